@@ -1,0 +1,145 @@
+// The one seam between the engine and any device. A device has seats (slots) for running sequences and a
+// store of KV blocks that outlive them; a step computes rows of tokens and answers once. The engine decides
+// what to compute (server/engine/scheduler.ts); a backend decides how. Types and their assertions only.
+import assert from 'node:assert/strict';
+
+/** What a device can hold and do. Fixed for the life of the backend. */
+export interface BackendLimits {
+  readonly replicaCount: number; // independent devices; each runs one step at a time
+  readonly slotCount: number; // seats per replica
+  readonly slotTokensMax: number; // longest sequence a seat can hold, tokens
+  readonly blockSize: number; // tokens per KV block
+  readonly blockCount: number; // blocks in the store, shared by all replicas
+  readonly rowTokensMax: number; // longest row of a step, tokens
+  readonly stepTokensMax: number; // all rows of a step together, tokens
+  readonly sampleCountMax: number; // sampled positions per row: 1 + the longest draft
+  readonly logprobsMax: number; // alternatives that can be reported per token
+  readonly vocabSize: number;
+}
+
+/** How the tokens of one sequence are drawn. Constant for the life of the sequence. */
+export interface SamplingParams {
+  readonly temperature: number; // ≥ 0; 0 = greedy
+  readonly topP: number; // (0, 1]; 1 = off
+  readonly topK: number; // ≥ 0; 0 = off
+  readonly minP: number; // [0, 1]; 0 = off
+  readonly repetitionPenalty: number; // > 0; 1 = off; over prompt and output
+  readonly frequencyPenalty: number; // [-2, 2]; 0 = off; over output only
+  readonly presencePenalty: number; // [-2, 2]; 0 = off; over output only
+  readonly logitBias: ReadonlyMap<number, number> | null; // token id → added to its logit
+  readonly seed: number; // safe integer
+  readonly stream: number; // index of the choice within its request
+  readonly logprobs: number | null; // null = none; n ≥ 0 = of the chosen token and of the n most likely
+  readonly minTokens: number; // stopTokenIds cannot be drawn before this many output tokens
+  readonly stopTokenIds: readonly number[];
+}
+
+/** Brings cached KV into a seat before the rows of the step run: blocks[i] covers tokens position + i·blockSize. */
+export interface KvRestore {
+  readonly slot: number;
+  readonly position: number; // multiple of blockSize
+  readonly blocks: readonly number[];
+}
+
+/** Keeps a finished block after the rows have run: tokens [position, position + blockSize) of the seat. */
+export interface KvSave {
+  readonly slot: number;
+  readonly position: number; // multiple of blockSize
+  readonly block: number;
+}
+
+/** n ≥ 1 consecutive tokens of one sequence. A prefill chunk and a decode step are the same type. */
+export interface StepRow {
+  readonly sequenceId: number;
+  readonly slot: number; // seat within the replica, [0, slotCount)
+  readonly position: number; // of tokens[0]; everything before it is computed
+  readonly tokens: Int32Array; // [n] ids to compute now; owned by the backend until it answers
+  readonly sampleCount: number; // trailing positions to sample: 0 inside a prompt, 1, or 1 + draft length
+  readonly sampling: SamplingParams;
+  readonly promptCount: number; // tokens before the first output token
+  readonly history: Int32Array | null; // all tokens up to and including this row; only where penalties need them
+}
+
+export interface StepPlan {
+  readonly replica: number;
+  readonly restores: readonly KvRestore[];
+  readonly rows: readonly StepRow[]; // at least one; distinct slots
+  readonly saves: readonly KvSave[];
+}
+
+/** Natural logarithms of probabilities under the unmodified model distribution (temperature 1). */
+export interface TokenLogprobs {
+  readonly logprob: number; // of the chosen token
+  readonly topTokens: readonly number[]; // most likely first
+  readonly topLogprobs: readonly number[]; // same length
+}
+
+/** tokens[i] was drawn after the (n − sampleCount + i)-th token of the row. */
+export interface RowOutcome {
+  readonly tokens: readonly number[]; // [sampleCount]
+  readonly logprobs: readonly TokenLogprobs[] | null; // [sampleCount], null unless asked for
+}
+
+export type DeviceFailureCode = 'worker-died' | 'worker-hung' | 'step-failed';
+
+/**
+ * A step that did not happen. Its rows are lost in any case. `lost: 'slots'` says that every seat of the replica
+ * lost its KV (its other sequences must be recomputed), `'all'` that the block store is gone too.
+ */
+export interface DeviceFailure {
+  readonly code: DeviceFailureCode;
+  readonly message: string;
+  readonly lost: 'rows' | 'slots' | 'all';
+}
+
+export type StepOutcome =
+  | { readonly ok: true; readonly rows: readonly RowOutcome[]; readonly deviceMs: number }
+  | { readonly ok: false; readonly failure: DeviceFailure };
+
+export interface Backend {
+  readonly name: string; // for people and metrics: "cpu", "sim", …
+  readonly limits: BackendLimits;
+  /**
+   * Runs restores, then rows, then saves. At most one step per replica is in flight; it is never aborted.
+   * Calls `done` exactly once, never in the caller's stack. A failed step fails its rows, not the process.
+   */
+  step(plan: StepPlan, done: (outcome: StepOutcome) => void): void;
+  /** The seat's sequence has left; its KV may be dropped. Not called for a seat of a step in flight. */
+  releaseSlot(replica: number, slot: number): void;
+  /** Waits for steps in flight, then frees everything. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Programmer's mistakes at the seam, caught before the step is sent. */
+export function assertPlan(plan: StepPlan, limits: BackendLimits): void {
+  assert(plan.replica >= 0 && plan.replica < limits.replicaCount, `replica ${plan.replica}`);
+  assert(plan.rows.length > 0, 'a step has at least one row'); // A batch of 0 rows kills ONNX Runtime.
+  let tokenCount = 0;
+  const seated = new Set<number>();
+  for (const row of plan.rows) {
+    const n = row.tokens.length;
+    tokenCount += n;
+    assert(n > 0 && n <= limits.rowTokensMax, `row of ${n} tokens`);
+    assert(row.slot >= 0 && row.slot < limits.slotCount, `slot ${row.slot}`);
+    assert(row.position + n <= limits.slotTokensMax, `row ends at ${row.position + n}`);
+    assert(row.sampleCount >= 0 && row.sampleCount <= Math.min(n, limits.sampleCountMax), 'sampleCount');
+    assert(row.history === null || row.history.length === row.position + n, 'history length');
+    assert(!seated.has(row.slot), `slot ${row.slot} twice in one step`);
+    seated.add(row.slot);
+  }
+  assert(tokenCount <= limits.stepTokensMax, `step of ${tokenCount} tokens`);
+  for (const { position } of plan.restores) assert(position % limits.blockSize === 0, 'restore position');
+  for (const { position, block } of plan.saves) {
+    assert(position % limits.blockSize === 0, 'save position');
+    assert(block >= 0 && block < limits.blockCount, `block ${block}`);
+  }
+}
+
+/** The same when the answer comes back. */
+export function assertOutcome(plan: StepPlan, outcome: StepOutcome): void {
+  if (!outcome.ok) return;
+  assert(outcome.rows.length === plan.rows.length, 'one outcome per row');
+  for (const [index, row] of plan.rows.entries()) {
+    assert(outcome.rows[index]!.tokens.length === row.sampleCount, 'one token per sampled position');
+  }
+}

@@ -1,0 +1,40 @@
+// The little of ONNX Runtime that a worker needs, as an interface: one shape bound once, then run many times.
+// Two implementations in ort.ts: the C API (zero copy, weights shared by every worker of the process) and the
+// official binding (fallback). Before it: worker.ts; after it: the native library.
+
+/** Element types that cross the seam, in ONNX's names. */
+export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
+
+/** Memory and shape of one input or output. The memory is used in place and must outlive the binding. */
+export interface BoundTensor {
+  readonly name: string;
+  readonly data: TensorData; // may be a view into a larger buffer
+  readonly shape: readonly number[];
+}
+
+/** Inputs and outputs of one shape, bound once. The same memory may be bound as input and as output (past, present). */
+export interface Binding {
+  /** Computes synchronously, in place. Throws OrtError; the session stays usable. */
+  run(): void;
+  release(): void;
+}
+
+export interface SessionOptions {
+  readonly modelPath: string;
+  readonly intraOpThreads: number; // ≥ 1
+  readonly spinning: boolean; // threads busy-wait between operators
+}
+
+export interface Session {
+  readonly runtime: 'c-api' | 'binding';
+  readonly version: string; // of the library
+  /** Opaque, structured-cloneable; attach() in another thread of this process shares the weights. Null: cannot. */
+  readonly handle: SessionHandle | null;
+  bind(inputs: readonly BoundTensor[], outputs: readonly BoundTensor[]): Binding;
+  release(): void;
+}
+
+export interface SessionHandle {
+  readonly sessionAddress: bigint;
+  readonly version: string;
+}

@@ -1,0 +1,71 @@
+// What the engine is asked and what it answers: token ids in, token ids out. It never sees text, JSON or
+// sockets. Before it on the request's line: server/generation.ts; after it: admission.ts.
+import type { DeviceFailureCode, SamplingParams, TokenLogprobs } from '../../kernels/backend.ts';
+
+/** Main turns go before side requests (titles, warm-ups), those before prefill that nobody waits for. */
+export type Priority = 'turn' | 'side' | 'background';
+
+export interface SequenceRequest {
+  readonly tokens: Int32Array; // [n ≥ 1] prompt; the engine copies it
+  readonly maxTokens: number; // output tokens ≥ 0; 0 = prefill only, finishes with 'length' once all is computed
+  readonly sampling: SamplingParams; // its stopTokenIds end the sequence
+  readonly ignoreStopTokens: boolean; // `ignore_eos`: only maxTokens ends the sequence
+  readonly priority: Priority;
+  readonly cacheSalt: string; // prefixes are shared only between equal salts (one per API key)
+  readonly deadlineMs: number | null; // clock time after which the sequence fails with 'deadline'
+}
+
+export type FinishReason =
+  | 'stop' // a stop token was drawn (it is the last token delivered)
+  | 'length' // maxTokens, or the end of the context
+  | 'cancelled'
+  | 'failed';
+
+/** Why a sequence failed: the device lost it, its time ran out, or it can never fit. */
+export type SequenceFailureCode = DeviceFailureCode | 'deadline' | 'kv-exhausted' | 'shutdown';
+
+export interface SequenceUsage {
+  readonly promptTokens: number;
+  readonly cachedTokens: number; // prompt tokens not computed, because their KV was found
+  readonly outputTokens: number;
+  readonly queueMs: number; // submit → first seat
+}
+
+export interface SequenceEnd {
+  readonly reason: FinishReason;
+  readonly failure: { readonly code: SequenceFailureCode; readonly message: string } | null; // only if 'failed'
+  readonly usage: SequenceUsage;
+}
+
+/**
+ * Receives one sequence's life. Called synchronously from the engine's commit, never from submit() or cancel():
+ * onTokens zero or more times, then onEnd exactly once. It may call engine.submit, cancel, pause and resume.
+ */
+export interface SequenceSink {
+  /** `index` of the first token within the output, from 0; `logprobs` is parallel to `tokens` or null. */
+  onTokens(tokens: readonly number[], index: number, logprobs: readonly TokenLogprobs[] | null): void;
+  onEnd(end: SequenceEnd): void;
+}
+
+/** Expected refusals at the door. `prompt-too-long` can never succeed; the others may, later. */
+export type RefusalReason = 'queue-full' | 'prompt-too-long' | 'kv-too-large' | 'draining';
+
+export type SubmitResult =
+  | { readonly ok: true; readonly sequenceId: number }
+  | {
+      readonly ok: false;
+      readonly reason: RefusalReason;
+      readonly message: string; // with the number and the bound
+      readonly retryAfterMs: number | null;
+    };
+
+/** The engine as the rest of the server sees it (server/engine/engine.ts). */
+export interface SequenceEngine {
+  readonly contextTokensMax: number; // prompt + output of one sequence
+  submit(request: SequenceRequest, sink: SequenceSink): SubmitResult;
+  /** Takes effect at the next plan; onEnd('cancelled') follows. Unknown and ended ids are ignored. */
+  cancel(sequenceId: number): void;
+  /** A paused sequence keeps its seat but gets no rows: its reader is slow. Idempotent. */
+  pause(sequenceId: number): void;
+  resume(sequenceId: number): void;
+}
