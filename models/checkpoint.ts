@@ -1,0 +1,108 @@
+// A Hugging Face model directory → ModelSpec and float32 tensors. At load every tensor that the architecture needs
+// is checked for presence, dtype and shape; values are read from disk only when asked for. It knows no runtime.
+// Before it: checkpoint-config.ts and weight-files.ts; after it: graph/build.ts and kernels/reference/.
+import { statSync } from 'node:fs';
+import { readModelSpec } from './checkpoint-config.ts';
+import { CheckpointError } from './model-file.ts';
+import { isReadableDtype, readTensor, SafetensorsError, type TensorEntry } from './safetensors.ts';
+import type { ModelSpec } from './spec.ts';
+import { openWeightFiles, type WeightFiles } from './weight-files.ts';
+
+export { CheckpointError } from './model-file.ts';
+
+export interface Checkpoint {
+  readonly spec: ModelSpec;
+  readonly directory: string;
+  readonly weightFiles: readonly string[]; // paths
+  has(name: string): boolean;
+  /** Row-major. Throws CheckpointError when there is no such tensor. */
+  shape(name: string): readonly number[];
+  /**
+   * A fresh array of the tensor's values, widened to float32. `name` is Hugging Face's, such as
+   * `model.layers.0.self_attn.q_proj.weight`. With tied embeddings there need not be an `lm_head.weight`: the
+   * caller takes `model.embed_tokens.weight`. Throws CheckpointError.
+   */
+  read(name: string): Float32Array;
+}
+
+/** Loads the settings and checks the headers of all weight files. Throws CheckpointError; holds no file open. */
+export function loadCheckpoint(directory: string): Checkpoint {
+  if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new CheckpointError('is not a directory', { file: directory });
+  }
+  const spec = readModelSpec(directory);
+  const weights = naming(() => openWeightFiles(directory));
+  const entry = (name: string): TensorEntry => {
+    const found = weights.byTensor.get(name)?.tensors.get(name);
+    if (!found) throw new CheckpointError('is missing from the weights', { file: directory, field: name });
+    return found;
+  };
+  checkTensors(spec, weights, entry);
+  return {
+    spec,
+    directory,
+    weightFiles: weights.paths,
+    has: (name) => weights.byTensor.has(name),
+    shape: (name) => entry(name).shape,
+    read(name) {
+      entry(name);
+      return naming(() => readTensor(weights.byTensor.get(name)!, name));
+    },
+  };
+}
+
+/** Every tensor a decoder of this shape computes with, and its shape: [out, in] for matrices. */
+export function requiredTensors(spec: ModelSpec): ReadonlyMap<string, readonly number[]> {
+  const { hiddenSize, ffnSize, vocabSize } = spec;
+  const querySize = spec.headCount * spec.headSize;
+  const kvSize = spec.kvHeadCount * spec.headSize;
+  const tensors = new Map<string, readonly number[]>();
+  const linear = (name: string, sizes: { out: number; in: number; bias: boolean }) => {
+    tensors.set(`${name}.weight`, [sizes.out, sizes.in]);
+    if (sizes.bias) tensors.set(`${name}.bias`, [sizes.out]);
+  };
+  tensors.set('model.embed_tokens.weight', [vocabSize, hiddenSize]);
+  for (let layer = 0; layer < spec.layerCount; layer++) {
+    const prefix = `model.layers.${layer}`;
+    const attention = `${prefix}.self_attn`;
+    tensors.set(`${prefix}.input_layernorm.weight`, [hiddenSize]);
+    linear(`${attention}.q_proj`, { out: querySize, in: hiddenSize, bias: spec.qkvBias });
+    linear(`${attention}.k_proj`, { out: kvSize, in: hiddenSize, bias: spec.qkvBias });
+    linear(`${attention}.v_proj`, { out: kvSize, in: hiddenSize, bias: spec.qkvBias });
+    linear(`${attention}.o_proj`, { out: hiddenSize, in: querySize, bias: spec.attentionOutputBias });
+    tensors.set(`${prefix}.post_attention_layernorm.weight`, [hiddenSize]);
+    linear(`${prefix}.mlp.gate_proj`, { out: ffnSize, in: hiddenSize, bias: spec.mlpBias });
+    linear(`${prefix}.mlp.up_proj`, { out: ffnSize, in: hiddenSize, bias: spec.mlpBias });
+    linear(`${prefix}.mlp.down_proj`, { out: hiddenSize, in: ffnSize, bias: spec.mlpBias });
+  }
+  tensors.set('model.norm.weight', [hiddenSize]);
+  if (!spec.tiedEmbeddings) tensors.set('lm_head.weight', [vocabSize, hiddenSize]);
+  return tensors;
+}
+
+function checkTensors(spec: ModelSpec, weights: WeightFiles, entry: (name: string) => TensorEntry): void {
+  for (const [name, shape] of requiredTensors(spec)) {
+    const found = entry(name);
+    const file = weights.byTensor.get(name)!.path;
+    if (!isReadableDtype(found.dtype)) {
+      throw new CheckpointError(`dtype ${found.dtype} is not one of F32, F16, BF16`, { file, field: name });
+    }
+    if (found.shape.length !== shape.length || found.shape.some((size, axis) => size !== shape[axis])) {
+      throw new CheckpointError(
+        `has shape [${found.shape.join(', ')}], config.json asks for [${shape.join(', ')}]`,
+        { file, field: name },
+      );
+    }
+  }
+}
+
+/** Callers need to know one error: a broken weight file is a broken checkpoint. */
+function naming<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof SafetensorsError)) throw error;
+    const field = error.tensor;
+    throw new CheckpointError(error.problem, { file: error.file, field, cause: error });
+  }
+}

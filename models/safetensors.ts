@@ -1,0 +1,268 @@
+// One safetensors file: a checked header and lazily read tensors. Owns the format's bounds (header size, offsets,
+// overlap, shape against bytes) and the decoding of F32, F16 and BF16; it never holds more than one tensor and
+// never trusts a number from the file. Before it: the disk; after it: checkpoint.ts.
+// Format: https://huggingface.co/docs/safetensors (8-byte length, JSON header, one buffer without holes).
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { endianness } from 'node:os';
+import { z } from 'zod';
+import { findDuplicateKey } from './json-keys.ts';
+
+const lengthSize = 8; // bytes, little-endian unsigned
+const headerSizeMax = 100_000_000; // bytes; source: MAX_HEADER_SIZE of the reference implementation
+const chunkSize = 1 << 24; // bytes read and decoded at a time, so that no tensor is held twice
+
+const dtypeSizes: ReadonlyMap<string, number> = new Map([
+  ['BOOL', 1],
+  ['U8', 1],
+  ['I8', 1],
+  ['F8_E4M3', 1],
+  ['F8_E5M2', 1],
+  ['U16', 2],
+  ['I16', 2],
+  ['F16', 2],
+  ['BF16', 2],
+  ['U32', 4],
+  ['I32', 4],
+  ['F32', 4],
+  ['U64', 8],
+  ['I64', 8],
+  ['F64', 8],
+]);
+
+const size = z.int().nonnegative();
+const headerSchema = z.record(
+  z.string(),
+  z.strictObject({ dtype: z.string(), shape: z.array(size).max(8), data_offsets: z.tuple([size, size]) }),
+);
+
+/** A file that is not what it says. The message names the file and, where there is one, the tensor. */
+export class SafetensorsError extends Error {
+  override readonly name = 'SafetensorsError';
+  readonly file: string;
+  readonly tensor: string | null;
+  readonly problem: string; // the message without file and tensor
+
+  constructor(problem: string, where: { file: string; tensor?: string | null; cause?: unknown }) {
+    const tensor = where.tensor ?? null;
+    super(`${where.file}: ${tensor === null ? '' : `tensor ${JSON.stringify(tensor)}: `}${problem}`, {
+      cause: where.cause,
+    });
+    this.file = where.file;
+    this.tensor = tensor;
+    this.problem = problem;
+  }
+}
+
+export interface TensorEntry {
+  readonly dtype: string; // a key of dtypeSizes; only F32, F16 and BF16 can be read
+  readonly shape: readonly number[]; // row-major; [] is a scalar
+  readonly offset: number; // bytes from the start of the file
+  readonly size: number; // bytes, = product of the shape × size of the dtype
+}
+
+export interface SafetensorsFile {
+  readonly path: string;
+  readonly fileSize: number; // bytes, when the header was read
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+}
+
+/** True for the dtypes that readTensor decodes. */
+export function isReadableDtype(dtype: string): boolean {
+  return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
+}
+
+/** Reads and checks the header only; no tensor is touched. Throws SafetensorsError. */
+export function openSafetensors(path: string): SafetensorsFile {
+  return withFile(path, (fd) => {
+    const fileSize = fstatSync(fd).size;
+    if (fileSize < lengthSize) throw new SafetensorsError(`${fileSize} bytes are too few`, { file: path });
+    const lengthBytes = new Uint8Array(lengthSize);
+    readFully(fd, lengthBytes, { file: path, offset: 0 });
+    const headerLength = new DataView(lengthBytes.buffer).getBigUint64(0, true);
+    if (headerLength > BigInt(headerSizeMax)) {
+      throw new SafetensorsError(`header of ${headerLength} bytes exceeds ${headerSizeMax}`, { file: path });
+    }
+    const headerSize = Number(headerLength);
+    const dataStart = lengthSize + headerSize;
+    if (dataStart > fileSize) {
+      throw new SafetensorsError(`header ends at byte ${dataStart} of ${fileSize}`, { file: path });
+    }
+    const header = new Uint8Array(headerSize);
+    readFully(fd, header, { file: path, offset: lengthSize });
+    return { path, fileSize, tensors: checkHeader(path, header, { dataStart, fileSize }) };
+  });
+}
+
+/**
+ * One tensor as float32, row-major; F16 and BF16 are widened exactly. Throws SafetensorsError when the tensor is
+ * unknown, has another dtype, or the file has changed since it was opened.
+ */
+export function readTensor(file: SafetensorsFile, tensor: string): Float32Array {
+  const entry = file.tensors.get(tensor);
+  if (!entry) throw new SafetensorsError('not in this file', { file: file.path, tensor });
+  if (!isReadableDtype(entry.dtype)) {
+    throw new SafetensorsError(`dtype ${entry.dtype} is not one of F32, F16, BF16`, {
+      file: file.path,
+      tensor,
+    });
+  }
+  // Typed arrays below alias the file's little-endian bytes.
+  if (endianness() !== 'LE') throw new SafetensorsError('this machine is big-endian', { file: file.path });
+  return withFile(file.path, (fd) => {
+    if (fstatSync(fd).size !== file.fileSize) {
+      throw new SafetensorsError('the file has changed size since its header was read', { file: file.path });
+    }
+    return entry.dtype === 'F32' ? readF32(fd, file.path, entry) : readHalf(fd, file.path, entry);
+  });
+}
+
+function checkHeader(
+  file: string,
+  bytes: Uint8Array,
+  bounds: { dataStart: number; fileSize: number },
+): ReadonlyMap<string, TensorEntry> {
+  const header = parseHeader(file, bytes);
+  const dataSize = bounds.fileSize - bounds.dataStart;
+  const tensors = new Map<string, TensorEntry>();
+  const spans: { name: string; begin: number; end: number }[] = [];
+  for (const [name, { dtype, shape, data_offsets }] of Object.entries(header)) {
+    const [begin, end] = data_offsets;
+    const fail = (problem: string) => new SafetensorsError(problem, { file, tensor: name });
+    const elementSize = dtypeSizes.get(dtype);
+    if (elementSize === undefined) throw fail(`unknown dtype ${JSON.stringify(dtype)}`);
+    if (begin > end || end > dataSize) {
+      throw fail(`data_offsets [${begin}, ${end}] are outside the ${dataSize} bytes of data`);
+    }
+    const expected = shape.reduce((product, dimension) => product * dimension, elementSize);
+    if (end - begin !== expected) {
+      throw fail(`shape [${shape.join(', ')}] of ${dtype} needs ${expected} bytes, has ${end - begin}`);
+    }
+    tensors.set(name, { dtype, shape, offset: bounds.dataStart + begin, size: expected });
+    spans.push({ name, begin, end });
+  }
+  checkCover(file, spans, dataSize);
+  return tensors;
+}
+
+/** The tensors must cover the data exactly: the format forbids overlaps, holes and trailing bytes. */
+function checkCover(
+  file: string,
+  spans: { name: string; begin: number; end: number }[],
+  dataSize: number,
+): void {
+  spans.sort((a, b) => a.begin - b.begin || a.end - b.end);
+  let covered = 0;
+  for (const { name, begin, end } of spans) {
+    if (begin < covered) {
+      throw new SafetensorsError(`overlaps the tensor before it by ${covered - begin} bytes`, {
+        file,
+        tensor: name,
+      });
+    }
+    if (begin > covered) {
+      throw new SafetensorsError(`follows a hole of ${begin - covered} bytes`, { file, tensor: name });
+    }
+    covered = end;
+  }
+  if (covered !== dataSize) {
+    throw new SafetensorsError(`${dataSize - covered} bytes after the last tensor`, { file });
+  }
+}
+
+function parseHeader(file: string, bytes: Uint8Array): z.infer<typeof headerSchema> {
+  let json: unknown;
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    json = JSON.parse(text);
+    const duplicate = findDuplicateKey(text);
+    if (duplicate !== null) throw new SyntaxError(`duplicate name ${JSON.stringify(duplicate)}`);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new SafetensorsError(`header is not valid JSON: ${message}`, { file, cause: error });
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new SafetensorsError('header is not a JSON object', { file });
+  }
+  const { __metadata__: metadata, ...tensors } = json as Record<string, unknown>;
+  if (metadata !== undefined && !z.record(z.string(), z.string()).safeParse(metadata).success) {
+    throw new SafetensorsError('__metadata__ is not an object of strings', { file });
+  }
+  const parsed = headerSchema.safeParse(tensors);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const [tensor, ...field] = issue!.path;
+  throw new SafetensorsError(`${field.join('.') || 'entry'}: ${issue!.message}`, {
+    file,
+    tensor: String(tensor),
+    cause: parsed.error,
+  });
+}
+
+function readF32(fd: number, file: string, entry: TensorEntry): Float32Array {
+  const values = new Float32Array(entry.size / 4);
+  readFully(fd, new Uint8Array(values.buffer), { file, offset: entry.offset });
+  return values;
+}
+
+function readHalf(fd: number, file: string, entry: TensorEntry): Float32Array {
+  const count = entry.size / 2;
+  const values = new Float32Array(count);
+  const bits = new Uint32Array(values.buffer);
+  const chunk = new Uint16Array(Math.min(count, chunkSize / 2));
+  const widen = entry.dtype === 'BF16' ? widenBf16 : widenF16;
+  for (let start = 0; start < count; start += chunk.length) {
+    const part = chunk.subarray(0, Math.min(chunk.length, count - start));
+    const bytes = new Uint8Array(part.buffer, 0, part.length * 2);
+    readFully(fd, bytes, { file, offset: entry.offset + start * 2 });
+    widen(part, bits.subarray(start, start + part.length));
+  }
+  return values;
+}
+
+function widenBf16(from: Uint16Array, to: Uint32Array): void {
+  for (let i = 0; i < from.length; i++) to[i] = from[i]! << 16;
+}
+
+function widenF16(from: Uint16Array, to: Uint32Array): void {
+  const scratch = new Float32Array(1);
+  const scratchBits = new Uint32Array(scratch.buffer);
+  for (let i = 0; i < from.length; i++) {
+    const half = from[i]!;
+    const sign = (half & 0x8000) << 16;
+    const exponent = (half >> 10) & 0x1f;
+    const mantissa = half & 0x3ff;
+    if (exponent === 0) {
+      scratch[0] = mantissa * 2 ** -24; // Zero or subnormal: exact in float32.
+      to[i] = sign | scratchBits[0]!;
+    } else {
+      const exponent32 = exponent === 31 ? 255 : exponent + 112; // Bias 15 → 127; 31 is infinity or NaN.
+      to[i] = sign | (exponent32 << 23) | (mantissa << 13);
+    }
+  }
+}
+
+/** Fills `target` from the file, piecewise: one read takes at most 2 GiB. Throws at a premature end. */
+function readFully(fd: number, target: Uint8Array, from: { file: string; offset: number }): void {
+  let done = 0;
+  while (done < target.length) {
+    const length = Math.min(target.length - done, chunkSize);
+    const count = readSync(fd, target, done, length, from.offset + done);
+    if (count === 0) throw new SafetensorsError('the file ends early', { file: from.file });
+    done += count;
+  }
+}
+
+function withFile<T>(path: string, use: (fd: number) => T): T {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new SafetensorsError(`cannot be opened: ${message}`, { file: path, cause: error });
+  }
+  try {
+    return use(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
