@@ -1,0 +1,259 @@
+// Every option of the server, declared once: type with bounds, default, help. The CLI derives its flags from this
+// table, config.ts reads flags, environment and file through it, `sparklane serve --help` prints it. Data only.
+import { z } from 'zod';
+
+/** One option. Its key in OPTIONS is its name in the JSON file and in Config. */
+export interface Option<T> {
+  readonly flag: string; // without '--'
+  readonly env: string;
+  readonly type: z.ZodType<T>; // takes text (flags, environment) and JSON values (file)
+  readonly bound: string; // what the type accepts, for people
+  readonly default: T; // null may stand for "decided at start", see help
+  readonly repeatable: boolean; // a list: flag several times, environment separated by commas
+  readonly help: string;
+}
+
+interface Domain<T> {
+  readonly type: z.ZodType<T>;
+  readonly bound: string;
+  readonly repeatable?: boolean;
+}
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+const HOUR_MS = 3_600_000;
+
+export const OPTIONS = {
+  host: option(
+    'host',
+    text(255),
+    '127.0.0.1',
+    'address to listen on; anything but loopback needs an API key',
+  ),
+  port: option('port', integer(0, 65_535), 8080, 'TCP port; 0 takes any free one'),
+  model: option('model', text(4096), 'spark-nano', 'name of an embedded model, or a model directory'),
+  backend: option('backend', identifier(), 'cpu', 'device that computes: cpu, or sim for a simulated one'),
+  precision: option(
+    'precision',
+    choice(['auto', 'fp32', 'int8', 'int4', 'w8a8']),
+    'auto',
+    'number format of the weights; auto takes the measured best for the model',
+  ),
+  replicas: option('replicas', integer(1, 64), 1, 'independent decoders; a sequence stays on one'),
+  threads: option(
+    'threads',
+    orNull('auto', integer(1, 256)),
+    null,
+    'threads of all replicas together; auto is 2, or one per replica if that is more',
+  ),
+  slots: option('slots', integer(1, 1024), 16, 'sequences a replica decodes at the same time'),
+  contextTokens: option(
+    'context-tokens',
+    orNull('model', integer(16, 1_048_576)),
+    null,
+    'longest sequence, prompt and output together; "model" takes what the model and the KV cache allow',
+  ),
+  blockSize: option('block-size', integer(1, 256), 16, 'tokens per block of the prefix cache'),
+  kvCacheSizeMax: option(
+    'kv-cache-size',
+    size(1 * MIB, 1024 * GIB),
+    1 * GIB,
+    'memory for KV blocks, in bytes or as 512MiB',
+  ),
+  prefillChunkTokens: option(
+    'prefill-chunk-tokens',
+    integer(1, 8192),
+    128,
+    'prompt tokens computed per step; a multiple of the block size',
+  ),
+  queueLengthMax: option('queue-length', integer(0, 65_536), 256, 'sequences that may wait for a slot'),
+  connectionCountMax: option(
+    'connections',
+    integer(1, 65_536),
+    1024,
+    'open HTTP requests and WebSockets together',
+  ),
+  choiceCountMax: option('choices', integer(1, 128), 16, 'largest n of a request'),
+  promptCountMax: option('prompts', integer(1, 2048), 64, 'prompts in one completions request'),
+  bodySizeMax: option('body-size', size(1 * KIB, 1 * GIB), 16 * MIB, 'largest HTTP request body'),
+  frameSizeMax: option('frame-size', size(1 * KIB, 1 * GIB), 16 * MIB, 'largest incoming WebSocket frame'),
+  streamBufferSizeMax: option(
+    'stream-buffer-size',
+    size(1 * KIB, 1 * GIB),
+    256 * KIB,
+    'unread bytes of one connection at which its generation pauses',
+  ),
+  sendBufferSizeMax: option(
+    'send-buffer-size',
+    size(1 * KIB, 4 * GIB),
+    16 * MIB,
+    'unread bytes of one connection at which it is closed',
+  ),
+  requestTimeoutMs: option(
+    'request-timeout-ms',
+    integer(1, 24 * HOUR_MS),
+    600_000,
+    'a request fails after this',
+  ),
+  drainTimeoutMs: option(
+    'drain-timeout-ms',
+    integer(0, HOUR_MS),
+    30_000,
+    'wait for open requests at shutdown',
+  ),
+  stepTimeoutMs: option(
+    'step-timeout-ms',
+    integer(1, HOUR_MS),
+    60_000,
+    'a device step that takes longer is hung',
+  ),
+  // uWebSockets.js takes 8 to 960 seconds and counts in steps of 4.
+  idleTimeoutSeconds: option(
+    'idle-timeout-seconds',
+    integer(8, 960),
+    120,
+    'a WebSocket that is dead is closed',
+  ),
+  sessionCountMax: option('sessions', integer(1, 65_536), 256, 'native sessions kept at the same time'),
+  sessionIdleTimeoutMs: option(
+    'session-idle-timeout-ms',
+    integer(1000, 24 * HOUR_MS),
+    1_800_000,
+    'a native session without traffic is dropped',
+  ),
+  sessionTokensMax: option(
+    'session-tokens',
+    orNull('context', integer(1, 1_048_576)),
+    null,
+    'tokens one native session may hold; "context" is as long as a sequence',
+  ),
+  apiKeys: option(
+    'api-key',
+    list(key(), 256),
+    [],
+    'key that callers must present; repeatable',
+    'SPARKLANE_API_KEY',
+  ),
+  corsOrigins: option(
+    'cors-origin',
+    list(text(255), 64),
+    [],
+    'web origin that may call; repeatable, * is any',
+  ),
+  cacheDirectory: option(
+    'cache-directory',
+    orNull('user', text(4096)),
+    null,
+    'built graphs; "user" is sparklane in the cache directory of the user',
+    'SPARKLANE_CACHE',
+  ),
+  logLevel: option(
+    'log-level',
+    choice(['silent', 'error', 'warn', 'info', 'debug']),
+    'info',
+    'least severe log line',
+  ),
+  seed: option('seed', orNull('random', integer(0, 2 ** 32 - 1)), null, 'makes ids and drawn seeds repeat'),
+} as const satisfies Readonly<Record<string, Option<unknown>>>;
+
+export type OptionName = keyof typeof OPTIONS;
+export type OptionValues = { readonly [K in OptionName]: z.output<(typeof OPTIONS)[K]['type']> };
+
+export const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[];
+
+/** Where the JSON file with more options comes from; not an option itself. */
+export const CONFIG_FILE_OPTION = {
+  flag: 'config',
+  env: 'SPARKLANE_CONFIG',
+  help: 'JSON file with options by name; flags and environment go before it',
+} as const;
+
+function option<T>(
+  flag: string,
+  domain: Domain<T>,
+  fallback: NoInfer<T>,
+  help: string,
+  env?: string,
+): Option<T> {
+  return {
+    flag,
+    env: env ?? `SPARKLANE_${flag.toUpperCase().replaceAll('-', '_')}`,
+    type: domain.type,
+    bound: domain.bound,
+    default: fallback,
+    repeatable: domain.repeatable ?? false,
+    help,
+  };
+}
+
+function text(lengthMax: number): Domain<string> {
+  return { type: z.string().min(1).max(lengthMax), bound: `text of 1 to ${lengthMax} characters` };
+}
+
+function identifier(): Domain<string> {
+  return { type: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/), bound: 'a name of a-z, 0-9 and -' };
+}
+
+/** Long enough not to be guessed, printable so that it survives a header, no comma because of the environment's list. */
+function key(): Domain<string> {
+  return {
+    type: z.string().regex(/^[!-+\--~]{8,256}$/),
+    bound: 'a key of 8 to 256 printable characters, no comma',
+  };
+}
+
+function integer(min: number, max: number): Domain<number> {
+  const fromText = (value: unknown) =>
+    typeof value === 'string' && /^[+-]?\d{1,15}$/.test(value.trim()) ? Number(value) : value;
+  return {
+    type: z.preprocess(fromText, z.int().min(min).max(max)),
+    bound: `an integer from ${min} to ${max}`,
+  };
+}
+
+/** Bytes: a number, or text such as `512MiB`. */
+function size(min: number, max: number): Domain<number> {
+  const factors: Readonly<Record<string, number>> = { b: 1, kib: KIB, mib: MIB, gib: GIB };
+  const fromText = (value: unknown) => {
+    const match = typeof value === 'string' ? /^(\d{1,15})\s*(b|kib|mib|gib)?$/i.exec(value.trim()) : null;
+    return match === null ? value : Number(match[1]) * factors[(match[2] ?? 'b').toLowerCase()]!;
+  };
+  return {
+    type: z.preprocess(fromText, z.int().min(min).max(max)),
+    bound: `a size from ${sizeText(min)} to ${sizeText(max)} (bytes, KiB, MiB or GiB)`,
+  };
+}
+
+function sizeText(bytes: number): string {
+  if (bytes % GIB === 0) return `${bytes / GIB}GiB`;
+  if (bytes % MIB === 0) return `${bytes / MIB}MiB`;
+  return bytes % KIB === 0 ? `${bytes / KIB}KiB` : `${bytes}B`;
+}
+
+function choice<const T extends readonly string[]>(values: T): Domain<T[number]> {
+  return { type: z.enum(values), bound: `one of ${values.join(', ')}` };
+}
+
+/** `word` (or null in a file) leaves the decision to the start-up. */
+function orNull<T>(word: string, domain: Domain<T>): Domain<T | null> {
+  return {
+    type: z.preprocess((value) => (value === word ? null : value), domain.type.nullable()),
+    bound: `${domain.bound}, or "${word}"`,
+  };
+}
+
+function list<T>(item: Domain<T>, countMax: number): Domain<readonly T[]> {
+  const fromText = (value: unknown) =>
+    typeof value === 'string'
+      ? value
+          .split(',')
+          .map((part) => part.trim())
+          .filter((part) => part !== '')
+      : value;
+  return {
+    type: z.preprocess(fromText, z.array(item.type).max(countMax)),
+    bound: `at most ${countMax} of: ${item.bound}`,
+    repeatable: true,
+  };
+}
