@@ -84,7 +84,7 @@ export type DeviceFailureCode = 'worker-died' | 'worker-hung' | 'step-failed';
 
 /**
  * A step that did not happen. Its rows are lost in any case. `lost: 'slots'` says that every seat of the replica
- * lost its KV (its other sequences must be recomputed), `'all'` that the block store is gone too.
+ * lost its KV (its other sequences must be recomputed), `'all'` that the shared block store is gone as well.
  */
 export interface DeviceFailure {
   readonly code: DeviceFailureCode;

@@ -22,7 +22,7 @@ export type FinishReason =
   | 'failed';
 
 /** Why a sequence failed: the device lost it, its time ran out, or it can never fit. */
-export type SequenceFailureCode = DeviceFailureCode | 'deadline' | 'kv-exhausted' | 'shutdown';
+export type SequenceFailureCode = DeviceFailureCode | 'deadline' | 'shutdown';
 
 export interface SequenceUsage {
   readonly promptTokens: number;
@@ -48,7 +48,7 @@ export interface SequenceSink {
 }
 
 /** Expected refusals at the door. `prompt-too-long` can never succeed; the others may, later. */
-export type RefusalReason = 'queue-full' | 'prompt-too-long' | 'kv-too-large' | 'draining';
+export type RefusalReason = 'queue-full' | 'prompt-too-long' | 'draining';
 
 export type SubmitResult =
   | { readonly ok: true; readonly sequenceId: number }

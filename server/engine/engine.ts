@@ -1,0 +1,402 @@
+// Engine: the loop admit → seat → plan → step → commit → emit. Synchronous and single-threaded; Backend.step is
+// its only asynchronous seam. It sees token ids, never text. Before it: server/generation.ts; after it: the backend.
+import assert from 'node:assert/strict';
+import {
+  assertOutcome,
+  assertPlan,
+  type Backend,
+  type DeviceFailure,
+  type RowOutcome,
+  type StepOutcome,
+  type StepPlan,
+  type StepRow,
+} from '../../kernels/backend.ts';
+import type { Clock } from '../../kernels/clock.ts';
+import { type AdmissionBounds, contextTokensMax, refusalOf } from './admission.ts';
+import { BlockPool } from './block-pool.ts';
+import type { EngineObserver } from './observer.ts';
+import { PrefixCache } from './prefix-cache.ts';
+import type {
+  FinishReason,
+  SequenceEnd,
+  SequenceEngine,
+  SequenceRequest,
+  SequenceSink,
+  SubmitResult,
+} from './request.ts';
+import { Scheduler, type SchedulerBounds } from './scheduler.ts';
+import { type Departure, Sequence } from './sequence.ts';
+
+export interface EngineBounds extends AdmissionBounds, SchedulerBounds {}
+
+export class Engine implements SequenceEngine {
+  readonly contextTokensMax: number;
+  readonly #backend: Backend;
+  readonly #clock: Clock;
+  readonly #bounds: EngineBounds;
+  readonly #observer: EngineObserver;
+  readonly #pool: BlockPool;
+  readonly #cache: PrefixCache;
+  readonly #scheduler: Scheduler;
+  readonly #sequences = new Map<number, Sequence>(); // bounded: queueLengthMax + seats
+  readonly #inFlight: (StepPlan | null)[]; // [replica]
+  readonly #departing: Sequence[] = []; // to leave at the next pump
+  readonly #drawn: Drawn[] = []; // tokens to be told once the next step is on its way
+  readonly #ended: Ended[] = []; // likewise, after them
+  readonly #idleCallbacks: (() => void)[] = [];
+  #nextId = 1;
+  #pumpScheduled = false;
+  #draining = false;
+  #evictedCount = 0;
+  #preemptedCount = 0;
+
+  constructor(backend: Backend, clock: Clock, bounds: EngineBounds, observer: EngineObserver) {
+    const { limits } = backend;
+    this.contextTokensMax = contextTokensMax(limits);
+    this.#backend = backend;
+    this.#clock = clock;
+    this.#bounds = bounds;
+    this.#observer = observer;
+    this.#pool = new BlockPool(limits.blockCount);
+    this.#cache = new PrefixCache(this.#pool, limits.blockSize);
+    this.#scheduler = new Scheduler(limits, bounds, this.#cache, (replica, slot) =>
+      backend.releaseSlot(replica, slot),
+    );
+    this.#inFlight = new Array(limits.replicaCount).fill(null);
+  }
+
+  submit(request: SequenceRequest, sink: SequenceSink): SubmitResult {
+    const state = { waitingCount: this.#scheduler.waitingCount, draining: this.#draining };
+    const refusal = refusalOf(request, state, this.#backend.limits, this.#bounds);
+    if (refusal !== null) {
+      this.#observer.onRefusal(refusal.reason);
+      return refusal;
+    }
+    const nowMs = this.#clock.nowMs();
+    const sequence = new Sequence(this.#nextId++, request, sink, nowMs);
+    this.#sequences.set(sequence.id, sequence);
+    this.#scheduler.enqueue(sequence);
+    if (request.deadlineMs !== null) {
+      const message = `the request's time ran out after ${Math.round(request.deadlineMs - nowMs)} ms`;
+      const expire = () => this.#depart(sequence, { reason: 'failed', code: 'deadline', message });
+      sequence.deadline = this.#clock.schedule(request.deadlineMs - nowMs, expire);
+    }
+    this.#schedulePump();
+    return { ok: true, sequenceId: sequence.id };
+  }
+
+  cancel(sequenceId: number): void {
+    const sequence = this.#sequences.get(sequenceId);
+    if (sequence !== undefined) this.#depart(sequence, { reason: 'cancelled' });
+  }
+
+  pause(sequenceId: number): void {
+    const sequence = this.#sequences.get(sequenceId);
+    if (sequence !== undefined) sequence.paused = true;
+  }
+
+  resume(sequenceId: number): void {
+    const sequence = this.#sequences.get(sequenceId);
+    if (sequence === undefined || !sequence.paused) return;
+    sequence.paused = false;
+    this.#schedulePump();
+  }
+
+  /** Refuses everything new; calls back once the last sequence has ended. */
+  drain(onIdle: () => void): void {
+    this.#draining = true;
+    if (this.#sequences.size === 0) this.#clock.defer(onIdle);
+    else this.#idleCallbacks.push(onIdle);
+  }
+
+  /** Ends every sequence with 'failed' / 'shutdown'; those in flight once their step has answered. */
+  abortAll(message: string): void {
+    this.#draining = true;
+    for (const sequence of this.#sequences.values()) {
+      this.#depart(sequence, { reason: 'failed', code: 'shutdown', message });
+    }
+  }
+
+  /** Counts for readiness, tests and people. */
+  get load(): { readonly waitingCount: number; readonly runningCount: number; readonly kv: KvLoad } {
+    const { freeCount, idleCount, inUseCount, blockCount } = this.#pool;
+    return {
+      waitingCount: this.#scheduler.waitingCount,
+      runningCount: this.#scheduler.runningCount,
+      kv: { freeCount, idleCachedCount: idleCount, inUseCount, blockCount },
+    };
+  }
+
+  /** Full audit of block and seat accounting, O(blocks). Throws AssertionError on the first inconsistency. */
+  check(): void {
+    this.#cache.check();
+    const holds = new Int32Array(this.#pool.blockCount);
+    for (const sequence of this.#sequences.values()) for (const block of sequence.blocks) holds[block]!++;
+    for (const [block, count] of holds.entries()) {
+      assert.equal(this.#pool.refCount(block), count, `holders of block ${block}`);
+    }
+  }
+
+  #depart(sequence: Sequence, departure: Departure): void {
+    if (sequence.departure !== null || sequence.phase === 'ended') return;
+    sequence.departure = departure;
+    this.#departing.push(sequence);
+    this.#schedulePump();
+  }
+
+  #schedulePump(): void {
+    if (this.#pumpScheduled) return;
+    this.#pumpScheduled = true;
+    this.#clock.defer(() => {
+      this.#pumpScheduled = false;
+      this.#pump();
+    });
+  }
+
+  // Everything between two steps. Runs when a step has answered, or when something changed while all was idle.
+  #pump(): void {
+    const startMs = this.#clock.nowMs();
+    this.#dismissDeparting();
+    this.#scheduler.seat(startMs);
+    for (let replica = 0; replica < this.#inFlight.length; replica++) {
+      if (this.#inFlight[replica] !== null) continue;
+      const plan = this.#scheduler.plan(replica);
+      if (plan !== null) this.#send(plan, startMs);
+    }
+    for (const sequence of this.#scheduler.takeComplete()) this.#end(sequence, 'length', null);
+    this.#assertConserved();
+    this.#tellDrawn();
+    this.#tellEnded();
+  }
+
+  #dismissDeparting(): void {
+    let kept = 0;
+    for (const sequence of this.#departing) {
+      if (sequence.phase === 'ended') continue;
+      // A step in flight is never aborted: whoever has a row in it leaves when it has answered.
+      if (sequence.inFlight) this.#departing[kept++] = sequence;
+      else this.#leave(sequence);
+    }
+    this.#departing.length = kept;
+  }
+
+  #leave(sequence: Sequence): void {
+    const departure = sequence.departure!;
+    if (departure.reason === 'cancelled') this.#end(sequence, 'cancelled', null);
+    else this.#end(sequence, 'failed', { code: departure.code, message: departure.message });
+  }
+
+  #send(plan: StepPlan, startMs: number): void {
+    assertPlan(plan, this.#backend.limits);
+    for (const row of plan.rows) {
+      const sequence = this.#sequences.get(row.sequenceId)!;
+      sequence.inFlight = true;
+      if (sequence.presentCount === 0 && !sequence.seatReported) this.#reportSeat(sequence);
+    }
+    this.#inFlight[plan.replica] = plan;
+    const sentMs = this.#clock.nowMs();
+    this.#backend.step(plan, (outcome) => this.#commit(plan, outcome, { planMs: sentMs - startMs, sentMs }));
+  }
+
+  #reportSeat(sequence: Sequence): void {
+    sequence.seatReported = true;
+    this.#observer.onSeat({
+      priority: sequence.request.priority,
+      queueMs: sequence.seatedMs - sequence.submitMs,
+      cachedTokens: sequence.cachedCount,
+    });
+  }
+
+  #commit(plan: StepPlan, outcome: StepOutcome, times: { planMs: number; sentMs: number }): void {
+    assert(this.#inFlight[plan.replica] === plan, 'a step answers once');
+    assertOutcome(plan, outcome);
+    this.#inFlight[plan.replica] = null;
+    const nowMs = this.#clock.nowMs();
+    if (outcome.ok) {
+      for (const [index, row] of plan.rows.entries()) this.#commitRow(row, outcome.rows[index]!, nowMs);
+    } else {
+      this.#commitFailure(plan, outcome.failure);
+    }
+    this.#observer.onStep(stepReport(plan, outcome, { ...times, nowMs }));
+    this.#pump();
+  }
+
+  #commitRow(row: StepRow, outcome: RowOutcome, nowMs: number): void {
+    const sequence = this.#sequences.get(row.sequenceId)!;
+    sequence.inFlight = false;
+    sequence.computedCount = row.position + row.tokens.length;
+    sequence.presentCount = sequence.computedCount;
+    this.#register(sequence);
+    if (sequence.departure !== null) return; // leaves in the pump; no token after its cancellation
+    if (row.sampleCount === 0) {
+      if (sequence.prefillOnly && sequence.remainingCount === 0) this.#end(sequence, 'length', null);
+      return;
+    }
+    const index = sequence.outputCount;
+    const token = outcome.tokens[0]!;
+    sequence.append(token);
+    this.#reportTokens(sequence, nowMs);
+    this.#drawn.push({ sequence, outcome, index });
+    const { request } = sequence;
+    if (!request.ignoreStopTokens && request.sampling.stopTokenIds.includes(token)) {
+      this.#end(sequence, 'stop', null);
+    } else if (sequence.outputCount >= request.maxTokens || sequence.tokenCount >= this.contextTokensMax) {
+      this.#end(sequence, 'length', null);
+    }
+  }
+
+  // Makes finished blocks findable for everyone, even if this sequence is about to leave: they are paid for.
+  #register(sequence: Sequence): void {
+    const { blockSize } = this.#backend.limits;
+    while ((sequence.registeredCount + 1) * blockSize <= sequence.computedCount) {
+      const index = sequence.registeredCount++;
+      const parent = sequence.node!;
+      const node = this.#cache.insert(parent, sequence.tokens, index * blockSize, sequence.blocks[index]!);
+      if (node === parent) continue; // cache was cleared meanwhile: the block stays private
+      sequence.blocks[index] = node.block;
+      sequence.node = node;
+    }
+  }
+
+  #reportTokens(sequence: Sequence, nowMs: number): void {
+    if (sequence.firstTokenMs < 0) {
+      sequence.firstTokenMs = nowMs;
+      this.#observer.onFirstToken({
+        priority: sequence.request.priority,
+        ttftMs: nowMs - sequence.submitMs,
+      });
+    } else {
+      this.#observer.onTokenGap(nowMs - sequence.lastTokenMs, 1);
+    }
+    sequence.lastTokenMs = nowMs;
+  }
+
+  // The rows of the step are lost. Others on the replica are recomputed if their seats are lost too, and nothing
+  // cached is trusted once the block store is gone.
+  #commitFailure(plan: StepPlan, failure: DeviceFailure): void {
+    this.#observer.onStepFailure(failure.code);
+    for (const row of plan.rows) {
+      const sequence = this.#sequences.get(row.sequenceId)!;
+      sequence.inFlight = false;
+      this.#end(sequence, 'failed', { code: failure.code, message: failure.message });
+    }
+    if (failure.lost === 'rows') return;
+    if (failure.lost === 'all') this.#cache.clear();
+    for (let replica = 0; replica < this.#inFlight.length; replica++) {
+      for (const sequence of this.#scheduler.seated(replica)) {
+        const awaitsRestore = sequence.presentCount < sequence.computedCount && !sequence.inFlight;
+        if (replica === plan.replica || (failure.lost === 'all' && awaitsRestore)) {
+          this.#scheduler.preempt(sequence);
+        } else if (failure.lost === 'all') {
+          sequence.node = this.#cache.detachedRoot(); // its seat is sound, what it has saved is not
+        }
+      }
+    }
+  }
+
+  #end(sequence: Sequence, reason: FinishReason, failure: SequenceEnd['failure']): void {
+    this.#scheduler.remove(sequence);
+    this.#sequences.delete(sequence.id);
+    sequence.deadline?.cancel();
+    const queueMs = (sequence.seatedMs < 0 ? this.#clock.nowMs() : sequence.seatedMs) - sequence.submitMs;
+    const usage = {
+      promptTokens: sequence.promptCount,
+      cachedTokens: sequence.cachedCount,
+      outputTokens: sequence.outputCount,
+      queueMs,
+    };
+    this.#ended.push({ sequence, end: { reason, failure, usage } });
+  }
+
+  // Readers are told after the next step has been sent: their work overlaps the device's.
+  #tellDrawn(): void {
+    for (const { sequence, outcome, index } of this.#drawn) {
+      if (sequence.departure !== null) continue; // another reader's reaction cancelled it
+      sequence.sink.onTokens(outcome.tokens, index, outcome.logprobs);
+    }
+    this.#drawn.length = 0;
+  }
+
+  #tellEnded(): void {
+    if (this.#ended.length === 0) return;
+    const ended = this.#ended.splice(0);
+    for (const { sequence, end } of ended) {
+      const { promptTokens, cachedTokens, outputTokens } = end.usage;
+      const tpotMs =
+        outputTokens < 2 ? null : (sequence.lastTokenMs - sequence.firstTokenMs) / (outputTokens - 1);
+      const { priority } = sequence.request;
+      this.#observer.onEnd({
+        priority,
+        reason: end.reason,
+        promptTokens,
+        cachedTokens,
+        outputTokens,
+        tpotMs,
+      });
+      sequence.sink.onEnd(end);
+    }
+    if (this.#sequences.size === 0) for (const onIdle of this.#idleCallbacks.splice(0)) onIdle();
+  }
+
+  #assertConserved(): void {
+    const { freeCount, idleCount, inUseCount, blockCount } = this.#pool;
+    assert.equal(freeCount + idleCount + inUseCount, blockCount);
+    if (this.#cache.evictedCount > this.#evictedCount) {
+      this.#observer.onEviction(this.#cache.evictedCount - this.#evictedCount);
+      this.#evictedCount = this.#cache.evictedCount;
+    }
+    for (; this.#preemptedCount < this.#scheduler.preemptedCount; this.#preemptedCount++) {
+      this.#observer.onPreemption();
+    }
+    this.#observer.onKv({
+      blockCount,
+      inUseCount,
+      idleCachedCount: idleCount,
+      runningCount: this.#scheduler.runningCount,
+      waitingCount: this.#scheduler.waitingCount,
+    });
+  }
+}
+
+export interface KvLoad {
+  readonly freeCount: number;
+  readonly idleCachedCount: number;
+  readonly inUseCount: number;
+  readonly blockCount: number;
+}
+
+interface Drawn {
+  readonly sequence: Sequence;
+  readonly outcome: RowOutcome;
+  readonly index: number; // of its first token within the output
+}
+
+interface Ended {
+  readonly sequence: Sequence;
+  readonly end: SequenceEnd;
+}
+
+function stepReport(
+  plan: StepPlan,
+  outcome: StepOutcome,
+  times: { planMs: number; sentMs: number; nowMs: number },
+) {
+  let decodeTokens = 0;
+  let prefillTokens = 0;
+  for (const row of plan.rows) {
+    if (row.position >= row.promptCount) decodeTokens += row.tokens.length;
+    else prefillTokens += row.tokens.length;
+  }
+  let restoredBlocks = 0;
+  for (const restore of plan.restores) restoredBlocks += restore.blocks.length;
+  return {
+    replica: plan.replica,
+    rowCount: plan.rows.length,
+    prefillTokens,
+    decodeTokens,
+    restoredBlocks,
+    planMs: times.planMs,
+    stepMs: times.nowMs - times.sentMs,
+    deviceMs: outcome.ok ? outcome.deviceMs : 0,
+  };
+}

@@ -1,0 +1,51 @@
+// EngineObserver: what the engine reports about itself, as numbers only. metrics.ts turns it into Prometheus,
+// the simulator into reports. Called synchronously from the engine's loop: implementations must be cheap.
+import type { DeviceFailureCode } from '../../kernels/backend.ts';
+import type { FinishReason, Priority, RefusalReason } from './request.ts';
+
+export interface StepReport {
+  readonly replica: number;
+  readonly rowCount: number;
+  readonly prefillTokens: number;
+  readonly decodeTokens: number;
+  readonly restoredBlocks: number; // brought in from the block store
+  readonly planMs: number; // engine time: seat + plan
+  readonly stepMs: number; // plan sent → answer in hand
+  readonly deviceMs: number; // of it, on the device; 0 for a failed step
+}
+
+export interface KvReport {
+  readonly blockCount: number;
+  readonly inUseCount: number;
+  readonly idleCachedCount: number;
+  readonly runningCount: number;
+  readonly waitingCount: number;
+}
+
+export interface EngineObserver {
+  onRefusal(reason: RefusalReason): void;
+  /** A sequence got its first seat. */
+  onSeat(report: {
+    readonly priority: Priority;
+    readonly queueMs: number;
+    readonly cachedTokens: number;
+  }): void;
+  /** First output token of a sequence, since submit. */
+  onFirstToken(report: { readonly priority: Priority; readonly ttftMs: number }): void;
+  /** Gap between a sequence's previous tokens and these; `tokenCount` arrived together. */
+  onTokenGap(gapMs: number, tokenCount: number): void;
+  onEnd(report: {
+    readonly priority: Priority;
+    readonly reason: FinishReason;
+    readonly promptTokens: number;
+    readonly cachedTokens: number;
+    readonly outputTokens: number;
+    readonly tpotMs: number | null; // (last − first) / (tokens − 1); null below two tokens
+  }): void;
+  onPreemption(): void;
+  onEviction(blockCount: number): void;
+  onStep(report: StepReport): void;
+  onStepFailure(code: DeviceFailureCode): void;
+  /** After every commit. */
+  onKv(report: KvReport): void;
+}

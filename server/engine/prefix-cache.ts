@@ -1,0 +1,216 @@
+// PrefixCache: finds finished KV blocks again by their tokens. A trie per salt; each node is one full block.
+// Blocks nobody holds stay findable until their memory is needed, the least recently used first.
+// It owns the meaning of blocks; block-pool.ts owns their number. Used by scheduler.ts and engine.ts.
+import assert from 'node:assert/strict';
+import type { BlockPool } from './block-pool.ts';
+
+/** One cached block: the tokens that follow the parent's. Opaque to callers. */
+export interface PrefixNode {
+  readonly parent: PrefixNode | null; // null: the root of a salt
+  readonly key: string;
+  readonly block: number; // -1 for a root
+  children: Map<string, PrefixNode> | null;
+  // Neighbours in the idle list; a node is in it exactly while nobody holds its block.
+  older: PrefixNode | null;
+  newer: PrefixNode | null;
+  detached: boolean; // evicted or cleared: no new block may be hung below it
+}
+
+export class PrefixCache {
+  readonly #pool: BlockPool;
+  readonly #blockSize: number;
+  readonly #roots = new Map<string, PrefixNode>(); // bounded: a root without children is removed
+  readonly #nodes: (PrefixNode | null)[]; // [blockCount] what each block holds, if it is findable
+  #oldest: PrefixNode | null = null;
+  #newest: PrefixNode | null = null;
+  #evictedCount = 0;
+
+  constructor(pool: BlockPool, blockSize: number) {
+    this.#pool = pool;
+    this.#blockSize = blockSize;
+    this.#nodes = new Array(pool.blockCount).fill(null);
+  }
+
+  /** Blocks evicted since the start. */
+  get evictedCount(): number {
+    return this.#evictedCount;
+  }
+
+  /** Blocks that allocate() could hand out now. */
+  get availableCount(): number {
+    return this.#pool.freeCount + this.#pool.idleCount;
+  }
+
+  /** Where a sequence with this salt begins. */
+  root(salt: string): PrefixNode {
+    return this.#roots.get(salt) ?? newNode(null, salt, -1);
+  }
+
+  /** A place below which nothing becomes findable: for sequences whose saved blocks cannot be trusted. */
+  detachedRoot(): PrefixNode {
+    const root = newNode(null, '', -1);
+    root.detached = true;
+    return root;
+  }
+
+  /**
+   * Follows `tokens` from position `from` (a multiple of the block size, where `node` ends) as far as whole blocks
+   * are known and end at or before `limit`. Holds each block found until release(). Appends them to `blocks`.
+   * Returns the last node reached.
+   */
+  match(
+    node: PrefixNode,
+    tokens: Int32Array,
+    { from, limit }: { from: number; limit: number },
+    blocks: number[],
+  ): PrefixNode {
+    for (let start = from; start + this.#blockSize <= limit; start += this.#blockSize) {
+      const next = node.children?.get(blockKey(tokens, start, this.#blockSize));
+      if (next === undefined) break;
+      this.#hold(next);
+      blocks.push(next.block);
+      node = next;
+    }
+    return node;
+  }
+
+  /** How many of the blocks that match() would find after `node` are held by somebody already. Holds none itself. */
+  heldCount(node: PrefixNode, tokens: Int32Array, limit: number): number {
+    let count = 0;
+    for (let start = 0; start + this.#blockSize <= limit; start += this.#blockSize) {
+      const next = node.children?.get(blockKey(tokens, start, this.#blockSize));
+      if (next === undefined || this.#pool.refCount(next.block) === 0) break;
+      count++;
+      node = next;
+    }
+    return count;
+  }
+
+  /**
+   * Makes a block findable: it holds tokens [start, start + blockSize) after `node`. If the same content is known
+   * already, the caller's hold moves to that block and its own is given back; either way the returned node's block
+   * is the one now held. On a detached parent the block stays private and the parent is returned.
+   */
+  insert(node: PrefixNode, tokens: Int32Array, start: number, block: number): PrefixNode {
+    if (node.detached) return node;
+    if (node.parent === null) node = this.#plantedRoot(node);
+    const key = blockKey(tokens, start, this.#blockSize);
+    const known = node.children?.get(key);
+    if (known !== undefined) {
+      // [known | mine, same content] → [known, held once more]
+      this.#hold(known);
+      this.release(block);
+      return known;
+    }
+    const child = newNode(node, key, block);
+    node.children ??= new Map();
+    node.children.set(key, child);
+    this.#nodes[block] = child;
+    return child;
+  }
+
+  /** A block for new content, held once; evicts the least recently used idle block if need be; -1 if all are held. */
+  allocate(): number {
+    const block = this.#pool.allocate();
+    if (block !== -1) return block;
+    if (this.#oldest === null) return -1;
+    this.#evict(this.#oldest);
+    return this.#pool.allocate();
+  }
+
+  /** Gives up one hold. Release a sequence's blocks last to first: the idle list relies on it (see #evict). */
+  release(block: number): void {
+    if (!this.#pool.release(block)) return;
+    const node = this.#nodes[block];
+    if (node) this.#appendIdle(node);
+    else this.#pool.free(block);
+  }
+
+  /** Forgets everything, e.g. because the device lost its block store. Held blocks stay held, but unfindable. */
+  clear(): void {
+    while (this.#oldest !== null) this.#evict(this.#oldest);
+    for (const [block, node] of this.#nodes.entries()) {
+      if (node === null) continue;
+      node.detached = true;
+      node.children = null;
+      this.#nodes[block] = null;
+    }
+    for (const root of this.#roots.values()) {
+      root.detached = true; // seated sequences may still point at it
+      root.children = null;
+    }
+    this.#roots.clear();
+  }
+
+  /** Full audit, O(blockCount). */
+  check(): void {
+    this.#pool.check();
+    let idle = 0;
+    for (let node = this.#oldest; node !== null; node = node.newer) {
+      assert(this.#nodes[node.block] === node && this.#pool.refCount(node.block) === 0);
+      for (const child of node.children?.values() ?? []) {
+        assert(this.#pool.refCount(child.block) === 0, 'a held block below an idle one');
+      }
+      idle++;
+    }
+    assert.equal(idle, this.#pool.idleCount, 'idle list');
+  }
+
+  // An empty root is not kept, so the one a sequence began at may have been replaced since.
+  #plantedRoot(root: PrefixNode): PrefixNode {
+    const planted = this.#roots.get(root.key);
+    if (planted !== undefined) return planted;
+    this.#roots.set(root.key, root);
+    return root;
+  }
+
+  #hold(node: PrefixNode): void {
+    if (this.#pool.refCount(node.block) === 0) this.#unlinkIdle(node);
+    this.#pool.retain(node.block);
+  }
+
+  // The oldest idle node is always a leaf: a sequence holds all ancestors of what it holds and releases them after
+  // their descendants, so a parent never stands before its child in the list.
+  #evict(node: PrefixNode): void {
+    assert(node.children === null || node.children.size === 0, 'evicted a node with children');
+    this.#unlinkIdle(node);
+    node.detached = true;
+    this.#nodes[node.block] = null;
+    const parent = node.parent!;
+    parent.children!.delete(node.key);
+    if (parent.parent === null && parent.children!.size === 0) this.#roots.delete(parent.key);
+    this.#pool.free(node.block);
+    this.#evictedCount++;
+  }
+
+  #appendIdle(node: PrefixNode): void {
+    node.older = this.#newest;
+    if (this.#newest === null) this.#oldest = node;
+    else this.#newest.newer = node;
+    this.#newest = node;
+  }
+
+  #unlinkIdle(node: PrefixNode): void {
+    if (node.older === null) this.#oldest = node.newer;
+    else node.older.newer = node.newer;
+    if (node.newer === null) this.#newest = node.older;
+    else node.newer.older = node.older;
+    node.older = null;
+    node.newer = null;
+  }
+}
+
+function newNode(parent: PrefixNode | null, key: string, block: number): PrefixNode {
+  return { parent, key, block, children: null, older: null, newer: null, detached: false };
+}
+
+// Two UTF-16 units per token id (ids < 2^32): exact, so that equal keys are equal tokens, not merely equal hashes.
+function blockKey(tokens: Int32Array, start: number, blockSize: number): string {
+  const units = new Array<number>(2 * blockSize);
+  for (let index = 0; index < blockSize; index++) {
+    const id = tokens[start + index]!;
+    units[2 * index] = id & 0xffff;
+    units[2 * index + 1] = id >>> 16;
+  }
+  return String.fromCharCode(...units);
+}

@@ -1,0 +1,331 @@
+// Scheduler: who sits, who computes how much, and who must stand up when seats or blocks run short.
+// Decode rows first, prefill chunks fill the rest of the budget. Pure bookkeeping: no time, no I/O; the engine calls
+// seat() and plan() between steps and carries the plan to the backend.
+import assert from 'node:assert/strict';
+import type { BackendLimits, KvRestore, KvSave, StepPlan, StepRow } from '../../kernels/backend.ts';
+import type { PrefixCache } from './prefix-cache.ts';
+import type { Priority } from './request.ts';
+import type { Sequence } from './sequence.ts';
+
+export interface SchedulerBounds {
+  readonly prefillChunkTokens: number; // longest prefill row; chunks end at absolute multiples of it
+  readonly prefillTokensPerStep: number; // all prefill rows of one step; bounds what decode rows wait for
+  readonly overtakeMsPerToken: number; // a prompt may be overtaken by one that came this much later per token shorter
+  readonly classDelayMs: Readonly<Record<Priority, number>>; // how long a class waits before it ranks with fresh turns
+}
+
+export class Scheduler {
+  readonly #limits: BackendLimits;
+  readonly #bounds: SchedulerBounds;
+  readonly #cache: PrefixCache;
+  readonly #releaseSlot: (replica: number, slot: number) => void;
+  readonly #waiting: Sequence[] = []; // by urgency, most urgent first
+  readonly #seats: (Sequence | null)[][]; // [replica][slot]
+  readonly #seatedCounts: number[]; // [replica]
+  #preemptedCount = 0;
+  #complete: Sequence[] = [];
+
+  constructor(
+    limits: BackendLimits,
+    bounds: SchedulerBounds,
+    cache: PrefixCache,
+    releaseSlot: (replica: number, slot: number) => void,
+  ) {
+    assert(limits.rowTokensMax >= bounds.prefillChunkTokens);
+    assert(bounds.prefillTokensPerStep >= bounds.prefillChunkTokens);
+    assert(limits.stepTokensMax >= limits.slotCount + bounds.prefillTokensPerStep);
+    this.#limits = limits;
+    this.#bounds = bounds;
+    this.#cache = cache;
+    this.#releaseSlot = releaseSlot;
+    this.#seats = Array.from({ length: limits.replicaCount }, () => new Array(limits.slotCount).fill(null));
+    this.#seatedCounts = new Array(limits.replicaCount).fill(0);
+  }
+
+  get waitingCount(): number {
+    return this.#waiting.length;
+  }
+
+  get runningCount(): number {
+    let count = 0;
+    for (const seated of this.#seatedCounts) count += seated;
+    return count;
+  }
+
+  get preemptedCount(): number {
+    return this.#preemptedCount;
+  }
+
+  /** Puts a sequence where its urgency belongs in the queue. */
+  enqueue(sequence: Sequence): void {
+    const urgency = this.#urgency(sequence);
+    let index = this.#waiting.length;
+    while (index > 0 && urgency < this.#urgency(this.#waiting[index - 1]!)) index--;
+    this.#waiting.splice(index, 0, sequence);
+    sequence.phase = 'waiting';
+  }
+
+  /** Seats waiting sequences, most urgent first; a lesser class may have to stand up for a turn. */
+  seat(nowMs: number): void {
+    for (let index = 0; index < this.#waiting.length; ) {
+      const sequence = this.#waiting[index]!;
+      if (sequence.paused) {
+        index++;
+        continue;
+      }
+      const replica = this.#replicaFor(sequence);
+      // Whoever is most urgent waits for room before anybody behind it gets some: nobody starves.
+      if (replica === -1 || !this.#hasRoom(sequence)) return;
+      this.#waiting.splice(index, 1);
+      this.#sit(sequence, replica, nowMs);
+    }
+  }
+
+  /** The next step of a replica without one in flight, or null if nothing there can compute. */
+  plan(replica: number): StepPlan | null {
+    const rows: StepRow[] = [];
+    const restores: KvRestore[] = [];
+    const saves: KvSave[] = [];
+    const prefills: Sequence[] = [];
+    const seats = this.#seats[replica]!;
+    for (const sequence of seats) {
+      if (sequence === null || sequence.paused || sequence.departure !== null) continue;
+      if (sequence.remainingCount !== 1 || sequence.outputCount === 0) prefills.push(sequence);
+      else this.#addRow(sequence, 1, { rows, restores, saves });
+    }
+    prefills.sort((a, b) => this.#urgency(a) - this.#urgency(b));
+    let budget = this.#bounds.prefillTokensPerStep;
+    for (const sequence of prefills) {
+      if (sequence.phase !== 'running') continue; // preempted for the blocks of somebody more urgent
+      this.#matchLate(sequence);
+      if (sequence.remainingCount === 0) {
+        this.#complete.push(sequence);
+        continue;
+      }
+      const count = this.#chunkCount(sequence);
+      if (count > budget) continue; // never split a chunk: its borders must not depend on the load
+      if (this.#addRow(sequence, count, { rows, restores, saves })) budget -= count;
+    }
+    this.#dropPreempted(replica, { rows, restores, saves });
+    if (rows.length === 0) return null;
+    return { replica, rows, restores, saves };
+  }
+
+  /** Sequences that seat() or plan() found to need no step: prefill that others had done already. Empties the list. */
+  takeComplete(): Sequence[] {
+    const complete = this.#complete;
+    if (complete.length > 0) this.#complete = [];
+    return complete;
+  }
+
+  /** Takes a sequence out of the queue or its seat and gives its blocks back. Not while it is in flight. */
+  remove(sequence: Sequence): void {
+    assert(!sequence.inFlight);
+    if (sequence.phase === 'waiting') this.#waiting.splice(this.#waiting.indexOf(sequence), 1);
+    else this.#stand(sequence);
+    sequence.phase = 'ended';
+  }
+
+  /** Back to the queue: its KV in the seat is gone; blocks that the prefix cache knows may be found again. */
+  preempt(sequence: Sequence): void {
+    this.#stand(sequence);
+    sequence.computedCount = 0;
+    sequence.presentCount = 0;
+    sequence.registeredCount = 0;
+    this.#preemptedCount++;
+    this.enqueue(sequence);
+  }
+
+  /** Everyone in a seat of the replica. */
+  seated(replica: number): Sequence[] {
+    return this.#seats[replica]!.filter((sequence) => sequence !== null);
+  }
+
+  // One number orders everything: the time a sequence came, plus what its class and its length make it wait.
+  // It never changes while the sequence waits, so whoever waits long enough is more urgent than all newcomers.
+  #urgency(sequence: Sequence): number {
+    const { classDelayMs, overtakeMsPerToken } = this.#bounds;
+    return (
+      sequence.submitMs +
+      classDelayMs[sequence.request.priority] +
+      sequence.remainingCount * overtakeMsPerToken
+    );
+  }
+
+  // The replica with the most free seats; when there is none, a lesser and less urgent class stands up.
+  #replicaFor(sequence: Sequence): number {
+    let best = -1;
+    for (let replica = 0; replica < this.#seatedCounts.length; replica++) {
+      if (this.#seatedCounts[replica]! >= this.#limits.slotCount) continue;
+      if (best === -1 || this.#seatedCounts[replica]! < this.#seatedCounts[best]!) best = replica;
+    }
+    if (best !== -1) return best;
+    const urgency = this.#urgency(sequence);
+    const victim = this.#victim(
+      sequence,
+      (other) => classRank(other) > classRank(sequence) && this.#urgency(other) > urgency,
+    );
+    if (victim === null) return -1;
+    const { replica } = victim;
+    this.preempt(victim);
+    return replica;
+  }
+
+  // Blocks for all its tokens must be there (found or free), or it would only be preempted again. With nobody
+  // seated everything unused is available, and admission has made sure that one sequence always fits.
+  #hasRoom(sequence: Sequence): boolean {
+    const blockCount = Math.ceil((sequence.tokenCount + 1) / this.#limits.blockSize);
+    const shortCount = blockCount - this.#cache.availableCount;
+    if (shortCount <= 0 || this.runningCount === 0) return true;
+    // Blocks that others hold already cost nothing; idle ones found again are taken from the available ones.
+    const root = this.#cache.root(sequence.request.cacheSalt);
+    return this.#cache.heldCount(root, sequence.tokens, this.#matchLimit(sequence)) >= shortCount;
+  }
+
+  #sit(sequence: Sequence, replica: number, nowMs: number): void {
+    const seats = this.#seats[replica]!;
+    const slot = seats.indexOf(null); // the lowest: devices batch contiguous seats
+    seats[slot] = sequence;
+    this.#seatedCounts[replica]!++;
+    sequence.replica = replica;
+    sequence.slot = slot;
+    sequence.phase = 'running';
+    sequence.node = this.#cache.root(sequence.request.cacheSalt);
+    const first = sequence.seatedMs < 0;
+    if (first) sequence.seatedMs = nowMs;
+    this.#match(sequence);
+    if (first) sequence.cachedCount = Math.min(sequence.computedCount, sequence.promptCount);
+  }
+
+  #match(sequence: Sequence): void {
+    const from = sequence.computedCount;
+    const found = sequence.blocks.length;
+    sequence.node = this.#cache.match(
+      sequence.node!,
+      sequence.tokens,
+      { from, limit: this.#matchLimit(sequence) },
+      sequence.blocks,
+    );
+    sequence.computedCount += (sequence.blocks.length - found) * this.#limits.blockSize;
+    sequence.registeredCount = sequence.blocks.length;
+  }
+
+  // Another sequence may have computed our next blocks since we sat down (equal prompts that came together).
+  #matchLate(sequence: Sequence): void {
+    if (sequence.computedCount !== sequence.registeredCount * this.#limits.blockSize) return;
+    if (sequence.blocks.length !== sequence.registeredCount) return;
+    const before = sequence.computedCount;
+    this.#match(sequence);
+    if (sequence.outputCount === 0) sequence.cachedCount += sequence.computedCount - before;
+  }
+
+  // The last token is computed even on a full hit: we need its logits. Not so when nothing is drawn.
+  #matchLimit(sequence: Sequence): number {
+    return sequence.prefillOnly ? sequence.tokenCount : sequence.tokenCount - 1;
+  }
+
+  #chunkCount(sequence: Sequence): number {
+    const chunk = this.#bounds.prefillChunkTokens;
+    const border = (Math.floor(sequence.computedCount / chunk) + 1) * chunk;
+    return Math.min(sequence.tokenCount, border) - sequence.computedCount;
+  }
+
+  /** False if the sequence had to stand up itself for want of blocks. */
+  #addRow(sequence: Sequence, count: number, step: Step): boolean {
+    if (!this.#reserve(sequence, sequence.computedCount + count)) return false;
+    const { blockSize } = this.#limits;
+    const { computedCount, presentCount, slot } = sequence;
+    if (presentCount < computedCount) {
+      const blocks = sequence.blocks.slice(presentCount / blockSize, computedCount / blockSize);
+      step.restores.push({ slot, position: presentCount, blocks });
+    }
+    const end = computedCount + count;
+    step.rows.push(newRow(sequence, end));
+    for (let index = Math.floor(computedCount / blockSize); (index + 1) * blockSize <= end; index++) {
+      step.saves.push({ slot, position: index * blockSize, block: sequence.blocks[index]! });
+    }
+    return true;
+  }
+
+  // Blocks for tokens [0, tokenCount). When none is left, the least urgent of the others stands up, or else we do.
+  #reserve(sequence: Sequence, tokenCount: number): boolean {
+    const blockCount = Math.ceil(tokenCount / this.#limits.blockSize);
+    while (sequence.blocks.length < blockCount) {
+      const block = this.#cache.allocate();
+      if (block !== -1) {
+        sequence.blocks.push(block);
+        continue;
+      }
+      const urgency = this.#urgency(sequence);
+      const victim = this.#victim(sequence, (other) => other.paused || this.#urgency(other) > urgency);
+      this.preempt(victim ?? sequence);
+      if (victim === null) return false;
+    }
+    return true;
+  }
+
+  // The least urgent seated sequence that may stand up and is not in flight; paused ones first.
+  #victim(forWhom: Sequence, allowed: (other: Sequence) => boolean): Sequence | null {
+    let victim: Sequence | null = null;
+    for (const seats of this.#seats) {
+      for (const other of seats) {
+        if (other === null || other === forWhom || other.inFlight || !allowed(other)) continue;
+        if (victim === null || this.#lessUrgent(other, victim)) victim = other;
+      }
+    }
+    return victim;
+  }
+
+  #lessUrgent(a: Sequence, b: Sequence): boolean {
+    if (a.paused !== b.paused) return a.paused;
+    return this.#urgency(a) > this.#urgency(b);
+  }
+
+  // Rows of this step may belong to sequences preempted after they were added.
+  #dropPreempted(replica: number, step: Step): void {
+    const seats = this.#seats[replica]!;
+    const kept = step.rows.filter((row) => seats[row.slot]?.id === row.sequenceId);
+    if (kept.length === step.rows.length) return;
+    const slots = new Set(kept.map((row) => row.slot));
+    step.rows.splice(0, step.rows.length, ...kept);
+    step.restores.splice(0, step.restores.length, ...step.restores.filter(({ slot }) => slots.has(slot)));
+    step.saves.splice(0, step.saves.length, ...step.saves.filter(({ slot }) => slots.has(slot)));
+  }
+
+  #stand(sequence: Sequence): void {
+    assert(sequence.phase === 'running' && !sequence.inFlight);
+    this.#seats[sequence.replica]![sequence.slot] = null;
+    this.#seatedCounts[sequence.replica]!--;
+    this.#releaseSlot(sequence.replica, sequence.slot);
+    sequence.slot = -1;
+    sequence.replica = -1;
+    while (sequence.blocks.length > 0) this.#cache.release(sequence.blocks.pop()!); // last to first
+  }
+}
+
+interface Step {
+  readonly rows: StepRow[];
+  readonly restores: KvRestore[];
+  readonly saves: KvSave[];
+}
+
+function classRank(sequence: Sequence): number {
+  return { turn: 0, side: 1, background: 2 }[sequence.request.priority];
+}
+
+function newRow(sequence: Sequence, end: number): StepRow {
+  const { sampling } = sequence.request;
+  const draws = end === sequence.tokenCount && !sequence.prefillOnly;
+  const penalised =
+    sampling.repetitionPenalty !== 1 || sampling.frequencyPenalty !== 0 || sampling.presencePenalty !== 0;
+  return {
+    sequenceId: sequence.id,
+    slot: sequence.slot,
+    position: sequence.computedCount,
+    tokens: sequence.tokens.subarray(sequence.computedCount, end),
+    sampleCount: draws ? 1 : 0,
+    sampling,
+    promptCount: sequence.promptCount,
+    history: draws && penalised ? sequence.tokens.subarray(0, end) : null,
+  };
+}

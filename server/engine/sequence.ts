@@ -1,0 +1,73 @@
+// Sequence: one running generation, as the engine sees it: its tokens, how many of them are computed, the blocks
+// and the seat it holds. State only; scheduler.ts decides about it and engine.ts changes it.
+import type { Timer } from '../../kernels/clock.ts';
+import type { PrefixNode } from './prefix-cache.ts';
+import type { SequenceFailureCode, SequenceRequest, SequenceSink } from './request.ts';
+
+export type Phase = 'waiting' | 'running' | 'ended';
+
+/** Why a sequence is to leave at the next plan. */
+export type Departure =
+  | { readonly reason: 'cancelled' }
+  | { readonly reason: 'failed'; readonly code: SequenceFailureCode; readonly message: string };
+
+export class Sequence {
+  readonly id: number;
+  readonly request: SequenceRequest;
+  readonly sink: SequenceSink;
+  readonly submitMs: number;
+  readonly promptCount: number;
+  tokens: Int32Array; // [capacity ≥ tokenCount] prompt, then output; grows by doubling
+  tokenCount: number;
+  computedCount = 0; // tokens whose KV exists; < tokenCount while there is work
+  presentCount = 0; // tokens whose KV lies in the seat; < computedCount until restored blocks are brought in
+  cachedCount = 0; // prompt tokens found in the prefix cache
+  phase: Phase = 'waiting';
+  paused = false;
+  departure: Departure | null = null;
+  replica = -1;
+  slot = -1;
+  inFlight = false; // has a row in a step that has not answered
+  seatedMs = -1; // first time in a seat; -1 before
+  seatReported = false;
+  firstTokenMs = -1; // -1 before
+  lastTokenMs = -1;
+  deadline: Timer | null = null;
+  readonly blocks: number[] = []; // blocks[i] holds tokens [i·blockSize, (i + 1)·blockSize)
+  registeredCount = 0; // leading blocks that the prefix cache knows
+  node: PrefixNode | null = null; // of the last registered block; null while waiting
+
+  constructor(id: number, request: SequenceRequest, sink: SequenceSink, submitMs: number) {
+    this.id = id;
+    this.request = request;
+    this.sink = sink;
+    this.submitMs = submitMs;
+    this.promptCount = request.tokens.length;
+    this.tokens = new Int32Array(this.promptCount + Math.min(request.maxTokens, 256));
+    this.tokens.set(request.tokens);
+    this.tokenCount = this.promptCount;
+  }
+
+  get outputCount(): number {
+    return this.tokenCount - this.promptCount;
+  }
+
+  /** Tokens to compute before the next one can be drawn; 1 while decoding. */
+  get remainingCount(): number {
+    return this.tokenCount - this.computedCount;
+  }
+
+  /** Whether anything is drawn at all, or the prompt is only to be computed. */
+  get prefillOnly(): boolean {
+    return this.request.maxTokens === 0;
+  }
+
+  append(token: number): void {
+    if (this.tokenCount === this.tokens.length) {
+      const grown = new Int32Array(this.tokens.length * 2); // rows in flight keep their view of the old one
+      grown.set(this.tokens);
+      this.tokens = grown;
+    }
+    this.tokens[this.tokenCount++] = token;
+  }
+}
