@@ -1,0 +1,113 @@
+// The closed set of error codes, and what each means on every wire: HTTP status, OpenAI's error type, WebSocket
+// close code, whether trying again can help. Owns no prose: messages are written where the numbers are known.
+// Used by server/openai/*.ts, app.ts and server/native/*.ts.
+import type { RefusalReason, SequenceFailureCode } from './engine/request.ts';
+
+export interface ErrorFacts {
+  readonly status: number; // HTTP
+  readonly type: 'invalid_request_error' | 'authentication_error' | 'rate_limit_error' | 'server_error'; // OpenAI's
+  readonly closeCode: number | null; // WebSocket, RFC 6455; null: the connection goes on
+  readonly retryable: boolean; // the same request may succeed later
+}
+
+export const ERRORS = {
+  // What the caller got wrong.
+  invalid_json: facts(400, 'invalid_request_error'),
+  invalid_request: facts(400, 'invalid_request_error'),
+  unsupported: facts(400, 'invalid_request_error'), // understood, but not by this server or this model
+  context_length_exceeded: facts(400, 'invalid_request_error'),
+  invalid_api_key: facts(401, 'authentication_error', { closeCode: 1008 }),
+  origin_not_allowed: facts(403, 'invalid_request_error'),
+  not_found: facts(404, 'invalid_request_error'),
+  model_not_found: facts(404, 'invalid_request_error'),
+  method_not_allowed: facts(405, 'invalid_request_error'),
+  body_too_large: facts(413, 'invalid_request_error'),
+  unsupported_media_type: facts(415, 'invalid_request_error'),
+  upgrade_required: facts(426, 'invalid_request_error'), // a WebSocket route asked for without an upgrade
+  // What the native protocol's peer got wrong.
+  malformed_frame: facts(400, 'invalid_request_error', { closeCode: 1007 }),
+  unknown_message: facts(400, 'invalid_request_error'),
+  hello_expected: facts(400, 'invalid_request_error', { closeCode: 1002 }),
+  unsupported_version: facts(400, 'invalid_request_error', { closeCode: 1002 }),
+  unknown_session: facts(404, 'invalid_request_error'),
+  unknown_generation: facts(404, 'invalid_request_error'),
+  session_exists: facts(409, 'invalid_request_error'),
+  session_busy: facts(409, 'invalid_request_error', { retryable: true }),
+  // What is full, or on its way out.
+  queue_full: facts(429, 'rate_limit_error', { retryable: true }),
+  session_limit: facts(429, 'rate_limit_error', { retryable: true }),
+  cancelled: facts(499, 'invalid_request_error'), // by the caller; no HTTP answer ever carries it
+  connection_limit: facts(503, 'server_error', { retryable: true, closeCode: 1013 }),
+  draining: facts(503, 'server_error', { retryable: true }),
+  shutdown: facts(503, 'server_error', { retryable: true, closeCode: 1001 }),
+  slow_reader: facts(503, 'server_error', { retryable: true, closeCode: 1008 }),
+  deadline: facts(504, 'server_error', { retryable: true }),
+  // What broke.
+  worker_died: facts(500, 'server_error', { retryable: true }),
+  worker_hung: facts(500, 'server_error', { retryable: true }),
+  step_failed: facts(500, 'server_error', { retryable: true }),
+  internal_error: facts(500, 'server_error', { closeCode: 1011 }),
+} as const satisfies Readonly<Record<string, ErrorFacts>>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** One refusal or failure on its way to a client. */
+export interface Fault {
+  readonly code: ErrorCode;
+  readonly message: string; // names the field, the value and the bound
+  readonly param: string | null; // path of the field: "messages[2].content"
+  readonly retryAfterMs: number | null;
+}
+
+export function fault(code: ErrorCode, message: string, more: Partial<Fault> = {}): Fault {
+  return { code, message, param: more.param ?? null, retryAfterMs: more.retryAfterMs ?? null };
+}
+
+/** OpenAI's envelope. */
+export interface ErrorEnvelope {
+  readonly error: {
+    readonly message: string;
+    readonly type: ErrorFacts['type'];
+    readonly param: string | null;
+    readonly code: ErrorCode;
+  };
+}
+
+export function errorEnvelope({ code, message, param }: Fault): ErrorEnvelope {
+  return { error: { message, type: ERRORS[code].type, param, code } };
+}
+
+/** The engine said no at the door. */
+export function faultOfRefusal(refusal: {
+  readonly reason: RefusalReason;
+  readonly message: string;
+  readonly retryAfterMs: number | null;
+}): Fault {
+  return fault(REFUSAL_CODES[refusal.reason], refusal.message, { retryAfterMs: refusal.retryAfterMs });
+}
+
+/** A sequence that had been accepted failed. */
+export function faultOfFailure(failure: {
+  readonly code: SequenceFailureCode;
+  readonly message: string;
+}): Fault {
+  return fault(FAILURE_CODES[failure.code], failure.message);
+}
+
+const REFUSAL_CODES: Readonly<Record<RefusalReason, ErrorCode>> = {
+  'queue-full': 'queue_full',
+  'prompt-too-long': 'context_length_exceeded',
+  draining: 'draining',
+};
+
+const FAILURE_CODES: Readonly<Record<SequenceFailureCode, ErrorCode>> = {
+  'worker-died': 'worker_died',
+  'worker-hung': 'worker_hung',
+  'step-failed': 'step_failed',
+  deadline: 'deadline',
+  shutdown: 'shutdown',
+};
+
+function facts(status: number, type: ErrorFacts['type'], more: Partial<ErrorFacts> = {}): ErrorFacts {
+  return { status, type, closeCode: more.closeCode ?? null, retryable: more.retryable ?? false };
+}
