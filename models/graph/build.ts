@@ -1,0 +1,180 @@
+// A checkpoint becomes a decoder graph on disk: model.onnx, the same for the official binding, and one file of
+// weights, streamed tensor by tensor. Owns the entry's content and its key; models/cache.ts owns the entry itself.
+// Before it: checkpoint.ts; after it: kernels/onnx opens the files.
+import { createHash } from 'node:crypto';
+import { type FileHandle, open, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type FileDigest, hashFiles, openEntry } from '../cache.ts';
+import type { Checkpoint } from '../checkpoint.ts';
+import type { ModelSpec } from '../spec.ts';
+import { decoderInterface, topCount, writeDecoder } from './decoder.ts';
+import { type GraphWriter, type TensorRecipe, tensorSize } from './graph-writer.ts';
+import { encodeModel, type TensorProto, type ValueInfo } from './onnx-proto.ts';
+import type { Precision } from './precision.ts';
+
+// Part of every entry's key: raise it whenever the same checkpoint would give other files.
+const builderVersion = '1';
+
+const modelFile = 'model.onnx';
+const bindingModelFile = 'model-binding.onnx';
+const weightsFile = 'weights.bin';
+const alignment = 64; // bytes, a cache line and the widest vector
+
+export interface BuildProgress {
+  readonly doneSize: number; // bytes of weights written
+  readonly totalSize: number; // bytes
+}
+
+export interface BuildOptions {
+  readonly precision: Precision;
+  readonly cacheDirectory: string; // created if missing
+  readonly onProgress?: (progress: BuildProgress) => void;
+}
+
+export interface BuiltGraph {
+  readonly directory: string;
+  readonly modelPath: string; // for the C API
+  readonly bindingModelPath: string; // for the official binding: the same graph with a sequence as first output
+  readonly precision: Precision;
+  readonly contentHash: string; // hex; equal hashes have equal files
+  readonly topCount: number; // K of top_values and top_ids
+  readonly vocabSize: number;
+  readonly spec: ModelSpec;
+  readonly fromCache: boolean;
+}
+
+/**
+ * The graph of `checkpoint` in the cache folder, built unless a sound entry is there. Safe beside other builders,
+ * of this process or others: the first to finish wins. Rejects with CheckpointError or the file system's errors
+ * and leaves no half entry behind. Holds at most one stacked matrix in memory.
+ */
+export async function buildGraph(checkpoint: Checkpoint, options: BuildOptions): Promise<BuiltGraph> {
+  const { spec } = checkpoint;
+  const { precision, cacheDirectory, onProgress } = options;
+  const contentHash = await contentHashOf(checkpoint, options);
+  const entry = await openEntry({
+    cacheDirectory,
+    key: `${precision}-${contentHash}`,
+    build: (directory) => writeEntry(directory, checkpoint, precision, onProgress ?? (() => undefined)),
+  });
+  return {
+    directory: entry.directory,
+    modelPath: join(entry.directory, modelFile),
+    bindingModelPath: join(entry.directory, bindingModelFile),
+    precision,
+    contentHash,
+    topCount: topCount(spec),
+    vocabSize: spec.vocabSize,
+    spec,
+    fromCache: entry.found,
+  };
+}
+
+/** Everything that decides the entry's bytes: the weights, the dimensions, the precision and this builder. */
+async function contentHashOf(
+  checkpoint: Checkpoint,
+  { precision, cacheDirectory }: BuildOptions,
+): Promise<string> {
+  const { name: _name, bosTokenId: _bos, eosTokenIds: _eos, ...dimensions } = checkpoint.spec;
+  const hash = createHash('sha256');
+  hash.update(JSON.stringify([builderVersion, precision, dimensions]));
+  for (const digest of await hashFiles(checkpoint.weightFiles, cacheDirectory)) hash.update(digest);
+  return hash.digest('hex').slice(0, 32);
+}
+
+async function writeEntry(
+  directory: string,
+  checkpoint: Checkpoint,
+  precision: Precision,
+  onProgress: (progress: BuildProgress) => void,
+): Promise<FileDigest[]> {
+  const { spec } = checkpoint;
+  const writer = writeDecoder(spec, precision, checkpoint);
+  const weights = await writeWeights(join(directory, weightsFile), writer.recipes, onProgress);
+  const producer = { name: 'sparklane', version: builderVersion };
+  const initializers = [...writer.constants, ...weights.tensors, ...aliased(writer, weights.tensors)];
+  const { inputs, outputs } = decoderInterface(spec);
+  const graph = { name: 'decoder', nodes: writer.nodes, initializers, inputs, outputs };
+  const guarded = withCopyGuard(writer, outputs);
+  return [
+    { file: weightsFile, size: weights.size, sha256: weights.sha256 },
+    await writeWhole(directory, modelFile, encodeModel(graph, producer)),
+    await writeWhole(directory, bindingModelFile, encodeModel({ ...graph, ...guarded }, producer)),
+  ];
+}
+
+/** The sequence output that keeps the official binding from copying the KV cache; see kernels/onnx/ort-binding.ts. */
+function withCopyGuard(writer: GraphWriter, outputs: readonly ValueInfo[]) {
+  const name = 'copy_guard';
+  const inputs = ['logsumexp'];
+  const node = { operator: 'SequenceConstruct', domain: '', name, inputs, outputs: [name], attributes: {} };
+  const guard: ValueInfo = { name, type: 'float', shape: ['rows'], sequence: true };
+  return { nodes: [...writer.nodes, node], outputs: [guard, ...outputs] };
+}
+
+function aliased(writer: GraphWriter, tensors: readonly TensorProto[]): TensorProto[] {
+  return writer.aliases.map(({ name, type, shape, of }) => {
+    const { content } = tensors.find((tensor) => tensor.name === of)!;
+    return { name, type, shape, content };
+  });
+}
+
+async function writeWhole(directory: string, file: string, bytes: Uint8Array): Promise<FileDigest> {
+  await writeFile(join(directory, file), bytes, { flush: true });
+  return { file, size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+}
+
+interface WrittenWeights {
+  readonly tensors: readonly TensorProto[];
+  readonly size: number;
+  readonly sha256: string;
+}
+
+async function writeWeights(
+  path: string,
+  recipes: readonly TensorRecipe[],
+  onProgress: (progress: BuildProgress) => void,
+): Promise<WrittenWeights> {
+  const totalSize = recipes
+    .flatMap((recipe) => recipe.tensors)
+    .reduce((sum, t) => alignUp(sum) + tensorSize(t), 0);
+  const hash = createHash('sha256');
+  const tensors: TensorProto[] = [];
+  const file = await open(path, 'wx');
+  let size = 0;
+  try {
+    for (const recipe of recipes) {
+      const contents = recipe.produce();
+      for (const [index, tensor] of recipe.tensors.entries()) {
+        const bytes = contents[index]!;
+        if (bytes.length !== tensorSize(tensor))
+          throw new Error(`tensor ${tensor.name} has ${bytes.length} bytes`);
+        const padding = new Uint8Array(alignUp(size) - size);
+        await writeAll(file, padding);
+        await writeAll(file, bytes);
+        hash.update(padding).update(bytes);
+        const offset = size + padding.length;
+        tensors.push({
+          ...tensor,
+          content: { kind: 'external', file: weightsFile, offset, size: bytes.length },
+        });
+        size = offset + bytes.length;
+      }
+      onProgress({ doneSize: size, totalSize });
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return { tensors, size, sha256: hash.digest('hex') };
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let offset = 0; offset < bytes.length; ) {
+    offset += (await file.write(bytes, offset, bytes.length - offset)).bytesWritten;
+  }
+}
+
+function alignUp(offset: number): number {
+  return Math.ceil(offset / alignment) * alignment;
+}

@@ -1,0 +1,211 @@
+// A decoder's architecture as ONNX nodes (Llama and Qwen2 families). One graph serves prefill chunks and decode:
+//
+//   inputs   input_ids int32 [B, n]; seqlens_k int32 [B], length of each sequence after the step − 1;
+//            total_sequence_length int32 [], the longest of them after the step;
+//            logit_rows int32 [R], indices into the B·n tokens whose logits are wanted, R ≥ 1;
+//            past_key.L, past_value.L f32 [B, kvHeads, capacity, headSize] per layer L
+//   outputs  top_values f32 [R, K], top_ids int32 [R, K], descending, equal values by lower id; K = topCount;
+//            logsumexp f32 [R]; logits f32 [R, V];
+//            present_key.L, present_value.L, to be bound to the memory of the past: updated in place
+//
+// ONNX Runtime's CPU kernel allows B > 1 with a past only where n = 1: a chunk is of one sequence.
+// Before it: build.ts with a checkpoint; after it: precision.ts for every matrix, onnx-proto.ts for the bytes.
+import type { ModelSpec } from '../spec.ts';
+import { bytesOf, GraphWriter } from './graph-writer.ts';
+import type { GraphProto, ValueInfo } from './onnx-proto.ts';
+import {
+  type Arithmetic,
+  arithmeticOf,
+  type Linear,
+  type Precision,
+  type WeightSource,
+} from './precision.ts';
+import { rotaryTables } from './rotary.ts';
+
+/** How many of the most likely tokens a step reports; bounds top-k sampling and logprobs without the full logits. */
+export function topCount(spec: ModelSpec): number {
+  return Math.min(64, spec.vocabSize);
+}
+
+/** The nodes and recipes of a whole decoder. Reads no weights: recipes do, when the builder runs them. */
+export function writeDecoder(spec: ModelSpec, precision: Precision, source: WeightSource): GraphWriter {
+  const writer = new GraphWriter();
+  const decoder: Decoder = { spec, source, writer, arithmetic: arithmeticOf(precision, source) };
+  writeRotary(decoder);
+  const table = {
+    weight: 'model.embed_tokens.weight',
+    vocabSize: spec.vocabSize,
+    hiddenSize: spec.hiddenSize,
+  };
+  let residual = decoder.arithmetic.embed(writer, 'input_ids', table);
+  let normed = firstNorm(decoder, residual);
+  for (let layer = 0; layer < spec.layerCount; layer++) {
+    const isLast = layer === spec.layerCount - 1;
+    let attended = attention(decoder, layer, normed);
+    if (isLast) [attended, residual] = selectRows(decoder, attended, residual);
+    const projected = outputProjection(decoder, layer, attended);
+    const prefix = `model.layers.${layer}`;
+    [normed, residual] = skipNorm(
+      decoder,
+      [projected, residual],
+      `${prefix}.post_attention_layernorm.weight`,
+      true,
+    );
+    const fed = feedForward(decoder, layer, normed);
+    const next = isLast ? 'model.norm.weight' : `model.layers.${layer + 1}.input_layernorm.weight`;
+    [normed, residual] = skipNorm(decoder, [fed, residual], next, !isLast);
+  }
+  const headWeight = spec.tiedEmbeddings ? table.weight : 'lm_head.weight';
+  decoder.arithmetic.unembed(writer, normed, { ...table, weight: headWeight, tied: spec.tiedEmbeddings });
+  rankTokens(decoder);
+  return writer;
+}
+
+/** The graph's inputs and outputs around `writer`'s nodes; initializers come from the builder. */
+export function decoderInterface(spec: ModelSpec): Pick<GraphProto, 'inputs' | 'outputs'> {
+  const kv = ['batch', spec.kvHeadCount, 'capacity', spec.headSize];
+  const cache = (name: string): ValueInfo[] =>
+    Array.from({ length: spec.layerCount }, (_, layer) => [
+      { name: `${name}_key.${layer}`, type: 'float' as const, shape: kv },
+      { name: `${name}_value.${layer}`, type: 'float' as const, shape: kv },
+    ]).flat();
+  return {
+    inputs: [
+      { name: 'input_ids', type: 'int32', shape: ['batch', 'tokens'] },
+      { name: 'seqlens_k', type: 'int32', shape: ['batch'] },
+      { name: 'total_sequence_length', type: 'int32', shape: [] },
+      { name: 'logit_rows', type: 'int32', shape: ['rows'] },
+      ...cache('past'),
+    ],
+    outputs: [
+      { name: 'top_values', type: 'float', shape: ['rows', topCount(spec)] },
+      { name: 'top_ids', type: 'int32', shape: ['rows', topCount(spec)] },
+      { name: 'logsumexp', type: 'float', shape: ['rows'] },
+      { name: 'logits', type: 'float', shape: ['rows', spec.vocabSize] },
+      ...cache('present'),
+    ],
+  };
+}
+
+interface Decoder {
+  readonly spec: ModelSpec;
+  readonly source: WeightSource;
+  readonly writer: GraphWriter;
+  readonly arithmetic: Arithmetic;
+}
+
+function writeRotary({ spec, writer }: Decoder): void {
+  const shape = [spec.contextLength, spec.headSize / 2];
+  writer.weights({
+    tensors: [
+      { name: 'rotary.cos', type: 'float', shape },
+      { name: 'rotary.sin', type: 'float', shape },
+    ],
+    produce: () => {
+      const { cos, sin } = rotaryTables(spec);
+      return [bytesOf(cos), bytesOf(sin)];
+    },
+  });
+}
+
+function gain({ spec, source, writer }: Decoder, name: string): string {
+  writer.weights({
+    tensors: [{ name, type: 'float', shape: [spec.hiddenSize] }],
+    produce: () => [bytesOf(source.read(name))],
+  });
+  return name;
+}
+
+function firstNorm(decoder: Decoder, input: string): string {
+  const weight = gain(decoder, 'model.layers.0.input_layernorm.weight');
+  return decoder.writer.node('SimplifiedLayerNormalization', 'model.layers.0.normed', [input, weight], {
+    axis: { int: -1 },
+    epsilon: { float: decoder.spec.rmsNormEps },
+  });
+}
+
+/** Adds the residual and normalises the sum in one node; the sum is the next residual where one is needed. */
+function skipNorm(
+  decoder: Decoder,
+  [input, skip]: [string, string],
+  weight: string,
+  keepSum: boolean,
+): [string, string] {
+  const name = weight.replace(/\.weight$/, '');
+  const outputs = [`${name}.normed`, ...(keepSum ? ['', '', `${name}.sum`] : [])];
+  decoder.writer.contrib('SkipSimplifiedLayerNormalization', outputs, [input, skip, gain(decoder, weight)], {
+    epsilon: { float: decoder.spec.rmsNormEps },
+  });
+  return [outputs[0]!, keepSum ? outputs[3]! : ''];
+}
+
+function attention({ spec, writer, arithmetic }: Decoder, layer: number, input: string): string {
+  const prefix = `model.layers.${layer}.self_attn`;
+  const projections = ['q_proj', 'k_proj', 'v_proj'];
+  const packed: Linear = {
+    name: `${prefix}.qkv`,
+    inSize: spec.hiddenSize,
+    outSize: (spec.headCount + 2 * spec.kvHeadCount) * spec.headSize,
+    weights: projections.map((name) => `${prefix}.${name}.weight`),
+    biases: spec.qkvBias ? projections.map((name) => `${prefix}.${name}.bias`) : [],
+  };
+  const [qkv] = arithmetic.project(writer, input, [packed]);
+  const inputs = [qkv!, '', '', `past_key.${layer}`, `past_value.${layer}`];
+  inputs.push('seqlens_k', 'total_sequence_length', 'rotary.cos', 'rotary.sin');
+  const outputs = [`${prefix}.attended`, `present_key.${layer}`, `present_value.${layer}`];
+  writer.contrib('GroupQueryAttention', outputs, inputs, {
+    num_heads: { int: spec.headCount },
+    kv_num_heads: { int: spec.kvHeadCount },
+    do_rotary: { int: 1 },
+    rotary_interleaved: { int: 0 },
+  });
+  return outputs[0]!;
+}
+
+/** After the last attention only the rows whose logits are wanted matter: [B, n, d] → [R, d], twice. */
+function selectRows({ spec, writer }: Decoder, attended: string, residual: string): [string, string] {
+  const select = (input: string, size: number): string => {
+    const shape = writer.constant(`shape.${size}`, 'int64', [2], BigInt64Array.of(-1n, BigInt(size)));
+    const flat = writer.node('Reshape', `${input}.flat`, [input, shape]);
+    return writer.node('Gather', `${input}.rows`, [flat, 'logit_rows'], { axis: { int: 0 } });
+  };
+  return [select(attended, spec.headCount * spec.headSize), select(residual, spec.hiddenSize)];
+}
+
+function outputProjection({ spec, writer, arithmetic }: Decoder, layer: number, input: string): string {
+  const name = `model.layers.${layer}.self_attn.o_proj`;
+  const linear: Linear = {
+    name,
+    inSize: spec.headCount * spec.headSize,
+    outSize: spec.hiddenSize,
+    weights: [`${name}.weight`],
+    biases: spec.attentionOutputBias ? [`${name}.bias`] : [],
+  };
+  return arithmetic.project(writer, input, [linear])[0]!;
+}
+
+/** down(silu(gate(x)) · up(x)); QuickGelu with alpha 1 is SiLU. */
+function feedForward({ spec, writer, arithmetic }: Decoder, layer: number, input: string): string {
+  const prefix = `model.layers.${layer}.mlp`;
+  const linear = (name: string, inSize: number, outSize: number): Linear => ({
+    name: `${prefix}.${name}`,
+    inSize,
+    outSize,
+    weights: [`${prefix}.${name}.weight`],
+    biases: spec.mlpBias ? [`${prefix}.${name}.bias`] : [],
+  });
+  const { hiddenSize, ffnSize } = spec;
+  const wide = [linear('gate_proj', hiddenSize, ffnSize), linear('up_proj', hiddenSize, ffnSize)];
+  const [gate, up] = arithmetic.project(writer, input, wide);
+  const [activated] = writer.contrib('QuickGelu', [`${prefix}.silu`], [gate!], { alpha: { float: 1 } });
+  const product = writer.node('Mul', `${prefix}.product`, [activated!, up!]);
+  return arithmetic.project(writer, product, [linear('down_proj', ffnSize, hiddenSize)])[0]!;
+}
+
+function rankTokens({ spec, writer }: Decoder): void {
+  const k = writer.constant('top_count', 'int64', [1], BigInt64Array.of(BigInt(topCount(spec))));
+  writer.nodes_('', 'TopK', ['top_values', 'top_ids.int64'], ['logits', k], { axis: { int: -1 } });
+  writer.node('Cast', 'top_ids', ['top_ids.int64'], { to: { int: 6 } });
+  const axes = writer.constant('last_axis', 'int64', [1], BigInt64Array.of(-1n));
+  writer.node('ReduceLogSumExp', 'logsumexp', ['logits', axes], { keepdims: { int: 0 } });
+}
