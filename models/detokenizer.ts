@@ -1,0 +1,24 @@
+// One choice's ids, as they come → text that can be shown at once. Owns the bytes of an unfinished character:
+// push() never returns half of one. Before it: the engine's tokens; after it: server/generation.ts.
+import type { Tokenizer } from './tokenizer.ts';
+
+/** What all push() calls and flush() return together is what Tokenizer.decode returns for the same ids. */
+export class Detokenizer {
+  readonly #tokenizer: Tokenizer;
+  readonly #utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
+  constructor(tokenizer: Tokenizer) {
+    this.#tokenizer = tokenizer;
+  }
+
+  /** The text completed by this token: '' for special tokens and unfinished characters, U+FFFD for invalid bytes. */
+  push(id: number): string {
+    if (this.#tokenizer.isSpecial(id)) return '';
+    return this.#utf8.decode(this.#tokenizer.tokenBytes(id), { stream: true });
+  }
+
+  /** U+FFFD for a character that never came to its end, else ''. The detokenizer then starts anew. */
+  flush(): string {
+    return this.#utf8.decode();
+  }
+}

@@ -1,0 +1,119 @@
+// A model by name or directory, ready for text: spec, tokenizer, chat template, sampling defaults, fill-in-the-
+// middle tokens. Weights stay on disk (checkpoint.ts, graph/build.ts). After it: server/main.ts hands it around.
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { ChatTemplate } from './chat-template.ts';
+import { readModelSpec } from './checkpoint-config.ts';
+import { CheckpointError, readOptionalJson } from './model-file.ts';
+import type { ModelSpec } from './spec.ts';
+import { Tokenizer } from './tokenizer.ts';
+
+/** What a request that says nothing gets. */
+export interface SamplingDefaults {
+  readonly temperature: number; // ≥ 0; 0 = greedy
+  readonly topP: number; // (0, 1]; 1 = off
+  readonly topK: number; // ≥ 0; 0 = off
+  readonly repetitionPenalty: number; // > 0; 1 = off
+}
+
+/** Prompt order: prefixId, text before, suffixId, text after, middleId; the model goes on with the middle. */
+export interface FimTokens {
+  readonly prefixId: number;
+  readonly middleId: number;
+  readonly suffixId: number;
+}
+
+export interface Model {
+  readonly name: string; // of the directory
+  readonly directory: string; // absolute
+  readonly spec: ModelSpec;
+  readonly tokenizer: Tokenizer;
+  readonly chatTemplate: ChatTemplate | null;
+  readonly defaults: SamplingDefaults;
+  readonly fim: FimTokens | null;
+}
+
+const generationSchema = z.looseObject({
+  do_sample: z.boolean().nullish(),
+  temperature: z.number().min(0).nullish(),
+  top_p: z.number().positive().max(1).nullish(),
+  top_k: z.int().min(0).nullish(),
+  repetition_penalty: z.number().positive().nullish(),
+});
+
+// [prefix, middle, suffix] as the families write them.
+const fimSpellings = [
+  ['<|fim_prefix|>', '<|fim_middle|>', '<|fim_suffix|>'], // Qwen2.5-Coder, spark-nano
+  ['<fim_prefix>', '<fim_middle>', '<fim_suffix>'], // StarCoder, Granite Code
+  ['<｜fim▁begin｜>', '<｜fim▁end｜>', '<｜fim▁hole｜>'], // DeepSeek-Coder: its hole stands between the texts
+] as const;
+
+/**
+ * Loads everything but weights. A name without a slash is an embedded model, anything else a directory. Throws
+ * CheckpointError when there is no such model, or a file of it is bad.
+ */
+export function loadModel(directoryOrName: string): Model {
+  const directory = resolveModel(directoryOrName);
+  const spec = readModelSpec(directory);
+  const tokenizer = Tokenizer.load(directory);
+  if (tokenizer.vocabSize > spec.vocabSize) {
+    throw new CheckpointError(`its ids reach ${tokenizer.vocabSize - 1}, the model knows ${spec.vocabSize}`, {
+      file: join(directory, 'tokenizer.json'),
+    });
+  }
+  return {
+    name: spec.name,
+    directory,
+    spec,
+    tokenizer,
+    chatTemplate: ChatTemplate.load(directory),
+    defaults: readDefaults(directory),
+    fim: findFimTokens(tokenizer),
+  };
+}
+
+/** Absolute directory of a model; embedded ones are found by name. Throws CheckpointError. */
+export function resolveModel(directoryOrName: string): string {
+  if (/[/\\]/.test(directoryOrName) || directoryOrName === '.' || directoryOrName === '..') {
+    return resolve(directoryOrName);
+  }
+  const embedded = join(packageRoot(), 'models');
+  const names = readdirSync(embedded).filter((name) => existsSync(join(embedded, name, 'config.json')));
+  if (names.includes(directoryOrName)) return join(embedded, directoryOrName);
+  throw new CheckpointError(
+    `no embedded model has this name (there are: ${names.join(', ')}); a directory needs a slash, as in ./${directoryOrName}`,
+    { file: directoryOrName },
+  );
+}
+
+/** The same from source (models/model.ts) and from what tsc emitted (dist/models/model.js). */
+function packageRoot(): string {
+  let directory = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(directory, 'package.json'))) {
+    const parent = dirname(directory);
+    if (parent === directory) throw new CheckpointError('lies in no package', { file: import.meta.url });
+    directory = parent;
+  }
+  return directory;
+}
+
+/** generation_config.json has the author's advice; without it the defaults of OpenAI's API hold. */
+function readDefaults(directory: string): SamplingDefaults {
+  const config = readOptionalJson(join(directory, 'generation_config.json'), generationSchema) ?? {};
+  return {
+    temperature: config.do_sample === false ? 0 : (config.temperature ?? 1),
+    topP: config.top_p ?? 1,
+    topK: config.top_k ?? 0,
+    repetitionPenalty: config.repetition_penalty ?? 1,
+  };
+}
+
+function findFimTokens(tokenizer: Tokenizer): FimTokens | null {
+  for (const spellings of fimSpellings) {
+    const [prefixId, middleId, suffixId] = spellings.map((text) => tokenizer.specialTokenId(text));
+    if (prefixId != null && middleId != null && suffixId != null) return { prefixId, middleId, suffixId };
+  }
+  return null;
+}
