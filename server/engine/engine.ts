@@ -16,6 +16,7 @@ import { type AdmissionBounds, contextTokensMax, refusalOf } from './admission.t
 import { BlockPool } from './block-pool.ts';
 import type { EngineObserver } from './observer.ts';
 import { PrefixCache } from './prefix-cache.ts';
+import { Reporter } from './reporter.ts';
 import type {
   FinishReason,
   SequenceEnd,
@@ -35,6 +36,7 @@ export class Engine implements SequenceEngine {
   readonly #clock: Clock;
   readonly #bounds: EngineBounds;
   readonly #observer: EngineObserver;
+  readonly #reporter: Reporter;
   readonly #pool: BlockPool;
   readonly #cache: PrefixCache;
   readonly #scheduler: Scheduler;
@@ -47,8 +49,6 @@ export class Engine implements SequenceEngine {
   #nextId = 1;
   #pumpScheduled = false;
   #draining = false;
-  #evictedCount = 0;
-  #preemptedCount = 0;
 
   constructor(backend: Backend, clock: Clock, bounds: EngineBounds, observer: EngineObserver) {
     const { limits } = backend;
@@ -62,6 +62,7 @@ export class Engine implements SequenceEngine {
     this.#scheduler = new Scheduler(limits, bounds, this.#cache, (replica, slot) =>
       backend.releaseSlot(replica, slot),
     );
+    this.#reporter = new Reporter(observer, this.#scheduler, this.#cache);
     this.#inFlight = new Array(limits.replicaCount).fill(null);
   }
 
@@ -191,20 +192,11 @@ export class Engine implements SequenceEngine {
     for (const row of plan.rows) {
       const sequence = this.#sequences.get(row.sequenceId)!;
       sequence.inFlight = true;
-      if (sequence.presentCount === 0 && !sequence.seatReported) this.#reportSeat(sequence);
+      if (sequence.presentCount === 0) this.#reporter.seat(sequence);
     }
     this.#inFlight[plan.replica] = plan;
     const sentMs = this.#clock.nowMs();
     this.#backend.step(plan, (outcome) => this.#commit(plan, outcome, { planMs: sentMs - startMs, sentMs }));
-  }
-
-  #reportSeat(sequence: Sequence): void {
-    sequence.seatReported = true;
-    this.#observer.onSeat({
-      priority: sequence.request.priority,
-      queueMs: sequence.seatedMs - sequence.submitMs,
-      cachedTokens: sequence.cachedCount,
-    });
   }
 
   #commit(plan: StepPlan, outcome: StepOutcome, times: { planMs: number; sentMs: number }): void {
@@ -217,7 +209,7 @@ export class Engine implements SequenceEngine {
     } else {
       this.#commitFailure(plan, outcome.failure);
     }
-    this.#observer.onStep(stepReport(plan, outcome, { ...times, nowMs }));
+    this.#reporter.step(plan, outcome, { ...times, nowMs });
     this.#pump();
   }
 
@@ -235,7 +227,7 @@ export class Engine implements SequenceEngine {
     const index = sequence.outputCount;
     const token = outcome.tokens[0]!;
     sequence.append(token);
-    this.#reportTokens(sequence, nowMs);
+    this.#reporter.tokens(sequence, nowMs);
     this.#drawn.push({ sequence, outcome, index });
     const { request } = sequence;
     if (!request.ignoreStopTokens && request.sampling.stopTokenIds.includes(token)) {
@@ -256,19 +248,6 @@ export class Engine implements SequenceEngine {
       sequence.blocks[index] = node.block;
       sequence.node = node;
     }
-  }
-
-  #reportTokens(sequence: Sequence, nowMs: number): void {
-    if (sequence.firstTokenMs < 0) {
-      sequence.firstTokenMs = nowMs;
-      this.#observer.onFirstToken({
-        priority: sequence.request.priority,
-        ttftMs: nowMs - sequence.submitMs,
-      });
-    } else {
-      this.#observer.onTokenGap(nowMs - sequence.lastTokenMs, 1);
-    }
-    sequence.lastTokenMs = nowMs;
   }
 
   // The rows of the step are lost. Others on the replica are recomputed if their seats are lost too, and nothing
@@ -321,18 +300,7 @@ export class Engine implements SequenceEngine {
     if (this.#ended.length === 0) return;
     const ended = this.#ended.splice(0);
     for (const { sequence, end } of ended) {
-      const { promptTokens, cachedTokens, outputTokens } = end.usage;
-      const tpotMs =
-        outputTokens < 2 ? null : (sequence.lastTokenMs - sequence.firstTokenMs) / (outputTokens - 1);
-      const { priority } = sequence.request;
-      this.#observer.onEnd({
-        priority,
-        reason: end.reason,
-        promptTokens,
-        cachedTokens,
-        outputTokens,
-        tpotMs,
-      });
+      this.#reporter.end(sequence, end);
       sequence.sink.onEnd(end);
     }
     if (this.#sequences.size === 0) for (const onIdle of this.#idleCallbacks.splice(0)) onIdle();
@@ -341,14 +309,7 @@ export class Engine implements SequenceEngine {
   #assertConserved(): void {
     const { freeCount, idleCount, inUseCount, blockCount } = this.#pool;
     assert.equal(freeCount + idleCount + inUseCount, blockCount);
-    if (this.#cache.evictedCount > this.#evictedCount) {
-      this.#observer.onEviction(this.#cache.evictedCount - this.#evictedCount);
-      this.#evictedCount = this.#cache.evictedCount;
-    }
-    for (; this.#preemptedCount < this.#scheduler.preemptedCount; this.#preemptedCount++) {
-      this.#observer.onPreemption();
-    }
-    this.#observer.onKv({
+    this.#reporter.kv({
       blockCount,
       inUseCount,
       idleCachedCount: idleCount,
@@ -374,29 +335,4 @@ interface Drawn {
 interface Ended {
   readonly sequence: Sequence;
   readonly end: SequenceEnd;
-}
-
-function stepReport(
-  plan: StepPlan,
-  outcome: StepOutcome,
-  times: { planMs: number; sentMs: number; nowMs: number },
-) {
-  let decodeTokens = 0;
-  let prefillTokens = 0;
-  for (const row of plan.rows) {
-    if (row.position >= row.promptCount) decodeTokens += row.tokens.length;
-    else prefillTokens += row.tokens.length;
-  }
-  let restoredBlocks = 0;
-  for (const restore of plan.restores) restoredBlocks += restore.blocks.length;
-  return {
-    replica: plan.replica,
-    rowCount: plan.rows.length,
-    prefillTokens,
-    decodeTokens,
-    restoredBlocks,
-    planMs: times.planMs,
-    stepMs: times.nowMs - times.sentMs,
-    deviceMs: outcome.ok ? outcome.deviceMs : 0,
-  };
 }

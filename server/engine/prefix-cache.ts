@@ -64,6 +64,7 @@ export class PrefixCache {
     { from, limit }: { from: number; limit: number },
     blocks: number[],
   ): PrefixNode {
+    if (node.parent === null && !node.detached) node = this.root(node.key); // somebody may have planted it since
     for (let start = from; start + this.#blockSize <= limit; start += this.#blockSize) {
       const next = node.children?.get(blockKey(tokens, start, this.#blockSize));
       if (next === undefined) break;

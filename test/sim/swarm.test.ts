@@ -1,8 +1,11 @@
 import { expect, test } from 'vitest';
 import { runSwarm } from './swarm.ts';
 
-const given = process.env['SEED'];
-const seeds = given === undefined ? Array.from({ length: 100 }, (_, index) => index + 1) : [Number(given)];
+const given = process.env['SEED'] || undefined;
+const seeds =
+  given === undefined
+    ? Array.from({ length: Number(process.env['SEEDS'] ?? 200) }, (_, index) => index + 1)
+    : [Number(given)];
 
 function run(seed: number) {
   try {

@@ -1,0 +1,57 @@
+# Sparklane. `make serve` and `make test` need nothing but Node ≥ 20.19 and npm; they install what is missing.
+PORT ?= 8080
+HOST ?= 127.0.0.1
+MODEL ?= spark-nano
+BACKEND ?= cpu
+ARGS ?=
+SEED ?=
+
+SOURCES := $(shell find models kernels server loadtest -name '*.ts' 2>/dev/null)
+SPARKLANE = node dist/server/main.js
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build serve chat test check sim bench bless clean
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: node_modules/.installed ## install the packages
+
+node_modules/.installed: package.json package-lock.json
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+build: dist/.built ## compile to dist/
+
+dist/.built: node_modules/.installed tsconfig.json tsconfig.build.json $(SOURCES)
+	npx tsc -p tsconfig.build.json
+	@touch $@
+
+serve: dist/.built ## serve MODEL on HOST:PORT (PORT, HOST, MODEL, BACKEND, ARGS="--precision=fp32 …")
+	$(SPARKLANE) serve --host $(HOST) --port $(PORT) --model $(MODEL) --backend $(BACKEND) $(ARGS)
+
+chat: dist/.built ## talk to a model in the terminal (MODEL, ARGS)
+	$(SPARKLANE) chat --model $(MODEL) $(ARGS)
+
+test: node_modules/.installed ## all tests
+	npx tsc --noEmit -p tsconfig.json
+	npx biome check .
+	npx vitest run
+
+check: node_modules/.installed ## the quick ones, before every commit: types, lint, unit, property, tidy, 20 seeds
+	npx tsc --noEmit -p tsconfig.json
+	npx biome check .
+	npx knip
+	SEEDS=20 npx vitest run test/unit test/property test/sim test/tidy.test.ts
+
+sim: node_modules/.installed ## one whole run in virtual time: make sim SEED=17
+	SEED=$(SEED) npx vitest run test/sim --disable-console-intercept
+
+bench: dist/.built ## measure: decode, prefill, server share, time to first token (table and JSON)
+	npx tsx test/bench/main.ts
+
+bless: node_modules/.installed ## rewrite golden files after an intended change; read the diff
+	npx vitest run --update
+
+clean:
+	rm -rf dist node_modules

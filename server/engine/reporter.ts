@@ -1,0 +1,95 @@
+// Reporter: turns what the engine does into the numbers its observer wants. Decides nothing.
+// Called by engine.ts; after it: the observer (server/metrics.ts, or a simulation's report).
+import type { StepOutcome, StepPlan } from '../../kernels/backend.ts';
+import type { EngineObserver, KvReport } from './observer.ts';
+import type { PrefixCache } from './prefix-cache.ts';
+import type { SequenceEnd } from './request.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { Sequence } from './sequence.ts';
+
+export class Reporter {
+  readonly #observer: EngineObserver;
+  readonly #scheduler: Scheduler;
+  readonly #cache: PrefixCache;
+  #evictedCount = 0; // told so far
+  #preemptedCount = 0;
+
+  constructor(observer: EngineObserver, scheduler: Scheduler, cache: PrefixCache) {
+    this.#observer = observer;
+    this.#scheduler = scheduler;
+    this.#cache = cache;
+  }
+
+  /** The sequence is about to compute for the first time; told once. */
+  seat(sequence: Sequence): void {
+    if (sequence.seatReported) return;
+    sequence.seatReported = true;
+    this.#observer.onSeat({
+      priority: sequence.request.priority,
+      queueMs: sequence.seatedMs - sequence.submitMs,
+      cachedTokens: sequence.cachedCount,
+    });
+  }
+
+  /** Tokens of the sequence have just been drawn. */
+  tokens(sequence: Sequence, nowMs: number): void {
+    if (sequence.firstTokenMs < 0) {
+      sequence.firstTokenMs = nowMs;
+      this.#observer.onFirstToken({
+        priority: sequence.request.priority,
+        ttftMs: nowMs - sequence.submitMs,
+      });
+    } else {
+      this.#observer.onTokenGap(nowMs - sequence.lastTokenMs, 1);
+    }
+    sequence.lastTokenMs = nowMs;
+  }
+
+  end(sequence: Sequence, end: SequenceEnd): void {
+    const { promptTokens, cachedTokens, outputTokens } = end.usage;
+    const spanMs = sequence.lastTokenMs - sequence.firstTokenMs;
+    this.#observer.onEnd({
+      priority: sequence.request.priority,
+      reason: end.reason,
+      promptTokens,
+      cachedTokens,
+      outputTokens,
+      tpotMs: outputTokens < 2 ? null : spanMs / (outputTokens - 1),
+    });
+  }
+
+  step(
+    plan: StepPlan,
+    outcome: StepOutcome,
+    times: { readonly planMs: number; readonly sentMs: number; readonly nowMs: number },
+  ): void {
+    let decodeTokens = 0;
+    let prefillTokens = 0;
+    for (const row of plan.rows) {
+      if (row.position >= row.promptCount) decodeTokens += row.tokens.length;
+      else prefillTokens += row.tokens.length;
+    }
+    let restoredBlocks = 0;
+    for (const restore of plan.restores) restoredBlocks += restore.blocks.length;
+    this.#observer.onStep({
+      replica: plan.replica,
+      rowCount: plan.rows.length,
+      prefillTokens,
+      decodeTokens,
+      restoredBlocks,
+      planMs: times.planMs,
+      stepMs: times.nowMs - times.sentMs,
+      deviceMs: outcome.ok ? outcome.deviceMs : 0,
+    });
+  }
+
+  /** After every commit: the state of the KV, and what was evicted or preempted since the last time. */
+  kv(report: KvReport): void {
+    const { evictedCount } = this.#cache;
+    if (evictedCount > this.#evictedCount) this.#observer.onEviction(evictedCount - this.#evictedCount);
+    this.#evictedCount = evictedCount;
+    const { preemptedCount } = this.#scheduler;
+    for (; this.#preemptedCount < preemptedCount; this.#preemptedCount++) this.#observer.onPreemption();
+    this.#observer.onKv(report);
+  }
+}
