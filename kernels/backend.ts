@@ -48,6 +48,11 @@ export interface KvSave {
   readonly block: number;
 }
 
+/** Whether a mask of ceil(vocabSize / 32) words allows a token: bit (id mod 32) of word (id div 32). */
+export function maskAllows(mask: Uint32Array, id: number): boolean {
+  return ((mask[id >>> 5]! >>> (id & 31)) & 1) === 1;
+}
+
 /** n ≥ 1 consecutive tokens of one sequence. A prefill chunk and a decode step are the same type. */
 export interface StepRow {
   readonly sequenceId: number;
@@ -58,6 +63,7 @@ export interface StepRow {
   readonly sampling: SamplingParams;
   readonly promptCount: number; // tokens before the first output token
   readonly history: Int32Array | null; // all tokens up to and including this row; only where penalties need them
+  readonly masks: readonly (Uint32Array | null)[] | null; // [sampleCount] tokens that may be drawn; null: any
 }
 
 export interface StepPlan {
@@ -123,6 +129,7 @@ export function assertPlan(plan: StepPlan, limits: BackendLimits): void {
     assert(row.slot >= 0 && row.slot < limits.slotCount, `slot ${row.slot}`);
     assert(row.position + n <= limits.slotTokensMax, `row ends at ${row.position + n}`);
     assert(row.sampleCount >= 0 && row.sampleCount <= Math.min(n, limits.sampleCountMax), 'sampleCount');
+    assert(row.masks === null || row.masks.length === row.sampleCount, 'one mask per sampled position');
     assert(row.history === null || row.history.length === row.position + n, 'history length');
     assert(!seated.has(row.slot), `slot ${row.slot} twice in one step`);
     seated.add(row.slot);

@@ -10,6 +10,7 @@ import type {
   SequenceFailureCode,
   SequenceSink,
   SubmitResult,
+  TokenConstraint,
 } from './engine/request.ts';
 import { StopStrings } from './stop-strings.ts';
 
@@ -30,6 +31,7 @@ export interface GenerationRequest {
   readonly seed: number | null; // null: the server draws one
   readonly logprobs: number | null; // null = none; n ≥ 0 = chosen token and n most likely
   readonly stopStrings: readonly string[];
+  readonly newConstraint?: (() => TokenConstraint) | null; // one for each choice, e.g. a grammar at its start
   readonly ignoreStopTokens: boolean;
   readonly priority: Priority;
   readonly cacheSalt: string;
@@ -117,6 +119,7 @@ export class TextGenerator {
           tokens: request.tokens,
           maxTokens: request.maxTokens,
           sampling: samplingOf(request, { seed, stream: index, stopTokenIds: this.#world.stopTokenIds }),
+          constraint: request.newConstraint?.() ?? null,
           ignoreStopTokens: request.ignoreStopTokens,
           priority: request.priority,
           cacheSalt: request.cacheSalt,

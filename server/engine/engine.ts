@@ -227,6 +227,7 @@ export class Engine implements SequenceEngine {
     const index = sequence.outputCount;
     const token = outcome.tokens[0]!;
     sequence.append(token);
+    sequence.request.constraint?.accept(token);
     this.#reporter.tokens(sequence, nowMs);
     this.#drawn.push({ sequence, outcome, index });
     const { request } = sequence;

@@ -5,10 +5,21 @@ import type { DeviceFailureCode, SamplingParams, TokenLogprobs } from '../../ker
 /** Main turns go before side requests (titles, warm-ups), those before prefill that nobody waits for. */
 export type Priority = 'turn' | 'side' | 'background';
 
+/**
+ * Decides which tokens may come next, e.g. a compiled grammar (server/grammar/). One per sequence; the engine calls
+ * it synchronously: mask() before each drawn token, accept() after it. It must always allow at least one token.
+ */
+export interface TokenConstraint {
+  /** Allowed tokens as a bit set of ceil(vocabSize / 32) words, valid until accept(); null allows all. */
+  mask(): Uint32Array | null;
+  accept(token: number): void;
+}
+
 export interface SequenceRequest {
   readonly tokens: Int32Array; // [n ≥ 1] prompt; the engine copies it
   readonly maxTokens: number; // output tokens ≥ 0; 0 = prefill only, finishes with 'length' once all is computed
   readonly sampling: SamplingParams; // its stopTokenIds end the sequence
+  readonly constraint: TokenConstraint | null;
   readonly ignoreStopTokens: boolean; // `ignore_eos`: only maxTokens ends the sequence
   readonly priority: Priority;
   readonly cacheSalt: string; // prefixes are shared only between equal salts (one per API key)

@@ -314,7 +314,7 @@ function classRank(sequence: Sequence): number {
 }
 
 function newRow(sequence: Sequence, end: number): StepRow {
-  const { sampling } = sequence.request;
+  const { sampling, constraint } = sequence.request;
   const draws = end === sequence.tokenCount && !sequence.prefillOnly;
   const penalised =
     sampling.repetitionPenalty !== 1 || sampling.frequencyPenalty !== 0 || sampling.presencePenalty !== 0;
@@ -327,5 +327,6 @@ function newRow(sequence: Sequence, end: number): StepRow {
     sampling,
     promptCount: sequence.promptCount,
     history: draws && penalised ? sequence.tokens.subarray(0, end) : null,
+    masks: draws && constraint !== null ? [constraint.mask()] : null,
   };
 }

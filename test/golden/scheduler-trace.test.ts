@@ -58,6 +58,7 @@ function request(tokens: number[], maxTokens: number, priority: Priority): Seque
     tokens: Int32Array.from(tokens),
     maxTokens,
     sampling,
+    constraint: null,
     ignoreStopTokens: false,
     priority,
     cacheSalt: '',

@@ -170,6 +170,7 @@ function drawRequest({ random, clock, engine, limits, clients }: Scene): Sequenc
     tokens,
     maxTokens: random.next() < 0.15 ? 0 : random.integer(1, 40),
     sampling: drawSampling(random),
+    constraint: null,
     ignoreStopTokens: random.next() < 0.2,
     priority: priority!,
     cacheSalt: random.next() < 0.8 ? 'a' : 'b',

@@ -51,6 +51,7 @@ function request(tokens: number[], overrides: Partial<SequenceRequest> = {}): Se
     tokens: Int32Array.from(tokens),
     maxTokens: 5,
     sampling: greedy,
+    constraint: null,
     ignoreStopTokens: false,
     priority: 'turn',
     cacheSalt: '',
