@@ -1,0 +1,129 @@
+// A session as a client sees it. Owns its number on the connection, the numbers of its generations, and who waits for
+// what; the connection is client.ts's. After it: client-generation.ts for each answer.
+import { ClientGeneration, type TokensReader } from './client-generation.ts';
+import type {
+  ClientMessage,
+  GenerationEnded,
+  MessageOf,
+  SamplingFields,
+  SessionAppended,
+  SessionClosed,
+  SessionOpened,
+  SessionPrefilled,
+  TokensFrame,
+} from './messages.ts';
+import { NativeError } from './native-error.ts';
+
+/** Replies that a session waits for. */
+export type Reply = SessionOpened | SessionAppended | SessionClosed;
+
+/** The connection, as its sessions see it. */
+export interface SessionLink {
+  readonly closed: boolean;
+  ask<T extends Reply>(message: (request: number) => ClientMessage): Promise<T>;
+  send(message: ClientMessage): void;
+  forget(session: number): void;
+}
+
+/** What to append: exactly one kind. */
+export type AppendContent =
+  | { readonly text: string; readonly suffix?: string } // suffix: fill in the middle
+  | { readonly tokens: number[] }
+  | { readonly messages: NonNullable<MessageOf<'session.append'>['messages']> };
+
+export type AskOptions = Omit<MessageOf<'generate'>, 'type' | 'session' | 'generation'>;
+
+export class ClientSession {
+  readonly number: number;
+  readonly opened: Promise<SessionOpened>;
+  /** Every report of prefill ahead of the question. */
+  onPrefilled: ((report: SessionPrefilled) => void) | null = null;
+  /** The server has closed it, or the connection is gone. */
+  onClosed: ((reason: SessionClosed['reason'] | 'disconnected') => void) | null = null;
+  readonly #link: SessionLink;
+  readonly #answers = new Map<number, ClientGeneration>(); // not ended: one that runs, and refusals under way
+  #nextGeneration = 0;
+
+  constructor(link: SessionLink, number: number, sampling: SamplingFields) {
+    this.#link = link;
+    this.number = number;
+    this.opened = link.ask((request) => ({ type: 'session.open', session: number, request, sampling }));
+  }
+
+  /** Resolves when the server has the tokens; it computes them ahead of the question, see onPrefilled. */
+  append(content: AppendContent): Promise<SessionAppended> {
+    const session = this.number;
+    return this.#link.ask((request) => ({ type: 'session.append', session, request, ...content }));
+  }
+
+  /** The next report of prefill. Call it before the append that it is to follow. */
+  nextPrefilled(): Promise<SessionPrefilled> {
+    return new Promise((resolve) => {
+      const before = this.onPrefilled;
+      this.onPrefilled = (report) => {
+        this.onPrefilled = before;
+        before?.(report);
+        resolve(report);
+      };
+    });
+  }
+
+  /** Asks for an answer. Without `reader` it is read by `for await`. A refusal arrives at its `end`. */
+  generate(options: AskOptions = {}, reader: TokensReader | null = null): ClientGeneration {
+    const generation = this.#nextGeneration++;
+    const cancel = (keep: boolean) =>
+      this.#link.send({ type: 'cancel', session: this.number, generation, keep });
+    const answer = new ClientGeneration(generation, cancel, reader);
+    if (this.#link.closed) {
+      answer.fail(new NativeError('connection_closed', 'the connection is closed'));
+      return answer;
+    }
+    this.#answers.set(generation, answer);
+    this.#link.send({ type: 'generate', session: this.number, generation, ...options });
+    return answer;
+  }
+
+  /** Ends everything of this session, here and on the server. */
+  close(): Promise<SessionClosed> {
+    const session = this.number;
+    return this.#link.ask((request) => ({ type: 'session.close', session, request }));
+  }
+
+  /** From the connection. */
+  receive(message: TokensFrame | GenerationEnded | SessionPrefilled | SessionClosed): void {
+    switch (message.type) {
+      case 'tokens':
+        this.#answers.get(message.generation)?.receive(message);
+        return;
+      case 'generation.end':
+        this.#answers.get(message.generation)?.finish(message);
+        this.#answers.delete(message.generation);
+        return;
+      case 'session.prefilled':
+        this.onPrefilled?.(message);
+        return;
+      case 'session.closed':
+        this.#link.forget(this.number);
+        this.#end(new NativeError('unknown_session', `the session is closed: ${message.reason}`));
+        this.onClosed?.(message.reason);
+    }
+  }
+
+  /** From the connection: the server refused a generation. False if it is none of this session's. */
+  refuse(generation: number, error: NativeError): boolean {
+    const answer = this.#answers.get(generation);
+    answer?.fail(error);
+    return this.#answers.delete(generation);
+  }
+
+  /** From the connection: it is gone. */
+  fail(error: NativeError): void {
+    this.#end(error);
+    this.onClosed?.('disconnected');
+  }
+
+  #end(error: NativeError): void {
+    for (const answer of this.#answers.values()) answer.fail(error);
+    this.#answers.clear();
+  }
+}

@@ -1,0 +1,81 @@
+// From a client's messages to what a session understands: content to append, a question to answer. Owns defaults
+// and the checks that need the model at hand; pure. Before it: protocol.ts; after it: session.ts.
+import { type Fault, fault } from '../errors.ts';
+import type { Content, Question } from '../session.ts';
+import type { MessageOf, SamplingFields } from './messages.ts';
+
+export interface QuestionBounds {
+  readonly vocabSize: number;
+  readonly logprobsMax: number; // alternatives per token
+  readonly timeoutMs: number; // of one answer
+  readonly defaults: SamplingDefaults; // the model's own
+}
+
+export type SamplingDefaults = { readonly [Name in keyof SamplingFields]-?: number };
+
+export type ContentOutcome =
+  | { readonly ok: true; readonly content: Content }
+  | { readonly ok: false; readonly fault: Fault };
+
+export type QuestionOutcome =
+  | { readonly ok: true; readonly question: Question }
+  | { readonly ok: false; readonly fault: Fault };
+
+export function contentOf({ text, suffix, tokens, messages }: MessageOf<'session.append'>): ContentOutcome {
+  const given = [text, tokens, messages].filter((part) => part !== undefined).length;
+  if (given !== 1) return refused(null, 'an append has exactly one of text, tokens and messages');
+  if (suffix !== undefined && text === undefined) return refused('suffix', 'suffix goes with text');
+  if (text !== undefined) {
+    return { ok: true, content: { text, suffix: suffix ?? null, tokens: null, messages: null } };
+  }
+  if (tokens !== undefined) {
+    return { ok: true, content: { text: null, suffix: null, tokens, messages: null } };
+  }
+  return { ok: true, content: { text: null, suffix: null, tokens: null, messages: messages! } };
+}
+
+/** What the message says goes before what the session was opened with, that before the model's defaults. */
+export function questionOf(
+  message: MessageOf<'generate'>,
+  session: SamplingFields,
+  bounds: QuestionBounds,
+  nowMs: number,
+): QuestionOutcome {
+  const { logprobs = null, minTokens = 0, maxTokens = null, logitBias, deadlineUs } = message;
+  if (logprobs !== null && logprobs > bounds.logprobsMax) {
+    return refused('logprobs', `logprobs is ${logprobs}, at most ${bounds.logprobsMax} are reported`);
+  }
+  if (maxTokens !== null && minTokens > maxTokens) {
+    return refused('minTokens', `minTokens is ${minTokens}, above maxTokens ${maxTokens}`);
+  }
+  const stray = logitBias?.find(([id]) => id >= bounds.vocabSize);
+  if (stray !== undefined) {
+    return refused('logitBias', `token ${stray[0]} is not in [0, ${bounds.vocabSize})`);
+  }
+  const timeoutMs = Math.min(bounds.timeoutMs, (deadlineUs ?? Number.POSITIVE_INFINITY) / 1000);
+  const pick = (name: keyof SamplingFields) => message[name] ?? session[name] ?? bounds.defaults[name];
+  const question: Question = {
+    generation: message.generation,
+    maxTokens,
+    minTokens,
+    temperature: pick('temperature'),
+    topP: pick('topP'),
+    topK: pick('topK'),
+    minP: pick('minP'),
+    repetitionPenalty: pick('repetitionPenalty'),
+    frequencyPenalty: pick('frequencyPenalty'),
+    presencePenalty: pick('presencePenalty'),
+    logitBias: logitBias === undefined || logitBias.length === 0 ? null : new Map(logitBias),
+    seed: message.seed ?? null,
+    logprobs,
+    stopStrings: message.stop ?? [],
+    ignoreStopTokens: message.ignoreStopTokens ?? false,
+    priority: message.priority ?? 'turn',
+    deadlineMs: nowMs + timeoutMs,
+  };
+  return { ok: true, question };
+}
+
+function refused(param: string | null, message: string): { readonly ok: false; readonly fault: Fault } {
+  return { ok: false, fault: fault('invalid_request', message, { param }) };
+}

@@ -1,0 +1,95 @@
+// What a session tells, as frames with the client's number for that session. Owns the mapping of the server's
+// milliseconds and faults to the wire; keeps no state of the conversation. Before it: session.ts; after it:
+// protocol.ts for the bytes, connection.ts for the socket.
+import { ERRORS } from '../errors.ts';
+import type { OutboxBatch } from '../outbox.ts';
+import type { AnswerEnd, PrefillReport, SessionReader } from '../session.ts';
+import type { ServerMessage, WireLogprobs } from './messages.ts';
+import { encodeTokens } from './protocol.ts';
+
+/** The connection, as its readers see it. */
+export interface FrameWriter {
+  readonly ready: boolean; // the peer keeps up
+  send(message: ServerMessage): void;
+  sendFrame(frame: Uint8Array): void;
+}
+
+/** Turns what a session tells into frames with the client's number for it. */
+export class Reader implements SessionReader {
+  readonly #writer: FrameWriter;
+  readonly #session: number;
+
+  constructor(writer: FrameWriter, session: number) {
+    this.#writer = writer;
+    this.#session = session;
+  }
+
+  isReady(): boolean {
+    return this.#writer.ready;
+  }
+
+  onTokens(generation: number, batch: OutboxBatch): void {
+    const { index, tokens, text, logprobs } = batch;
+    this.#writer.sendFrame(
+      encodeTokens({
+        type: 'tokens',
+        session: this.#session,
+        generation,
+        index,
+        timeUs: toUs(batch.timeMs),
+        tokens,
+        text,
+        logprobs: logprobs?.map((l): WireLogprobs => [l.logprob, l.topTokens, l.topLogprobs]) ?? null,
+      }),
+    );
+  }
+
+  onEnd(end: AnswerEnd): void {
+    const { generation, reason, text, stopString, position } = end;
+    const { promptTokens, cachedTokens, outputTokens } = end;
+    this.#writer.send({
+      type: 'generation.end',
+      session: this.#session,
+      generation,
+      reason,
+      text,
+      stopString,
+      position,
+      usage: { promptTokens, cachedTokens, outputTokens },
+      timings: {
+        queueUs: toUs(end.queueMs),
+        ttftUs: end.ttftMs === null ? null : toUs(end.ttftMs),
+        tpotUs: end.tpotMs === null ? null : toUs(end.tpotMs),
+        totalUs: toUs(end.totalMs),
+      },
+      error:
+        end.fault === null
+          ? null
+          : {
+              code: end.fault.code,
+              message: end.fault.message,
+              retryable: ERRORS[end.fault.code].retryable,
+            },
+    });
+  }
+
+  onPrefilled(report: PrefillReport): void {
+    const { outcome, position, cachedTokens, computedTokens, queueMs } = report;
+    const queueUs = toUs(queueMs);
+    const session = this.#session;
+    this.#writer.send({
+      type: 'session.prefilled',
+      session,
+      outcome,
+      position,
+      cachedTokens,
+      computedTokens,
+      queueUs,
+    });
+  }
+}
+
+/** Integers are smaller on the wire than fractions, and a microsecond is as fine as a clock is true. */
+export function toUs(ms: number): number {
+  return Math.round(ms * 1000);
+}

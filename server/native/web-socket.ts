@@ -1,0 +1,42 @@
+// Opens real sockets for the native client, on the `ws` package: Node 20 has no WebSocket of its own, and that of
+// Node 22 can neither send an Authorization header nor be told not to wrap frames in Blobs. Owns nothing after
+// opening; the only file of the client side that knows ws.
+import { WebSocket } from 'ws';
+import type { ClientSocket, ClientSocketEvents, OpenSocket } from './client.ts';
+
+export interface WebSocketOptions {
+  readonly apiKey: string | null;
+  readonly frameSizeMax: number; // bytes, one incoming frame
+  readonly connectTimeoutMs: number;
+}
+
+export const NATIVE_PATH = '/v1/sparklane';
+
+/** `url` of the server, such as http://127.0.0.1:8080 (or ws://…); the path is added. */
+export function webSocketTo(url: string, options: WebSocketOptions): OpenSocket {
+  const target = new URL(NATIVE_PATH, url);
+  target.protocol = target.protocol.replace('http', 'ws');
+  return (events: ClientSocketEvents): ClientSocket => {
+    const socket = new WebSocket(target, {
+      perMessageDeflate: false, // frames of 20 bytes: a compressor only costs time
+      handshakeTimeout: options.connectTimeoutMs,
+      maxPayload: options.frameSizeMax,
+      followRedirects: false,
+      ...(options.apiKey !== null && { headers: { authorization: `Bearer ${options.apiKey}` } }),
+    });
+    let failure = '';
+    socket.binaryType = 'nodebuffer';
+    socket.on('open', () => events.onOpen());
+    socket.on('message', (data) => events.onMessage(data as Buffer));
+    socket.on('error', (error) => {
+      failure = error.message; // 'close' follows
+    });
+    socket.on('close', (code, reason) => events.onClose(code, failure || reason.toString()));
+    return {
+      send: (frame) => {
+        if (socket.readyState === WebSocket.OPEN) socket.send(frame, { binary: true });
+      },
+      close: (code, reason) => socket.close(code, reason),
+    };
+  };
+}

@@ -1,0 +1,223 @@
+// The tokens of one conversation. Owns how text, token ids and chat messages are laid end to end, and which tokens
+// an answer leaves behind; never runs anything. A transcript is either raw (text and ids) or a chat (messages laid
+// out by the model's template); its first append decides. Before it: session.ts; after it: the engine copies it.
+import assert from 'node:assert/strict';
+import { type ChatMessage, type ChatTemplate, ChatTemplateError } from '../models/chat-template.ts';
+import type { Model } from '../models/model.ts';
+import { type Fault, fault } from './errors.ts';
+
+/** Tokens from `start` on are new; nearly always all of those before the append stand. */
+export type AppendOutcome =
+  | { readonly ok: true; readonly start: number }
+  | { readonly ok: false; readonly fault: Fault };
+
+export type TranscriptModel = Pick<Model, 'tokenizer' | 'chatTemplate' | 'fim' | 'spec'>;
+
+interface Chat {
+  messages: readonly ChatMessage[];
+  text: string; // what the tokens say, special tokens included
+}
+
+interface OpenAnswer {
+  readonly start: number; // tokens before the answer's opening
+  readonly textStart: string; // chat: what they say
+  readonly first: number; // tokens before the first token of the answer
+}
+
+const GROWTH_TOKENS = 1024;
+
+export class Transcript {
+  readonly #model: TranscriptModel;
+  readonly #tokensMax: number;
+  #tokens = new Int32Array(GROWTH_TOKENS);
+  #count = 0;
+  #raw = false;
+  #chat: Chat | null = null;
+  #answer: OpenAnswer | null = null;
+
+  /** Never holds more than `tokensMax` tokens. */
+  constructor(model: TranscriptModel, tokensMax: number) {
+    this.#model = model;
+    this.#tokensMax = tokensMax;
+  }
+
+  get tokenCount(): number {
+    return this.#count;
+  }
+
+  /** All tokens; a view that the next change of the transcript invalidates. */
+  get tokens(): Int32Array {
+    return this.#tokens.subarray(0, this.#count);
+  }
+
+  /** `suffix` lays both out for filling in the middle; only before anything else. Changes nothing on a fault. */
+  appendText(text: string, suffix: string | null): AppendOutcome {
+    if (this.#chat !== null) return mixed('text');
+    const { tokenizer, fim } = this.#model;
+    if (suffix === null) {
+      const start = this.#count === 0 ? tokenizer.startIds : [];
+      return this.#appendRaw([...start, ...tokenizer.encode(text)], 'text');
+    }
+    if (fim === null) return invalid('suffix', 'this model cannot fill in the middle');
+    if (this.#count > 0) return invalid('suffix', 'filling in the middle needs an empty session');
+    const before = tokenizer.encode(text);
+    const after = tokenizer.encode(suffix);
+    return this.#appendRaw([fim.prefixId, ...before, fim.suffixId, ...after, fim.middleId], 'text');
+  }
+
+  /** Every id must be below the vocabulary's size. Changes nothing on a fault. */
+  appendTokens(tokens: readonly number[]): AppendOutcome {
+    if (this.#chat !== null) return mixed('tokens');
+    const { vocabSize } = this.#model.spec;
+    const stray = tokens.findIndex((id) => id < 0 || id >= vocabSize);
+    if (stray >= 0) {
+      return invalid(`tokens[${stray}]`, `token ${tokens[stray]} is not in [0, ${vocabSize})`);
+    }
+    return this.#appendRaw(tokens, 'tokens');
+  }
+
+  /** Renders the whole chat and adds what is new at its end. Changes nothing on a fault. */
+  appendMessages(messages: readonly ChatMessage[]): AppendOutcome {
+    if (this.#raw) return mixed('messages');
+    const chat = this.#chat ?? { messages: [], text: '' };
+    const all = [...chat.messages, ...messages];
+    const rendered = this.#render(all, false);
+    if (!rendered.ok) return rendered;
+    const rewritten = this.#rewrite(chat.text, rendered.text);
+    if (rewritten.ok) this.#chat = { messages: all, text: rendered.text };
+    return rewritten;
+  }
+
+  /** Makes the transcript a prompt: a chat gets the opening of the assistant's turn. Not while an answer is open. */
+  openAnswer(): AppendOutcome {
+    assert(this.#answer === null, 'one answer at a time');
+    const chat = this.#chat;
+    const before = { start: this.#count, textStart: chat?.text ?? '' };
+    let outcome: AppendOutcome = { ok: true, start: this.#count };
+    if (chat !== null) {
+      const rendered = this.#render(chat.messages, true);
+      if (!rendered.ok) return rendered;
+      outcome = this.#rewrite(chat.text, rendered.text);
+      if (!outcome.ok) return outcome;
+      chat.text = rendered.text;
+    }
+    if (this.#count === 0) return invalid('session', 'the session is empty: append something first');
+    this.#answer = { ...before, first: this.#count };
+    return outcome;
+  }
+
+  /** Tokens of the open answer. The engine has bounded them by the context. */
+  pushAnswer(tokens: readonly number[]): void {
+    assert(this.#answer !== null, 'no answer is open');
+    this.#push(tokens);
+  }
+
+  /**
+   * The answer ends. Kept: a raw transcript loses a final stop token (what follows is the same text going on), a
+   * chat takes `text` as the assistant's message. Not kept: the transcript is what it was before openAnswer().
+   */
+  closeAnswer(end: { readonly keep: boolean; readonly text: string }): void {
+    const answer = this.#answer;
+    assert(answer !== null, 'no answer is open');
+    this.#answer = null;
+    if (!end.keep) {
+      this.#drop(answer);
+      return;
+    }
+    const last = this.#tokens[this.#count - 1];
+    if (this.#chat !== null) {
+      const spoken = this.#tokens.subarray(answer.first, this.#count);
+      this.#chat.messages = [...this.#chat.messages, { role: 'assistant', content: end.text }];
+      this.#chat.text += this.#model.tokenizer.decode(spoken, { keepSpecial: true });
+    } else if (this.#count > answer.first && this.#model.spec.eosTokenIds.includes(last!)) {
+      this.#count--;
+    }
+  }
+
+  #drop(answer: OpenAnswer): void {
+    this.#count = answer.start;
+    if (this.#chat === null) return;
+    const opened = this.#chat.text;
+    this.#chat.text = answer.textStart;
+    if (opened.startsWith(answer.textStart)) return;
+    // The opening had changed history: lay out again what stood here before, for which there was room.
+    assert(this.#rewrite(opened, answer.textStart).ok);
+  }
+
+  #appendRaw(tokens: ArrayLike<number>, field: string): AppendOutcome {
+    const start = this.#count;
+    const refused = this.#checkRoom(start + tokens.length, field);
+    if (refused !== null) return refused;
+    this.#raw = true;
+    this.#push(tokens);
+    return { ok: true, start };
+  }
+
+  /**
+   * Turns tokens that say `from` into tokens that say `to`. Nearly always `to` only adds to `from`; a template that
+   * changes history (trims an answer, drops old reasoning) costs a comparison and the tokens after the difference.
+   */
+  #rewrite(from: string, to: string): AppendOutcome {
+    const { tokenizer } = this.#model;
+    const adds = to.startsWith(from);
+    const tokens = tokenizer.encode(adds ? to.slice(from.length) : to);
+    const start = adds ? this.#count : this.#sharedCount(tokens);
+    const added = adds ? tokens : tokens.subarray(start);
+    const refused = this.#checkRoom(start + added.length, 'messages');
+    if (refused !== null) return refused;
+    this.#count = start;
+    this.#push(added);
+    return { ok: true, start };
+  }
+
+  #sharedCount(tokens: Int32Array): number {
+    const bound = Math.min(this.#count, tokens.length);
+    let count = 0;
+    while (count < bound && this.#tokens[count] === tokens[count]) count++;
+    return count;
+  }
+
+  #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): Rendered {
+    const template: ChatTemplate | null = this.#model.chatTemplate;
+    if (template === null) return invalid('messages', 'this model has no chat template');
+    try {
+      return { ok: true, text: template.render(messages, { addGenerationPrompt }) };
+    } catch (error) {
+      if (error instanceof ChatTemplateError) return invalid('messages', error.message);
+      throw error;
+    }
+  }
+
+  #checkRoom(count: number, param: string): Refused | null {
+    if (count <= this.#tokensMax) return null;
+    const message = `the session would hold ${count} tokens, its bound is ${this.#tokensMax}`;
+    return { ok: false, fault: fault('context_length_exceeded', message, { param }) };
+  }
+
+  #push(tokens: ArrayLike<number>): void {
+    const count = this.#count + tokens.length;
+    if (count > this.#tokens.length) {
+      const grown = new Int32Array(
+        Math.max(count, Math.min(2 * this.#tokens.length, this.#tokens.length + 65_536)),
+      );
+      grown.set(this.#tokens.subarray(0, this.#count));
+      this.#tokens = grown;
+    }
+    this.#tokens.set(tokens, this.#count);
+    this.#count = count;
+  }
+}
+
+type Refused = Extract<AppendOutcome, { ok: false }>;
+type Rendered = { readonly ok: true; readonly text: string } | Refused;
+
+function invalid(param: string, message: string): Refused {
+  return { ok: false, fault: fault('invalid_request', message, { param }) };
+}
+
+function mixed(param: string): Refused {
+  return invalid(
+    param,
+    'a session is either a chat (messages) or raw (text, tokens); its first append decided',
+  );
+}
