@@ -102,9 +102,16 @@ export type StepOutcome =
   | { readonly ok: true; readonly rows: readonly RowOutcome[]; readonly deviceMs: number }
   | { readonly ok: false; readonly failure: DeviceFailure };
 
+/** What steps cost on this device, measured or modelled once; only ratios matter. */
+export interface StepCosts {
+  readonly decodeMs: readonly number[]; // [i] a step of i + 1 rows of one token
+  readonly rowMs: readonly number[]; // [i] what a row of i + 1 tokens, all of them sampled, adds to a step
+}
+
 export interface Backend {
   readonly name: string; // for people and metrics: "cpu", "sim", …
   readonly limits: BackendLimits;
+  readonly costs?: StepCosts | null; // without them no tokens are drafted
   /**
    * Runs restores, then rows, then saves. At most one step per replica is in flight; it is never aborted.
    * Calls `done` exactly once, never in the caller's stack. A failed step fails its rows, not the process.

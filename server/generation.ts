@@ -9,6 +9,7 @@ import type {
   SequenceEngine,
   SequenceFailureCode,
   SequenceSink,
+  SpeculationRequest,
   SubmitResult,
   TokenConstraint,
 } from './engine/request.ts';
@@ -33,6 +34,7 @@ export interface GenerationRequest {
   readonly stopStrings: readonly string[];
   readonly newConstraint?: (() => TokenConstraint) | null; // one for each choice, e.g. a grammar at its start
   readonly ignoreStopTokens: boolean;
+  readonly speculation?: SpeculationRequest | null; // guess ahead; the answer is the same
   readonly priority: Priority;
   readonly cacheSalt: string;
   readonly deadlineMs: number | null; // clock time
@@ -121,6 +123,7 @@ export class TextGenerator {
           sampling: samplingOf(request, { seed, stream: index, stopTokenIds: this.#world.stopTokenIds }),
           constraint: request.newConstraint?.() ?? null,
           ignoreStopTokens: request.ignoreStopTokens,
+          speculation: request.speculation ?? null,
           priority: request.priority,
           cacheSalt: request.cacheSalt,
           deadlineMs: request.deadlineMs,

@@ -330,6 +330,7 @@ export class Session {
         sampling: NO_SAMPLING,
         constraint: null,
         ignoreStopTokens: true,
+        speculation: null,
         priority: 'background',
         cacheSalt: this.owner,
         deadlineMs: null,

@@ -183,6 +183,8 @@ export class ScriptedEngine implements SequenceEngine {
         promptTokens: running.request.tokens.length,
         cachedTokens: this.#options.cachedTokens ?? 0,
         outputTokens: running.delivered,
+        acceptedDraftTokens: 0,
+        rejectedDraftTokens: 0,
         queueMs: (running.seatedMs ?? this.#options.clock.nowMs()) - running.submittedMs,
       },
     });

@@ -8,6 +8,7 @@ import type {
   KvRestore,
   KvSave,
   RowOutcome,
+  StepCosts,
   StepOutcome,
   StepPlan,
   StepRow,
@@ -16,7 +17,7 @@ import type { Clock } from '../clock.ts';
 import type { Random } from '../random.ts';
 import { Sampler, tokenLogprobs } from '../sampling.ts';
 import { babbleLogits, emptyContext, extendContext } from './babble.ts';
-import type { CostModel } from './cost-model.ts';
+import { type CostModel, modelledCosts } from './cost-model.ts';
 import { drawFault, type Fault, type FaultRates } from './faults.ts';
 
 export interface SimWorld {
@@ -29,6 +30,7 @@ export interface SimWorld {
 export class SimBackend implements Backend {
   readonly name: string;
   readonly limits: BackendLimits;
+  readonly costs: StepCosts;
   readonly #clock: Clock;
   readonly #costModel: CostModel;
   readonly #faults: SimWorld['faults'];
@@ -44,6 +46,7 @@ export class SimBackend implements Backend {
     const { limits } = world;
     this.name = name;
     this.limits = limits;
+    this.costs = modelledCosts(world.costModel, limits);
     this.#clock = world.clock;
     this.#costModel = world.costModel;
     this.#faults = world.faults;
@@ -104,7 +107,8 @@ export class SimBackend implements Backend {
       if (index < sampleFrom) continue;
       babbleLogits(seat.context, this.#logits);
       const logitsRow = { headValues: none, headIds: noIds, logits: this.#logits, logsumexp: 0 };
-      const place = { position: seat.length, promptCount: row.promptCount, history: row.history };
+      const mask = row.masks?.[index - sampleFrom] ?? null;
+      const place = { position: seat.length, promptCount: row.promptCount, history: row.history, mask };
       const drawn = this.#sampler.sample(logitsRow, row.sampling, place);
       tokens.push(drawn);
       if (row.sampling.logprobs !== null) logprobs.push(this.#logprobs(drawn, row.sampling.logprobs));

@@ -1,6 +1,6 @@
 // What a simulated device's step costs in time. The interface that the GPU and wafer models implement, and the
 // plainest model of all, for tests. Pure: a plan in, milliseconds out.
-import type { StepPlan } from '../backend.ts';
+import type { BackendLimits, StepCosts, StepPlan, StepRow } from '../backend.ts';
 
 export interface CostModel {
   /** Milliseconds the device is busy with this plan, > 0. */
@@ -31,3 +31,55 @@ export function linearCostModel(costs: LinearCosts): CostModel {
     },
   };
 }
+
+const costPosition = 512; // tokens of context at which costs are compared
+
+/** What the engine may know of the model's costs: batches of decode rows, and rows of drafted tokens. */
+export function modelledCosts(model: CostModel, limits: BackendLimits): StepCosts {
+  const position = Math.min(costPosition, limits.slotTokensMax - limits.sampleCountMax);
+  const decodeMs = Array.from({ length: limits.slotCount }, (_, index) =>
+    model.stepDurationMs(emptyPlan(index + 1, { tokenCount: 1, position })),
+  );
+  const rowMs = Array.from({ length: limits.sampleCountMax }, (_, index) =>
+    model.stepDurationMs(emptyPlan(1, { tokenCount: index + 1, position })),
+  );
+  return { decodeMs, rowMs };
+}
+
+function emptyPlan(
+  rowCount: number,
+  { tokenCount, position }: { tokenCount: number; position: number },
+): StepPlan {
+  const tokens = new Int32Array(tokenCount);
+  const rows = Array.from(
+    { length: rowCount },
+    (_, slot): StepRow => ({
+      sequenceId: slot,
+      slot,
+      position,
+      tokens,
+      sampleCount: tokenCount,
+      sampling: greedySampling,
+      promptCount: position,
+      history: null,
+      masks: null,
+    }),
+  );
+  return { replica: 0, restores: [], rows, saves: [] };
+}
+
+const greedySampling = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  logitBias: null,
+  seed: 0,
+  stream: 0,
+  logprobs: null,
+  minTokens: 0,
+  stopTokenIds: [],
+};

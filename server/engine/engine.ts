@@ -59,9 +59,7 @@ export class Engine implements SequenceEngine {
     this.#observer = observer;
     this.#pool = new BlockPool(limits.blockCount);
     this.#cache = new PrefixCache(this.#pool, limits.blockSize);
-    this.#scheduler = new Scheduler(limits, bounds, this.#cache, (replica, slot) =>
-      backend.releaseSlot(replica, slot),
-    );
+    this.#scheduler = new Scheduler(backend, bounds, this.#cache);
     this.#reporter = new Reporter(observer, this.#scheduler, this.#cache);
     this.#inFlight = new Array(limits.replicaCount).fill(null);
   }
@@ -215,8 +213,10 @@ export class Engine implements SequenceEngine {
 
   #commitRow(row: StepRow, outcome: RowOutcome, nowMs: number): void {
     const sequence = this.#sequences.get(row.sequenceId)!;
+    const acceptedCount = this.#judgeDraft(sequence, outcome);
     sequence.inFlight = false;
-    sequence.computedCount = row.position + row.tokens.length;
+    sequence.computedCount =
+      row.position + row.tokens.length - Math.max(0, row.sampleCount - 1) + acceptedCount;
     sequence.presentCount = sequence.computedCount;
     this.#register(sequence);
     if (sequence.departure !== null) return; // leaves in the pump; no token after its cancellation
@@ -225,23 +225,48 @@ export class Engine implements SequenceEngine {
       return;
     }
     const index = sequence.outputCount;
-    const token = outcome.tokens[0]!;
-    sequence.append(token);
-    sequence.request.constraint?.accept(token);
-    this.#reporter.tokens(sequence, nowMs);
-    this.#drawn.push({ sequence, outcome, index });
+    const reason = this.#append(sequence, outcome.tokens, acceptedCount + 1);
+    const count = sequence.outputCount - index;
+    this.#reporter.tokens(sequence, nowMs, count);
+    this.#drawn.push({
+      sequence,
+      index,
+      tokens: count === outcome.tokens.length ? outcome.tokens : outcome.tokens.slice(0, count),
+      logprobs: outcome.logprobs === null ? null : outcome.logprobs.slice(0, count),
+    });
+    if (reason !== null) this.#end(sequence, reason, null);
+  }
+
+  // The device has drawn a token after each guess; guesses count as long as they are what it drew.
+  #judgeDraft(sequence: Sequence, outcome: RowOutcome): number {
+    const { draft } = sequence;
+    if (draft === null) return 0;
+    sequence.draft = null;
+    const count = draft.tokens.length;
+    let accepted = 0;
+    while (accepted < count && outcome.tokens[accepted] === draft.tokens[accepted]) accepted++;
+    sequence.speculation!.learn(draft.source, { count, accepted });
+    return accepted;
+  }
+
+  // Appends up to `count` drawn tokens; the reason to end, if one of them gives one.
+  #append(sequence: Sequence, tokens: readonly number[], count: number): FinishReason | null {
     const { request } = sequence;
-    if (!request.ignoreStopTokens && request.sampling.stopTokenIds.includes(token)) {
-      this.#end(sequence, 'stop', null);
-    } else if (sequence.outputCount >= request.maxTokens || sequence.tokenCount >= this.contextTokensMax) {
-      this.#end(sequence, 'length', null);
+    for (let index = 0; index < count; index++) {
+      const token = tokens[index]!;
+      sequence.append(token);
+      request.constraint?.accept(token);
+      if (!request.ignoreStopTokens && request.sampling.stopTokenIds.includes(token)) return 'stop';
+      if (sequence.outputCount >= request.maxTokens || sequence.tokenCount >= this.contextTokensMax)
+        return 'length';
     }
+    return null;
   }
 
   // Makes finished blocks findable for everyone, even if this sequence is about to leave: they are paid for.
   #register(sequence: Sequence): void {
     const { blockSize } = this.#backend.limits;
-    while ((sequence.registeredCount + 1) * blockSize <= sequence.computedCount) {
+    while (sequence.registeredCount < sequence.savedCount) {
       const index = sequence.registeredCount++;
       const parent = sequence.node!;
       const node = this.#cache.insert(parent, sequence.tokens, index * blockSize, sequence.blocks[index]!);
@@ -283,6 +308,8 @@ export class Engine implements SequenceEngine {
       promptTokens: sequence.promptCount,
       cachedTokens: sequence.cachedCount,
       outputTokens: sequence.outputCount,
+      acceptedDraftTokens: sequence.speculation?.acceptedCount ?? 0,
+      rejectedDraftTokens: sequence.speculation?.rejectedCount ?? 0,
       queueMs,
     };
     this.#ended.push({ sequence, end: { reason, failure, usage } });
@@ -290,9 +317,9 @@ export class Engine implements SequenceEngine {
 
   // Readers are told after the next step has been sent: their work overlaps the device's.
   #tellDrawn(): void {
-    for (const { sequence, outcome, index } of this.#drawn) {
+    for (const { sequence, tokens, index, logprobs } of this.#drawn) {
       if (sequence.departure !== null) continue; // another reader's reaction cancelled it
-      sequence.sink.onTokens(outcome.tokens, index, outcome.logprobs);
+      sequence.sink.onTokens(tokens, index, logprobs);
     }
     this.#drawn.length = 0;
   }
@@ -329,8 +356,9 @@ export interface KvLoad {
 
 interface Drawn {
   readonly sequence: Sequence;
-  readonly outcome: RowOutcome;
   readonly index: number; // of its first token within the output
+  readonly tokens: readonly number[];
+  readonly logprobs: RowOutcome['logprobs'];
 }
 
 interface Ended {

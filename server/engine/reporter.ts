@@ -31,8 +31,8 @@ export class Reporter {
     });
   }
 
-  /** Tokens of the sequence have just been drawn. */
-  tokens(sequence: Sequence, nowMs: number): void {
+  /** `count` tokens of the sequence have just been drawn. */
+  tokens(sequence: Sequence, nowMs: number, count: number): void {
     if (sequence.firstTokenMs < 0) {
       sequence.firstTokenMs = nowMs;
       this.#observer.onFirstToken({
@@ -40,7 +40,7 @@ export class Reporter {
         ttftMs: nowMs - sequence.submitMs,
       });
     } else {
-      this.#observer.onTokenGap(nowMs - sequence.lastTokenMs, 1);
+      this.#observer.onTokenGap(nowMs - sequence.lastTokenMs, count);
     }
     sequence.lastTokenMs = nowMs;
   }

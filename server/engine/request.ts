@@ -15,12 +15,19 @@ export interface TokenConstraint {
   accept(token: number): void;
 }
 
+/** Permission to guess ahead; the answer is the same with and without. */
+export interface SpeculationRequest {
+  readonly draftTokensMax: number; // guesses per step, ≥ 1
+  readonly prediction: Int32Array | null; // tokens that the output will probably resemble
+}
+
 export interface SequenceRequest {
   readonly tokens: Int32Array; // [n ≥ 1] prompt; the engine copies it
   readonly maxTokens: number; // output tokens ≥ 0; 0 = prefill only, finishes with 'length' once all is computed
   readonly sampling: SamplingParams; // its stopTokenIds end the sequence
   readonly constraint: TokenConstraint | null;
   readonly ignoreStopTokens: boolean; // `ignore_eos`: only maxTokens ends the sequence
+  readonly speculation: SpeculationRequest | null; // null: draw one token at a time
   readonly priority: Priority;
   readonly cacheSalt: string; // prefixes are shared only between equal salts (one per API key)
   readonly deadlineMs: number | null; // clock time after which the sequence fails with 'deadline'
@@ -39,6 +46,8 @@ export interface SequenceUsage {
   readonly promptTokens: number;
   readonly cachedTokens: number; // prompt tokens not computed, because their KV was found
   readonly outputTokens: number;
+  readonly acceptedDraftTokens: number; // guesses that were right
+  readonly rejectedDraftTokens: number; // guesses computed in vain
   readonly queueMs: number; // submit → first seat
 }
 

@@ -2,7 +2,15 @@
 // Decode rows first, prefill chunks fill the rest of the budget. Pure bookkeeping: no time, no I/O; the engine calls
 // seat() and plan() between steps and carries the plan to the backend.
 import assert from 'node:assert/strict';
-import type { BackendLimits, KvRestore, KvSave, StepPlan, StepRow } from '../../kernels/backend.ts';
+import type {
+  Backend,
+  BackendLimits,
+  KvRestore,
+  KvSave,
+  StepCosts,
+  StepPlan,
+  StepRow,
+} from '../../kernels/backend.ts';
 import type { PrefixCache } from './prefix-cache.ts';
 import type { Priority } from './request.ts';
 import type { Sequence } from './sequence.ts';
@@ -17,6 +25,7 @@ export interface SchedulerBounds {
 export class Scheduler {
   readonly #limits: BackendLimits;
   readonly #bounds: SchedulerBounds;
+  readonly #costs: StepCosts | null;
   readonly #cache: PrefixCache;
   readonly #releaseSlot: (replica: number, slot: number) => void;
   readonly #waiting: Sequence[] = []; // by urgency, most urgent first
@@ -25,19 +34,16 @@ export class Scheduler {
   #preemptedCount = 0;
   #complete: Sequence[] = [];
 
-  constructor(
-    limits: BackendLimits,
-    bounds: SchedulerBounds,
-    cache: PrefixCache,
-    releaseSlot: (replica: number, slot: number) => void,
-  ) {
+  constructor(backend: Backend, bounds: SchedulerBounds, cache: PrefixCache) {
+    const { limits } = backend;
     assert(limits.rowTokensMax >= bounds.prefillChunkTokens);
     assert(bounds.prefillTokensPerStep >= bounds.prefillChunkTokens);
     assert(limits.stepTokensMax >= limits.slotCount + bounds.prefillTokensPerStep);
     this.#limits = limits;
     this.#bounds = bounds;
     this.#cache = cache;
-    this.#releaseSlot = releaseSlot;
+    this.#releaseSlot = (replica, slot) => backend.releaseSlot(replica, slot);
+    this.#costs = backend.costs ?? null;
     this.#seats = Array.from({ length: limits.replicaCount }, () => new Array(limits.slotCount).fill(null));
     this.#seatedCounts = new Array(limits.replicaCount).fill(0);
   }
@@ -86,12 +92,18 @@ export class Scheduler {
     const rows: StepRow[] = [];
     const restores: KvRestore[] = [];
     const saves: KvSave[] = [];
+    const decodes: Sequence[] = [];
     const prefills: Sequence[] = [];
     const seats = this.#seats[replica]!;
     for (const sequence of seats) {
       if (sequence === null || sequence.paused || sequence.departure !== null) continue;
       if (sequence.remainingCount !== 1 || sequence.outputCount === 0) prefills.push(sequence);
-      else this.#addRow(sequence, 1, { rows, restores, saves });
+      else decodes.push(sequence);
+    }
+    for (const sequence of decodes) {
+      if (sequence.phase !== 'running') continue; // preempted for the blocks of somebody more urgent
+      this.#draft(sequence, decodes.length);
+      this.#addRow(sequence, 1, { rows, restores, saves });
     }
     prefills.sort((a, b) => this.#urgency(a) - this.#urgency(b));
     let budget = this.#bounds.prefillTokensPerStep;
@@ -132,6 +144,8 @@ export class Scheduler {
     sequence.computedCount = 0;
     sequence.presentCount = 0;
     sequence.registeredCount = 0;
+    sequence.savedCount = 0;
+    sequence.draft = null;
     this.#preemptedCount++;
     this.enqueue(sequence);
   }
@@ -208,6 +222,7 @@ export class Scheduler {
     );
     sequence.computedCount += (sequence.blocks.length - found) * this.#limits.blockSize;
     sequence.registeredCount = sequence.blocks.length;
+    sequence.savedCount = sequence.blocks.length;
   }
 
   // Another sequence may have computed our next blocks since we sat down (equal prompts that came together).
@@ -230,9 +245,28 @@ export class Scheduler {
     return Math.min(sequence.tokenCount, border) - sequence.computedCount;
   }
 
+  // Guesses go into the same row as the token they follow. A constrained sequence would need the masks after each
+  // guess, a sequence with penalties is drawn from the whole history: both are exact, the first is not built yet.
+  #draft(sequence: Sequence, decodingCount: number): void {
+    const { drafter, speculation, request, tokenCount, promptCount } = sequence;
+    if (drafter === null || request.constraint !== null || !this.#costs) return;
+    const room = Math.min(
+      request.speculation!.draftTokensMax,
+      this.#limits.sampleCountMax - 1,
+      request.maxTokens - sequence.outputCount - 1, // the step draws one more than it guesses
+      this.#limits.slotTokensMax - tokenCount,
+    );
+    if (room < 1) return;
+    const draft = drafter.draft(sequence.tokens, { count: tokenCount, promptCount }, room);
+    if (draft === null) return;
+    const count = speculation!.worthwhileCount(draft, this.#costs, decodingCount);
+    if (count > 0) sequence.draft = { source: draft.source, tokens: draft.tokens.subarray(0, count) };
+  }
+
   /** False if the sequence had to stand up itself for want of blocks. */
   #addRow(sequence: Sequence, count: number, step: Step): boolean {
-    if (!this.#reserve(sequence, sequence.computedCount + count)) return false;
+    const draftCount = sequence.draft?.tokens.length ?? 0;
+    if (!this.#reserve(sequence, sequence.computedCount + count + draftCount)) return false;
     const { blockSize } = this.#limits;
     const { computedCount, presentCount, slot } = sequence;
     if (presentCount < computedCount) {
@@ -241,7 +275,9 @@ export class Scheduler {
     }
     const end = computedCount + count;
     step.rows.push(newRow(sequence, end));
-    for (let index = Math.floor(computedCount / blockSize); (index + 1) * blockSize <= end; index++) {
+    // Only what is certain is kept: a drafted token may turn out wrong.
+    while ((sequence.savedCount + 1) * blockSize <= end) {
+      const index = sequence.savedCount++;
       step.saves.push({ slot, position: index * blockSize, block: sequence.blocks[index]! });
     }
     return true;
@@ -318,15 +354,29 @@ function newRow(sequence: Sequence, end: number): StepRow {
   const draws = end === sequence.tokenCount && !sequence.prefillOnly;
   const penalised =
     sampling.repetitionPenalty !== 1 || sampling.frequencyPenalty !== 0 || sampling.presencePenalty !== 0;
+  const certain = sequence.tokens.subarray(sequence.computedCount, end);
+  const draft = sequence.draft?.tokens ?? null;
   return {
     sequenceId: sequence.id,
     slot: sequence.slot,
     position: sequence.computedCount,
-    tokens: sequence.tokens.subarray(sequence.computedCount, end),
-    sampleCount: draws ? 1 : 0,
+    tokens: draft === null ? certain : joined(certain, draft),
+    sampleCount: draws ? 1 + (draft?.length ?? 0) : 0,
     sampling,
     promptCount: sequence.promptCount,
-    history: draws && penalised ? sequence.tokens.subarray(0, end) : null,
+    history: draws && penalised ? historyOf(sequence, end, draft) : null,
     masks: draws && constraint !== null ? [constraint.mask()] : null,
   };
+}
+
+function historyOf(sequence: Sequence, end: number, draft: Int32Array | null): Int32Array {
+  const certain = sequence.tokens.subarray(0, end);
+  return draft === null ? certain : joined(certain, draft);
+}
+
+function joined(first: Int32Array, second: Int32Array): Int32Array {
+  const both = new Int32Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
 }

@@ -1,8 +1,10 @@
 // Sequence: one running generation, as the engine sees it: its tokens, how many of them are computed, the blocks
 // and the seat it holds. State only; scheduler.ts decides about it and engine.ts changes it.
 import type { Timer } from '../../kernels/clock.ts';
+import { type Draft, Drafter } from './drafter.ts';
 import type { PrefixNode } from './prefix-cache.ts';
 import type { SequenceFailureCode, SequenceRequest, SequenceSink } from './request.ts';
+import { Speculation } from './speculation.ts';
 
 export type Phase = 'waiting' | 'running' | 'ended';
 
@@ -34,7 +36,11 @@ export class Sequence {
   lastTokenMs = -1;
   deadline: Timer | null = null;
   readonly blocks: number[] = []; // blocks[i] holds tokens [i·blockSize, (i + 1)·blockSize)
+  savedCount = 0; // leading blocks whose content the block store has, or will have after the step in flight
   registeredCount = 0; // leading blocks that the prefix cache knows
+  readonly drafter: Drafter | null;
+  readonly speculation: Speculation | null;
+  draft: Draft | null = null; // being verified by the step in flight
   node: PrefixNode | null = null; // of the last registered block; null while waiting
 
   constructor(id: number, request: SequenceRequest, sink: SequenceSink, submitMs: number) {
@@ -46,6 +52,9 @@ export class Sequence {
     this.tokens = new Int32Array(this.promptCount + Math.min(request.maxTokens, 256));
     this.tokens.set(request.tokens);
     this.tokenCount = this.promptCount;
+    const { speculation } = request;
+    this.drafter = speculation === null ? null : new Drafter(speculation.prediction);
+    this.speculation = speculation === null ? null : new Speculation();
   }
 
   get outputCount(): number {

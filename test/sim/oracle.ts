@@ -22,7 +22,7 @@ export function oracleAnswer(
   const promptCount = history.length;
   while (output.length < request.maxTokens && history.length < contextTokensMax) {
     babbleLogits(context, logits);
-    const place = { position: history.length, promptCount, history: Int32Array.from(history) };
+    const place = { position: history.length, promptCount, history: Int32Array.from(history), mask: null };
     const token = sampleToken(logits, request.sampling, place);
     output.push(token);
     history.push(token);

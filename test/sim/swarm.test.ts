@@ -16,7 +16,16 @@ function run(seed: number) {
 }
 
 test('every swarm answers what the oracle says and loses no block', { timeout: 120_000 }, () => {
-  const total = { completed: 0, cancelled: 0, failed: 0, refused: 0, cachedTokens: 0, preemptions: 0 };
+  const total = {
+    completed: 0,
+    cancelled: 0,
+    failed: 0,
+    refused: 0,
+    cachedTokens: 0,
+    preemptions: 0,
+    acceptedDraftTokens: 0,
+    rejectedDraftTokens: 0,
+  };
   for (const seed of seeds) {
     const result = run(seed);
     if (given !== undefined) console.log(result.transcript, { ...result, transcript: undefined });

@@ -20,6 +20,8 @@ export interface SwarmResult {
   readonly cancelled: number;
   readonly failed: number;
   readonly cachedTokens: number;
+  readonly acceptedDraftTokens: number;
+  readonly rejectedDraftTokens: number;
   readonly preemptions: number;
   readonly stepCount: number;
   readonly virtualMs: number;
@@ -83,7 +85,7 @@ function drawLimits(random: Random): BackendLimits {
     blockCount: random.integer(blocksPerSlot, blocksPerSlot * (slotCount + 1)), // often short of KV
     rowTokensMax: 64,
     stepTokensMax: 256,
-    sampleCountMax: 1,
+    sampleCountMax: random.integer(1, 6),
     logprobsMax: 5,
     vocabSize: 40,
   };
@@ -166,16 +168,32 @@ function drawRequest({ random, clock, engine, limits, clients }: Scene): Sequenc
   const priority = (['turn', 'turn', 'side', 'background'] as const)[random.integer(0, 3)] satisfies
     | Priority
     | undefined;
-  return {
+  const asked: SequenceRequest = {
     tokens,
     maxTokens: random.next() < 0.15 ? 0 : random.integer(1, 40),
     sampling: drawSampling(random),
     constraint: null,
     ignoreStopTokens: random.next() < 0.2,
+    speculation: null,
     priority: priority!,
     cacheSalt: random.next() < 0.8 ? 'a' : 'b',
     deadlineMs: random.next() < 0.1 ? clock.nowMs() + random.next() * 300 : null,
   };
+  const { contextTokensMax } = engine;
+  const answer = () => oracleAnswer(asked, { vocabSize: limits.vocabSize, contextTokensMax }).tokens;
+  return { ...asked, speculation: drawSpeculation(random, answer) };
+}
+
+// Babble is never guessed right by lookup, so some clients predict the very answer, or half of it, or nonsense.
+function drawSpeculation(random: Random, answer: () => readonly number[]) {
+  if (random.next() < 0.3) return null;
+  const draftTokensMax = random.integer(1, 8);
+  const draw = random.next();
+  if (draw < 0.3) return { draftTokensMax, prediction: null };
+  const tokens = [...answer()];
+  if (draw < 0.7)
+    for (let index = 3; index < tokens.length; index += 5) tokens[index] = random.integer(0, 39);
+  return { draftTokensMax, prediction: Int32Array.from(tokens) };
 }
 
 function drawSampling(random: Random): SamplingParams {
@@ -228,6 +246,8 @@ function verify({ engine, limits, clients }: Scene, faulty: boolean): void {
 function summarise(clients: readonly Client[], lines: readonly string[]) {
   const count = (...reasons: string[]) =>
     clients.filter((client) => reasons.includes(client.end!.reason)).length;
+  const sum = (key: 'cachedTokens' | 'acceptedDraftTokens' | 'rejectedDraftTokens') =>
+    clients.reduce((total, client) => total + client.end!.usage[key], 0);
   return {
     transcript: lines.join('\n'),
     submitted: clients.length,
@@ -235,6 +255,8 @@ function summarise(clients: readonly Client[], lines: readonly string[]) {
     completed: count('stop', 'length'),
     cancelled: count('cancelled'),
     failed: count('failed'),
-    cachedTokens: clients.reduce((sum, client) => sum + client.end!.usage.cachedTokens, 0),
+    cachedTokens: sum('cachedTokens'),
+    acceptedDraftTokens: sum('acceptedDraftTokens'),
+    rejectedDraftTokens: sum('rejectedDraftTokens'),
   };
 }

@@ -53,6 +53,7 @@ function request(tokens: number[], overrides: Partial<SequenceRequest> = {}): Se
     sampling: greedy,
     constraint: null,
     ignoreStopTokens: false,
+    speculation: null,
     priority: 'turn',
     cacheSalt: '',
     deadlineMs: null,

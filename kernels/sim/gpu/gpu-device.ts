@@ -1,0 +1,73 @@
+// GpuDevice: n GPUs under continuous batching, as limits for the engine and a cost per step. KV is paged: blocks lie
+// in GPU memory and a sequence reaches them through its block table, so restores and saves cost nothing.
+// Refuses, with numbers, a model that does not fit. Used by ../device.ts.
+import type { BackendLimits, StepPlan } from '../../backend.ts';
+import type { CostModel } from '../cost-model.ts';
+import { DoesNotFitError } from '../fit-error.ts';
+import { kvBytesPerToken, totalWeights, weightBytes } from '../shapes.ts';
+import { type GpuSetup, type StepCounts, stepTerms } from './roofline.ts';
+
+export interface GpuBounds {
+  readonly sequenceCountMax: number; // max_num_seqs, max_batch_size
+  readonly stepTokensMax: number; // max_num_batched_tokens, beyond one token per sequence
+  readonly contextTokensMax: number; // longest sequence
+  readonly blockSize: number; // tokens
+}
+
+// Share of memory that weights and KV may take (vLLM's default, and TensorRT-LLM's free fraction); the rest is for
+// activations, CUDA graphs and the allocator.
+const memoryShare = 0.9;
+
+/** Tokens of KV that fit beside the weights. Throws DoesNotFitError. */
+export function gpuKvTokens(setup: GpuSetup): number {
+  const { chip, gpuCount, shape, precision } = setup;
+  const weights = totalWeights(shape) * weightBytes(precision);
+  const usable = gpuCount * chip.memoryBytes * memoryShare;
+  const tokens = Math.floor((usable - weights) / kvBytesPerToken(shape, precision));
+  if (tokens >= minTokens) return tokens;
+  throw new DoesNotFitError(
+    `${shape.name} at ${precision} needs ${gb(weights)} GB for weights, ${gpuCount} × ${chip.name} has ` +
+      `${gb(gpuCount * chip.memoryBytes)} GB, ${gb(usable)} GB of it usable`,
+  );
+}
+
+const minTokens = 1024; // less KV than this is not a service
+
+const gb = (bytes: number): string => (bytes / 1e9).toFixed(1);
+
+/** What the engine may do on these GPUs. Throws DoesNotFitError. */
+export function gpuLimits(setup: GpuSetup, bounds: GpuBounds): BackendLimits {
+  const kvTokens = gpuKvTokens(setup);
+  return {
+    replicaCount: 1,
+    slotCount: bounds.sequenceCountMax,
+    slotTokensMax: Math.min(bounds.contextTokensMax, setup.shape.contextLength),
+    blockSize: bounds.blockSize,
+    blockCount: Math.floor(kvTokens / bounds.blockSize),
+    rowTokensMax: bounds.stepTokensMax,
+    stepTokensMax: bounds.stepTokensMax + bounds.sequenceCountMax,
+    sampleCountMax: 1,
+    logprobsMax: 20,
+    vocabSize: setup.shape.vocabSize,
+  };
+}
+
+export function gpuCostModel(setup: GpuSetup): CostModel {
+  return { stepDurationMs: (plan) => stepTerms(setup, countsOf(plan)).totalMs };
+}
+
+/** Sums a plan's rows. */
+export function countsOf(plan: StepPlan): StepCounts {
+  let tokenCount = 0;
+  let sampledCount = 0;
+  let contextRead = 0;
+  let attentionPairs = 0;
+  for (const row of plan.rows) {
+    const n = row.tokens.length;
+    tokenCount += n;
+    sampledCount += row.sampleCount;
+    contextRead += row.position + n;
+    if (n > 1) attentionPairs += n * row.position + (n * (n + 1)) / 2;
+  }
+  return { rowCount: plan.rows.length, tokenCount, sampledCount, contextRead, attentionPairs };
+}

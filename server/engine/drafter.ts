@@ -1,0 +1,70 @@
+// Drafter: guesses the next tokens of one sequence from what stands in its own text (prompt lookup) or in the answer
+// that the client predicts. A guess costs a little compute and never changes the answer: the device draws every
+// token itself and a guess only counts where it agrees. How many to guess is speculation.ts's decision.
+import { TokenIndex } from './token-index.ts';
+
+/** Where a guess comes from; each has its own record of how often it was right. */
+export type DraftSource = 'prediction' | 'long-match' | 'short-match';
+
+export interface Draft {
+  readonly source: DraftSource;
+  readonly tokens: Int32Array; // [≥ 1] guessed, in order
+}
+
+const longMatchLength = 5; // tokens; below, a lookup is mostly chance
+
+export class Drafter {
+  readonly #prediction: Int32Array | null;
+  readonly #predictionIndex: TokenIndex | null;
+  readonly #ownIndex = new TokenIndex();
+  #expected = 0; // position in the prediction that the output should reach next; −1: lost, look it up
+
+  constructor(prediction: Int32Array | null) {
+    this.#prediction = prediction;
+    this.#predictionIndex = prediction === null ? null : new TokenIndex();
+    if (prediction !== null) this.#predictionIndex!.extend(prediction, prediction.length);
+  }
+
+  /** Up to `countMax` guesses for what follows tokens [0, count), of which the last `count − promptCount` are output. */
+  draft(
+    tokens: Int32Array,
+    { count, promptCount }: { count: number; promptCount: number },
+    countMax: number,
+  ): Draft | null {
+    if (this.#prediction !== null) {
+      const position = this.#locate(tokens, { count, promptCount });
+      if (position >= 0 && position < this.#prediction.length) {
+        return { source: 'prediction', tokens: this.#prediction.slice(position, position + countMax) };
+      }
+    }
+    this.#ownIndex.extend(tokens, count);
+    const match = this.#ownIndex.find(tokens, tokens, count);
+    if (match === null) return null;
+    const source = match.length >= longMatchLength ? 'long-match' : 'short-match';
+    return { source, tokens: copyOnward(tokens, match.next, count, countMax) };
+  }
+
+  // Where in the prediction the output stands: where it was, as long as they agree; else where its end is found.
+  #locate(tokens: Int32Array, { count, promptCount }: { count: number; promptCount: number }): number {
+    const outputCount = count - promptCount;
+    if (outputCount === 0) return 0;
+    const prediction = this.#prediction!;
+    const found = this.#predictionIndex!.find(prediction, tokens.subarray(promptCount, count), outputCount);
+    if (found !== null) this.#expected = found.next;
+    else if (this.#expected >= 0 && tokens[count - 1] === prediction[this.#expected]) this.#expected++;
+    else if (prediction[outputCount - 1] === tokens[count - 1] && outputCount <= 2)
+      this.#expected = outputCount;
+    else this.#expected = -1;
+    return this.#expected;
+  }
+}
+
+// What followed the earlier occurrence. Past the end the guess goes on with itself: that is how loops repeat.
+function copyOnward(tokens: Int32Array, next: number, count: number, countMax: number): Int32Array {
+  const draft = new Int32Array(countMax);
+  for (let index = 0; index < countMax; index++) {
+    const position = next + index;
+    draft[index] = position < count ? tokens[position]! : draft[position - count]!;
+  }
+  return draft;
+}

@@ -1,0 +1,80 @@
+// Speculation: how many guessed tokens of a sequence are worth verifying in the next step. Weighs how often guesses
+// of this kind were right against what the device says a longer row costs. With nothing to gain it guesses nothing.
+import type { StepCosts } from '../../kernels/backend.ts';
+import type { Draft, DraftSource } from './drafter.ts';
+
+/** Right and wrong guesses of one source, the recent ones weighing more. */
+interface Record {
+  right: number;
+  wrong: number; // each draft stops being judged at its first wrong guess
+}
+
+const decay = 0.9; // per verified draft: about the last ten count
+const priorWeight = 2; // imagined guesses behind each prior
+const priors: Readonly<{ [source in DraftSource]: number }> = {
+  prediction: 0.85,
+  'long-match': 0.7,
+  'short-match': 0.3,
+};
+const gainMin = 1.03; // expected speed-up below which a guess is not worth its risk
+const probeInterval = 64; // a source that stopped paying is tried once in so many tokens
+
+export class Speculation {
+  readonly #records: { [source in DraftSource]: Record } = {
+    prediction: { right: 0, wrong: 0 },
+    'long-match': { right: 0, wrong: 0 },
+    'short-match': { right: 0, wrong: 0 },
+  };
+  #sinceProbe = 0;
+  acceptedCount = 0;
+  rejectedCount = 0;
+
+  /** Guesses of the draft to verify now, 0 to its length. `decodingCount` sequences decode in this step, this one included. */
+  worthwhileCount(draft: Draft, costs: StepCosts, decodingCount: number): number {
+    const rate = this.#rate(draft.source);
+    let best = 0;
+    let bestSpeed = speedWithout(costs, decodingCount) * gainMin;
+    const countMax = Math.min(draft.tokens.length, costs.rowMs.length - 1);
+    let expected = 1;
+    let chance = 1;
+    for (let count = 1; count <= countMax; count++) {
+      chance *= rate;
+      expected += chance;
+      const speed =
+        (decodingCount - 1 + expected) / (batchMs(costs, decodingCount - 1) + costs.rowMs[count]!);
+      if (speed <= bestSpeed) continue;
+      best = count;
+      bestSpeed = speed;
+    }
+    if (best > 0 || ++this.#sinceProbe < probeInterval) return best;
+    this.#sinceProbe = 0;
+    return Math.min(1, countMax);
+  }
+
+  /** What became of a draft of `count` guesses: the first `accepted` were right. */
+  learn(source: DraftSource, { count, accepted }: { count: number; accepted: number }): void {
+    const record = this.#records[source];
+    record.right = record.right * decay + accepted;
+    record.wrong = record.wrong * decay + (accepted < count ? 1 : 0);
+    this.acceptedCount += accepted;
+    this.rejectedCount += count - accepted;
+  }
+
+  #rate(source: DraftSource): number {
+    const { right, wrong } = this.#records[source];
+    return (right + priors[source] * priorWeight) / (right + wrong + priorWeight);
+  }
+}
+
+function speedWithout(costs: StepCosts, decodingCount: number): number {
+  return decodingCount / batchMs(costs, decodingCount);
+}
+
+/** Milliseconds of one step that decodes `count` sequences together; beyond the measured ones by the last slope. */
+function batchMs({ decodeMs }: StepCosts, count: number): number {
+  if (count === 0) return 0;
+  const known = decodeMs[count - 1];
+  if (known !== undefined) return known;
+  const last = decodeMs.at(-1)!;
+  return (last * count) / decodeMs.length;
+}

@@ -1,0 +1,91 @@
+import { expect, test } from 'vitest';
+import { Drafter } from '../../../server/engine/drafter.ts';
+import { Speculation } from '../../../server/engine/speculation.ts';
+import { TokenIndex } from '../../../server/engine/token-index.ts';
+
+const tokens = (...values: number[]) => Int32Array.from(values);
+const flat = { decodeMs: [1, 1.1, 1.2, 1.3], rowMs: [1, 1.05, 1.1, 1.15, 1.2, 1.25] };
+const steep = { decodeMs: [1, 1.1, 1.2, 1.3], rowMs: [1, 2, 3, 4, 5, 6] };
+
+test('the end of a text is found where it stood before, at the latest place', () => {
+  const text = tokens(1, 2, 3, 9, 1, 2, 4, 8, 1, 2);
+  const index = new TokenIndex();
+  index.extend(text, text.length);
+  expect(index.find(text, text, text.length)).toEqual({ next: 6, length: 2 });
+});
+
+test('a longer match is preferred to a later one', () => {
+  const text = tokens(5, 6, 1, 2, 7, 1, 2, 8, 5, 6, 1, 2);
+  const index = new TokenIndex();
+  index.extend(text, text.length);
+  expect(index.find(text, text, text.length)).toEqual({ next: 4, length: 4 });
+});
+
+test('a text without repetition gives no match, whatever the hash', () => {
+  const text = Int32Array.from({ length: 5000 }, (_, id) => id);
+  const index = new TokenIndex();
+  index.extend(text, text.length);
+  expect(index.find(text, text, text.length)).toBeNull();
+});
+
+test('extending token by token finds the same as extending at once, across growth', () => {
+  const text = Int32Array.from({ length: 2000 }, (_, index) => (index * 7) % 61);
+  const whole = new TokenIndex();
+  whole.extend(text, text.length);
+  const stepwise = new TokenIndex();
+  for (let count = 1; count <= text.length; count++) stepwise.extend(text, count);
+  expect(stepwise.find(text, text, text.length)).toEqual(whole.find(text, text, text.length));
+});
+
+test('prompt lookup guesses what followed last time, and a loop goes on as a loop', () => {
+  const drafter = new Drafter(null);
+  const text = tokens(10, 11, 12, 13, 14, 15, 10, 11, 12);
+  expect(drafter.draft(text, { count: 9, promptCount: 8 }, 3)).toMatchObject({ tokens: tokens(13, 14, 15) });
+  const loop = tokens(1, 2, 1, 2, 1, 2);
+  expect(new Drafter(null).draft(loop, { count: 6, promptCount: 1 }, 5)!.tokens).toEqual(
+    tokens(1, 2, 1, 2, 1),
+  );
+});
+
+test('a prediction is followed from its first token, left where the output leaves it and found again', () => {
+  const prediction = tokens(20, 21, 22, 23, 24, 25, 26, 27);
+  const drafter = new Drafter(prediction);
+  const prompt = [1, 2, 3];
+  const ask = (output: number[], countMax = 2) =>
+    drafter.draft(tokens(...prompt, ...output), { count: 3 + output.length, promptCount: 3 }, countMax);
+  expect(ask([])).toEqual({ source: 'prediction', tokens: tokens(20, 21) });
+  expect(ask([20])!.tokens).toEqual(tokens(21, 22));
+  expect(ask([20, 21])!.tokens).toEqual(tokens(22, 23));
+  expect(ask([20, 21, 99])).toBeNull();
+  expect(ask([20, 21, 99, 24])).toBeNull();
+  expect(ask([20, 21, 99, 24, 25])!.tokens).toEqual(tokens(26, 27));
+});
+
+test('guesses are verified where a longer row is cheap and not where it costs as much as it brings', () => {
+  const draft = { source: 'long-match' as const, tokens: tokens(1, 2, 3, 4, 5) };
+  expect(new Speculation().worthwhileCount(draft, flat, 1)).toBe(5);
+  expect(new Speculation().worthwhileCount(draft, steep, 1)).toBe(0);
+});
+
+test('a source that is always wrong is given up, and tried again from time to time', () => {
+  const speculation = new Speculation();
+  const draft = { source: 'short-match' as const, tokens: tokens(1, 2, 3) };
+  for (let round = 0; round < 20; round++) speculation.learn('short-match', { count: 3, accepted: 0 });
+  const counts = Array.from({ length: 128 }, () => speculation.worthwhileCount(draft, flat, 1));
+  expect(counts.filter((count) => count > 0)).toEqual([1, 1]);
+});
+
+test('a source that is always right is followed as far as costs allow', () => {
+  const speculation = new Speculation();
+  for (let round = 0; round < 20; round++) speculation.learn('prediction', { count: 5, accepted: 5 });
+  const draft = { source: 'prediction' as const, tokens: tokens(1, 2, 3, 4, 5) };
+  expect(speculation.worthwhileCount(draft, flat, 1)).toBe(5);
+  expect(speculation.acceptedCount).toBe(100);
+});
+
+test('in a large batch a row of its own must earn more', () => {
+  const draft = { source: 'long-match' as const, tokens: tokens(1, 2) };
+  const separate = { decodeMs: [1, 1.05, 1.1, 1.15], rowMs: [1, 1.3, 1.6] };
+  expect(new Speculation().worthwhileCount(draft, separate, 1)).toBe(2);
+  expect(new Speculation().worthwhileCount(draft, separate, 4)).toBe(0);
+});
