@@ -60,6 +60,7 @@ function request(tokens: number[], maxTokens: number, priority: Priority): Seque
     sampling,
     constraint: null,
     ignoreStopTokens: false,
+    speculation: null,
     priority,
     cacheSalt: '',
     deadlineMs: null,
