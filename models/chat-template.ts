@@ -105,7 +105,8 @@ export class ChatTemplate {
         ...this.#tokens,
         messages: prepared,
         add_generation_prompt: options.addGenerationPrompt,
-        ...(hasTools && { tools: options.tools }),
+        tools: hasTools ? options.tools : null, // none, not undefined: as transformers does
+        documents: null,
       });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);

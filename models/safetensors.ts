@@ -253,16 +253,15 @@ function readFully(fd: number, target: Uint8Array, from: { file: string; offset:
 }
 
 function withFile<T>(path: string, use: (fd: number) => T): T {
-  let fd: number;
+  let fd: number | null = null;
   try {
     fd = openSync(path, 'r');
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new SafetensorsError(`cannot be opened: ${message}`, { file: path, cause: error });
-  }
-  try {
     return use(fd);
+  } catch (error) {
+    // Errors of the operating system: no such file, a directory, a disk that fails.
+    if (!(error instanceof Error && 'syscall' in error)) throw error;
+    throw new SafetensorsError(`cannot be read: ${error.message}`, { file: path, cause: error });
   } finally {
-    closeSync(fd);
+    if (fd !== null) closeSync(fd);
   }
 }

@@ -85,7 +85,8 @@ export class Tokenizer {
   /** The bytes that a token stands for, which need not be whole characters. A view: not to be written. */
   tokenBytes(id: number): Uint8Array {
     const { offsets, pool } = this.#bytes;
-    return id >= 0 && id < this.vocabSize ? pool.subarray(offsets[id], offsets[id + 1]) : pool.subarray(0, 0);
+    const isKnown = Number.isInteger(id) && id >= 0 && id < this.vocabSize;
+    return isKnown ? pool.subarray(offsets[id], offsets[id + 1]) : pool.subarray(0, 0);
   }
 
   /** Id of the added token written exactly so (`<|im_end|>`), special or not; null when there is none. */

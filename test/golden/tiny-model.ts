@@ -57,7 +57,7 @@ const defaults: TinyModelOptions = {
 
 // What the byte-level BPE joins beyond single bytes, in order of priority. Ġ stands for a space, Ċ for a newline.
 const merges = (
-  'Ġ Ġ|ĠĠ ĠĠ|Ċ Ċ|i n|e r|r e|o n|s t|t h|th e|Ġ t|Ġ =|Ġ {|) ;|( )|in g|t i|ti on|c on|con st|Ġ const|r et|u r|' +
+  'Ġ Ġ|ĠĠ ĠĠ|Ċ Ċ|i n|e r|r e|o n|s t|t h|th e|Ġ t|Ġ =|Ġ {|) ;|( )|in g|t i|ti on|c on|con st|Ġ const|re t|u r|' +
   'ret ur|retur n|u n|f un|c tion|fun ction|e n|e x|p o|r t|ex po|expo rt|l e|le t|n u|m b|nu mb|numb er|st r|str ing|' +
   'a l|a n|o r|f or|i f|: Ġ|= >|Ġ a|Ġ the|Ã ©|ð Ł'
 ).split('|');
