@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { byteCharacters } from '../../../models/byte-level.ts';
 import { CheckpointError } from '../../../models/checkpoint.ts';
 import { Tokenizer } from '../../../models/tokenizer.ts';
 import { tinyTokenIds, tinyTokenizerJson } from '../../golden/tiny-model.ts';
@@ -171,6 +172,14 @@ test('GPT-2: ByteLevel cuts by its own expression, with the white space of Unico
     joinAll(['1 2', '12 3', '123 4', "' s"]),
   );
   expect(cut(tokenizer, "it's 1234")).toEqual(['i', 't', "'s", ' ', '1234']);
+  // U+0085 is white space to tokenizers, not to JavaScript's \s: it is cut from what follows.
+  const stem = `Â ${byteCharacters()[0x85]}`;
+  const nextLine = joinAll([stem, `${stem.replace(' ', '')} !`]);
+  expect(cut(load({ pre_tokenizer: { ...bytes, use_regex: true } }, nextLine), '\u0085!')).toEqual([
+    '\u0085',
+    '!',
+  ]);
+  expect(cut(load({ pre_tokenizer: bytes }, nextLine), '\u0085!')).toEqual(['\u0085!']);
   const byLetters = load({ pre_tokenizer: bytes }, joinAll(['Ġ 1']));
   expect(cut(byLetters, ' 1')).toEqual([' 1']);
 });

@@ -1,0 +1,69 @@
+// Finds the reference outputs of Hugging Face transformers: one small model travels with the repository, the others
+// lie in ../shared/data/golden where that folder exists. Tests of what is absent are skipped with the reason.
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+export interface GoldenModel {
+  readonly name: string;
+  readonly directory: string; // a complete model directory
+  readonly cases: readonly GoldenCase[];
+}
+
+export interface GoldenCase {
+  readonly input_ids: readonly number[];
+  readonly last_logits: readonly number[]; // [vocab] after the last prompt token
+  readonly greedy: readonly number[]; // 24 ids
+}
+
+/** Of spark-nano; only comparable to the weights that `weights_sha256` names. */
+export interface SparkNanoGolden {
+  readonly weights_sha256: string;
+  readonly tokenizer: readonly { readonly text: string; readonly ids: readonly number[] }[];
+  readonly cases: readonly {
+    readonly prompt: string;
+    readonly input_ids: readonly number[];
+    readonly greedy: readonly number[];
+    readonly top8: readonly (readonly [id: number, logit: number])[];
+    readonly greedy_margin: readonly number[]; // between the best and the second-best logit, per step
+  }[];
+}
+
+const root = resolve(import.meta.dirname, '../..');
+const shared = resolve(root, '../shared/data/golden');
+const names = ['qwen2-tied', 'llama-gqa', 'llama3-rope'];
+
+/** At least the model that travels with the repository. Prints which of the others are absent. */
+export function goldenModels(): GoldenModel[] {
+  return names.flatMap((name) => {
+    const directories = [join(import.meta.dirname, 'models', name), join(shared, name)];
+    const directory = directories.find((candidate) => existsSync(join(candidate, 'golden.json')));
+    if (!directory) {
+      console.info(`skipped: golden model ${name} is not in ../shared/data/golden`);
+      return [];
+    }
+    const { cases } = readJson(join(directory, 'golden.json')) as { cases: GoldenCase[] };
+    return [{ name, directory, cases }];
+  });
+}
+
+/** Null, with the reason printed, when it is absent or belongs to other weights than the embedded ones. */
+export function sparkNanoGolden(): { directory: string; golden: SparkNanoGolden } | null {
+  const directory = join(root, 'models/spark-nano');
+  const file = join(shared, 'spark-nano/golden.json');
+  if (!existsSync(file)) {
+    console.info('skipped: ../shared/data/golden/spark-nano is absent');
+    return null;
+  }
+  const golden = readJson(file) as SparkNanoGolden;
+  const weights = readFileSync(join(directory, 'model.safetensors'));
+  if (createHash('sha256').update(weights).digest('hex') !== golden.weights_sha256) {
+    console.info('skipped: the golden outputs of spark-nano belong to other weights');
+    return null;
+  }
+  return { directory, golden };
+}
+
+function readJson(file: string): unknown {
+  return JSON.parse(readFileSync(file, 'utf8'));
+}
