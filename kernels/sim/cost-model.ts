@@ -1,10 +1,31 @@
-// What a simulated device's step costs in time. The interface that the GPU and wafer models implement, and the
-// plainest model of all, for tests. Pure: a plan in, milliseconds out.
+// What a simulated device's step costs in time. The interfaces that the GPU and wafer models implement, and the
+// plainest model of all, for tests.
 import type { BackendLimits, StepCosts, StepPlan, StepRow } from '../backend.ts';
+import type { Clock } from '../clock.ts';
 
+/** A device that does one step after the other. Pure: a plan in, milliseconds out. */
 export interface CostModel {
   /** Milliseconds the device is busy with this plan, > 0. */
   stepDurationMs(plan: StepPlan): number;
+}
+
+/** A device whose steps hinder each other (a pipeline): it says when each step is done, in its own time. */
+export interface StepPace {
+  /** Calls `answer` exactly once, never in the caller's stack, with the milliseconds the step took. */
+  start(plan: StepPlan, answer: (deviceMs: number) => void): void;
+  /** The seat's sequence has left. */
+  releaseSlot(replica: number, slot: number): void;
+}
+
+/** Steps that take what the cost model says, replicas independent of each other. */
+export function costPace(costModel: CostModel, clock: Clock): StepPace {
+  return {
+    start(plan, answer) {
+      const durationMs = costModel.stepDurationMs(plan);
+      clock.schedule(durationMs, () => answer(durationMs));
+    },
+    releaseSlot() {},
+  };
 }
 
 export interface LinearCosts {

@@ -93,7 +93,9 @@ export function attentionMacs(shape: ModelShape, contextCount: number): number {
 
 // name: [layers, hidden, heads, KV heads, head size, ffn, vocabulary, tied, context]; each from the model's config.json
 // on Hugging Face.
-const dense: Readonly<Record<string, readonly [number, number, number, number, number, number, number, boolean, number]>> = {
+const dense: Readonly<
+  Record<string, readonly [number, number, number, number, number, number, number, boolean, number]>
+> = {
   'llama-3.1-8b': [32, 4096, 32, 8, 128, 14336, 128256, false, 131072],
   'llama-3.1-70b': [80, 8192, 64, 8, 128, 28672, 128256, false, 131072],
   'llama-3.1-405b': [126, 16384, 128, 8, 128, 53248, 128256, false, 131072],
@@ -122,11 +124,20 @@ const mixtures: readonly ModelShape[] = [
 
 /** Every model that is known by name. */
 export const SHAPES: readonly ModelShape[] = [
-  ...Object.entries(dense).map(([name, [layers, hidden, heads, kvHeads, head, ffn, vocab, tied, context]]) => ({
-    ...{ name, layerCount: layers, hiddenSize: hidden, headCount: heads, kvHeadCount: kvHeads, headSize: head },
-    ...{ ffnSize: ffn, expertCount: 1, activeExpertCount: 1, vocabSize: vocab, tiedEmbeddings: tied },
-    ...{ contextLength: context, fullAttentionLayerCount: layers },
-  })),
+  ...Object.entries(dense).map(
+    ([name, [layers, hidden, heads, kvHeads, head, ffn, vocab, tied, context]]) => ({
+      ...{
+        name,
+        layerCount: layers,
+        hiddenSize: hidden,
+        headCount: heads,
+        kvHeadCount: kvHeads,
+        headSize: head,
+      },
+      ...{ ffnSize: ffn, expertCount: 1, activeExpertCount: 1, vocabSize: vocab, tiedEmbeddings: tied },
+      ...{ contextLength: context, fullAttentionLayerCount: layers },
+    }),
+  ),
   ...mixtures,
 ];
 
@@ -140,7 +151,9 @@ export function namedShape(name: string): ModelShape {
   const shape = SHAPES.find((candidate) => candidate.name === name.toLowerCase());
   if (shape !== undefined) return shape;
   const known = SHAPES.map((candidate) => candidate.name).join(', ');
-  throw new UnknownShapeError(`model ${JSON.stringify(name)} is not known; known are ${known}, or a directory`);
+  throw new UnknownShapeError(
+    `model ${JSON.stringify(name)} is not known; known are ${known}, or a directory`,
+  );
 }
 
 /** The shape that a Hugging Face config.json (parsed) describes. Throws UnknownShapeError naming the field. */
@@ -148,14 +161,16 @@ export function shapeOfConfig(name: string, config: unknown): ModelShape {
   const fields = (typeof config === 'object' && config !== null ? config : {}) as Record<string, unknown>;
   const count = (key: string, fallback?: number): number => {
     const value = fields[key] ?? fallback;
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1 && value < 2 ** 31) return value;
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1 && value < 2 ** 31)
+      return value;
     throw new UnknownShapeError(`config.json of ${name}: ${key} is ${JSON.stringify(value)}, not a count`);
   };
   const hiddenSize = count('hidden_size');
   const headCount = count('num_attention_heads');
   const layerCount = count('num_hidden_layers');
   const expertCount = count('num_experts', count('num_local_experts', 1));
-  const ffnSize = expertCount > 1 ? count('moe_intermediate_size', count('intermediate_size')) : count('intermediate_size');
+  const ffnSize =
+    expertCount > 1 ? count('moe_intermediate_size', count('intermediate_size')) : count('intermediate_size');
   const layerTypes = Array.isArray(fields['layer_types']) ? fields['layer_types'] : null;
   const windowed = layerTypes?.filter((type) => type === 'sliding_attention').length ?? 0;
   return {

@@ -2,12 +2,12 @@
 // step = max(weights read / bandwidth, linear FLOPs / peak) + KV read / bandwidth + attention FLOPs / peak
 //        + launches + rows + all-reduces. Before it: gpu-device.ts, which counts a plan's rows.
 import {
+  activeLayerWeights,
   attentionMacs,
   expertWeights,
   headWeights,
   kvBytesPerToken,
   layerWeights,
-  activeLayerWeights,
   type ModelShape,
   type Precision,
   weightBytes,
@@ -54,7 +54,11 @@ const bandwidthUtilisation = 0.85;
 const activationBytes = 2; // bf16 between GPUs, whatever the weights are
 
 /** Terms of one step, milliseconds. */
-export function stepTerms(setup: GpuSetup, counts: StepCounts, fitted: GpuCoefficients = gpuFitted): StepTerms {
+export function stepTerms(
+  setup: GpuSetup,
+  counts: StepCounts,
+  fitted: GpuCoefficients = gpuFitted,
+): StepTerms {
   const { chip, gpuCount, shape, precision } = setup;
   const bytesPerMs = (gpuCount * chip.memoryBytesPerSecond * bandwidthUtilisation) / 1e3;
   const peak = precision === 'fp8' ? chip.fp8FlopsPerSecond : chip.bf16FlopsPerSecond; // int4 computes in 16 bits
@@ -65,7 +69,8 @@ export function stepTerms(setup: GpuSetup, counts: StepCounts, fitted: GpuCoeffi
   const weightsMs = weightsRead(shape, precision, counts.tokenCount) / bytesPerMs;
   const linearMs = (2 * linearMacs) / flopsPerMs;
   const kvMs = (counts.contextRead * kvBytesPerToken(shape, precision)) / bytesPerMs;
-  const attentionMs = (2 * shape.fullAttentionLayerCount * attentionMacs(shape, counts.attentionPairs)) / flopsPerMs;
+  const attentionMs =
+    (2 * shape.fullAttentionLayerCount * attentionMacs(shape, counts.attentionPairs)) / flopsPerMs;
   const launchMs = (layers * fitted.layerOverheadUs) / 1e3;
   const rowsMs = (counts.rowCount * fitted.rowOverheadUs) / 1e3;
   // Two all-reduces a layer: after attention and after the feed-forward part.
@@ -99,4 +104,3 @@ function weightsRead(shape: ModelShape, precision: Precision, tokenCount: number
   const layer = rest + expertPart;
   return (shape.layerCount * layer + headWeights(shape)) * weightBytes(precision);
 }
-

@@ -1,0 +1,64 @@
+// What a layer takes on a rectangle of cores, in cycles: broadcast, local products, reduction over the mesh.
+// Decode: a · MACs / cores + c1 · edge + c0. Prefill: the same shape with the mesh terms of a matrix product.
+// Pure. Source of the form: hardware-facts, section 1 (WaferLLM's measurements). Before it: floorplan.ts.
+import { activeLayerWeights, attentionMacs, headWeights, type ModelShape } from '../shapes.ts';
+import { waferFitted } from './fitted.ts';
+
+export interface Rectangle {
+  readonly columns: number; // cores
+  readonly rows: number; // cores
+}
+
+export type WaferCoefficients = typeof waferFitted;
+
+/** Cycles of one layer for one token that looks at `contextCount` others. */
+export function decodeLayerCycles(
+  shape: ModelShape,
+  area: Rectangle,
+  contextCount: number,
+  fitted: WaferCoefficients = waferFitted,
+): number {
+  return passCycles(activeLayerWeights(shape) + layerAttentionMacs(shape, contextCount), area, fitted);
+}
+
+/** Cycles of the output projection for one token. It is taken to have the mesh costs of a layer: an upper bound. */
+export function headCycles(
+  shape: ModelShape,
+  area: Rectangle,
+  fitted: WaferCoefficients = waferFitted,
+): number {
+  return passCycles(headWeights(shape), area, fitted);
+}
+
+/**
+ * Cycles of one layer for `tokenCount` tokens of one prompt after `position` others: a matrix product, or token
+ * by token where that is quicker.
+ */
+export function prefillLayerCycles(
+  shape: ModelShape,
+  area: Rectangle,
+  { tokenCount, position }: { readonly tokenCount: number; readonly position: number },
+  fitted: WaferCoefficients = waferFitted,
+): number {
+  const contextCount = position + tokenCount; // the whole square of scores, as WaferLLM computes it
+  const macs = tokenCount * (activeLayerWeights(shape) + layerAttentionMacs(shape, contextCount));
+  const edgeCycles =
+    fitted.prefillCyclesPerEdgeCore + fitted.prefillCyclesPerEdgeCoreAndWidth * shape.hiddenSize;
+  const product = (fitted.prefillCyclesPerMac * macs) / (area.columns * area.rows) + edgeCycles * edge(area);
+  return Math.min(product, tokenCount * decodeLayerCycles(shape, area, contextCount, fitted));
+}
+
+/** Half the way round a rectangle: a square's side. */
+export function edge(area: Rectangle): number {
+  return (area.columns + area.rows) / 2;
+}
+
+function passCycles(macs: number, area: Rectangle, fitted: WaferCoefficients): number {
+  const local = (fitted.decodeCyclesPerMac * macs) / (area.columns * area.rows);
+  return local + fitted.decodeCyclesPerEdgeCore * edge(area) + fitted.decodeCyclesPerLayer;
+}
+
+// Layers with a short attention window look at next to nothing.
+function layerAttentionMacs(shape: ModelShape, contextCount: number): number {
+  return (attentionMacs(shape, contextCount) * shape.fullAttentionLayerCount) / shape.layerCount;
+}
