@@ -2,8 +2,8 @@
 // an answer leaves behind; never runs anything. A transcript is either raw (text and ids) or a chat (messages laid
 // out by the model's template); its first append decides. Before it: session.ts; after it: the engine copies it.
 import assert from 'node:assert/strict';
-import { type ChatMessage, type ChatTemplate, ChatTemplateError } from '../models/chat-template.ts';
-import type { Model } from '../models/model.ts';
+import { type ChatMessage, ChatTemplateError } from '../models/chat-template.ts';
+import type { FimTokens, Model } from '../models/model.ts';
 import { type Fault, fault } from './errors.ts';
 
 /** Tokens from `start` on are new; nearly always all of those before the append stand. */
@@ -11,7 +11,13 @@ export type AppendOutcome =
   | { readonly ok: true; readonly start: number }
   | { readonly ok: false; readonly fault: Fault };
 
-export type TranscriptModel = Pick<Model, 'tokenizer' | 'chatTemplate' | 'fim' | 'spec'>;
+/** What a transcript needs of a model; a Model (models/model.ts) is one. */
+export interface TranscriptModel {
+  readonly tokenizer: Pick<Model['tokenizer'], 'startIds' | 'encode' | 'decode'>;
+  readonly chatTemplate: Pick<NonNullable<Model['chatTemplate']>, 'render'> | null;
+  readonly fim: FimTokens | null;
+  readonly spec: Pick<Model['spec'], 'vocabSize' | 'eosTokenIds'>;
+}
 
 interface Chat {
   messages: readonly ChatMessage[];
@@ -178,7 +184,7 @@ export class Transcript {
   }
 
   #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): Rendered {
-    const template: ChatTemplate | null = this.#model.chatTemplate;
+    const template = this.#model.chatTemplate;
     if (template === null) return invalid('messages', 'this model has no chat template');
     try {
       return { ok: true, text: template.render(messages, { addGenerationPrompt }) };
