@@ -4,7 +4,7 @@ import { runNativeSwarm } from './native-swarm.ts';
 const given = process.env['SEED'] || undefined;
 const seeds =
   given === undefined
-    ? Array.from({ length: Number(process.env['SEEDS'] ?? 50) }, (_, index) => index + 1)
+    ? Array.from({ length: Number(process.env['SEEDS'] ?? 100) }, (_, index) => index + 1)
     : [Number(given)];
 
 function run(seed: number) {
@@ -24,7 +24,7 @@ test('clients that come, ask, cancel, stall and vanish get what the oracle says 
     if (given !== undefined) console.log(log);
     for (const [key, count] of Object.entries(counts)) total.set(key, (total.get(key) ?? 0) + count);
   }
-  if (given !== undefined || seeds.length < 20) return;
+  if (given !== undefined || seeds.length < 100) return;
   // The swarm has seen all it is meant to see.
   for (const key of [
     'tokens',

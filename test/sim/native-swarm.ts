@@ -85,7 +85,7 @@ class NativeSwarm {
       prefillTokensPerStep: 32,
       overtakeMsPerToken: 1,
       classDelayMs: { turn: 0, side: 50, background: 500 },
-      queueLengthMax: random.integer(2, 20),
+      queueLengthMax: random.next() < 0.3 ? 0 : random.integer(1, 20),
       retryAfterMs: 100,
     };
     this.#engine = new Engine(backend, this.#clock, bounds, quietObserver());
