@@ -116,6 +116,19 @@ export const OPTIONS = {
     'a WebSocket that is dead is closed',
   ),
   sessionCountMax: option('sessions', integer(1, 65_536), 256, 'native sessions kept at the same time'),
+  sessionCountPerKeyMax: option('sessions-per-key', integer(1, 65_536), 64, 'native sessions of one API key'),
+  unsentTokensMax: option(
+    'unsent-tokens',
+    integer(1, 65_536),
+    256,
+    'tokens a native session holds for a slow reader before its generation pauses',
+  ),
+  replayTokensMax: option(
+    'replay-tokens',
+    integer(0, 1_048_576),
+    4096,
+    'latest tokens of a native answer that are kept after they were sent',
+  ),
   sessionIdleTimeoutMs: option(
     'session-idle-timeout-ms',
     integer(1000, 24 * HOUR_MS),

@@ -117,7 +117,7 @@ describe('requests', () => {
     });
     const piece = `${(900).toString(16)}\r\n${'a'.repeat(900)}\r\n`;
     const head = 'POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n';
-    const { socket } = await rawRequest(port, head + piece.repeat(3) + '0\r\n\r\n');
+    const { socket } = await rawRequest(port, `${head}${piece.repeat(3)}0\r\n\r\n`);
     socket.resume();
     const [data] = await once(socket, 'data');
     expect(`${data}`).toContain('413 Payload Too Large');

@@ -1,0 +1,180 @@
+// Wires one server from its parts: generator, sessions, routes, the native endpoint, and the way down. Owns the order
+// of a shutdown; never touches a socket or a file, so that it runs over any transport and any clock.
+// Before it: main.ts makes the parts; after it: transport.ts delivers requests to `handlers`.
+import { createHash } from 'node:crypto';
+import type { Backend } from '../kernels/backend.ts';
+import type { Clock } from '../kernels/clock.ts';
+import type { Random } from '../kernels/random.ts';
+import type { Config } from './config.ts';
+import type { SequenceEngine } from './engine/request.ts';
+import { type IncrementalText, TextGenerator } from './generation.ts';
+import { Guard } from './guard.ts';
+import { healthRoutes } from './health.ts';
+import { HttpDoor } from './http.ts';
+import type { Log } from './log.ts';
+import type { ServerMetrics } from './metrics.ts';
+import { openNative, SESSIONS_PER_CONNECTION_MAX } from './native/connection.ts';
+import { chatRoute } from './openai/chat.ts';
+import { completionRoute } from './openai/completions.ts';
+import { modelRoutes } from './openai/models.ts';
+import { tokenizeRoutes } from './openai/tokenize.ts';
+import type { OpenAiWorld, ServedModel } from './openai/world.ts';
+import { SessionTable } from './session-table.ts';
+import type { TranscriptModel } from './transcript.ts';
+import type { TransportHandlers } from './transport.ts';
+
+/** The Engine (engine/engine.ts), as far as the server sees it. */
+export interface AppEngine extends SequenceEngine {
+  drain(onIdle: () => void): void;
+  abortAll(message: string): void;
+}
+
+export interface AppWorld {
+  readonly config: Config;
+  readonly version: string; // of the package
+  readonly model: ServedModel & TranscriptModel; // models/model.ts makes one
+  readonly openText: () => IncrementalText; // a Detokenizer of that model
+  readonly backend: Pick<Backend, 'name' | 'limits'>;
+  readonly engine: AppEngine;
+  readonly clock: Clock;
+  readonly epochMs: () => number; // time of day
+  readonly random: Random;
+  readonly freshId: () => string; // never repeats, nobody can guess it
+  readonly log: Log;
+  readonly metrics: ServerMetrics;
+}
+
+export interface App {
+  readonly handlers: TransportHandlers;
+  /**
+   * Refuses new work at once, waits for what is open, at most `drainTimeoutMs`, fails the rest with 'shutdown', closes
+   * the sockets. Idempotent. The transport is stopped before and closed after by the caller.
+   */
+  drain(): Promise<void>;
+}
+
+const LOGPROBS_MAX = 20; // OpenAI's bound; a device may report fewer
+const GOING_AWAY = 1001; // RFC 6455 section 7.4.1
+
+export function createApp(world: AppWorld): App {
+  const { config, engine, model, clock, random, freshId, log, metrics } = world;
+  const generator = new TextGenerator({
+    engine,
+    stopTokenIds: model.spec.eosTokenIds,
+    openText: world.openText,
+    random,
+  });
+  const guard = new Guard(config);
+  const logprobsMax = Math.min(LOGPROBS_MAX, world.backend.limits.logprobsMax);
+  const openAi: OpenAiWorld = {
+    model,
+    generator,
+    bounds: { ...config, logprobsMax },
+    fingerprint: fingerprintOf(world),
+    startedSeconds: seconds(world.epochMs()),
+    clock,
+    epochSeconds: () => seconds(world.epochMs()),
+    freshId,
+  };
+  let drained: Promise<void> | null = null;
+  const door = new HttpDoor(
+    { ...config, guard, clock, freshId, log, metrics },
+    [
+      chatRoute(openAi),
+      completionRoute(openAi),
+      ...modelRoutes(openAi),
+      ...tokenizeRoutes(openAi),
+      ...healthRoutes({ metrics, isDraining: () => drained !== null }),
+    ],
+    [{ path: '/v1/sparklane', open: openNative(nativeWorld(world, { generator, guard, logprobsMax })) }],
+  );
+  return {
+    handlers: door,
+    drain: () => {
+      drained ??= drain(world, door);
+      return drained;
+    },
+  };
+}
+
+function drain({ config, engine, clock, log }: AppWorld, door: HttpDoor): Promise<void> {
+  return new Promise((resolve) => {
+    let engineIdle = false;
+    let timedOut = false;
+    const finish = () => {
+      timer.cancel();
+      door.closeSockets(GOING_AWAY, 'the server is shutting down');
+      resolve();
+    };
+    const timer = clock.schedule(config.drainTimeoutMs, () => {
+      timedOut = true;
+      log.warn('open requests are cut off', { drainTimeoutMs: config.drainTimeoutMs });
+      if (engineIdle)
+        finish(); // only callers that never sent their body are left
+      else engine.abortAll('the server is shutting down');
+    });
+    engine.drain(() => {
+      engineIdle = true;
+      if (timedOut) finish();
+      else door.whenIdle(finish);
+    });
+  });
+}
+
+function nativeWorld(
+  world: AppWorld,
+  parts: { readonly generator: TextGenerator; readonly guard: Guard; readonly logprobsMax: number },
+): Parameters<typeof openNative>[0] {
+  const { config, version, model, backend, engine, clock, freshId } = world;
+  const { generator, guard, logprobsMax } = parts;
+  const tokensMax = Math.min(config.sessionTokensMax ?? Number.POSITIVE_INFINITY, engine.contextTokensMax);
+  const sessionWorld = {
+    model,
+    engine,
+    generator,
+    clock,
+    bounds: {
+      tokensMax,
+      blockSize: backend.limits.blockSize,
+      unsentTokensMax: config.unsentTokensMax,
+      replayTokensMax: config.replayTokensMax,
+    },
+  };
+  const noPenalties = { minP: 0, frequencyPenalty: 0, presencePenalty: 0 };
+  return {
+    clock,
+    sessions: new SessionTable(sessionWorld, config, freshId),
+    hello: {
+      server: `sparklane/${version}`,
+      model: model.name,
+      device: backend.name,
+      limits: {
+        contextTokensMax: tokensMax,
+        frameSizeMax: config.frameSizeMax,
+        sessionCountMax: SESSIONS_PER_CONNECTION_MAX,
+        sessionIdleSeconds: config.sessionIdleTimeoutMs / 1000,
+        replayTokensMax: config.replayTokensMax,
+        logprobsMax,
+      },
+      features: { chat: model.chatTemplate !== null, fillInTheMiddle: model.fim !== null },
+    },
+    question: {
+      vocabSize: model.spec.vocabSize,
+      logprobsMax,
+      timeoutMs: config.requestTimeoutMs,
+      defaults: { ...noPenalties, ...model.defaults },
+    },
+    bufferSizeMax: config.streamBufferSizeMax,
+    ownerOf: (apiKey) => guard.ownerOf(apiKey),
+  };
+}
+
+/** Equal for servers that give equal answers to equal requests with equal seeds. */
+function fingerprintOf({ version, model, backend, config }: AppWorld): string {
+  const parts = [version, model.name, backend.name, config.precision].join('\0');
+  return `fp_${createHash('sha256').update(parts).digest('hex').slice(0, 12)}`;
+}
+
+function seconds(epochMs: number): number {
+  return Math.floor(epochMs / 1000);
+}

@@ -1,0 +1,148 @@
+// One HTTP request on its way through a route: its caller, its body, its one answer. Owns headers common to all
+// answers, the measuring of status and duration, and "answered once"; never knows what a route does.
+// Before it: http.ts; after it: server/openai/*.ts.
+import type { z } from 'zod';
+import type { Clock } from '../kernels/clock.ts';
+import { ERRORS, errorEnvelope, type Fault, fault } from './errors.ts';
+import { parseJsonBody } from './json-body.ts';
+import type { HttpExchange, HttpRequest } from './transport.ts';
+
+export interface CallWorld {
+  readonly clock: Clock;
+  readonly bodySizeMax: number;
+  /** Once per call, when its answer is complete or its caller has gone (status 499). */
+  readonly onEnd: (call: HttpCall, status: number, durationMs: number) => void;
+  /** A route threw: a mistake of ours. */
+  readonly onCrash: (call: HttpCall, error: unknown) => void;
+}
+
+export interface CallFacts {
+  readonly id: string; // told to the caller as x-request-id, and logged
+  readonly route: string; // pattern, for metrics
+  readonly owner: string; // whose API key
+  readonly parameter: string; // last part of the path where the pattern says so; else ''
+  readonly headers: Readonly<Record<string, string>>; // on every answer
+}
+
+const CALLER_GONE = 499; // nginx's "client closed request"; in metrics and logs only
+
+export class HttpCall {
+  readonly request: HttpRequest;
+  readonly facts: CallFacts;
+  readonly #world: CallWorld;
+  readonly #exchange: HttpExchange;
+  readonly #startedMs: number;
+  #status = 0; // 0: not answered yet
+  #ended = false;
+  #onAbort: (() => void) | null = null;
+
+  constructor(world: CallWorld, exchange: HttpExchange, facts: CallFacts) {
+    this.request = exchange.request;
+    this.facts = facts;
+    this.#world = world;
+    this.#exchange = exchange;
+    this.#startedMs = world.clock.nowMs();
+    exchange.onAbort(() => {
+      if (this.#ended) return;
+      this.#finish(CALLER_GONE);
+      this.#onAbort?.();
+    });
+  }
+
+  /** The caller has gone before the answer was complete. At most once; nothing more can be said. */
+  onAbort(fn: () => void): void {
+    this.#onAbort = fn;
+  }
+
+  /** Reads and checks the body, then calls `then` with it; answers by itself when there is nothing to call it with. */
+  readJson<T>(schema: z.ZodType<T>, then: (value: T) => void): void {
+    const type = this.request.header('content-type').toLowerCase();
+    // Strict on purpose: a web page may send any other type to a local server without asking first.
+    if (!/^application\/([\w.-]+\+)?json\s*(;|$)/.test(type)) {
+      const message = `the body must be application/json, not ${type === '' ? 'without a content-type' : type}`;
+      this.refuse(fault('unsupported_media_type', message));
+      return;
+    }
+    const encoding = this.request.header('content-encoding');
+    if (encoding !== '' && encoding !== 'identity') {
+      this.refuse(fault('unsupported_media_type', `bodies are read as they are, not ${encoding}`));
+      return;
+    }
+    const { bodySizeMax } = this.#world;
+    this.#exchange.readBody(bodySizeMax, (body) => {
+      if (body === null) {
+        this.refuse(fault('body_too_large', `the body is larger than ${bodySizeMax} bytes`));
+        return;
+      }
+      this.guard(() => {
+        const parsed = parseJsonBody(body, schema);
+        if (parsed.ok) then(parsed.value);
+        else this.refuse(parsed.fault);
+      });
+    });
+  }
+
+  /** Runs a part of a route; if it throws, the caller gets a 500 and the log the reason. */
+  guard(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      this.#world.onCrash(this, error);
+      this.refuse(fault('internal_error', `an internal error; the log has it under ${this.facts.id}`));
+    }
+  }
+
+  /** `value` as JSON; a string is taken to be JSON already. */
+  reply(status: number, value: unknown, headers: Readonly<Record<string, string>> = {}): void {
+    const body = typeof value === 'string' ? value : JSON.stringify(value);
+    this.replyText(status, body, { 'content-type': 'application/json', ...headers });
+  }
+
+  replyText(status: number, body: string, headers: Readonly<Record<string, string>>): void {
+    if (this.#status !== 0 || this.#ended) return;
+    this.#status = status;
+    this.#exchange.respond(status, { ...this.facts.headers, ...headers }, body);
+    this.#finish(status);
+  }
+
+  refuse(refused: Fault, headers: Readonly<Record<string, string>> = {}): void {
+    const retryAfter: Record<string, string> = {};
+    if (refused.retryAfterMs !== null) {
+      retryAfter['retry-after'] = `${Math.max(1, Math.ceil(refused.retryAfterMs / 1000))}`; // whole seconds
+      retryAfter['retry-after-ms'] = `${Math.ceil(refused.retryAfterMs)}`; // OpenAI's clients prefer it
+    }
+    this.reply(ERRORS[refused.code].status, errorEnvelope(refused), { ...retryAfter, ...headers });
+  }
+
+  /** Begins an answer in pieces. False: somebody has answered already, or the caller has gone. */
+  begin(status: number, headers: Readonly<Record<string, string>>): boolean {
+    if (this.#status !== 0 || this.#ended) return false;
+    this.#status = status;
+    this.#exchange.begin(status, { ...this.facts.headers, ...headers });
+    return true;
+  }
+
+  write(chunk: string): boolean {
+    return this.#exchange.write(chunk);
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#exchange.end();
+    this.#finish(this.#status);
+  }
+
+  get bufferedBytes(): number {
+    return this.#exchange.bufferedBytes;
+  }
+
+  onWritable(fn: () => void): void {
+    this.#exchange.onWritable(fn);
+  }
+
+  #finish(status: number): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#world.onEnd(this, status, this.#world.clock.nowMs() - this.#startedMs);
+  }
+}

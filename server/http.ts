@@ -1,0 +1,192 @@
+// The door of the server: route table, guard, connection bound, measuring, and the answers for what no route takes.
+// Never knows what a route does. Before it: the transport; after it: openai/*.ts and native/connection.ts.
+import type { Clock } from '../kernels/clock.ts';
+import { ERRORS, errorEnvelope, type Fault, fault } from './errors.ts';
+import { type Guard, NOBODY, presentedKey } from './guard.ts';
+import { type CallWorld, HttpCall } from './http-call.ts';
+import type { Log } from './log.ts';
+import type { ServerMetrics } from './metrics.ts';
+import type {
+  HttpExchange,
+  HttpRequest,
+  SocketConnection,
+  SocketEvents,
+  TransportHandlers,
+  UpgradeDecision,
+} from './transport.ts';
+
+export interface Route {
+  readonly method: 'GET' | 'POST';
+  readonly path: string; // '/v1/models', or '/v1/models/:' where one last part may be anything
+  readonly open: boolean; // answers anybody, without a key: health only
+  readonly answer: (call: HttpCall) => void;
+}
+
+export interface SocketRoute {
+  readonly path: string;
+  /** `owner` is null where a key is needed and the upgrade brought none: the first frame must bring it. */
+  readonly open: (connection: SocketConnection, owner: string | null) => SocketEvents;
+}
+
+export interface HttpWorld {
+  readonly guard: Guard;
+  readonly bodySizeMax: number;
+  readonly connectionCountMax: number;
+  readonly clock: Clock;
+  readonly freshId: () => string;
+  readonly log: Log;
+  readonly metrics: ServerMetrics;
+}
+
+const UNMATCHED = 'unmatched'; // route label of whatever callers make up
+const CHALLENGE = { 'www-authenticate': 'Bearer' };
+const RETRY_AFTER_MS = 1000; // when all connections are taken
+const PREFLIGHT_HEADERS = {
+  'access-control-allow-methods': 'GET, POST',
+  'access-control-allow-headers': '*, authorization',
+  'access-control-max-age': '600',
+};
+
+export class HttpDoor implements TransportHandlers {
+  readonly #world: HttpWorld;
+  readonly #callWorld: CallWorld;
+  readonly #routes: readonly Route[];
+  readonly #socketRoutes: readonly SocketRoute[];
+  readonly #sockets = new Set<SocketConnection>(); // bounded with #callCount by connectionCountMax
+  readonly #idleCallbacks: (() => void)[] = [];
+  #callCount = 0;
+
+  constructor(world: HttpWorld, routes: readonly Route[], socketRoutes: readonly SocketRoute[]) {
+    this.#world = world;
+    this.#routes = routes;
+    this.#socketRoutes = socketRoutes;
+    this.#callWorld = {
+      clock: world.clock,
+      bodySizeMax: world.bodySizeMax,
+      onEnd: (call, status, durationMs) => this.#onEnd(call, status, durationMs),
+      onCrash: ({ facts: { id, route } }, err) => world.log.error('a route failed', { id, route, err }),
+    };
+  }
+
+  onRequest(exchange: HttpExchange): void {
+    const { request } = exchange;
+    const { guard, freshId, metrics } = this.#world;
+    const route = this.#routeOf(request);
+    const admission = route?.open ? { ok: true as const, owner: NOBODY } : guard.admit(request);
+    const full = this.#fullFault(); // before this call counts itself
+    const id = `req_${freshId()}`;
+    this.#callCount++;
+    metrics.onConnection('http', 1);
+    const call = new HttpCall(this.#callWorld, exchange, {
+      id,
+      route: route?.path ?? UNMATCHED,
+      owner: admission.ok ? admission.owner : NOBODY,
+      parameter: route?.path.endsWith('/:') ? lastPart(request.path) : '',
+      headers: { 'x-request-id': id, ...guard.corsHeaders(request) },
+    });
+    // A preflight carries no key by design; what it says is no secret.
+    if (request.method === 'OPTIONS' && guard.strangerFault(request) === null) {
+      call.replyText(204, '', PREFLIGHT_HEADERS);
+    } else if (!admission.ok) {
+      call.refuse(admission.fault, admission.fault.code === 'invalid_api_key' ? CHALLENGE : {});
+    } else if (full !== null && !route?.open) call.refuse(full);
+    else if (route !== null) call.guard(() => route.answer(call));
+    else this.#answerUnrouted(call);
+  }
+
+  onUpgrade(request: HttpRequest): UpgradeDecision {
+    const route = this.#socketRoutes.find(({ path }) => path === request.path);
+    if (route === undefined) return refusedUpgrade(fault('not_found', `no WebSocket at ${request.path}`));
+    const { guard } = this.#world;
+    // A page or a library that cannot set headers may bring its key in the first frame.
+    const keyFollows = guard.keyNeeded && presentedKey(request) === null;
+    const admission = keyFollows ? null : guard.admit(request);
+    if (admission !== null && !admission.ok) return refusedUpgrade(admission.fault);
+    const full = this.#fullFault();
+    if (full !== null) return refusedUpgrade(full);
+    const owner = admission === null ? null : admission.owner;
+    return { accept: true, protocol: null, open: (connection) => this.#openSocket(route, connection, owner) };
+  }
+
+  /** Calls back once no call is open; at once if none is. */
+  whenIdle(fn: () => void): void {
+    if (this.#callCount === 0) fn();
+    else this.#idleCallbacks.push(fn);
+  }
+
+  closeSockets(code: number, reason: string): void {
+    for (const socket of [...this.#sockets]) socket.close(code, reason);
+  }
+
+  #routeOf({ method, path }: HttpRequest): Route | null {
+    const wanted = method === 'HEAD' ? 'GET' : method;
+    return this.#routes.find((route) => route.method === wanted && matches(route.path, path)) ?? null;
+  }
+
+  #answerUnrouted(call: HttpCall): void {
+    const { method, path } = call.request;
+    const allowed = this.#routes.filter((route) => matches(route.path, path)).map((route) => route.method);
+    if (allowed.length > 0) {
+      const message = `${path} takes ${allowed.join(' or ')}, not ${method}`;
+      call.refuse(fault('method_not_allowed', message), { allow: allowed.join(', ') });
+    } else if (this.#socketRoutes.some((route) => route.path === path)) {
+      const message = `${path} is a WebSocket; ask for an upgrade`;
+      call.refuse(fault('upgrade_required', message), { upgrade: 'websocket' });
+    } else call.refuse(fault('not_found', `there is nothing at ${path}`));
+  }
+
+  #openSocket(route: SocketRoute, connection: SocketConnection, owner: string | null): SocketEvents {
+    const { metrics } = this.#world;
+    this.#sockets.add(connection);
+    metrics.onConnection('websocket', 1);
+    const events = route.open(connection, owner);
+    return {
+      onMessage: (frame, isBinary) => events.onMessage(frame, isBinary),
+      onWritable: () => events.onWritable(),
+      onClose: (code) => {
+        this.#sockets.delete(connection);
+        metrics.onConnection('websocket', -1);
+        events.onClose(code);
+      },
+    };
+  }
+
+  #fullFault(): Fault | null {
+    const { connectionCountMax } = this.#world;
+    if (this.#callCount + this.#sockets.size < connectionCountMax) return null;
+    const message = `${connectionCountMax} requests and sockets are open, as many as may be`;
+    return fault('connection_limit', message, { retryAfterMs: RETRY_AFTER_MS });
+  }
+
+  #onEnd(call: HttpCall, status: number, durationMs: number): void {
+    const { log, metrics } = this.#world;
+    const { id, route, owner } = call.facts;
+    metrics.onConnection('http', -1);
+    metrics.onHttpAnswer({ route, status, durationMs });
+    log.debug('answered', { id, method: call.request.method, route, status, durationMs, owner });
+    this.#callCount--;
+    if (this.#callCount > 0) return;
+    for (const fn of this.#idleCallbacks.splice(0)) fn();
+  }
+}
+
+function matches(pattern: string, path: string): boolean {
+  if (!pattern.endsWith('/:')) return pattern === path;
+  const prefix = pattern.slice(0, -1);
+  return path.startsWith(prefix) && path.length > prefix.length && !path.includes('/', prefix.length);
+}
+
+function lastPart(path: string): string {
+  const part = path.slice(path.lastIndexOf('/') + 1);
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // a stray % is a name that nothing has
+  }
+}
+
+function refusedUpgrade(refused: Fault): UpgradeDecision {
+  const headers = { 'content-type': 'application/json' };
+  const { status } = ERRORS[refused.code];
+  return { accept: false, status, headers, body: JSON.stringify(errorEnvelope(refused)) };
+}

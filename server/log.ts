@@ -1,0 +1,40 @@
+// One JSON line per event, through pino. Owns the shape of a line; never decides what is worth one, never sees
+// prompts, answers or keys. The destination and the time of day are given by main.ts.
+import { pino } from 'pino';
+
+export type LogLevel = 'silent' | 'error' | 'warn' | 'info' | 'debug';
+
+export interface Log {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
+
+/** Numbers and names beside the message; an Error under `err` is written with its stack. */
+export type LogFields = Readonly<Record<string, unknown>>;
+
+export interface LogWorld {
+  readonly level: LogLevel;
+  readonly write: (line: string) => void; // one line, with its line end
+  readonly epochMs: () => number; // time of day
+}
+
+export function createLog({ level, write, epochMs }: LogWorld): Log {
+  const logger = pino(
+    {
+      level,
+      base: null,
+      messageKey: 'message',
+      timestamp: () => `,"time":"${new Date(epochMs()).toISOString()}"`,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    { write },
+  );
+  return {
+    debug: (message, fields = {}) => logger.debug(fields, message),
+    info: (message, fields = {}) => logger.info(fields, message),
+    warn: (message, fields = {}) => logger.warn(fields, message),
+    error: (message, fields = {}) => logger.error(fields, message),
+  };
+}

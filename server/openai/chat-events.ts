@@ -1,0 +1,97 @@
+// OpenAI's chat.completion and chat.completion.chunk objects. Owns their exact shape; never runs anything. Chunks of
+// text are put together from strings made once per answer: this is per token and stream.
+// Before it: answer.ts; after it: sse.ts.
+import type { GenerationDelta } from '../generation.ts';
+import type { AnswerShape, WholeChoice } from './answer.ts';
+import { chatLogprobs } from './logprobs.ts';
+import type { Usage } from './usage.ts';
+import type { AnswerHead, ServedModel } from './world.ts';
+
+export interface ChatEventOptions {
+  readonly head: AnswerHead;
+  readonly tokenizer: Pick<ServedModel['tokenizer'], 'tokenBytes'>;
+  readonly stopTokenIds: ReadonlySet<number>; // shown without logprobs: they have no text
+  readonly promptTokens: Int32Array | null; // where token ids were asked for
+  readonly withUsage: boolean; // every chunk has a `usage` field
+}
+
+export class ChatEvents implements AnswerShape {
+  readonly #options: ChatEventOptions;
+  readonly #chunkStart: string; // up to the choice's index
+  readonly #chunkEnd: string; // after the choices
+
+  constructor(options: ChatEventOptions) {
+    const { head, withUsage } = options;
+    this.#options = options;
+    const start = { id: head.id, object: 'chat.completion.chunk', ...withoutId(head) };
+    this.#chunkStart = `${JSON.stringify(start).slice(0, -1)},"choices":[{"index":`;
+    this.#chunkEnd = withUsage ? '],"usage":null}' : ']}';
+  }
+
+  opening(choice: number): string {
+    const { promptTokens } = this.#options;
+    const chunk = this.#chunk(choice, '{"role":"assistant","content":""}', 'null', '');
+    if (promptTokens === null || choice > 0) return chunk;
+    return `${chunk.slice(0, -1)},"prompt_token_ids":${JSON.stringify(Array.from(promptTokens))}}`;
+  }
+
+  delta(choice: number, { text, tokens, logprobs }: GenerationDelta): string | null {
+    const withIds = this.#options.promptTokens !== null;
+    if (text === '' && logprobs === null && (!withIds || tokens.length === 0)) return null;
+    const shown = logprobs === null ? 'null' : this.#logprobs(tokens, logprobs);
+    const ids = withIds ? `,"token_ids":${JSON.stringify(tokens)}` : '';
+    return this.#chunk(choice, `{"content":${JSON.stringify(text)}}`, shown, ids);
+  }
+
+  ending(choice: number, reason: 'stop' | 'length', usage: Usage | null): string {
+    const start = `${this.#chunkStart}${choice},"delta":{},"logprobs":null,"finish_reason":"${reason}"}`;
+    return usage === null ? start + this.#chunkEnd : `${start}],"usage":${JSON.stringify(usage)}}`;
+  }
+
+  usage(usage: Usage): string {
+    const { head } = this.#options;
+    return JSON.stringify({
+      id: head.id,
+      object: 'chat.completion.chunk',
+      ...withoutId(head),
+      choices: [],
+      usage,
+    });
+  }
+
+  whole(choices: readonly WholeChoice[], usage: Usage): unknown {
+    const { head, promptTokens } = this.#options;
+    return {
+      id: head.id,
+      object: 'chat.completion',
+      ...withoutId(head),
+      choices: choices.map(({ text, tokens, logprobs, reason }, index) => ({
+        index,
+        message: { role: 'assistant', content: text, refusal: null },
+        logprobs: logprobs === null ? null : this.#logprobsOf(tokens, logprobs),
+        finish_reason: reason,
+        ...(promptTokens !== null && { token_ids: tokens }),
+      })),
+      usage,
+      ...(promptTokens !== null && { prompt_token_ids: Array.from(promptTokens) }),
+    };
+  }
+
+  #chunk(choice: number, delta: string, logprobs: string, ids: string): string {
+    return `${this.#chunkStart}${choice},"delta":${delta},"logprobs":${logprobs},"finish_reason":null${ids}}${this.#chunkEnd}`;
+  }
+
+  #logprobs(tokens: readonly number[], logprobs: WholeChoice['logprobs'] & {}): string {
+    return JSON.stringify(this.#logprobsOf(tokens, logprobs));
+  }
+
+  #logprobsOf(tokens: readonly number[], logprobs: WholeChoice['logprobs'] & {}): unknown {
+    const { tokenizer, stopTokenIds } = this.#options;
+    const end = stopTokenIds.has(tokens.at(-1) ?? -1) ? tokens.length - 1 : tokens.length;
+    return chatLogprobs(tokenizer, tokens.slice(0, end), logprobs);
+  }
+}
+
+function withoutId({ created, model, system_fingerprint }: AnswerHead): Omit<AnswerHead, 'id'> {
+  return { created, model, system_fingerprint };
+}

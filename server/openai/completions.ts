@@ -1,0 +1,131 @@
+// POST /v1/completions: prompts as text or token ids, one or a batch, and fill-in-the-middle by `suffix`.
+// Never generates. Before it: http.ts; after it: answer.ts.
+import { z } from 'zod';
+import { type Fault, fault } from '../errors.ts';
+import type { GenerationRequest } from '../generation.ts';
+import type { Route } from '../http.ts';
+import type { Parsed } from '../json-body.ts';
+import { type Answer, deliverOutcome } from './answer.ts';
+import { CompletionEvents } from './completion-events.ts';
+import { commonFields, generationOf, modelFault } from './fields.ts';
+import { newHead, type OpenAiWorld, type RequestBounds, type ServedModel } from './world.ts';
+
+const MAX_TOKENS_DEFAULT = 16; // OpenAI's for this route; chat has none
+
+function completionSchema(bounds: RequestBounds) {
+  const ids = z.array(z.int().min(0)).min(1);
+  return z.object({
+    ...commonFields(bounds),
+    prompt: z.union([
+      z.string(),
+      z.array(z.string()).min(1).max(bounds.promptCountMax),
+      ids,
+      z.array(ids).min(1).max(bounds.promptCountMax),
+    ]),
+    suffix: z.string().nullish(),
+    echo: z.boolean().nullish(),
+    best_of: z.int().min(1).nullish(),
+    logprobs: z.int().min(0).max(bounds.logprobsMax).nullish(),
+  });
+}
+
+type CompletionRequest = z.output<ReturnType<typeof completionSchema>>;
+
+export function completionRoute(world: OpenAiWorld): Route {
+  const schema = completionSchema(world.bounds);
+  return {
+    method: 'POST',
+    path: '/v1/completions',
+    open: false,
+    answer: (call) =>
+      call.readJson(schema, (body) => deliverOutcome(call, answerOf(body, call.facts.owner, world), world)),
+  };
+}
+
+function answerOf(body: CompletionRequest, owner: string, world: OpenAiWorld): Parsed<Answer> {
+  const { model } = world;
+  const unusable = modelFault(body.model, model.name) ?? unsupportedFault(body);
+  if (unusable !== null) return { ok: false, fault: unusable };
+  const prompts: Prompt[] = [];
+  const generations: GenerationRequest[] = [];
+  const logprobs = body.logprobs ?? null;
+  const maxTokens = body.max_tokens ?? MAX_TOKENS_DEFAULT;
+  for (const [index, given] of promptList(body.prompt).entries()) {
+    const prompt = promptOf(given, { suffix: body.suffix || null, model, field: `prompt[${index}]` });
+    if (!prompt.ok) return prompt;
+    const { tokens } = prompt.value;
+    const generation = generationOf(body, { tokens, maxTokens, logprobs, owner }, world);
+    if (!generation.ok) return generation;
+    prompts.push(prompt.value);
+    generations.push(generation.value);
+  }
+  const includeUsage = body.stream_options?.include_usage ?? null;
+  const shape = new CompletionEvents({
+    head: newHead(world, 'cmpl'),
+    tokenizer: model.tokenizer,
+    stopTokenIds: new Set(body.ignore_eos === true ? [] : model.spec.eosTokenIds),
+    prompts,
+    choicesPerPrompt: body.n ?? 1,
+    echo: body.echo === true,
+    logprobs,
+    tokenIds: body.return_token_ids === true,
+    withUsage: includeUsage === true,
+  });
+  return { ok: true, value: { generations, stream: body.stream === true, includeUsage, shape } };
+}
+
+function unsupportedFault(body: CompletionRequest): Fault | null {
+  if (body.best_of != null && body.best_of !== (body.n ?? 1)) {
+    const message = `best_of: choices are not ranked here, so it can only be n (${body.n ?? 1}), not ${body.best_of}`;
+    return fault('unsupported', message, { param: 'best_of' });
+  }
+  if (body.suffix && body.echo === true) {
+    return fault('unsupported', 'echo: cannot be combined with suffix', { param: 'echo' });
+  }
+  return null;
+}
+
+interface Prompt {
+  readonly text: string; // for echo
+  readonly tokens: Int32Array;
+}
+
+function promptList(prompt: CompletionRequest['prompt']): readonly (string | readonly number[])[] {
+  if (typeof prompt === 'string') return [prompt];
+  return typeof prompt[0] === 'number' ? [prompt as number[]] : (prompt as string[] | number[][]);
+}
+
+function promptOf(
+  given: string | readonly number[],
+  options: { readonly suffix: string | null; readonly model: ServedModel; readonly field: string },
+): Parsed<Prompt> {
+  const { suffix, model, field } = options;
+  const { tokenizer, fim, spec } = model;
+  const stray = typeof given === 'string' ? -1 : given.findIndex((id) => id >= spec.vocabSize);
+  if (stray >= 0) {
+    const message = `${field}[${stray}]: token ${given[stray]} is not in [0, ${spec.vocabSize})`;
+    return refused(fault('invalid_request', message, { param: 'prompt' }));
+  }
+  const ids = typeof given === 'string' ? tokenizer.encode(given) : Int32Array.from(given);
+  const text = typeof given === 'string' ? given : tokenizer.decode(ids);
+  if (suffix !== null) {
+    if (fim === null) {
+      const message = `suffix: ${model.name} has no tokens for filling in the middle`;
+      return refused(fault('unsupported', message, { param: 'suffix' }));
+    }
+    const after = tokenizer.encode(suffix);
+    const tokens = Int32Array.from([fim.prefixId, ...ids, fim.suffixId, ...after, fim.middleId]);
+    return { ok: true, value: { text, tokens } };
+  }
+  // A bare text begins like the texts the model was trained on; ids are taken as they are.
+  const tokens = typeof given === 'string' ? Int32Array.from([...tokenizer.startIds, ...ids]) : ids;
+  if (tokens.length > 0) return { ok: true, value: { text, tokens } };
+  // Something must come before the first token: what ends a text also begins the next one.
+  const [start] = spec.eosTokenIds;
+  if (start !== undefined) return { ok: true, value: { text, tokens: Int32Array.of(start) } };
+  return refused(fault('invalid_request', `${field}: must not be empty`, { param: 'prompt' }));
+}
+
+function refused(why: Fault): Parsed<never> {
+  return { ok: false, fault: why };
+}

@@ -1,0 +1,54 @@
+// What the OpenAI routes share: the model, the generator, bounds, and where ids and times come from. Types and two
+// small makers only. Before it: app.ts builds one; used by every file of this folder.
+import type { Clock } from '../../kernels/clock.ts';
+import type { ChatTemplate } from '../../models/chat-template.ts';
+import type { FimTokens, SamplingDefaults } from '../../models/model.ts';
+import type { ModelSpec } from '../../models/spec.ts';
+import type { Tokenizer } from '../../models/tokenizer.ts';
+import type { TextGenerator } from '../generation.ts';
+
+/** A Model (models/model.ts) is one; tests may bring smaller ones. */
+export interface ServedModel {
+  readonly name: string;
+  readonly spec: Pick<ModelSpec, 'vocabSize' | 'eosTokenIds'>;
+  readonly tokenizer: Pick<Tokenizer, 'vocabSize' | 'startIds' | 'encode' | 'decode' | 'tokenBytes'>;
+  readonly chatTemplate: Pick<ChatTemplate, 'render'> | null;
+  readonly defaults: SamplingDefaults;
+  readonly fim: FimTokens | null;
+}
+
+export interface RequestBounds {
+  readonly choiceCountMax: number; // n
+  readonly promptCountMax: number; // prompts of one completions request
+  readonly logprobsMax: number; // alternatives per token
+  readonly requestTimeoutMs: number;
+  readonly streamBufferSizeMax: number; // unread bytes of one answer at which its generation pauses
+}
+
+export interface OpenAiWorld {
+  readonly model: ServedModel;
+  readonly generator: TextGenerator;
+  readonly bounds: RequestBounds;
+  readonly fingerprint: string; // changes with whatever may change an answer: model, precision, version
+  readonly startedSeconds: number; // time of day; when the model was made available
+  readonly clock: Clock;
+  readonly epochSeconds: () => number; // time of day, whole
+  readonly freshId: () => string;
+}
+
+/** What every chunk of one answer, and the whole answer, begins with. */
+export interface AnswerHead {
+  readonly id: string;
+  readonly created: number; // time of day, seconds
+  readonly model: string;
+  readonly system_fingerprint: string;
+}
+
+export function newHead(world: OpenAiWorld, idPrefix: 'chatcmpl' | 'cmpl'): AnswerHead {
+  return {
+    id: `${idPrefix}-${world.freshId()}`,
+    created: world.epochSeconds(),
+    model: world.model.name,
+    system_fingerprint: world.fingerprint,
+  };
+}

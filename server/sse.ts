@@ -1,0 +1,83 @@
+// Server-sent events over one HTTP call. Owns framing, the heartbeat of a silent stream and the two signals of a
+// slow reader; never knows what an event means. Before it: server/openai/answer.ts; after it: http-call.ts.
+import type { Clock, Timer } from '../kernels/clock.ts';
+import type { HttpCall } from './http-call.ts';
+
+// Long prefills and queues are silent; proxies and clients commonly give up after 30 to 60 s without a byte.
+const HEARTBEAT_MS = 10_000;
+
+const HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache',
+  'x-accel-buffering': 'no', // nginx would collect the events
+};
+
+export interface EventStreamOptions {
+  readonly clock: Clock;
+  readonly bufferSizeMax: number; // unread bytes at which onSlow is called
+  readonly onSlow: () => void;
+  readonly onReady: () => void; // after onSlow: the reader has caught up
+}
+
+export class EventStream {
+  readonly #call: HttpCall;
+  readonly #options: EventStreamOptions;
+  #heartbeat: Timer;
+  #lastWriteMs: number;
+  #slow = false;
+  #ended = false;
+
+  /** Sends nothing until the first event. */
+  constructor(call: HttpCall, options: EventStreamOptions) {
+    this.#call = call;
+    this.#options = options;
+    this.#lastWriteMs = options.clock.nowMs();
+    this.#heartbeat = this.#scheduleHeartbeat(HEARTBEAT_MS);
+    call.begin(200, HEADERS);
+    call.onWritable(() => {
+      if (!this.#slow || this.#ended || call.bufferedBytes >= options.bufferSizeMax) return;
+      this.#slow = false;
+      options.onReady();
+    });
+  }
+
+  /** `json` is one line of JSON. */
+  send(json: string): void {
+    this.#write(`data: ${json}\n\n`);
+  }
+
+  /** The last event that OpenAI's clients wait for, then the end. */
+  done(): void {
+    this.#write('data: [DONE]\n\n');
+    this.end();
+  }
+
+  end(): void {
+    this.stop();
+    this.#call.end();
+  }
+
+  /** The caller has gone, or the stream is over: no more heartbeats. Idempotent. */
+  stop(): void {
+    this.#ended = true;
+    this.#heartbeat.cancel();
+  }
+
+  #write(text: string): void {
+    if (this.#ended) return;
+    this.#lastWriteMs = this.#options.clock.nowMs();
+    if (this.#call.write(text) || this.#slow) return;
+    if (this.#call.bufferedBytes < this.#options.bufferSizeMax) return;
+    this.#slow = true;
+    this.#options.onSlow();
+  }
+
+  #scheduleHeartbeat(delayMs: number): Timer {
+    return this.#options.clock.schedule(delayMs, () => {
+      if (this.#ended) return;
+      const silentMs = this.#options.clock.nowMs() - this.#lastWriteMs;
+      if (silentMs >= HEARTBEAT_MS) this.#write(': still working\n\n');
+      this.#heartbeat = this.#scheduleHeartbeat(HEARTBEAT_MS - (silentMs >= HEARTBEAT_MS ? 0 : silentMs));
+    });
+  }
+}
