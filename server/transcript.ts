@@ -64,7 +64,7 @@ export class Transcript {
       const start = this.#count === 0 ? tokenizer.startIds : [];
       return this.#appendRaw([...start, ...tokenizer.encode(text)], 'text');
     }
-    if (fim === null) return invalid('suffix', 'this model cannot fill in the middle');
+    if (fim === null) return unsupported('suffix', 'this model has no tokens for filling in the middle');
     if (this.#count > 0) return invalid('suffix', 'filling in the middle needs an empty session');
     const before = tokenizer.encode(text);
     const after = tokenizer.encode(suffix);
@@ -185,7 +185,7 @@ export class Transcript {
 
   #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): Rendered {
     const template = this.#model.chatTemplate;
-    if (template === null) return invalid('messages', 'this model has no chat template');
+    if (template === null) return unsupported('messages', 'this model has no chat template');
     try {
       return { ok: true, text: template.render(messages, { addGenerationPrompt }) };
     } catch (error) {
@@ -219,6 +219,10 @@ type Rendered = { readonly ok: true; readonly text: string } | Refused;
 
 function invalid(param: string, message: string): Refused {
   return { ok: false, fault: fault('invalid_request', message, { param }) };
+}
+
+function unsupported(param: string, message: string): Refused {
+  return { ok: false, fault: fault('unsupported', message, { param }) };
 }
 
 function mixed(param: string): Refused {
