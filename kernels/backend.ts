@@ -64,6 +64,9 @@ export interface StepRow {
   readonly promptCount: number; // tokens before the first output token
   readonly history: Int32Array | null; // all tokens up to and including this row; only where penalties need them
   readonly masks: readonly (Uint32Array | null)[] | null; // [sampleCount] tokens that may be drawn; null: any
+  // The sequence's block table: blocks[i] is to hold tokens [i·blockSize, …), up to the row's end. For devices that
+  // page KV; the engine's own array, to be read in the call to step() only.
+  readonly blocks?: readonly number[];
 }
 
 export interface StepPlan {

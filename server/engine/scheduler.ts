@@ -366,6 +366,7 @@ function newRow(sequence: Sequence, end: number): StepRow {
     promptCount: sequence.promptCount,
     history: draws && penalised ? historyOf(sequence, end, draft) : null,
     masks: draws && constraint !== null ? [constraint.mask()] : null,
+    blocks: sequence.blocks,
   };
 }
 

@@ -1,0 +1,123 @@
+// Pipeline: the stages of the wafers in time. A token of one sequence, or a chunk of a prompt, walks through all
+// stages; nobody overtakes, and a stage keeps what it has finished until the next one is free. Tokens that wait at
+// the entrance go before the next chunk, but a chunk gets its turn. Before it: wafer-device.ts.
+import type { Clock } from '../../clock.ts';
+import type { StageTimes } from './stage-times.ts';
+
+/** Work that enters together: one decoded token, or one chunk of a prompt. */
+export interface Passage {
+  readonly position: number; // tokens before it
+  readonly tokenCount: number;
+  readonly entered: () => void; // called when the first stage has taken it, before the next one is chosen
+  readonly leave: () => void; // called when it has left the last stage
+}
+
+export class Pipeline {
+  readonly #clock: Clock;
+  readonly #times: StageTimes;
+  readonly #tokensPerChunk: number;
+  readonly #freeAtMs: Float64Array; // [stage] when it can take the next passage
+  readonly #busyMs: Float64Array; // [stage] since the start, blocked time not counted
+  readonly #tokens = new Queue(); // decode
+  readonly #chunks = new Queue(); // prefill, one of each prompt at a time
+  #sinceChunk = 0; // decode tokens that entered since the last chunk
+  #entranceOpen = true;
+  #passageCount = 0;
+
+  /** `tokensPerChunk`: waiting tokens that go between two chunks of prompts, ≥ 1. */
+  constructor(clock: Clock, times: StageTimes, tokensPerChunk: number) {
+    this.#clock = clock;
+    this.#times = times;
+    this.#tokensPerChunk = tokensPerChunk;
+    this.#freeAtMs = new Float64Array(times.stageCount);
+    this.#busyMs = new Float64Array(times.stageCount);
+  }
+
+  /** Passages that entered since the start. */
+  get passageCount(): number {
+    return this.#passageCount;
+  }
+
+  /** [stage] milliseconds at work since the start, up to what has entered. Live: read, do not keep. */
+  get busyMs(): Readonly<Float64Array> {
+    return this.#busyMs;
+  }
+
+  enter(passage: Passage): void {
+    if (passage.tokenCount === 1) this.#tokens.push(passage);
+    else this.#chunks.push(passage);
+    if (this.#entranceOpen) this.#admit();
+  }
+
+  #admit(): void {
+    const passage = this.#choose();
+    if (passage === undefined) {
+      this.#entranceOpen = true;
+      return;
+    }
+    this.#entranceOpen = false;
+    const nowMs = this.#clock.nowMs();
+    const leftMs = this.#walk(passage, nowMs);
+    this.#passageCount++;
+    // The entrance opens when the first stage has handed over; whoever leaves the pipe just then comes first.
+    passage.entered();
+    if (passage.leave !== nobody) this.#clock.schedule(leftMs - nowMs, passage.leave);
+    this.#clock.schedule(this.#freeAtMs[0]! - nowMs, () => this.#admit());
+  }
+
+  #choose(): Passage | undefined {
+    const chunkFirst = this.#sinceChunk >= this.#tokensPerChunk;
+    const passage = chunkFirst
+      ? (this.#chunks.shift() ?? this.#tokens.shift())
+      : (this.#tokens.shift() ?? this.#chunks.shift());
+    if (passage !== undefined) this.#sinceChunk = passage.tokenCount > 1 ? 0 : this.#sinceChunk + 1;
+    return passage;
+  }
+
+  // Times of the whole way are known at the entrance, because nobody overtakes:
+  // start(s) = max(arrival, free(s)); a stage is free again when the next one has taken over.
+  #walk({ tokenCount, position }: Passage, nowMs: number): number {
+    const times = this.#times;
+    const freeAtMs = this.#freeAtMs;
+    const last = times.stageCount - 1;
+    let startMs = Math.max(nowMs, freeAtMs[0]!);
+    for (let stage = 0; stage < last; stage++) {
+      const workMs =
+        tokenCount === 1 ? times.decodeMs(stage, position) : times.chunkMs(stage, tokenCount, position);
+      this.#busyMs[stage]! += workMs;
+      const doneMs = startMs + workMs;
+      const handedMs = Math.max(doneMs, freeAtMs[stage + 1]!);
+      freeAtMs[stage] = handedMs;
+      startMs = handedMs + times.linkMs(stage, tokenCount);
+    }
+    const workMs =
+      tokenCount === 1 ? times.decodeMs(last, position) : times.chunkMs(last, tokenCount, position);
+    this.#busyMs[last]! += workMs;
+    freeAtMs[last] = startMs + workMs;
+    return startMs + workMs;
+  }
+}
+
+/** For passages that nobody waits for. */
+export function nobody(): void {}
+
+// First in, first out, in constant time.
+class Queue {
+  #items: Passage[] = [];
+  #head = 0;
+
+  push(item: Passage): void {
+    this.#items.push(item);
+  }
+
+  shift(): Passage | undefined {
+    const item = this.#items[this.#head];
+    if (item === undefined) return undefined;
+    this.#head++;
+    if (this.#head > 1024 && this.#head * 2 > this.#items.length) {
+      this.#items = this.#items.slice(this.#head);
+      this.#head = 0;
+    }
+    return item;
+  }
+}
