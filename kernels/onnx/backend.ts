@@ -1,0 +1,205 @@
+// CpuBackend: ONNX Runtime on this machine's cores. Owns the session (weights, once per process), the block store and
+// one replica per worker; decides which runtime is used and says so. Computes nothing itself. Before it: the engine,
+// through kernels/backend.ts; after it: replica.ts.
+import assert from 'node:assert/strict';
+import type { ModelSpec } from '../../models/spec.ts';
+import {
+  assertOutcome,
+  assertPlan,
+  type Backend,
+  type BackendLimits,
+  type StepOutcome,
+  type StepPlan,
+} from '../backend.ts';
+import type { Clock } from '../clock.ts';
+import { allocateBlocks, allocateSeats, type KvArrays, type KvShape } from './kv-memory.ts';
+import type { Fault, RuntimeSetup, WorkerSetup } from './messages.ts';
+import { OrtError, openSession } from './ort.ts';
+import { Replica, type ReplicaLog } from './replica.ts';
+import type { Session, SessionOptions } from './runtime.ts';
+import { verifyInPlace } from './self-test.ts';
+import { createStepFrame } from './step-frame.ts';
+
+/** The part of models/graph/build.ts's BuiltGraph that running it needs. */
+export interface DecoderGraph {
+  readonly modelPath: string; // for the C API
+  readonly bindingModelPath: string; // for the official binding
+  readonly topCount: number; // K
+  readonly spec: ModelSpec;
+}
+
+export interface CpuBackendOptions {
+  readonly graph: DecoderGraph;
+  readonly runtime: 'auto' | 'c-api' | 'binding'; // auto: the C API if it can be loaded, else the official binding
+  readonly replicaCount: number;
+  readonly threadCount: number; // of the session: ONNX Runtime's intra-op threads, the worker's own included
+  readonly spinning: boolean; // those threads busy-wait for the next operator
+  readonly slotCount: number; // per replica
+  readonly slotTokensMax: number;
+  readonly blockSize: number;
+  readonly blockCount: number;
+  readonly rowTokensMax: number;
+  readonly stepTokensMax: number;
+  readonly sampleCountMax: number;
+  readonly stepTimeoutMs: number; // longer: the worker counts as hung
+  readonly openTimeoutMs: number;
+  readonly clock: Clock;
+  readonly log: ReplicaLog;
+}
+
+/**
+ * Loads the model and starts the workers; blocks the thread while weights load. Proves on every replica that the KV
+ * is updated in place. Rejects with OrtError (no runtime, no model) or SelfTestError.
+ */
+export async function createCpuBackend(options: CpuBackendOptions): Promise<CpuBackend> {
+  const limits = limitsOf(options);
+  const session = openRuntime(options);
+  const backend = new CpuBackend({ options, limits, session });
+  try {
+    await backend.open();
+    return backend;
+  } catch (error) {
+    await backend.close();
+    throw error;
+  }
+}
+
+export class CpuBackend implements Backend {
+  readonly name = 'cpu';
+  readonly limits: BackendLimits;
+  readonly runtime: Session['runtime'];
+  readonly #options: CpuBackendOptions;
+  readonly #session: Session | null; // null: every worker has its own
+  readonly #kvShape: KvShape;
+  readonly #blocks: KvArrays;
+  readonly #replicas: readonly Replica[];
+  #closed: Promise<void> | null = null;
+
+  /** Use createCpuBackend. */
+  constructor(parts: { options: CpuBackendOptions; limits: BackendLimits; session: Session | null }) {
+    const { options, limits, session } = parts;
+    this.#options = options;
+    this.limits = limits;
+    this.#session = session;
+    this.runtime = session?.runtime ?? 'binding';
+    const { layerCount, kvHeadCount, headSize } = options.graph.spec;
+    const { slotCount, slotTokensMax, blockSize, blockCount } = limits;
+    this.#kvShape = { layerCount, kvHeadCount, headSize, slotCount, slotTokensMax, blockSize, blockCount };
+    this.#blocks = allocateBlocks(this.#kvShape);
+    this.#replicas = Array.from({ length: limits.replicaCount }, (_, index) => this.#createReplica(index));
+  }
+
+  /** Starts the workers. Part of createCpuBackend. */
+  async open(): Promise<void> {
+    const versions = await Promise.all(this.#replicas.map((replica) => replica.open()));
+    await Promise.all(this.#replicas.map((_, replica) => verifyInPlace(this, replica)));
+    this.#options.log.info('cpu backend ready', {
+      runtime: this.runtime,
+      version: versions[0],
+      replicas: this.limits.replicaCount,
+      threads: this.#options.threadCount,
+    });
+  }
+
+  step(plan: StepPlan, done: (outcome: StepOutcome) => void): void {
+    assertPlan(plan, this.limits);
+    this.#replicas[plan.replica]!.step(plan, (outcome) => {
+      assertOutcome(plan, outcome);
+      done(outcome);
+    });
+  }
+
+  releaseSlot(replica: number, slot: number): void {
+    this.#replicas[replica]!.releaseSlot(slot);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  /** For tests: what the replica's worker does in the middle of its next step. */
+  injectFault(replica: number, fault: Fault): void {
+    this.#replicas[replica]!.injectFault(fault);
+  }
+
+  /** For tests: ends the replica's thread from outside. */
+  terminateWorker(replica: number): Promise<void> {
+    return this.#replicas[replica]!.terminateWorker();
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all(this.#replicas.map((replica) => replica.close()));
+    const runningCount = this.#replicas.reduce((sum, replica) => sum + replica.discardedCount, 0);
+    // A hung thread may wake in the middle of a run: its session stays.
+    if (runningCount === 0) this.#session?.release();
+    else this.#options.log.warn('hung workers keep their session', { workers: runningCount });
+  }
+
+  #createReplica(index: number): Replica {
+    const { stepTimeoutMs, openTimeoutMs, clock, log } = this.#options;
+    const createSetup = () => this.#createSetup();
+    return new Replica({ index, createSetup, stepTimeoutMs, openTimeoutMs, clock, log });
+  }
+
+  #createSetup(): WorkerSetup {
+    return {
+      runtime: this.#runtimeSetup(),
+      limits: this.limits,
+      kvShape: this.#kvShape,
+      topCount: this.#options.graph.topCount,
+      frame: createStepFrame(this.limits),
+      blocks: this.#blocks,
+    };
+  }
+
+  #runtimeSetup(): RuntimeSetup {
+    const handle = this.#session?.handle ?? null;
+    if (handle === null) return { kind: 'binding', options: sessionOptions(this.#options, 'binding') };
+    return { kind: 'c-api', session: handle, seats: allocateSeats(this.#kvShape, 'shared') };
+  }
+}
+
+function limitsOf(options: CpuBackendOptions): BackendLimits {
+  const { graph, slotTokensMax, rowTokensMax, sampleCountMax } = options;
+  const { contextLength, vocabSize } = graph.spec;
+  assert(
+    slotTokensMax <= contextLength,
+    `slotTokensMax ${slotTokensMax} of ${contextLength} tokens of context`,
+  );
+  assert(rowTokensMax <= slotTokensMax, `rowTokensMax ${rowTokensMax} of slotTokensMax ${slotTokensMax}`);
+  assert(sampleCountMax <= rowTokensMax, `sampleCountMax ${sampleCountMax} of rowTokensMax ${rowTokensMax}`);
+  return {
+    replicaCount: options.replicaCount,
+    slotCount: options.slotCount,
+    slotTokensMax,
+    blockSize: options.blockSize,
+    blockCount: options.blockCount,
+    rowTokensMax,
+    stepTokensMax: options.stepTokensMax,
+    sampleCountMax,
+    logprobsMax: graph.topCount,
+    vocabSize,
+  };
+}
+
+/** The process's session, or null where each worker opens its own through the official binding. */
+function openRuntime(options: CpuBackendOptions): Session | null {
+  if (options.runtime === 'binding') return null;
+  try {
+    return openSession(sessionOptions(options, 'c-api'));
+  } catch (error) {
+    const isMissing = error instanceof OrtError && error.code === 'unavailable';
+    if (options.runtime === 'c-api' || !isMissing) throw error;
+    options.log.warn('falling back to the official binding: weights once per worker', {
+      reason: error.message,
+    });
+    return null;
+  }
+}
+
+function sessionOptions(options: CpuBackendOptions, runtime: Session['runtime']): SessionOptions {
+  const { graph, threadCount, spinning } = options;
+  const modelPath = runtime === 'c-api' ? graph.modelPath : graph.bindingModelPath;
+  return { modelPath, intraOpThreads: threadCount, spinning };
+}

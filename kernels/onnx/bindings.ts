@@ -1,0 +1,136 @@
+// The decoder graph's inputs and outputs in memory, and its bindings: one per shape and range of seats, built when
+// first needed, the least recently used one released when there are too many. Owns the memory of everything but the
+// KV. Names and shapes: models/graph/decoder.ts. Before it: device.ts; after it: the session of ort.ts.
+import { type KvArrays, type KvShape, slotElements } from './kv-memory.ts';
+import type { Binding, BoundTensor, Session } from './runtime.ts';
+
+export interface GraphBounds {
+  readonly topCount: number; // K
+  readonly vocabSize: number; // V
+  readonly runTokensMax: number; // largest B · n
+  readonly logitRowsMax: number; // largest R
+}
+
+/** One shape: B neighbouring seats from slotStart, n tokens each, R rows of logits. */
+export interface BindingShape {
+  slotStart: number;
+  slotCount: number; // B
+  tokenCount: number; // n
+  logitRowCount: number; // R
+}
+
+// Each binding is some 300 native objects and a few hundred µs of calls at 24 layers. 16 seats have 136 ranges to
+// decode, of which a server in steady state uses a few; chunks and drafts add one per length and seat.
+const bindingCountMax = 256;
+
+export class GraphBindings {
+  readonly inputIds: Int32Array; // [B · n] filled before a run, as are the next three
+  readonly seqlensK: Int32Array; // [B]
+  readonly totalSequenceLength: Int32Array; // [1]
+  readonly logitRows: Int32Array; // [R]
+  readonly topValues: Float32Array; // [R, K] read after a run, as are the next three
+  readonly topIds: Int32Array; // [R, K]
+  readonly logsumexp: Float32Array; // [R]
+  readonly logits: Float32Array; // [R, V]
+  readonly #session: Session;
+  readonly #kvShape: KvShape;
+  readonly #seats: KvArrays;
+  readonly #bounds: GraphBounds;
+  readonly #bindings = new Map<number, Binding>(); // least recently used first
+  #lastKey = -1;
+  #last: Binding | null = null;
+
+  constructor(session: Session, kv: { shape: KvShape; seats: KvArrays }, bounds: GraphBounds) {
+    const { logitRowsMax, topCount, vocabSize } = bounds;
+    this.#session = session;
+    this.#kvShape = kv.shape;
+    this.#seats = kv.seats;
+    this.#bounds = bounds;
+    this.inputIds = new Int32Array(bounds.runTokensMax);
+    this.seqlensK = new Int32Array(kv.shape.slotCount);
+    this.totalSequenceLength = new Int32Array(1);
+    this.logitRows = new Int32Array(logitRowsMax);
+    this.topValues = new Float32Array(logitRowsMax * topCount);
+    this.topIds = new Int32Array(logitRowsMax * topCount);
+    this.logsumexp = new Float32Array(logitRowsMax);
+    this.logits = new Float32Array(logitRowsMax * vocabSize);
+  }
+
+  get count(): number {
+    return this.#bindings.size;
+  }
+
+  /** Bound and ready to run; valid until the next call. Throws OrtError. */
+  get(shape: BindingShape): Binding {
+    const key = this.#keyOf(shape);
+    if (this.#last !== null && key === this.#lastKey) return this.#last;
+    let binding = this.#bindings.get(key);
+    if (binding === undefined) {
+      this.#makeRoom();
+      binding = this.#bind(shape);
+    } else {
+      this.#bindings.delete(key);
+    }
+    this.#bindings.set(key, binding);
+    this.#lastKey = key;
+    this.#last = binding;
+    return binding;
+  }
+
+  release(): void {
+    for (const binding of this.#bindings.values()) binding.release();
+    this.#bindings.clear();
+    this.#last = null;
+  }
+
+  #keyOf({ slotStart, slotCount, tokenCount, logitRowCount }: BindingShape): number {
+    const { runTokensMax, logitRowsMax } = this.#bounds;
+    const seats = slotStart * (this.#kvShape.slotCount + 1) + slotCount;
+    return (seats * (runTokensMax + 1) + tokenCount) * (logitRowsMax + 1) + logitRowCount;
+  }
+
+  #makeRoom(): void {
+    if (this.#bindings.size < bindingCountMax) return;
+    const [oldest] = this.#bindings;
+    const [key, binding] = oldest!;
+    this.#bindings.delete(key);
+    if (this.#last === binding) this.#last = null;
+    binding.release();
+  }
+
+  #bind({ slotStart, slotCount, tokenCount, logitRowCount }: BindingShape): Binding {
+    const { topCount, vocabSize } = this.#bounds;
+    const past: BoundTensor[] = [];
+    const present: BoundTensor[] = [];
+    const { kvHeadCount, slotTokensMax, headSize } = this.#kvShape;
+    const shape = [slotCount, kvHeadCount, slotTokensMax, headSize];
+    const stride = slotElements(this.#kvShape);
+    for (const [index, seats] of this.#seats.entries()) {
+      const data = seats.subarray(slotStart * stride, (slotStart + slotCount) * stride);
+      const name = `${index % 2 === 0 ? 'key' : 'value'}.${index >> 1}`;
+      past.push({ name: `past_${name}`, data, shape });
+      present.push({ name: `present_${name}`, data, shape });
+    }
+    const inputs: BoundTensor[] = [
+      tensor('input_ids', this.inputIds, [slotCount, tokenCount]),
+      tensor('seqlens_k', this.seqlensK, [slotCount]),
+      tensor('total_sequence_length', this.totalSequenceLength, []),
+      tensor('logit_rows', this.logitRows, [logitRowCount]),
+      ...past,
+    ];
+    const outputs: BoundTensor[] = [
+      tensor('top_values', this.topValues, [logitRowCount, topCount]),
+      tensor('top_ids', this.topIds, [logitRowCount, topCount]),
+      tensor('logsumexp', this.logsumexp, [logitRowCount]),
+      tensor('logits', this.logits, [logitRowCount, vocabSize]),
+      ...present,
+    ];
+    return this.#session.bind(inputs, outputs);
+  }
+}
+
+/** The part of `memory` that a shape needs. */
+function tensor(name: string, memory: Int32Array | Float32Array, shape: readonly number[]): BoundTensor {
+  const count = shape.reduce((product, size) => product * size, 1);
+  return { name, data: memory.subarray(0, count), shape };
+}

@@ -1,0 +1,89 @@
+// KV in host memory: the seats that ONNX Runtime works in, and the store of finished blocks that outlives them.
+// Owns the layout and the copies between the two; never decides what is copied. Before it: device.ts, which carries
+// out a step's restores and saves; after it: nothing.
+//
+// Per layer one array of keys and one of values, [layer 0 key, layer 0 value, layer 1 key, …]:
+//   seats   [slotCount, kvHeadCount, slotTokensMax, headSize]   what GroupQueryAttention wants
+//   blocks  [blockCount, kvHeadCount, blockSize, headSize]
+// so a block is kvHeadCount runs of blockSize · headSize numbers in each array, contiguous on both sides.
+import assert from 'node:assert/strict';
+
+export interface KvShape {
+  readonly layerCount: number;
+  readonly kvHeadCount: number;
+  readonly headSize: number;
+  readonly slotCount: number;
+  readonly slotTokensMax: number;
+  readonly blockSize: number; // tokens
+  readonly blockCount: number;
+}
+
+/** [2 · layerCount] arrays as drawn above. */
+export type KvArrays = readonly Float32Array[];
+
+/** Memory for all seats of one replica, zeroed; the operating system commits it page by page as it is written. */
+export function allocateSeats(shape: KvShape, memory: 'shared' | 'private'): KvArrays {
+  return allocate(shape, shape.slotCount * slotElements(shape), memory);
+}
+
+/** Memory for the block store, shared by all replicas. */
+export function allocateBlocks(shape: KvShape): KvArrays {
+  return allocate(shape, shape.blockCount * blockElements(shape), 'shared');
+}
+
+/** Elements of one seat in one array. */
+export function slotElements(shape: KvShape): number {
+  return shape.kvHeadCount * shape.slotTokensMax * shape.headSize;
+}
+
+export interface BlockPlace {
+  readonly slot: number;
+  readonly position: number; // of the block's first token within the seat
+  readonly block: number;
+}
+
+export function restoreBlock(memory: KvMemory, place: BlockPlace): void {
+  copyBlock(memory, place, 'restore');
+}
+
+export function saveBlock(memory: KvMemory, place: BlockPlace): void {
+  copyBlock(memory, place, 'save');
+}
+
+export interface KvMemory {
+  readonly shape: KvShape;
+  readonly seats: KvArrays;
+  readonly blocks: KvArrays;
+}
+
+function copyBlock(
+  { shape, seats, blocks }: KvMemory,
+  { slot, position, block }: BlockPlace,
+  direction: 'restore' | 'save',
+): void {
+  const { kvHeadCount, headSize, slotTokensMax, blockSize } = shape;
+  assert(slot >= 0 && slot < shape.slotCount, `slot ${slot} of ${shape.slotCount}`);
+  assert(block >= 0 && block < shape.blockCount, `block ${block} of ${shape.blockCount}`);
+  assert(position >= 0 && position + blockSize <= slotTokensMax, `position ${position} of ${slotTokensMax}`);
+  const runElements = blockSize * headSize;
+  for (let array = 0; array < seats.length; array++) {
+    const seat = seats[array]!;
+    const store = blocks[array]!;
+    for (let head = 0; head < kvHeadCount; head++) {
+      const inSeat = ((slot * kvHeadCount + head) * slotTokensMax + position) * headSize;
+      const inStore = (block * kvHeadCount + head) * runElements;
+      if (direction === 'restore') seat.set(store.subarray(inStore, inStore + runElements), inSeat);
+      else store.set(seat.subarray(inSeat, inSeat + runElements), inStore);
+    }
+  }
+}
+
+function blockElements(shape: KvShape): number {
+  return shape.kvHeadCount * shape.blockSize * shape.headSize;
+}
+
+function allocate(shape: KvShape, elements: number, memory: 'shared' | 'private'): KvArrays {
+  const size = elements * Float32Array.BYTES_PER_ELEMENT;
+  const open = () => (memory === 'shared' ? new SharedArrayBuffer(size) : new ArrayBuffer(size));
+  return Array.from({ length: 2 * shape.layerCount }, () => new Float32Array(open()));
+}

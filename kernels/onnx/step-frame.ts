@@ -1,0 +1,114 @@
+// One step and its answer as numbers in shared memory, so that a step costs one empty message each way
+// instead of cloned objects (measured: 16 rows cost 130 µs more when cloned). Owns the layout, read by both sides:
+// plan-writer.ts fills it on the main thread, device.ts answers in the worker. The two never work at the same time.
+import type { BackendLimits } from '../backend.ts';
+
+/** Where the worker is; both sides change it with compare-and-exchange. */
+export const phases = {
+  idle: 0,
+  computing: 1, // main: the step is sent
+  saving: 2, // worker: it is writing the block store, which takes microseconds and cannot hang
+  discarded: 3, // main: this worker is given up; it must not write to the block store any more
+} as const;
+
+// Words of one record in each table.
+export const controlWords = {
+  phase: 0,
+  runCount: 1,
+  rowCount: 2,
+  restoreCount: 3,
+  saveCount: 4,
+  size: 8,
+} as const;
+export const runWords = { slotStart: 0, slotCount: 1, tokenCount: 2, size: 3 } as const;
+export const cellWords = { row: 0, position: 1, size: 2 } as const; // row −1: fills a gap
+export const rowWords = {
+  sampleCount: 0,
+  sampleStart: 1, // into the samples
+  drawPosition: 2, // of the token that the first sample draws
+  promptCount: 3,
+  slot: 4, // whose history it is
+  hasHistory: 5,
+  size: 6,
+} as const;
+export const placeWords = { slot: 0, position: 1, block: 2, size: 3 } as const;
+export const samplingWords = {
+  temperature: 0,
+  topP: 1,
+  topK: 2,
+  minP: 3,
+  repetitionPenalty: 4,
+  frequencyPenalty: 5,
+  presencePenalty: 6,
+  seed: 7,
+  stream: 8,
+  logprobs: 9, // −1: none
+  minTokens: 10,
+  size: 11,
+} as const;
+
+export type FrameLimits = Pick<
+  BackendLimits,
+  | 'slotCount'
+  | 'slotTokensMax'
+  | 'blockSize'
+  | 'stepTokensMax'
+  | 'sampleCountMax'
+  | 'logprobsMax'
+  | 'vocabSize'
+>;
+
+/** Arrays over shared memory: sent to a worker, they are the same arrays there. */
+export interface StepFrame {
+  readonly control: Int32Array; // controlWords
+  readonly runs: Int32Array; // [slotCount] of runWords, in the order they are computed
+  readonly cells: Int32Array; // [2 · slotCount] of cellWords: each run's seats, one run after the other
+  readonly tokens: Int32Array; // each run's [slotCount, tokenCount], one run after the other
+  readonly rows: Int32Array; // [slotCount] of rowWords, in the plan's order
+  readonly sampling: Float64Array; // [slotCount] of samplingWords, parallel to rows
+  readonly histories: Int32Array; // [slotCount, slotTokensMax] by seat
+  readonly restores: Int32Array; // of placeWords
+  readonly saves: Int32Array; // of placeWords
+  readonly hasMask: Uint8Array; // [samples] 1: masks has one
+  readonly masks: Uint32Array; // [samples, maskSize]
+  readonly maskSize: number; // words
+  readonly logprobsMax: number;
+  readonly drawn: Int32Array; // [samples] the answer: token ids
+  readonly logprobs: Float64Array; // [samples] of the drawn token
+  readonly topTokens: Int32Array; // [samples, logprobsMax]
+  readonly topLogprobs: Float64Array; // [samples, logprobsMax]
+}
+
+export function createStepFrame(limits: FrameLimits): StepFrame {
+  const { slotCount, slotTokensMax, logprobsMax, stepTokensMax } = limits;
+  const placeCount = slotCount * Math.floor(slotTokensMax / limits.blockSize);
+  const sampleCount = Math.min(slotCount * limits.sampleCountMax, stepTokensMax);
+  const maskSize = Math.ceil(limits.vocabSize / 32);
+  return {
+    control: integers(controlWords.size),
+    runs: integers(slotCount * runWords.size),
+    cells: integers(2 * slotCount * cellWords.size), // a seat has one row, and may fill a gap before its chunk
+    tokens: integers(stepTokensMax + slotCount),
+    rows: integers(slotCount * rowWords.size),
+    sampling: doubles(slotCount * samplingWords.size),
+    histories: integers(slotCount * slotTokensMax),
+    restores: integers(placeCount * placeWords.size),
+    saves: integers(placeCount * placeWords.size),
+    hasMask: new Uint8Array(new SharedArrayBuffer(sampleCount)),
+    masks: new Uint32Array(new SharedArrayBuffer(4 * sampleCount * maskSize)),
+    maskSize,
+    logprobsMax,
+    drawn: integers(sampleCount),
+    logprobs: doubles(sampleCount),
+    topTokens: integers(sampleCount * logprobsMax),
+    topLogprobs: doubles(sampleCount * logprobsMax),
+  };
+}
+
+function integers(count: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(4 * count));
+}
+
+function doubles(count: number): Float64Array {
+  return new Float64Array(new SharedArrayBuffer(8 * count));
+}
