@@ -26,17 +26,38 @@ function faultOfIssue(issue: z.core.$ZodIssue): Fault {
   return fault('invalid_request', param === '' ? message : `${param}: ${message}`, { param: param || null });
 }
 
-/** A union reports one list of issues per alternative; the one that came furthest into the value says most. */
-function innermost(issue: z.core.$ZodIssue): {
+interface Issue {
   readonly path: readonly PropertyKey[];
   readonly message: string;
-} {
-  if (issue.code !== 'invalid_union') return issue;
+  readonly mistyped: boolean; // the value was meant for another alternative
+}
+
+/**
+ * A union reports the issues of every alternative. The one that was meant is the one whose types fit, else the one
+ * that fitted longest; where several fitted as long, the caller may choose.
+ */
+function innermost(issue: z.core.$ZodIssue): Issue {
+  const { path, message } = issue;
+  if (issue.code !== 'invalid_union') return { path, message, mistyped: issue.code === 'invalid_type' };
   const firsts = issue.errors.flatMap((issues) => (issues[0] === undefined ? [] : [innermost(issues[0])]));
-  const depth = Math.max(0, ...firsts.map(({ path }) => path.length));
-  const deepest = firsts.filter(({ path }) => path.length === depth);
-  const message = deepest.map((inner) => inner.message).join(', or ');
-  return { path: [...issue.path, ...(deepest[0]?.path ?? [])], message: message || issue.message };
+  const fitting = firsts.filter(({ mistyped }) => !mistyped);
+  const candidates = fitting.length > 0 ? fitting : firsts;
+  const furthest = candidates.reduce((a, b) => (isFurther(b.path, a.path) ? b : a), candidates[0]!);
+  const meant = candidates.filter((candidate) => !isFurther(furthest.path, candidate.path));
+  return {
+    path: [...path, ...furthest.path],
+    message: [...new Set(meant.map((inner) => inner.message))].join(', or '),
+    mistyped: fitting.length === 0,
+  };
+}
+
+function isFurther(path: readonly PropertyKey[], than: readonly PropertyKey[]): boolean {
+  for (const [depth, part] of path.entries()) {
+    const other = than[depth];
+    if (other === undefined) return true;
+    if (typeof part === 'number' && typeof other === 'number' && part !== other) return part > other;
+  }
+  return false;
 }
 
 /** ["messages", 2, "content"] → messages[2].content */

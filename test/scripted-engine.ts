@@ -61,6 +61,11 @@ export class ScriptedEngine implements SequenceEngine {
     return this.#sequences.size;
   }
 
+  /** Of these, those whose readers are slow. */
+  get pausedCount(): number {
+    return [...this.#sequences.values()].filter(({ paused }) => paused).length;
+  }
+
   submit(request: SequenceRequest, sink: SequenceSink): SubmitResult {
     const { clock, slotCount = 4, queueLengthMax = 16 } = this.#options;
     const refuse = (

@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import { z } from 'zod';
+import { parseJsonBody } from '../../../server/json-body.ts';
+
+function param(schema: z.ZodType, value: unknown): string | null {
+  const parsed = parseJsonBody(Buffer.from(JSON.stringify(value)), schema);
+  if (parsed.ok) throw new Error('was accepted');
+  return parsed.fault.param;
+}
+
+const part = z.object({ type: z.string() });
+const content = z.object({ content: z.union([z.string(), z.array(part).max(2)]) });
+
+test('a fault names the path of its field as a caller would write it', () => {
+  const schema = z.object({ a: z.array(z.object({ b: z.number() })) });
+  expect(param(schema, { a: [{ b: 1 }, { b: 'x' }] })).toBe('a[1].b');
+  expect(param(schema, [])).toBe(null);
+});
+
+test('in a union the alternative that was meant speaks', () => {
+  expect(param(content, { content: [{ type: 'a' }, { typo: 'b' }] })).toBe('content[1].type');
+  expect(param(content, { content: [{ type: 'a' }, { type: 'b' }, { type: 'c' }] })).toBe('content');
+});
+
+test('where no alternative fits the message names all of them', () => {
+  const parsed = parseJsonBody(Buffer.from('{"content":7}'), content);
+  expect(parsed).toMatchObject({ ok: false, fault: { code: 'invalid_request', param: 'content' } });
+  expect(!parsed.ok && parsed.fault.message).toMatch(/^content: .*string.*, or .*array/);
+});
+
+test('the message carries the bound', () => {
+  const parsed = parseJsonBody(Buffer.from('{"n":9}'), z.object({ n: z.int().max(8) }));
+  expect(!parsed.ok && parsed.fault.message).toContain('8');
+});
