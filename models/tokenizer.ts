@@ -115,17 +115,24 @@ function layOutBytes(file: TokenizerFile): TokenBytes {
   const utf8 = new TextEncoder();
   const byteOf = characterBytes();
   const tokens: Uint8Array[] = [];
-  for (const [token, id] of file.vocab) {
-    const bytes = Array.from(token, (character) => byteOf.get(character));
-    // A token that is not in stand-in characters was put into the vocabulary as text.
-    tokens[id] = bytes.includes(undefined) ? utf8.encode(token) : Uint8Array.from(bytes as number[]);
-  }
+  // A token that is not in stand-in characters was put into the vocabulary as text.
+  for (const [token, id] of file.vocab) tokens[id] = standInBytes(token, byteOf) ?? utf8.encode(token);
   for (const { id, text } of file.addedTokens) tokens[id] = utf8.encode(text);
   const offsets = new Uint32Array(tokens.length + 1);
   for (let id = 0; id < tokens.length; id++) offsets[id + 1] = offsets[id]! + (tokens[id]?.length ?? 0);
   const pool = new Uint8Array(offsets[tokens.length]!);
   for (let id = 0; id < tokens.length; id++) pool.set(tokens[id] ?? [], offsets[id]);
   return { pool, offsets };
+}
+
+function standInBytes(token: string, byteOf: ReadonlyMap<string, number>): Uint8Array | null {
+  const bytes = new Uint8Array(token.length); // every stand-in is one UTF-16 unit
+  for (let i = 0; i < token.length; i++) {
+    const byte = byteOf.get(token[i]!);
+    if (byte === undefined) return null;
+    bytes[i] = byte;
+  }
+  return bytes;
 }
 
 /** Leftmost, then longest: alternatives are tried in order. */
