@@ -1,0 +1,153 @@
+// A byte expression as a deterministic automaton whose states are made when they are first reached. Where an
+// expression has intersections or complements, `close` visits all states once, so that none is left from which the
+// end cannot be reached. Before it: byte-regex.ts; after it: pushdown.ts and token-mask.ts.
+
+import { hasByte, type Regex, type RegexTable } from './byte-regex.ts';
+import { GrammarError } from './grammar-error.ts';
+
+/** One state: what is left to match. */
+export interface AutomatonState {
+  readonly id: number; // unique within its automaton
+  readonly regex: Regex;
+  readonly accepts: boolean; // the text so far matches
+  readonly row: (AutomatonState | null | undefined)[]; // [classCount] null: dead; undefined: not yet made
+}
+
+const statesKept = 20_000; // remembered per automaton; a bounded string of 10,000 characters passes through more
+const branchesMax = 256; // ways to read a text so far; the others are given up: fewer texts match, never wrong ones
+const closedStatesMax = 12_000; // about 0.1 s of closing
+const statesPerTurn = 64; // closing gives way after so many, below 2 ms
+
+export class Automaton {
+  readonly id: number; // unique within its compiler
+  readonly start: AutomatonState;
+  readonly #table: RegexTable;
+  readonly #classOf: Uint8Array; // [256] bytes that no expression inside tells apart are one class
+  readonly #representatives: readonly number[]; // [classCount] a byte of each class
+  readonly #states = new Map<Regex, AutomatonState>();
+  #nextStateId = 0;
+
+  constructor(id: number, regex: Regex, table: RegexTable) {
+    this.id = id;
+    this.#table = table;
+    const { classOf, representatives } = byteClasses(regex);
+    this.#classOf = classOf;
+    this.#representatives = representatives;
+    this.start = this.#state(regex);
+  }
+
+  /** null when no text can go on so. */
+  step(state: AutomatonState, byte: number): AutomatonState | null {
+    const byteClass = this.#classOf[byte]!;
+    const known = state.row[byteClass];
+    if (known !== undefined) return known;
+    let left = this.#table.derive(state.regex, this.#representatives[byteClass]!);
+    if (left.kind === 'or' && left.plain && left.parts.length > branchesMax) {
+      left = this.#table.or(left.parts.slice(0, branchesMax));
+    }
+    const next = left.kind === 'never' ? null : this.#state(left);
+    state.row[byteClass] = next;
+    return next;
+  }
+
+  /** The same language with counts cut to `length`: equal for all texts of at most so many bytes. */
+  clamped(state: AutomatonState, length: number): AutomatonState {
+    if (!state.regex.counted || !state.regex.plain) return state; // closed: a state made afterwards might be dead
+    return this.#state(clamp(state.regex, { length, table: this.#table }));
+  }
+
+  /**
+   * Cuts off every state that cannot reach the end. Yields between portions of work. Needed (and done) only where
+   * the expression is not plain. Returns whether anything matches. Throws GrammarError 'too-large'.
+   */
+  *close(path: string): Generator<void, boolean> {
+    if (this.start.regex.plain) return this.start.regex.kind !== 'never';
+    const all = [this.start];
+    const seen = new Set(all);
+    const sources = new Map<AutomatonState, AutomatonState[]>();
+    for (let index = 0; index < all.length; index++) {
+      if (index % statesPerTurn === statesPerTurn - 1) yield;
+      const state = all[index]!;
+      for (const byte of this.#representatives) {
+        const next = this.step(state, byte);
+        if (next === null) continue;
+        sources.set(next, sources.get(next) ?? []);
+        sources.get(next)!.push(state);
+        if (!seen.has(next)) all.push(next);
+        seen.add(next);
+      }
+      if (all.length > closedStatesMax) {
+        throw new GrammarError('too-large', `needs an automaton of more than ${closedStatesMax} states`, {
+          path,
+        });
+      }
+    }
+    const alive = new Set(all.filter(({ accepts }) => accepts));
+    for (const state of alive) for (const source of sources.get(state) ?? []) alive.add(source);
+    for (const { row } of all) {
+      for (let i = 0; i < row.length; i++) if (row[i] && !alive.has(row[i]!)) row[i] = null;
+    }
+    return alive.has(this.start);
+  }
+
+  #state(regex: Regex): AutomatonState {
+    let state = this.#states.get(regex);
+    if (state === undefined) {
+      if (regex.plain && this.#states.size >= statesKept) this.#states.clear();
+      const row = new Array<AutomatonState | null | undefined>(this.#representatives.length).fill(undefined);
+      state = { id: this.#nextStateId++, regex, accepts: regex.nullable, row };
+      this.#states.set(regex, state);
+    }
+    return state;
+  }
+}
+
+/** Counts of `length` and more are alike for a text of at most `length` bytes. */
+function clamp(regex: Regex, { length, table }: { length: number; table: RegexTable }): Regex {
+  const inside = (part: Regex): Regex => clamp(part, { length, table });
+  switch (regex.kind) {
+    case 'concat':
+      return regex.counted ? table.concat(inside(regex.first), inside(regex.rest)) : regex;
+    case 'or':
+      return table.or(regex.parts.map(inside));
+    case 'repeat': {
+      const max = regex.max >= length ? Number.POSITIVE_INFINITY : regex.max;
+      return table.repeat(regex.inner, Math.min(regex.min, length), max);
+    }
+    default:
+      return regex;
+  }
+}
+
+function byteClasses(regex: Regex): { classOf: Uint8Array; representatives: number[] } {
+  const classOf = new Uint8Array(256);
+  let count = 1;
+  const split = (has: (byte: number) => boolean): void => {
+    const moved = new Map<number, number>(); // class → the class of its bytes that are in the set
+    const stays = new Set<number>();
+    for (let byte = 0; byte < 256; byte++) if (!has(byte)) stays.add(classOf[byte]!);
+    for (let byte = 0; byte < 256; byte++) {
+      const old = classOf[byte]!;
+      if (!has(byte) || !stays.has(old)) continue;
+      if (!moved.has(old)) moved.set(old, count++);
+      classOf[byte] = moved.get(old)!;
+    }
+  };
+  const seen = new Set<Regex>();
+  const todo = [regex];
+  for (let part = todo.pop(); part !== undefined; part = todo.pop()) {
+    if (seen.has(part)) continue;
+    seen.add(part);
+    if (part.kind === 'bytes') {
+      const { set } = part;
+      split((byte) => hasByte(set, byte));
+    } else if (part.kind === 'concat') todo.push(part.first, part.rest);
+    else if (part.kind === 'or' || part.kind === 'and') todo.push(...part.parts);
+    else if (part.kind === 'not' || part.kind === 'repeat') todo.push(part.inner);
+    else if (part.kind === 'multiple')
+      for (const byte of '0123456789.') split((b) => b === byte.charCodeAt(0));
+  }
+  const representatives: number[] = [];
+  for (let byte = 255; byte >= 0; byte--) representatives[classOf[byte]!] = byte;
+  return { classOf, representatives };
+}

@@ -1,0 +1,269 @@
+// Regular expressions over bytes as an algebra: equal expressions are one object, and `derive` gives what is left to
+// match after a byte (Brzozowski's derivatives), so counted repeats, intersections and complements need no expansion.
+// Never sees characters: code-points.ts and pattern.ts write these. After it: automaton.ts walks the derivatives.
+
+export type Regex =
+  | (RegexBase & { readonly kind: 'never' | 'empty' })
+  | (RegexBase & { readonly kind: 'bytes'; readonly set: ByteSet })
+  | (RegexBase & { readonly kind: 'concat'; readonly first: Regex; readonly rest: Regex })
+  | (RegexBase & { readonly kind: 'or' | 'and'; readonly parts: readonly Regex[] })
+  | (RegexBase & { readonly kind: 'not'; readonly inner: Regex })
+  | (RegexBase & {
+      readonly kind: 'repeat';
+      readonly inner: Regex;
+      readonly min: number;
+      readonly max: number;
+    })
+  | (RegexBase & { readonly kind: 'multiple'; readonly of: Multiple });
+
+interface RegexBase {
+  readonly id: number; // of this expression, never given to another
+  readonly nullable: boolean; // matches the empty text
+  readonly plain: boolean; // no `and`, `not` or `multiple` inside: then only `never` matches nothing
+  readonly counted: boolean; // a repeat with a count inside
+}
+
+/** 256 bits. */
+export type ByteSet = Uint32Array;
+
+/** Decimal digits, perhaps with a point, whose value is a multiple of divisor · 10^−scale. */
+export interface Multiple {
+  readonly divisor: number; // integer ≥ 1
+  readonly scale: number; // digits allowed after the point
+  readonly remainder: number; // of the digits so far
+  readonly fractionLeft: number | null; // digits still allowed after the point; null before it
+}
+
+/** Makes expressions. `forget` bounds its memory: expressions live on, only equal new ones are no longer the same. */
+export class RegexTable {
+  #nextId = 0;
+  readonly #interned = new Map<string, Regex>();
+  readonly never: Regex;
+  readonly empty: Regex;
+  readonly anyByte: Regex;
+  readonly anything: Regex; // any bytes at all
+
+  constructor() {
+    this.never = { kind: 'never', id: this.#nextId++, nullable: false, plain: true, counted: false };
+    this.empty = { kind: 'empty', id: this.#nextId++, nullable: true, plain: true, counted: false };
+    this.anyByte = this.range(0, 255);
+    this.anything = this.repeat(this.anyByte, 0);
+  }
+
+  get size(): number {
+    return this.#interned.size;
+  }
+
+  forget(): void {
+    this.#interned.clear();
+  }
+
+  range(low: number, high: number): Regex {
+    const set = new Uint32Array(8);
+    for (let byte = low; byte <= high; byte++) set[byte >>> 5]! |= 1 << (byte & 31);
+    return this.bytes(set);
+  }
+
+  bytes(set: ByteSet): Regex {
+    if (set.every((word) => word === 0)) return this.never;
+    return this.#intern(`b${set.join(',')}`, (id) => ({
+      kind: 'bytes',
+      id,
+      set,
+      nullable: false,
+      plain: true,
+      counted: false,
+    }));
+  }
+
+  literal(bytes: ArrayLike<number>): Regex {
+    let regex = this.empty;
+    for (let i = bytes.length - 1; i >= 0; i--) regex = this.concat(this.range(bytes[i]!, bytes[i]!), regex);
+    return regex;
+  }
+
+  text(text: string): Regex {
+    return this.literal(new TextEncoder().encode(text));
+  }
+
+  sequence(...parts: readonly Regex[]): Regex {
+    return parts.reduceRight((rest, part) => this.concat(part, rest), this.empty);
+  }
+
+  concat(first: Regex, rest: Regex): Regex {
+    if (first.kind === 'never' || rest.kind === 'never') return this.never;
+    if (first.kind === 'empty') return rest;
+    if (rest.kind === 'empty') return first;
+    if (first.kind === 'concat') {
+      // Leans to the right, so that deriving looks at the first part only. A loop: literals may be long.
+      const parts: Regex[] = [];
+      let left: Regex = first;
+      for (; left.kind === 'concat'; left = left.rest) parts.push(left.first);
+      return parts.reduceRight((joined, part) => this.concat(part, joined), this.concat(left, rest));
+    }
+    return this.#intern(`c${first.id},${rest.id}`, (id) => ({
+      kind: 'concat',
+      id,
+      first,
+      rest,
+      nullable: first.nullable && rest.nullable,
+      plain: first.plain && rest.plain,
+      counted: first.counted || rest.counted,
+    }));
+  }
+
+  or(parts: readonly Regex[]): Regex {
+    const chosen = new Map<number, Regex>();
+    const set = new Uint32Array(8);
+    const add = (part: Regex): void => {
+      if (part.kind === 'or') part.parts.forEach(add);
+      else if (part.kind === 'bytes') for (let i = 0; i < 8; i++) set[i]! |= part.set[i]!;
+      else if (part.kind !== 'never') chosen.set(part.id, part);
+    };
+    parts.forEach(add);
+    const bytes = this.bytes(set);
+    if (bytes.kind !== 'never') chosen.set(bytes.id, bytes);
+    const all = [...chosen.values()];
+    if (
+      all.some(({ kind }) => kind !== 'empty') &&
+      all.some((part) => part.nullable && part.kind !== 'empty')
+    ) {
+      chosen.delete(this.empty.id);
+    }
+    return this.#combine('or', chosen, this.never);
+  }
+
+  and(parts: readonly Regex[]): Regex {
+    const chosen = new Map<number, Regex>();
+    const add = (part: Regex): void => {
+      if (part.kind === 'and') part.parts.forEach(add);
+      else if (part !== this.anything) chosen.set(part.id, part);
+    };
+    parts.forEach(add);
+    const all = [...chosen.values()];
+    if (all.some(({ kind }) => kind === 'never')) return this.never;
+    if (all.some(({ kind }) => kind === 'empty')) {
+      return all.every(({ nullable }) => nullable) ? this.empty : this.never;
+    }
+    return this.#combine('and', chosen, this.anything);
+  }
+
+  not(inner: Regex): Regex {
+    if (inner.kind === 'not') return inner.inner;
+    if (inner.kind === 'never') return this.anything;
+    if (inner === this.anything) return this.never;
+    return this.#intern(`n${inner.id}`, (id) => ({
+      kind: 'not',
+      id,
+      inner,
+      nullable: !inner.nullable,
+      plain: false,
+      counted: inner.counted,
+    }));
+  }
+
+  /** `max` is inclusive; without it there is no bound. */
+  repeat(inner: Regex, min: number, max: number = Number.POSITIVE_INFINITY): Regex {
+    if (max === 0 || inner.kind === 'empty') return this.empty;
+    if (inner.kind === 'never') return min === 0 ? this.empty : this.never;
+    if (min === 1 && max === 1) return inner;
+    // What may be empty may be left out as often as one likes.
+    const least = inner.nullable ? 0 : min;
+    return this.#intern(`r${inner.id},${least},${max}`, (id) => ({
+      kind: 'repeat',
+      id,
+      inner,
+      min: least,
+      max,
+      nullable: least === 0,
+      plain: inner.plain,
+      counted: inner.counted || least > 1 || Number.isFinite(max),
+    }));
+  }
+
+  multiple(of: Multiple): Regex {
+    const key = `m${of.divisor},${of.scale},${of.remainder},${of.fractionLeft}`;
+    return this.#intern(key, (id) => ({
+      kind: 'multiple',
+      id,
+      of,
+      nullable: isMultiple(of),
+      plain: false,
+      counted: false,
+    }));
+  }
+
+  /** What must follow `byte` for the whole to match. */
+  derive(regex: Regex, byte: number): Regex {
+    switch (regex.kind) {
+      case 'never':
+      case 'empty':
+        return this.never;
+      case 'bytes':
+        return hasByte(regex.set, byte) ? this.empty : this.never;
+      case 'concat': {
+        const through = this.concat(this.derive(regex.first, byte), regex.rest);
+        return regex.first.nullable ? this.or([through, this.derive(regex.rest, byte)]) : through;
+      }
+      case 'or':
+        return this.or(regex.parts.map((part) => this.derive(part, byte)));
+      case 'and':
+        return this.and(regex.parts.map((part) => this.derive(part, byte)));
+      case 'not':
+        return this.not(this.derive(regex.inner, byte));
+      case 'repeat': {
+        const left = this.repeat(regex.inner, Math.max(0, regex.min - 1), regex.max - 1);
+        return this.concat(this.derive(regex.inner, byte), left);
+      }
+      case 'multiple': {
+        const next = deriveMultiple(regex.of, byte);
+        return next === null ? this.never : this.multiple(next);
+      }
+    }
+  }
+
+  #combine(kind: 'or' | 'and', chosen: ReadonlyMap<number, Regex>, none: Regex): Regex {
+    const parts = [...chosen.values()].sort((a, b) => a.id - b.id);
+    if (parts.length === 0) return none;
+    if (parts.length === 1) return parts[0]!;
+    return this.#intern(`${kind}${parts.map(({ id }) => id).join(',')}`, (id) => ({
+      kind,
+      id,
+      parts,
+      nullable:
+        kind === 'or' ? parts.some(({ nullable }) => nullable) : parts.every(({ nullable }) => nullable),
+      plain: kind === 'or' && parts.every(({ plain }) => plain),
+      counted: parts.some(({ counted }) => counted),
+    }));
+  }
+
+  #intern(key: string, make: (id: number) => Regex): Regex {
+    let regex = this.#interned.get(key);
+    if (regex === undefined) {
+      regex = make(this.#nextId++);
+      this.#interned.set(key, regex);
+    }
+    return regex;
+  }
+}
+
+export function hasByte(set: ByteSet, byte: number): boolean {
+  return ((set[byte >>> 5]! >>> (byte & 31)) & 1) === 1;
+}
+
+const zero = 0x30;
+const point = 0x2e;
+
+function isMultiple({ divisor, scale, remainder, fractionLeft }: Multiple): boolean {
+  let padded = remainder;
+  for (let i = fractionLeft ?? scale; i > 0; i--) padded = (padded * 10) % divisor;
+  return padded === 0;
+}
+
+function deriveMultiple(of: Multiple, byte: number): Multiple | null {
+  if (byte === point)
+    return of.fractionLeft === null && of.scale > 0 ? { ...of, fractionLeft: of.scale } : null;
+  if (byte < zero || byte > zero + 9 || of.fractionLeft === 0) return null;
+  const remainder = (of.remainder * 10 + byte - zero) % of.divisor;
+  return { ...of, remainder, fractionLeft: of.fractionLeft === null ? null : of.fractionLeft - 1 };
+}

@@ -1,0 +1,185 @@
+// Compiles what a request asks of its answer's form into grammars, shares equal ones between requests, and hands out a
+// constraint per sequence. Works in portions between which other work goes on; results do not depend on them.
+// Before it: the API routes, through form.ts; after it: constraint.ts, used by the engine.
+import { createHash } from 'node:crypto';
+import type { Clock } from '../../kernels/clock.ts';
+import type { TokenConstraint } from '../engine/request.ts';
+import { Automaton } from './automaton.ts';
+import { type Regex, RegexTable } from './byte-regex.ts';
+import { GrammarConstraint } from './constraint.ts';
+import { GrammarError } from './grammar-error.ts';
+import { anyJson, compileSchema, type SchemaWorld } from './json-schema.ts';
+import { type JsonTerminals, jsonTerminals, oneOfTexts } from './json-terminals.ts';
+import { compileLark } from './lark.ts';
+import { compilePattern } from './pattern.ts';
+import { Pushdown } from './pushdown.ts';
+import { type Expression, lowerGrammar, terminal } from './rules.ts';
+import type { IgnoredKeyword } from './schema-reader.ts';
+import { TokenMasks } from './token-masks.ts';
+import type { TokenBytes } from './token-trie.ts';
+
+/** The form of a whole answer. Plain data: equal content is compiled once. */
+export type GrammarSource =
+  | { readonly kind: 'json-schema'; readonly schema: unknown; readonly strict: boolean }
+  | { readonly kind: 'json-object' }
+  | { readonly kind: 'lark'; readonly definition: string }
+  | { readonly kind: 'regex'; readonly pattern: string } // matches the whole answer
+  | { readonly kind: 'choice'; readonly texts: readonly string[] };
+
+/** A form that someone else writes as rules, e.g. tool calls. `key` stands for its content. */
+export interface CustomGrammar {
+  readonly kind: 'custom';
+  readonly key: string;
+  write(world: SchemaWorld): { readonly start: Expression; readonly ignored: readonly IgnoredKeyword[] };
+}
+
+export interface CompiledGrammar {
+  readonly ignored: readonly IgnoredKeyword[]; // schema keywords that are not enforced; never any if strict
+  newConstraint(): TokenConstraint;
+}
+
+export interface CompilerWorld {
+  readonly tokenizer: TokenBytes;
+  readonly vocabSize: number; // of the model: its logits
+  readonly stopTokenIds: readonly number[]; // allowed exactly where the text may end
+  readonly clock: Clock;
+}
+
+export interface CompilerBounds {
+  readonly grammarsMax: number; // kept, least recently used goes first
+  readonly maskBytesMax: number; // masks kept for automata, and as many again for states
+}
+
+export const compilerBounds: CompilerBounds = { grammarsMax: 64, maskBytesMax: 64 * 2 ** 20 };
+const choicesMax = 10_000;
+const expressionsKept = 200_000; // in the table before it is emptied
+
+export class GrammarCompiler {
+  readonly #world: CompilerWorld;
+  readonly #bounds: CompilerBounds;
+  readonly #table = new RegexTable();
+  readonly #terminals: JsonTerminals;
+  readonly #shared = new Map<Regex, Automaton>(); // JSON's own words, for all grammars
+  readonly #grammars = new Map<string, Promise<CompiledGrammar>>(); // least recently used first
+  #masks: TokenMasks | null = null;
+  #nextAutomatonId = 0;
+
+  constructor(world: CompilerWorld, bounds: CompilerBounds = compilerBounds) {
+    this.#world = world;
+    this.#bounds = bounds;
+    this.#terminals = jsonTerminals(this.#table);
+    for (const regex of Object.values(this.#terminals)) this.#shared.set(regex, this.#newAutomaton(regex));
+  }
+
+  /** Rejects with GrammarError. Equal sources share one compiled grammar, also while it is being made. */
+  compile(source: GrammarSource | CustomGrammar): Promise<CompiledGrammar> {
+    const key = source.kind === 'custom' ? source.key : keyOf(source);
+    const known = this.#grammars.get(key);
+    if (known !== undefined) {
+      this.#grammars.delete(key);
+      this.#grammars.set(key, known);
+      return known;
+    }
+    const made = this.#make(source);
+    this.#grammars.set(key, made);
+    // A refused source is looked at again when it comes again: it costs little and keeps no place.
+    made.catch(() => this.#grammars.delete(key));
+    for (const oldest of this.#grammars.keys()) {
+      if (this.#grammars.size <= this.#bounds.grammarsMax) break;
+      this.#grammars.delete(oldest);
+    }
+    return made;
+  }
+
+  /** Builds the token trie (0.3 s for 152k tokens) and the masks of JSON strings, so that no request has to. */
+  warmUp(): void {
+    const masks = this.#tokenMasks();
+    const automaton = this.#shared.get(this.#terminals.string)!;
+    const inside = automaton.step(automaton.start, 0x22)!;
+    masks.prepare(automaton, automaton.start);
+    masks.prepare(automaton, inside);
+    masks.prepare(automaton, automaton.step(inside, 0x5c)!);
+  }
+
+  async #make(source: GrammarSource | CustomGrammar): Promise<CompiledGrammar> {
+    const rules = new Map<string, Expression>();
+    if (this.#table.size > expressionsKept) this.#table.forget();
+    const world: SchemaWorld = { table: this.#table, terminals: this.#terminals, rules };
+    const { start, ignored } = source.kind === 'custom' ? source.write(world) : write(source, world);
+    rules.set('start', start);
+    const own = new Map<Regex, Automaton>();
+    const automatonOf = (regex: Regex): Automaton => {
+      const known = this.#shared.get(regex) ?? own.get(regex);
+      if (known !== undefined) return known;
+      const automaton = this.#newAutomaton(regex);
+      own.set(regex, automaton);
+      return automaton;
+    };
+    const work = lowerGrammar({ rules, start: 'start' }, automatonOf);
+    let turn = work.next();
+    for (; !turn.done; turn = work.next()) await this.#giveWay();
+    const pushdown = new Pushdown(turn.value);
+    const { tokenizer } = this.#world;
+    const masks = this.#tokenMasks();
+    return { ignored, newConstraint: () => new GrammarConstraint({ pushdown, masks, tokenizer }) };
+  }
+
+  #giveWay(): Promise<void> {
+    return new Promise((resolve) => this.#world.clock.defer(resolve));
+  }
+
+  #newAutomaton(regex: Regex): Automaton {
+    return new Automaton(this.#nextAutomatonId++, regex, this.#table);
+  }
+
+  #tokenMasks(): TokenMasks {
+    this.#masks ??= new TokenMasks(this.#world.tokenizer, this.#world, {
+      innerBytesMax: this.#bounds.maskBytesMax,
+      stateBytesMax: this.#bounds.maskBytesMax,
+    });
+    return this.#masks;
+  }
+}
+
+function write(
+  source: GrammarSource,
+  world: SchemaWorld,
+): { readonly start: Expression; readonly ignored: readonly IgnoredKeyword[] } {
+  const { table, rules } = world;
+  switch (source.kind) {
+    case 'json-schema': {
+      const { value, ignored } = compileSchema(source.schema, world, {
+        strict: source.strict,
+        name: 'schema ',
+      });
+      return { start: value, ignored };
+    }
+    case 'json-object':
+      return { start: anyJson(world, 'object'), ignored: [] };
+    case 'lark': {
+      const start = compileLark(source.definition, { table, form: 'utf8', rules, name: 'lark ' });
+      return { start, ignored: [] };
+    }
+    case 'regex': {
+      const regex = compilePattern(source.pattern, { table, form: 'utf8', path: 'regex', search: false });
+      return { start: terminal(regex), ignored: [] };
+    }
+    case 'choice': {
+      if (source.texts.length === 0 || source.texts.length > choicesMax) {
+        throw new GrammarError('invalid', `expected 1 to ${choicesMax} texts`, { path: 'choice' });
+      }
+      return { start: terminal(oneOfTexts(source.texts, table)), ignored: [] };
+    }
+  }
+}
+
+function keyOf(source: GrammarSource): string {
+  let text: string;
+  try {
+    text = JSON.stringify(source);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new GrammarError('too-large', 'nested too deep', { path: '#' });
+  }
+  return createHash('sha256').update(text).digest('base64');
+}

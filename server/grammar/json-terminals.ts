@@ -1,0 +1,126 @@
+// The words of JSON as byte expressions, and our policy where JSON leaves a choice. White space: one space, or one line
+// break with an indent, after `{ [ , :` and before `} ]` only, so that a small model cannot drift off into blanks.
+// Numbers: at most 21 digits before the point and 25 behind it, so that every one is finite. After it: json-schema.ts.
+import type { Regex, RegexTable } from './byte-regex.ts';
+import { allCodePoints, exactly, oneOf } from './code-points.ts';
+
+export const integerDigitsMax = 21; // what JavaScript prints without an exponent
+export const fractionDigitsMax = 25; // 1e-6 with 17 significant digits has 23
+const indentSpacesMax = 64;
+const indentTabsMax = 16;
+
+export interface JsonTerminals {
+  readonly space: Regex; // perhaps nothing
+  readonly quote: Regex;
+  readonly character: Regex; // of a string, in any spelling; whole surrogate pairs only
+  readonly strictCharacter: Regex; // in one spelling only: raw, or the short escape where JSON wants one
+  readonly string: Regex;
+  readonly integer: Regex;
+  readonly number: Regex;
+  readonly boolean: Regex;
+  readonly null: Regex;
+}
+
+export function jsonTerminals(table: RegexTable): JsonTerminals {
+  const indent = table.or([
+    table.repeat(table.text(' '), 0, indentSpacesMax),
+    table.repeat(table.text('\t'), 0, indentTabsMax),
+  ]);
+  const lineBreak = table.sequence(table.repeat(table.text('\r'), 0, 1), table.text('\n'), indent);
+  const quote = table.text('"');
+  const strictCharacter = oneOf(allCodePoints, { table, form: 'json' });
+  const character = table.or([strictCharacter, otherSpellings(table)]);
+  const sign = table.repeat(table.text('-'), 0, 1);
+  return {
+    space: table.or([table.empty, table.text(' '), lineBreak]),
+    quote,
+    character,
+    strictCharacter,
+    string: table.sequence(quote, table.repeat(character, 0), quote),
+    integer: table.concat(sign, naturalNumber(table)),
+    number: table.concat(sign, table.or([plainDecimal(table), scientific(table)])),
+    boolean: table.or([table.text('true'), table.text('false')]),
+    null: table.text('null'),
+  };
+}
+
+export function digit(table: RegexTable): Regex {
+  return table.range(0x30, 0x39);
+}
+
+/** Up to integerDigitsMax digits, no leading zero. */
+export function naturalNumber(table: RegexTable): Regex {
+  const many = table.concat(table.range(0x31, 0x39), table.repeat(digit(table), 0, integerDigitsMax - 1));
+  return table.or([table.text('0'), many]);
+}
+
+export function plainDecimal(table: RegexTable): Regex {
+  return table.concat(naturalNumber(table), anyFraction(table));
+}
+
+/** Perhaps a point and digits. */
+export function anyFraction(table: RegexTable): Regex {
+  const fraction = table.concat(table.text('.'), table.repeat(digit(table), 1, fractionDigitsMax));
+  return table.repeat(fraction, 0, 1);
+}
+
+/** One digit before the point and an exponent of at most 299 either way. */
+function scientific(table: RegexTable): Regex {
+  const exponent = table.or([
+    table.repeat(digit(table), 1, 2),
+    table.concat(table.range(0x30, 0x32), table.repeat(digit(table), 2, 2)),
+  ]);
+  const letter = table.or([table.text('e'), table.text('E')]);
+  const sign = table.repeat(table.or([table.text('+'), table.text('-')]), 0, 1);
+  return table.sequence(digit(table), anyFraction(table), letter, sign, exponent);
+}
+
+/** `\/`, and \uXXXX of everything, as other programs write it. */
+function otherSpellings(table: RegexTable): Regex {
+  const hex = table.or([digit(table), table.range(0x41, 0x46), table.range(0x61, 0x66)]);
+  const oneHex = (digits: string): Regex => table.or(Array.from(digits, (d) => table.text(d)));
+  const d = oneHex('dD');
+  const unit = table.or([
+    table.sequence(oneHex('0123456789abcABCefEF'), table.repeat(hex, 3, 3)),
+    table.sequence(d, oneHex('01234567'), table.repeat(hex, 2, 2)),
+  ]);
+  const high = table.sequence(d, oneHex('89abAB'), table.repeat(hex, 2, 2));
+  const low = table.sequence(d, oneHex('cdefCDEF'), table.repeat(hex, 2, 2));
+  return table.or([
+    table.text('\\/'),
+    table.concat(table.text('\\u'), table.or([unit, table.sequence(high, table.text('\\u'), low)])),
+  ]);
+}
+
+/** One of many texts, sharing their beginnings, so that a long list costs what it is long. */
+export function oneOfTexts(texts: readonly string[], table: RegexTable): Regex {
+  const encoder = new TextEncoder();
+  const all = [...new Set(texts)].map((text) => encoder.encode(text)).sort((a, b) => Buffer.compare(a, b));
+  return sharedPrefixes(all, { from: 0, table });
+}
+
+/** `texts` are sorted, distinct and equal in their first `from` bytes. */
+function sharedPrefixes(
+  texts: readonly Uint8Array[],
+  { from, table }: { from: number; table: RegexTable },
+): Regex {
+  if (texts.length === 0) return table.never;
+  const [first, last] = [texts[0]!, texts.at(-1)!];
+  let shared = from;
+  while (shared < first.length && first[shared] === last[shared]) shared++;
+  const prefix = table.literal(first.subarray(from, shared));
+  if (texts.length === 1) return prefix;
+  const branches: Regex[] = first.length === shared ? [table.empty] : [];
+  for (let i = branches.length; i < texts.length; ) {
+    let end = i + 1;
+    while (end < texts.length && texts[end]![shared] === texts[i]![shared]) end++;
+    branches.push(sharedPrefixes(texts.slice(i, end), { from: shared, table }));
+    i = end;
+  }
+  return table.concat(prefix, table.or(branches));
+}
+
+/** A string literal in its one strict spelling, quotes included. */
+export function stringLiteral(text: string, table: RegexTable): Regex {
+  return table.sequence(table.text('"'), exactly(text, { table, form: 'json' }), table.text('"'));
+}

@@ -1,0 +1,195 @@
+// Walks a grammar byte by byte. A state is the set of all ways to read the text so far, each a place in an automaton
+// and a stack of what comes after it; equal states and stacks are one object, so what was once computed for a state
+// (its steps, its token mask) holds for all sequences that get there. Before it: rules.ts; after it: token-masks.ts.
+import type { AutomatonState } from './automaton.ts';
+import type { GraphNode, RepeatNode, TerminalNode } from './rules.ts';
+
+/** What follows once the innermost rule or repeat is through. null: the end of the text. */
+export interface Frame {
+  readonly id: number; // unique within its grammar
+  readonly node: GraphNode; // a repeat's own node, or what follows a call
+  readonly repeats: boolean;
+  readonly count: number; // rounds of the repeat before this one
+  readonly parent: Frame | null;
+  readonly children: Map<number, Frame>; // frames right above this one
+}
+
+/** One way to read the text so far. */
+export interface Reading {
+  readonly node: TerminalNode;
+  readonly at: AutomatonState;
+  readonly frame: Frame | null;
+  follow: PushdownState | null | undefined; // the state if the terminal ends here; undefined: not yet made
+}
+
+export interface PushdownState {
+  readonly readings: readonly Reading[];
+  readonly complete: boolean; // the text so far is a whole one
+  readonly steps: Map<number, PushdownState | null>; // by byte; null: no text goes on so
+  mask: Uint32Array | null; // token-masks.ts keeps it here
+}
+
+const readingsMax = 1_000; // per state; more are given up: fewer texts match, never wrong ones
+const statesKept = 4_096; // remembered per grammar
+
+export class Pushdown {
+  readonly #graph: GraphNode;
+  #start: PushdownState | null = null;
+  #states = new Map<string, PushdownState>();
+  #roots = new Map<number, Frame>(); // frames with nothing below
+  #nextFrameId = 1;
+
+  constructor(graph: GraphNode) {
+    this.#graph = graph;
+  }
+
+  /** Before the first byte. */
+  get start(): PushdownState {
+    this.#start ??= this.#after([[this.#graph, null]])!;
+    return this.#start;
+  }
+
+  /** States remembered now. */
+  get stateCount(): number {
+    return this.#states.size;
+  }
+
+  step(state: PushdownState, byte: number): PushdownState | null {
+    const known = state.steps.get(byte);
+    if (known !== undefined) return known;
+    const moved: Reading[] = [];
+    const ended: [GraphNode, Frame | null][] = [];
+    for (const { node, at, frame } of state.readings) {
+      const next = node.automaton.step(at, byte);
+      if (next === null) continue;
+      if (next.regex.kind !== 'empty') moved.push({ node, at: next, frame, follow: undefined });
+      if (next.accepts) ended.push([node.next, frame]);
+    }
+    const next = this.#after(ended, moved);
+    state.steps.set(byte, next);
+    return next;
+  }
+
+  /** The state after a reading's terminal has ended where it is; null when nothing can follow it. */
+  follow(reading: Reading): PushdownState | null {
+    if (reading.follow === undefined) reading.follow = this.#after([[reading.node.next, reading.frame]]);
+    return reading.follow;
+  }
+
+  /** All readings from some places on, as one state. */
+  #after(places: readonly [GraphNode, Frame | null][], moved: readonly Reading[] = []): PushdownState | null {
+    const closure = new Closure((link) => this.#frame(link), moved);
+    for (const [node, frame] of places) closure.enter(node, frame);
+    if (closure.readings.size === 0 && !closure.complete) return null;
+    const readings = [...closure.readings.entries()]
+      .slice(0, readingsMax)
+      .sort(([a], [b]) => (a < b ? -1 : 1));
+    const key = `${closure.complete ? '!' : ''}${readings.map(([name]) => name).join(' ')}`;
+    let state = this.#states.get(key);
+    if (state === undefined) {
+      if (this.#states.size >= statesKept) this.#forget();
+      const { complete } = closure;
+      state = { readings: readings.map(([, reading]) => reading), complete, steps: new Map(), mask: null };
+      this.#states.set(key, state);
+    }
+    return state;
+  }
+
+  #frame({ node, repeats, count, parent }: Omit<Frame, 'id' | 'children'>): Frame {
+    const siblings = parent === null ? this.#roots : parent.children;
+    const key = (node.index * 2 + Number(repeats)) * 2 ** 24 + count;
+    let frame = siblings.get(key);
+    if (frame === undefined) {
+      frame = { id: this.#nextFrameId++, node, repeats, count, parent, children: new Map() };
+      siblings.set(key, frame);
+    }
+    return frame;
+  }
+
+  /** Sequences keep the states they are in; the rest is garbage. */
+  #forget(): void {
+    this.#states = new Map();
+    this.#roots = new Map();
+    this.#start = null;
+  }
+}
+
+type Link = Omit<Frame, 'id' | 'children'>;
+
+/** Follows everything that needs no byte, up to the terminals. */
+class Closure {
+  readonly readings = new Map<string, Reading>();
+  complete = false;
+  readonly #frame: (link: Link) => Frame;
+  #seen = new Set<string>();
+  #opened = new Set<Frame>(); // repeats whose present round began in this very closure, so it has read nothing
+
+  constructor(frame: (link: Link) => Frame, moved: readonly Reading[]) {
+    this.#frame = frame;
+    for (const reading of moved) this.#add(reading);
+  }
+
+  enter(node: GraphNode, frame: Frame | null): void {
+    this.#seen = new Set();
+    this.#opened = new Set();
+    this.#follow(node, frame);
+  }
+
+  #follow(node: GraphNode, frame: Frame | null): void {
+    const key = `${node.index},${frame?.id ?? 0}`;
+    if (node.kind !== 'end' && this.#seen.has(key)) return;
+    this.#seen.add(key);
+    switch (node.kind) {
+      case 'terminal':
+        this.#add({ node, at: node.automaton.start, frame, follow: undefined });
+        if (node.automaton.start.accepts) this.#follow(node.next, frame);
+        return;
+      case 'split':
+        for (const target of node.targets) this.#follow(target, frame);
+        return;
+      case 'call':
+        // A rule called last needs no frame of its own, so lists written as recursion do not grow the stack.
+        this.#follow(node.body.start, node.next.kind === 'end' ? frame : this.#return(node.next, frame));
+        return;
+      case 'repeat':
+        this.#round(node, { count: 0, parent: frame });
+        return;
+      case 'end':
+        this.#leave(frame);
+    }
+  }
+
+  #leave(frame: Frame | null): void {
+    if (frame === null) {
+      this.complete = true;
+    } else if (!frame.repeats) {
+      this.#follow(frame.node, frame.parent);
+    } else {
+      const node = frame.node as RepeatNode;
+      // A round that read nothing counts for as many as are wanted.
+      if (this.#opened.has(frame)) this.#follow(node.next, frame.parent);
+      else this.#round(node, { count: frame.count + 1, parent: frame.parent });
+    }
+  }
+
+  #round(node: RepeatNode, { count, parent }: { count: number; parent: Frame | null }): void {
+    if (count < node.max) {
+      // Without an upper bound, rounds beyond the least number are alike.
+      const counted = Number.isFinite(node.max) ? count : Math.min(count, node.min);
+      const frame = this.#frame({ node, repeats: true, count: counted, parent });
+      if (!this.#opened.has(frame)) {
+        this.#opened.add(frame);
+        this.#follow(node.body, frame);
+      }
+    }
+    if (count >= node.min) this.#follow(node.next, parent);
+  }
+
+  #return(node: GraphNode, parent: Frame | null): Frame {
+    return this.#frame({ node, repeats: false, count: 0, parent });
+  }
+
+  #add(reading: Reading): void {
+    this.readings.set(`${reading.node.index},${reading.at.id},${reading.frame?.id ?? 0}`, reading);
+  }
+}

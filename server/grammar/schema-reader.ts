@@ -1,0 +1,285 @@
+// Reads a JSON schema safely: bounds on its size, references, keywords that we cannot enforce (an error if strict,
+// otherwise noted and ignored), types of values. Knows nothing of grammars. Before and after it: json-schema.ts.
+import { GrammarError } from './grammar-error.ts';
+
+export type Schema = Readonly<Record<string, unknown>>;
+
+export interface IgnoredKeyword {
+  readonly path: string; // JSON pointer of the schema it stands in
+  readonly keyword: string;
+}
+
+export const schemaBounds = {
+  depthMax: 100, // nesting of the JSON text
+  valuesMax: 50_000, // objects, arrays and scalars in it
+  textMax: 500_000, // characters of all keys and strings
+  subschemasMax: 20_000,
+  propertiesMax: 5_000,
+} as const;
+
+// Assertions that we do not enforce. Whatever is neither here nor known is an annotation by the standard's rules.
+const unsupported = [
+  'not',
+  'if',
+  'then',
+  'else',
+  'dependentRequired',
+  'dependentSchemas',
+  'dependencies',
+  'patternProperties',
+  'propertyNames',
+  'unevaluatedProperties',
+  'unevaluatedItems',
+  'minProperties',
+  'maxProperties',
+  'contains',
+  'minContains',
+  'maxContains',
+  'uniqueItems',
+  'additionalItems',
+  '$dynamicRef',
+  '$recursiveRef',
+] as const;
+
+const assertionsOf: Readonly<Record<string, readonly string[]>> = {
+  object: ['properties', 'required', 'additionalProperties'],
+  array: ['items', 'prefixItems', 'minItems', 'maxItems'],
+  string: ['minLength', 'maxLength', 'pattern', 'format'],
+  number: ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf'],
+};
+const assertions = [
+  'type',
+  'enum',
+  'const',
+  '$ref',
+  'anyOf',
+  'oneOf',
+  'allOf',
+  ...Object.values(assertionsOf).flat(),
+];
+
+export function isSchemaObject(value: unknown): value is Schema {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Those of the keywords we cannot enforce that ask for something here. */
+export function unsupportedKeywords(schema: Schema): string[] {
+  return unsupported.filter((name) => {
+    const value = schema[name];
+    if (value === undefined || value === false) return false;
+    return !(name === 'minProperties' && value === 0);
+  });
+}
+
+/** As declared, or as the other keywords suggest; null: any. */
+export function typesOf(schema: Schema, path: string): readonly string[] | null {
+  const { type } = schema;
+  if (typeof type === 'string') return [type];
+  if (Array.isArray(type) && type.length > 0 && type.every((one) => typeof one === 'string'))
+    return [...new Set(type)];
+  if (type !== undefined)
+    throw new GrammarError('invalid', 'expected a name or an array of names', { path, keyword: 'type' });
+  const suggested = Object.keys(assertionsOf).filter((name) =>
+    assertionsOf[name]!.some((keyword) => schema[keyword] !== undefined),
+  );
+  return suggested.length === 0 ? null : suggested;
+}
+
+export class SchemaReader {
+  readonly ignored: IgnoredKeyword[] = [];
+  readonly #root: unknown;
+  readonly #strict: boolean;
+  #subschemas = 0;
+  #properties = 0;
+
+  /** Throws GrammarError 'too-large'. */
+  constructor(root: unknown, strict: boolean) {
+    measure(root);
+    this.#root = root;
+    this.#strict = strict;
+  }
+
+  enter(path: string): void {
+    if (++this.#subschemas > schemaBounds.subschemasMax) {
+      throw new GrammarError('too-large', `more than ${schemaBounds.subschemasMax} subschemas`, { path });
+    }
+  }
+
+  /** A keyword that we cannot enforce. */
+  cannot(path: string, keyword: string): void {
+    if (this.#strict) throw new GrammarError('unsupported', 'cannot be enforced', { path, keyword });
+    this.ignored.push({ path, keyword });
+  }
+
+  /** Runs what may not be possible: null and a note if it is unsupported and we are not strict. */
+  attempt<T>({ path, keyword }: IgnoredKeyword, make: () => T): T | null {
+    try {
+      return make();
+    } catch (error) {
+      const isOurs = error instanceof GrammarError && error.code === 'unsupported';
+      if (!isOurs || this.#strict) throw error;
+      this.ignored.push({ path, keyword });
+      return null;
+    }
+  }
+
+  /** Assertions beside one that decides alone. */
+  onlyWith(
+    schema: Schema,
+    { path, keyword, allowed }: IgnoredKeyword & { allowed: readonly string[] },
+  ): void {
+    for (const name of assertions) {
+      if (name === keyword || allowed.includes(name) || schema[name] === undefined) continue;
+      // Repeating the type of the alternatives is common and harmless.
+      if (name === 'type' && keyword !== '$ref') continue;
+      this.cannot(path, name);
+    }
+  }
+
+  resolve(reference: unknown, path: string): { target: unknown; pointer: string } {
+    const place = { path, keyword: '$ref' };
+    if (typeof reference !== 'string') throw new GrammarError('invalid', 'expected a string', place);
+    if (reference !== '#' && !reference.startsWith('#/')) {
+      throw new GrammarError('unsupported', 'only references within the schema (#/…) are followed', place);
+    }
+    let target = this.#root;
+    for (const part of reference.split('/').slice(1)) {
+      const key = decodePointer(part, place);
+      const holds = typeof target === 'object' && target !== null && Object.hasOwn(target, key);
+      if (!holds) throw new GrammarError('invalid', `${reference} leads nowhere`, place);
+      target = (target as Record<string, unknown>)[key];
+    }
+    return { target, pointer: reference };
+  }
+
+  objectParts(
+    schema: Schema,
+    path: string,
+  ): {
+    readonly declared: readonly (readonly [name: string, schema: unknown, path: string])[];
+    readonly required: ReadonlySet<string>;
+    readonly additional: unknown; // false: none
+  } {
+    const { properties = {}, required = [], additionalProperties } = schema;
+    if (!isSchemaObject(properties)) {
+      throw new GrammarError('invalid', 'expected an object', { path, keyword: 'properties' });
+    }
+    if (!Array.isArray(required) || !required.every((name) => typeof name === 'string')) {
+      throw new GrammarError('invalid', 'expected an array of names', { path, keyword: 'required' });
+    }
+    const names = Object.keys(properties);
+    const additional = additionalProperties ?? (names.length === 0 && required.length === 0);
+    const declared: (readonly [string, unknown, string])[] = names.map((name) => [
+      name,
+      properties[name],
+      `${path}/properties/${encodePointer(name)}`,
+    ]);
+    for (const name of new Set<string>(required)) {
+      if (!Object.hasOwn(properties, name)) {
+        declared.push([name, additionalProperties ?? true, `${path}/additionalProperties`]);
+      }
+    }
+    this.#properties += declared.length;
+    if (this.#properties > schemaBounds.propertiesMax) {
+      throw new GrammarError('too-large', `more than ${schemaBounds.propertiesMax} properties`, { path });
+    }
+    return { declared, required: new Set(required), additional };
+  }
+
+  count(schema: Schema, place: IgnoredKeyword): number | null {
+    const value = this.number(schema, place);
+    if (value !== null && (value < 0 || !Number.isInteger(value))) {
+      throw new GrammarError('invalid', 'expected an integer of at least 0', place);
+    }
+    if (value !== null && value > countMax) {
+      // A minimum that high cannot be met; a maximum that high is none.
+      if (place.keyword.startsWith('min')) throw new GrammarError('too-large', `above ${countMax}`, place);
+      return null;
+    }
+    return value;
+  }
+
+  number(schema: Schema, place: IgnoredKeyword): number | null {
+    const value = schema[place.keyword];
+    if (value === undefined) return null;
+    if (typeof value !== 'number' || !Number.isFinite(value)) {
+      throw new GrammarError('invalid', 'expected a number', place);
+    }
+    return value;
+  }
+}
+
+const countMax = 1_000_000;
+
+function decodePointer(part: string, place: IgnoredKeyword): string {
+  try {
+    return decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~');
+  } catch (error) {
+    if (error instanceof URIError) throw new GrammarError('invalid', 'is badly escaped', place);
+    throw error;
+  }
+}
+
+function encodePointer(name: string): string {
+  return name.replaceAll('~', '~0').replaceAll('/', '~1');
+}
+
+/** Without recursion, so that no depth can hurt. */
+function measure(root: unknown): void {
+  const todo: [value: unknown, depth: number][] = [[root, 1]];
+  let values = 0;
+  let text = 0;
+  const place = { path: '#' };
+  for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+    const [value, depth] = next;
+    const { depthMax, valuesMax, textMax } = schemaBounds;
+    if (depth > depthMax) throw new GrammarError('too-large', `nested deeper than ${depthMax}`, place);
+    if (++values > valuesMax) throw new GrammarError('too-large', `more than ${valuesMax} values`, place);
+    if (typeof value === 'string') text += value.length;
+    if (typeof value === 'object' && value !== null) {
+      for (const [key, inner] of Object.entries(value)) {
+        text += key.length;
+        todo.push([inner, depth + 1]);
+      }
+    }
+    if (text > textMax) throw new GrammarError('too-large', `more than ${textMax} characters`, place);
+  }
+}
+
+/** Whether a value might match two of the alternatives, as far as types and constant properties tell. */
+export function mayOverlap(parts: readonly unknown[], path: string): boolean {
+  for (const [i, a] of parts.entries()) {
+    for (const b of parts.slice(i + 1)) {
+      if (!isSchemaObject(a) || !isSchemaObject(b) || !areDisjoint(a, b, path)) return true;
+    }
+  }
+  return false;
+}
+
+function areDisjoint(a: Schema, b: Schema, path: string): boolean {
+  const typesA = kindsOf(a, path);
+  const typesB = kindsOf(b, path);
+  if (typesA === null || typesB === null) return false;
+  const shared = [...typesA].filter((type) => typesB.has(type));
+  if (shared.length === 0) return true;
+  if (shared.join() !== 'object' || !isSchemaObject(a['properties']) || !isSchemaObject(b['properties']))
+    return false;
+  const [propertiesA, propertiesB] = [a['properties'], b['properties']];
+  const required = [a['required'], b['required']].map((names) => (Array.isArray(names) ? names : []));
+  return Object.keys(propertiesA).some((name) => {
+    const [valuesA, valuesB] = [constantsOf(propertiesA[name]), constantsOf(propertiesB[name])];
+    const isFixed = valuesA !== null && valuesB !== null && required.every((names) => names.includes(name));
+    return isFixed && valuesA.every((value) => !valuesB.includes(value));
+  });
+}
+
+function kindsOf(schema: Schema, path: string): ReadonlySet<string> | null {
+  const types = schema['type'] === undefined ? null : typesOf(schema, path);
+  return types && new Set(types.map((type) => (type === 'integer' ? 'number' : type)));
+}
+
+function constantsOf(schema: unknown): string[] | null {
+  if (!isSchemaObject(schema)) return null;
+  if (schema['const'] !== undefined) return [JSON.stringify(schema['const'])];
+  return Array.isArray(schema['enum']) ? schema['enum'].map((value) => JSON.stringify(value)) : null;
+}
