@@ -24,7 +24,7 @@ import type { TranscriptModel } from './transcript.ts';
 import type { TransportHandlers } from './transport.ts';
 
 /** The Engine (engine/engine.ts), as far as the server sees it. */
-export interface AppEngine extends SequenceEngine {
+interface AppEngine extends SequenceEngine {
   drain(onIdle: () => void): void;
   abortAll(message: string): void;
 }

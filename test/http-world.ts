@@ -30,7 +30,7 @@ export interface HttpServer {
 const EPOCH_MS = Date.UTC(2026, 10, 20, 12, 0, 0);
 
 /** Says what the prompt says, in capitals, one byte per token, then ends. */
-export function shout(request: SequenceRequest): Script {
+function shout(request: SequenceRequest): Script {
   const text = Buffer.from(request.tokens.filter((id) => id < 256)).toString();
   return { tokens: [...encodeBytes(text.toUpperCase()), BYTE_EOS], logprobs: byteLogprobs };
 }

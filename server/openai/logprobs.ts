@@ -6,7 +6,7 @@ import type { ServedModel } from './world.ts';
 
 type TokenBytes = Pick<ServedModel['tokenizer'], 'tokenBytes'>;
 
-export interface ChatLogprob {
+interface ChatLogprob {
   readonly token: string;
   readonly logprob: number;
   readonly bytes: readonly number[];
