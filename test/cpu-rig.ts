@@ -58,6 +58,10 @@ export function rowOf(input: RowInput): StepRow {
   };
 }
 
+export type RigOptions = Partial<Omit<CpuBackendOptions, 'sizes'>> & {
+  readonly sizes?: Partial<CpuBackendOptions['sizes']>;
+};
+
 /** A backend whose steps are promises. */
 export class CpuRig {
   readonly backend: CpuBackend;
@@ -66,25 +70,29 @@ export class CpuRig {
     this.backend = backend;
   }
 
-  static async open(graph: BuiltGraph, options: Partial<CpuBackendOptions> = {}): Promise<CpuRig> {
+  static async open(graph: BuiltGraph, options: RigOptions = {}): Promise<CpuRig> {
+    const { sizes, ...others } = options;
     const backend = await createCpuBackend({
       graph,
+      sizes: {
+        replicaCount: 1,
+        slotCount: 8,
+        slotTokensMax: 96,
+        blockSize: 4,
+        blockCount: 64,
+        rowTokensMax: 16,
+        stepTokensMax: 64,
+        sampleCountMax: 5,
+        ...sizes,
+      },
       runtime: 'c-api',
-      replicaCount: 1,
-      threadCount: 1,
+      threadCount: sizes?.replicaCount ?? 1,
       spinning: false,
-      slotCount: 8,
-      slotTokensMax: 96,
-      blockSize: 4,
-      blockCount: 64,
-      rowTokensMax: 16,
-      stepTokensMax: 64,
-      sampleCountMax: 5,
       stepTimeoutMs: 30_000,
       openTimeoutMs: 30_000,
       clock: new WallClock(),
       log: { info: () => undefined, warn: () => undefined },
-      ...options,
+      ...others,
     });
     return new CpuRig(backend);
   }

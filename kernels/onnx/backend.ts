@@ -8,6 +8,7 @@ import {
   assertPlan,
   type Backend,
   type BackendLimits,
+  type StepCosts,
   type StepOutcome,
   type StepPlan,
 } from '../backend.ts';
@@ -18,6 +19,7 @@ import { OrtError, openSession } from './ort.ts';
 import { Replica, type ReplicaLog } from './replica.ts';
 import type { Session, SessionOptions } from './runtime.ts';
 import { verifyInPlace } from './self-test.ts';
+import { measureStepCosts } from './step-costs.ts';
 import { createStepFrame } from './step-frame.ts';
 
 /** The part of models/graph/build.ts's BuiltGraph that running it needs. */
@@ -28,21 +30,17 @@ export interface DecoderGraph {
   readonly spec: ModelSpec;
 }
 
+/** What is chosen; the rest follows from the model. */
+export type DeviceSizes = Omit<BackendLimits, 'vocabSize' | 'logprobsMax'>;
+
 export interface CpuBackendOptions {
   readonly graph: DecoderGraph;
+  readonly sizes: DeviceSizes;
   readonly runtime: 'auto' | 'c-api' | 'binding'; // auto: the C API if it can be loaded, else the official binding
-  readonly replicaCount: number;
-  readonly threadCount: number; // of the session: ONNX Runtime's intra-op threads, the worker's own included
+  readonly threadCount: number; // of all replicas together, ≥ replicaCount
   readonly spinning: boolean; // those threads busy-wait for the next operator
-  readonly slotCount: number; // per replica
-  readonly slotTokensMax: number;
-  readonly blockSize: number;
-  readonly blockCount: number;
-  readonly rowTokensMax: number;
-  readonly stepTokensMax: number;
-  readonly sampleCountMax: number;
   readonly stepTimeoutMs: number; // longer: the worker counts as hung
-  readonly openTimeoutMs: number;
+  readonly openTimeoutMs: number; // to start a thread and open the device in it
   readonly clock: Clock;
   readonly log: ReplicaLog;
 }
@@ -68,6 +66,7 @@ export class CpuBackend implements Backend {
   readonly name = 'cpu';
   readonly limits: BackendLimits;
   readonly runtime: Session['runtime'];
+  costs: StepCosts | null = null;
   readonly #options: CpuBackendOptions;
   readonly #session: Session | null; // null: every worker has its own
   readonly #kvShape: KvShape;
@@ -89,10 +88,11 @@ export class CpuBackend implements Backend {
     this.#replicas = Array.from({ length: limits.replicaCount }, (_, index) => this.#createReplica(index));
   }
 
-  /** Starts the workers. Part of createCpuBackend. */
+  /** Starts the workers, tests and measures them. Part of createCpuBackend. */
   async open(): Promise<void> {
     const versions = await Promise.all(this.#replicas.map((replica) => replica.open()));
     await Promise.all(this.#replicas.map((_, replica) => verifyInPlace(this, replica)));
+    this.costs = await measureStepCosts(this);
     this.#options.log.info('cpu backend ready', {
       runtime: this.runtime,
       version: versions[0],
@@ -160,8 +160,8 @@ export class CpuBackend implements Backend {
   }
 }
 
-function limitsOf(options: CpuBackendOptions): BackendLimits {
-  const { graph, slotTokensMax, rowTokensMax, sampleCountMax } = options;
+function limitsOf({ graph, sizes, threadCount }: CpuBackendOptions): BackendLimits {
+  const { slotTokensMax, rowTokensMax, sampleCountMax, replicaCount } = sizes;
   const { contextLength, vocabSize } = graph.spec;
   assert(
     slotTokensMax <= contextLength,
@@ -169,18 +169,8 @@ function limitsOf(options: CpuBackendOptions): BackendLimits {
   );
   assert(rowTokensMax <= slotTokensMax, `rowTokensMax ${rowTokensMax} of slotTokensMax ${slotTokensMax}`);
   assert(sampleCountMax <= rowTokensMax, `sampleCountMax ${sampleCountMax} of rowTokensMax ${rowTokensMax}`);
-  return {
-    replicaCount: options.replicaCount,
-    slotCount: options.slotCount,
-    slotTokensMax,
-    blockSize: options.blockSize,
-    blockCount: options.blockCount,
-    rowTokensMax,
-    stepTokensMax: options.stepTokensMax,
-    sampleCountMax,
-    logprobsMax: graph.topCount,
-    vocabSize,
-  };
+  assert(threadCount >= replicaCount, `threadCount ${threadCount} for ${replicaCount} replicas`);
+  return { ...sizes, logprobsMax: graph.topCount, vocabSize };
 }
 
 /** The process's session, or null where each worker opens its own through the official binding. */
@@ -199,7 +189,14 @@ function openRuntime(options: CpuBackendOptions): Session | null {
 }
 
 function sessionOptions(options: CpuBackendOptions, runtime: Session['runtime']): SessionOptions {
-  const { graph, threadCount, spinning } = options;
-  const modelPath = runtime === 'c-api' ? graph.modelPath : graph.bindingModelPath;
-  return { modelPath, intraOpThreads: threadCount, spinning };
+  const { graph, sizes, threadCount, spinning } = options;
+  // Each worker computes on its own thread too. The one session lends its helpers to all workers, those of its own
+  // that a worker has are its alone.
+  return runtime === 'c-api'
+    ? { modelPath: graph.modelPath, intraOpThreads: threadCount - sizes.replicaCount + 1, spinning }
+    : {
+        modelPath: graph.bindingModelPath,
+        intraOpThreads: Math.floor(threadCount / sizes.replicaCount),
+        spinning,
+      };
 }

@@ -7,16 +7,12 @@
 // can never reach the block store again: to save a block it must turn the frame's phase from computing to saving,
 // and the watch turns it from computing to discarded, whichever comes first.
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { extname } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import { SHARE_ENV } from 'node:worker_threads';
-import { FixedQueue, Piscina } from 'piscina';
 import type { DeviceFailure, StepOutcome, StepPlan } from '../backend.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type { Fault, RareSampling, WorkerAnswer, WorkerSetup, WorkerTask } from './messages.ts';
 import { PlanWriter } from './plan-writer.ts';
 import { controlWords, phases } from './step-frame.ts';
+import { createWorkerPool, type WorkerPool } from './worker-pool.ts';
 
 export interface ReplicaLog {
   info(message: string, fields: Readonly<Record<string, unknown>>): void;
@@ -51,7 +47,7 @@ export class Replica {
   readonly #world: ReplicaWorld;
   #setup: WorkerSetup;
   #writer: PlanWriter;
-  #pool: Piscina<WorkerTask, WorkerAnswer>;
+  #pool: WorkerPool;
   #opening: Promise<string> | null = null;
   #isOpen = false;
   #inFlight: StepInFlight | null = null;
@@ -271,43 +267,13 @@ export class Replica {
     });
   }
 
-  #createPool(): Piscina<WorkerTask, WorkerAnswer> {
-    const pool = new Piscina<WorkerTask, WorkerAnswer>({
-      ...workerEntry(),
-      name: 'default', // of the export
-      minThreads: 1,
-      maxThreads: 1,
-      idleTimeout: Number.POSITIVE_INFINITY,
-      maxQueue: 1,
-      concurrentTasksPerWorker: 1,
-      atomics: 'sync', // 18 µs a round trip against 100 in the other modes; the thread sleeps between steps
-      resourceLimits: {},
-      argv: [],
-      env: SHARE_ENV,
-      workerData: null,
-      taskQueue: new FixedQueue(),
-      niceIncrement: 0,
-      trackUnmanagedFds: true,
-      closeTimeout: this.#world.openTimeoutMs,
-      recordTiming: false,
-      stricterFIFO: true,
-      workerHistogram: false,
-    });
+  #createPool(): WorkerPool {
+    const { index, openTimeoutMs, log } = this.#world;
+    const pool = createWorkerPool(openTimeoutMs);
     // A thread that dies without a task has nobody else to tell.
-    pool.on('error', (error) => {
-      this.#world.log.warn('idle worker failed', { replica: this.#world.index, error: messageOf(error) });
-    });
+    pool.on('error', (error) => log.warn('idle worker failed', { replica: index, error: messageOf(error) }));
     return pool;
   }
-}
-
-/** Beside this file, in the same form: TypeScript through tsx when run from source, JavaScript from dist. */
-function workerEntry(): { filename: string; execArgv: string[] } {
-  const extension = extname(fileURLToPath(import.meta.url));
-  const filename = new URL(`./worker${extension}`, import.meta.url).href;
-  if (extension !== '.ts') return { filename, execArgv: [] };
-  const tsx = createRequire(import.meta.url).resolve('tsx'); // by address: the working directory may be elsewhere
-  return { filename, execArgv: ['--import', pathToFileURL(tsx).href] };
 }
 
 function messageOf(error: unknown): string {

@@ -21,7 +21,7 @@ describe.each(['c-api', 'binding'] as const)('through %s,', (runtime) => {
   let rig: CpuRig;
 
   beforeAll(async () => {
-    rig = await CpuRig.open(tiny.graph, { runtime, replicaCount: 2 });
+    rig = await CpuRig.open(tiny.graph, { runtime, sizes: { replicaCount: 2 } });
   });
   afterAll(() => rig?.backend.close());
 

@@ -2,9 +2,8 @@
 // block store, never the next step.
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../kernels/clock.ts';
-import type { CpuBackendOptions } from '../../kernels/onnx/backend.ts';
 import { OrtError } from '../../kernels/onnx/ort.ts';
-import { buildTinyGraph, CpuRig, promptOf, type TinyGraph } from '../cpu-rig.ts';
+import { buildTinyGraph, CpuRig, promptOf, type RigOptions, type TinyGraph } from '../cpu-rig.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 const directory = temporaryDirectory();
@@ -20,7 +19,7 @@ const stepTimeoutMs = 5000;
 const prompt = promptOf(1, 10);
 const neighbour = promptOf(2, 13);
 
-async function open(options: Partial<CpuBackendOptions> = {}): Promise<void> {
+async function open(options: RigOptions = {}): Promise<void> {
   rig = await CpuRig.open(tiny.graph, { stepTimeoutMs, ...options });
 }
 
@@ -125,7 +124,7 @@ describe.each(['c-api', 'binding'] as const)('through %s,', (runtime) => {
 });
 
 test('other replicas go on while one is being replaced', async () => {
-  await open({ replicaCount: 2 });
+  await open({ sizes: { replicaCount: 2 } });
   const other = await rig.prefill({ replica: 1, slot: 0 }, prompt);
   const tokens = [...prompt, other];
   rig.backend.injectFault(0, 'exit');

@@ -1,0 +1,101 @@
+// What steps cost on this device, measured once at start by running them, for the engine's decision how many guessed
+// tokens are worth verifying. Only ratios matter, so the fastest of a few rounds is taken. Before it: backend.ts, on
+// idle replicas; after it: Backend.step.
+import type { Backend, SamplingParams, StepCosts, StepRow } from '../backend.ts';
+
+const contextTokens = 128; // behind each measured row; attention adds the same to every count
+const roundsMax = 5; // after one that warms up
+const budgetMs = 500; // of device time: a large model gets one round
+
+/** Runs on replica 0 and leaves its seats free. Null where no drafts can be verified. Rejects if a step fails. */
+export async function measureStepCosts(backend: Backend): Promise<StepCosts | null> {
+  const { slotCount, sampleCountMax } = backend.limits;
+  if (sampleCountMax === 1) return null;
+  const decodeMs = new Map(countsUpTo(slotCount).map((count) => [count, Number.POSITIVE_INFINITY]));
+  const rowMs = new Map(countsUpTo(sampleCountMax).map((count) => [count, Number.POSITIVE_INFINITY]));
+  let spentMs = 0;
+  const keepLeast = (least: Map<number, number>, count: number, stepMs: number, round: number) => {
+    spentMs += stepMs;
+    if (round > 0) least.set(count, Math.min(stepMs, least.get(count)!));
+  };
+  for (let round = 0; round <= roundsMax && (round <= 1 || spentMs < budgetMs); round++) {
+    for (const count of decodeMs.keys()) {
+      keepLeast(decodeMs, count, await timeStep(backend, { rowCount: count, tokenCount: 1 }, round), round);
+    }
+    for (const count of rowMs.keys()) {
+      keepLeast(rowMs, count, await timeStep(backend, { rowCount: 1, tokenCount: count }, round), round);
+    }
+  }
+  for (let slot = 0; slot < slotCount; slot++) backend.releaseSlot(0, slot);
+  return { decodeMs: interpolate(decodeMs), rowMs: interpolate(rowMs) };
+}
+
+/** 1, 2, 4, … and `max`: what lies between is nearly straight. */
+function countsUpTo(max: number): number[] {
+  const counts: number[] = [];
+  for (let count = 1; count < max; count *= 2) counts.push(count);
+  return [...counts, max];
+}
+
+/** [i] for i + 1, from the counts that were measured. */
+function interpolate(measured: ReadonlyMap<number, number>): number[] {
+  const points = [...measured];
+  const [, first] = points[0]!;
+  const values = [first];
+  for (const [index, [end, endMs]] of points.entries()) {
+    if (index === 0) continue;
+    const [start, startMs] = points[index - 1]!;
+    for (let count = start + 1; count <= end; count++) {
+      values.push(startMs + ((endMs - startMs) * (count - start)) / (end - start));
+    }
+  }
+  return values;
+}
+
+function timeStep(
+  backend: Backend,
+  { rowCount, tokenCount }: { rowCount: number; tokenCount: number },
+  round: number,
+): Promise<number> {
+  const { slotTokensMax, blockSize } = backend.limits;
+  const blocks = new Array(Math.floor(Math.min(contextTokens, slotTokensMax - tokenCount) / blockSize)).fill(
+    0,
+  );
+  const slots = Array.from({ length: rowCount }, (_, slot) => slot);
+  const plan = {
+    replica: 0,
+    // The first round puts a context under the rows: a block of zeros costs attention as much as any other.
+    restores: round === 0 ? slots.map((slot) => ({ slot, position: 0, blocks })) : [],
+    rows: slots.map((slot) => probeRow(slot, blocks.length * blockSize, tokenCount)),
+    saves: [],
+  };
+  return new Promise((resolve, reject) => {
+    backend.step(plan, (outcome) => {
+      if (outcome.ok) resolve(outcome.deviceMs);
+      else reject(new Error(`measuring steps: ${outcome.failure.message}`));
+    });
+  });
+}
+
+function probeRow(slot: number, position: number, tokenCount: number): StepRow {
+  return {
+    ...{ sequenceId: slot, slot, position, tokens: new Int32Array(tokenCount), sampleCount: tokenCount },
+    ...{ sampling: greedy, promptCount: position, history: null, masks: null },
+  };
+}
+
+const greedy: SamplingParams = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  logitBias: null,
+  seed: 0,
+  stream: 0,
+  logprobs: null,
+  minTokens: 0,
+  stopTokenIds: [],
+};
