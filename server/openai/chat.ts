@@ -8,6 +8,7 @@ import type { Parsed } from '../json-body.ts';
 import { type Answer, deliverOutcome } from './answer.ts';
 import { ChatEvents } from './chat-events.ts';
 import { commonFields, generationOf, modelFault } from './fields.ts';
+import { encodePrompt } from './prompt-text.ts';
 import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
 
 const MESSAGE_COUNT_MAX = 8192;
@@ -84,7 +85,7 @@ function unsupportedFault(body: ChatRequest): Fault | null {
   return null;
 }
 
-function promptOf(body: ChatRequest, { model }: OpenAiWorld): Parsed<Int32Array> {
+function promptOf(body: ChatRequest, { model, generator }: OpenAiWorld): Parsed<Int32Array> {
   if (model.chatTemplate === null) {
     const message = `${model.name} has no chat template; it takes /v1/completions`;
     return { ok: false, fault: fault('unsupported', message) };
@@ -95,7 +96,7 @@ function promptOf(body: ChatRequest, { model }: OpenAiWorld): Parsed<Int32Array>
       addGenerationPrompt: true,
       ...(tools.length > 0 && { tools }),
     });
-    return { ok: true, value: model.tokenizer.encode(text) };
+    return encodePrompt(text, model.tokenizer, generator.contextTokensMax);
   } catch (error) {
     if (!(error instanceof ChatTemplateError)) throw error;
     return { ok: false, fault: fault('unsupported', error.message, { param: paramOf(error.message) }) };

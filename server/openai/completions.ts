@@ -8,7 +8,8 @@ import type { Parsed } from '../json-body.ts';
 import { type Answer, deliverOutcome } from './answer.ts';
 import { CompletionEvents } from './completion-events.ts';
 import { commonFields, generationOf, modelFault } from './fields.ts';
-import { newHead, type OpenAiWorld, type RequestBounds, type ServedModel } from './world.ts';
+import { encodePrompt } from './prompt-text.ts';
+import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
 
 const MAX_TOKENS_DEFAULT = 16; // OpenAI's for this route; chat has none
 
@@ -51,7 +52,7 @@ function answerOf(body: CompletionRequest, owner: string, world: OpenAiWorld): P
   const logprobs = body.logprobs ?? null;
   const maxTokens = body.max_tokens ?? MAX_TOKENS_DEFAULT;
   for (const [index, given] of promptList(body.prompt).entries()) {
-    const prompt = promptOf(given, { suffix: body.suffix || null, model, field: `prompt[${index}]` });
+    const prompt = promptOf(given, { suffix: body.suffix || null, field: `prompt[${index}]` }, world);
     if (!prompt.ok) return prompt;
     const { tokens } = prompt.value;
     const generation = generationOf(body, { tokens, maxTokens, logprobs, owner }, world);
@@ -97,28 +98,34 @@ function promptList(prompt: CompletionRequest['prompt']): readonly (string | rea
 
 function promptOf(
   given: string | readonly number[],
-  options: { readonly suffix: string | null; readonly model: ServedModel; readonly field: string },
+  options: { readonly suffix: string | null; readonly field: string },
+  world: OpenAiWorld,
 ): Parsed<Prompt> {
-  const { suffix, model, field } = options;
-  const { tokenizer, fim, spec } = model;
+  const { suffix, field } = options;
+  const { tokenizer, fim, spec, name } = world.model;
   const stray = typeof given === 'string' ? -1 : given.findIndex((id) => id >= spec.vocabSize);
   if (stray >= 0) {
     const message = `${field}[${stray}]: token ${given[stray]} is not in [0, ${spec.vocabSize})`;
     return refused(fault('invalid_request', message, { param: 'prompt' }));
   }
-  const ids = typeof given === 'string' ? tokenizer.encode(given) : Int32Array.from(given);
-  const text = typeof given === 'string' ? given : tokenizer.decode(ids);
+  const encode = (text: string) => encodePrompt(text, tokenizer, world.generator.contextTokensMax);
+  const ids: Parsed<Int32Array> =
+    typeof given === 'string' ? encode(given) : { ok: true, value: Int32Array.from(given) };
+  if (!ids.ok) return ids;
+  const text = typeof given === 'string' ? given : tokenizer.decode(ids.value);
   if (suffix !== null) {
     if (fim === null) {
-      const message = `suffix: ${model.name} has no tokens for filling in the middle`;
+      const message = `suffix: ${name} has no tokens for filling in the middle`;
       return refused(fault('unsupported', message, { param: 'suffix' }));
     }
-    const after = tokenizer.encode(suffix);
-    const tokens = Int32Array.from([fim.prefixId, ...ids, fim.suffixId, ...after, fim.middleId]);
+    const after = encode(suffix);
+    if (!after.ok) return after;
+    const tokens = Int32Array.from([fim.prefixId, ...ids.value, fim.suffixId, ...after.value, fim.middleId]);
     return { ok: true, value: { text, tokens } };
   }
   // A bare text begins like the texts the model was trained on; ids are taken as they are.
-  const tokens = typeof given === 'string' ? Int32Array.from([...tokenizer.startIds, ...ids]) : ids;
+  const tokens =
+    typeof given === 'string' ? Int32Array.from([...tokenizer.startIds, ...ids.value]) : ids.value;
   if (tokens.length > 0) return { ok: true, value: { text, tokens } };
   // Something must come before the first token: what ends a text also begins the next one.
   const [start] = spec.eosTokenIds;

@@ -112,6 +112,21 @@ describe('prompts', () => {
     expect([call.status, (call.json as { error: { param: string } }).error.param]).toEqual([400, param]);
   });
 
+  test('an enormous text is refused before all of it is tokenised', async () => {
+    let encodedLength = 0;
+    const tokenizer = {
+      ...wholeByteModel.tokenizer,
+      encode: (text: string) => {
+        encodedLength += text.length;
+        return encodeBytes(text);
+      },
+    };
+    const { ask } = await world({ app: { model: { ...wholeByteModel, tokenizer } } });
+    const call = ask({ prompt: 'x'.repeat(1_000_000) });
+    expect([call.status, call.json]).toMatchObject([400, { error: { code: 'context_length_exceeded' } }]);
+    expect(encodedLength).toBeLessThan(50_000);
+  });
+
   test('one bad prompt of a batch refuses the batch, and so does a full queue', async () => {
     const { ask, engine, submitted } = await world({ engine: { slotCount: 1, queueLengthMax: 1 } });
     expect(ask({ prompt: [[97], [999]] }).status).toBe(400);
