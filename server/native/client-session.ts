@@ -28,8 +28,14 @@ export interface SessionLink {
 /** What to append: exactly one kind. */
 export type AppendContent =
   | { readonly text: string; readonly suffix?: string } // suffix: fill in the middle
-  | { readonly tokens: number[] }
-  | { readonly messages: NonNullable<MessageOf<'session.append'>['messages']> };
+  | { readonly tokens: readonly number[] }
+  | { readonly messages: readonly ChatTurn[] };
+
+/** A message as OpenAI's clients write it; further fields go to the model's template. */
+export interface ChatTurn {
+  readonly role: string;
+  readonly content?: string | readonly { readonly type: string; readonly text?: string }[] | null;
+}
 
 export type AskOptions = Omit<MessageOf<'generate'>, 'type' | 'session' | 'generation'>;
 
@@ -53,7 +59,8 @@ export class ClientSession {
   /** Resolves when the server has the tokens; it computes them ahead of the question, see onPrefilled. */
   append(content: AppendContent): Promise<SessionAppended> {
     const session = this.number;
-    return this.#link.ask((request) => ({ type: 'session.append', session, request, ...content }));
+    const fields = content as Omit<MessageOf<'session.append'>, 'type' | 'session'>;
+    return this.#link.ask((request) => ({ type: 'session.append', session, request, ...fields }));
   }
 
   /** The next report of prefill. Call it before the append that it is to follow. */

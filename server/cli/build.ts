@@ -1,0 +1,27 @@
+// `sparklane build MODEL`: makes the graph that a device will open, ahead of the first start. Owns what is printed.
+// Before it: program.ts; after it: models/graph/build.ts.
+import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { buildGraph } from '../../models/graph/build.ts';
+import { resolveModel } from '../../models/model.ts';
+import type { Config } from '../config.ts';
+import { precisionFor } from '../device.ts';
+import { progressBar } from './progress.ts';
+import type { Host } from './terminal.ts';
+
+/** Prints the folder of the built graph. Rejects with CheckpointError, or the file system's errors. */
+export async function build(config: Config, { terminal, clock }: Host): Promise<void> {
+  const checkpoint = loadCheckpoint(resolveModel(config.model));
+  const precision = precisionFor(config, checkpoint.spec);
+  const startMs = clock.nowMs();
+  const bar = progressBar(terminal, `building ${checkpoint.spec.name} ${precision}`);
+  const { cacheDirectory } = config;
+  const built = await buildGraph(checkpoint, {
+    precision,
+    cacheDirectory,
+    onProgress: bar.onProgress,
+  }).finally(() => bar.end());
+  const seconds = ((clock.nowMs() - startMs) / 1000).toFixed(1);
+  const how = built.fromCache ? 'was there already' : `took ${seconds} s`;
+  terminal.note(`${checkpoint.spec.name} at ${precision} ${how}:\n`);
+  terminal.write(`${built.directory}\n`);
+}

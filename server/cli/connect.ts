@@ -1,0 +1,58 @@
+// A native client for `chat` and `complete`: to a running server (--url), or to one started here for the purpose.
+// Owns that temporary server's life and its key. Before it: program.ts; after it: native/client.ts.
+import { randomBytes } from 'node:crypto';
+import type { Config } from '../config.ts';
+import { NativeClient } from '../native/client.ts';
+import { webSocketTo } from '../native/web-socket.ts';
+import { packageVersion } from '../package-version.ts';
+import { startLocalServer } from './local-server.ts';
+import { type Host, UsageError } from './terminal.ts';
+
+export interface Connected {
+  readonly client: NativeClient;
+  /** Closes the client, and the server if it was started here. */
+  close(): Promise<void>;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** `url` null starts a server on a free loopback port, which only this process has the key to. */
+export async function connect(url: string | null, config: Config, host: Host): Promise<Connected> {
+  if (url !== null) {
+    const client = await clientTo(checkedUrl(url), config.apiKeys[0] ?? null, config);
+    return { client, close: async () => client.close() };
+  }
+  const key = randomBytes(16).toString('base64url');
+  const own: Config = Object.freeze({
+    ...config,
+    host: '127.0.0.1',
+    port: 0,
+    apiKeys: [key],
+    loopback: true,
+  });
+  const server = await startLocalServer(own, host);
+  try {
+    const client = await clientTo(server.url, key, config);
+    const close = async () => {
+      client.close();
+      await server.stop();
+    };
+    return { client, close };
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
+
+function clientTo(url: string, apiKey: string | null, { frameSizeMax }: Config): Promise<NativeClient> {
+  const options = { apiKey, frameSizeMax, connectTimeoutMs: CONNECT_TIMEOUT_MS };
+  return NativeClient.connect(webSocketTo(url, options), { client: `sparklane-cli/${packageVersion()}` });
+}
+
+function checkedUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !['http:', 'https:', 'ws:', 'wss:'].includes(url.protocol)) {
+    throw new UsageError(`--url ${text}: expected something like http://127.0.0.1:8080`);
+  }
+  return text;
+}

@@ -1,0 +1,60 @@
+// A server in this process, with everything a real one has: model, device, listener, log to standard error. Owns
+// where ids, seeds and times come from. Before it: serve.ts and connection.ts; after it: device.ts and compose.ts.
+import { randomBytes } from 'node:crypto';
+import { Random } from '../../kernels/random.ts';
+import { loadModel, type Model } from '../../models/model.ts';
+import { type RunningServer, startServer } from '../compose.ts';
+import type { Config } from '../config.ts';
+import { openDevice } from '../device.ts';
+import { Listener } from '../listener.ts';
+import { createLog, type Log } from '../log.ts';
+import { ServerMetrics } from '../metrics.ts';
+import { packageVersion } from '../package-version.ts';
+import { progressBar } from './progress.ts';
+import type { Host } from './terminal.ts';
+
+export interface LocalServer extends RunningServer {
+  readonly model: Model;
+  readonly version: string;
+  readonly device: string; // for people: device, precision, sizes
+  readonly log: Log;
+}
+
+const ID_BYTES = 12; // 96 random bits: not to be guessed, never twice
+
+/** Rejects with what is wrong with the model, the device or the address. */
+export async function startLocalServer(config: Config, host: Host): Promise<LocalServer> {
+  const { terminal, clock, epochMs } = host;
+  const log = createLog({ level: config.logLevel, write: (line) => terminal.note(line), epochMs });
+  const model = loadModel(config.model);
+  const random = new Random(config.seed ?? randomBytes(4).readUInt32LE());
+  const bar = progressBar(terminal, `building ${model.name}`);
+  const device = await openDevice(config, model, { clock, log, onProgress: bar.onProgress }).finally(() =>
+    bar.end(),
+  );
+  const version = packageVersion();
+  const server = await startServer({
+    config,
+    version,
+    model,
+    backend: device.backend,
+    transport: new Listener(config),
+    clock,
+    epochMs,
+    random,
+    freshId: config.seed === null ? randomId : repeatableIds(config.seed),
+    log,
+    metrics: new ServerMetrics({ nodeMetrics: true }),
+  });
+  return { ...server, model, version, device: device.description, log };
+}
+
+function randomId(): string {
+  return randomBytes(ID_BYTES).toString('base64url');
+}
+
+/** With --seed a run can be repeated byte for byte; its ids can then be guessed, which is for tests only. */
+function repeatableIds(seed: number): () => string {
+  const random = new Random(seed ^ 0x5eed);
+  return () => Array.from({ length: 3 }, () => random.seed().toString(36).padStart(7, '0')).join('');
+}

@@ -1,0 +1,163 @@
+// The command line: commands, their flags, and what an error looks like. Owns nothing of what commands do; touches no
+// process (main.ts does), so that tests run it whole. Before it: main.ts; after it: one file per command.
+import { readFile } from 'node:fs/promises';
+import { Command, CommanderError } from 'commander';
+import { type Config, loadConfig } from '../config.ts';
+import { OPTIONS, type OptionName } from '../options.ts';
+import { packageVersion } from '../package-version.ts';
+import { build } from './build.ts';
+import { chat } from './chat.ts';
+import { type Cursor, complete } from './complete.ts';
+import { connect } from './connect.ts';
+import { addConfigFlags, configFlags } from './flags.ts';
+import { serve } from './serve.ts';
+import { type Host, UsageError } from './terminal.ts';
+
+type Flags = Readonly<Record<string, unknown>>;
+
+/** Runs one command line (without the program's own name). Resolves with the exit code; prints what went wrong. */
+export async function runProgram(args: readonly string[], host: Host): Promise<number> {
+  const program = new Command('sparklane')
+    .description('the fast lane for coding models on your own machine')
+    .version(packageVersion())
+    .exitOverride()
+    .configureOutput({ writeOut: host.terminal.write, writeErr: host.terminal.note });
+  addServe(program, host);
+  addChat(program, host);
+  addComplete(program, host);
+  addBuild(program, host);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode; // commander has printed it
+    host.terminal.note(`sparklane: ${errorText(error)}\n`);
+    return 1;
+  }
+}
+
+function addServe(program: Command, host: Host): void {
+  addConfigFlags(program.command('serve').description('serve a model over HTTP and WebSocket'))
+    .allowExcessArguments(false)
+    .action((flags: Flags) => serve(configOf(flags, host), host));
+}
+
+function addChat(program: Command, host: Host): void {
+  const command = program
+    .command('chat')
+    .description('talk to a model in the terminal')
+    .option('--url <url>', 'server to talk to, such as http://127.0.0.1:8080; without it one is started here')
+    .option('--system <text>', 'what the model is told before the first message');
+  addAskFlags(command);
+  addConfigFlags(command)
+    .allowExcessArguments(false)
+    .action(async (flags: Flags) => {
+      const { client, close } = await connect(textOf(flags, 'url'), quietConfigOf(flags, host), host);
+      try {
+        await chat(client, { system: textOf(flags, 'system'), ask: askOf(flags, null) }, host);
+      } finally {
+        await close();
+      }
+    });
+}
+
+function addComplete(program: Command, host: Host): void {
+  const command = program
+    .command('complete')
+    .description('complete a file (- is standard input) at its end, or at a cursor')
+    .argument('<file>', 'the file to go on with')
+    .option('--line <number>', 'line of the cursor, from 1')
+    .option('--column <number>', 'column of the cursor, from 1; without it the end of the line')
+    .option('--url <url>', 'server to ask, such as http://127.0.0.1:8080; without it one is started here');
+  addAskFlags(command);
+  addConfigFlags(command)
+    .allowExcessArguments(false)
+    .action(async (file: string, flags: Flags) => {
+      const config = quietConfigOf(flags, host);
+      const text = file === '-' ? await host.terminal.readAll() : await readFile(file, 'utf8');
+      const cursor = cursorOf(flags, text);
+      const ask = askOf(flags, COMPLETION_TOKENS);
+      const { client, close } = await connect(textOf(flags, 'url'), config, host);
+      try {
+        await complete(client, { text, cursor, ask }, host);
+      } finally {
+        await close();
+      }
+    });
+}
+
+function addBuild(program: Command, host: Host): void {
+  const names: readonly OptionName[] = ['precision', 'cacheDirectory', 'logLevel'];
+  addConfigFlags(program.command('build').description('build the graph of a model into the cache'), names)
+    .argument('<model>', 'name of an embedded model, or a model directory')
+    .allowExcessArguments(false)
+    .action((model: string, flags: Flags) => build(configOf({ ...flags, model }, host), host));
+}
+
+const COMPLETION_TOKENS = 256; // of `complete`, unless --max-tokens says otherwise
+
+function addAskFlags(command: Command): Command {
+  return command
+    .option('--max-tokens <number>', 'longest answer, tokens')
+    .option('--temperature <number>', '0 always takes the likeliest token; default: the model’s own');
+}
+
+function askOf(flags: Flags, maxTokens: number | null) {
+  const limit = numberOf(flags, 'maxTokens', { min: 1, integer: true }) ?? maxTokens;
+  const temperature = numberOf(flags, 'temperature', { min: 0, integer: false });
+  return { ...(limit !== null && { maxTokens: limit }), ...(temperature !== null && { temperature }) };
+}
+
+function cursorOf(flags: Flags, text: string): Cursor | null {
+  const line = numberOf(flags, 'line', { min: 1, integer: true });
+  const column = numberOf(flags, 'column', { min: 1, integer: true });
+  if (line === null && column === null) return null;
+  if (line === null) throw new UsageError('--column needs --line');
+  return { line, column: column ?? (text.split('\n')[line - 1]?.length ?? 0) + 1 };
+}
+
+function configOf(flags: Flags, { env }: Host): Config {
+  return loadConfig({ flags: configFlags(flags), env });
+}
+
+/** In a conversation only what is wrong belongs on the screen, unless more was asked for. */
+function quietConfigOf(flags: Flags, host: Host): Config {
+  const asked = flags['logLevel'] !== undefined || Boolean(host.env[OPTIONS.logLevel.env]);
+  return configOf(asked ? flags : { ...flags, logLevel: 'warn' }, host);
+}
+
+function textOf(flags: Flags, name: string): string | null {
+  const value = flags[name];
+  return typeof value === 'string' ? value : null;
+}
+
+function numberOf(
+  flags: Flags,
+  name: string,
+  bounds: { readonly min: number; readonly integer: boolean },
+): number | null {
+  const text = textOf(flags, name);
+  if (text === null) return null;
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  const fits = bounds.integer ? Number.isSafeInteger(value) : Number.isFinite(value);
+  if (fits && value >= bounds.min) return value;
+  const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const kind = bounds.integer ? 'an integer' : 'a number';
+  throw new UsageError(`--${flag} ${text}: expected ${kind} of at least ${bounds.min}`);
+}
+
+/** Errors that say what is wrong are enough; anything else is a bug and brings its stack. */
+function errorText(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const expected = [
+    'UsageError',
+    'ConfigError',
+    'CheckpointError',
+    'NativeError',
+    'OrtError',
+    'SelfTestError',
+  ];
+  const fromSystem = 'code' in error && typeof error.code === 'string';
+  if (expected.includes(error.name) || fromSystem) return error.message;
+  return error.stack ?? error.message;
+}

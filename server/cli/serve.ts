@@ -1,0 +1,44 @@
+// `sparklane serve`: one server until a signal ends it. Owns the lines printed when it is ready and what signals mean.
+// Before it: program.ts; after it: device.ts and compose.ts.
+import { type Config, describeConfig } from '../config.ts';
+import { type LocalServer, startLocalServer } from './local-server.ts';
+import type { Host } from './terminal.ts';
+
+/** Resolves once the server has stopped; rejects when it cannot start. */
+export async function serve(config: Config, host: Host): Promise<void> {
+  const { terminal } = host;
+  const server = await startLocalServer(config, host);
+  server.log.info('config', describeConfig(config));
+  terminal.write(readyText(server, config));
+  await untilSignal(host, config);
+  await server.stop();
+  terminal.note('sparklane has stopped\n');
+}
+
+/** What a person needs to know, and one line to try. */
+export function readyText({ url, model, version, device }: LocalServer, config: Config): string {
+  const key = config.apiKeys.length > 0 ? ` -H 'authorization: Bearer YOUR_KEY'` : '';
+  const body = JSON.stringify({ model: model.name, prompt: 'function fibonacci(n: number)', max_tokens: 64 });
+  return [
+    `sparklane ${version} is ready`,
+    `  url     ${url}`,
+    `  model   ${model.name} (${model.directory})`,
+    `  device  ${device}`,
+    `  try     curl -s ${url}/v1/completions -H 'content-type: application/json'${key} -d '${body}'`,
+    '',
+  ].join('\n');
+}
+
+/** The first Ctrl-C or SIGTERM starts the drain. After that nobody listens: a second one ends the process. */
+function untilSignal({ terminal }: Host, { drainTimeoutMs }: Config): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = () => {
+      stopInterrupt();
+      stopTerminate();
+      terminal.note(`shutting down, at most ${drainTimeoutMs / 1000} s; once more to leave at once\n`);
+      resolve();
+    };
+    const stopInterrupt = terminal.onInterrupt(stop);
+    const stopTerminate = terminal.onTerminate(stop);
+  });
+}

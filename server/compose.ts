@@ -1,0 +1,93 @@
+// One whole server from its parts: device → engine → app → transport. Owns the order of start and stop; makes no
+// device and opens no file (device.ts does), so that the same server runs over a simulated device, a virtual clock
+// and a transport of memory. Before it: cli/serve.ts and tests; after it: app.ts.
+import type { Backend } from '../kernels/backend.ts';
+import type { Clock } from '../kernels/clock.ts';
+import type { Random } from '../kernels/random.ts';
+import { Detokenizer } from '../models/detokenizer.ts';
+import type { Model } from '../models/model.ts';
+import { createApp } from './app.ts';
+import type { Config } from './config.ts';
+import { Engine, type EngineBounds } from './engine/engine.ts';
+import type { Log } from './log.ts';
+import type { ServerMetrics } from './metrics.ts';
+import type { Transport } from './transport.ts';
+
+export interface ServerParts {
+  readonly config: Config;
+  readonly version: string;
+  readonly model: Model;
+  readonly backend: Backend; // closed by the server's stop()
+  readonly transport: Transport; // likewise
+  readonly clock: Clock;
+  readonly epochMs: () => number; // time of day
+  readonly random: Random;
+  readonly freshId: () => string; // never repeats, nobody can guess it
+  readonly log: Log;
+  readonly metrics: ServerMetrics;
+}
+
+export interface RunningServer {
+  readonly url: string; // http://host:port
+  readonly port: number;
+  readonly engine: Engine;
+  readonly backend: Backend;
+  /** Refuses new work, lets open work end within `drainTimeoutMs`, then closes everything. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Rejects when the address cannot be bound; the backend is closed then. */
+export async function startServer(parts: ServerParts): Promise<RunningServer> {
+  const { config, model, backend, transport, clock, metrics } = parts;
+  const engine = new Engine(backend, clock, engineBounds(config, backend), metrics);
+  const app = createApp({ ...parts, engine, openText: () => new Detokenizer(model.tokenizer) });
+  const listening = await transport.listen(config.host, config.port, app.handlers).catch(async (error) => {
+    await backend.close();
+    throw error;
+  });
+  let stopped: Promise<void> | null = null;
+  return {
+    ...listening,
+    url: urlOf(config.host, listening.port),
+    engine,
+    backend,
+    stop: () => {
+      stopped ??= stop();
+      return stopped;
+    },
+  };
+
+  async function stop(): Promise<void> {
+    transport.stopListening();
+    await app.drain();
+    transport.close();
+    await backend.close();
+  }
+}
+
+// A prompt may be overtaken by one that came this much later per token that it is shorter: about what computing the
+// token takes on two cores, so that nobody waits longer for a shorter neighbour than for a longer one.
+const OVERTAKE_MS_PER_TOKEN = 0.2;
+
+// How long a class waits before it ranks with fresh turns. A title or a warm-up yields to a person's turn for about
+// as long as a person notices; prefill ahead of a question yields longer, but not for ever.
+const CLASS_DELAY_MS = { turn: 0, side: 250, background: 2000 } as const;
+
+const RETRY_AFTER_MS = 1000; // told to who finds the queue full
+
+function engineBounds(config: Config, { limits }: Backend): EngineBounds {
+  const chunkTokens = Math.min(config.prefillChunkTokens, limits.rowTokensMax); // a short context has short rows
+  return {
+    prefillChunkTokens: chunkTokens,
+    prefillTokensPerStep: chunkTokens,
+    overtakeMsPerToken: OVERTAKE_MS_PER_TOKEN,
+    classDelayMs: CLASS_DELAY_MS,
+    queueLengthMax: config.queueLengthMax,
+    retryAfterMs: RETRY_AFTER_MS,
+  };
+}
+
+function urlOf(host: string, port: number): string {
+  const name = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
+  return `http://${name}:${port}`;
+}

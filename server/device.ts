@@ -1,0 +1,75 @@
+// From a config to an open device: sizes that fit the model, the built graph if the device computes, what `auto`
+// means, and how a device is described to people. Computes nothing. Before it: cli/local-server.ts; after it:
+// kernels/registry.ts.
+import type { Backend, BackendLimits } from '../kernels/backend.ts';
+import type { Clock } from '../kernels/clock.ts';
+import { type BackendLog, createBackend } from '../kernels/registry.ts';
+import { loadCheckpoint } from '../models/checkpoint.ts';
+import { type BuildProgress, type BuiltGraph, buildGraph } from '../models/graph/build.ts';
+import type { Precision } from '../models/graph/precision.ts';
+import type { Model } from '../models/model.ts';
+import type { ModelSpec } from '../models/spec.ts';
+import { boundsForModel, type Config } from './config.ts';
+
+export interface DeviceWorld {
+  readonly clock: Clock;
+  readonly log: BackendLog;
+  readonly onProgress: (progress: BuildProgress) => void; // while a graph is being built
+}
+
+export interface Device {
+  readonly backend: Backend;
+  readonly description: string; // for people: name, precision, sizes
+}
+
+// Longest guess of a step. Verifying 8 guesses costs about 1.5 decodes at w8a8 (engine notes); more rarely pays.
+const DRAFT_TOKENS_MAX = 8;
+
+/** Builds the graph if the cache has none. Rejects with ConfigError, CheckpointError or what the device says. */
+export async function openDevice(config: Config, model: Model, world: DeviceWorld): Promise<Device> {
+  const { clock, log, onProgress } = world;
+  const { spec } = model;
+  let graph: BuiltGraph | null = null;
+  const openGraph = async () => {
+    const { cacheDirectory } = config;
+    const precision = precisionFor(config, spec);
+    graph = await buildGraph(loadCheckpoint(model.directory), { precision, cacheDirectory, onProgress });
+    return graph;
+  };
+  const sizes = sizesFor(config, spec);
+  const { threads: threadCount, stepTimeoutMs } = config;
+  const options = { spec, sizes, threadCount, stepTimeoutMs, openGraph, clock, log };
+  const backend = await createBackend(config.backend, options);
+  return { backend, description: describe(config, backend, graph) };
+}
+
+/**
+ * `auto` is w8a8: its integer products make a token's result independent of what else is in the batch; it is the
+ * fastest at prefill and not slower at decode than the others.
+ */
+export function precisionFor({ precision }: Pick<Config, 'precision'>, _spec: ModelSpec): Precision {
+  return precision === 'auto' ? 'w8a8' : precision;
+}
+
+function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprobsMax' | 'vocabSize'> {
+  const { contextTokens, blockCount } = boundsForModel(config, spec);
+  return {
+    replicaCount: config.replicas,
+    slotCount: config.slots,
+    slotTokensMax: contextTokens,
+    blockSize: config.blockSize,
+    blockCount,
+    rowTokensMax: Math.min(contextTokens, Math.max(config.prefillChunkTokens, 1 + DRAFT_TOKENS_MAX)),
+    stepTokensMax: config.stepTokensMax,
+    sampleCountMax: 1 + DRAFT_TOKENS_MAX,
+  };
+}
+
+function describe(config: Config, { name, limits }: Backend, graph: BuiltGraph | null): string {
+  const computing =
+    graph === null
+      ? 'simulated: what it says is noise'
+      : `${graph.precision}, ${config.replicas} × ${config.threadsPerReplica} threads`;
+  const { slotCount, slotTokensMax, blockCount, blockSize } = limits;
+  return `${name} (${computing}), ${slotCount} slots of ${slotTokensMax} tokens, ${blockCount * blockSize} tokens cached`;
+}

@@ -1,0 +1,87 @@
+#!/usr/bin/env node
+// The program `sparklane`: the only file of the server that touches the process, its streams, signals, time of day and
+// console. Owns the terminal it makes of them; everything else is in cli/program.ts, which runs the command.
+import { createInterface, type Interface } from 'node:readline';
+import { text } from 'node:stream/consumers';
+import { WallClock } from '../kernels/clock.ts';
+import { runProgram } from './cli/program.ts';
+import type { Terminal } from './cli/terminal.ts';
+
+function processTerminal(): Terminal & { close(): void } {
+  const { stdin, stdout, stderr } = process;
+  let lines: LineReader | null = null;
+  return {
+    screen: stderr.isTTY ? stderr : null,
+    write: (piece) => void stdout.write(piece),
+    note: (piece) => void stderr.write(piece),
+    readLine: (prompt) => {
+      lines ??= new LineReader();
+      return lines.next(prompt);
+    },
+    readAll: () => text(stdin),
+    onInterrupt: (fn) => on('SIGINT', fn),
+    onTerminate: (fn) => on('SIGTERM', fn),
+    close: () => lines?.close(),
+  };
+}
+
+function on(signal: 'SIGINT' | 'SIGTERM', fn: () => void): () => void {
+  process.on(signal, fn);
+  return () => {
+    process.off(signal, fn);
+  };
+}
+
+/** Lines that are typed while nobody reads wait here. */
+class LineReader {
+  readonly #interface: Interface;
+  readonly #lines: string[] = [];
+  #ended = false;
+  #wake: (() => void) | null = null;
+
+  constructor() {
+    const { stdin, stderr } = process;
+    this.#interface = createInterface({
+      input: stdin,
+      output: stderr,
+      terminal: stdin.isTTY && stderr.isTTY,
+    });
+    this.#interface.on('line', (line) => {
+      this.#lines.push(line);
+      this.#wake?.();
+    });
+    this.#interface.on('close', () => {
+      this.#ended = true;
+      this.#wake?.();
+    });
+    // A terminal in raw mode gives Ctrl-C to readline instead of to the process.
+    this.#interface.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+  }
+
+  async next(prompt: string): Promise<string | null> {
+    if (this.#lines.length === 0 && !this.#ended) {
+      this.#interface.setPrompt(prompt);
+      this.#interface.prompt();
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      this.#wake = null;
+    }
+    return this.#lines.shift() ?? null;
+  }
+
+  close(): void {
+    this.#interface.close();
+  }
+}
+
+const terminal = processTerminal();
+const clock = new WallClock();
+const code = await runProgram(process.argv.slice(2), {
+  terminal,
+  env: process.env,
+  clock,
+  epochMs: Date.now,
+});
+terminal.close();
+process.exitCode = code;
