@@ -1,0 +1,175 @@
+// Replay: recorded traffic as a load. Prefix hashes become token ids, one id for a whole hashed block, so that the
+// engine's prefix cache finds exactly what the hashes allow: equal ids at equal places, nothing more.
+// Reads the three traces of ../../../shared/data by their content; checks every field it uses.
+import { TraceError } from '../flag-error.ts';
+import { jsonLines, type Row, readTrace, type TraceFile } from '../workload/trace-file.ts';
+import { oneTurn, outputIdMin, type SimClient, type SimLoad, type SimTurn } from './load.ts';
+
+export interface ReplayOptions {
+  readonly path: string;
+  readonly timeScale: number; // 2: twice as fast as recorded; gaps between turns too
+  readonly requestsMax: number;
+  readonly contextTokensMax: number; // longer requests are left out; a session ends before its first one
+  readonly sessionsPerHour: number; // where the trace has no arrivals of its own
+}
+
+const azureHeader = 'TIMESTAMP,ContextTokens,GeneratedTokens';
+const mooncakeBlockTokens = 512; // source: README of kvcache-ai/Mooncake
+const tokensMax = 10_000_000; // of one request; a bound against broken files
+const sessionIdsMax = 1 << 17; // hash ids of one agent session
+const tailIdMin = 2 ** 29; // ids of what no hash covers: one for each request
+const sessionsMax = tailIdMin / sessionIdsMax;
+
+/** The trace at `path`, whichever of the three it is. Throws FlagError or TraceError. */
+export function replayLoad(options: ReplayOptions): SimLoad {
+  const file = readTrace(options.path);
+  if (file.lines[0] === azureHeader) return azureLoad(file, options);
+  const first = jsonLines(file).next();
+  if (!first.done && first.value.row.has('hash_ids')) return mooncakeLoad(file, options);
+  if (!first.done && first.value.row.has('requests')) return agentLoad(file, options);
+  throw new TraceError(file.name, 1, 'neither an Azure, a Mooncake nor an agent-session trace');
+}
+
+interface Recorded {
+  readonly atMs: number;
+  readonly prompt: readonly number[];
+  readonly promptTokens: number;
+  readonly outputTokens: number;
+}
+
+function azureLoad(file: TraceFile, options: ReplayOptions): SimLoad {
+  const rows: Recorded[] = [];
+  for (const [index, text] of file.lines.entries()) {
+    if (index === 0 || rows.length >= options.requestsMax) continue;
+    const [time, input, output] = text.split(',');
+    // Seven fractional digits are more than Date knows.
+    const match = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)?$/.exec(time ?? '');
+    const counts = [Number(input), Number(output)] as const;
+    if (
+      match === null ||
+      !counts.every((count) => Number.isInteger(count) && count >= 0 && count <= tokensMax)
+    ) {
+      throw new TraceError(file.name, index + 1, `expected ${azureHeader}`);
+    }
+    const atMs = Date.parse(`${match[1]}T${match[2]}Z`) + Number(match[3] ?? 0) * 1000;
+    const promptTokens = Math.max(1, counts[0]);
+    rows.push({ atMs, prompt: [index, promptTokens], promptTokens, outputTokens: Math.max(1, counts[1]) });
+  }
+  return singleRequests('azure-code', file, rows, options);
+}
+
+function mooncakeLoad(file: TraceFile, options: ReplayOptions): SimLoad {
+  const rows: Recorded[] = [];
+  for (const { row } of jsonLines(file)) {
+    if (rows.length >= options.requestsMax) break;
+    const promptTokens = Math.max(1, row.integer('input_length', 0, tokensMax));
+    const prompt: number[] = [];
+    let left = promptTokens;
+    for (const hash of row.integers('hash_ids', 0, outputIdMin - 1)) {
+      const count = Math.min(left, mooncakeBlockTokens);
+      if (count > 0) prompt.push(hash, count);
+      left -= count;
+    }
+    if (left > 0) row.fail('hash_ids', `cover ${promptTokens - left} of ${promptTokens} tokens`);
+    const outputTokens = Math.max(1, row.integer('output_length', 0, tokensMax));
+    rows.push({ atMs: row.number('timestamp', 0, 1e13), prompt, promptTokens, outputTokens });
+  }
+  return singleRequests('mooncake', file, rows, options);
+}
+
+function singleRequests(
+  name: string,
+  file: TraceFile,
+  rows: readonly Recorded[],
+  options: ReplayOptions,
+): SimLoad {
+  const fitting = rows.filter((row) => row.promptTokens + row.outputTokens <= options.contextTokensMax);
+  const startMs = rows[0]?.atMs ?? 0;
+  return {
+    label: `${name}@${file.sha256.slice(0, 12)}, ${fitting.length} requests, time ÷${options.timeScale}`,
+    notes: [
+      `${rows.length - fitting.length} of ${rows.length} requests are longer than ${options.contextTokensMax} tokens and left out`,
+    ],
+    *clients() {
+      for (const { atMs, prompt, outputTokens } of fitting) {
+        yield { atMs: (atMs - startMs) / options.timeScale, turns: oneTurn(prompt, outputTokens) };
+      }
+    },
+  };
+}
+
+function agentLoad(file: TraceFile, options: ReplayOptions): SimLoad {
+  const sessions: SimTurn[][] = [];
+  let subagentCount = 0;
+  let cutCount = 0;
+  let requestCount = 0;
+  for (const { row } of jsonLines(file)) {
+    if (requestCount >= options.requestsMax || sessions.length >= sessionsMax) break;
+    const blockTokens = row.integer('block_size', 1, 65_536);
+    const own = row.rows('requests').filter((request) => request.text('type') !== 'subagent');
+    subagentCount += row.rows('requests').length - own.length;
+    const turns: SimTurn[] = [];
+    for (const request of own) {
+      const turn = agentTurn(request, {
+        blockTokens,
+        session: sessions.length,
+        tailId: tailIdMin + requestCount + turns.length,
+        timeScale: options.timeScale,
+      });
+      if (turn === null || turn.promptTokens + turn.outputTokens > options.contextTokensMax) break;
+      turns.push(turns.length === 0 ? { ...turn, gapMs: 0 } : turn);
+    }
+    if (turns.length < own.length) cutCount++;
+    requestCount += turns.length;
+    if (turns.length > 0) sessions.push(turns);
+  }
+  const gapMs = 3_600_000 / options.sessionsPerHour;
+  return {
+    label: `agent-sessions@${file.sha256.slice(0, 12)}, ${sessions.length} sessions, ${options.sessionsPerHour} an hour, gaps ÷${options.timeScale}`,
+    notes: [
+      `${subagentCount} sub-agent runs are left out`,
+      `${cutCount} sessions end before their first request over ${options.contextTokensMax} tokens`,
+      'a turn is sent its recorded think time after the simulated answer to the one before',
+    ],
+    *clients(): Generator<SimClient> {
+      for (const [index, turns] of sessions.entries()) yield { atMs: index * gapMs, turns: turns.values() };
+    },
+  };
+}
+
+interface AgentTurn extends SimTurn {
+  readonly promptTokens: number;
+}
+
+// Null where the hashes do not cover the prompt.
+function agentTurn(
+  request: Row,
+  {
+    blockTokens,
+    session,
+    tailId,
+    timeScale,
+  }: { blockTokens: number; session: number; tailId: number; timeScale: number },
+): AgentTurn | null {
+  const runs = request.integers('hash_runs', 0, sessionIdsMax - 1);
+  if (runs.length % 2 !== 0) request.fail('hash_runs', 'expected pairs of start and count');
+  const promptTokens = Math.max(1, request.integer('in', 0, tokensMax));
+  const prompt: number[] = [];
+  let left = promptTokens;
+  for (let index = 0; index < runs.length; index += 2) {
+    for (let offset = 0; offset < runs[index + 1]! && left > 0; offset++) {
+      const hash = runs[index]! + offset;
+      if (hash >= sessionIdsMax)
+        request.fail('hash_runs', `id ${hash}, at most ${sessionIdsMax - 1} are known`);
+      const count = Math.min(left, blockTokens);
+      prompt.push(session * sessionIdsMax + hash, count); // ids mean something only inside their session
+      left -= count;
+    }
+  }
+  // The last, partial block has no hash: it is content of its own, which nothing else can match.
+  if (left >= blockTokens) return null;
+  if (left > 0) prompt.push(tailId, left);
+  const outputTokens = Math.max(1, request.integer('out', 0, tokensMax));
+  const gapMs = request.has('think_time') ? (request.number('think_time', 0, 1e9) * 1000) / timeScale : 0;
+  return { gapMs, prompt, promptTokens, outputTokens };
+}
