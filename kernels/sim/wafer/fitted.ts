@@ -6,5 +6,5 @@ export const waferFitted = {
   decodeCyclesPerLayer: 4632, // cycles per layer, whatever its region
   prefillCyclesPerMac: 1.04, // cycles per multiply-add on a core, many tokens
   prefillCyclesPerEdgeCore: 1864, // cycles per layer and core of the region's edge
-  prefillCyclesPerEdgeCoreAndWidth: 0.594, // the same, per element of the hidden size
+  prefillCyclesPerEdgeCoreAndWidth: 0.5937, // the same, per element of the hidden size
 };

@@ -1,0 +1,202 @@
+// SimDevice: a simulated device by name ("h100", "h100x2", "wse3", "wse3x4") with a model on it: what fits, what the
+// engine may do on it, and how its time runs. Builds backends from it. Knows both families; its caller need not.
+// Before it: registry.ts or a simulation; after it: gpu/ and wafer/.
+import type { BackendLimits } from '../backend.ts';
+import type { Clock } from '../clock.ts';
+import { SimBackend } from './backend.ts';
+import type { CostModel, StepPace } from './cost-model.ts';
+import { DoesNotFitError } from './fit-error.ts';
+import { GPU_CHIPS, tensorParallelMax } from './gpu/chips.ts';
+import { gpuCostModel, gpuLimits } from './gpu/gpu-device.ts';
+import type { GpuSetup } from './gpu/roofline.ts';
+import { type ModelShape, type Precision, UnknownShapeError } from './shapes.ts';
+import type { TokenSource } from './token-source.ts';
+import { linkLatencyUsDefault, WAFER_CHIPS } from './wafer/chips.ts';
+import type { WaferSetup } from './wafer/floorplan.ts';
+import {
+  type Demand,
+  equalPlacement,
+  fewestWafers,
+  optimisePlacement,
+  type Placement,
+} from './wafer/placement.ts';
+import { type StageTimes, stageTimes } from './wafer/stage-times.ts';
+import { type WaferBounds, WaferPace, waferLimits } from './wafer/wafer-device.ts';
+
+export interface SimDeviceOptions {
+  readonly device: string; // chip name, optionally "xN"
+  readonly count?: number; // GPUs under tensor parallelism, or wafers; overrides "xN"
+  readonly shape: ModelShape;
+  readonly precision: Precision;
+  readonly sequencesMax?: number; // sequences at once
+  readonly contextTokensMax?: number;
+  readonly blockSize?: number; // tokens per KV block
+  readonly chunkTokens?: number; // GPU: prompt tokens per step; wafer: prompt tokens that enter together
+  readonly kvStoreBytes?: number; // wafer: external KV store
+  readonly linkLatencyUs?: number; // wafer to wafer
+  readonly placement?: 'optimised' | 'equal';
+  readonly demand?: Demand; // wafer: whom the placement is to serve
+}
+
+interface DeviceFacts {
+  readonly name: string; // "h100x2"
+  readonly count: number;
+  readonly shape: ModelShape;
+  readonly precision: Precision;
+  readonly limits: BackendLimits;
+  readonly powerW: number; // all chips
+  // What the engine should ask of one step.
+  readonly prefillChunkTokens: number;
+  readonly prefillTokensPerStep: number;
+}
+
+export interface GpuSimDevice extends DeviceFacts {
+  readonly kind: 'gpu';
+  readonly setup: GpuSetup;
+  timing(clock: Clock): CostModel;
+}
+
+export interface WaferSimDevice extends DeviceFacts {
+  readonly kind: 'wafer';
+  readonly setup: WaferSetup;
+  readonly placement: Placement;
+  readonly bounds: WaferBounds;
+  stageTimes(): StageTimes;
+  timing(clock: Clock): WaferPace;
+}
+
+export type SimDevice = GpuSimDevice | WaferSimDevice;
+
+const defaults = {
+  gpuSequencesMax: 256, // vLLM's max_num_seqs on large GPUs
+  waferPlacesMax: 512,
+  blockSize: 16, // vLLM's default
+  gpuChunkTokens: 8192, // vLLM's max_num_batched_tokens on large GPUs
+  waferChunkTokens: 256, // enough for the matrix product to beat token by token
+  tokensPerChunk: 8, // decode tokens that pass between two prompt chunks on a wafer
+  contextTokens: 8192, // of a user, where the demand is not stated
+};
+
+/** Every chip that can be named. */
+export const DEVICE_NAMES: readonly string[] = [...GPU_CHIPS, ...WAFER_CHIPS].map(({ name }) => name);
+
+/** Reads "h100x2" as (h100, 2). Throws UnknownShapeError. */
+export function parseDeviceName(text: string): { readonly chip: string; readonly count: number | null } {
+  const match = /^([a-z][a-z0-9]*?)(?:x([1-9][0-9]{0,2}))?$/.exec(text.toLowerCase());
+  const chip = match?.[1];
+  if (chip === undefined || !DEVICE_NAMES.includes(chip)) {
+    throw new UnknownShapeError(
+      `device ${JSON.stringify(text)} is not known; known are ${DEVICE_NAMES.join(', ')}, each with xN for several`,
+    );
+  }
+  return { chip, count: match?.[2] === undefined ? null : Number(match[2]) };
+}
+
+/** Puts the model on the device. Throws UnknownShapeError, or DoesNotFitError with the numbers. */
+export function planSimDevice(options: SimDeviceOptions): SimDevice {
+  const { chip: chipName, count } = parseDeviceName(options.device);
+  const gpu = GPU_CHIPS.find(({ name }) => name === chipName);
+  const wanted = options.count ?? count;
+  if (gpu !== undefined) return planGpu(options, { chip: gpu, gpuCount: wanted ?? 1 });
+  const wafer = WAFER_CHIPS.find(({ name }) => name === chipName)!;
+  return planWafer(options, wafer, wanted);
+}
+
+/** A backend that takes the time of the simulated device; `tokens` decides what it says. */
+export function createSimDevice(
+  options: SimDeviceOptions & { readonly clock: Clock; readonly tokens?: TokenSource },
+): SimBackend {
+  const device = planSimDevice(options);
+  return simBackend(device, device.timing(options.clock), options);
+}
+
+/** The same with a timing that the caller keeps to look at. */
+export function simBackend(
+  device: SimDevice,
+  costModel: CostModel | StepPace,
+  { clock, tokens }: { readonly clock: Clock; readonly tokens?: TokenSource },
+): SimBackend {
+  const world = { limits: device.limits, clock, costModel, faults: null };
+  return new SimBackend(device.name, tokens === undefined ? world : { ...world, tokens });
+}
+
+function planGpu(
+  options: SimDeviceOptions,
+  { chip, gpuCount }: Pick<GpuSetup, 'chip' | 'gpuCount'>,
+): GpuSimDevice {
+  if (![1, 2, 4, 8].includes(gpuCount)) {
+    throw new DoesNotFitError(`${gpuCount} GPUs: tensor parallelism takes 1, 2, 4 or ${tensorParallelMax}`);
+  }
+  if (options.precision === 'fp8' && chip.fp8FlopsPerSecond === chip.bf16FlopsPerSecond) {
+    throw new DoesNotFitError(`${chip.name} does not compute in fp8: take fp16, bf16 or int4`);
+  }
+  const setup = { chip, gpuCount, shape: options.shape, precision: options.precision };
+  const chunkTokens = options.chunkTokens ?? defaults.gpuChunkTokens;
+  const limits = gpuLimits(setup, {
+    sequenceCountMax: options.sequencesMax ?? defaults.gpuSequencesMax,
+    stepTokensMax: chunkTokens,
+    contextTokensMax: options.contextTokensMax ?? Number.POSITIVE_INFINITY,
+    blockSize: options.blockSize ?? defaults.blockSize,
+  });
+  return {
+    kind: 'gpu',
+    name: gpuCount === 1 ? chip.name : `${chip.name}x${gpuCount}`,
+    count: gpuCount,
+    shape: options.shape,
+    precision: options.precision,
+    limits,
+    powerW: gpuCount * chip.powerW,
+    prefillChunkTokens: chunkTokens,
+    prefillTokensPerStep: chunkTokens,
+    setup,
+    timing: () => gpuCostModel(setup),
+  };
+}
+
+function planWafer(
+  options: SimDeviceOptions,
+  chip: WaferSetup['chip'],
+  wanted: number | null,
+): WaferSimDevice {
+  const demand = options.demand ?? {
+    userCount: Number.POSITIVE_INFINITY,
+    contextTokens: defaults.contextTokens,
+  };
+  const base = {
+    chip,
+    shape: options.shape,
+    precision: options.precision,
+    blockSize: options.blockSize ?? defaults.blockSize,
+    chunkTokens: options.chunkTokens ?? defaults.waferChunkTokens,
+  };
+  const waferCount =
+    wanted ?? fewestWafers(base, Math.min(demand.contextTokens, options.shape.contextLength));
+  const setup: WaferSetup = { ...base, waferCount };
+  const bounds: WaferBounds = {
+    placesMax: options.sequencesMax ?? defaults.waferPlacesMax,
+    contextTokensMax: options.contextTokensMax ?? Number.POSITIVE_INFINITY,
+    storeBytes: options.kvStoreBytes ?? 0,
+    linkLatencyUs: options.linkLatencyUs ?? linkLatencyUsDefault,
+    tokensPerChunk: defaults.tokensPerChunk,
+  };
+  const choose = options.placement === 'equal' ? equalPlacement : optimisePlacement;
+  const placement = choose(setup, demand, bounds.linkLatencyUs);
+  const limits = waferLimits(setup, placement, bounds);
+  return {
+    kind: 'wafer',
+    name: waferCount === 1 ? chip.name : `${chip.name}x${waferCount}`,
+    count: waferCount,
+    shape: options.shape,
+    precision: options.precision,
+    limits,
+    powerW: waferCount * chip.powerW,
+    // A prompt is one row: the wafer cuts it into chunks itself, because they follow each other through the pipe.
+    prefillChunkTokens: limits.rowTokensMax,
+    prefillTokensPerStep: limits.rowTokensMax,
+    setup,
+    placement,
+    bounds,
+    stageTimes: () => stageTimes(setup, placement.stages, bounds.linkLatencyUs),
+    timing: (clock) => new WaferPace(setup, placement, { limits, bounds, clock }),
+  };
+}

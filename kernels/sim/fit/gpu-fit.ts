@@ -1,0 +1,63 @@
+// The GPU's constants from TensorRT-LLM's calibration rows, by a closed form of the steady state at maximum load:
+// as many sequences as KV has room for, all prompts cut into chunks, steps with and without a chunk.
+// Whether the engine does the same is not assumed: `validate` runs it.
+import { GPU_CHIPS } from '../gpu/chips.ts';
+import { gpuFitted } from '../gpu/fitted.ts';
+import { gpuKvTokens } from '../gpu/gpu-device.ts';
+import { type GpuCoefficients, type GpuSetup, stepTerms } from '../gpu/roofline.ts';
+import { namedShape } from '../shapes.ts';
+import { leastSquares } from './least-squares.ts';
+import { MAX_LOAD_ROWS, type MaxLoadRow, maxLoadSequences } from './published.ts';
+
+const chunkTokens = 8192; // TensorRT-LLM's default max_num_tokens
+
+/** Sequences that fit with their whole length, so that none is ever sent away. */
+export function sequencesAtMaxLoad(setup: GpuSetup, { isl, osl }: Pick<MaxLoadRow, 'isl' | 'osl'>): number {
+  return Math.max(1, Math.min(maxLoadSequences, Math.floor(gpuKvTokens(setup) / (isl + osl))));
+}
+
+export function setupOf({ model, chip, gpuCount }: MaxLoadRow): GpuSetup {
+  return {
+    chip: GPU_CHIPS.find(({ name }) => name === chip)!,
+    gpuCount,
+    shape: namedShape(model),
+    precision: 'fp8',
+  };
+}
+
+/** Output tokens per second in the steady state. */
+export function maxLoadRate(row: MaxLoadRow, fitted: GpuCoefficients = gpuFitted): number {
+  const setup = setupOf(row);
+  const { isl, osl } = row;
+  const rowCount = sequencesAtMaxLoad(setup, row);
+  const promptTokensPerStep = (rowCount * isl) / osl;
+  const chunk = Math.max(chunkTokens, promptTokensPerStep);
+  const contextRead = rowCount * (isl + osl / 2);
+  const step = (prefillTokens: number): number =>
+    stepTerms(
+      setup,
+      {
+        rowCount,
+        tokenCount: rowCount + prefillTokens,
+        sampledCount: rowCount,
+        contextRead,
+        attentionPairs: (prefillTokens * isl) / 2,
+      },
+      fitted,
+    ).totalMs;
+  const chunkShare = promptTokensPerStep / chunk;
+  return (rowCount * 1000) / ((1 - chunkShare) * step(0) + chunkShare * step(chunk));
+}
+
+export function fitGpu(): GpuCoefficients {
+  const rows = MAX_LOAD_ROWS.filter(({ status }) => status === 'calibrated');
+  const [computeUtilisation, layerOverheadUs, rowOverheadUs] = leastSquares([0.55, 60, 5], ([a, b, c]) => {
+    const fitted = { computeUtilisation: a!, layerOverheadUs: b!, rowOverheadUs: c! };
+    return rows.map((row) => maxLoadRate(row, fitted) / row.tokensPerSecond - 1);
+  });
+  return {
+    computeUtilisation: computeUtilisation!,
+    layerOverheadUs: layerOverheadUs!,
+    rowOverheadUs: rowOverheadUs!,
+  };
+}

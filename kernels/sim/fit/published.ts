@@ -1,0 +1,168 @@
+// Published figures that the simulated devices are held against, and which of them the constants were fitted to.
+// Data only, from hardware-facts (sources there). Read by fit/main.ts (calibration rows) and by `validate` (all).
+
+/** calibrated: the fit saw it. validated: it did not, same hardware family. extrapolated: software or chip differ. */
+export type RowStatus = 'calibrated' | 'validated' | 'extrapolated';
+
+/** WaferLLM (OSDI'25), WSE-2, tokens per second of one request; layers only, on one square region of `edge`² cores. */
+export interface WaferRegionRow {
+  readonly model: string;
+  readonly edge: number; // cores
+  readonly tokensPerSecond: number;
+  readonly status: RowStatus;
+}
+
+const decode = (
+  model: string,
+  status: RowStatus,
+  rates: readonly [number, number, number],
+): WaferRegionRow[] =>
+  [420, 540, 660].map((edge, index) => ({ model, edge, tokensPerSecond: rates[index]!, status }));
+
+export const WAFER_DECODE_ROWS: readonly WaferRegionRow[] = [
+  ...decode('llama-3.1-8b', 'calibrated', [2699.9, 2501.5, 2243.3]), // LLaMA3-8B has the same shape
+  ...decode('qwen2-72b', 'calibrated', [839.7, 824.3, 787.1]),
+  ...decode('llama-2-13b', 'validated', [2039.2, 1899.4, 1739.8]),
+];
+
+/** The same for prompts of 4096 tokens. The middle regions were held out of the fit. */
+export const prefillTokens = 4096;
+
+const prefill = (model: string, rates: readonly [number, number, number]): WaferRegionRow[] =>
+  ([480, 600, 720] as const).map((edge, index) => ({
+    model,
+    edge,
+    tokensPerSecond: rates[index]!,
+    status: edge === 600 ? 'validated' : 'calibrated',
+  }));
+
+export const WAFER_PREFILL_ROWS: readonly WaferRegionRow[] = [
+  ...prefill('llama-3.1-8b', [20320.6, 25037.2, 27686.5]),
+  ...prefill('qwen2-72b', [2785.2, 3775.5, 4421.6]),
+];
+
+/** TensorRT-LLM v1.0 perf-overview, maximum load, output tokens per second, fp8. */
+export interface MaxLoadRow {
+  readonly model: string;
+  readonly chip: string;
+  readonly gpuCount: number;
+  readonly isl: number;
+  readonly osl: number;
+  readonly tokensPerSecond: number;
+  readonly status: RowStatus;
+}
+
+const lengths = [
+  [128, 128],
+  [128, 2048],
+  [1000, 1000],
+  [2048, 2048],
+  [5000, 500],
+  [20000, 2000],
+] as const;
+
+const maxLoad = (
+  setup: Pick<MaxLoadRow, 'model' | 'chip' | 'gpuCount' | 'status'>,
+  rates: readonly number[],
+): MaxLoadRow[] =>
+  lengths.map(([isl, osl], index) => ({ ...setup, isl, osl, tokensPerSecond: rates[index]! }));
+
+export const MAX_LOAD_ROWS: readonly MaxLoadRow[] = [
+  ...maxLoad(
+    { model: 'llama-3.1-8b', chip: 'h100', gpuCount: 1, status: 'calibrated' },
+    [28312, 22714, 15220, 9305, 3459, 1351],
+  ),
+  ...maxLoad(
+    { model: 'llama-3.1-70b', chip: 'h200', gpuCount: 1, status: 'calibrated' },
+    [3803, 4336, 2909, 2003, 566, 283],
+  ),
+  ...maxLoad(
+    { model: 'llama-3.1-70b', chip: 'h100', gpuCount: 2, status: 'validated' },
+    [6378, 6651, 4205, 3082, 898, 437],
+  ),
+];
+
+/** The runtime's limit on sequences at once in those measurements. Source: TensorRT-LLM's default max_batch_size. */
+export const maxLoadSequences = 2048;
+
+/** NVIDIA NIM 1.8.0, Llama-3.3-70B (the shape of 3.1), two H100, fp8, 5000/500, `userCount` users in a closed loop. */
+export interface ClosedLoopRow {
+  readonly userCount: number;
+  readonly ttftMs: number;
+  readonly itlMs: number;
+  readonly tokensPerSecond: number;
+}
+
+export const nimLengths = { isl: 5000, osl: 500 };
+
+// 5 and 100 users: from the same page (docs.nvidia.com/nim/benchmarking/llm/1.0.0/performance).
+export const NIM_ROWS: readonly ClosedLoopRow[] = [
+  { userCount: 1, ttftMs: 406.77, itlMs: 18.58, tokensPerSecond: 51.67 },
+  { userCount: 5, ttftMs: 546.7, itlMs: 21.83, tokensPerSecond: 218.48 },
+  { userCount: 25, ttftMs: 688.69, itlMs: 38.75, tokensPerSecond: 623.4 },
+  { userCount: 50, ttftMs: 834.51, itlMs: 59.73, tokensPerSecond: 814.37 },
+  { userCount: 100, ttftMs: 7996.25, itlMs: 92.91, tokensPerSecond: 917.26 },
+];
+
+/** vLLM 0.15.1, one H100, Llama-3.1-8B fp16, the first 300 requests at 8 requests/s. */
+export const VLLM_ROW = {
+  ...{ isl: 547, osl: 248, perSecond: 8, requestCount: 300, ttftMs: 39.75, itlMs: 8.89 },
+  ...{ sequencesMax: 128, chunkTokens: 2048 },
+};
+
+/** Services on WSE-3, tokens per second of one user; placement, kernels and speculation are not published. */
+export interface WaferServiceRow {
+  readonly model: string;
+  readonly wafers: number | null; // null: not published
+  readonly contextTokens: number;
+  readonly tokensPerSecond: number;
+  readonly note: string;
+}
+
+export const WAFER_SERVICE_ROWS: readonly WaferServiceRow[] = [
+  { model: 'llama-3.1-70b', wafers: 4, contextTokens: 1024, tokensPerSecond: 450, note: 'at launch' },
+  {
+    model: 'llama-3.1-70b',
+    wafers: 4,
+    contextTokens: 1024,
+    tokensPerSecond: 2100,
+    note: 'new kernels and speculation',
+  },
+  {
+    model: 'llama-3.1-405b',
+    wafers: null,
+    contextTokens: 1024,
+    tokensPerSecond: 969,
+    note: 'with speculation',
+  },
+  {
+    model: 'llama-3.1-405b',
+    wafers: null,
+    contextTokens: 102400,
+    tokensPerSecond: 539,
+    note: 'with speculation',
+  },
+  {
+    model: 'qwen3-32b',
+    wafers: null,
+    contextTokens: 1024,
+    tokensPerSecond: 2600,
+    note: 'vendor; speculation not stated',
+  },
+  { model: 'gpt-oss-120b', wafers: null, contextTokens: 1024, tokensPerSecond: 3000, note: 'vendor' },
+  {
+    model: 'gpt-oss-120b',
+    wafers: null,
+    contextTokens: 1024,
+    tokensPerSecond: 1844,
+    note: 'measured by Artificial Analysis',
+  },
+];
+
+/** 405B: 539 at 100K of 969 at 1K. What the software does to one token's latency cancels out. */
+export const contextSlowdownRow = {
+  model: 'llama-3.1-405b',
+  shortTokens: 1024,
+  longTokens: 102400,
+  ratio: 539 / 969,
+};
