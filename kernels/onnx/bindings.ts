@@ -21,7 +21,7 @@ export interface BindingShape {
 
 // Each binding is some 300 native objects and a few hundred µs of calls at 24 layers. 16 seats have 136 ranges to
 // decode, of which a server in steady state uses a few; chunks and drafts add one per length and seat.
-const bindingCountMax = 256;
+export const bindingCountMax = 256;
 
 export class GraphBindings {
   readonly inputIds: Int32Array; // [B · n] filled before a run, as are the next three

@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest';
+import { VirtualClock } from '../../../kernels/clock.ts';
+import { backendNames, createBackend, UnknownBackendError } from '../../../kernels/registry.ts';
+import type { ModelSpec } from '../../../models/spec.ts';
+import { rowOf } from '../../cpu-rig.ts';
+
+const clock = new VirtualClock();
+const world = {
+  spec: { vocabSize: 300 } as ModelSpec,
+  sizes: {
+    replicaCount: 1,
+    slotCount: 2,
+    slotTokensMax: 32,
+    blockSize: 4,
+    blockCount: 8,
+    rowTokensMax: 8,
+    stepTokensMax: 16,
+    sampleCountMax: 3,
+  },
+  threadCount: 1,
+  stepTimeoutMs: 1000,
+  openGraph: () => Promise.reject(new Error('a simulated device computes nothing')),
+  clock,
+  log: { info: () => undefined, warn: () => undefined },
+};
+
+test('a name that no device has is refused with the list', async () => {
+  for (const name of ['gpu', '', 'toString']) {
+    await expect(createBackend(name, world)).rejects.toThrow(UnknownBackendError);
+    await expect(createBackend(name, world)).rejects.toThrow(`known are ${backendNames.join(', ')}`);
+  }
+});
+
+test('the simulated device opens without a graph and steps on the given clock', async () => {
+  const backend = await createBackend('sim', world);
+  expect(backend.limits).toMatchObject({ ...world.sizes, vocabSize: 300 });
+  const rows = [rowOf({ slot: 0, position: 0, tokens: [1, 2, 3] })];
+  let tokenCount = 0;
+  backend.step({ replica: 0, restores: [], rows, saves: [] }, (outcome) => {
+    if (outcome.ok) tokenCount = outcome.rows[0]!.tokens.length;
+  });
+  clock.run();
+  expect(tokenCount).toBe(1);
+  await backend.close();
+});
+
+test('the cpu device asks for its graph', async () => {
+  await expect(createBackend('cpu', world)).rejects.toThrow('computes nothing');
+});
