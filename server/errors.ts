@@ -30,7 +30,6 @@ export const ERRORS = {
   hello_expected: facts(400, 'invalid_request_error', { closeCode: 1002 }),
   unsupported_version: facts(400, 'invalid_request_error', { closeCode: 1002 }),
   unknown_session: facts(404, 'invalid_request_error'),
-  unknown_generation: facts(404, 'invalid_request_error'),
   session_exists: facts(409, 'invalid_request_error'),
   session_busy: facts(409, 'invalid_request_error', { retryable: true }),
   // What is full, or on its way out.
@@ -40,7 +39,6 @@ export const ERRORS = {
   connection_limit: facts(503, 'server_error', { retryable: true, closeCode: 1013 }),
   draining: facts(503, 'server_error', { retryable: true }),
   shutdown: facts(503, 'server_error', { retryable: true, closeCode: 1001 }),
-  slow_reader: facts(503, 'server_error', { retryable: true, closeCode: 1008 }),
   deadline: facts(504, 'server_error', { retryable: true }),
   // What broke.
   worker_died: facts(500, 'server_error', { retryable: true }),
