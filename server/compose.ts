@@ -36,15 +36,22 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-/** Rejects when the address cannot be bound; the backend is closed then. */
+/** The address is in use, or not this machine's. */
+export class AddressError extends Error {
+  override readonly name = 'AddressError';
+}
+
+/** Rejects with AddressError when the address cannot be bound; the backend is closed then. */
 export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const { config, model, backend, transport, clock, metrics } = parts;
   const engine = new Engine(backend, clock, engineBounds(config, backend), metrics);
   const app = createApp({ ...parts, engine, openText: () => new Detokenizer(model.tokenizer) });
-  const listening = await transport.listen(config.host, config.port, app.handlers).catch(async (error) => {
-    await backend.close();
-    throw error;
-  });
+  const listening = await transport
+    .listen(config.host, config.port, app.handlers)
+    .catch(async (error: Error) => {
+      await backend.close();
+      throw new AddressError(error.message, { cause: error });
+    });
   let stopped: Promise<void> | null = null;
   return {
     ...listening,

@@ -41,10 +41,11 @@ class LineReader {
 
   constructor() {
     const { stdin, stderr } = process;
+    const watched = stdin.isTTY && stderr.isTTY; // else nobody needs a prompt
     this.#interface = createInterface({
       input: stdin,
-      output: stderr,
-      terminal: stdin.isTTY && stderr.isTTY,
+      terminal: watched,
+      ...(watched && { output: stderr }),
     });
     this.#interface.on('line', (line) => {
       this.#lines.push(line);

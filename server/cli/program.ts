@@ -52,9 +52,10 @@ function addChat(program: Command, host: Host): void {
   addConfigFlags(command)
     .allowExcessArguments(false)
     .action(async (flags: Flags) => {
+      const options = { system: textOf(flags, 'system'), ask: askOf(flags, null) };
       const { client, close } = await connect(textOf(flags, 'url'), quietConfigOf(flags, host), host);
       try {
-        await chat(client, { system: textOf(flags, 'system'), ask: askOf(flags, null) }, host);
+        await chat(client, options, host);
       } finally {
         await close();
       }
@@ -146,18 +147,20 @@ function numberOf(
   throw new UsageError(`--${flag} ${text}: expected ${kind} of at least ${bounds.min}`);
 }
 
-/** Errors that say what is wrong are enough; anything else is a bug and brings its stack. */
+/** Errors with a name of their own, and the system's, say what is wrong; anything else is a bug and brings its stack. */
 function errorText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const expected = [
-    'UsageError',
-    'ConfigError',
-    'CheckpointError',
-    'NativeError',
-    'OrtError',
-    'SelfTestError',
-  ];
-  const fromSystem = 'code' in error && typeof error.code === 'string';
-  if (expected.includes(error.name) || fromSystem) return error.message;
+  const fromSystem = 'code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_');
+  if (fromSystem || !BUG_NAMES.has(error.name)) return error.message;
   return error.stack ?? error.message;
 }
+
+const BUG_NAMES: ReadonlySet<string> = new Set([
+  'Error',
+  'AssertionError',
+  'EvalError',
+  'RangeError',
+  'ReferenceError',
+  'SyntaxError',
+  'TypeError',
+]);
