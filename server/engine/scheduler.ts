@@ -31,6 +31,8 @@ export class Scheduler {
   readonly #waiting: Sequence[] = []; // by urgency, most urgent first
   readonly #seats: (Sequence | null)[][]; // [replica][slot]
   readonly #seatedCounts: number[]; // [replica]
+  readonly #runningByClass = [0, 0, 0]; // [classRank] seated, all replicas
+  #runningCount = 0; // their sum
   #preemptedCount = 0;
   #complete: Sequence[] = [];
 
@@ -53,9 +55,7 @@ export class Scheduler {
   }
 
   get runningCount(): number {
-    let count = 0;
-    for (const seated of this.#seatedCounts) count += seated;
-    return count;
+    return this.#runningCount;
   }
 
   get preemptedCount(): number {
@@ -89,6 +89,7 @@ export class Scheduler {
 
   /** The next step of a replica without one in flight, or null if nothing there can compute. */
   plan(replica: number): StepPlan | null {
+    if (this.#seatedCounts[replica] === 0) return null;
     const rows: StepRow[] = [];
     const restores: KvRestore[] = [];
     const saves: KvSave[] = [];
@@ -100,9 +101,11 @@ export class Scheduler {
       if (sequence.remainingCount !== 1 || sequence.outputCount === 0) prefills.push(sequence);
       else decodes.push(sequence);
     }
+    let draftBudget = this.#limits.stepTokensMax - this.#limits.slotCount - this.#bounds.prefillTokensPerStep;
     for (const sequence of decodes) {
       if (sequence.phase !== 'running') continue; // preempted for the blocks of somebody more urgent
-      this.#draft(sequence, decodes.length);
+      this.#draft(sequence, { decodingCount: decodes.length, countMax: draftBudget });
+      draftBudget -= sequence.draft?.tokens.length ?? 0;
       this.#addRow(sequence, 1, { rows, restores, saves });
     }
     prefills.sort((a, b) => this.#urgency(a) - this.#urgency(b));
@@ -168,16 +171,21 @@ export class Scheduler {
 
   // The replica with the most free seats; when there is none, a lesser and less urgent class stands up.
   #replicaFor(sequence: Sequence): number {
+    const { slotCount, replicaCount } = this.#limits;
     let best = -1;
-    for (let replica = 0; replica < this.#seatedCounts.length; replica++) {
-      if (this.#seatedCounts[replica]! >= this.#limits.slotCount) continue;
-      if (best === -1 || this.#seatedCounts[replica]! < this.#seatedCounts[best]!) best = replica;
+    if (this.#runningCount < replicaCount * slotCount) {
+      for (let replica = 0; replica < replicaCount; replica++) {
+        if (this.#seatedCounts[replica]! >= slotCount) continue;
+        if (best === -1 || this.#seatedCounts[replica]! < this.#seatedCounts[best]!) best = replica;
+      }
     }
     if (best !== -1) return best;
+    const rank = classRank(sequence);
+    if (!this.#runningByClass.some((count, other) => other > rank && count > 0)) return -1;
     const urgency = this.#urgency(sequence);
     const victim = this.#victim(
       sequence,
-      (other) => classRank(other) > classRank(sequence) && this.#urgency(other) > urgency,
+      (other) => classRank(other) > rank && this.#urgency(other) > urgency,
     );
     if (victim === null) return -1;
     const { replica } = victim;
@@ -201,6 +209,8 @@ export class Scheduler {
     const slot = seats.indexOf(null); // the lowest: devices batch contiguous seats
     seats[slot] = sequence;
     this.#seatedCounts[replica]!++;
+    this.#runningByClass[classRank(sequence)]!++;
+    this.#runningCount++;
     sequence.replica = replica;
     sequence.slot = slot;
     sequence.phase = 'running';
@@ -247,10 +257,11 @@ export class Scheduler {
 
   // Guesses go into the same row as the token they follow. A constrained sequence would need the masks after each
   // guess, a sequence with penalties is drawn from the whole history: both are exact, the first is not built yet.
-  #draft(sequence: Sequence, decodingCount: number): void {
+  #draft(sequence: Sequence, { decodingCount, countMax }: { decodingCount: number; countMax: number }): void {
     const { drafter, speculation, request, tokenCount, promptCount } = sequence;
     if (drafter === null || request.constraint !== null || !this.#costs) return;
     const room = Math.min(
+      countMax,
       request.speculation!.draftTokensMax,
       this.#limits.sampleCountMax - 1,
       request.maxTokens - sequence.outputCount - 1, // the step draws one more than it guesses
@@ -332,6 +343,8 @@ export class Scheduler {
     assert(sequence.phase === 'running' && !sequence.inFlight);
     this.#seats[sequence.replica]![sequence.slot] = null;
     this.#seatedCounts[sequence.replica]!--;
+    this.#runningByClass[classRank(sequence)]!--;
+    this.#runningCount--;
     this.#releaseSlot(sequence.replica, sequence.slot);
     sequence.slot = -1;
     sequence.replica = -1;
@@ -345,8 +358,10 @@ interface Step {
   readonly saves: KvSave[];
 }
 
+const classRanks: Readonly<Record<Priority, number>> = { turn: 0, side: 1, background: 2 };
+
 function classRank(sequence: Sequence): number {
-  return { turn: 0, side: 1, background: 2 }[sequence.request.priority];
+  return classRanks[sequence.request.priority];
 }
 
 function newRow(sequence: Sequence, end: number): StepRow {
