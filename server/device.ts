@@ -60,7 +60,7 @@ function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprob
     blockSize: config.blockSize,
     blockCount,
     rowTokensMax: Math.min(contextTokens, Math.max(config.prefillChunkTokens, 1 + DRAFT_TOKENS_MAX)),
-    stepTokensMax: config.stepTokensMax,
+    stepTokensMax: config.stepTokensMax + config.slots * DRAFT_TOKENS_MAX,
     sampleCountMax: 1 + DRAFT_TOKENS_MAX,
   };
 }

@@ -143,8 +143,12 @@ function withoutComments(text: string): string {
 }
 
 function importsOf(code: string): string[] {
-  const statements = code.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*['"]([^'"]+)['"]/g);
-  return Array.from(statements, ([, name]) => name!);
+  const statement = /^(?:import|export)\b[^'";]*?\bfrom\s*['"]([^'"]+)['"]/gm;
+  const bare = /^import\s*['"]([^'"]+)['"]/gm;
+  const dynamic = /\bimport\(\s*['"]([^'"]+)['"]/g;
+  return [statement, bare, dynamic].flatMap((pattern) =>
+    Array.from(code.matchAll(pattern), ([, name]) => name!),
+  );
 }
 
 function isAllowed(path: string, name: string, rule: Rule): boolean {

@@ -14,6 +14,7 @@ import type {
 import type { PrefixCache } from './prefix-cache.ts';
 import type { Priority } from './request.ts';
 import type { Sequence } from './sequence.ts';
+import { newRow } from './step-row.ts';
 
 export interface SchedulerBounds {
   readonly prefillChunkTokens: number; // longest prefill row; chunks end at absolute multiples of it
@@ -362,37 +363,4 @@ const classRanks: Readonly<Record<Priority, number>> = { turn: 0, side: 1, backg
 
 function classRank(sequence: Sequence): number {
   return classRanks[sequence.request.priority];
-}
-
-function newRow(sequence: Sequence, end: number): StepRow {
-  const { sampling, constraint } = sequence.request;
-  const draws = end === sequence.tokenCount && !sequence.prefillOnly;
-  const penalised =
-    sampling.repetitionPenalty !== 1 || sampling.frequencyPenalty !== 0 || sampling.presencePenalty !== 0;
-  const certain = sequence.tokens.subarray(sequence.computedCount, end);
-  const draft = sequence.draft?.tokens ?? null;
-  return {
-    sequenceId: sequence.id,
-    slot: sequence.slot,
-    position: sequence.computedCount,
-    tokens: draft === null ? certain : joined(certain, draft),
-    sampleCount: draws ? 1 + (draft?.length ?? 0) : 0,
-    sampling,
-    promptCount: sequence.promptCount,
-    history: draws && penalised ? historyOf(sequence, end, draft) : null,
-    masks: draws && constraint !== null ? [constraint.mask()] : null,
-    blocks: sequence.blocks,
-  };
-}
-
-function historyOf(sequence: Sequence, end: number, draft: Int32Array | null): Int32Array {
-  const certain = sequence.tokens.subarray(0, end);
-  return draft === null ? certain : joined(certain, draft);
-}
-
-function joined(first: Int32Array, second: Int32Array): Int32Array {
-  const both = new Int32Array(first.length + second.length);
-  both.set(first);
-  both.set(second, first.length);
-  return both;
 }

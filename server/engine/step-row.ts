@@ -1,0 +1,38 @@
+// A sequence's next tokens as a row of a step: what is certain, then what is guessed, and how it is to be drawn.
+// Pure. Used by scheduler.ts, which has decided how many.
+import type { StepRow } from '../../kernels/backend.ts';
+import type { Sequence } from './sequence.ts';
+
+/** The row that computes tokens [computedCount, end) and the sequence's draft behind them. */
+export function newRow(sequence: Sequence, end: number): StepRow {
+  const { sampling, constraint } = sequence.request;
+  const draws = end === sequence.tokenCount && !sequence.prefillOnly;
+  const penalised =
+    sampling.repetitionPenalty !== 1 || sampling.frequencyPenalty !== 0 || sampling.presencePenalty !== 0;
+  const certain = sequence.tokens.subarray(sequence.computedCount, end);
+  const draft = sequence.draft?.tokens ?? null;
+  return {
+    sequenceId: sequence.id,
+    slot: sequence.slot,
+    position: sequence.computedCount,
+    tokens: draft === null ? certain : joined(certain, draft),
+    sampleCount: draws ? 1 + (draft?.length ?? 0) : 0,
+    sampling,
+    promptCount: sequence.promptCount,
+    history: draws && penalised ? historyOf(sequence, end, draft) : null,
+    masks: draws && constraint !== null ? [constraint.mask()] : null,
+    blocks: sequence.blocks,
+  };
+}
+
+function historyOf(sequence: Sequence, end: number, draft: Int32Array | null): Int32Array {
+  const certain = sequence.tokens.subarray(0, end);
+  return draft === null ? certain : joined(certain, draft);
+}
+
+function joined(first: Int32Array, second: Int32Array): Int32Array {
+  const both = new Int32Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
+}
