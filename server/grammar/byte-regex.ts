@@ -38,6 +38,7 @@ export interface Multiple {
 export class RegexTable {
   #nextId = 0;
   readonly #interned = new Map<string, Regex>();
+  readonly #derived = new Map<number, Regex>(); // 256 · id + byte → what is left
   readonly never: Regex;
   readonly empty: Regex;
   readonly anyByte: Regex;
@@ -51,11 +52,12 @@ export class RegexTable {
   }
 
   get size(): number {
-    return this.#interned.size;
+    return this.#interned.size + this.#derived.size;
   }
 
   forget(): void {
     this.#interned.clear();
+    this.#derived.clear();
   }
 
   range(low: number, high: number): Regex {
@@ -193,14 +195,21 @@ export class RegexTable {
     }));
   }
 
-  /** What must follow `byte` for the whole to match. */
+  /** What must follow `byte` for the whole to match. Remembered, as parts recur in many expressions. */
   derive(regex: Regex, byte: number): Regex {
+    if (regex.kind === 'never' || regex.kind === 'empty') return this.never;
+    if (regex.kind === 'bytes') return hasByte(regex.set, byte) ? this.empty : this.never;
+    const key = 256 * regex.id + byte;
+    let left = this.#derived.get(key);
+    if (left === undefined) {
+      left = this.#derive(regex, byte);
+      this.#derived.set(key, left);
+    }
+    return left;
+  }
+
+  #derive(regex: Regex, byte: number): Regex {
     switch (regex.kind) {
-      case 'never':
-      case 'empty':
-        return this.never;
-      case 'bytes':
-        return hasByte(regex.set, byte) ? this.empty : this.never;
       case 'concat': {
         const through = this.concat(this.derive(regex.first, byte), regex.rest);
         return regex.first.nullable ? this.or([through, this.derive(regex.rest, byte)]) : through;
@@ -219,6 +228,8 @@ export class RegexTable {
         const next = deriveMultiple(regex.of, byte);
         return next === null ? this.never : this.multiple(next);
       }
+      default:
+        return this.never;
     }
   }
 

@@ -24,12 +24,15 @@ export interface NumberBound {
 }
 
 const divisorMax = 10_000;
+const exactDigitsMax = 15; // significant decimal digits that a double keeps
 
 /** May match nothing (min > max). Throws GrammarError 'unsupported' for bounds and divisors that digits cannot express. */
 export function numberInRange(range: NumberRange, at: { table: RegexTable; path: string }): Regex {
   const { table } = at;
-  const { min, max } = range;
-  const divisible = range.multipleOf === null ? [] : [multipleOf(range.multipleOf, at)];
+  // Decimals just beyond an open bound may be rounded onto it when they are read, so the next number is the bound.
+  const min = range.min?.exclusive ? closed(range.min.value, 1) : range.min;
+  const max = range.max?.exclusive ? closed(range.max.value, -1) : range.max;
+  const divisible = range.multipleOf === null ? [] : [multipleOf(range.multipleOf, at), exactDecimal(table)];
   const unsigned = (low: NumberBound | null, high: NumberBound | null): Regex => {
     const parts = [...divisible, range.integer ? naturalNumber(table) : plainDecimal(table)];
     if (low !== null) parts.push(compare(low, { ...at, integer: range.integer, side: 'above' }));
@@ -46,6 +49,20 @@ export function numberInRange(range: NumberRange, at: { table: RegexTable; path:
 }
 
 const aboveZero: NumberBound = { value: 0, exclusive: true };
+
+/** The next number above (1) or below (−1), as a closed bound. */
+function closed(value: number, direction: 1 | -1): NumberBound {
+  if (value === 0) return { value, exclusive: true }; // no decimal we write is rounded to 0
+  const float = new Float64Array([value]);
+  const bits = new BigInt64Array(float.buffer);
+  bits[0]! += BigInt(value > 0 ? direction : -direction);
+  return { value: float[0]!, exclusive: false };
+}
+
+/** Few enough digits that no reader rounds them. */
+function exactDecimal(table: RegexTable): Regex {
+  return table.repeat(table.or([digit(table), table.text('.')]), 1, exactDigitsMax);
+}
 
 function isPositive({ value, exclusive }: NumberBound): boolean {
   return value > 0 || (value === 0 && exclusive);
@@ -75,6 +92,15 @@ function decimalOf(value: number): Decimal {
   };
 }
 
+/** To as many digits as we write, away from what is forbidden. */
+function rounded({ whole, fraction }: Decimal, side: 'above' | 'below'): Decimal {
+  const places = fractionDigitsMax - 1;
+  if (fraction.length <= places) return { whole, fraction };
+  const units = BigInt(whole + fraction.slice(0, places)) + (side === 'above' ? 1n : 0n);
+  const digits = String(units).padStart(places + 1, '0');
+  return { whole: digits.slice(0, -places), fraction: digits.slice(-places).replace(/0+$/, '') };
+}
+
 interface Comparison {
   readonly table: RegexTable;
   readonly path: string;
@@ -84,19 +110,12 @@ interface Comparison {
 
 /** Unsigned decimals on one side of a bound ≥ 0. */
 function compare({ value, exclusive }: NumberBound, { table, path, integer, side }: Comparison): Regex {
-  const { whole, fraction } = decimalOf(value);
+  const { whole, fraction } = rounded(decimalOf(value), side);
   if (whole.length > integerDigitsMax) {
     if (side === 'below') return table.anything;
     throw new GrammarError('unsupported', `numbers beyond ${integerDigitsMax} digits are never written`, {
       path,
     });
-  }
-  if (fraction.length >= fractionDigitsMax) {
-    throw new GrammarError(
-      'unsupported',
-      `bounds have less than ${fractionDigitsMax} digits after the point`,
-      { path },
-    );
   }
   const any = integer ? table.empty : anyFraction(table);
   const wholeMatches = side === 'above' ? wholeAbove(whole, table) : wholeBelow(whole, table);
