@@ -70,7 +70,7 @@ function nativeOptions(options: SessionOptions): object {
     logSeverityLevel: 4,
     extra: {
       session: {
-        set_denormal_as_zero: '1',
+        set_denormal_as_zero: '0',
         intra_op: { allow_spinning: options.spinning ? '1' : '0' },
         inter_op: { allow_spinning: '0' },
       },

@@ -172,39 +172,85 @@ function libraryPath(require: NodeJS.Require): string {
   }
 }
 
-function openTable(): OrtApi {
-  const library = openLibrary();
+interface Callers {
+  /** Turns a status into OrtError and frees it. */
+  fail(status: Address): never;
+  /** A function that answers OrtStatus*, null when all is well. */
+  checked(position: number, args: readonly Type[]): (...values: Value[]) => void;
+  /** The same with an out-pointer as its last argument, which becomes the result. */
+  creator(position: number, args: readonly Type[]): (...values: Value[]) => Address;
+  releaser(position: number): (address: Address) => void;
+}
+
+function callersOf(library: Library): Callers {
   const getCode = library.read(positions.GetErrorCode, 'int32_t', ['void *']);
   const getMessage = library.read(positions.GetErrorMessage, 'str', ['void *']);
   const releaseStatus = library.read(positions.ReleaseStatus, 'void', ['void *']);
-
-  function fail(status: Address): never {
+  const fail = (status: Address): never => {
     const code = errorCodes[getCode(status) as number] ?? 'fail';
     const message = getMessage(status) as string;
     releaseStatus(status);
     throw new OrtError(code, message);
-  }
-  /** A function that answers OrtStatus*, null when all is well. */
-  function checked(position: number, args: readonly Type[]): (...values: Value[]) => void {
+  };
+  const checked: Callers['checked'] = (position, args) => {
     const call = library.read(position, 'void *', args);
     return (...values) => {
       const status = call(...values) as Address | null;
       if (status !== null) fail(status);
     };
-  }
-  /** The same with an out-pointer as its last argument, which becomes the result. */
-  function creator(position: number, args: readonly Type[]): (...values: Value[]) => Address {
+  };
+  const creator: Callers['creator'] = (position, args) => {
     const call = checked(position, [...args, 'void *']);
     return (...values) => {
       const out = new BigUint64Array(1);
       call(...values, out);
       return out[0]!;
     };
-  }
-  function releaser(position: number): (address: Address) => void {
+  };
+  const releaser: Callers['releaser'] = (position) => {
     return library.read(position, 'void', ['void *']) as (address: Address) => void;
-  }
+  };
+  return { fail, checked, creator, releaser };
+}
 
+type Options = Pick<
+  OrtApi,
+  | 'createSessionOptions'
+  | 'setGraphOptimizationLevel'
+  | 'setIntraOpThreads'
+  | 'setInterOpThreads'
+  | 'setExecutionMode'
+  | 'setMemoryPattern'
+  | 'setMemoryArena'
+  | 'enableProfiling'
+  | 'addConfigEntry'
+  | 'releaseSessionOptions'
+>;
+
+function optionsTable({ pathType }: Library, { checked, creator, releaser }: Callers): Options {
+  const enablePattern = checked(positions.EnableMemPattern, ['void *']);
+  const disablePattern = checked(positions.DisableMemPattern, ['void *']);
+  const enableArena = checked(positions.EnableCpuMemArena, ['void *']);
+  const disableArena = checked(positions.DisableCpuMemArena, ['void *']);
+  const addConfigEntry = checked(positions.AddSessionConfigEntry, ['void *', 'str', 'str']);
+  return {
+    createSessionOptions: creator(positions.CreateSessionOptions, []),
+    setGraphOptimizationLevel: checked(positions.SetSessionGraphOptimizationLevel, ['void *', 'int32_t']),
+    setIntraOpThreads: checked(positions.SetIntraOpNumThreads, ['void *', 'int32_t']),
+    setInterOpThreads: checked(positions.SetInterOpNumThreads, ['void *', 'int32_t']),
+    setExecutionMode: checked(positions.SetSessionExecutionMode, ['void *', 'int32_t']),
+    setMemoryPattern: (options, enabled) => (enabled ? enablePattern : disablePattern)(options),
+    setMemoryArena: (options, enabled) => (enabled ? enableArena : disableArena)(options),
+    enableProfiling: checked(positions.EnableProfiling, ['void *', pathType]),
+    addConfigEntry: (options, { key, value }) => addConfigEntry(options, key, value),
+    releaseSessionOptions: releaser(positions.ReleaseSessionOptions),
+  };
+}
+
+function openTable(): OrtApi {
+  const library = openLibrary();
+  const callers = callersOf(library);
+  const { fail, checked, creator, releaser } = callers;
   const createTensor = creator(positions.CreateTensorWithDataAsOrtValue, [
     'void *', // OrtMemoryInfo
     'void *', // data
@@ -214,31 +260,17 @@ function openTable(): OrtApi {
     'int32_t', // element type
   ]);
   const createCpuMemoryInfo = creator(positions.CreateCpuMemoryInfo, ['int32_t', 'int32_t']);
-  const enable = checked(positions.EnableMemPattern, ['void *']);
-  const disable = checked(positions.DisableMemPattern, ['void *']);
-  const enableArena = checked(positions.EnableCpuMemArena, ['void *']);
-  const disableArena = checked(positions.DisableCpuMemArena, ['void *']);
-  const addConfigEntry = checked(positions.AddSessionConfigEntry, ['void *', 'str', 'str']);
   // The one call of the hot path: fixed arguments, no closure per call.
   const runWithBinding = library.read(positions.RunWithBinding, 'void *', ['void *', 'void *', 'void *']);
-
   return {
     version: library.version,
+    ...optionsTable(library, callers),
     createEnv: creator(positions.CreateEnv, ['int32_t', 'str']),
-    createSessionOptions: creator(positions.CreateSessionOptions, []),
-    setGraphOptimizationLevel: checked(positions.SetSessionGraphOptimizationLevel, ['void *', 'int32_t']),
-    setIntraOpThreads: checked(positions.SetIntraOpNumThreads, ['void *', 'int32_t']),
-    setInterOpThreads: checked(positions.SetInterOpNumThreads, ['void *', 'int32_t']),
-    setExecutionMode: checked(positions.SetSessionExecutionMode, ['void *', 'int32_t']),
-    setMemoryPattern: (options, enabled) => (enabled ? enable : disable)(options),
-    setMemoryArena: (options, enabled) => (enabled ? enableArena : disableArena)(options),
-    enableProfiling: checked(positions.EnableProfiling, ['void *', library.pathType]),
-    addConfigEntry: (options, { key, value }) => addConfigEntry(options, key, value),
     createSession: creator(positions.CreateSession, ['void *', library.pathType, 'void *']),
     createCpuMemoryInfo: () => createCpuMemoryInfo(arenaAllocator, defaultMemory),
     createTensor(memoryInfo, data, shape, elementType) {
       const dims = BigInt64Array.from(shape, BigInt);
-      // Touching `.buffer` moves a small array out of the JavaScript heap, where it could be moved by the collector.
+      // V8 keeps a small array inside its heap, where the collector may move it, until somebody asks for `.buffer`.
       const address = data.buffer.byteLength === 0 ? 0n : library.addressOf(data);
       return createTensor(memoryInfo, address, data.byteLength, dims, shape.length, elementType);
     },
@@ -253,7 +285,6 @@ function openTable(): OrtApi {
     releaseMemoryInfo: releaser(positions.ReleaseMemoryInfo),
     releaseSession: releaser(positions.ReleaseSession),
     releaseValue: releaser(positions.ReleaseValue),
-    releaseSessionOptions: releaser(positions.ReleaseSessionOptions),
     releaseIoBinding: releaser(positions.ReleaseIoBinding),
   };
 }

@@ -13,7 +13,6 @@ export interface SessionTuning {
   readonly graphOptimizationLevel: 'none' | 'basic' | 'extended' | 'all';
   readonly memoryPattern: boolean; // plan the arena by input shape: one allocation per step
   readonly memoryArena: boolean;
-  readonly denormalsAsZero: boolean;
   readonly profilePrefix: string | null; // writes <prefix>_<time>.json when the session is released
 }
 
@@ -21,7 +20,6 @@ export const measuredTuning: SessionTuning = {
   graphOptimizationLevel: 'all',
   memoryPattern: true,
   memoryArena: true,
-  denormalsAsZero: true,
   profilePrefix: null,
 };
 
@@ -72,7 +70,7 @@ function createSession(api: OrtApi, env: Address, options: SessionOptions, tunin
     api.setGraphOptimizationLevel(native, levels[tuning.graphOptimizationLevel]);
     api.setMemoryPattern(native, tuning.memoryPattern);
     api.setMemoryArena(native, tuning.memoryArena);
-    for (const [key, value] of Object.entries(configEntries(options, tuning))) {
+    for (const [key, value] of Object.entries(configEntries(options))) {
       api.addConfigEntry(native, { key, value });
     }
     if (tuning.profilePrefix !== null) api.enableProfiling(native, tuning.profilePrefix);
@@ -82,11 +80,12 @@ function createSession(api: OrtApi, env: Address, options: SessionOptions, tunin
   }
 }
 
-function configEntries(options: SessionOptions, tuning: SessionTuning): Record<string, string> {
+function configEntries(options: SessionOptions): Record<string, string> {
   return {
     'session.intra_op.allow_spinning': options.spinning ? '1' : '0',
     'session.inter_op.allow_spinning': '0',
-    'session.set_denormal_as_zero': tuning.denormalsAsZero ? '1' : '0',
+    // Would set the calling thread's floating-point mode for good: JavaScript's own arithmetic would lose denormals.
+    'session.set_denormal_as_zero': '0',
   };
 }
 

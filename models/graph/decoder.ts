@@ -11,20 +11,18 @@
 // ONNX Runtime's CPU kernel allows B > 1 with a past only where n = 1: a chunk is of one sequence.
 // Before it: build.ts with a checkpoint; after it: precision.ts for every matrix, onnx-proto.ts for the bytes.
 import type { ModelSpec } from '../spec.ts';
+import type { Arithmetic, Linear, WeightSource } from './arithmetic.ts';
 import { bytesOf, GraphWriter } from './graph-writer.ts';
 import type { GraphProto, ValueInfo } from './onnx-proto.ts';
-import {
-  type Arithmetic,
-  arithmeticOf,
-  type Linear,
-  type Precision,
-  type WeightSource,
-} from './precision.ts';
+import { arithmeticOf, type Precision } from './precision.ts';
 import { rotaryTables } from './rotary.ts';
 
-/** How many of the most likely tokens a step reports; bounds top-k sampling and logprobs without the full logits. */
+/**
+ * How many of the most likely tokens a step reports; bounds top-k sampling and logprobs without the full logits.
+ * 32 of 8,192 take 23 µs a row, 64 take 34, the largest alone 15.
+ */
 export function topCount(spec: ModelSpec): number {
-  return Math.min(64, spec.vocabSize);
+  return Math.min(32, spec.vocabSize);
 }
 
 /** The nodes and recipes of a whole decoder. Reads no weights: recipes do, when the builder runs them. */
@@ -204,8 +202,19 @@ function feedForward({ spec, writer, arithmetic }: Decoder, layer: number, input
 
 function rankTokens({ spec, writer }: Decoder): void {
   const k = writer.constant('top_count', 'int64', [1], BigInt64Array.of(BigInt(topCount(spec))));
-  writer.nodes_('', 'TopK', ['top_values', 'top_ids.int64'], ['logits', k], { axis: { int: -1 } });
+  const outputs = ['top_values', 'top_ids.int64'];
+  writer.append({
+    operator: 'TopK',
+    domain: '',
+    outputs,
+    inputs: ['logits', k],
+    attributes: { axis: { int: -1 } },
+  });
   writer.node('Cast', 'top_ids', ['top_ids.int64'], { to: { int: 6 } });
-  const axes = writer.constant('last_axis', 'int64', [1], BigInt64Array.of(-1n));
-  writer.node('ReduceLogSumExp', 'logsumexp', ['logits', axes], { keepdims: { int: 0 } });
+  // logsumexp = x₀ − logsoftmax(x)₀, for any column; ReduceLogSumExp takes ten times as long.
+  const first = writer.constant('first_column', 'int64', [], BigInt64Array.of(0n));
+  const logProbs = writer.node('LogSoftmax', 'log_probs', ['logits'], { axis: { int: -1 } });
+  const value = writer.node('Gather', 'logits.first', ['logits', first], { axis: { int: 1 } });
+  const logProb = writer.node('Gather', 'log_probs.first', [logProbs, first], { axis: { int: 1 } });
+  writer.node('Sub', 'logsumexp', [value, logProb]);
 }

@@ -2,7 +2,6 @@
 // when they are due, so that no model is ever whole in memory. Owns names; knows no architecture.
 // Before it: decoder.ts and precision.ts; after it: build.ts streams the recipes, onnx-proto.ts writes the nodes.
 import {
-  type Attribute,
   type DataType,
   elementSizes,
   microsoftDomain,
@@ -35,24 +34,31 @@ export class GraphWriter {
   readonly aliases: TensorAlias[] = [];
   readonly constants: TensorProto[] = []; // a few bytes each, they stay in the model file
 
-  /** Appends an ONNX node named after its first output; answers that output. */
+  /** Appends an ONNX node named after its only output; answers that output. */
   node(
     operator: string,
     output: string,
     inputs: readonly string[],
-    attributes: Record<string, Attribute> = {},
+    attributes: NodeProto['attributes'] = {},
   ): string {
-    return this.nodes_('', operator, [output], inputs, attributes)[0]!;
+    this.append({ operator, domain: '', outputs: [output], inputs, attributes });
+    return output;
   }
 
-  /** The same for ONNX Runtime's own operators. */
+  /** The same for ONNX Runtime's own operators, which may have several outputs ('' = not wanted). */
   contrib(
     operator: string,
     outputs: readonly string[],
     inputs: readonly string[],
-    attributes: Record<string, Attribute>,
+    attributes: NodeProto['attributes'],
   ): readonly string[] {
-    return this.nodes_(microsoftDomain, operator, outputs, inputs, attributes);
+    this.append({ operator, domain: microsoftDomain, outputs, inputs, attributes });
+    return outputs;
+  }
+
+  /** Appends any node, named after its first output. */
+  append(node: Omit<NodeProto, 'name'>): void {
+    this.nodes.push({ ...node, name: node.outputs[0]! });
   }
 
   /** A small constant, written once however often it is asked for. */
@@ -67,18 +73,6 @@ export class GraphWriter {
   /** Weights to be streamed to the external file. */
   weights(recipe: TensorRecipe): void {
     this.recipes.push(recipe);
-  }
-
-  nodes_(
-    domain: string,
-    operator: string,
-    outputs: readonly string[],
-    inputs: readonly string[],
-    attributes: Record<string, Attribute>,
-  ): readonly string[] {
-    const name = outputs.find((output) => output !== '')!;
-    this.nodes.push({ operator, domain, name, inputs, outputs, attributes });
-    return outputs;
   }
 }
 

@@ -44,7 +44,12 @@ export class GraphRunner {
   }
 
   /** n tokens of the sequence in `slot`, the first at `position`; logits of `rows` (default: the last token). */
-  chunk(slot: number, tokens: ArrayLike<number>, position: number, rows: readonly number[] = [tokens.length - 1]): StepResult {
+  chunk(
+    slot: number,
+    tokens: ArrayLike<number>,
+    position: number,
+    rows: readonly number[] = [tokens.length - 1],
+  ): StepResult {
     const bound = this.#bind(slot, 1, tokens.length, rows.length);
     bound.ids.set(Array.from(tokens));
     bound.rows.set(rows);
@@ -130,7 +135,8 @@ export class GraphRunner {
     const shape = [batch, spec.kvHeadCount, this.capacity, spec.headSize];
     const cache = (prefix: string): BoundTensor[] =>
       this.keys.flatMap((_, layer) => {
-        const slice = (memory: Float32Array) => memory.subarray(slot * this.slotSize, (slot + batch) * this.slotSize);
+        const slice = (memory: Float32Array) =>
+          memory.subarray(slot * this.slotSize, (slot + batch) * this.slotSize);
         return [
           { name: `${prefix}_key.${layer}`, data: slice(this.keys[layer]!), shape },
           { name: `${prefix}_value.${layer}`, data: slice(this.values[layer]!), shape },
