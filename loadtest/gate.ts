@@ -2,7 +2,7 @@
 // the whole 95 % interval is on the right side: "we could not tell" is a failure. Pure.
 import type { ComparisonReport } from './experiment/comparison.ts';
 import { FlagError } from './flag-error.ts';
-import { latencyOf, type RunReport } from './report/run-report.ts';
+import type { RunReport } from './report/run-report.ts';
 import { parseTimeMs, SLO_METRICS, type SloMetric } from './slo.ts';
 import type { Interval } from './statistics/bootstrap.ts';
 import { LATENCY_KEYS, type LatencyKey } from './statistics/latencies.ts';
@@ -48,36 +48,29 @@ export function parseGates(text: string): Gate[] {
 
 /** Judges the gates that apply to a run; the others are refused with a reason, because they prove nothing. */
 export function judgeRun(gates: readonly Gate[], report: RunReport): GateResult[] {
-  return gates.map((gate) => {
-    if (report.validity.isVoid) {
-      return {
-        text: gate.text,
-        passed: false,
-        reason: `the run is void: ${report.validity.reasons.join('; ')}`,
-      };
+  return gates.map((gate) => judgeOne(gate, report));
+}
+
+function judgeOne(gate: Gate, { rates, validity, latencies }: RunReport): GateResult {
+  const { subject, text } = gate;
+  if (validity.isVoid)
+    return { text, passed: false, reason: `the run is void: ${validity.reasons.join('; ')}` };
+  switch (subject.kind) {
+    case 'quantile': {
+      const summary = latencies.find(({ key }) => key === subject.key)!;
+      const found = summary.quantiles.find(({ q }) => q === subject.q)!;
+      if (found.refusal !== null) return { text, passed: false, reason: found.refusal };
+      return judged(gate, found.ms, found.interval, 'ms');
     }
-    const { subject } = gate;
-    switch (subject.kind) {
-      case 'quantile': {
-        const found = latencyOf(report, subject.key).quantiles.find(({ q }) => q === subject.q)!;
-        if (found.refusal !== null) return { text: gate.text, passed: false, reason: found.refusal };
-        return judged(gate, found.ms, found.interval, 'ms');
-      }
-      case 'good':
-        return judged(gate, report.rates.goodShare.value, report.rates.goodShare.interval, 'share');
-      case 'failed':
-        return judged(gate, report.rates.failedShare.value, report.rates.failedShare.interval, 'share');
-      case 'goodput':
-        return judged(
-          gate,
-          report.rates.goodputPerSecond.value,
-          report.rates.goodputPerSecond.interval,
-          '/s',
-        );
-      case 'ratio':
-        return { text: gate.text, passed: false, reason: 'a ratio needs a comparison (--ab)' };
-    }
-  });
+    case 'good':
+      return judged(gate, rates.goodShare.value, rates.goodShare.interval, 'share');
+    case 'failed':
+      return judged(gate, rates.failedShare.value, rates.failedShare.interval, 'share');
+    case 'goodput':
+      return judged(gate, rates.goodputPerSecond.value, rates.goodputPerSecond.interval, '/s');
+    case 'ratio':
+      return { text, passed: false, reason: 'a ratio needs a comparison (--ab)' };
+  }
 }
 
 export function judgeComparison(gates: readonly Gate[], report: ComparisonReport): GateResult[] {

@@ -44,12 +44,12 @@ export function formatSlo(slo: Slo): string {
 export function isGood(outcome: Outcome, measures: TurnMeasures, slo: Slo): boolean {
   if (outcome !== 'ok' && outcome !== 'interrupted') return false;
   return slo.every(({ metric, msMax }) => {
-    const ms = valueOf(measures, metric);
+    const ms = latencyMsOf(measures, metric);
     return ms === null || ms <= msMax;
   });
 }
 
-export function valueOf(measures: TurnMeasures, metric: SloMetric): number | null {
+export function latencyMsOf(measures: TurnMeasures, metric: SloMetric): number | null {
   switch (metric) {
     case 'ttft':
       return measures.ttftMs;

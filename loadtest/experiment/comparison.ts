@@ -5,7 +5,7 @@ import type { Clock } from '../../kernels/clock.ts';
 import { Random } from '../../kernels/random.ts';
 import { Driver, type DriverPlan } from '../driver.ts';
 import type { FinishedTurn } from '../recorder.ts';
-import { formatSlo, SLO_METRICS, type Slo, type SloMetric, valueOf } from '../slo.ts';
+import { formatSlo, latencyMsOf, SLO_METRICS, type Slo, type SloMetric } from '../slo.ts';
 import { type PairedRatio, type PairedSession, pairedRatio } from '../statistics/paired-ratio.ts';
 import type { Target } from '../target/target.ts';
 import { joinSeeds, labelOf, type PlannedSession, type Workload } from '../workload/turn.ts';
@@ -192,7 +192,7 @@ function rowOf(metric: SloMetric, blocks: readonly Block[], random: Random): Com
   const value = (turn: FinishedTurn | undefined): number | null =>
     turn === undefined || (turn.outcome !== 'ok' && turn.outcome !== 'interrupted')
       ? null
-      : valueOf(turn.measures, metric);
+      : latencyMsOf(turn.measures, metric);
   const pair = (a: Play, b: Play): PairedSession =>
     [...a.keys()].map((key) => ({ a: value(a.get(key)), b: value(b.get(key)) }));
   const plays = blocks.map(({ plays }) => plays as readonly [Play, Play, Play, Play]);

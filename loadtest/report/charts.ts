@@ -28,9 +28,19 @@ export function latencyCdf(report: RunReport): string {
     cdf.map(({ ms, share }) => ({ name, ms: Math.max(ms, 0.01), share })),
   );
   if (points.length === 0) return nothing('no latencies');
+  // The axis begins where the first percents are: a single tiny gap would squeeze everything else.
+  const lowMs = Math.min(...points.filter(({ share }) => share >= 0.03).map(({ ms }) => ms));
+  const highMs = Math.max(...points.map(({ ms }) => ms));
   return draw({
     height: 360,
-    x: { type: 'log', label: 'milliseconds', tickFormat: tickMs, ticks: 8 },
+    x: {
+      type: 'log',
+      label: 'milliseconds',
+      domain: [lowMs * 0.8, Math.max(highMs, lowMs * 2) * 1.05],
+      clamp: true,
+      tickFormat: tickMs,
+      ticks: 8,
+    },
     y: { label: 'share of values at or below', domain: [0, 1], tickFormat: '%' },
     color: { legend: true, domain: shown.map(({ name }) => name), range: [...COLOURS, '#12a594'] },
     marks: [
@@ -39,9 +49,10 @@ export function latencyCdf(report: RunReport): string {
       Plot.text(QUANTILE_LINES, {
         y: (q: number) => q,
         text: (q: number) => `p${q * 100}`,
-        frameAnchor: 'right',
+        frameAnchor: 'left',
+        dx: 4,
         dy: -6,
-        textAnchor: 'end',
+        textAnchor: 'start',
         fillOpacity: 0.6,
       }),
       Plot.ruleX(
@@ -257,9 +268,6 @@ export function sloMatrix({ samples, slo }: RunReport): string {
       type: 'threshold',
       domain: [0.5, 0.8, 0.9, 0.95, 0.99],
       range: ['#f3aeaf', '#f5d0a9', '#faeeb0', '#d8ecc0', '#a9dcb6', '#5bb98b'],
-      legend: true,
-      tickFormat: '%',
-      label: 'share of turns',
     },
     marks: [
       Plot.cell(cells, { x: 'x', y: 'y', fill: 'share', inset: 0.5 }),

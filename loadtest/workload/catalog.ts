@@ -1,0 +1,141 @@
+// The workloads by name, with their bundled traces and the load each was made for. Before it: the command line; after
+// it: the file of the workload.
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { FlagError } from '../flag-error.ts';
+import { type EditFormat, edits } from './edits.ts';
+import { generated, withHabits } from './generated.ts';
+import { agentSessions } from './trace-agent-sessions.ts';
+import { azureCode } from './trace-azure.ts';
+import { mooncake } from './trace-mooncake.ts';
+import type { Workload } from './turn.ts';
+
+export interface WorkloadOptions {
+  readonly name: string;
+  readonly tracePath: string | null; // null: the bundled one
+  readonly promptsPath: string | null;
+  readonly seed: number;
+  readonly scale: number | null; // null: the workload's own
+  readonly contextTokens: number;
+  readonly gapScale: number;
+  readonly gapMsMax: number;
+  readonly editFormat: EditFormat;
+  readonly fileTokens: readonly number[];
+  readonly interruptShare: number | null; // null: the workload's own
+  readonly steerShare: number | null;
+  readonly countTokens: (text: string) => number;
+}
+
+interface Entry {
+  readonly help: string;
+  readonly load: string; // default
+  readonly durationMs: number; // default
+  readonly scale: number; // default
+  readonly trace: string | null; // bundled file
+  open(options: WorkloadOptions & { readonly path: string; readonly scale: number }): Workload;
+}
+
+const MINUTE_MS = 60_000;
+
+export const WORKLOADS: Readonly<Record<string, Entry>> = {
+  'agent-sessions': {
+    help: 'recorded coding-agent sessions: many turns, growing prompts, tool and human gaps',
+    load: 'closed:4',
+    durationMs: MINUTE_MS,
+    scale: 16,
+    trace: 'agent-sessions-40.rle.jsonl.gz',
+    open: agentSessions,
+  },
+  interrupts: {
+    help: 'agent sessions in which people stop 10 % of the answers and redirect another 10 %',
+    load: 'closed:4',
+    durationMs: MINUTE_MS,
+    scale: 4,
+    trace: 'agent-sessions-40.rle.jsonl.gz',
+    open: (options) =>
+      withHabits(agentSessions(options), { seed: options.seed, interruptShare: 0.1, steerShare: 0.1 }),
+  },
+  'azure-code': {
+    help: 'arrivals and lengths of a real code-completion service, with its bursts and silences',
+    load: 'trace',
+    durationMs: 5 * MINUTE_MS,
+    scale: 4,
+    trace: 'azure-code-2023.csv.gz',
+    open: azureCode,
+  },
+  edits: {
+    help: 'fix a human-written bug in a file of 0.5k, 2k or 8k tokens (HumanEvalPack)',
+    load: 'closed:1',
+    durationMs: MINUTE_MS,
+    scale: 1,
+    trace: 'humanevalpack-js.jsonl.gz',
+    open: (options) => edits({ ...options, set: 'humanevalpack', format: options.editFormat }),
+  },
+  'edits-contrast': {
+    help: 'make a program faster: edits where copying from the input helps little (NoFunEval)',
+    load: 'closed:1',
+    durationMs: MINUTE_MS,
+    scale: 1,
+    trace: 'nofuneval-runtime.jsonl.gz',
+    open: (options) => edits({ ...options, set: 'nofuneval', format: options.editFormat, fileTokens: [] }),
+  },
+  mooncake: {
+    help: 'single requests whose prefixes are shared across users (Mooncake)',
+    load: 'trace',
+    durationMs: 5 * MINUTE_MS,
+    scale: 16,
+    trace: 'mooncake-conversation-1500.jsonl.gz',
+    open: mooncake,
+  },
+  saturation: {
+    help: 'more users than seats: short questions without pause, to find the most the server can do',
+    load: 'closed:64',
+    durationMs: MINUTE_MS / 2,
+    scale: 4,
+    trace: null,
+    open: (options) =>
+      generated({
+        name: 'saturation',
+        seed: options.seed,
+        scale: options.scale,
+        contextTokens: options.contextTokens,
+        sharedTokens: 512,
+        promptTokens: { min: 256, max: 1024 },
+        outputTokens: { min: 128, max: 512 },
+        turns: { min: 1, max: 1 },
+        gapMs: { min: 0, max: 0 },
+      }),
+  },
+  soak: {
+    help: 'agent sessions for an hour: what leaks or slows down shows',
+    load: 'closed:4',
+    durationMs: 60 * MINUTE_MS,
+    scale: 16,
+    trace: 'agent-sessions-40.rle.jsonl.gz',
+    open: (options) => ({ ...agentSessions(options), name: 'soak' }),
+  },
+};
+
+/** Throws FlagError or TraceError. */
+export function openWorkload(options: WorkloadOptions): Workload {
+  const entry = entryOf(options.name);
+  const path = options.tracePath ?? (entry.trace === null ? '' : bundledTrace(entry.trace));
+  const workload = entry.open({ ...options, path, scale: options.scale ?? entry.scale });
+  const { interruptShare, steerShare, seed } = options;
+  if (interruptShare === null && steerShare === null) return workload;
+  return withHabits(workload, { seed, interruptShare: interruptShare ?? 0, steerShare: steerShare ?? 0 });
+}
+
+export function entryOf(name: string): Entry {
+  const entry = Object.hasOwn(WORKLOADS, name) ? WORKLOADS[name] : undefined;
+  if (entry === undefined) throw new FlagError('workload', name, Object.keys(WORKLOADS).join(', '));
+  return entry;
+}
+
+/** Where the package keeps a trace, from source as from dist. */
+export function bundledTrace(file: string): string {
+  let directory = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(directory, 'package.json'))) directory = dirname(directory);
+  return join(directory, 'loadtest', 'traces', file);
+}
