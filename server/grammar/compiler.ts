@@ -72,7 +72,7 @@ export class GrammarCompiler {
   }
 
   /** Rejects with GrammarError. Equal sources share one compiled grammar, also while it is being made. */
-  compile(source: GrammarSource | CustomGrammar): Promise<CompiledGrammar> {
+  async compile(source: GrammarSource | CustomGrammar): Promise<CompiledGrammar> {
     const key = source.kind === 'custom' ? source.key : keyOf(source);
     const known = this.#grammars.get(key);
     if (known !== undefined) {
@@ -105,7 +105,7 @@ export class GrammarCompiler {
     const rules = new Map<string, Expression>();
     if (this.#table.size > expressionsKept) this.#table.forget();
     const world: SchemaWorld = { table: this.#table, terminals: this.#terminals, rules };
-    const { start, ignored } = source.kind === 'custom' ? source.write(world) : write(source, world);
+    const { start, ignored } = source.kind === 'custom' ? source.write(world) : writeSource(source, world);
     rules.set('start', start);
     const own = new Map<Regex, Automaton>();
     const automatonOf = (regex: Regex): Automaton => {
@@ -141,7 +141,8 @@ export class GrammarCompiler {
   }
 }
 
-function write(
+/** Adds what a source needs to the rules. For grammars that hold others. Throws GrammarError. */
+export function writeSource(
   source: GrammarSource,
   world: SchemaWorld,
 ): { readonly start: Expression; readonly ignored: readonly IgnoredKeyword[] } {

@@ -18,12 +18,24 @@ export class GrammarError extends Error {
   readonly code: GrammarErrorCode;
   readonly path: string;
   readonly keyword: string | null;
+  readonly detail: string; // the message without the place
 
   constructor(code: GrammarErrorCode, message: string, place: GrammarPlace) {
     const where = place.keyword === undefined ? place.path : `${place.path}: "${place.keyword}"`;
     super(`${where}: ${message}`);
     this.code = code;
+    this.detail = message;
     this.path = place.path;
     this.keyword = place.keyword ?? null;
+  }
+
+  /** The same fault, its place seen from further out: `tools[2].parameters` before `#/properties/x`. */
+  inside(outer: string): GrammarError {
+    const path = `${outer}${this.path}`;
+    return new GrammarError(
+      this.code,
+      this.detail,
+      this.keyword === null ? { path } : { path, keyword: this.keyword },
+    );
   }
 }

@@ -161,6 +161,7 @@ export class SchemaReader {
     readonly additional: unknown; // false: none
   } {
     const { properties = {}, required = [], additionalProperties } = schema;
+    const declaresNone = schema['properties'] === undefined && schema['required'] === undefined;
     if (!isSchemaObject(properties)) {
       throw new GrammarError('invalid', 'expected an object', { path, keyword: 'properties' });
     }
@@ -168,7 +169,7 @@ export class SchemaReader {
       throw new GrammarError('invalid', 'expected an array of names', { path, keyword: 'required' });
     }
     const names = Object.keys(properties);
-    const additional = additionalProperties ?? (names.length === 0 && required.length === 0);
+    const additional = additionalProperties ?? declaresNone;
     const declared: (readonly [string, unknown, string])[] = names.map((name) => [
       name,
       properties[name],

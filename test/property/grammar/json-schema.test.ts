@@ -49,7 +49,7 @@ test('1,000 random schemas never yield an invalid document', async () => {
       );
     }
   }
-  expect(ended + unsatisfiable).toBeGreaterThan(schemaCount * 0.97);
+  expect(ended + unsatisfiable).toBeGreaterThan(schemaCount * 0.95);
   expect(unsatisfiable).toBeLessThan(schemaCount * 0.05);
 }, 180_000);
 

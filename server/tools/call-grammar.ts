@@ -1,0 +1,156 @@
+// Grammars of answers with tool calls: free text until a call begins, then only a tool's name and arguments that match
+// its schema; or calls and nothing else. Agrees with call-parser.ts on every form a call can take.
+// Before it: the API routes; after it: grammar/compiler.ts.
+import { createHash } from 'node:crypto';
+import type { Regex } from '../grammar/byte-regex.ts';
+import { codePoints, complement, oneOf } from '../grammar/code-points.ts';
+import { type CustomGrammar, type GrammarSource, writeSource } from '../grammar/compiler.ts';
+import { anyText, textWithout } from '../grammar/free-text.ts';
+import { GrammarError } from '../grammar/grammar-error.ts';
+import { compileSchema, type SchemaWorld } from '../grammar/json-schema.ts';
+import { compileLark } from '../grammar/lark.ts';
+import { compilePattern } from '../grammar/pattern.ts';
+import { choice, type Expression, repeat, rule, sequence, terminal } from '../grammar/rules.ts';
+import type { IgnoredKeyword } from '../grammar/schema-reader.ts';
+import { type CustomTool, customInputKey, type Tool, type ToolChoice } from './definition.ts';
+import type { ToolDialect } from './dialect.ts';
+
+export interface ToolAnswer {
+  readonly tools: readonly Tool[]; // at least one; distinct names
+  readonly choice: ToolChoice;
+  readonly parallel: boolean; // more than one call in an answer
+  readonly dialect: ToolDialect;
+  readonly text: GrammarSource | null; // form of an answer that is text; null: free
+}
+
+const callsMax = 64; // in one answer
+
+/** null: nothing to enforce (no tools, or tool_choice none) beyond `text`. Throws GrammarError for an unknown name. */
+export function toolGrammar(answer: ToolAnswer): GrammarSource | CustomGrammar | null {
+  const { choice: wanted } = answer;
+  if (wanted.kind === 'none' || answer.tools.length === 0) return answer.text;
+  if (wanted.kind === 'named' && !answer.tools.some(({ name }) => name === wanted.name)) {
+    throw new GrammarError('invalid', `there is no tool "${wanted.name}"`, { path: 'tool_choice' });
+  }
+  return { kind: 'custom', key: keyOf(answer), write: (world) => writeAnswer(answer, world) };
+}
+
+function keyOf({ tools, ...rest }: ToolAnswer): string {
+  // Descriptions do not change what may be written.
+  const forms = tools.map((tool) => ({ ...tool, description: null }));
+  return `tools ${createHash('sha256')
+    .update(JSON.stringify([forms, rest]))
+    .digest('base64')}`;
+}
+
+interface Writing {
+  readonly answer: ToolAnswer;
+  readonly world: SchemaWorld;
+  readonly ignored: IgnoredKeyword[];
+}
+
+function writeAnswer(
+  answer: ToolAnswer,
+  world: SchemaWorld,
+): { start: Expression; ignored: readonly IgnoredKeyword[] } {
+  const writing: Writing = { answer, world, ignored: [] };
+  const { choice: wanted, tools } = answer;
+  const usable = wanted.kind === 'named' ? tools.filter(({ name }) => name === wanted.name) : tools;
+  world.rules.set('call', choice(...usable.map((tool) => writeCall(tool, writing))));
+  const isSingle = wanted.kind === 'named' || !answer.parallel;
+  const calls = isSingle ? rule('call') : sequence(rule('call'), repeat(nextCall(writing), 0, callsMax - 1));
+  return { start: wanted.kind === 'auto' ? textOrCalls(calls, writing) : calls, ignored: writing.ignored };
+}
+
+/** At most one thing may stand between two calls: a line break, or what the dialect separates them with. */
+function nextCall({ answer, world: { table } }: Writing): Expression {
+  const separator =
+    answer.dialect.open === '' ? table.or([table.text('; '), table.text('\n')]) : table.text('\n');
+  return sequence(terminal(table.repeat(separator, 0, 1)), rule('call'));
+}
+
+function textOrCalls(calls: Expression, { answer, world, ignored }: Writing): Expression {
+  const { table } = world;
+  const { open } = answer.dialect;
+  if (answer.text !== null) {
+    const text = writeSource(answer.text, world);
+    ignored.push(...text.ignored);
+    return choice(text.start, calls);
+  }
+  if (open !== '') return sequence(terminal(textWithout([open], table)), repeat(calls, 0, 1));
+  // A brace at the start makes the answer a call, so text begins with something else.
+  const first = oneOf(complement(codePoints([[0x7b, 0x7b], ...blanks])), { table, form: 'utf8' });
+  const text = table.repeat(table.concat(first, anyText(table)), 0, 1);
+  return choice(terminal(text), calls);
+}
+
+const blanks = [
+  [0x09, 0x0d],
+  [0x20, 0x20],
+] as const;
+
+function writeCall(tool: Tool, writing: Writing): Expression {
+  const { table, terminals } = writing.world;
+  const { open, close, argumentsKey } = writing.answer.dialect;
+  const index = writing.answer.tools.indexOf(tool);
+  const lineBreak = table.repeat(table.text('\n'), 0, 1);
+  const spaced = (...words: readonly string[]): Regex =>
+    table.sequence(...words.flatMap((word) => [table.text(word), terminals.space]));
+  const head = spaced('{', '"name":', `${JSON.stringify(tool.name)},`, `"${argumentsKey}":`);
+  const opening = open === '' ? head : table.sequence(table.text(open), lineBreak, head);
+  const tail = open === '' ? table.empty : table.sequence(lineBreak, table.text(close));
+  const closing = table.sequence(terminals.space, table.text('}'), tail);
+  try {
+    return sequence(terminal(opening), writeArguments(tool, index, writing), terminal(closing));
+  } catch (error) {
+    if (error instanceof GrammarError)
+      throw error.inside(`tools[${index}].${tool.kind === 'custom' ? 'format ' : 'parameters'}`);
+    throw error;
+  }
+}
+
+function writeArguments(tool: Tool, index: number, { world, ignored }: Writing): Expression {
+  const { table, terminals } = world;
+  const name = `tool ${index} `;
+  if (tool.kind === 'custom') {
+    const opening = table.sequence(
+      table.text('{'),
+      terminals.space,
+      table.text(`"${customInputKey}":`),
+      terminals.space,
+    );
+    const closing = table.sequence(terminals.quote, terminals.space, table.text('}'));
+    const begin = terminal(table.concat(opening, terminals.quote));
+    return sequence(begin, writeInput(tool.format, { world, name }), terminal(closing));
+  }
+  const schema = objectSchema(tool.parameters);
+  const { value, ignored: left } = compileSchema(schema, world, { strict: tool.strict, name });
+  ignored.push(...left.map(({ path, keyword }) => ({ path: `tools[${index}].parameters${path}`, keyword })));
+  return value;
+}
+
+/** Inside a JSON string, so that the whole call stays JSON. */
+function writeInput(
+  format: CustomTool['format'],
+  { world, name }: { readonly world: SchemaWorld; readonly name: string },
+): Expression {
+  const { table, terminals, rules } = world;
+  switch (format.kind) {
+    case 'text':
+      return terminal(table.repeat(terminals.character, 0));
+    case 'regex':
+      return terminal(
+        compilePattern(format.definition, { table, form: 'json', path: 'regex', search: false }),
+      );
+    case 'lark':
+      return compileLark(format.definition, { table, form: 'json', rules, name });
+  }
+}
+
+/** Arguments are an object, whatever else the schema says. */
+function objectSchema(parameters: unknown): unknown {
+  if (parameters === null || parameters === undefined) return { type: 'object', additionalProperties: false };
+  if (typeof parameters !== 'object' || Array.isArray(parameters)) return parameters;
+  const isOpen = Object.keys(parameters).length === 0;
+  return isOpen ? { type: 'object' } : parameters;
+}

@@ -1,0 +1,109 @@
+// A conversation with tools → a prompt. Templates that know tools get them as they expect; for the others tools, calls
+// and results are written into the messages, in the words that Qwen and Hermes models were trained on.
+// Before it: the API routes; after it: models/chat-template.ts.
+import { type ChatMessage, type ChatTemplate, ChatTemplateError } from '../../models/chat-template.ts';
+import { asFunction, type Tool } from './definition.ts';
+import type { ToolDialect } from './dialect.ts';
+
+export interface ToolPrompt {
+  readonly messages: readonly ChatMessage[]; // OpenAI's chat shape: `tool_calls` of assistants, role `tool` for results
+  readonly tools: readonly Tool[]; // [] with tool_choice none
+  readonly dialect: ToolDialect;
+  readonly addGenerationPrompt: boolean;
+}
+
+/** Throws ChatTemplateError. */
+export function renderToolPrompt(template: ChatTemplate, prompt: ToolPrompt): string {
+  const { messages, tools, dialect, addGenerationPrompt } = prompt;
+  const functions = tools.map((tool) => ({ type: 'function', function: asFunction(tool) }));
+  const usesTools = tools.length > 0 || messages.some(hasToolContent);
+  if (!usesTools) return template.render(messages, { addGenerationPrompt });
+  if (takesTools(template)) return template.render(messages, { addGenerationPrompt, tools: functions });
+  const written = writeToolMessages(messages, { functions, dialect });
+  return template.render(written, { addGenerationPrompt });
+}
+
+/** Whether the template renders tools itself. */
+export function takesTools(template: ChatTemplate): boolean {
+  const probe = {
+    type: 'function',
+    function: { name: 'probe', description: '', parameters: { type: 'object' } },
+  };
+  try {
+    template.render([{ role: 'user', content: '' }], { addGenerationPrompt: true, tools: [probe] });
+    return true;
+  } catch (error) {
+    if (error instanceof ChatTemplateError) return false;
+    throw error;
+  }
+}
+
+/** Tools, calls and results as plain messages. */
+export function writeToolMessages(
+  messages: readonly ChatMessage[],
+  { functions, dialect }: { readonly functions: readonly unknown[]; readonly dialect: ToolDialect },
+): ChatMessage[] {
+  const written: ChatMessage[] = [];
+  for (const message of messages) {
+    if (message.role === 'tool') {
+      const result = `<tool_response>\n${textOf(message)}\n</tool_response>`;
+      const last = written.at(-1);
+      // Results of parallel calls are one turn.
+      if (last !== undefined && isResults(last)) {
+        written[written.length - 1] = { role: 'user', content: `${String(last.content)}\n${result}` };
+      } else written.push({ role: 'user', content: result });
+    } else if (Array.isArray(message['tool_calls'])) {
+      const calls = message['tool_calls'].map((call) => writeCall(call, dialect));
+      written.push({
+        role: message.role,
+        content: [textOf(message), ...calls].filter((part) => part !== '').join('\n'),
+      });
+    } else written.push(message);
+  }
+  if (functions.length === 0) return written;
+  const block = toolBlock(functions, dialect);
+  const first = written[0];
+  if (first?.role !== 'system') return [{ role: 'system', content: block }, ...written];
+  return [{ ...first, content: `${textOf(first)}\n\n${block}` }, ...written.slice(1)];
+}
+
+function hasToolContent(message: ChatMessage): boolean {
+  return message.role === 'tool' || Array.isArray(message['tool_calls']);
+}
+
+function isResults({ role, content }: ChatMessage): boolean {
+  return role === 'user' && typeof content === 'string' && content.startsWith('<tool_response>');
+}
+
+function textOf({ content }: ChatMessage): string {
+  if (typeof content === 'string') return content;
+  return (content ?? []).map((part) => part.text ?? '').join('\n');
+}
+
+function writeCall(call: unknown, dialect: ToolDialect): string {
+  const called = (call as { function?: { name?: unknown; arguments?: unknown } }).function;
+  const given = called?.arguments;
+  const text = typeof given === 'string' ? given || '{}' : JSON.stringify(given ?? {});
+  const json = `{"name": ${JSON.stringify(String(called?.name))}, "${dialect.argumentsKey}": ${text}}`;
+  return dialect.open === '' ? json : `${dialect.open}\n${json}\n${dialect.close}`;
+}
+
+function toolBlock(functions: readonly unknown[], { open, close, argumentsKey }: ToolDialect): string {
+  const call = `{"name": <function-name>, "${argumentsKey}": <args-json-object>}`;
+  const how =
+    open === ''
+      ? `To call a function, answer with nothing but a JSON object:\n${call}`
+      : `For each function call, return a json object with function name and arguments within ${open}${close} XML tags:\n${open}\n${call}\n${close}`;
+  return [
+    '# Tools',
+    '',
+    'You may call one or more functions to assist with the user query.',
+    '',
+    'You are provided with function signatures within <tools></tools> XML tags:',
+    '<tools>',
+    ...functions.map((one) => JSON.stringify(one)),
+    '</tools>',
+    '',
+    how,
+  ].join('\n');
+}
