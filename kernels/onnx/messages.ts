@@ -1,5 +1,6 @@
-// What the main thread and a worker say to each other: types only. The bulk of a step is in the StepFrame; a message
-// says that it is there. Before it: replica.ts; after it: worker.ts.
+// What the main thread and a worker say to each other. The bulk of a step is in the StepFrame; messages carry what
+// is no number. Before it: worker-link.ts; after it: worker.ts.
+import type { MessagePort } from 'node:worker_threads';
 import type { BackendLimits } from '../backend.ts';
 import type { KvArrays, KvShape } from './kv-memory.ts';
 import type { SessionHandle, SessionOptions } from './runtime.ts';
@@ -31,16 +32,16 @@ export interface RareSampling {
  * What a test can make the worker do in the middle of a step: end its thread, never come back, refuse as ONNX Runtime
  * would, or fail outside of any call.
  */
-export type Fault = 'exit' | 'hang' | 'throw' | 'uncaught';
+export const faults = ['none', 'exit', 'hang', 'throw', 'uncaught'] as const;
+export type Fault = (typeof faults)[number];
 
-export type WorkerTask =
-  | { readonly kind: 'open'; readonly setup: WorkerSetup }
-  | { readonly kind: 'step'; readonly rare: readonly RareSampling[] | null; readonly fault: Fault | null }
-  | { readonly kind: 'close' };
+/** The one task of a worker's life: serve steps until told to close. Rejects if the device cannot be opened. */
+export interface WorkerTask {
+  readonly setup: WorkerSetup;
+  readonly port: MessagePort; // to the worker: RareSampling[]; back: WorkerAnswer
+}
 
 export type WorkerAnswer =
   | { readonly kind: 'opened'; readonly version: string } // of ONNX Runtime
-  | { readonly kind: 'stepped'; readonly deviceMs: number }
-  | { readonly kind: 'failed'; readonly message: string } // this task only; the worker goes on
-  | { readonly kind: 'not-open' } // a worker that took the place of a dead one between two steps
-  | { readonly kind: 'closed' };
+  | { readonly kind: 'stepped' } // the rest is in the frame
+  | { readonly kind: 'failed'; readonly message: string }; // this step only; the worker goes on

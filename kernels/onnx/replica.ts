@@ -1,6 +1,6 @@
-// Replica: one worker thread behind a Piscina pool of one, so that a sequence's seat stays where it is. Owns the
-// step in flight, the watch over it and the worker's replacement after a fault. Before it: backend.ts; after it:
-// worker.ts, through plan-writer.ts and the frame.
+// Replica: one worker and what is known of it. Owns the step in flight, the watch over it and the worker's replacement
+// after a fault; a sequence's seat stays with its replica. Before it: backend.ts; after it: worker-link.ts and the
+// frame, through plan-writer.ts.
 //
 // What a fault costs. Seats in shared memory (C API) survive a worker that died, because it can write no more; one
 // that hangs may write whenever it wakes, so its seats and its frame are left to it and new ones are allocated. It
@@ -9,10 +9,10 @@
 import assert from 'node:assert/strict';
 import type { DeviceFailure, StepOutcome, StepPlan } from '../backend.ts';
 import type { Clock, Timer } from '../clock.ts';
-import type { Fault, RareSampling, WorkerAnswer, WorkerSetup, WorkerTask } from './messages.ts';
+import type { Fault, RareSampling, WorkerAnswer, WorkerSetup } from './messages.ts';
 import { PlanWriter } from './plan-writer.ts';
 import { controlWords, phases } from './step-frame.ts';
-import { createWorkerPool, type WorkerPool } from './worker-pool.ts';
+import { WorkerLink } from './worker-link.ts';
 
 export interface ReplicaLog {
   info(message: string, fields: Readonly<Record<string, unknown>>): void;
@@ -29,16 +29,14 @@ export interface ReplicaWorld {
   readonly log: ReplicaLog;
 }
 
-type Done = (outcome: StepOutcome) => void;
-
 interface StepInFlight {
   readonly plan: StepPlan;
   readonly rare: readonly RareSampling[] | null;
-  readonly done: Done;
+  readonly done: (outcome: StepOutcome) => void;
 }
 
-// Hung threads cannot be ended while they are in native code, and each keeps its seats' memory. Past this many the
-// replica refuses every step: only a new process helps.
+// A thread in native code cannot be ended, and each hung one keeps its seats' memory. Past this many the replica
+// refuses every step: only a new process helps.
 const hungWorkersMax = 3;
 
 const savingGraceMs = 1000; // copying a step's blocks takes a few ms; this is how often we look again
@@ -47,13 +45,13 @@ export class Replica {
   readonly #world: ReplicaWorld;
   #setup: WorkerSetup;
   #writer: PlanWriter;
-  #pool: WorkerPool;
+  #link: WorkerLink | null = null;
   #opening: Promise<string> | null = null;
   #isOpen = false;
+  #areSeatsLost = false; // with no step in flight to say so: the next one does
   #inFlight: StepInFlight | null = null;
   #watch: Timer | null = null;
-  #fault: Fault | null = null;
-  #generation = 0; // of the pool; what an earlier one says is not heard
+  #fault: Fault = 'none';
   #discardedCount = 0; // threads told to end that have not ended
   #closing: Promise<void> | null = null;
   #onIdle: (() => void) | null = null;
@@ -62,7 +60,6 @@ export class Replica {
     this.#world = world;
     this.#setup = world.createSetup();
     this.#writer = new PlanWriter(this.#setup.frame, this.#setup.limits);
-    this.#pool = this.#createPool();
   }
 
   /** Threads that were given up and still run; while there are any, the session must not be released. */
@@ -70,15 +67,16 @@ export class Replica {
     return this.#discardedCount;
   }
 
-  /** Makes the worker ready; answers ONNX Runtime's version. Rejects if the device cannot be opened in it. */
+  /** Makes a worker ready; answers ONNX Runtime's version. Rejects if the device cannot be opened in it. */
   open(): Promise<string> {
-    this.#opening ??= this.#openDevice(this.#generation);
+    this.#opening ??= this.#openLink();
     return this.#opening;
   }
 
-  step(plan: StepPlan, done: Done): void {
+  step(plan: StepPlan, done: (outcome: StepOutcome) => void): void {
     assert(this.#inFlight === null, `replica ${this.#world.index} has a step in flight`);
     assert(this.#closing === null, `replica ${this.#world.index} is closing`);
+    if (this.#refuse(plan, done)) return;
     const step = { plan, rare: this.#writer.write(plan), done };
     this.#inFlight = step;
     if (this.#isOpen) this.#send(step);
@@ -96,7 +94,7 @@ export class Replica {
 
   /** For tests: ends the thread from outside, as an operator's tool might. */
   async terminateWorker(): Promise<void> {
-    await Promise.all(this.#pool.threads.map((thread) => thread.terminate()));
+    await this.#link?.terminate();
   }
 
   /** Waits for the step in flight, then ends the worker. Idempotent; never rejects. */
@@ -111,67 +109,60 @@ export class Replica {
         this.#onIdle = resolve;
       });
     }
-    const { openTimeoutMs } = this.#world;
-    if (this.#isOpen) await this.#within(openTimeoutMs, this.#pool.run({ kind: 'close' })).catch(nothing);
-    await this.#within(openTimeoutMs, this.#discard()).catch(nothing); // a hung thread: the backend says so
+    await this.#opening?.catch(nothing);
+    if (this.#link === null) return;
+    this.#discardedCount++;
+    const closed = this.#link.close().then(() => {
+      this.#discardedCount--;
+    });
+    await this.#within(this.#world.openTimeoutMs, closed).catch(nothing); // hung: the backend says so
+  }
+
+  /** Answers a step that cannot be sent; false if it can. */
+  #refuse(plan: StepPlan, done: StepInFlight['done']): boolean {
+    const { index, clock } = this.#world;
+    let failure: DeviceFailure;
+    if (this.#areSeatsLost) {
+      this.#areSeatsLost = false;
+      failure = { code: 'worker-died', message: `replica ${index}: died between two steps`, lost: 'slots' };
+    } else if (!this.#isOpen && this.#discardedCount > hungWorkersMax) {
+      const message = `replica ${index}: ${this.#discardedCount} hung workers have not ended`;
+      failure = { code: 'worker-hung', message, lost: 'rows' };
+    } else {
+      return false;
+    }
+    this.#inFlight = { plan, rare: null, done };
+    clock.defer(() => this.#fail(failure));
+    return true;
   }
 
   #openAndSend(step: StepInFlight): void {
-    if (this.#discardedCount > hungWorkersMax) {
-      const message = `replica ${this.#world.index}: ${this.#discardedCount} hung workers have not ended`;
-      this.#world.clock.defer(() => this.#fail({ code: 'worker-hung', message, lost: 'rows' }));
-      return;
-    }
     this.open().then(
       () => this.#send(step),
       (error) => {
-        const lost = this.#keepsSeats ? 'rows' : 'slots';
-        this.#fail({ code: 'worker-died', message: `no new worker: ${messageOf(error)}`, lost });
+        this.#areSeatsLost = false;
+        this.#fail({ code: 'worker-died', message: `no new worker: ${messageOf(error)}`, lost: 'slots' });
       },
     );
   }
 
   #send(step: StepInFlight): void {
-    Atomics.store(this.#setup.frame.control, controlWords.phase, phases.computing);
     this.#watchFor(this.#world.stepTimeoutMs);
-    const generation = this.#generation;
-    this.#pool.run(this.#takeTask(step)).then(
-      (answer) => {
-        if (generation === this.#generation) this.#onAnswer(step, answer);
-      },
-      (error) => {
-        if (generation === this.#generation) this.#onDeath(error);
-      },
-    );
-  }
-
-  #takeTask({ rare }: StepInFlight): WorkerTask {
     const fault = this.#fault;
-    this.#fault = null;
-    return { kind: 'step', rare, fault };
+    this.#fault = 'none';
+    this.#link!.send(step.rare, fault);
   }
 
-  #onAnswer(step: StepInFlight, answer: WorkerAnswer): void {
+  #onAnswer(answer: WorkerAnswer): void {
+    const { plan } = this.#inFlight!;
     this.#watch?.cancel();
-    switch (answer.kind) {
-      case 'stepped':
-        this.#settle({ ok: true, rows: this.#writer.read(step.plan), deviceMs: answer.deviceMs });
-        return;
-      case 'failed':
-        this.#fail({ code: 'step-failed', message: answer.message, lost: 'rows' });
-        return;
-      default:
-        this.#onStranger(step, answer.kind);
+    if (answer.kind === 'failed') {
+      this.#fail({ code: 'step-failed', message: answer.message, lost: 'rows' });
+      return;
     }
-  }
-
-  /** The worker died between two steps and the pool put a new one in its place, which has computed nothing. */
-  #onStranger(step: StepInFlight, kind: WorkerAnswer['kind']): void {
-    assert(kind === 'not-open', `a step was answered with ${kind}`);
-    this.#isOpen = false;
-    this.#world.log.warn('a worker died between two steps', { replica: this.#world.index });
-    if (this.#keepsSeats) this.#openAndSend(step);
-    else this.#replace('worker-died', 'the worker died between two steps', 'slots');
+    assert(answer.kind === 'stepped', `a step was answered with ${answer.kind}`);
+    const deviceMs = this.#setup.frame.deviceMs[0]!;
+    this.#settle({ ok: true, rows: this.#writer.read(plan), deviceMs });
   }
 
   #onDeath(error: unknown): void {
@@ -190,25 +181,22 @@ export class Replica {
       this.#watchFor(savingGraceMs);
       return;
     }
-    const message = `no answer within ${this.#world.stepTimeoutMs} ms`;
-    this.#replace('worker-hung', message, 'slots');
+    this.#replace('worker-hung', `no answer within ${this.#world.stepTimeoutMs} ms`, 'slots');
   }
 
   /** Gives the worker up, fails the step and opens another worker at once, so that the next step need not wait. */
   #replace(code: DeviceFailure['code'], message: string, lost: 'rows' | 'slots'): void {
     this.#world.log.warn('worker replaced', { replica: this.#world.index, code, message, lost });
-    void this.#discard();
-    if (lost === 'slots') {
-      this.#setup = this.#world.createSetup();
-      this.#writer = new PlanWriter(this.#setup.frame, this.#setup.limits);
-    }
-    if (this.#closing === null) {
-      this.#pool = this.#createPool();
+    this.#discard();
+    if (lost === 'slots') this.#renewSeats();
+    if (this.#closing === null && this.#discardedCount <= hungWorkersMax) {
       this.open().catch((error) => {
         this.#world.log.warn('no new worker', { replica: this.#world.index, error: messageOf(error) });
       });
     }
-    this.#fail({ code, message: `replica ${this.#world.index}: ${message}`, lost });
+    if (this.#inFlight !== null)
+      this.#fail({ code, message: `replica ${this.#world.index}: ${message}`, lost });
+    else this.#areSeatsLost ||= lost === 'slots';
   }
 
   #fail(failure: DeviceFailure): void {
@@ -228,33 +216,42 @@ export class Replica {
     return this.#setup.runtime.kind === 'c-api';
   }
 
-  async #openDevice(generation: number): Promise<string> {
+  async #openLink(): Promise<string> {
+    const link = new WorkerLink(this.#setup, {
+      onAnswer: (answer) => this.#onAnswer(answer),
+      onDeath: (error) => this.#onDeath(error),
+    });
+    this.#link = link;
     try {
-      const task = this.#pool.run({ kind: 'open', setup: this.#setup });
-      const answer = await this.#within(this.#world.openTimeoutMs, task);
-      assert(answer.kind === 'opened', `open was answered with ${answer.kind}`);
-      assert(generation === this.#generation, 'the worker was replaced while it opened');
+      const version = await this.#within(this.#world.openTimeoutMs, link.opened);
       this.#isOpen = true;
-      return answer.version;
+      return version;
     } catch (error) {
-      if (generation === this.#generation && this.#closing === null) {
-        void this.#discard();
-        this.#pool = this.#createPool(); // the next step tries again
+      if (this.#link === link) {
+        this.#discard(); // the next step tries again
+        this.#renewSeats(); // a thread that is only slow must not find work
+        this.#areSeatsLost = true;
       }
       throw error;
     } finally {
-      if (generation === this.#generation) this.#opening = null;
+      this.#opening = null;
     }
   }
 
-  /** Ends the pool's thread. May never resolve: a thread in native code ends when that returns. */
-  async #discard(): Promise<void> {
-    this.#generation++;
+  #renewSeats(): void {
+    this.#setup = this.#world.createSetup();
+    this.#writer = new PlanWriter(this.#setup.frame, this.#setup.limits);
+  }
+
+  #discard(): void {
     this.#isOpen = false;
-    this.#opening = null;
+    const link = this.#link;
+    this.#link = null;
+    if (link === null) return;
     this.#discardedCount++;
-    await this.#pool.destroy();
-    this.#discardedCount--;
+    void link.discard().then(() => {
+      this.#discardedCount--;
+    });
   }
 
   /** Rejects after `delayMs`; what it waited for goes on unheard. */
@@ -265,14 +262,6 @@ export class Replica {
       );
       promise.finally(() => timer.cancel()).then(resolve, reject);
     });
-  }
-
-  #createPool(): WorkerPool {
-    const { index, openTimeoutMs, log } = this.#world;
-    const pool = createWorkerPool(openTimeoutMs);
-    // A thread that dies without a task has nobody else to tell.
-    pool.on('error', (error) => log.warn('idle worker failed', { replica: index, error: messageOf(error) }));
-    return pool;
   }
 }
 

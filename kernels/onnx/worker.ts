@@ -1,60 +1,52 @@
-// Worker-thread entry: one Piscina task in, one answer out. Opens the device once, then carries out steps. Errors of
-// a step are an answer; only a fault ends the thread. Before it: replica.ts; after it: device.ts.
-// The only file of ours with module state (the thread's one device) and, with replica.ts's watch on it, one of the
-// few that read the time: a worker cannot be handed the main thread's clock.
-import assert from 'node:assert/strict';
+// Worker-thread entry: opens the device, then carries out steps until told to close. Sleeps in Atomics.wait between
+// steps, so nothing asynchronous runs in this thread. Errors of a step are an answer; only a fault ends the thread.
+// Before it: worker-link.ts; after it: device.ts. Reads the time and, for a test's fault, ends its thread: a worker
+// cannot be handed the main thread's clock.
+import { receiveMessageOnPort } from 'node:worker_threads';
 import { Device } from './device.ts';
 import { allocateSeats } from './kv-memory.ts';
-import type { Fault, WorkerAnswer, WorkerSetup, WorkerTask } from './messages.ts';
+import { type Fault, faults, type RareSampling, type WorkerAnswer, type WorkerTask } from './messages.ts';
 import { attachSession, OrtError, openBindingSession } from './ort.ts';
-import type { Session } from './runtime.ts';
+import { controlWords } from './step-frame.ts';
 
-interface OpenDevice {
-  readonly session: Session;
-  readonly device: Device;
-}
+const stepped: WorkerAnswer = { kind: 'stepped' };
 
-let open: OpenDevice | null = null;
-
-/** The answer, or a promise of it where opening needs one. Rejects only if the setup cannot be opened at all. */
-export default function answer(task: WorkerTask): WorkerAnswer | Promise<WorkerAnswer> {
-  switch (task.kind) {
-    case 'open':
-      return openDevice(task.setup);
-    case 'step':
-      return step(task);
-    case 'close':
-      return closeDevice();
-  }
-}
-
-function step({ rare, fault }: Extract<WorkerTask, { kind: 'step' }>): WorkerAnswer | Promise<WorkerAnswer> {
-  if (open === null) return { kind: 'not-open' };
-  if (fault === 'uncaught') return failUncaught();
-  const startMs = performance.now();
-  try {
-    open.device.step(rare, fault === null ? nothing : () => act(fault));
-  } catch (error) {
-    return { kind: 'failed', message: error instanceof Error ? error.message : String(error) };
-  }
-  return { kind: 'stepped', deviceMs: performance.now() - startMs };
-}
-
-async function openDevice(setup: WorkerSetup): Promise<WorkerAnswer> {
-  assert(open === null, 'a worker is opened once');
-  const { runtime } = setup;
+/** Resolves when the main thread closes it; rejects only if the device cannot be opened. */
+export default async function serve({ setup, port }: WorkerTask): Promise<void> {
+  const { runtime, frame } = setup;
+  const { control } = frame;
   const session =
     runtime.kind === 'c-api' ? attachSession(runtime.session) : await openBindingSession(runtime.options);
   const seats = runtime.kind === 'c-api' ? runtime.seats : allocateSeats(setup.kvShape, 'private');
-  open = { session, device: new Device(session, seats, setup) };
-  return { kind: 'opened', version: session.version };
+  const device = new Device(session, seats, setup);
+  const say = (answer: WorkerAnswer) => port.postMessage(answer);
+  // A worker that takes a dead one's place finds the steps already counted.
+  let seenCount = Atomics.load(control, controlWords.stepCount);
+  say({ kind: 'opened', version: session.version });
+  for (;;) {
+    Atomics.wait(control, controlWords.stepCount, seenCount);
+    seenCount = Atomics.load(control, controlWords.stepCount);
+    if (control[controlWords.isClosing] === 1) break;
+    const startMs = performance.now();
+    const fault = faults[control[controlWords.fault]!]!;
+    try {
+      if (fault === 'uncaught') await failUncaught();
+      device.step(
+        control[controlWords.hasRare] === 1 ? receiveRare(port) : null,
+        fault === 'none' ? nothing : () => act(fault),
+      );
+      frame.deviceMs[0] = performance.now() - startMs;
+      say(stepped);
+    } catch (error) {
+      say({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  device.release();
+  session.release();
 }
 
-function closeDevice(): WorkerAnswer {
-  open?.device.release();
-  open?.session.release();
-  open = null;
-  return { kind: 'closed' };
+function receiveRare(port: WorkerTask['port']): readonly RareSampling[] {
+  return receiveMessageOnPort(port)!.message as readonly RareSampling[]; // sent before the step was counted
 }
 
 function nothing(): void {}
@@ -66,9 +58,10 @@ function act(fault: Fault): void {
       break;
     case 'hang':
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
-      return;
-    default:
+      break;
+    case 'throw':
       throw new OrtError('fail', 'injected by a test');
+    default:
   }
 }
 

@@ -1,0 +1,119 @@
+// WorkerLink: one worker thread and the ways to and from it. Owns the thread (through a Piscina pool of one, which
+// tells when it dies), its message port and the bell that wakes it. Decides nothing about faults. Before it:
+// replica.ts; after it: worker.ts.
+import { createRequire } from 'node:module';
+import { extname } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { MessageChannel, type MessagePort, SHARE_ENV } from 'node:worker_threads';
+import { FixedQueue, Piscina } from 'piscina';
+import { type Fault, faults, type RareSampling, type WorkerAnswer, type WorkerSetup } from './messages.ts';
+import { controlWords, phases, type StepFrame } from './step-frame.ts';
+
+export interface WorkerEvents {
+  /** After opening; never in the caller's stack. */
+  readonly onAnswer: (answer: WorkerAnswer) => void;
+  /** The thread has ended by itself, after opening. Not called once it is closed or discarded. */
+  readonly onDeath: (error: unknown) => void;
+}
+
+export class WorkerLink {
+  readonly opened: Promise<string>; // ONNX Runtime's version; rejects if the device cannot be opened
+  readonly #pool: Piscina;
+  readonly #port: MessagePort;
+  readonly #frame: StepFrame;
+  readonly #served: Promise<void>; // settles when the thread stops serving
+  #events: WorkerEvents | null; // null: nobody listens any more
+
+  /** Starts the thread. */
+  constructor(setup: WorkerSetup, events: WorkerEvents) {
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    this.#frame = setup.frame;
+    this.#events = events;
+    this.#frame.control[controlWords.isClosing] = 0;
+    this.#pool = createPool();
+    // A thread that dies before or after its one task has nobody else to tell; `served` tells of the rest.
+    this.#pool.on('error', (error) => this.#events?.onDeath(error));
+    this.#served = this.#pool.run({ setup, port: port2 }, { transferList: [port2] });
+    this.opened = new Promise((resolve, reject) => {
+      this.#served.catch(reject);
+      port1.once('message', (answer: WorkerAnswer) => {
+        if (answer.kind !== 'opened') return reject(new Error(`opening was answered with ${answer.kind}`));
+        port1.on('message', (next: WorkerAnswer) => this.#events?.onAnswer(next));
+        this.#served.catch((error) => this.#events?.onDeath(error));
+        resolve(answer.version);
+      });
+    });
+  }
+
+  /** The frame holds a step: the worker is to carry it out. */
+  send(rare: readonly RareSampling[] | null, fault: Fault): void {
+    const { control } = this.#frame;
+    control[controlWords.hasRare] = rare === null ? 0 : 1;
+    control[controlWords.fault] = faults.indexOf(fault);
+    if (rare !== null) this.#port.postMessage(rare);
+    Atomics.store(control, controlWords.phase, phases.computing);
+    this.#ring();
+  }
+
+  /** Lets the worker release what it holds, then ends the thread. Not while a step is in flight. */
+  async close(): Promise<void> {
+    this.#events = null;
+    this.#frame.control[controlWords.isClosing] = 1;
+    this.#ring();
+    await this.#served.catch(nothing); // died just now: as good
+    await this.discard();
+  }
+
+  /** Ends the thread as it is. May never resolve: in native code a thread ends when that returns. */
+  async discard(): Promise<void> {
+    this.#events = null;
+    this.#port.close();
+    await this.#pool.destroy();
+  }
+
+  /** For tests: ends the thread behind our back. */
+  async terminate(): Promise<void> {
+    await Promise.all(this.#pool.threads.map((thread) => thread.terminate()));
+  }
+
+  #ring(): void {
+    Atomics.add(this.#frame.control, controlWords.stepCount, 1);
+    Atomics.notify(this.#frame.control, controlWords.stepCount);
+  }
+}
+
+function createPool(): Piscina {
+  return new Piscina({
+    ...workerEntry(),
+    name: 'default', // of the export
+    minThreads: 1,
+    maxThreads: 1,
+    idleTimeout: Number.POSITIVE_INFINITY,
+    maxQueue: 1,
+    concurrentTasksPerWorker: 1,
+    atomics: 'disabled', // steps do not come as tasks
+    resourceLimits: {},
+    argv: [],
+    env: SHARE_ENV,
+    workerData: null,
+    taskQueue: new FixedQueue(),
+    niceIncrement: 0,
+    trackUnmanagedFds: true,
+    closeTimeout: 0, // destroyed, never closed
+    recordTiming: false,
+    stricterFIFO: true,
+    workerHistogram: false,
+  });
+}
+
+/** worker.ts beside this file, in the same form: TypeScript through tsx when run from source, JavaScript from dist. */
+function workerEntry(): { filename: string; execArgv: string[] } {
+  const extension = extname(fileURLToPath(import.meta.url));
+  const filename = new URL(`./worker${extension}`, import.meta.url).href;
+  if (extension !== '.ts') return { filename, execArgv: [] };
+  const tsx = createRequire(import.meta.url).resolve('tsx'); // by address: the working directory may be elsewhere
+  return { filename, execArgv: ['--import', pathToFileURL(tsx).href] };
+}
+
+function nothing(): void {}
