@@ -50,14 +50,14 @@ function writeBlock(
   }
 }
 
-function quantised(value: number, zero: number): number {
-  return Math.max(-zero, Math.min(zero - 1, Math.round(value)));
+/** Nearest level in [−zero, zero): the shift makes it positive, so that truncation (`| 0`) rounds to nearest. */
+function quantised(level: number, zero: number): number {
+  const rounded = ((level + 0.5 + 2 * zero) | 0) - 2 * zero;
+  return rounded < -zero ? -zero : rounded >= zero ? zero - 1 : rounded;
 }
 
 function scale8(block: Float32Array): number {
-  let max = 0;
-  for (const value of block) max = Math.max(max, Math.abs(value));
-  return Math.fround(max / 127);
+  return Math.fround(Math.abs(extremeOf(block)) / 127);
 }
 
 // Candidates for the 4-bit scale, as a share of the one that maps the block's extreme to −8: the extreme may be
@@ -66,8 +66,7 @@ const shares4 = [1, 0.95, 0.9, 0.85, 0.8, 0.75, 1.07];
 
 /** The candidate with the least squared error. */
 function scale4(block: Float32Array): number {
-  let extreme = 0;
-  for (const value of block) if (Math.abs(value) > Math.abs(extreme)) extreme = value;
+  const extreme = extremeOf(block);
   let best = 0;
   let bestError = Number.POSITIVE_INFINITY;
   for (const share of shares4) {
@@ -78,10 +77,21 @@ function scale4(block: Float32Array): number {
   return best;
 }
 
+/** The value of the largest magnitude, with its sign. */
+function extremeOf(block: Float32Array): number {
+  let extreme = 0;
+  for (let index = 0; index < block.length; index++) {
+    const value = block[index]!;
+    if (Math.abs(value) > Math.abs(extreme)) extreme = value;
+  }
+  return extreme;
+}
+
 function squaredError(block: Float32Array, scale: number): number {
   const inverse = scale === 0 ? 0 : 1 / scale;
   let sum = 0;
-  for (const value of block) {
+  for (let index = 0; index < block.length; index++) {
+    const value = block[index]!;
     const difference = value - quantised(value * inverse, 8) * scale;
     sum += difference * difference;
   }

@@ -13,7 +13,7 @@ import { encodeModel, type TensorProto, type ValueInfo } from './onnx-proto.ts';
 import type { Precision } from './precision.ts';
 
 // Part of every entry's key: raise it whenever the same checkpoint would give other files.
-const builderVersion = '2';
+const builderVersion = '3';
 
 const modelFile = 'model.onnx';
 const bindingModelFile = 'model-binding.onnx';

@@ -73,5 +73,5 @@ function quantiseRow(source: Float32Array, scale: number, target: Int8Array): nu
 /** Rounded half away from zero, within ±127. The sum with ±½ is truncated to an integer by `| 0`. */
 function nearest(level: number): number {
   const rounded = (level < 0 ? level - 0.5 : level + 0.5) | 0;
-  return rounded > levelMax ? levelMax : rounded < -levelMax ? -levelMax : rounded;
+  return Math.max(-levelMax, Math.min(levelMax, rounded));
 }
