@@ -3,7 +3,9 @@
 // protocol.ts for the bytes, connection.ts for the socket.
 import { ERRORS } from '../errors.ts';
 import type { OutboxBatch } from '../outbox.ts';
-import type { AnswerEnd, PrefillReport, SessionReader } from '../session.ts';
+import type { PrefillReport } from '../prefill-ahead.ts';
+import type { SessionReader } from '../session.ts';
+import type { AnswerEnd } from '../session-answer.ts';
 import type { ServerMessage, WireLogprobs } from './messages.ts';
 import { encodeTokens } from './protocol.ts';
 

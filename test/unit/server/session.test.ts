@@ -2,14 +2,9 @@ import { expect, test } from 'vitest';
 import { VirtualClock } from '../../../kernels/clock.ts';
 import type { SequenceRequest } from '../../../server/engine/request.ts';
 import type { OutboxBatch } from '../../../server/outbox.ts';
-import {
-  type AnswerEnd,
-  type PrefillReport,
-  type Question,
-  Session,
-  type SessionBounds,
-  type SessionReader,
-} from '../../../server/session.ts';
+import type { PrefillReport } from '../../../server/prefill-ahead.ts';
+import { type Question, Session, type SessionBounds, type SessionReader } from '../../../server/session.ts';
+import type { AnswerEnd } from '../../../server/session-answer.ts';
 import { BYTE_EOS, encodeBytes } from '../../byte-text.ts';
 import { GREEDY, NativeServer } from '../../native-world.ts';
 import { type Script, ScriptedEngine, type ScriptedEngineOptions } from '../../scripted-engine.ts';
