@@ -23,8 +23,9 @@ import type { Target } from './target/target.ts';
 import { describeLoad, withRate } from './workload/arrival.ts';
 import { openWorkload } from './workload/catalog.ts';
 import { fillerText } from './workload/filler.ts';
-import { joinSeeds, type Workload } from './workload/turn.ts';
+import type { Workload } from './workload/turn.ts';
 
+const VOID_TRIES = 3; // of one load in a sweep or search
 const CHARACTERS_PER_TOKEN = 3.5; // of code, where no tokenizer is at hand; an estimate
 
 /** Resolves with the exit code: 0, or 1 when a gate failed. Rejects with what is wrong with flags, traces or server. */
@@ -187,7 +188,7 @@ class Campaign {
       this.#csv = this.#io.openFile(settings.outDirectory, 'turns.csv');
       this.#csv.append(CSV_HEADER);
     }
-    const runAt: RunAt = (load, round) => this.#run({ load, round });
+    const runAt: RunAt = (load) => this.#runUntilValid(load);
     const loadName = { closed: 'users', trace: 'trace speed' }[settings.load.kind as string] ?? 'sessions/s';
     if (settings.sweep !== null) {
       return this.#finish({ sweep: await sweep(settings.sweep, loadName, runAt, this.#isStopped) });
@@ -200,17 +201,26 @@ class Campaign {
     return this.#finish({ run: await this.#run(null) });
   }
 
-  async #run(at: { readonly load: number; readonly round: number } | null): Promise<RunReport> {
+  // A void run says nothing about the server: it is tried again before it counts.
+  async #runUntilValid(rate: number): Promise<RunReport> {
+    let report = await this.#run(rate);
+    for (let tries = 1; tries < VOID_TRIES && report.validity.isVoid && !this.#isStopped(); tries++) {
+      this.#io.note(`void, once more: ${report.validity.reasons.join('; ')}\n`);
+      report = await this.#run(rate);
+    }
+    return report;
+  }
+
+  async #run(rate: number | null): Promise<RunReport> {
     const { clock, target, workload, countTokens, surroundings, live } = this.#stage;
     const settings = this.#settings;
-    const load = at === null ? settings.load : withRate(settings.load, at.load);
-    // A trace is replayed once; a repeat draws other arrivals; each run has content of its own.
-    const seed = joinSeeds(settings.seed, at?.round ?? 0);
+    const load = rate === null ? settings.load : withRate(settings.load, rate);
+    // A trace is replayed once. All runs draw the same arrivals, stretched to their rate, so that they differ in load and
+    // in the machine's mood only; each has content of its own, or it would find the last run's in the cache.
     const passMax = load.kind === 'trace' ? workload.sessionCount : Number.POSITIVE_INFINITY;
     const plan: RunPlan = {
       ...settings,
       load,
-      seed: at === null ? settings.seed : seed,
       sessionsMax: Math.min(settings.sessionsMax, passMax),
       salt: this.#runCount++,
     };

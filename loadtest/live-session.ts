@@ -30,6 +30,8 @@ export interface SessionHost {
   onSessionEnded(session: LiveSession, finished: FinishedSession): void;
 }
 
+const EARLY_MS = 0.001; // sent this early counts as on time: rounding of sums of milliseconds
+
 export class LiveSession {
   readonly #planned: PlannedSession;
   readonly #host: SessionHost;
@@ -67,12 +69,18 @@ export class LiveSession {
   }
 
   #turnAt(intendedMs: number): void {
+    const { clock } = this.#host;
     const waitMs = intendedMs - this.#host.elapsedMs;
-    if (waitMs <= 0) this.#dispatch(intendedMs);
-    else this.#timer = this.#host.clock.schedule(waitMs, () => this.#dispatch(intendedMs));
+    if (waitMs <= EARLY_MS) this.#dispatch(intendedMs);
+    // Timers of the system count whole milliseconds and may fire a fraction early: the rest is waited out in turns of
+    // the event loop.
+    else if (waitMs < 1 && this.#timer !== null) clock.defer(() => this.#turnAt(intendedMs));
+    else this.#timer = clock.schedule(waitMs, () => this.#turnAt(intendedMs));
   }
 
   #dispatch(intendedMs: number): void {
+    this.#timer = null;
+    if (this.#ended) return;
     this.#startMs ??= intendedMs;
     this.#played++;
     const planned = this.#planned.turns[this.#turnIndex]!;

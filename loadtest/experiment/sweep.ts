@@ -5,8 +5,8 @@ import { latencyOf } from '../report/run-report.ts';
 import { type SearchPlan, type SearchResult, searchCapacity } from '../statistics/bisection.ts';
 import { kneeIndex } from '../statistics/knee.ts';
 
-/** One run at one load; `round` tells repeats apart (they draw other arrivals). */
-export type RunAt = (load: number, round: number) => Promise<RunReport>;
+/** One run at one load. All loads and repeats draw the same arrivals, stretched in time. */
+export type RunAt = (load: number) => Promise<RunReport>;
 
 export interface SweepPoint {
   readonly load: number;
@@ -20,7 +20,7 @@ export interface SweepReport {
   readonly formatVersion: number;
   readonly loadName: string; // what `load` counts: sessions/s, users, trace speed
   readonly points: readonly SweepPoint[]; // in the order they were run
-  readonly kneeLoad: number | null; // by p90 of TTFT
+  readonly kneeLoad: number | null;
   readonly kneeMethod: string;
   readonly capacity: {
     readonly goal: string;
@@ -34,7 +34,7 @@ export interface SweepReport {
 }
 
 const KNEE_METHOD =
-  'knee: largest distance below the chord of p90 TTFT over load, axes scaled to the unit square (Kneedle); none below 0.1';
+  'of TTFT over load: largest distance below the chord, axes scaled to the unit square (Kneedle); none below 0.1';
 
 /** Runs every load once. Stops early, and says so, once `isStopped` is true. */
 export async function sweep(
@@ -46,7 +46,7 @@ export async function sweep(
   const points: SweepPoint[] = [];
   for (const load of [...loads].sort((a, b) => a - b)) {
     if (isStopped()) break;
-    points.push({ load, phase: 'sweep', passed: null, report: await runAt(load, 0) });
+    points.push({ load, phase: 'sweep', passed: null, report: await runAt(load) });
   }
   return sweepReport(points, loadName, null, isStopped());
 }
@@ -66,7 +66,7 @@ export async function capacitySearch(
   const points: SweepPoint[] = [];
   const result = await searchCapacity(goal.search, async (load, round) => {
     if (isStopped()) return false;
-    const report = await runAt(load, round);
+    const report = await runAt(load);
     const share = report.rates.goodShare.value;
     const passed = share !== null && share >= goal.goodShareMin && !report.validity.isVoid && !report.partial;
     points.push({
@@ -94,8 +94,10 @@ function sweepReport(
   capacity: SweepReport['capacity'],
   partial: boolean,
 ): SweepReport {
+  // p90 where every run had the samples for it, the median otherwise.
+  const q = points.every(({ report }) => ttftQuantile(report, 0.9) !== null) ? 0.9 : 0.5;
   const curve = points
-    .map(({ load, report }) => ({ load, value: p90(report) }))
+    .map(({ load, report }) => ({ load, value: ttftQuantile(report, q) }))
     .filter((point): point is { load: number; value: number } => point.value !== null)
     .sort((a, b) => a.load - b.load);
   const knee = kneeIndex(curve);
@@ -105,12 +107,12 @@ function sweepReport(
     loadName,
     points,
     kneeLoad: knee === null ? null : curve[knee]!.load,
-    kneeMethod: KNEE_METHOD,
+    kneeMethod: `p${q * 100} ${KNEE_METHOD}`,
     capacity,
     partial,
   };
 }
 
-function p90(report: RunReport): number | null {
-  return latencyOf(report, 'ttft').quantiles.find(({ q }) => q === 0.9)!.ms;
+function ttftQuantile(report: RunReport, wanted: number): number | null {
+  return latencyOf(report, 'ttft').quantiles.find(({ q }) => q === wanted)!.ms;
 }

@@ -180,7 +180,10 @@ function ratesOf(
         ? null
         : share(counters.idealCachedTokens, counters.idealPromptTokens),
     promptLengthRatio: share(counters.reportedPromptTokens, counters.idealPromptTokens),
-    acceptedPerStep: share(counters.speculatedTokens, counters.speculatedTokens - counters.acceptedTokens),
+    acceptedPerStep:
+      counters.acceptedTokens + counters.rejectedTokens === 0
+        ? null // nothing was drafted
+        : share(counters.speculatedTokens, counters.speculatedTokens - counters.acceptedTokens),
     wastedTokensPerStop: share(counters.wastedTokens, counters.interrupted),
     usefulEditShare: share(counters.usefulEdits, counters.editTurns),
   };
@@ -194,10 +197,19 @@ function shareEstimate(
   const sums = clusters.map((turns) => ({ numerator: turns.filter(is).length, denominator: turns.length }));
   const denominator = sums.reduce((sum, cluster) => sum + cluster.denominator, 0);
   const numerator = sums.reduce((sum, cluster) => sum + cluster.numerator, 0);
-  return {
-    value: denominator === 0 ? null : numerator / denominator,
-    interval: ratioInterval(sums, random),
-  };
+  if (denominator === 0) return { value: null, interval: null };
+  const unanimous = numerator === 0 || numerator === denominator;
+  const interval = unanimous
+    ? unanimousInterval(numerator > 0, clusters.length)
+    : ratioInterval(sums, random);
+  return { value: numerator / denominator, interval };
+}
+
+// Resampling sessions that all agree knows no doubt, however few they are. The exact (Clopper-Pearson) bound does: with n
+// sessions out of n, the share could be as low as 0.025^(1/n).
+function unanimousInterval(all: boolean, sessionCount: number): Interval {
+  const bound = 0.025 ** (1 / sessionCount);
+  return all ? { low: bound, high: 1 } : { low: 0, high: 1 - bound };
 }
 
 function summaryOf(

@@ -58,6 +58,12 @@ export function validityOf({ statistics, loopDelay, slo, voidShare }: ValidityIn
       `${counters.shortAnswers} answers ended before the length of the trace (end token not ignored)`,
     );
   }
+  const { cachedTokens, reportedPromptTokens, idealCachedTokens, idealPromptTokens } = counters;
+  if (cachedTokens * idealPromptTokens > 1.05 * idealCachedTokens * reportedPromptTokens) {
+    warnings.push(
+      'the cache served more than this trace allows: the server had seen this content before (use another --seed)',
+    );
+  }
   const truncated = outcomes.get('truncated') ?? 0;
   if (truncated > 0) warnings.push(`${truncated} answers were truncated and count as misses`);
   if (counters.skippedTurns > 0)

@@ -25,7 +25,7 @@ export type SearchResult =
   | { readonly kind: 'above'; readonly capacity: number; readonly trials: readonly Trial[] }; // even `high` passes
 
 /**
- * `trial(load, round)` runs one test; `round` counts the trials at one load, so that repeats differ in seed. A capacity
+ * `trial(load, round)` runs one test; `round` counts the trials at one load, from 0. A capacity
  * that a majority of its repeats does not confirm counts as failing, and the search goes on below it.
  */
 export async function searchCapacity(
@@ -43,7 +43,7 @@ export async function searchCapacity(
   if (await run(high, 0, 'bracket')) return { kind: 'above', capacity: high, trials };
   for (;;) {
     while (high / low > 1 + plan.tolerance) {
-      const middle = Math.sqrt(low * high);
+      const middle = Number(Math.sqrt(low * high).toPrecision(4));
       if (await run(middle, 0, 'bisect')) low = middle;
       else high = middle;
     }

@@ -76,7 +76,7 @@ export const FORMULAS: Readonly<Record<string, string>> = {
   'accepted per step':
     'output tokens / (output tokens − accepted draft tokens): tokens a decoding step yields with speculation',
   interval:
-    '95 %, percentile bootstrap over whole sessions, 200 to 1000 resamples, seeded; of gaps and lags: ranks of the order statistics, taken as independent',
+    '95 %, percentile bootstrap over whole sessions, 200 to 1000 resamples, seeded; where all sessions agree, the exact bound of a share; of gaps and lags: ranks of the order statistics, taken as independent',
   'refused quantile':
     'p is stated only with n ≥ ln 0.025 / ln p samples: 36 for p90, 72 for p95, 368 for p99',
 };

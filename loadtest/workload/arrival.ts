@@ -72,16 +72,20 @@ export function describeLoad(load: Load): string {
     case 'closed':
       return `closed loop, ${load.users} user${load.users === 1 ? '' : 's'}`;
     case 'constant':
-      return `constant, ${load.perSecond} sessions/s`;
+      return `constant, ${short(load.perSecond)} sessions/s`;
     case 'poisson':
-      return `Poisson, ${load.perSecond} sessions/s`;
+      return `Poisson, ${short(load.perSecond)} sessions/s`;
     case 'gamma':
-      return `gamma, ${load.perSecond} sessions/s, CV ${load.cv}`;
+      return `gamma, ${short(load.perSecond)} sessions/s, CV ${load.cv}`;
     case 'ramp':
-      return `ramp, ${load.fromPerSecond} to ${load.toPerSecond} sessions/s`;
+      return `ramp, ${short(load.fromPerSecond)} to ${short(load.toPerSecond)} sessions/s`;
     case 'trace':
-      return `trace arrivals, time ÷${load.timeScale}`;
+      return `trace arrivals, time ÷${short(load.timeScale)}`;
   }
+}
+
+function short(value: number): string {
+  return String(Number(value.toPrecision(4)));
 }
 
 /** Intended times in [0, durationMs), ascending. */
