@@ -1,0 +1,34 @@
+// `make bench`: everything that a user of one machine would ask for, as tables and as JSON in bench-results/.
+// Compare ratios within one run; absolute numbers belong to this machine at this minute.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { argv } from 'node:process';
+import { backendBench, printBackendCosts } from './backend.bench.ts';
+import { printCodecs, protocolBench } from './protocol.bench.ts';
+import { printServing, servingBench } from './serving.bench.ts';
+
+const folder = join(import.meta.dirname, '../../bench-results');
+
+/** 3·10⁸ additions in a plain loop: what this machine is worth right now. */
+function integerLoopMs(): number {
+  const startMs = performance.now();
+  let sum = 0;
+  for (let index = 0; index < 3e8; index++) sum = (sum + index) | 0;
+  return sum === 1 ? 0 : performance.now() - startMs;
+}
+
+const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version, integerLoopMs: integerLoopMs() };
+console.log(`${machine.cpu}, ${machine.cores} cores, Node ${machine.node}`);
+console.log(`integer loop, 3·10⁸ steps: ${machine.integerLoopMs.toFixed(0)} ms (500 ms on an idle recent machine)`);
+
+const serving = await servingBench(argv.slice(2));
+printServing(serving);
+const backend = await backendBench({ model: 'spark-nano', precision: 'w8a8', threadCount: 1 });
+printBackendCosts(backend);
+const codecs = protocolBench();
+printCodecs(codecs);
+
+mkdirSync(folder, { recursive: true });
+writeFileSync(join(folder, 'latest.json'), JSON.stringify({ machine, serving, backend, codecs }, null, 2));
+console.log('\nJSON: bench-results/latest.json');
