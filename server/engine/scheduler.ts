@@ -34,6 +34,7 @@ export class Scheduler {
   readonly #seatedCounts: number[]; // [replica]
   readonly #runningByClass = [0, 0, 0]; // [classRank] seated, all replicas
   #runningCount = 0; // their sum
+  #promisedCount = 0; // blocks that seated sequences have been let in for and have not taken yet
   #preemptedCount = 0;
   #complete: Sequence[] = [];
 
@@ -198,11 +199,19 @@ export class Scheduler {
   // seated everything unused is available, and admission has made sure that one sequence always fits.
   #hasRoom(sequence: Sequence): boolean {
     const blockCount = Math.ceil((sequence.tokenCount + 1) / this.#limits.blockSize);
-    const shortCount = blockCount - this.#cache.availableCount;
+    const shortCount = blockCount - (this.#cache.availableCount - this.#promisedCount);
     if (shortCount <= 0 || this.runningCount === 0) return true;
     // Blocks that others hold already cost nothing; idle ones found again are taken from the available ones.
     const root = this.#cache.root(sequence.request.cacheSalt);
     return this.#cache.heldCount(root, sequence.tokens, this.#matchLimit(sequence)) >= shortCount;
+  }
+
+  // Blocks for `tokenCount` tokens are spoken for, beyond those it has: whoever comes next must not count on them.
+  #promise(sequence: Sequence, tokenCount: number): void {
+    const blockCount = Math.ceil(tokenCount / this.#limits.blockSize);
+    const promised = Math.max(0, blockCount - sequence.blocks.length);
+    this.#promisedCount += promised - sequence.promisedCount;
+    sequence.promisedCount = promised;
   }
 
   #sit(sequence: Sequence, replica: number, nowMs: number): void {
@@ -219,6 +228,7 @@ export class Scheduler {
     const first = sequence.seatedMs < 0;
     if (first) sequence.seatedMs = nowMs;
     this.#match(sequence);
+    this.#promise(sequence, sequence.tokenCount + 1);
     if (first) sequence.cachedCount = Math.min(sequence.computedCount, sequence.promptCount);
   }
 
@@ -242,6 +252,7 @@ export class Scheduler {
     if (sequence.blocks.length !== sequence.registeredCount) return;
     const before = sequence.computedCount;
     this.#match(sequence);
+    if (sequence.computedCount > before) this.#promise(sequence, sequence.tokenCount + 1);
     if (sequence.outputCount === 0) sequence.cachedCount += sequence.computedCount - before;
   }
 
@@ -302,6 +313,10 @@ export class Scheduler {
       const block = this.#cache.allocate();
       if (block !== -1) {
         sequence.blocks.push(block);
+        if (sequence.promisedCount > 0) {
+          sequence.promisedCount--;
+          this.#promisedCount--;
+        }
         continue;
       }
       const urgency = this.#urgency(sequence);
@@ -350,6 +365,7 @@ export class Scheduler {
     sequence.slot = -1;
     sequence.replica = -1;
     while (sequence.blocks.length > 0) this.#cache.release(sequence.blocks.pop()!); // last to first
+    this.#promise(sequence, 0);
   }
 }
 

@@ -37,6 +37,7 @@ export class Sequence {
   deadline: Timer | null = null;
   readonly blocks: number[] = []; // blocks[i] holds tokens [i·blockSize, (i + 1)·blockSize)
   savedCount = 0; // leading blocks whose content the block store has, or will have after the step in flight
+  promisedCount = 0; // blocks it was seated for and has not taken yet
   registeredCount = 0; // leading blocks that the prefix cache knows
   readonly drafter: Drafter | null;
   readonly speculation: Speculation | null;
