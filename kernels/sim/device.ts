@@ -72,8 +72,8 @@ const defaults = {
   waferPlacesMax: 512,
   blockSize: 16, // vLLM's default
   gpuChunkTokens: 8192, // vLLM's max_num_batched_tokens on large GPUs
-  waferChunkTokens: 256, // enough for the matrix product to beat token by token
-  tokensPerChunk: 8, // decode tokens that pass between two prompt chunks on a wafer
+  waferChunkTokens: 16, // streams token by token: a longer chunk would hold up the decode tokens behind it
+  tokensPerChunk: 16, // decode tokens that may pass between two prompt chunks on a wafer
   contextTokens: 8192, // of a user, where the demand is not stated
 };
 

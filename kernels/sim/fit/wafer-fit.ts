@@ -2,7 +2,7 @@
 import { namedShape } from '../shapes.ts';
 import { WAFER_CHIPS } from '../wafer/chips.ts';
 import { waferFitted } from '../wafer/fitted.ts';
-import { decodeLayerCycles, prefillLayerCycles, type WaferCoefficients } from '../wafer/latency.ts';
+import { decodeLayerCycles, productLayerCycles, type WaferCoefficients } from '../wafer/latency.ts';
 import { leastSquares } from './least-squares.ts';
 import { prefillTokens, WAFER_DECODE_ROWS, WAFER_PREFILL_ROWS, type WaferRegionRow } from './published.ts';
 
@@ -27,7 +27,7 @@ export function regionPrefillRate(
 ): number {
   const shape = namedShape(model);
   const area = { columns: edge, rows: edge };
-  const cycles = prefillLayerCycles(shape, area, { tokenCount: prefillTokens, position: 0 }, fitted);
+  const cycles = productLayerCycles(shape, area, { tokenCount: prefillTokens, position: 0 }, fitted);
   return (clockHz * prefillTokens) / (shape.layerCount * cycles);
 }
 

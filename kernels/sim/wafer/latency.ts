@@ -30,22 +30,33 @@ export function headCycles(
   return passCycles(headWeights(shape), area, fitted);
 }
 
-/**
- * Cycles of one layer for `tokenCount` tokens of one prompt after `position` others: a matrix product, or token
- * by token where that is quicker.
- */
-export function prefillLayerCycles(
+export interface ChunkSize {
+  readonly tokenCount: number;
+  readonly position: number; // tokens before it
+}
+
+/** Cycles of one layer for a chunk of one prompt, as one matrix product. */
+export function productLayerCycles(
   shape: ModelShape,
   area: Rectangle,
-  { tokenCount, position }: { readonly tokenCount: number; readonly position: number },
+  { tokenCount, position }: ChunkSize,
   fitted: WaferCoefficients = waferFitted,
 ): number {
   const contextCount = position + tokenCount; // the whole square of scores, as WaferLLM computes it
   const macs = tokenCount * (activeLayerWeights(shape) + layerAttentionMacs(shape, contextCount));
   const edgeCycles =
     fitted.prefillCyclesPerEdgeCore + fitted.prefillCyclesPerEdgeCoreAndWidth * shape.hiddenSize;
-  const product = (fitted.prefillCyclesPerMac * macs) / (area.columns * area.rows) + edgeCycles * edge(area);
-  return Math.min(product, tokenCount * decodeLayerCycles(shape, area, contextCount, fitted));
+  return (fitted.prefillCyclesPerMac * macs) / (area.columns * area.rows) + edgeCycles * edge(area);
+}
+
+/** The same token by token, each as if it were being decoded. */
+export function streamLayerCycles(
+  shape: ModelShape,
+  area: Rectangle,
+  { tokenCount, position }: ChunkSize,
+  fitted: WaferCoefficients = waferFitted,
+): number {
+  return tokenCount * decodeLayerCycles(shape, area, position + tokenCount / 2, fitted);
 }
 
 /** Half the way round a rectangle: a square's side. */

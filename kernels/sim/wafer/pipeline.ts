@@ -1,13 +1,11 @@
 // Pipeline: the stages of the wafers in time. A token of one sequence, or a chunk of a prompt, walks through all
-// stages; nobody overtakes, and a stage keeps what it has finished until the next one is free. Tokens that wait at
-// the entrance go before the next chunk, but a chunk gets its turn. Before it: wafer-device.ts.
+// stages (stage-times.ts); nobody overtakes. Tokens that wait at the entrance go before the next chunk, but a chunk
+// gets its turn. Before it: wafer-device.ts.
 import type { Clock } from '../../clock.ts';
-import type { StageTimes } from './stage-times.ts';
+import type { StageTimes, Work } from './stage-times.ts';
 
-/** Work that enters together: one decoded token, or one chunk of a prompt. */
-export interface Passage {
-  readonly position: number; // tokens before it
-  readonly tokenCount: number;
+/** Work on its way: one decoded token, or one chunk of a prompt. */
+export interface Passage extends Work {
   readonly entered: () => void; // called when the first stage has taken it, before the next one is chosen
   readonly leave: () => void; // called when it has left the last stage
 }
@@ -57,7 +55,8 @@ export class Pipeline {
     }
     this.#entranceOpen = false;
     const nowMs = this.#clock.nowMs();
-    const leftMs = this.#walk(passage, nowMs);
+    // Times of the whole way are known at the entrance, because nobody overtakes.
+    const leftMs = this.#times.walk(passage, nowMs, this.#freeAtMs, this.#busyMs);
     this.#passageCount++;
     // The entrance opens when the first stage has handed over; whoever leaves the pipe just then comes first.
     passage.entered();
@@ -72,29 +71,6 @@ export class Pipeline {
       : (this.#tokens.shift() ?? this.#chunks.shift());
     if (passage !== undefined) this.#sinceChunk = passage.tokenCount > 1 ? 0 : this.#sinceChunk + 1;
     return passage;
-  }
-
-  // Times of the whole way are known at the entrance, because nobody overtakes:
-  // start(s) = max(arrival, free(s)); a stage is free again when the next one has taken over.
-  #walk({ tokenCount, position }: Passage, nowMs: number): number {
-    const times = this.#times;
-    const freeAtMs = this.#freeAtMs;
-    const last = times.stageCount - 1;
-    let startMs = Math.max(nowMs, freeAtMs[0]!);
-    for (let stage = 0; stage < last; stage++) {
-      const workMs =
-        tokenCount === 1 ? times.decodeMs(stage, position) : times.chunkMs(stage, tokenCount, position);
-      this.#busyMs[stage]! += workMs;
-      const doneMs = startMs + workMs;
-      const handedMs = Math.max(doneMs, freeAtMs[stage + 1]!);
-      freeAtMs[stage] = handedMs;
-      startMs = handedMs + times.linkMs(stage, tokenCount);
-    }
-    const workMs =
-      tokenCount === 1 ? times.decodeMs(last, position) : times.chunkMs(last, tokenCount, position);
-    this.#busyMs[last]! += workMs;
-    freeAtMs[last] = startMs + workMs;
-    return startMs + workMs;
   }
 }
 

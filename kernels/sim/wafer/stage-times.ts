@@ -1,29 +1,42 @@
-// Stage times: what each stage of a floorplan takes for a token or a chunk, in milliseconds. Linear in the context,
-// so both are tabulated once. Pure after construction. Before it: placement.ts; after it: pipeline.ts.
+// Stage times: what each stage of a floorplan takes for a token or a chunk, in milliseconds, and how work walks through
+// the stages. Decode times are linear in the context and tabulated once. Before it: placement.ts; after it: pipeline.ts.
 import type { Stage, WaferSetup } from './floorplan.ts';
-import { decodeLayerCycles, headCycles, prefillLayerCycles } from './latency.ts';
+import { decodeLayerCycles, headCycles, productLayerCycles, streamLayerCycles } from './latency.ts';
 
 const activationBytes = 2;
 
+/** Work that goes through the stages as one: a decoded token, or a chunk of a prompt. */
+export interface Work {
+  readonly tokenCount: number;
+  readonly position: number; // tokens before it
+  readonly draws: boolean; // its last token needs the output projection
+}
+
 export interface StageTimes {
   readonly stageCount: number;
-  /** Stage `index` for one token after `contextCount` others. */
-  decodeMs(index: number, contextCount: number): number;
-  /** Stage `index` for a chunk of a prompt; the head computes at most its last token. */
-  chunkMs(index: number, tokenCount: number, position: number): number;
-  /** From stage `index` to the next one: 0 within a wafer. */
+  /** Stage `index` at work. */
+  workMs(index: number, work: Work): number;
+  /** From stage `index` having something to hand over to the next one having it: 0 within a wafer. */
   linkMs(index: number, tokenCount: number): number;
+  /**
+   * Sends work in at `startMs`, given when each stage is free; updates that, adds to `busyMs`, returns when it leaves.
+   * Nobody overtakes, and a stage keeps what it has until the next one takes it.
+   */
+  walk(work: Work, startMs: number, freeAtMs: Float64Array, busyMs: Float64Array | null): number;
+  /** T1: one token through idle stages. */
   tokenMs(contextCount: number): number;
   slowestStageMs(contextCount: number): number;
-  /** First token of a prompt of `tokenCount` on an idle wafer: the pipe filled chunk by chunk. */
+  /** First token of a prompt of `tokenCount` on idle stages, chunk after chunk. */
   prefillMs(tokenCount: number, chunkTokens: number): number;
 }
 
 export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLatencyUs: number): StageTimes {
   const { shape, chip } = setup;
   const cyclesPerMs = chip.clockHz / 1e3;
-  const base = new Float64Array(stages.length); // ms at an empty context
-  const slope = new Float64Array(stages.length); // ms per token of context
+  const stageCount = stages.length;
+  const base = new Float64Array(stageCount); // ms of one token at an empty context
+  const slope = new Float64Array(stageCount); // ms per token of context
+  const hops = new Float64Array(stageCount); // 1: the next stage is on another wafer
   for (const [index, stage] of stages.entries()) {
     const at = (context: number) =>
       stage.layerCount === 0
@@ -31,53 +44,71 @@ export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLate
         : (stage.layerCount * decodeLayerCycles(shape, stage, context)) / cyclesPerMs;
     base[index] = at(0);
     slope[index] = (at(slopeTokens) - at(0)) / slopeTokens;
-  }
-  const decodeMs = (index: number, contextCount: number) => base[index]! + slope[index]! * contextCount;
-  const chunkMs = (index: number, tokenCount: number, position: number) => {
-    const stage = stages[index]!;
-    if (stage.layerCount === 0) return base[index]!;
-    return (stage.layerCount * prefillLayerCycles(shape, stage, { tokenCount, position })) / cyclesPerMs;
-  };
-  const linkMs = (index: number, tokenCount: number) => {
     const next = stages[index + 1];
-    if (next === undefined || next.wafer === stages[index]!.wafer) return 0;
-    return (
-      linkLatencyUs / 1e3 + ((tokenCount * shape.hiddenSize * activationBytes) / chip.ioBytesPerSecond) * 1e3
-    );
+    if (next !== undefined && next.wafer !== stage.wafer) hops[index] = 1;
+  }
+  const tokenLinkMs = ((shape.hiddenSize * activationBytes) / chip.ioBytesPerSecond) * 1e3;
+  const linkMs = (index: number, tokenCount: number) =>
+    hops[index]! * (linkLatencyUs / 1e3 + tokenCount * tokenLinkMs);
+  const product = (stage: Stage, work: Work) => (stage.layerCount * productLayerCycles(shape, stage, work)) / cyclesPerMs;
+  const stream = (stage: Stage, work: Work) => (stage.layerCount * streamLayerCycles(shape, stage, work)) / cyclesPerMs;
+  const workMs = (index: number, work: Work): number => {
+    const stage = stages[index]!;
+    if (stage.layerCount === 0) return work.draws ? base[index]! : 0;
+    if (work.tokenCount === 1) return base[index]! + slope[index]! * work.position;
+    return Math.min(stream(stage, work), product(stage, work));
+  };
+  // A chunk that is computed token by token is handed on token by token; a matrix product only as a whole.
+  const handMs = (index: number, work: Work, ms: number): number => {
+    const stage = stages[index]!;
+    if (work.tokenCount === 1 || stage.layerCount === 0) return ms;
+    return stream(stage, work) <= product(stage, work) ? ms / work.tokenCount : ms;
+  };
+  const walk: StageTimes['walk'] = (work, startMs, freeAtMs, busyMs) => {
+    let start = Math.max(startMs, freeAtMs[0]!);
+    let end = start; // of the stage before: its last token is there
+    for (let index = 0; index < stageCount; index++) {
+      const ms = workMs(index, work);
+      const hand = handMs(index, work, ms);
+      if (busyMs !== null) busyMs[index]! += ms;
+      end = Math.max(start + ms, end + hand);
+      if (index === stageCount - 1) {
+        freeAtMs[index] = end;
+        break;
+      }
+      const taken = Math.max(start + hand, freeAtMs[index + 1]!);
+      freeAtMs[index] = Math.max(end, taken);
+      const link = linkMs(index, work.tokenCount);
+      start = taken + link;
+      end = Math.max(end, taken) + link;
+    }
+    return end;
   };
   return {
-    stageCount: stages.length,
-    decodeMs,
-    chunkMs,
+    stageCount,
+    workMs,
     linkMs,
-    tokenMs: (context) => sum(stages.length, (index) => decodeMs(index, context) + linkMs(index, 1)),
-    slowestStageMs: (context) => max(stages.length, (index) => decodeMs(index, context)),
-    prefillMs(tokenCount, chunkTokens) {
-      const lastPosition = Math.floor((tokenCount - 1) / chunkTokens) * chunkTokens;
+    walk,
+    tokenMs: (context) => walk(tokenAt(context), 0, new Float64Array(stageCount), null),
+    slowestStageMs(context) {
       let slowest = 0;
-      for (let position = 0; position < lastPosition; position += chunkTokens) {
-        slowest += max(stages.length, (index) =>
-          stages[index]!.layerCount === 0 ? 0 : chunkMs(index, chunkTokens, position),
-        );
+      for (let index = 0; index < stageCount; index++) slowest = Math.max(slowest, workMs(index, tokenAt(context)));
+      return slowest;
+    },
+    prefillMs(tokenCount, chunkTokens) {
+      const freeAtMs = new Float64Array(stageCount);
+      let leftMs = 0;
+      for (let position = 0; position < tokenCount; position += chunkTokens) {
+        const count = Math.min(chunkTokens, tokenCount - position);
+        leftMs = walk({ tokenCount: count, position, draws: position + count === tokenCount }, 0, freeAtMs, null);
       }
-      const last = tokenCount - lastPosition;
-      return (
-        slowest + sum(stages.length, (index) => chunkMs(index, last, lastPosition) + linkMs(index, last))
-      );
+      return leftMs;
     },
   };
 }
 
 const slopeTokens = 1 << 16; // any number: the cost is linear in the context
 
-function sum(count: number, term: (index: number) => number): number {
-  let total = 0;
-  for (let index = 0; index < count; index++) total += term(index);
-  return total;
-}
-
-function max(count: number, term: (index: number) => number): number {
-  let largest = 0;
-  for (let index = 0; index < count; index++) largest = Math.max(largest, term(index));
-  return largest;
+function tokenAt(contextCount: number): Work {
+  return { tokenCount: 1, position: contextCount, draws: true };
 }

@@ -116,6 +116,7 @@ export class WaferPace implements StepPace {
       this.pipeline.enter({
         position,
         tokenCount,
+        draws: last && row.sampleCount > 0,
         entered: last ? nobody : () => enterFrom(position + tokenCount),
         leave: last ? finish : nobody,
       });

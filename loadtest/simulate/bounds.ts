@@ -1,0 +1,128 @@
+// Bounds: which term of a device's time makes a number what it is, in words and shares. Reads the device's own cost
+// model; measures nothing. For predict.ts and the page.
+import type { SimDevice, WaferSimDevice } from '../../kernels/sim/device.ts';
+import { boundOf, type StepTerms, stepTerms } from '../../kernels/sim/gpu/roofline.ts';
+import { activeLayerWeights, attentionMacs, headWeights } from '../../kernels/sim/shapes.ts';
+import { waferFitted } from '../../kernels/sim/wafer/fitted.ts';
+import { edge } from '../../kernels/sim/wafer/latency.ts';
+
+/** One part of a time, milliseconds. */
+export interface TimePart {
+  readonly name: string;
+  readonly ms: number;
+}
+
+/** One decode step: `rowCount` users with `contextTokens` each (GPU), or one token through all stages (wafer). */
+export function decodeParts(device: SimDevice, rowCount: number, contextTokens: number): TimePart[] {
+  return device.kind === 'gpu'
+    ? gpuParts(gpuDecodeTerms(device, rowCount, contextTokens))
+    : waferDecodeParts(device, contextTokens);
+}
+
+/** The largest part. */
+export function largestPart(parts: readonly TimePart[]): string {
+  const total = parts.reduce((sum, part) => sum + part.ms, 0);
+  const largest = parts.reduce((best, part) => (part.ms > best.ms ? part : best));
+  return `${largest.name} (${((100 * largest.ms) / total).toFixed(0)} %)`;
+}
+
+/** What the first token of a prompt waits for on an idle device. */
+export function prefillBound(device: SimDevice, promptTokens: number): string {
+  if (device.kind === 'wafer') {
+    const times = device.stageTimes();
+    const totalMs = times.prefillMs(promptTokens, device.setup.chunkTokens);
+    const fillMs = times.prefillMs(
+      Math.min(promptTokens, device.setup.chunkTokens),
+      device.setup.chunkTokens,
+    );
+    return fillMs > totalMs / 2
+      ? 'filling the pipeline with the first chunk'
+      : 'the slowest stage, chunk after chunk';
+  }
+  const counts = {
+    ...{ rowCount: 1, tokenCount: promptTokens, sampledCount: 1, contextRead: promptTokens },
+    attentionPairs: (promptTokens * (promptTokens + 1)) / 2,
+  };
+  return boundOf(stepTerms(device.setup, counts));
+}
+
+/** What keeps throughput where it is, from how full things were. */
+export function throughputBound(
+  device: SimDevice,
+  use: {
+    readonly kvShareMax: number;
+    readonly runningMax: number;
+    readonly busyShare: number;
+    readonly waited: boolean;
+  },
+): string {
+  const seats = device.limits.replicaCount * device.limits.slotCount;
+  if (use.waited && use.kvShareMax > fullShare) {
+    return device.kind === 'wafer' ? 'on-chip memory: no room for more KV' : 'memory: no room for more KV';
+  }
+  if (use.waited && use.runningMax >= seats) return `seats: ${seats} sequences at once`;
+  if (use.busyShare > fullShare) {
+    return device.kind === 'wafer'
+      ? 'the slowest pipeline stage is always busy'
+      : 'the device is always busy';
+  }
+  return 'the load: the device has time to spare';
+}
+
+const fullShare = 0.95;
+
+function gpuDecodeTerms(
+  device: Extract<SimDevice, { kind: 'gpu' }>,
+  rowCount: number,
+  contextTokens: number,
+): StepTerms {
+  const counts = { rowCount, tokenCount: rowCount, sampledCount: rowCount, attentionPairs: 0 };
+  return stepTerms(device.setup, { ...counts, contextRead: rowCount * contextTokens });
+}
+
+function gpuParts(terms: StepTerms): TimePart[] {
+  const compute = terms.linearMs > terms.weightsMs;
+  return [
+    compute
+      ? { name: 'computing linear layers', ms: terms.linearMs }
+      : { name: 'reading weights from memory', ms: terms.weightsMs },
+    { name: 'reading KV from memory', ms: terms.kvMs },
+    { name: 'launching kernels', ms: terms.launchMs },
+    { name: 'work per sequence', ms: terms.rowsMs },
+    { name: 'all-reduce between GPUs', ms: terms.allReduceMs },
+  ].filter(({ ms }) => ms > 0);
+}
+
+function waferDecodeParts(device: WaferSimDevice, contextTokens: number): TimePart[] {
+  const { shape, chip } = device.setup;
+  const cyclesPerMs = chip.clockHz / 1e3;
+  const fullShareOfLayers = shape.fullAttentionLayerCount / shape.layerCount;
+  let localCycles = 0;
+  let attentionCycles = 0;
+  let meshCycles = 0;
+  let fixedCycles = 0;
+  let linkMs = 0;
+  const times = device.stageTimes();
+  for (const [index, stage] of device.placement.stages.entries()) {
+    const passes = Math.max(1, stage.layerCount);
+    const cores = stage.columns * stage.rows;
+    const macs = stage.layerCount === 0 ? headWeights(shape) : passes * activeLayerWeights(shape);
+    localCycles += (waferFitted.decodeCyclesPerMac * macs) / cores;
+    attentionCycles +=
+      (waferFitted.decodeCyclesPerMac *
+        stage.layerCount *
+        fullShareOfLayers *
+        attentionMacs(shape, contextTokens)) /
+      cores;
+    meshCycles += passes * waferFitted.decodeCyclesPerEdgeCore * edge(stage);
+    fixedCycles += passes * waferFitted.decodeCyclesPerLayer;
+    linkMs += times.linkMs(index, 1);
+  }
+  return [
+    { name: 'multiplying weights in place', ms: localCycles / cyclesPerMs },
+    { name: 'attention over KV in place', ms: attentionCycles / cyclesPerMs },
+    { name: 'crossing the mesh', ms: meshCycles / cyclesPerMs },
+    { name: 'fixed steps of each layer', ms: fixedCycles / cyclesPerMs },
+    { name: 'links between wafers', ms: linkMs },
+  ].filter(({ ms }) => ms > 0);
+}

@@ -1,0 +1,134 @@
+// Compare: the same trace and the same sweep of users on several devices, side by side. Collects everything the
+// table, the JSON and the page (page.ts) show; draws nothing itself.
+import type { SimDevice } from '../../kernels/sim/device.ts';
+import type { KvUse } from '../../kernels/sim/wafer/kv-floor.ts';
+import { decodeParts, type TimePart } from './bounds.ts';
+import { type FixedLengths, promptCount, type SimLoad } from './load.ts';
+import { simulate } from './simulation.ts';
+import { type Prices, type Summary, summarise } from './summary.ts';
+import { type Sweep, sweepUsers } from './sweep.ts';
+import { table } from './table.ts';
+import type { Sample, SloBounds } from './tally.ts';
+
+export interface CompareOptions {
+  readonly devices: readonly SimDevice[];
+  readonly load: SimLoad;
+  readonly slo: SloBounds;
+  readonly hostMs: number;
+  readonly prices: Prices;
+  readonly usersMax: number;
+  readonly queueLengthMax: number;
+  readonly seed: number;
+  readonly onProgress: (text: string) => void;
+}
+
+export interface DeviceComparison {
+  readonly device: SimDevice;
+  readonly summary: Summary; // of the trace
+  readonly samples: readonly Sample[];
+  readonly kvUse: KvUse | null; // of a wafer
+  readonly sweep: Sweep;
+  readonly tokenParts: readonly TimePart[]; // one user's token at the sweep's context
+}
+
+export interface Comparison {
+  readonly load: string;
+  readonly notes: readonly string[];
+  readonly lengths: FixedLengths; // of the sweep: the load's median request
+  readonly slo: SloBounds;
+  readonly devices: readonly DeviceComparison[];
+}
+
+export function compare(options: CompareOptions): Comparison {
+  const lengths = medianLengths(options.load);
+  const devices = options.devices.map((device): DeviceComparison => {
+    options.onProgress(`${device.name}: ${options.load.label}`);
+    const result = simulate({
+      ...{ device, load: options.load, slo: options.slo, hostMs: options.hostMs },
+      ...{
+        warmupRequests: 0,
+        countedRequests: Number.POSITIVE_INFINITY,
+        queueLengthMax: options.queueLengthMax,
+      },
+    });
+    options.onProgress(`${device.name}: 1 to ${options.usersMax} users`);
+    return {
+      device,
+      summary: summarise(result, { device, load: options.load.label, prices: options.prices }),
+      samples: result.tally.samples,
+      kvUse: result.pace?.floor.use ?? null,
+      sweep: sweepUsers({ ...options, device, lengths }),
+      tokenParts: decodeParts(device, 1, lengths.isl + lengths.osl / 2),
+    };
+  });
+  return { load: options.load.label, notes: options.load.notes, lengths, slo: options.slo, devices };
+}
+
+const lengthsSampleMax = 20_000; // requests looked at for the median
+
+function medianLengths(load: SimLoad): FixedLengths {
+  const inputs: number[] = [];
+  const outputs: number[] = [];
+  const clients = load.clients();
+  for (let next = clients.next(); !next.done && inputs.length < lengthsSampleMax; next = clients.next()) {
+    const { turns } = next.value;
+    for (let turn = turns.next(); !turn.done && inputs.length < lengthsSampleMax; turn = turns.next()) {
+      inputs.push(promptCount(turn.value));
+      outputs.push(turn.value.outputTokens);
+    }
+  }
+  const middle = (values: number[]): number =>
+    Math.max(1, values.sort((a, b) => a - b)[values.length >> 1] ?? 1);
+  return { isl: middle(inputs), osl: Math.max(2, middle(outputs)) };
+}
+
+/** What the command prints. */
+export function formatComparison(comparison: Comparison): string {
+  const { devices, lengths } = comparison;
+  const row = (name: string, cell: (entry: DeviceComparison) => string): string[] => [
+    name,
+    ...devices.map(cell),
+  ];
+  const of =
+    (quantile: 'mean' | 'p50' | 'p99', key: 'ttftMs' | 'itlMs' | 'tpotMs') => (entry: DeviceComparison) =>
+      digits(entry.summary[key]?.[quantile] ?? null);
+  const rows = [
+    row('TTFT p50, ms', of('p50', 'ttftMs')),
+    row('TTFT p99, ms', of('p99', 'ttftMs')),
+    row('ITL p50, ms', of('p50', 'itlMs')),
+    row('ITL p99, ms', of('p99', 'itlMs')),
+    row('TPOT mean, ms', of('mean', 'tpotMs')),
+    row('tokens/s of one user', ({ summary }) => digits(summary.userTokensPerSecond)),
+    row('tokens/s of all', ({ summary }) => digits(summary.tokensPerSecond)),
+    row('good requests/s', ({ summary }) => digits(summary.goodputPerSecond)),
+    row('good share', ({ summary }) => percent(summary.goodShare)),
+    row('refused', ({ summary }) => String(summary.refusedCount)),
+    row('prompt tokens cached', ({ summary }) => percent(summary.cachedShare)),
+    row('KV in use, mean', ({ summary }) => percent(summary.kvShareMean)),
+    row('KV in use, largest', ({ summary }) => percent(summary.kvShareMax)),
+    row('KV room, tokens', ({ summary }) => String(summary.kvTokens)),
+    row('preemptions', ({ summary }) => String(summary.preemptionCount)),
+    row('J/token', ({ summary }) => digits(summary.joulesPerToken)),
+    row('USD/1M tokens', ({ summary }) => digits(summary.usdPerMillionTokens)),
+    row('stops scaling at users', ({ sweep }) => `${sweep.kneeUsers}`),
+  ];
+  const reasons = devices.map(({ device, sweep }) => `  ${device.name} stops scaling: ${sweep.kneeReason}`);
+  return [
+    `simulated: ${comparison.load}`,
+    ...comparison.notes.map((note) => `  (${note})`),
+    table(['', ...devices.map(({ device }) => device.name)], rows),
+    `users are counted in a closed loop of ${lengths.isl}/${lengths.osl} tokens, the load's medians`,
+    ...reasons,
+    '',
+  ].join('\n');
+}
+
+/** Three digits that matter; "–" where there is no such number. */
+export function digits(value: number | null): string {
+  if (value === null) return '–';
+  return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+export function percent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
+}

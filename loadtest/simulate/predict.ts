@@ -1,0 +1,101 @@
+// Predict: one device, one model, one pair of lengths, one load: the numbers and what bounds each. The way to check
+// a published figure by hand. Through the engine, except for `--region`, which is the latency model alone.
+import type { SimDevice } from '../../kernels/sim/device.ts';
+import type { ModelShape } from '../../kernels/sim/shapes.ts';
+import type { WaferChip } from '../../kernels/sim/wafer/chips.ts';
+import { decodeLayerCycles, productLayerCycles } from '../../kernels/sim/wafer/latency.ts';
+import { decodeParts, largestPart, prefillBound } from './bounds.ts';
+import { type FixedLengths, poissonLoad } from './load.ts';
+import { simulate } from './simulation.ts';
+import { type Prices, type Summary, summarise } from './summary.ts';
+import { simulateUsers } from './sweep.ts';
+import type { SloBounds } from './tally.ts';
+
+export type PredictLoad =
+  | { readonly kind: 'concurrency'; readonly userCount: number }
+  | { readonly kind: 'rate'; readonly perSecond: number }
+  | { readonly kind: 'max-load' }; // as many users as KV has room for
+
+export interface Prediction {
+  readonly summary: Summary;
+  readonly ttftBound: string;
+  readonly itlBound: string;
+  readonly throughputBound: string;
+}
+
+export interface PredictOptions {
+  readonly device: SimDevice;
+  readonly lengths: FixedLengths;
+  readonly load: PredictLoad;
+  readonly slo: SloBounds;
+  readonly hostMs: number;
+  readonly prices: Prices;
+  readonly seed: number;
+}
+
+const requestsAtRate = 1000; // enough for a p99
+const queueLengthMax = 100_000;
+
+export function predict(options: PredictOptions): Prediction {
+  const { device, lengths, load } = options;
+  const summary =
+    load.kind === 'rate'
+      ? predictRate(options, load.perSecond)
+      : simulateUsers(
+          { ...options, queueLengthMax },
+          load.kind === 'max-load' ? usersThatFit(device, lengths) : load.userCount,
+        );
+  const rowCount = Math.max(1, Math.round(summary.rowsPerStep));
+  const contextTokens = lengths.isl + lengths.osl / 2;
+  return {
+    summary,
+    ttftBound: waitsInQueue(summary) ? `the queue: ${summary.bound}` : prefillBound(device, lengths.isl),
+    itlBound: largestPart(decodeParts(device, rowCount, contextTokens)),
+    throughputBound: summary.bound,
+  };
+}
+
+function predictRate(options: PredictOptions, perSecond: number): Summary {
+  const { device, prices } = options;
+  const load = poissonLoad(options.lengths, { perSecond, requestCount: requestsAtRate, seed: options.seed });
+  const result = simulate({
+    ...{ device, load, slo: options.slo, hostMs: options.hostMs, queueLengthMax },
+    ...{ warmupRequests: 0, countedRequests: Number.POSITIVE_INFINITY },
+  });
+  return summarise(result, { device, load: load.label, prices });
+}
+
+/** Users whose whole context fits at once: none is ever sent away for want of memory. */
+export function usersThatFit(device: SimDevice, { isl, osl }: FixedLengths): number {
+  const { blockCount, blockSize, replicaCount, slotCount } = device.limits;
+  const blocksPerUser = Math.ceil((isl + osl) / blockSize);
+  return Math.max(1, Math.min(replicaCount * slotCount, Math.floor(blockCount / blocksPerUser)));
+}
+
+function waitsInQueue({ queueMs, ttftMs }: Summary): boolean {
+  return queueMs !== null && ttftMs !== null && queueMs.mean > ttftMs.mean / 2;
+}
+
+export interface RegionPrediction {
+  readonly columns: number;
+  readonly rows: number;
+  readonly decodeTokensPerSecond: number;
+  readonly prefillTokensPerSecond: number;
+}
+
+/** All layers in turn on one region, without output projection, links and capacity: what WaferLLM reports. */
+export function predictRegion(
+  { chip, shape }: { readonly chip: WaferChip; readonly shape: ModelShape },
+  area: { readonly columns: number; readonly rows: number },
+  isl: number,
+): RegionPrediction {
+  const context = 0; // WaferLLM does not state it; its decode rows agree with a short one
+  const decodeCycles = shape.layerCount * decodeLayerCycles(shape, area, context);
+  const prefillCycles = shape.layerCount * productLayerCycles(shape, area, { tokenCount: isl, position: 0 });
+  return {
+    columns: area.columns,
+    rows: area.rows,
+    decodeTokensPerSecond: chip.clockHz / decodeCycles,
+    prefillTokensPerSecond: (isl * chip.clockHz) / prefillCycles,
+  };
+}

@@ -1,0 +1,65 @@
+// Prints a prediction or a simulation's summary for people. Layout only.
+import { digits, percent } from './compare.ts';
+import type { Prediction } from './predict.ts';
+import type { Quantiles, Summary } from './summary.ts';
+import { table } from './table.ts';
+
+export function formatPrediction({ summary, ttftBound, itlBound, throughputBound }: Prediction): string {
+  const rows = [
+    ['TTFT', ...quantileCells(summary.ttftMs), 'ms', ttftBound],
+    ['ITL', ...quantileCells(summary.itlMs), 'ms', itlBound],
+    ['TPOT', ...quantileCells(summary.tpotMs), 'ms', ''],
+    ['throughput', digits(summary.tokensPerSecond), '', '', 'tok/s', throughputBound],
+    ['one user', digits(summary.userTokensPerSecond), '', '', 'tok/s', ''],
+  ];
+  return `simulated: ${titleOf(summary)}\n${table(['', 'mean', 'p50', 'p99', '', 'bound by'], rows)}\n`;
+}
+
+export function formatSummary(summary: Summary, notes: readonly string[]): string {
+  const latencies = [
+    ['TTFT', summary.ttftMs],
+    ['ITL', summary.itlMs],
+    ['TPOT', summary.tpotMs],
+    ['E2E', summary.e2eMs],
+    ['queue', summary.queueMs],
+  ] as const;
+  const rows = latencies.map(([name, values]) => [name, ...quantileCells(values)]);
+  const facts = [
+    [
+      'requests',
+      `${summary.requestCount} ended, ${summary.refusedCount} refused, ${summary.failedCount} failed in ${digits(summary.elapsedSeconds)} virtual seconds`,
+    ],
+    [
+      'rates',
+      `${digits(summary.tokensPerSecond)} tok/s of all, ${digits(summary.userTokensPerSecond)} tok/s of one user, ${digits(summary.requestsPerSecond)} requests/s, ${digits(summary.goodputPerSecond)} good ones (${percent(summary.goodShare)})`,
+    ],
+    [
+      'KV',
+      `${summary.kvTokens} tokens of room; in use ${percent(summary.kvShareMean)} on average, ${percent(summary.kvShareMax)} at most; ${percent(summary.cachedShare)} of prompt tokens cached`,
+    ],
+    [
+      'device',
+      `busy ${percent(summary.busyShare)}, ${digits(summary.rowsPerStep)} rows per step, ${summary.preemptionCount} preemptions, ${summary.evictedBlockCount} blocks evicted`,
+    ],
+    [
+      'costs',
+      `${digits(summary.joulesPerToken)} J/token, ${summary.usdPerMillionTokens === null ? 'no price stated' : `${digits(summary.usdPerMillionTokens)} USD per million tokens`}`,
+    ],
+    ['bound by', summary.bound],
+  ] as const;
+  return [
+    `simulated: ${titleOf(summary)}`,
+    ...notes.map((note) => `  (${note})`),
+    table(['ms', 'mean', 'p50', 'p99'], rows),
+    ...facts.map(([name, text]) => `  ${name.padEnd(9)} ${text}`),
+    '',
+  ].join('\n');
+}
+
+function titleOf({ model, precision, device, load }: Summary): string {
+  return `${model} ${precision} on ${device}, ${load}`;
+}
+
+function quantileCells(values: Quantiles | null): [string, string, string] {
+  return [digits(values?.mean ?? null), digits(values?.p50 ?? null), digits(values?.p99 ?? null)];
+}
