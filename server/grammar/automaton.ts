@@ -15,8 +15,9 @@ export interface AutomatonState {
 
 const statesKept = 20_000; // remembered per automaton; a bounded string of 10,000 characters passes through more
 const branchesMax = 256; // ways to read a text so far; the others are given up: fewer texts match, never wrong ones
-const closedStatesMax = 12_000; // about 0.1 s of closing
-const statesPerTurn = 64; // closing gives way after so many, below 2 ms
+const closedStatesMax = 20_000;
+const closingWorkMax = 600_000; // units of RegexTable.work
+const turnWorkMax = 2_000; // closing gives way after so many
 
 export class Automaton {
   readonly id: number; // unique within its compiler
@@ -50,6 +51,16 @@ export class Automaton {
     return next;
   }
 
+  /** The same where the next state has been made before; undefined where it has not. */
+  known(state: AutomatonState, byte: number): AutomatonState | null | undefined {
+    return state.row[this.#classOf[byte]!];
+  }
+
+  /** Work done so far by this automaton's table. */
+  get work(): number {
+    return this.#table.work;
+  }
+
   /** The same language with counts cut to `length`: equal for all texts of at most so many bytes. */
   clamped(state: AutomatonState, length: number): AutomatonState {
     if (!state.regex.counted || !state.regex.plain) return state; // closed: a state made afterwards might be dead
@@ -65,8 +76,14 @@ export class Automaton {
     const all = [this.start];
     const seen = new Set(all);
     const sources = new Map<AutomatonState, AutomatonState[]>();
+    const table = this.#table;
+    let [workDone, turnStart] = [0, table.work];
     for (let index = 0; index < all.length; index++) {
-      if (index % statesPerTurn === statesPerTurn - 1) yield;
+      if (table.work - turnStart > turnWorkMax) {
+        workDone += table.work - turnStart;
+        yield;
+        turnStart = table.work;
+      }
       const state = all[index]!;
       for (const byte of this.#representatives) {
         const next = this.step(state, byte);
@@ -76,10 +93,8 @@ export class Automaton {
         if (!seen.has(next)) all.push(next);
         seen.add(next);
       }
-      if (all.length > closedStatesMax) {
-        throw new GrammarError('too-large', `needs an automaton of more than ${closedStatesMax} states`, {
-          path,
-        });
+      if (all.length > closedStatesMax || workDone > closingWorkMax) {
+        throw new GrammarError('too-large', 'takes too large an automaton', { path });
       }
     }
     const alive = new Set(all.filter(({ accepts }) => accepts));

@@ -34,30 +34,28 @@ export interface Multiple {
   readonly fractionLeft: number | null; // digits still allowed after the point; null before it
 }
 
-/** Makes expressions. `forget` bounds its memory: expressions live on, only equal new ones are no longer the same. */
+/**
+ * Makes expressions. One per grammar, so that it goes when the grammar goes. It may use the expressions that an older
+ * table had made by then, but no younger ones: their numbers are its own as well.
+ */
 export class RegexTable {
+  /** Units of work done since the beginning: expressions derived and parts looked at. About 1 µs each. */
+  work = 0;
   #nextId = 0;
   readonly #interned = new Map<string, Regex>();
+  readonly #concats = new Map<number, Regex>();
+  readonly #pairs = { or: new Map<number, Regex>(), and: new Map<number, Regex>() };
   readonly #derived = new Map<number, Regex>(); // 256 · id + byte → what is left
   readonly never: Regex;
   readonly empty: Regex;
-  readonly anyByte: Regex;
   readonly anything: Regex; // any bytes at all
 
-  constructor() {
-    this.never = { kind: 'never', id: this.#nextId++, nullable: false, plain: true, counted: false };
-    this.empty = { kind: 'empty', id: this.#nextId++, nullable: true, plain: true, counted: false };
-    this.anyByte = this.range(0, 255);
-    this.anything = this.repeat(this.anyByte, 0);
-  }
-
-  get size(): number {
-    return this.#interned.size + this.#derived.size;
-  }
-
-  forget(): void {
-    this.#interned.clear();
-    this.#derived.clear();
+  constructor(older: RegexTable | null = null) {
+    this.#nextId = older === null ? 0 : older.#nextId;
+    const base = { plain: true, counted: false };
+    this.never = older?.never ?? { kind: 'never', id: this.#nextId++, nullable: false, ...base };
+    this.empty = older?.empty ?? { kind: 'empty', id: this.#nextId++, nullable: true, ...base };
+    this.anything = older?.anything ?? this.repeat(this.range(0, 255), 0);
   }
 
   range(low: number, high: number): Regex {
@@ -103,51 +101,49 @@ export class RegexTable {
       for (; left.kind === 'concat'; left = left.rest) parts.push(left.first);
       return parts.reduceRight((joined, part) => this.concat(part, joined), this.concat(left, rest));
     }
-    return this.#intern(`c${first.id},${rest.id}`, (id) => ({
-      kind: 'concat',
-      id,
-      first,
-      rest,
-      nullable: first.nullable && rest.nullable,
-      plain: first.plain && rest.plain,
-      counted: first.counted || rest.counted,
-    }));
+    const key = pairKey(first, rest);
+    let joined = this.#concats.get(key);
+    if (joined === undefined) {
+      joined = {
+        kind: 'concat',
+        id: this.#nextId++,
+        first,
+        rest,
+        nullable: first.nullable && rest.nullable,
+        plain: first.plain && rest.plain,
+        counted: first.counted || rest.counted,
+      };
+      this.#concats.set(key, joined);
+    }
+    return joined;
   }
 
   or(parts: readonly Regex[]): Regex {
-    const chosen = new Map<number, Regex>();
-    const set = new Uint32Array(8);
-    const add = (part: Regex): void => {
-      if (part.kind === 'or') part.parts.forEach(add);
-      else if (part.kind === 'bytes') for (let i = 0; i < 8; i++) set[i]! |= part.set[i]!;
-      else if (part.kind !== 'never') chosen.set(part.id, part);
-    };
-    parts.forEach(add);
-    const bytes = this.bytes(set);
-    if (bytes.kind !== 'never') chosen.set(bytes.id, bytes);
-    const all = [...chosen.values()];
-    if (
-      all.some(({ kind }) => kind !== 'empty') &&
-      all.some((part) => part.nullable && part.kind !== 'empty')
-    ) {
-      chosen.delete(this.empty.id);
+    const chosen: Regex[] = [];
+    let set: ByteSet | null = null;
+    for (const part of parts) {
+      for (const one of part.kind === 'or' ? part.parts : [part]) {
+        if (one.kind === 'bytes') set = set === null ? one.set : union(set, one.set);
+        else if (one.kind !== 'never') chosen.push(one);
+      }
     }
-    return this.#combine('or', chosen, this.never);
+    if (set !== null) chosen.push(this.bytes(set));
+    const hasOther = chosen.some((part) => part.nullable && part.kind !== 'empty');
+    return this.#combine('or', hasOther ? chosen.filter(({ kind }) => kind !== 'empty') : chosen);
   }
 
   and(parts: readonly Regex[]): Regex {
-    const chosen = new Map<number, Regex>();
-    const add = (part: Regex): void => {
-      if (part.kind === 'and') part.parts.forEach(add);
-      else if (part !== this.anything) chosen.set(part.id, part);
-    };
-    parts.forEach(add);
-    const all = [...chosen.values()];
-    if (all.some(({ kind }) => kind === 'never')) return this.never;
-    if (all.some(({ kind }) => kind === 'empty')) {
-      return all.every(({ nullable }) => nullable) ? this.empty : this.never;
+    const chosen: Regex[] = [];
+    for (const part of parts) {
+      for (const one of part.kind === 'and' ? part.parts : [part]) {
+        if (one.kind === 'never') return this.never;
+        if (one !== this.anything) chosen.push(one);
+      }
     }
-    return this.#combine('and', chosen, this.anything);
+    if (chosen.some(({ kind }) => kind === 'empty')) {
+      return chosen.every(({ nullable }) => nullable) ? this.empty : this.never;
+    }
+    return this.#combine('and', chosen);
   }
 
   not(inner: Regex): Regex {
@@ -209,6 +205,7 @@ export class RegexTable {
   }
 
   #derive(regex: Regex, byte: number): Regex {
+    this.work++;
     switch (regex.kind) {
       case 'concat': {
         const through = this.concat(this.derive(regex.first, byte), regex.rest);
@@ -233,19 +230,23 @@ export class RegexTable {
     }
   }
 
-  #combine(kind: 'or' | 'and', chosen: ReadonlyMap<number, Regex>, none: Regex): Regex {
-    const parts = [...chosen.values()].sort((a, b) => a.id - b.id);
-    if (parts.length === 0) return none;
+  #combine(kind: 'or' | 'and', chosen: readonly Regex[]): Regex {
+    this.work += chosen.length;
+    if (chosen.length === 0) return kind === 'or' ? this.never : this.anything;
+    const sorted = chosen.length === 1 ? chosen : [...chosen].sort((a, b) => a.id - b.id);
+    const parts = sorted.filter((part, i) => part !== sorted[i - 1]);
     if (parts.length === 1) return parts[0]!;
-    return this.#intern(`${kind}${parts.map(({ id }) => id).join(',')}`, (id) => ({
-      kind,
-      id,
-      parts,
-      nullable:
-        kind === 'or' ? parts.some(({ nullable }) => nullable) : parts.every(({ nullable }) => nullable),
-      plain: kind === 'or' && parts.every(({ plain }) => plain),
-      counted: parts.some(({ counted }) => counted),
-    }));
+    if (parts.length > 2) {
+      return this.#intern(`${kind}${parts.map(({ id }) => id).join(',')}`, (id) => combined(kind, parts, id));
+    }
+    const known = this.#pairs[kind];
+    const key = pairKey(parts[0]!, parts[1]!);
+    let pair = known.get(key);
+    if (pair === undefined) {
+      pair = combined(kind, parts, this.#nextId++);
+      known.set(key, pair);
+    }
+    return pair;
   }
 
   #intern(key: string, make: (id: number) => Regex): Regex {
@@ -256,6 +257,27 @@ export class RegexTable {
     }
     return regex;
   }
+}
+
+/** Below 2^53 as long as a table makes less than 2^26 expressions, which its grammar's bounds see to. */
+function pairKey(a: Regex, b: Regex): number {
+  return a.id * 2 ** 26 + b.id;
+}
+
+function combined(kind: 'or' | 'and', parts: readonly Regex[], id: number): Regex {
+  return {
+    kind,
+    id,
+    parts,
+    nullable:
+      kind === 'or' ? parts.some(({ nullable }) => nullable) : parts.every(({ nullable }) => nullable),
+    plain: kind === 'or' && parts.every(({ plain }) => plain),
+    counted: parts.some(({ counted }) => counted),
+  };
+}
+
+function union(a: ByteSet, b: ByteSet): ByteSet {
+  return a.map((word, i) => word | b[i]!);
 }
 
 export function hasByte(set: ByteSet, byte: number): boolean {

@@ -52,12 +52,11 @@ export interface CompilerBounds {
 
 export const compilerBounds: CompilerBounds = { grammarsMax: 64, maskBytesMax: 64 * 2 ** 20 };
 const choicesMax = 10_000;
-const expressionsKept = 200_000; // in the table before it is emptied
 
 export class GrammarCompiler {
   readonly #world: CompilerWorld;
   readonly #bounds: CompilerBounds;
-  readonly #table = new RegexTable();
+  readonly #table = new RegexTable(); // of JSON's own words
   readonly #terminals: JsonTerminals;
   readonly #shared = new Map<Regex, Automaton>(); // JSON's own words, for all grammars
   readonly #grammars = new Map<string, Promise<CompiledGrammar>>(); // least recently used first
@@ -68,7 +67,8 @@ export class GrammarCompiler {
     this.#world = world;
     this.#bounds = bounds;
     this.#terminals = jsonTerminals(this.#table);
-    for (const regex of Object.values(this.#terminals)) this.#shared.set(regex, this.#newAutomaton(regex));
+    for (const regex of Object.values(this.#terminals))
+      this.#shared.set(regex, this.#newAutomaton(regex, this.#table));
   }
 
   /** Rejects with GrammarError. Equal sources share one compiled grammar, also while it is being made. */
@@ -103,15 +103,15 @@ export class GrammarCompiler {
 
   async #make(source: GrammarSource | CustomGrammar): Promise<CompiledGrammar> {
     const rules = new Map<string, Expression>();
-    if (this.#table.size > expressionsKept) this.#table.forget();
-    const world: SchemaWorld = { table: this.#table, terminals: this.#terminals, rules };
+    const table = new RegexTable(this.#table);
+    const world: SchemaWorld = { table, terminals: this.#terminals, rules };
     const { start, ignored } = source.kind === 'custom' ? source.write(world) : writeSource(source, world);
     rules.set('start', start);
     const own = new Map<Regex, Automaton>();
     const automatonOf = (regex: Regex): Automaton => {
       const known = this.#shared.get(regex) ?? own.get(regex);
       if (known !== undefined) return known;
-      const automaton = this.#newAutomaton(regex);
+      const automaton = this.#newAutomaton(regex, table);
       own.set(regex, automaton);
       return automaton;
     };
@@ -128,8 +128,8 @@ export class GrammarCompiler {
     return new Promise((resolve) => this.#world.clock.defer(resolve));
   }
 
-  #newAutomaton(regex: Regex): Automaton {
-    return new Automaton(this.#nextAutomatonId++, regex, this.#table);
+  #newAutomaton(regex: Regex, table: RegexTable): Automaton {
+    return new Automaton(this.#nextAutomatonId++, regex, table);
   }
 
   #tokenMasks(): TokenMasks {

@@ -18,6 +18,8 @@ export interface MaskBounds {
   readonly stateBytesMax: number; // all masks of states together
 }
 
+const walkWorkMax = 100_000; // units of RegexTable.work in one walk; string bodies need less than 5,000
+
 export class TokenMasks {
   readonly wordCount: number;
   readonly stopTokenIds: readonly number[];
@@ -127,6 +129,8 @@ export class TokenMasks {
     const exits = new Map<number, number[]>();
     const path = this.#innerPath;
     path[0] = start;
+    // An expression made to be slow loses its longer tokens, never its shortest: a text can still be written.
+    const workMax = automaton.work + walkWorkMax;
     for (let node = 0; node < nodeCount; ) {
       const before = path[depth[node]! - 1]!;
       // At depth 1 the text has ended already, so what follows is among the state's readings itself.
@@ -135,8 +139,9 @@ export class TokenMasks {
         if (nodes === undefined) exits.set(byte[node]!, [node]);
         else nodes.push(node);
       }
-      const next = automaton.step(before, byte[node]!);
-      if (next === null) {
+      const isLate = depth[node]! > 1 && automaton.work > workMax;
+      const next = isLate ? automaton.known(before, byte[node]!) : automaton.step(before, byte[node]!);
+      if (next === null || next === undefined) {
         node = end[node]!;
         continue;
       }
