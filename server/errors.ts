@@ -24,6 +24,13 @@ export const ERRORS = {
   body_too_large: facts(413, 'invalid_request_error'),
   unsupported_media_type: facts(415, 'invalid_request_error'),
   upgrade_required: facts(426, 'invalid_request_error'), // a WebSocket route asked for without an upgrade
+  websocket_off: facts(426, 'invalid_request_error'), // this server was told to do without; clients fall back to HTTP
+  // OpenAI's codes of the Responses API.
+  previous_response_not_found: facts(400, 'invalid_request_error'),
+  invalid_stream_id: facts(400, 'invalid_request_error'),
+  websocket_stream_limit_reached: facts(400, 'invalid_request_error'),
+  websocket_connection_limit_reached: facts(400, 'invalid_request_error', { retryable: true }), // the connection is too old
+  rate_limit_exceeded: facts(429, 'rate_limit_error', { retryable: true }),
   // What the native protocol's peer got wrong.
   malformed_frame: facts(400, 'invalid_request_error', { closeCode: 1007 }),
   unknown_message: facts(400, 'invalid_request_error'),

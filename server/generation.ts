@@ -57,6 +57,8 @@ export interface GenerationEnd {
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly outputTokens: number;
+  readonly acceptedDraftTokens: number; // guesses that were right
+  readonly rejectedDraftTokens: number; // guesses computed in vain
   readonly queueMs: number;
 }
 
@@ -220,6 +222,8 @@ class Choice implements SequenceSink {
       promptTokens: end.usage.promptTokens,
       cachedTokens: end.usage.cachedTokens,
       outputTokens: this.#outputTokens,
+      acceptedDraftTokens: end.usage.acceptedDraftTokens,
+      rejectedDraftTokens: end.usage.rejectedDraftTokens,
       queueMs: end.usage.queueMs,
     });
   }

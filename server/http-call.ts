@@ -20,7 +20,7 @@ export interface CallFacts {
   readonly id: string; // told to the caller as x-request-id, and logged
   readonly route: string; // pattern, for metrics
   readonly owner: string; // whose API key
-  readonly parameter: string; // last part of the path where the pattern says so; else ''
+  readonly parameter: string; // part of the path where the pattern says so; else ''
   readonly headers: Readonly<Record<string, string>>; // on every answer
 }
 
@@ -47,6 +47,11 @@ export class HttpCall {
       this.#finish(CALLER_GONE);
       this.#onAbort?.();
     });
+  }
+
+  /** The answer is complete or its caller has gone: there is nothing more to say. */
+  get over(): boolean {
+    return this.#ended;
   }
 
   /** The caller has gone before the answer was complete. At most once; nothing more can be said. */

@@ -16,14 +16,16 @@ import type {
 } from './transport.ts';
 
 export interface Route {
-  readonly method: 'GET' | 'POST';
-  readonly path: string; // '/v1/models', or '/v1/models/:' where one last part may be anything
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly path: string; // '/v1/models', or '/v1/models/:' where one part may be anything
   readonly open: boolean; // answers anybody, without a key: health only
   readonly answer: (call: HttpCall) => void;
 }
 
 export interface SocketRoute {
   readonly path: string;
+  readonly keyFollows: boolean; // its first frame may bring the key that the upgrade did not
+  readonly switchedOff?: Fault; // every upgrade is refused with it
   /** `owner` is null where a key is needed and the upgrade brought none: the first frame must bring it. */
   readonly open: (connection: SocketConnection, owner: string | null) => SocketEvents;
 }
@@ -42,7 +44,7 @@ const UNMATCHED = 'unmatched'; // route label of whatever callers make up
 const CHALLENGE = { 'www-authenticate': 'Bearer' };
 const RETRY_AFTER_MS = 1000; // when all connections are taken
 const PREFLIGHT_HEADERS = {
-  'access-control-allow-methods': 'GET, POST',
+  'access-control-allow-methods': 'GET, POST, DELETE',
   'access-control-allow-headers': '*, authorization',
   'access-control-max-age': '600',
 };
@@ -81,7 +83,7 @@ export class HttpDoor implements TransportHandlers {
       id,
       route: route?.path ?? UNMATCHED,
       owner: admission.ok ? admission.owner : NOBODY,
-      parameter: route?.path.endsWith('/:') ? lastPart(request.path) : '',
+      parameter: route === null ? '' : parameterOf(route.path, request.path),
       headers: { 'x-request-id': id, ...guard.corsHeaders(request) },
     });
     // A preflight carries no key by design; what it says is no secret.
@@ -97,9 +99,10 @@ export class HttpDoor implements TransportHandlers {
   onUpgrade(request: HttpRequest): UpgradeDecision {
     const route = this.#socketRoutes.find(({ path }) => path === request.path);
     if (route === undefined) return refusedUpgrade(fault('not_found', `no WebSocket at ${request.path}`));
+    if (route.switchedOff !== undefined) return refusedUpgrade(route.switchedOff);
     const { guard } = this.#world;
     // A page or a library that cannot set headers may bring its key in the first frame.
-    const keyFollows = guard.keyNeeded && presentedKey(request) === null;
+    const keyFollows = route.keyFollows && guard.keyNeeded && presentedKey(request) === null;
     const admission = keyFollows ? null : guard.admit(request);
     if (admission !== null && !admission.ok) return refusedUpgrade(admission.fault);
     const full = this.#fullFault();
@@ -171,13 +174,20 @@ export class HttpDoor implements TransportHandlers {
 }
 
 function matches(pattern: string, path: string): boolean {
-  if (!pattern.endsWith('/:')) return pattern === path;
-  const prefix = pattern.slice(0, -1);
-  return path.startsWith(prefix) && path.length > prefix.length && !path.includes('/', prefix.length);
+  const wildcard = pattern.indexOf('/:');
+  if (wildcard < 0) return pattern === path;
+  const before = pattern.slice(0, wildcard + 1);
+  const after = pattern.slice(wildcard + 2);
+  if (path.length <= before.length + after.length || !path.startsWith(before) || !path.endsWith(after))
+    return false;
+  return !path.slice(before.length, path.length - after.length).includes('/');
 }
 
-function lastPart(path: string): string {
-  const part = path.slice(path.lastIndexOf('/') + 1);
+/** What stands where the pattern has its ':'; '' for a pattern without one. */
+function parameterOf(pattern: string, path: string): string {
+  const wildcard = pattern.indexOf('/:');
+  if (wildcard < 0) return '';
+  const part = path.slice(wildcard + 1, path.length - (pattern.length - wildcard - 2));
   try {
     return decodeURIComponent(part);
   } catch {

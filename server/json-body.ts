@@ -7,6 +7,8 @@ export type Parsed<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly fault: Fault };
 
+const NESTING_MAX = 256; // no client's schemas or arguments come near
+
 /** Unknown fields are dropped by the schema; null and absent are the same to every optional field of ours. */
 export function parseJsonBody<T>(body: Uint8Array, schema: z.ZodType<T>): Parsed<T> {
   let value: unknown;
@@ -15,9 +17,32 @@ export function parseJsonBody<T>(body: Uint8Array, schema: z.ZodType<T>): Parsed
   } catch (error) {
     return { ok: false, fault: fault('invalid_json', `the body is not JSON: ${(error as Error).message}`) };
   }
+  if (nestingOf(body) > NESTING_MAX) {
+    return {
+      ok: false,
+      fault: fault('invalid_json', `the body is nested deeper than ${NESTING_MAX} levels`),
+    };
+  }
   const parsed = schema.safeParse(value);
   if (parsed.success) return { ok: true, value: parsed.data };
   return { ok: false, fault: faultOfIssue(parsed.error.issues[0]!) };
+}
+
+/** Depth of brackets outside strings, of a text that is known to be JSON. What walks the value later recurses. */
+function nestingOf(json: Uint8Array): number {
+  let depth = 0;
+  let deepest = 0;
+  let inString = false;
+  for (let index = 0; index < json.length; index++) {
+    const byte = json[index];
+    if (byte === 0x22) inString = !inString;
+    else if (byte === 0x5c)
+      index++; // only strings have backslashes
+    else if (inString) continue;
+    else if (byte === 0x7b || byte === 0x5b) deepest = Math.max(deepest, ++depth);
+    else if (byte === 0x7d || byte === 0x5d) depth--;
+  }
+  return deepest;
 }
 
 function faultOfIssue(issue: z.core.$ZodIssue): Fault {

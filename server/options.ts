@@ -141,6 +141,43 @@ export const OPTIONS = {
     null,
     'tokens one native session may hold; "context" is as long as a sequence',
   ),
+  speculation: option(
+    'speculation',
+    choice(['on', 'off']),
+    'on',
+    'guess tokens ahead where that pays; answers are the same with and without',
+  ),
+  responsesWebSocket: option(
+    'responses-websocket',
+    choice(['on', 'off']),
+    'on',
+    'WebSocket mode of /v1/responses; off answers upgrades with 426, clients fall back to HTTP',
+  ),
+  responsesSocketAgeMaxMs: option(
+    'responses-socket-age-ms',
+    integer(1000, 24 * HOUR_MS),
+    HOUR_MS,
+    'a WebSocket of /v1/responses takes no new work after this; clients open another',
+  ),
+  responseCountMax: option('responses', integer(0, 65_536), 1024, 'stored responses (store: true)'),
+  responseCountPerKeyMax: option(
+    'responses-per-key',
+    integer(0, 65_536),
+    512,
+    'stored responses of one API key',
+  ),
+  responseStoreSizeMax: option(
+    'response-store-size',
+    size(1 * KIB, 64 * GIB),
+    64 * MIB,
+    'text of all stored responses together',
+  ),
+  responseTtlMs: option(
+    'response-ttl-ms',
+    integer(1000, 720 * HOUR_MS),
+    24 * HOUR_MS,
+    'a stored response is forgotten after this',
+  ),
   apiKeys: option(
     'api-key',
     list(key(), 256),

@@ -41,9 +41,9 @@ export class EventStream {
     });
   }
 
-  /** `json` is one line of JSON. */
-  send(json: string): void {
-    this.#write(`data: ${json}\n\n`);
+  /** `json` is one line of JSON; `event` the name of its kind where an API gives them names. */
+  send(json: string, event?: string): void {
+    this.#write(event === undefined ? `data: ${json}\n\n` : `event: ${event}\ndata: ${json}\n\n`);
   }
 
   /** The last event that OpenAI's clients wait for, then the end. */

@@ -47,6 +47,8 @@ export const wholeByteModel = {
   tokenizer: {
     ...byteModel.tokenizer,
     vocabSize: BYTE_VOCAB_SIZE,
+    isSpecial: (id: number) => id > 255,
+    specialTokenId: (): null => null,
     tokenBytes: (id: number) => (id < 256 ? Uint8Array.of(id) : Buffer.from(`<|${id}|>`)),
   },
 } satisfies AppWorld['model'];

@@ -15,6 +15,13 @@ export interface ChatEventOptions {
   readonly withUsage: boolean; // every chunk has a `usage` field
 }
 
+/** What an assistant's message says. */
+export interface WholeMessage {
+  readonly content: string | null;
+  readonly tool_calls?: readonly unknown[];
+}
+
+/** Answers of text only; chat-tool-events.ts writes those that may call tools. */
 export class ChatEvents implements AnswerShape {
   readonly #options: ChatEventOptions;
   readonly #chunkStart: string; // up to the choice's index
@@ -35,16 +42,27 @@ export class ChatEvents implements AnswerShape {
     return `${chunk.slice(0, -1)},"prompt_token_ids":${JSON.stringify(Array.from(promptTokens))}}`;
   }
 
-  delta(choice: number, { text, tokens, logprobs }: GenerationDelta): string | null {
+  /** `delta` instead of the text, as JSON; '{}' if there is nothing to show of it but its tokens. */
+  delta(choice: number, { text, tokens, logprobs }: GenerationDelta, delta?: string): string | null {
     const withIds = this.#options.promptTokens !== null;
-    if (text === '' && logprobs === null && (!withIds || tokens.length === 0)) return null;
+    if (
+      (delta === undefined ? text === '' : delta === '{}') &&
+      logprobs === null &&
+      (!withIds || tokens.length === 0)
+    )
+      return null;
     const shown = logprobs === null ? 'null' : this.#logprobs(tokens, logprobs);
     const ids = withIds ? `,"token_ids":${JSON.stringify(tokens)}` : '';
-    return this.#chunk(choice, `{"content":${JSON.stringify(text)}}`, shown, ids);
+    return this.#chunk(choice, delta ?? `{"content":${JSON.stringify(text)}}`, shown, ids);
   }
 
-  ending(choice: number, reason: 'stop' | 'length', usage: Usage | null): string {
-    const start = `${this.#chunkStart}${choice},"delta":{},"logprobs":null,"finish_reason":"${reason}"}`;
+  ending(
+    choice: number,
+    reason: 'stop' | 'length' | 'tool_calls',
+    usage: Usage | null,
+    delta = '{}',
+  ): string {
+    const start = `${this.#chunkStart}${choice},"delta":${delta},"logprobs":null,"finish_reason":"${reason}"}`;
     return usage === null ? start + this.#chunkEnd : `${start}],"usage":${JSON.stringify(usage)}}`;
   }
 
@@ -59,19 +77,23 @@ export class ChatEvents implements AnswerShape {
     });
   }
 
-  whole(choices: readonly WholeChoice[], usage: Usage): unknown {
+  whole(choices: readonly WholeChoice[], usage: Usage, read?: (text: string) => WholeMessage): unknown {
     const { head, promptTokens } = this.#options;
     return {
       id: head.id,
       object: 'chat.completion',
       ...withoutId(head),
-      choices: choices.map(({ text, tokens, logprobs, reason }, index) => ({
-        index,
-        message: { role: 'assistant', content: text, refusal: null },
-        logprobs: logprobs === null ? null : this.#logprobsOf(tokens, logprobs),
-        finish_reason: reason,
-        ...(promptTokens !== null && { token_ids: tokens }),
-      })),
+      choices: choices.map(({ text, tokens, logprobs, reason }, index) => {
+        const message = read?.(text) ?? { content: text };
+        const called = message.tool_calls !== undefined && reason === 'stop';
+        return {
+          index,
+          message: { role: 'assistant', refusal: null, ...message },
+          logprobs: logprobs === null ? null : this.#logprobsOf(tokens, logprobs),
+          finish_reason: called ? 'tool_calls' : reason,
+          ...(promptTokens !== null && { token_ids: tokens }),
+        };
+      }),
       usage,
       ...(promptTokens !== null && { prompt_token_ids: Array.from(promptTokens) }),
     };

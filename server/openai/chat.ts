@@ -1,14 +1,18 @@
 // POST /v1/chat/completions: the request's fields, the conversation's way through the model's template to a prompt.
 // Never generates. Before it: http.ts; after it: answer.ts.
 import { z } from 'zod';
-import { type ChatMessage, ChatTemplateError } from '../../models/chat-template.ts';
+import type { ChatMessage } from '../../models/chat-template.ts';
 import { type Fault, fault } from '../errors.ts';
 import type { Route } from '../http.ts';
+import type { HttpCall } from '../http-call.ts';
 import type { Parsed } from '../json-body.ts';
 import { type Answer, deliverOutcome } from './answer.ts';
 import { ChatEvents } from './chat-events.ts';
+import { chatPrompt } from './chat-prompt.ts';
+import { ChatToolEvents } from './chat-tool-events.ts';
 import { commonFields, generationOf, modelFault } from './fields.ts';
-import { encodePrompt } from './prompt-text.ts';
+import { type AnswerForm, textSource, withForm } from './form.ts';
+import { type ToolSet, toolSetOf } from './tool-set.ts';
 import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
 
 const MESSAGE_COUNT_MAX = 8192;
@@ -32,6 +36,8 @@ function chatSchema(bounds: RequestBounds) {
       .max(TOOL_COUNT_MAX)
       .nullish(),
     tool_choice: z.union([z.string(), z.looseObject({})]).nullish(),
+    parallel_tool_calls: z.boolean().nullish(),
+    prediction: z.object({ type: z.string(), content: z.union([z.string(), z.array(part)]) }).nullish(),
   });
 }
 
@@ -43,64 +49,77 @@ export function chatRoute(world: OpenAiWorld): Route {
     method: 'POST',
     path: '/v1/chat/completions',
     open: false,
-    answer: (call) =>
-      call.readJson(schema, (body) => deliverOutcome(call, answerOf(body, call.facts.owner, world), world)),
+    answer: (call) => call.readJson(schema, (body) => answer(call, body, world)),
   };
 }
 
-function answerOf(body: ChatRequest, owner: string, world: OpenAiWorld): Parsed<Answer> {
+function answer(call: HttpCall, body: ChatRequest, world: OpenAiWorld): void {
+  const unusable = modelFault(body.model, world.model.name) ?? contradictionFault(body);
+  if (unusable !== null) {
+    call.refuse(unusable);
+    return;
+  }
+  const tools = toolsOf(body);
+  const text = textSource(body.response_format);
+  withForm({ tools, text, textParam: 'response_format' }, world.forms, (form) => {
+    if (call.over) return; // left while the grammar was compiled
+    call.guard(() =>
+      deliverOutcome(
+        call,
+        form.ok ? answerOf(body, call.facts.owner, { tools, form: form.value }, world) : form,
+        world,
+      ),
+    );
+  });
+}
+
+function answerOf(
+  body: ChatRequest,
+  owner: string,
+  { tools, form }: { readonly tools: ToolSet; readonly form: AnswerForm },
+  world: OpenAiWorld,
+): Parsed<Answer> {
   const { model } = world;
-  const unusable = modelFault(body.model, model.name) ?? unsupportedFault(body);
-  if (unusable !== null) return { ok: false, fault: unusable };
-  const prompt = promptOf(body, world);
+  const prompt = chatPrompt(
+    { messages: body.messages.map(forTemplate), tools: tools.shown.map(({ tool }) => tool), open: true },
+    world,
+  );
   if (!prompt.ok) return prompt;
   const tokens = prompt.value;
   const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? null;
   const logprobs = body.logprobs === true ? (body.top_logprobs ?? 0) : null;
-  const generation = generationOf(body, { tokens, maxTokens, logprobs, owner }, world);
+  const prediction = body.prediction == null ? null : predictedText(body.prediction.content);
+  const generation = generationOf(body, { tokens, maxTokens, logprobs, owner, prediction }, world);
   if (!generation.ok) return generation;
   const includeUsage = body.stream_options?.include_usage ?? null;
-  const shape = new ChatEvents({
+  const events = new ChatEvents({
     head: newHead(world, 'chatcmpl'),
     tokenizer: model.tokenizer,
     stopTokenIds: new Set(body.ignore_eos === true ? [] : model.spec.eosTokenIds),
     promptTokens: body.return_token_ids === true ? tokens : null,
     withUsage: includeUsage === true,
   });
+  const shape =
+    tools.callable.length === 0
+      ? events
+      : new ChatToolEvents(events, { newReader: form.newReader, freshId: world.freshId });
   const stream = body.stream === true;
-  return { ok: true, value: { generations: [generation.value], stream, includeUsage, shape } };
+  const generations = [{ ...generation.value, newConstraint: form.newConstraint }];
+  return { ok: true, value: { generations, stream, includeUsage, shape } };
 }
 
-/** Understood and not done here: better said than silently left out of the answer. */
-function unsupportedFault(body: ChatRequest): Fault | null {
-  const format = body.response_format?.type ?? 'text';
-  if (format !== 'text') {
-    const message = `response_format: only "text" is supported, not ${JSON.stringify(format)}`;
-    return fault('unsupported', message, { param: 'response_format' });
-  }
-  if (body.top_logprobs != null && body.top_logprobs > 0 && body.logprobs !== true) {
-    const message = 'top_logprobs: needs logprobs to be true';
-    return fault('invalid_request', message, { param: 'top_logprobs' });
-  }
-  return null;
+function contradictionFault(body: ChatRequest): Fault | null {
+  if (body.top_logprobs == null || body.top_logprobs === 0 || body.logprobs === true) return null;
+  return fault('invalid_request', 'top_logprobs: needs logprobs to be true', { param: 'top_logprobs' });
 }
 
-function promptOf(body: ChatRequest, { model, generator }: OpenAiWorld): Parsed<Int32Array> {
-  if (model.chatTemplate === null) {
-    const message = `${model.name} has no chat template; it takes /v1/completions`;
-    return { ok: false, fault: fault('unsupported', message) };
-  }
-  const tools = body.tool_choice === 'none' ? [] : (body.tools ?? []);
-  try {
-    const text = model.chatTemplate.render(body.messages.map(forTemplate), {
-      addGenerationPrompt: true,
-      ...(tools.length > 0 && { tools }),
-    });
-    return encodePrompt(text, model.tokenizer, generator.contextTokensMax);
-  } catch (error) {
-    if (!(error instanceof ChatTemplateError)) throw error;
-    return { ok: false, fault: fault('unsupported', error.message, { param: paramOf(error.message) }) };
-  }
+function toolsOf(body: ChatRequest): ToolSet {
+  return toolSetOf([body.tools], { choice: body.tool_choice, parallel: body.parallel_tool_calls ?? true });
+}
+
+function predictedText(content: string | readonly { readonly text?: string | undefined }[]): string {
+  if (typeof content === 'string') return content;
+  return content.map(({ text }) => text ?? '').join('');
 }
 
 /** `developer` is OpenAI's newer word for `system`, and no template's. */
@@ -108,9 +127,4 @@ function forTemplate(message: ChatRequest['messages'][number]): ChatMessage {
   const { content, ...rest } = message;
   const role = message.role === 'developer' ? 'system' : message.role;
   return { ...rest, role, content: (content ?? null) as ChatMessage['content'] & {} };
-}
-
-/** The template's errors begin with the field where they know it. */
-function paramOf(message: string): string | null {
-  return /^((?:messages|tools)[\w.[\]]*):/.exec(message)?.[1] ?? null;
 }

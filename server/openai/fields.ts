@@ -38,6 +38,7 @@ export function commonFields({ choiceCountMax }: RequestBounds) {
     stop: z.union([stopString, z.array(stopString).max(STOP_COUNT_MAX)]).nullish(),
     ignore_eos: z.boolean().nullish(),
     return_token_ids: z.boolean().nullish(),
+    speculation: z.boolean().nullish(), // extension; the answer is the same with and without
     user: z.string().nullish(),
   };
 }
@@ -49,6 +50,7 @@ export interface GenerationParts {
   readonly maxTokens: number | null; // null: as far as the context goes
   readonly logprobs: number | null;
   readonly owner: string;
+  readonly prediction?: string | null; // text that the answer will probably resemble
 }
 
 /** Checks what needs the model and the prompt at hand, and fills in defaults. */
@@ -85,11 +87,23 @@ export function generationOf(
       logprobs: parts.logprobs,
       stopStrings: stopStringsOf(fields.stop ?? []),
       ignoreStopTokens: fields.ignore_eos ?? false,
+      speculation: speculationOf(fields, parts.prediction ?? null, world),
       priority: 'turn',
       cacheSalt: parts.owner,
       deadlineMs: clock.nowMs() + bounds.requestTimeoutMs,
     },
   };
+}
+
+function speculationOf(
+  { speculation }: CommonFields,
+  prediction: string | null,
+  { model, generator, bounds: { draftTokensMax } }: OpenAiWorld,
+): (GenerationRequest['speculation'] & {}) | null {
+  if (draftTokensMax === 0 || speculation === false) return null;
+  // What lies beyond the context cannot come true.
+  const tokens = prediction === null || prediction === '' ? null : model.tokenizer.encode(prediction);
+  return { draftTokensMax, prediction: tokens?.subarray(0, generator.contextTokensMax) ?? null };
 }
 
 /** A request names the one model there is, or none. */

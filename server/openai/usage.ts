@@ -6,6 +6,11 @@ export interface Usage {
   readonly completion_tokens: number;
   readonly total_tokens: number;
   readonly prompt_tokens_details: { readonly cached_tokens: number };
+  readonly completion_tokens_details: {
+    readonly reasoning_tokens: number;
+    readonly accepted_prediction_tokens: number; // guessed and right, whatever the guess came from
+    readonly rejected_prediction_tokens: number; // guessed in vain; not part of completion_tokens
+  };
 }
 
 /** `ends` of all choices of all prompts. A prompt counts once however many choices it has, as OpenAI counts it. */
@@ -13,8 +18,12 @@ export function usageOf(ends: readonly GenerationEnd[]): Usage {
   let prompt = 0;
   let cached = 0;
   let completion = 0;
+  let accepted = 0;
+  let rejected = 0;
   for (const end of ends) {
     completion += end.outputTokens;
+    accepted += end.acceptedDraftTokens;
+    rejected += end.rejectedDraftTokens;
     if (end.choice !== 0) continue;
     prompt += end.promptTokens;
     cached += end.cachedTokens;
@@ -24,5 +33,10 @@ export function usageOf(ends: readonly GenerationEnd[]): Usage {
     completion_tokens: completion,
     total_tokens: prompt + completion,
     prompt_tokens_details: { cached_tokens: cached },
+    completion_tokens_details: {
+      reasoning_tokens: 0,
+      accepted_prediction_tokens: accepted,
+      rejected_prediction_tokens: rejected,
+    },
   };
 }

@@ -6,12 +6,16 @@ import type { FimTokens, SamplingDefaults } from '../../models/model.ts';
 import type { ModelSpec } from '../../models/spec.ts';
 import type { Tokenizer } from '../../models/tokenizer.ts';
 import type { TextGenerator } from '../generation.ts';
+import type { FormWorld } from './form.ts';
 
 /** A Model (models/model.ts) is one; tests may bring smaller ones. */
 export interface ServedModel {
   readonly name: string;
   readonly spec: Pick<ModelSpec, 'vocabSize' | 'eosTokenIds'>;
-  readonly tokenizer: Pick<Tokenizer, 'vocabSize' | 'startIds' | 'encode' | 'decode' | 'tokenBytes'>;
+  readonly tokenizer: Pick<
+    Tokenizer,
+    'vocabSize' | 'startIds' | 'encode' | 'decode' | 'tokenBytes' | 'isSpecial' | 'specialTokenId'
+  >;
   readonly chatTemplate: Pick<ChatTemplate, 'render'> | null;
   readonly defaults: SamplingDefaults;
   readonly fim: FimTokens | null;
@@ -22,11 +26,13 @@ export interface RequestBounds {
   readonly promptCountMax: number; // prompts of one completions request
   readonly logprobsMax: number; // alternatives per token
   readonly requestTimeoutMs: number;
+  readonly draftTokensMax: number; // guessed per step; 0: never
   readonly streamBufferSizeMax: number; // unread bytes of one answer at which its generation pauses
 }
 
 export interface OpenAiWorld {
   readonly model: ServedModel;
+  readonly forms: FormWorld;
   readonly generator: TextGenerator;
   readonly bounds: RequestBounds;
   readonly fingerprint: string; // changes with whatever may change an answer: model, precision, version

@@ -13,7 +13,7 @@ export interface ToolPrompt {
 }
 
 /** Throws ChatTemplateError. */
-export function renderToolPrompt(template: ChatTemplate, prompt: ToolPrompt): string {
+export function renderToolPrompt(template: Pick<ChatTemplate, 'render'>, prompt: ToolPrompt): string {
   const { messages, tools, dialect, addGenerationPrompt } = prompt;
   const functions = tools.map((tool) => ({ type: 'function', function: asFunction(tool) }));
   const usesTools = tools.length > 0 || messages.some(hasToolContent);
@@ -24,7 +24,7 @@ export function renderToolPrompt(template: ChatTemplate, prompt: ToolPrompt): st
 }
 
 /** Whether the template renders tools itself. */
-export function takesTools(template: ChatTemplate): boolean {
+export function takesTools(template: Pick<ChatTemplate, 'render'>): boolean {
   const probe = {
     type: 'function',
     function: { name: 'probe', description: '', parameters: { type: 'object' } },

@@ -91,6 +91,8 @@ test('tokens become text, the stop token ends it without text, usage is carried'
       failure: null,
       promptTokens: 6,
       cachedTokens: 4,
+      acceptedDraftTokens: 0,
+      rejectedDraftTokens: 0,
       outputTokens: 3,
       queueMs: 1,
     },

@@ -48,6 +48,11 @@ describe('whole answers', () => {
         completion_tokens: 6,
         total_tokens: 27,
         prompt_tokens_details: { cached_tokens: 16 },
+        completion_tokens_details: {
+          reasoning_tokens: 0,
+          accepted_prediction_tokens: 0,
+          rejected_prediction_tokens: 0,
+        },
       },
     });
   });
@@ -270,7 +275,6 @@ describe('refusals', () => {
     [{ seed: 0.5 }, 'seed'],
     [{ stream: 'yes' }, 'stream'],
     [{ frequency_penalty: 3 }, 'frequency_penalty'],
-    [{ response_format: { type: 'json_object' } }, 'response_format'],
   ])('%j is refused, naming %s', async (body, param) => {
     const { ask } = await world();
     const call = ask(body);

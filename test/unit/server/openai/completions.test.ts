@@ -51,6 +51,11 @@ describe('prompts', () => {
         completion_tokens: 16,
         total_tokens: 42,
         prompt_tokens_details: { cached_tokens: 0 },
+        completion_tokens_details: {
+          reasoning_tokens: 0,
+          accepted_prediction_tokens: 0,
+          rejected_prediction_tokens: 0,
+        },
       },
     });
   });

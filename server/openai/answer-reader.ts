@@ -1,0 +1,51 @@
+// From the model's text to what it means: text for the user, calls of tools as they are written. Owns which of the
+// request's tools a call means. Before it: responses/run.ts and chat-tool-events.ts feed it; after it: server/tools/call-parser.ts.
+import { CallParser } from '../tools/call-parser.ts';
+import type { ToolDialect } from '../tools/dialect.ts';
+import type { WireTool } from './tool-set.ts';
+
+export interface AnswerParts {
+  text(text: string): void;
+  callStart(tool: WireTool): void;
+  callDelta(text: string): void; // of the arguments' JSON, or of a custom tool's input
+  callEnd(): void;
+  callBroken(): void; // it was cut off, or never became JSON
+}
+
+export interface AnswerReader {
+  push(text: string): void;
+  /** No more text comes; what was held back because it might have begun a call is told now. */
+  end(): void;
+}
+
+/** For answers without tools. */
+export function plainReader(parts: Pick<AnswerParts, 'text'>): AnswerReader {
+  return {
+    push: (text) => {
+      if (text !== '') parts.text(text);
+    },
+    end: () => {},
+  };
+}
+
+export function toolReader(
+  tools: readonly WireTool[],
+  dialect: ToolDialect,
+  parts: AnswerParts,
+): AnswerReader {
+  const byName = new Map(tools.map((tool) => [tool.tool.name, tool]));
+  const parser = new CallParser(
+    tools.map(({ tool }) => tool),
+    dialect,
+  );
+  const tell = (events: ReturnType<CallParser['push']>): void => {
+    for (const event of events) {
+      if (event.kind === 'text') parts.text(event.text);
+      else if (event.kind === 'call-opened') parts.callStart(byName.get(event.tool.name)!);
+      else if (event.kind === 'arguments') parts.callDelta(event.delta);
+      else if (event.kind === 'call-closed') parts.callEnd();
+      else parts.callBroken();
+    }
+  };
+  return { push: (text) => tell(parser.push(text)), end: () => tell(parser.end()) };
+}

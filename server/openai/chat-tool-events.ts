@@ -1,0 +1,149 @@
+// Chat answers that may call tools: text and `tool_calls` deltas in the chunks of chat-events.ts. Owns the reading of
+// each choice's text and the numbers of its calls; never runs anything. Before it: answer.ts; after it: chat-events.ts.
+import type { GenerationDelta } from '../generation.ts';
+import type { AnswerShape, WholeChoice } from './answer.ts';
+import type { AnswerParts, AnswerReader } from './answer-reader.ts';
+import type { ChatEvents, WholeMessage } from './chat-events.ts';
+import type { AnswerForm } from './form.ts';
+import type { WireTool } from './tool-set.ts';
+import type { Usage } from './usage.ts';
+
+interface CallDelta {
+  readonly index: number; // of the call within its choice
+  readonly id?: string;
+  readonly type?: 'function' | 'custom';
+  readonly function?: { readonly name?: string; arguments: string };
+  readonly custom?: { readonly name?: string; input: string };
+}
+
+export class ChatToolEvents implements AnswerShape {
+  readonly #events: ChatEvents;
+  readonly #newReader: AnswerForm['newReader'];
+  readonly #freshId: () => string;
+  readonly #choices = new Map<number, ChoiceReading>(); // while streaming
+
+  constructor(
+    events: ChatEvents,
+    { newReader, freshId }: Pick<AnswerForm, 'newReader'> & { readonly freshId: () => string },
+  ) {
+    this.#events = events;
+    this.#newReader = newReader;
+    this.#freshId = freshId;
+  }
+
+  opening(choice: number): string {
+    return this.#events.opening(choice);
+  }
+
+  delta(choice: number, delta: GenerationDelta): string | null {
+    const reading = this.#reading(choice);
+    reading.push(delta.text);
+    return this.#events.delta(choice, delta, reading.takeDelta());
+  }
+
+  ending(choice: number, reason: 'stop' | 'length', usage: Usage | null): string {
+    const reading = this.#reading(choice);
+    reading.end();
+    const shown = reading.callCount > 0 && reason === 'stop' ? 'tool_calls' : reason;
+    return this.#events.ending(choice, shown, usage, reading.takeDelta());
+  }
+
+  usage(usage: Usage): string {
+    return this.#events.usage(usage);
+  }
+
+  whole(choices: readonly WholeChoice[], usage: Usage): unknown {
+    return this.#events.whole(choices, usage, (text) => this.#message(text));
+  }
+
+  #message(text: string): WholeMessage {
+    const reading = this.#newReading();
+    reading.push(text);
+    reading.end();
+    return reading.takeMessage();
+  }
+
+  #reading(choice: number): ChoiceReading {
+    let reading = this.#choices.get(choice);
+    if (reading === undefined) {
+      reading = this.#newReading();
+      this.#choices.set(choice, reading);
+    }
+    return reading;
+  }
+
+  #newReading(): ChoiceReading {
+    return new ChoiceReading(this.#newReader, this.#freshId);
+  }
+}
+
+/** What one choice has said since it was last asked. */
+class ChoiceReading implements AnswerParts {
+  readonly #reader: AnswerReader;
+  readonly #freshId: () => string;
+  callCount = 0;
+  #kind: 'function' | 'custom' = 'function';
+  #text = '';
+  #calls: CallDelta[] = [];
+
+  constructor(newReader: AnswerForm['newReader'], freshId: () => string) {
+    this.#freshId = freshId;
+    this.#reader = newReader(this);
+  }
+
+  push(text: string): void {
+    this.#reader.push(text);
+  }
+
+  end(): void {
+    this.#reader.end();
+  }
+
+  text(text: string): void {
+    this.#text += text;
+  }
+
+  callStart({ tool: { kind }, wireName }: WireTool): void {
+    const start = { index: this.callCount++, id: `call_${this.#freshId()}`, type: kind } as const;
+    this.#kind = kind;
+    this.#calls.push(
+      kind === 'custom'
+        ? { ...start, custom: { name: wireName, input: '' } }
+        : { ...start, function: { name: wireName, arguments: '' } },
+    );
+  }
+
+  callDelta(text: string): void {
+    const index = this.callCount - 1;
+    const last = this.#calls.at(-1);
+    if (last?.index !== index) {
+      this.#calls.push(
+        this.#kind === 'custom'
+          ? { index, custom: { input: text } }
+          : { index, function: { arguments: text } },
+      );
+    } else if (last.custom !== undefined) last.custom.input += text;
+    else last.function!.arguments += text;
+  }
+
+  callEnd(): void {}
+
+  /** Chat completions cannot mark one: what came of it stands, and finish_reason says that it was cut. */
+  callBroken(): void {}
+
+  takeDelta(): string {
+    const delta = {
+      ...(this.#text !== '' && { content: this.#text }),
+      ...(this.#calls.length > 0 && { tool_calls: this.#calls }),
+    };
+    this.#text = '';
+    this.#calls = [];
+    return JSON.stringify(delta);
+  }
+
+  takeMessage(): WholeMessage {
+    if (this.#calls.length === 0) return { content: this.#text };
+    const calls = this.#calls.map(({ index: _index, ...call }) => call);
+    return { content: this.#text === '' ? null : this.#text, tool_calls: calls };
+  }
+}

@@ -1,0 +1,121 @@
+// What a request says about its answer's form → the reader of its text and the grammar that its tokens must follow.
+// Grammars are compiled in portions beside other work, so the answer may come later. Owns what happens where a form
+// cannot be enforced: a schema that was asked for is refused with its place, a tool's is enforced as far as it goes,
+// because agents bring tools of many makers and a refusal would end the session.
+// Before it: chat.ts, responses/routes.ts and responses/lane.ts; after it: server/grammar and server/tools.
+import type { TokenConstraint } from '../engine/request.ts';
+import { fault } from '../errors.ts';
+import type { CompiledGrammar, CustomGrammar, GrammarCompiler, GrammarSource } from '../grammar/compiler.ts';
+import { GrammarError } from '../grammar/grammar-error.ts';
+import type { Parsed } from '../json-body.ts';
+import { toolGrammar } from '../tools/call-grammar.ts';
+import type { Tool } from '../tools/definition.ts';
+import type { ToolDialect } from '../tools/dialect.ts';
+import { type AnswerParts, type AnswerReader, plainReader, toolReader } from './answer-reader.ts';
+import type { ToolSet } from './tool-set.ts';
+
+/** How the text of an answer is to be read and what may be said at all; no constraint: anything. */
+export interface AnswerForm {
+  readonly newConstraint: (() => TokenConstraint) | null;
+  readonly newReader: (parts: AnswerParts) => AnswerReader;
+}
+
+export interface FormAsk {
+  readonly tools: ToolSet;
+  readonly text: GrammarSource | null; // of an answer without calls
+  readonly textParam: string; // field of the request that asked for it
+}
+
+export interface FormWorld {
+  readonly compiler: Pick<GrammarCompiler, 'compile'>;
+  readonly dialect: ToolDialect;
+}
+
+/** Calls `then` once: at once where nothing is to be compiled. */
+export function withForm(ask: FormAsk, world: FormWorld, then: (form: Parsed<AnswerForm>) => void): void {
+  const { tools, text } = ask;
+  const newReader =
+    tools.callable.length === 0
+      ? plainReader
+      : (parts: AnswerParts) => toolReader(tools.callable, world.dialect, parts);
+  if (tools.callable.length === 0 && text === null) {
+    then({ ok: true, value: { newConstraint: null, newReader } });
+    return;
+  }
+  compileForm(ask, world).then(
+    (grammar) => {
+      const newConstraint = grammar === null ? null : () => grammar.newConstraint();
+      then({ ok: true, value: { newConstraint, newReader } });
+    },
+    (error: unknown) => {
+      if (!(error instanceof GrammarError)) {
+        then({ ok: false, fault: fault('internal_error', `the answer's form: ${String(error)}`) });
+        return;
+      }
+      const message = `${ask.textParam}: ${error.message}`;
+      then({ ok: false, fault: fault('invalid_request', message, { param: ask.textParam }) });
+    },
+  );
+}
+
+/** `json_schema`, `json_object` and `text`, in the spelling of either API. Formats of other types leave the text free. */
+export function textSource(
+  format: Readonly<Record<string, unknown>> | null | undefined,
+): GrammarSource | null {
+  if (format == null) return null;
+  if (format['type'] === 'json_object') return { kind: 'json-object' };
+  if (format['type'] === 'json_schema') {
+    // Chat completions keep the fields under the name of the type.
+    const inner = (format['json_schema'] ?? format) as Readonly<Record<string, unknown>>;
+    return { kind: 'json-schema', schema: inner['schema'] ?? {}, strict: inner['strict'] === true };
+  }
+  if (format['type'] === 'grammar' && typeof format['definition'] === 'string') {
+    const kind = format['syntax'] === 'regex' ? 'regex' : 'lark';
+    return kind === 'regex'
+      ? { kind, pattern: format['definition'] }
+      : { kind, definition: format['definition'] };
+  }
+  return null;
+}
+
+async function compileForm(
+  { tools, text }: FormAsk,
+  { compiler, dialect }: FormWorld,
+): Promise<CompiledGrammar | null> {
+  const alone = text === null ? null : await compiler.compile(text);
+  if (tools.callable.length === 0) return alone;
+  const { choice, parallel } = tools;
+  const asked = tools.callable.map(({ tool }) => tool);
+  // Each of these enforces less than the one before it.
+  const attempts: readonly (readonly Tool[])[] = [asked, asked.map(lenient), asked.map(bare)];
+  for (const attempt of attempts) {
+    const source = toolGrammar({ tools: attempt, choice, parallel, dialect, text });
+    const grammar = await compileOrNull(source, compiler);
+    if (grammar !== null) return grammar;
+  }
+  return alone;
+}
+
+async function compileOrNull(
+  source: GrammarSource | CustomGrammar | null,
+  compiler: FormWorld['compiler'],
+): Promise<CompiledGrammar | null> {
+  if (source === null) return null;
+  try {
+    return await compiler.compile(source);
+  } catch (error) {
+    if (error instanceof GrammarError) return null;
+    throw error;
+  }
+}
+
+function lenient(tool: Tool): Tool {
+  return tool.kind === 'function' ? { ...tool, strict: false } : tool;
+}
+
+/** Any object, any text: calls still parse. */
+function bare(tool: Tool): Tool {
+  return tool.kind === 'function'
+    ? { ...tool, strict: false, parameters: { type: 'object' } }
+    : { ...tool, format: { kind: 'text' } };
+}

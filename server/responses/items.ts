@@ -1,0 +1,75 @@
+// Items: what a conversation of the Responses API consists of. Owns how a request's input becomes a list of items with
+// ids, and what an item means to a person or the model; items of unknown types are kept and mean nothing. Pure.
+// Before it: schema.ts; after it: messages.ts.
+
+/** As its client wrote it. Only `type` is certain. */
+export interface Item {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+/** An input text is a user's message; a message may come without its type; what is no object is left out. */
+export function itemsOf(input: unknown, freshId: () => string): Item[] {
+  if (typeof input === 'string') {
+    return [withId(messageItem('user', input), freshId)];
+  }
+  if (!Array.isArray(input)) return [];
+  const items: Item[] = [];
+  for (const given of input as readonly unknown[]) {
+    if (typeof given !== 'object' || given === null || Array.isArray(given)) continue;
+    const fields = given as Readonly<Record<string, unknown>>;
+    const type = typeof fields['type'] === 'string' ? fields['type'] : 'message';
+    items.push(withId({ ...fields, type }, freshId));
+  }
+  return items;
+}
+
+export function messageItem(role: string, text: string): Item {
+  return { type: 'message', role, content: [{ type: 'input_text', text }] };
+}
+
+/** The text of a content: a string, or parts of which those of other kinds leave a note for the model. */
+export function contentText(content: unknown): string {
+  if (typeof content === 'string') return content;
+  if (!Array.isArray(content)) return '';
+  const texts = (content as readonly unknown[]).map(partText).filter((text) => text !== null);
+  return texts.join('\n');
+}
+
+/** What a tool answered: text, parts, or any JSON. */
+export function outputText(output: unknown): string {
+  if (typeof output === 'string') return output;
+  if (Array.isArray(output)) return contentText(output);
+  return output === undefined || output === null ? '' : JSON.stringify(output);
+}
+
+export function textField(item: Item, name: string): string {
+  const value = item[name];
+  return typeof value === 'string' ? value : '';
+}
+
+function partText(part: unknown): string | null {
+  if (typeof part === 'string') return part;
+  if (typeof part !== 'object' || part === null) return null;
+  const { type, text, refusal } = part as Readonly<Record<string, unknown>>;
+  if (typeof text === 'string') return text;
+  if (typeof refusal === 'string') return refusal;
+  // A refused request would end a coding session over a screenshot; the model may as well know what it misses.
+  if (type === 'input_image') return '[an image that this model cannot see]';
+  if (type === 'input_file') return '[a file that this model cannot read]';
+  return null;
+}
+
+const ID_PREFIXES: Readonly<Record<string, string>> = {
+  message: 'msg',
+  function_call: 'fc',
+  function_call_output: 'fco',
+  custom_tool_call: 'ctc',
+  custom_tool_call_output: 'ctco',
+  reasoning: 'rs',
+};
+
+function withId(item: Item, freshId: () => string): Item {
+  if (typeof item['id'] === 'string' && item['id'] !== '') return item;
+  return { id: `${ID_PREFIXES[item.type] ?? 'item'}_${freshId()}`, ...item };
+}

@@ -1,0 +1,176 @@
+// A checked request and what came before it → the plan of one response: conversation, tools, prompt, generation. Owns
+// which fields matter how, truncation and priority; runs nothing. Before it: schema.ts; after it: run.ts.
+import { type Fault, fault } from '../errors.ts';
+import type { GenerationRequest } from '../generation.ts';
+import type { Parsed } from '../json-body.ts';
+import { chatPrompt } from '../openai/chat-prompt.ts';
+import { generationOf, modelFault } from '../openai/fields.ts';
+import { type FormAsk, textSource } from '../openai/form.ts';
+import { type ToolSet, toolSetOf } from '../openai/tool-set.ts';
+import { contentText, type Item, itemsOf } from './items.ts';
+import { messagesOf } from './messages.ts';
+import type { ResponseHead } from './response-object.ts';
+import { ITEM_COUNT_MAX, type ResponseRequest } from './schema.ts';
+import type { ResponsesWorld } from './world.ts';
+
+export interface PlanParts {
+  readonly request: ResponseRequest;
+  readonly owner: string;
+  readonly history: readonly Item[]; // of the response that this one goes on from
+  readonly input?: readonly Item[]; // instead of the request's own
+  readonly previousId?: string | null; // likewise
+  readonly warmUp: boolean; // compute the prompt, say nothing
+}
+
+export interface ResponsePlan {
+  readonly head: ResponseHead;
+  readonly owner: string;
+  readonly history: readonly Item[];
+  readonly input: readonly Item[];
+  readonly form: FormAsk;
+  readonly generation: GenerationRequest;
+}
+
+/** What the title requests of Codex are called; they come beside a person's turn and may wait. */
+const SIDE_FORMAT = 'codex_output_schema';
+const LOGPROBS_INCLUDE = 'message.output_text.logprobs';
+
+export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<ResponsePlan> {
+  const { request, owner, history } = parts;
+  const { model, freshId } = world;
+  const input = parts.input ?? itemsOf(request.input, freshId);
+  const refused = modelFault(request.model, model.name) ?? itemsFault(history, input);
+  if (refused !== null) return { ok: false, fault: refused };
+  const items = [...history, ...input];
+  const tools = toolsOf(request, items);
+  const system = itemsOf(instructionItems(request.instructions), freshId);
+  const tokens = promptTokens({ system, items, tools, request, open: !parts.warmUp }, world);
+  if (!tokens.ok) return tokens;
+  const withLogprobs = request.include?.includes(LOGPROBS_INCLUDE) === true || request.top_logprobs != null;
+  const generation = generationOf(
+    { ...request, n: 1 },
+    {
+      tokens: tokens.value,
+      maxTokens: parts.warmUp ? 0 : (request.max_output_tokens ?? null),
+      logprobs: withLogprobs ? (request.top_logprobs ?? 0) : null,
+      owner,
+      prediction: request.prediction == null ? null : contentText(request.prediction.content),
+    },
+    world,
+  );
+  if (!generation.ok) return generation;
+  return {
+    ok: true,
+    value: {
+      head: headOf(request, world, parts.previousId ?? request.previous_response_id ?? null),
+      owner,
+      history,
+      input,
+      form: { tools, text: textSource(request.text?.format), textParam: 'text.format' },
+      generation: { ...generation.value, priority: priorityOf(parts) },
+    },
+  };
+}
+
+export function headOf(
+  request: ResponseRequest,
+  { model, freshId, epochSeconds }: ResponsesWorld,
+  previousResponseId: string | null,
+): ResponseHead {
+  return {
+    id: `resp_${freshId()}`,
+    createdAt: epochSeconds(),
+    model: model.name,
+    previousResponseId,
+    temperature: request.temperature ?? model.defaults.temperature,
+    topP: request.top_p ?? model.defaults.topP,
+    request,
+  };
+}
+
+function priorityOf({ request, warmUp }: PlanParts): GenerationRequest['priority'] {
+  if (warmUp) return 'background';
+  const beside = request.background === true || request.service_tier === 'flex';
+  return beside || request.text?.format?.['name'] === SIDE_FORMAT ? 'side' : 'turn';
+}
+
+/** Tools may also come as items; those stay in force for the rest of the conversation. */
+function toolsOf(request: ResponseRequest, items: readonly Item[]): ToolSet {
+  const added = items.filter(({ type }) => type === 'additional_tools').map((item) => item['tools']);
+  const parallel = request.parallel_tool_calls ?? true;
+  return toolSetOf([request.tools, ...added], { choice: request.tool_choice, parallel });
+}
+
+function instructionItems(instructions: ResponseRequest['instructions']): unknown {
+  if (typeof instructions !== 'string') return instructions;
+  return instructions === '' ? [] : [{ type: 'message', role: 'system', content: instructions }];
+}
+
+function itemsFault(history: readonly Item[], input: readonly Item[]): Fault | null {
+  const count = history.length + input.length;
+  if (count === 0) return fault('invalid_request', 'input: must not be empty', { param: 'input' });
+  if (count <= ITEM_COUNT_MAX) return null;
+  const message = `the conversation has ${count} items, at most ${ITEM_COUNT_MAX} are taken`;
+  return fault('context_length_exceeded', message, { param: 'input' });
+}
+
+interface PromptAsk {
+  readonly system: readonly Item[];
+  readonly items: readonly Item[];
+  readonly tools: ToolSet;
+  readonly request: ResponseRequest;
+  readonly open: boolean;
+}
+
+function promptTokens(ask: PromptAsk, world: ResponsesWorld): Parsed<Int32Array> {
+  const whole = layOut(ask, ask.items, world);
+  const tooLong = !whole.ok && whole.fault.code === 'context_length_exceeded';
+  if (ask.request.truncation !== 'auto' || (!whole.ok && !tooLong)) return whole;
+  const { contextTokensMax } = world.generator;
+  // Room for an answer, else the truncated prompt would be of no use.
+  const room =
+    contextTokensMax - Math.min(ask.request.max_output_tokens ?? contextTokensMax, contextTokensMax >> 3);
+  return whole.ok && whole.value.length <= room ? whole : truncated(ask, room, world);
+}
+
+/** Leaves out the oldest items, but none that instructs; the fewest that suffice, found by bisection. */
+function truncated(ask: PromptAsk, room: number, world: ResponsesWorld): Parsed<Int32Array> {
+  const droppable = ask.items.flatMap((item, index) => (isInstruction(item) ? [] : [index]));
+  const without = (count: number) => {
+    const dropped = new Set(droppable.slice(0, count));
+    const kept = ask.items.filter((_, index) => !dropped.has(index));
+    return layOut(ask, withoutOrphans(kept), world);
+  };
+  let low = 1;
+  let high = Math.max(1, droppable.length - 1); // the last one stays: it is the question
+  let best = without(high);
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const shorter = without(middle);
+    if (shorter.ok && shorter.value.length <= room) {
+      best = shorter;
+      high = middle;
+    } else low = middle + 1;
+  }
+  return best;
+}
+
+function isInstruction(item: Item): boolean {
+  if (item.type !== 'message') return false;
+  return item['role'] === 'developer' || item['role'] === 'system';
+}
+
+/** An output whose call was left out would answer nothing. */
+function withoutOrphans(items: readonly Item[]): Item[] {
+  const calls = new Set<unknown>();
+  return items.filter((item) => {
+    if (item.type.endsWith('_call')) calls.add(item['call_id']);
+    return !item.type.endsWith('_call_output') || calls.has(item['call_id']);
+  });
+}
+
+function layOut(ask: PromptAsk, items: readonly Item[], world: ResponsesWorld): Parsed<Int32Array> {
+  const messages = messagesOf([...ask.system, ...items]);
+  const tools = ask.tools.shown.map(({ tool }) => tool);
+  return chatPrompt({ messages, tools, open: ask.open }, world);
+}

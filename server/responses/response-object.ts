@@ -1,0 +1,108 @@
+// The response object: what every lifecycle event and GET /v1/responses/{id} carry. Owns its exact shape. Pure.
+// Before it: plan.ts; after it: events.ts.
+import type { GenerationEnd } from '../generation.ts';
+import type { ResponseRequest } from './schema.ts';
+
+export type ResponseStatus = 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled';
+
+export interface ResponseUsage {
+  readonly input_tokens: number;
+  readonly input_tokens_details: { readonly cached_tokens: number; readonly cache_write_tokens: number };
+  readonly output_tokens: number;
+  readonly output_tokens_details: {
+    readonly reasoning_tokens: number;
+    readonly accepted_prediction_tokens: number;
+    readonly rejected_prediction_tokens: number;
+  };
+  readonly total_tokens: number;
+}
+
+/** What may change while a response runs. */
+export interface ResponseState {
+  readonly status: ResponseStatus;
+  readonly output: readonly unknown[];
+  readonly usage: ResponseUsage | null;
+  readonly error: { readonly code: string; readonly message: string } | null;
+  readonly incompleteReason: string | null;
+  readonly completedAt: number | null; // time of day, seconds
+}
+
+export interface ResponseHead {
+  readonly id: string;
+  readonly createdAt: number; // time of day, seconds
+  readonly model: string;
+  readonly previousResponseId: string | null;
+  readonly temperature: number; // as sampled
+  readonly topP: number;
+  readonly request: ResponseRequest;
+}
+
+export type ResponseObject = Readonly<Record<string, unknown>> & { readonly id: string };
+
+export function responseObject(head: ResponseHead, state: ResponseState): ResponseObject {
+  const { request } = head;
+  return {
+    id: head.id,
+    object: 'response',
+    created_at: head.createdAt,
+    status: state.status,
+    background: request.background === true,
+    completed_at: state.completedAt,
+    error: state.error,
+    incomplete_details: state.incompleteReason === null ? null : { reason: state.incompleteReason },
+    instructions: request.instructions ?? null,
+    max_output_tokens: request.max_output_tokens ?? null,
+    max_tool_calls: null,
+    model: head.model,
+    output: state.output,
+    parallel_tool_calls: request.parallel_tool_calls ?? true,
+    previous_response_id: head.previousResponseId,
+    prompt_cache_key: request.prompt_cache_key ?? null,
+    reasoning: { effort: null, summary: null },
+    safety_identifier: request.safety_identifier ?? null,
+    service_tier: 'default',
+    store: request.store ?? true,
+    temperature: head.temperature,
+    text: {
+      format: request.text?.format ?? { type: 'text' },
+      verbosity: request.text?.verbosity ?? 'medium',
+    },
+    tool_choice: request.tool_choice ?? 'auto',
+    tools: request.tools ?? [],
+    top_logprobs: request.top_logprobs ?? 0,
+    top_p: head.topP,
+    truncation: request.truncation ?? 'disabled',
+    usage: state.usage,
+    user: request.user ?? null,
+    metadata: request.metadata ?? {},
+  };
+}
+
+export function responseUsage(end: GenerationEnd): ResponseUsage {
+  return {
+    input_tokens: end.promptTokens,
+    input_tokens_details: { cached_tokens: end.cachedTokens, cache_write_tokens: 0 },
+    output_tokens: end.outputTokens,
+    output_tokens_details: {
+      reasoning_tokens: 0,
+      accepted_prediction_tokens: end.acceptedDraftTokens,
+      rejected_prediction_tokens: end.rejectedDraftTokens,
+    },
+    total_tokens: end.promptTokens + end.outputTokens,
+  };
+}
+
+/** Of a response that only prepares a prompt. */
+export function promptUsage(promptTokens: number): ResponseUsage {
+  return {
+    input_tokens: promptTokens,
+    input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },
+    output_tokens: 0,
+    output_tokens_details: {
+      reasoning_tokens: 0,
+      accepted_prediction_tokens: 0,
+      rejected_prediction_tokens: 0,
+    },
+    total_tokens: promptTokens,
+  };
+}

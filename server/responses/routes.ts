@@ -1,0 +1,251 @@
+// /v1/responses over HTTP: create (whole, as a stream, in the background), read, cancel, delete, list the input. Owns
+// what a stored answer can be asked; the SSE framer is here. Before it: http.ts; after it: plan.ts and run.ts.
+import { type Fault, fault } from '../errors.ts';
+import type { Route } from '../http.ts';
+import type { HttpCall } from '../http-call.ts';
+import type { Parsed } from '../json-body.ts';
+import { type AnswerForm, withForm } from '../openai/form.ts';
+import { EventStream } from '../sse.ts';
+import type { ResponseEvent } from './events.ts';
+import type { Item } from './items.ts';
+import { headOf, planResponse, type ResponsePlan } from './plan.ts';
+import { ResponseRun, sayRefused } from './run.ts';
+import { type ResponseRequest, responseSchema } from './schema.ts';
+import type { StoredResponse } from './store.ts';
+import type { ResponsesWorld } from './world.ts';
+
+const PAGE_DEFAULT = 20; // OpenAI's
+const PAGE_MAX = 100;
+
+export function responseRoutes(world: ResponsesWorld): readonly Route[] {
+  const schema = responseSchema(world.bounds);
+  const path = '/v1/responses';
+  const one = `${path}/:`;
+  return [
+    {
+      method: 'POST',
+      path,
+      open: false,
+      answer: (call) => call.readJson(schema, (request) => create(call, request, world)),
+    },
+    {
+      method: 'POST',
+      path: `${path}/input_tokens`,
+      open: false,
+      answer: (call) => call.readJson(schema, (request) => countTokens(call, request, world)),
+    },
+    { method: 'GET', path: one, open: false, answer: (call) => withStored(call, world, read) },
+    { method: 'DELETE', path: one, open: false, answer: (call) => withStored(call, world, remove) },
+    { method: 'POST', path: `${one}/cancel`, open: false, answer: (call) => withStored(call, world, cancel) },
+    {
+      method: 'GET',
+      path: `${one}/input_items`,
+      open: false,
+      answer: (call) => withStored(call, world, list),
+    },
+  ];
+}
+
+/** Where a stored response lives on: its input, its run, its answer. */
+export function storeRun(run: ResponseRun, world: ResponsesWorld): void {
+  const { plan, events } = run;
+  world.store.add({
+    id: run.id,
+    owner: plan.owner,
+    input: plan.input,
+    history: plan.history,
+    response: () => events.response,
+    output: () => events.output,
+    isOver: () => run.over,
+    cancel: () => run.cancel(),
+  });
+}
+
+/** What a request goes on from: the stored conversation of the response it names. */
+export function storedHistory(
+  id: string | null | undefined,
+  owner: string,
+  world: ResponsesWorld,
+): Parsed<readonly Item[]> {
+  if (id == null || id === '') return { ok: true, value: [] };
+  const stored = world.store.get(id, owner);
+  if (stored === null || !stored.isOver()) {
+    const message = `Previous response with id '${id}' not found.`;
+    return {
+      ok: false,
+      fault: fault('previous_response_not_found', message, { param: 'previous_response_id' }),
+    };
+  }
+  return { ok: true, value: [...stored.history, ...stored.input, ...stored.output()] };
+}
+
+function create(call: HttpCall, request: ResponseRequest, world: ResponsesWorld): void {
+  const { owner } = call.facts;
+  if (request.background === true && request.store === false) {
+    const message = 'background: needs store, else nobody could ever read the answer';
+    call.refuse(fault('invalid_request', message, { param: 'background' }));
+    return;
+  }
+  const history = storedHistory(request.previous_response_id, owner, world);
+  const plan = history.ok
+    ? planResponse({ request, owner, history: history.value, warmUp: false }, world)
+    : history;
+  if (!plan.ok) {
+    refuse(call, request, plan.fault, world);
+    return;
+  }
+  withForm(plan.value.form, world.forms, (form) => {
+    if (call.over) return; // left while the grammar was compiled
+    call.guard(() => {
+      if (form.ok) start(call, plan.value, form.value, world);
+      else refuse(call, request, form.fault, world);
+    });
+  });
+}
+
+function start(call: HttpCall, plan: ResponsePlan, form: AnswerForm, world: ResponsesWorld): void {
+  const { request } = plan.head;
+  const stored = request.store !== false;
+  const framer = request.stream === true ? new SseFramer(call, world) : null;
+  const background = request.background === true;
+  const run: ResponseRun = new ResponseRun(plan, world, {
+    onEvent: (event) => framer?.send(event, run),
+    onEnd: () => {
+      if (stored) world.store.settle(run.id);
+      if (framer !== null) framer.end();
+      else if (!background) replyWhole(call, run);
+    },
+  });
+  if (stored) storeRun(run, world);
+  const refused = run.start(form);
+  if (refused !== null) {
+    world.store.delete(run.id, plan.owner);
+    call.refuse(refused);
+    return;
+  }
+  if (framer === null && background) call.reply(200, run.events.response);
+  call.onAbort(() => {
+    framer?.stop();
+    if (background)
+      run.resume(); // goes on for whoever asks later
+    else run.cancel();
+  });
+}
+
+function replyWhole(call: HttpCall, { events }: ResponseRun): void {
+  const { failure } = events;
+  if (failure === null) call.reply(200, events.response);
+  else call.refuse(failure);
+}
+
+function refuse(call: HttpCall, request: ResponseRequest, refused: Fault, world: ResponsesWorld): void {
+  if (request.stream !== true || refused.code !== 'context_length_exceeded') {
+    call.refuse(refused);
+    return;
+  }
+  const framer = new SseFramer(call, world);
+  const head = headOf(request, world, request.previous_response_id ?? null);
+  sayRefused(head, refused, world, (event) => framer.send(event, null));
+  framer.end();
+}
+
+function countTokens(call: HttpCall, request: ResponseRequest, world: ResponsesWorld): void {
+  const { owner } = call.facts;
+  const history = storedHistory(request.previous_response_id, owner, world);
+  const plan = history.ok
+    ? planResponse({ request, owner, history: history.value, warmUp: false }, world)
+    : history;
+  if (!plan.ok) call.refuse(plan.fault);
+  else {
+    const { length } = plan.value.generation.tokens;
+    call.reply(200, { object: 'response.input_tokens', input_tokens: length });
+  }
+}
+
+type Answerer = (call: HttpCall, stored: StoredResponse, world: ResponsesWorld) => void;
+
+function withStored(call: HttpCall, world: ResponsesWorld, answer: Answerer): void {
+  const { parameter, owner } = call.facts;
+  const stored = world.store.get(parameter, owner);
+  if (stored !== null) answer(call, stored, world);
+  else
+    call.refuse(fault('not_found', `Response with id '${parameter}' not found.`, { param: 'response_id' }));
+}
+
+const read: Answerer = (call, stored) => {
+  if (new URLSearchParams(call.request.query).get('stream') !== 'true') call.reply(200, stored.response());
+  else {
+    const message = 'stream: a stored response is read whole; only its creation streams';
+    call.refuse(fault('unsupported', message, { param: 'stream' }));
+  }
+};
+
+const remove: Answerer = (call, { id }, world) => {
+  world.store.delete(id, call.facts.owner);
+  call.reply(200, { id, object: 'response', deleted: true });
+};
+
+const cancel: Answerer = (call, stored) => {
+  const background = stored.response()['background'] === true;
+  if (!background) {
+    const message =
+      'only a response that runs in the background can be cancelled; close the stream of any other';
+    call.refuse(fault('invalid_request', message, { param: 'response_id' }));
+    return;
+  }
+  stored.cancel();
+  call.reply(200, stored.response());
+};
+
+const list: Answerer = (call, stored) => {
+  const query = new URLSearchParams(call.request.query);
+  const limit = Number(query.get('limit') ?? PAGE_DEFAULT);
+  if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_MAX) {
+    const message = `limit: expected an integer from 1 to ${PAGE_MAX}`;
+    call.refuse(fault('invalid_request', message, { param: 'limit' }));
+    return;
+  }
+  const all = [...stored.history, ...stored.input];
+  const ordered = query.get('order') === 'asc' ? all : all.reverse();
+  const after = query.get('after');
+  const first = after === null ? 0 : ordered.findIndex((item) => item['id'] === after) + 1;
+  const data = ordered.slice(first, first + limit);
+  call.reply(200, {
+    object: 'list',
+    data,
+    first_id: data[0]?.['id'] ?? null,
+    last_id: data.at(-1)?.['id'] ?? null,
+    has_more: first + limit < ordered.length,
+  });
+};
+
+/** Events as server-sent events, each with its name. */
+class SseFramer {
+  readonly #call: HttpCall;
+  readonly #world: ResponsesWorld;
+  #stream: EventStream | null = null;
+
+  constructor(call: HttpCall, world: ResponsesWorld) {
+    this.#call = call;
+    this.#world = world;
+  }
+
+  /** The first event begins the answer. `run` waits for a slow reader. */
+  send({ type, json }: ResponseEvent, run: ResponseRun | null): void {
+    this.#stream ??= new EventStream(this.#call, {
+      clock: this.#world.clock,
+      bufferSizeMax: this.#world.bounds.streamBufferSizeMax,
+      onSlow: () => run?.pause(),
+      onReady: () => run?.resume(),
+    });
+    this.#stream.send(json, type);
+  }
+
+  end(): void {
+    this.#stream?.end();
+  }
+
+  stop(): void {
+    this.#stream?.stop();
+  }
+}

@@ -1,0 +1,192 @@
+// ResponseRun: one response from its plan to its last event. Owns the generation, the way from text to events, the
+// heartbeat of a long prefill, and the ends that are not the model's: cancel, steering, failure. Knows no transport.
+// Before it: routes.ts and lane.ts; after it: generation.ts and back through events.ts.
+import type { Timer } from '../../kernels/clock.ts';
+import { type Fault, faultOfFailure, faultOfRefusal } from '../errors.ts';
+import type { GenerationDelta, GenerationEnd, RunningGeneration } from '../generation.ts';
+import type { AnswerReader } from '../openai/answer-reader.ts';
+import type { AnswerForm } from '../openai/form.ts';
+import { chatLogprobs } from '../openai/logprobs.ts';
+import { type ResponseEvent, ResponseEvents, type TokenSpan } from './events.ts';
+import type { Item } from './items.ts';
+import type { ResponsePlan } from './plan.ts';
+import { type ResponseHead, responseUsage } from './response-object.ts';
+import type { ResponsesWorld } from './world.ts';
+
+/** A refusal in the words of a stream: created, then failed. Clients that shorten their history look for it there. */
+export function sayRefused(
+  head: ResponseHead,
+  refused: Fault,
+  world: Pick<ResponsesWorld, 'freshId' | 'epochSeconds'>,
+  emit: (event: ResponseEvent) => void,
+): void {
+  const { freshId, epochSeconds } = world;
+  const events = new ResponseEvents({ head, freshId, epochSeconds, emit });
+  events.created();
+  events.fail(refused);
+}
+
+export interface RunListener {
+  onEvent(event: ResponseEvent): void;
+  onEnd(): void; // once, after the last event; also when it was cancelled
+}
+
+// Clients time out on silence: Codex after 300 s, proxies after 30 to 60. Only events count for Codex, not comments.
+const HEARTBEAT_MS = 10_000;
+
+export class ResponseRun {
+  readonly plan: ResponsePlan;
+  readonly #world: ResponsesWorld;
+  readonly #onOver: () => void;
+  readonly #events: ResponseEvents;
+  #reader: AnswerReader | null = null;
+  #generation: RunningGeneration | null = null;
+  #heartbeat: Timer | null = null;
+  #lastEventMs = 0;
+  #phase: 'new' | 'running' | 'over' = 'new';
+  #steered = false;
+  #paused = false;
+  #span: TokenSpan = { index: 0, count: 0 }; // tokens not yet told
+  #logprobs: unknown[] = []; // of those
+
+  constructor(plan: ResponsePlan, world: ResponsesWorld, listener: RunListener) {
+    this.plan = plan;
+    this.#world = world;
+    this.#onOver = () => listener.onEnd();
+    this.#events = new ResponseEvents({
+      head: plan.head,
+      freshId: world.freshId,
+      epochSeconds: world.epochSeconds,
+      emit: (event) => {
+        this.#lastEventMs = world.clock.nowMs();
+        listener.onEvent(event);
+      },
+    });
+  }
+
+  get id(): string {
+    return this.#events.id;
+  }
+
+  get events(): ResponseEvents {
+    return this.#events;
+  }
+
+  get over(): boolean {
+    return this.#phase === 'over';
+  }
+
+  /** The conversation with the answer as far as it goes. */
+  get conversation(): readonly Item[] {
+    return [...this.plan.history, ...this.plan.input, ...this.#events.output];
+  }
+
+  /** Says `response.created`, or returns why the engine takes no more; then nothing has been said. */
+  start(form: AnswerForm): Fault | null {
+    if (this.#phase !== 'new') return null; // cancelled while its form was being made
+    const request = { ...this.plan.generation, newConstraint: form.newConstraint };
+    const started = this.#world.generator.start(request, {
+      onDelta: (delta) => this.#onDelta(delta),
+      onEnd: (end) => this.#onEnd(end),
+    });
+    if (!started.ok) return faultOfRefusal(started);
+    this.#generation = started;
+    this.#phase = 'running';
+    if (this.#paused) started.pause();
+    this.#reader = form.newReader({
+      text: (text) => this.#say(text),
+      callStart: (tool) => this.#events.openCall(tool),
+      callDelta: (text) => this.#events.callDelta(text),
+      callEnd: () => {
+        this.#events.closeCall();
+        if (this.#steered) this.#generation?.cancel();
+      },
+      callBroken: () => this.#events.closeItem('incomplete'),
+    });
+    this.#events.created();
+    this.#heartbeat = this.#scheduleHeartbeat(HEARTBEAT_MS);
+    return null;
+  }
+
+  /** A warm-up: it is complete at once and has said nothing. `promptTokens` as if it had been computed. */
+  acknowledge(): void {
+    this.#events.created();
+    this.#events.acknowledge(this.plan.generation.tokens.length);
+    this.#finish();
+  }
+
+  /** Nothing more is said; the device stops at its next step. Idempotent. */
+  cancel(): void {
+    if (this.#phase === 'over') return;
+    this.#events.cancelled();
+    this.#generation?.cancel();
+    this.#finish();
+  }
+
+  /** New input waits: ends at the next token, or after the call that is being written. */
+  steer(): void {
+    this.#steered = true;
+    if (!this.#events.inCall) this.#generation?.cancel();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#generation?.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#generation?.resume();
+  }
+
+  #onDelta({ text, tokens, index, logprobs }: GenerationDelta): void {
+    if (this.#phase === 'over') return;
+    this.#span = {
+      index: this.#span.count === 0 ? index : this.#span.index,
+      count: this.#span.count + tokens.length,
+    };
+    if (logprobs !== null) {
+      const { tokenizer, spec } = this.#world.model;
+      const ended = !this.plan.generation.ignoreStopTokens && spec.eosTokenIds.includes(tokens.at(-1) ?? -1);
+      const visible = ended ? tokens.slice(0, -1) : tokens; // what ends an answer has no text
+      this.#logprobs.push(...chatLogprobs(tokenizer, visible, logprobs).content);
+    }
+    this.#reader?.push(text);
+  }
+
+  #say(text: string): void {
+    this.#events.text(text, this.#span, this.#logprobs);
+    this.#span = { index: this.#span.index + this.#span.count, count: 0 };
+    this.#logprobs = [];
+  }
+
+  #onEnd(end: GenerationEnd): void {
+    if (this.#phase === 'over') return;
+    this.#reader?.end();
+    const usage = responseUsage(end);
+    const asked = this.#events.output.some(({ type }) => type.endsWith('_call'));
+    if (end.failure !== null) this.#events.fail(faultOfFailure(end.failure));
+    else if (end.reason === 'length') this.#events.incomplete('max_output_tokens', usage);
+    else if (end.reason === 'cancelled' && !asked) this.#events.incomplete('steered', usage);
+    else this.#events.complete(usage);
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.#phase = 'over';
+    this.#heartbeat?.cancel();
+    this.#onOver();
+  }
+
+  #scheduleHeartbeat(delayMs: number): Timer {
+    const { clock } = this.#world;
+    return clock.schedule(delayMs, () => {
+      if (this.#phase === 'over') return;
+      const silentMs = clock.nowMs() - this.#lastEventMs;
+      if (silentMs >= HEARTBEAT_MS) this.#events.inProgress();
+      this.#heartbeat = this.#scheduleHeartbeat(
+        silentMs >= HEARTBEAT_MS ? HEARTBEAT_MS : HEARTBEAT_MS - silentMs,
+      );
+    });
+  }
+}

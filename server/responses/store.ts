@@ -1,0 +1,113 @@
+// ResponseStore: answers that were to be stored, by id, for their owner only. Owns its bounds: count, count per owner,
+// size of the texts, age; the oldest goes first, but never one that is still being written.
+// Before it: routes.ts and socket.ts; after it: nothing, it is memory.
+import type { Clock } from '../../kernels/clock.ts';
+import type { Item } from './items.ts';
+import type { ResponseObject } from './response-object.ts';
+
+export interface StoredResponse {
+  readonly id: string;
+  readonly owner: string;
+  readonly input: readonly Item[]; // of its own request
+  readonly history: readonly Item[]; // what came before
+  /** As it stands now. */
+  readonly response: () => ResponseObject;
+  readonly output: () => readonly Item[];
+  readonly isOver: () => boolean;
+  readonly cancel: () => void;
+}
+
+export interface StoreBounds {
+  readonly responseCountMax: number;
+  readonly responseCountPerKeyMax: number;
+  readonly responseStoreSizeMax: number; // bytes of JSON, about
+  readonly responseTtlMs: number;
+}
+
+interface Entry {
+  readonly stored: StoredResponse;
+  readonly expiresMs: number;
+  size: number;
+}
+
+export class ResponseStore {
+  readonly #bounds: StoreBounds;
+  readonly #clock: Clock;
+  readonly #entries = new Map<string, Entry>(); // oldest first
+  readonly #counts = new Map<string, number>(); // owner → entries
+  #size = 0;
+
+  constructor(bounds: StoreBounds, clock: Clock) {
+    this.#bounds = bounds;
+    this.#clock = clock;
+  }
+
+  get count(): number {
+    return this.#entries.size;
+  }
+
+  /** False: it is larger than the whole store, or everything kept is still being written. */
+  add(stored: StoredResponse): boolean {
+    const { responseTtlMs } = this.#bounds;
+    const entry = { stored, expiresMs: this.#clock.nowMs() + responseTtlMs, size: jsonSize(stored.input) };
+    this.#entries.set(stored.id, entry);
+    this.#counts.set(stored.owner, (this.#counts.get(stored.owner) ?? 0) + 1);
+    this.#size += entry.size;
+    this.#shrink();
+    return this.#entries.has(stored.id);
+  }
+
+  /** Its answer is complete: what it holds now counts. */
+  settle(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    const size = jsonSize(entry.stored.output());
+    entry.size += size;
+    this.#size += size;
+    this.#shrink();
+  }
+
+  get(id: string, owner: string): StoredResponse | null {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.stored.owner !== owner) return null;
+    if (entry.expiresMs > this.#clock.nowMs()) return entry.stored;
+    if (entry.stored.isOver()) this.#drop(id, entry);
+    return null;
+  }
+
+  /** Forgets it; what is being written for it is cancelled. */
+  delete(id: string, owner: string): boolean {
+    const stored = this.get(id, owner);
+    if (stored === null) return false;
+    stored.cancel();
+    this.#drop(id, this.#entries.get(id)!);
+    return true;
+  }
+
+  #shrink(): void {
+    const { responseCountMax, responseCountPerKeyMax, responseStoreSizeMax } = this.#bounds;
+    const nowMs = this.#clock.nowMs();
+    for (const [id, entry] of this.#entries) {
+      const { owner } = entry.stored;
+      const crowded =
+        this.#entries.size > responseCountMax ||
+        this.#counts.get(owner)! > responseCountPerKeyMax ||
+        this.#size > responseStoreSizeMax;
+      if (!crowded && entry.expiresMs > nowMs) continue;
+      if (entry.stored.isOver()) this.#drop(id, entry);
+    }
+  }
+
+  #drop(id: string, entry: Entry): void {
+    if (!this.#entries.delete(id)) return;
+    this.#size -= entry.size;
+    const { owner } = entry.stored;
+    const count = this.#counts.get(owner)! - 1;
+    if (count === 0) this.#counts.delete(owner);
+    else this.#counts.set(owner, count);
+  }
+}
+
+function jsonSize(items: readonly Item[]): number {
+  return JSON.stringify(items).length;
+}

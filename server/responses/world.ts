@@ -1,0 +1,14 @@
+// What the files of this folder share beyond what all OpenAI routes share. Types only. Before it: app.ts builds one.
+import type { OpenAiWorld } from '../openai/world.ts';
+import type { ResponseStore } from './store.ts';
+
+export interface ResponsesWorld extends OpenAiWorld {
+  readonly store: ResponseStore;
+  readonly socket: SocketBounds;
+}
+
+export interface SocketBounds {
+  readonly ageMaxMs: number; // then a connection takes no new work
+  readonly queuedSizeMax: number; // bytes of frames that wait for their lane
+  readonly bufferSizeMax: number; // unread bytes at which answers wait
+}
