@@ -32,6 +32,8 @@ export interface AnswerEnd {
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly outputTokens: number;
+  readonly acceptedDraftTokens: number;
+  readonly rejectedDraftTokens: number;
   readonly queueMs: number;
   readonly ttftMs: number | null; // asked → first token drawn
   readonly tpotMs: number | null; // (last − first) / (tokens − 1)
@@ -154,6 +156,8 @@ export class SessionAnswer implements GenerationSink {
       promptTokens: end.promptTokens,
       cachedTokens: end.cachedTokens,
       outputTokens: tokenCount,
+      acceptedDraftTokens: end.acceptedDraftTokens,
+      rejectedDraftTokens: end.rejectedDraftTokens,
       queueMs: end.queueMs,
       ttftMs: tokenCount > 0 ? this.#firstMs - this.#askedMs : null,
       tpotMs: tokenCount > 1 ? (this.#lastMs - this.#firstMs) / (tokenCount - 1) : null,

@@ -76,6 +76,8 @@ const generate = z.object({
   logprobs: z.int().min(0).max(20).optional(),
   stop: z.array(z.string().min(1).max(STOP_LENGTH_MAX)).max(STOP_STRINGS_MAX).optional(),
   ignoreStopTokens: z.boolean().optional(),
+  prediction: z.string().optional(), // text that the answer will probably resemble
+  speculation: z.boolean().optional(), // false: draw one token at a time; the answer is the same
   priority: z.enum(['turn', 'side']).optional(),
   deadlineUs: z.int().min(1).optional(), // from the arrival of this message
 });
@@ -182,6 +184,8 @@ export interface GenerationEnded {
     readonly promptTokens: number;
     readonly cachedTokens: number; // prompt tokens that were not computed
     readonly outputTokens: number;
+    readonly acceptedDraftTokens: number; // output tokens that had been guessed ahead
+    readonly rejectedDraftTokens: number; // guesses that were wrong
   };
   readonly timings: {
     readonly queueUs: number; // submitted → first seat

@@ -48,7 +48,7 @@ export class Reader implements SessionReader {
 
   onEnd(end: AnswerEnd): void {
     const { generation, reason, text, stopString, position } = end;
-    const { promptTokens, cachedTokens, outputTokens } = end;
+    const { promptTokens, cachedTokens, outputTokens, acceptedDraftTokens, rejectedDraftTokens } = end;
     this.#writer.send({
       type: 'generation.end',
       session: this.#session,
@@ -57,7 +57,7 @@ export class Reader implements SessionReader {
       text,
       stopString,
       position,
-      usage: { promptTokens, cachedTokens, outputTokens },
+      usage: { promptTokens, cachedTokens, outputTokens, acceptedDraftTokens, rejectedDraftTokens },
       timings: {
         queueUs: toUs(end.queueMs),
         ttftUs: end.ttftMs === null ? null : toUs(end.ttftMs),

@@ -1,6 +1,7 @@
 // Opens real sockets for the native client, on the `ws` package: Node 20 has no WebSocket of its own, and that of
 // Node 22 can neither send an Authorization header nor be told not to wrap frames in Blobs. Owns nothing after
 // opening; the only file of the client side that knows ws.
+import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
 import type { ClientSocket, ClientSocketEvents, OpenSocket } from './client.ts';
 
@@ -28,8 +29,15 @@ export function webSocketTo(url: string, options: WebSocketOptions): OpenSocket 
     socket.binaryType = 'nodebuffer';
     socket.on('open', () => events.onOpen());
     socket.on('message', (data) => events.onMessage(data as Buffer));
+    socket.on('unexpected-response', (_request, response) => {
+      // The server's own words instead of ws's. 'error' and 'close' follow terminate().
+      void refusalText(response).then((words) => {
+        failure = words;
+        socket.terminate();
+      });
+    });
     socket.on('error', (error) => {
-      failure = error.message; // 'close' follows
+      failure ||= error.message; // 'close' follows
     });
     socket.on('close', (code, reason) => events.onClose(code, failure || reason.toString()));
     return {
@@ -39,4 +47,22 @@ export function webSocketTo(url: string, options: WebSocketOptions): OpenSocket 
       close: (code, reason) => socket.close(code, reason),
     };
   };
+}
+
+const REFUSAL_LENGTH_MAX = 4096; // characters of an answer that is no upgrade
+
+/** Never rejects. */
+async function refusalText(response: IncomingMessage): Promise<string> {
+  const status = `the server answered ${response.statusCode}`;
+  let body = '';
+  try {
+    for await (const chunk of response.setEncoding('utf8')) {
+      body += chunk;
+      if (body.length > REFUSAL_LENGTH_MAX) break;
+    }
+    const { error } = JSON.parse(body) as { error?: { message?: unknown } };
+    return `${status}: ${error?.message ?? body}`;
+  } catch {
+    return body === '' ? status : `${status}: ${body.slice(0, 200)}`; // a proxy's page, or half of one
+  }
 }

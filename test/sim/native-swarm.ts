@@ -69,7 +69,7 @@ class NativeSwarm {
       blockCount: random.integer(60, 200),
       rowTokensMax: 64,
       stepTokensMax: 256,
-      sampleCountMax: 1,
+      sampleCountMax: random.integer(1, 5),
       logprobsMax: 5,
       vocabSize: BYTE_VOCAB_SIZE,
     };
