@@ -23,10 +23,11 @@ export function azureCode(options: AzureOptions): Workload {
   if (file.lines[0] !== HEADER) throw new TraceError(file.name, 1, `expected the header ${HEADER}`);
   const rows = file.lines.slice(1).map((text, at) => readRow(file.name, text, at + 2));
   for (const [at, row] of rows.entries()) {
-    if (at > 0 && row.atMs < rows[at - 1]!.atMs) {
+    if (at > 0 && sinceMs(row, rows[at - 1]!) < 0) {
       throw new TraceError(file.name, at + 2, 'TIMESTAMP: earlier than the line before');
     }
   }
+  if (rows.length === 0) throw new TraceError(file.name, 2, 'there are no rows');
   const prompts = options.promptsPath === null ? [] : readPrompts(options);
   const fitting = rows.filter(
     (row) =>
@@ -40,7 +41,7 @@ export function azureCode(options: AzureOptions): Workload {
       `one at which a request fits into ${options.contextTokens} tokens`,
     );
   }
-  const startMs = rows[0]!.atMs;
+  const [start] = rows as [AzureRow];
   const plan = function* (pass: number): Generator<PlannedSession> {
     for (const [at, row] of fitting.entries()) {
       const seed = joinSeeds(joinSeeds(options.seed, pass), at);
@@ -53,7 +54,7 @@ export function azureCode(options: AzureOptions): Workload {
       yield {
         index: at,
         name: `line ${row.line}`,
-        arrivalMs: row.atMs - startMs,
+        arrivalMs: sinceMs(row, start),
         turns: [
           {
             reset: false,
@@ -88,7 +89,8 @@ export function azureCode(options: AzureOptions): Workload {
 
 interface AzureRow {
   readonly line: number;
-  readonly atMs: number;
+  readonly secondsMs: number; // whole seconds since the epoch, in ms
+  readonly fractionMs: number; // apart, because a double cannot hold both to 100 ns
   readonly promptTokens: number;
   readonly outputTokens: number;
 }
@@ -96,6 +98,10 @@ interface AzureRow {
 interface Head {
   readonly text: string;
   readonly tokenCount: number;
+}
+
+function sinceMs(row: AzureRow, start: AzureRow): number {
+  return row.secondsMs - start.secondsMs + (row.fractionMs - start.fractionMs);
 }
 
 function readRow(file: string, text: string, line: number): AzureRow {
@@ -118,7 +124,8 @@ function readRow(file: string, text: string, line: number): AzureRow {
   };
   return {
     line,
-    atMs: secondsMs + Number(match![3] ?? 0) * 1000,
+    secondsMs,
+    fractionMs: Number(match![3] ?? 0) * 1000,
     promptTokens: count('ContextTokens', fields[1]!),
     outputTokens: count('GeneratedTokens', fields[2]!),
   };
