@@ -110,17 +110,14 @@ function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
 
-export function protocolTable(costs: readonly CodecCost[]): string {
+export function printCodecs(costs: readonly CodecCost[]): void {
   const sse = costs.at(-1)!;
-  const lines = costs.map(({ name, bytes, encodeNs, decodeNs }) => {
-    const share = (encodeNs + decodeNs) / (sse.encodeNs + sse.decodeNs);
-    return `| ${name} | ${bytes} | ${encodeNs} | ${decodeNs} | ${Math.round(share * 100)} % |`;
-  });
-  const head = '| per token | bytes | encode ns | decode ns | both, of SSE |\n|---|---|---|---|---|';
-  return [head, ...lines].join('\n');
-}
-
-if (process.argv[1] === import.meta.filename) {
-  console.log(protocolTable(protocolBench()));
+  console.log('\n| per token | bytes | encode ns | decode ns | both, of SSE |\n|---|---|---|---|---|');
+  for (const { name, bytes, encodeNs, decodeNs } of costs) {
+    const share = Math.round(((encodeNs + decodeNs) / (sse.encodeNs + sse.decodeNs)) * 100);
+    console.log(`| ${name} | ${bytes} | ${encodeNs} | ${decodeNs} | ${share} % |`);
+  }
   if (kept === null) console.log(); // reads it
 }
+
+if (process.argv[1] === import.meta.filename) printCodecs(protocolBench());

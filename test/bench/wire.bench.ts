@@ -211,14 +211,13 @@ function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
 
-export function wireTable(costs: readonly WireCost[]): string {
+export function printWire(costs: readonly WireCost[]): void {
   const sse = costs.at(-1)!;
-  const lines = costs.map(({ name, cpuUs, wallUs }, index) => {
+  console.log('\n| per token, one stream | CPU µs | wall µs | CPU, of SSE |\n|---|---|---|---|');
+  for (const [index, { name, cpuUs, wallUs }] of costs.entries()) {
     const share = index === 0 ? '' : `${Math.round((cpuUs / sse.cpuUs) * 100)} %`;
-    return `| ${name} | ${cpuUs.toFixed(1)} | ${wallUs.toFixed(1)} | ${share} |`;
-  });
-  const head = '| per token, one stream | CPU µs | wall µs | CPU, of SSE |\n|---|---|---|---|';
-  return [head, ...lines].join('\n');
+    console.log(`| ${name} | ${cpuUs.toFixed(1)} | ${wallUs.toFixed(1)} | ${share} |`);
+  }
 }
 
-if (process.argv[1] === import.meta.filename) console.log(wireTable(await wireBench()));
+if (process.argv[1] === import.meta.filename) printWire(await wireBench());
