@@ -13,7 +13,7 @@ export interface AutomatonState {
   readonly row: (AutomatonState | null | undefined)[]; // [classCount] null: dead; undefined: not yet made
 }
 
-const statesKept = 20_000; // remembered per automaton; a bounded string of 10,000 characters passes through more
+const statesKept = 4_000; // remembered per automaton; a bounded string of 10,000 characters passes through more
 const branchesMax = 256; // ways to read a text so far; the others are given up: fewer texts match, never wrong ones
 const closedStatesMax = 20_000;
 const closingWorkMax = 600_000; // units of RegexTable.work
@@ -108,7 +108,10 @@ export class Automaton {
   #state(regex: Regex): AutomatonState {
     let state = this.#states.get(regex);
     if (state === undefined) {
-      if (regex.plain && this.#states.size >= statesKept) this.#states.clear();
+      if (regex.plain && this.#states.size >= statesKept) {
+        this.#states.clear();
+        this.#table.forget();
+      }
       const row = new Array<AutomatonState | null | undefined>(this.#representatives.length).fill(undefined);
       state = { id: this.#nextStateId++, regex, accepts: regex.nullable, row };
       this.#states.set(regex, state);

@@ -58,6 +58,15 @@ export class RegexTable {
     this.anything = older?.anything ?? this.repeat(this.range(0, 255), 0);
   }
 
+  /** Frees what is remembered. Expressions live on, but equal ones made later are other objects. */
+  forget(): void {
+    this.#interned.clear();
+    this.#concats.clear();
+    this.#pairs.or.clear();
+    this.#pairs.and.clear();
+    this.#derived.clear();
+  }
+
   range(low: number, high: number): Regex {
     const set = new Uint32Array(8);
     for (let byte = low; byte <= high; byte++) set[byte >>> 5]! |= 1 << (byte & 31);

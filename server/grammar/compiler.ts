@@ -12,7 +12,7 @@ import { anyJson, compileSchema, type SchemaWorld } from './json-schema.ts';
 import { type JsonTerminals, jsonTerminals, oneOfTexts } from './json-terminals.ts';
 import { compileLark } from './lark.ts';
 import { compilePattern } from './pattern.ts';
-import { Pushdown } from './pushdown.ts';
+import { Pushdown, type StatePool } from './pushdown.ts';
 import { type Expression, lowerGrammar, terminal } from './rules.ts';
 import type { IgnoredKeyword } from './schema-reader.ts';
 import { TokenMasks } from './token-masks.ts';
@@ -48,10 +48,20 @@ export interface CompilerWorld {
 export interface CompilerBounds {
   readonly grammarsMax: number; // kept, least recently used goes first
   readonly maskBytesMax: number; // masks kept for automata, and as many again for states
+  readonly statesMax: number; // of all grammars, about 1 KB each
 }
 
-export const compilerBounds: CompilerBounds = { grammarsMax: 64, maskBytesMax: 64 * 2 ** 20 };
+export const compilerBounds: CompilerBounds = {
+  grammarsMax: 64,
+  maskBytesMax: 64 * 2 ** 20,
+  statesMax: 100_000,
+};
 const choicesMax = 10_000;
+const primedMax = 64; // automata per grammar whose first mask is made at once
+
+interface KeptGrammar extends CompiledGrammar {
+  readonly pushdown: Pushdown;
+}
 
 export class GrammarCompiler {
   readonly #world: CompilerWorld;
@@ -59,13 +69,15 @@ export class GrammarCompiler {
   readonly #table = new RegexTable(); // of JSON's own words
   readonly #terminals: JsonTerminals;
   readonly #shared = new Map<Regex, Automaton>(); // JSON's own words, for all grammars
-  readonly #grammars = new Map<string, Promise<CompiledGrammar>>(); // least recently used first
+  readonly #grammars = new Map<string, Promise<KeptGrammar>>(); // least recently used first
+  readonly #pool: StatePool;
   #masks: TokenMasks | null = null;
   #nextAutomatonId = 0;
 
   constructor(world: CompilerWorld, bounds: CompilerBounds = compilerBounds) {
     this.#world = world;
     this.#bounds = bounds;
+    this.#pool = { count: 0, max: bounds.statesMax };
     this.#terminals = jsonTerminals(this.#table);
     for (const regex of Object.values(this.#terminals))
       this.#shared.set(regex, this.#newAutomaton(regex, this.#table));
@@ -84,9 +96,13 @@ export class GrammarCompiler {
     this.#grammars.set(key, made);
     // A refused source is looked at again when it comes again: it costs little and keeps no place.
     made.catch(() => this.#grammars.delete(key));
-    for (const oldest of this.#grammars.keys()) {
+    for (const [oldest, grammar] of this.#grammars) {
       if (this.#grammars.size <= this.#bounds.grammarsMax) break;
       this.#grammars.delete(oldest);
+      grammar.then(
+        ({ pushdown }) => pushdown.detach(),
+        () => undefined,
+      );
     }
     return made;
   }
@@ -101,7 +117,7 @@ export class GrammarCompiler {
     masks.prepare(automaton, automaton.step(inside, 0x5c)!);
   }
 
-  async #make(source: GrammarSource | CustomGrammar): Promise<CompiledGrammar> {
+  async #make(source: GrammarSource | CustomGrammar): Promise<KeptGrammar> {
     const rules = new Map<string, Expression>();
     const table = new RegexTable(this.#table);
     const world: SchemaWorld = { table, terminals: this.#terminals, rules };
@@ -118,10 +134,21 @@ export class GrammarCompiler {
     const work = lowerGrammar({ rules, start: 'start' }, automatonOf);
     let turn = work.next();
     for (; !turn.done; turn = work.next()) await this.#giveWay();
-    const pushdown = new Pushdown(turn.value);
+    const pushdown = new Pushdown(turn.value, this.#pool);
     const { tokenizer } = this.#world;
     const masks = this.#tokenMasks();
-    return { ignored, newConstraint: () => new GrammarConstraint({ pushdown, masks, tokenizer }) };
+    await this.#prime(own.values());
+    return { ignored, pushdown, newConstraint: () => new GrammarConstraint({ pushdown, masks, tokenizer }) };
+  }
+
+  /** The first masks cost the most; better now, in portions, than between two tokens. */
+  async #prime(automata: Iterable<Automaton>): Promise<void> {
+    let count = 0;
+    for (const automaton of automata) {
+      if (++count > primedMax) break;
+      this.#tokenMasks().prepare(automaton, automaton.start);
+      await this.#giveWay();
+    }
   }
 
   #giveWay(): Promise<void> {

@@ -30,17 +30,26 @@ export interface PushdownState {
 }
 
 const readingsMax = 1_000; // per state; more are given up: fewer texts match, never wrong ones
-const statesKept = 4_096; // remembered per grammar
+
+/** Bounds the states that several grammars remember, all together. About 1 KB each. */
+export interface StatePool {
+  count: number;
+  readonly max: number;
+}
+
+const detachedStatesMax = 4_096;
 
 export class Pushdown {
   readonly #graph: GraphNode;
+  #pool: StatePool;
   #start: PushdownState | null = null;
   #states = new Map<string, PushdownState>();
   #roots = new Map<number, Frame>(); // frames with nothing below
   #nextFrameId = 1;
 
-  constructor(graph: GraphNode) {
+  constructor(graph: GraphNode, pool: StatePool) {
     this.#graph = graph;
+    this.#pool = pool;
   }
 
   /** Before the first byte. */
@@ -49,9 +58,10 @@ export class Pushdown {
     return this.#start;
   }
 
-  /** States remembered now. */
-  get stateCount(): number {
-    return this.#states.size;
+  /** Leaves the pool: nobody will start with this grammar again, though some may still be on their way. */
+  detach(): void {
+    this.#forget();
+    this.#pool = { count: 0, max: detachedStatesMax };
   }
 
   step(state: PushdownState, byte: number): PushdownState | null {
@@ -87,7 +97,8 @@ export class Pushdown {
     const key = `${closure.complete ? '!' : ''}${readings.map(([name]) => name).join(' ')}`;
     let state = this.#states.get(key);
     if (state === undefined) {
-      if (this.#states.size >= statesKept) this.#forget();
+      if (this.#pool.count >= this.#pool.max) this.#forget();
+      this.#pool.count++;
       const { complete } = closure;
       state = { readings: readings.map(([, reading]) => reading), complete, steps: new Map(), mask: null };
       this.#states.set(key, state);
@@ -108,6 +119,7 @@ export class Pushdown {
 
   /** Sequences keep the states they are in; the rest is garbage. */
   #forget(): void {
+    this.#pool.count -= this.#states.size;
     this.#states = new Map();
     this.#roots = new Map();
     this.#start = null;

@@ -143,7 +143,7 @@ describe('masks', () => {
 });
 
 test('equal sources share one grammar, and the least recently used goes first', async () => {
-  const small = openCompiler({ grammarsMax: 2, maskBytesMax: 2 ** 20 });
+  const small = openCompiler({ grammarsMax: 2, maskBytesMax: 2 ** 20, statesMax: 1000 });
   const schemaOf = (name: string) =>
     ({ kind: 'json-schema', schema: { const: name }, strict: true }) as const;
   const get = (name: string) => small.run(small.compile(schemaOf(name)));
@@ -164,8 +164,8 @@ test('small caches change nothing but time', async () => {
     required: ['a', 'b'],
   };
   const draws = [];
-  for (const maskBytesMax of [2 ** 26, 1]) {
-    const own = openCompiler({ grammarsMax: 1, maskBytesMax });
+  for (const size of [2 ** 26, 1]) {
+    const own = openCompiler({ grammarsMax: 1, maskBytesMax: size, statesMax: size });
     const { newConstraint } = await own.run(own.compile({ kind: 'json-schema', schema, strict: true }));
     draws.push(drawText(newConstraint(), { random: new Random(7), wildCount: 60, tokensMax: 200 }).text);
   }
