@@ -9,7 +9,7 @@ import type { StepRow } from '../backend.ts';
 // per seat and its attention over what the seat holds. Measured: test/bench/backend.bench.ts, spark-nano; see
 // PERFORMANCE.md, "CPU backend".
 export const runCost = 3; // of starting another run
-export const attendedTokensPerRow = 1000; // tokens whose attention costs as much as the rest of a row
+export const attendedTokensPerRow = 200; // tokens whose attention costs as much as the rest of a row
 
 /** `slotCount` neighbouring seats from `slotStart`, all with one token, or one seat with a chunk. */
 export interface Run {

@@ -204,15 +204,15 @@ async function stepTimes(probe: Probe, bare: ReturnType<typeof openBare>, batch:
 
 async function shapeCosts(probe: Probe) {
   const range = (count: number) => Array.from({ length: count }, (_, slot) => slot);
-  await probe.seat(range(8), contextTokens);
-  const one = await deviceMedian(probe, [0]);
-  const eight = await deviceMedian(probe, range(8));
-  const rowUs = (eight - one) / 7;
+  await probe.seat(range(8), blockSize);
+  const short = await deviceMedian(probe, [0]);
+  const rowUs = ((await deviceMedian(probe, range(8))) - short) / 7;
   await probe.seat([0], longContextTokens);
   const long = await deviceMedian(probe, [0]);
-  const attendedTokenUs = (long - one) / (longContextTokens - contextTokens);
+  const attendedTokenUs = (long - short) / (longContextTokens - blockSize);
 
   await probe.seat([0], contextTokens);
+  const one = await deviceMedian(probe, [0]);
   const blocks = range(contextTokens / blockSize).map((block) => 1 + block);
   const restores = [{ slot: 0, position: 0, blocks }];
   const restored: number[] = [];
@@ -228,7 +228,7 @@ async function shapeCosts(probe: Probe) {
     const second = await probe.step({ rows: [row] });
     fresh.push(first.deviceUs - second.deviceUs);
   }
-  return { rowUs, runUs: one - rowUs, attendedTokenUs, restoreUsPerBlock, freshShapeUs: median(fresh) };
+  return { rowUs, runUs: short - rowUs, attendedTokenUs, restoreUsPerBlock, freshShapeUs: median(fresh) };
 }
 
 async function samplingCosts(probe: Probe) {
