@@ -74,7 +74,8 @@ const defaults = {
   gpuChunkTokens: 8192, // vLLM's max_num_batched_tokens on large GPUs
   waferChunkTokens: 16, // streams token by token: a longer chunk would hold up the decode tokens behind it
   tokensPerChunk: 16, // decode tokens that may pass between two prompt chunks on a wafer
-  contextTokens: 8192, // of a user, where the demand is not stated
+  contextTokens: 8192, // of a user, where the demand is not stated: a coding turn
+  answerTokens: 512, // of them
 };
 
 /** Every chip that can be named. */
@@ -161,6 +162,7 @@ function planWafer(
   const demand = options.demand ?? {
     userCount: Number.POSITIVE_INFINITY,
     contextTokens: defaults.contextTokens,
+    answerTokens: defaults.answerTokens,
   };
   const base = {
     chip,

@@ -69,7 +69,7 @@ export function throughputBound(
   return 'the load: the device has time to spare';
 }
 
-const fullShare = 0.95;
+const fullShare = 0.85;
 
 function gpuDecodeTerms(
   device: Extract<SimDevice, { kind: 'gpu' }>,

@@ -126,14 +126,14 @@ export function stackedBars(
       const from = x(start);
       start += part.value;
       const label = `${part.name}: ${tick(part.value)} ${unit}`;
-      return `<rect x="${round(from)}" y="${y}" width="${round(Math.max(0, x(start) - from))}" height="${rowHeight - 10}" fill="${part.colour}"><title>${escape(label)}</title></rect>`;
+      return `<rect x="${round(from)}" y="${y}" width="${round(Math.max(0, x(start) - from))}" height="${rowHeight - 10}" fill="${part.colour}"><title>${escapeHtml(label)}</title></rect>`;
     });
     const end = `<text x="${round(x(start) + 6)}" y="${y + 16}">${tick(start)} ${unit}</text>`;
-    return `<text x="${left - 8}" y="${y + 16}" text-anchor="end">${escape(name)}</text>${rects.join('')}${end}`;
+    return `<text x="${left - 8}" y="${y + 16}" text-anchor="end">${escapeHtml(name)}</text>${rects.join('')}${end}`;
   });
   const keys = legend.map((part, at) => key(part, 10 + (at % 4) * 225, 42 + Math.floor(at / 4) * 18));
   const tall = top + rows.length * rowHeight + 6;
-  return `<svg viewBox="0 0 ${wide} ${tall}" class="wide" role="img"><text x="10" y="18" class="title">${escape(title)}</text>${keys.join('')}${bars.join('')}</svg>`;
+  return `<svg viewBox="0 0 ${wide} ${tall}" class="wide" role="img"><text x="10" y="18" class="title">${escapeHtml(title)}</text>${keys.join('')}${bars.join('')}</svg>`;
 }
 
 export interface FloorTile {
@@ -177,25 +177,25 @@ export function floorplan(
       });
       const text =
         w > 26 && h > 14
-          ? `<text x="${round(x + w / 2)}" y="${round(y + h / 2 + 3)}" class="tile">${escape(tile.label)}</text>`
+          ? `<text x="${round(x + w / 2)}" y="${round(y + h / 2 + 3)}" class="tile">${escapeHtml(tile.label)}</text>`
           : '';
-      return `<g><title>${escape(tile.hint)}</title>${fills.join('')}<rect x="${round(x)}" y="${round(y)}" width="${round(w)}" height="${round(h)}" class="border"/>${text}</g>`;
+      return `<g><title>${escapeHtml(tile.hint)}</title>${fills.join('')}<rect x="${round(x)}" y="${round(y)}" width="${round(w)}" height="${round(h)}" class="border"/>${text}</g>`;
     });
     return tiles.join('');
   });
   const wide = perRow * (size + gap);
-  return `<svg viewBox="0 0 ${wide} ${26 + gridRows * (size + gap)}" style="max-width:${wide}px" role="img"><text x="0" y="16" class="title">${escape(title)}</text>${drawn.join('')}</svg>`;
+  return `<svg viewBox="0 0 ${wide} ${26 + gridRows * (size + gap)}" style="max-width:${wide}px" role="img"><text x="0" y="16" class="title">${escapeHtml(title)}</text>${drawn.join('')}</svg>`;
 }
 
 /** Names with their colours, as HTML. */
 export function legendHtml(entries: readonly { readonly name: string; readonly colour: string }[]): string {
   const items = entries.map(
-    ({ name, colour }) => `<span class="key"><i style="background:${colour}"></i>${escape(name)}</span>`,
+    ({ name, colour }) => `<span class="key"><i style="background:${colour}"></i>${escapeHtml(name)}</span>`,
   );
   return `<p class="legend">${items.join('')}</p>`;
 }
 
-export function escape(text: string): string {
+export function escapeHtml(text: string): string {
   return text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
@@ -239,15 +239,15 @@ function frame(
   );
   const middle = margin.top + plot.height / 2;
   const labels =
-    `<text x="${margin.left + plot.width / 2}" y="${height - 8}" text-anchor="middle">${escape(axes.x)}</text>` +
-    `<text x="12" y="${middle}" text-anchor="middle" transform="rotate(-90 12 ${middle})">${escape(axes.y)}</text>`;
+    `<text x="${margin.left + plot.width / 2}" y="${height - 8}" text-anchor="middle">${escapeHtml(axes.x)}</text>` +
+    `<text x="12" y="${middle}" text-anchor="middle" transform="rotate(-90 12 ${middle})">${escapeHtml(axes.y)}</text>`;
   const keys =
     series.length > 1
       ? series.map((entry, at) =>
           key(entry, margin.left + 8 + at * (plot.width / series.length), margin.top + 10),
         )
       : [];
-  return `<svg viewBox="0 0 ${width} ${height}" role="img"><text x="${margin.left}" y="18" class="title">${escape(axes.title)}</text>${yTicks.join('')}${xTicks.join('')}${labels}${marks}${keys.join('')}</svg>`;
+  return `<svg viewBox="0 0 ${width} ${height}" role="img"><text x="${margin.left}" y="18" class="title">${escapeHtml(axes.title)}</text>${yTicks.join('')}${xTicks.join('')}${labels}${marks}${keys.join('')}</svg>`;
 }
 
 // A logarithmic scale offers every digit of every decade; powers of ten (or of two, for a short range) are enough.
@@ -266,7 +266,7 @@ function key(
   x: number,
   y: number,
 ): string {
-  return `<rect x="${round(x)}" y="${y - 8}" width="10" height="10" fill="${colour}"/><text x="${round(x + 14)}" y="${y + 1}">${escape(name)}</text>`;
+  return `<rect x="${round(x)}" y="${y - 8}" width="10" height="10" fill="${colour}"/><text x="${round(x + 14)}" y="${y + 1}">${escapeHtml(name)}</text>`;
 }
 
 function distinct(parts: readonly Part[]): Part[] {

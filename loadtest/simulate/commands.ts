@@ -56,6 +56,7 @@ interface DeviceFlags {
   readonly placement: 'optimised' | 'equal';
   readonly usersPlanned?: number;
   readonly contextPlanned: number;
+  readonly answerPlanned: number;
 }
 
 interface RunFlags {
@@ -241,7 +242,8 @@ function withDeviceFlags(command: Command): Command {
       'wafer: whom the placement is to serve; default: as many as fit',
       count,
     )
-    .option('--context-planned <tokens>', 'wafer: their context', count, 8192);
+    .option('--context-planned <tokens>', 'wafer: their context', count, 8192)
+    .option('--answer-planned <tokens>', 'wafer: answers in it; the rest is prompt', count, 512);
 }
 
 function withRunFlags(command: Command): Command {
@@ -288,6 +290,7 @@ function deviceOf(name: string, flags: DeviceFlags): SimDevice {
   const demand = {
     userCount: flags.usersPlanned ?? Number.POSITIVE_INFINITY,
     contextTokens: flags.contextPlanned,
+    answerTokens: Math.min(flags.answerPlanned, flags.contextPlanned),
   };
   const { precision, placement } = flags;
   return planSimDevice({

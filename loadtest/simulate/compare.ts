@@ -110,7 +110,7 @@ export function formatComparison(comparison: Comparison): string {
     row('preemptions', ({ summary }) => String(summary.preemptionCount)),
     row('J/token', ({ summary }) => digits(summary.joulesPerToken)),
     row('USD/1M tokens', ({ summary }) => digits(summary.usdPerMillionTokens)),
-    row('stops scaling at users', ({ sweep }) => `${sweep.kneeUsers}`),
+    row('stops scaling at users', ({ sweep }) => (sweep.kneeUsers === null ? '–' : String(sweep.kneeUsers))),
   ];
   const reasons = devices.map(({ device, sweep }) => `  ${device.name} stops scaling: ${sweep.kneeReason}`);
   return [

@@ -39,8 +39,8 @@ function fastest(devices: readonly DeviceComparison[]): string[] {
 function runsOut({ device, sweep, summary }: DeviceComparison): string {
   const tokens = summary.kvTokens;
   const limit =
-    sweep.points.length > 0 && sweep.kneeUsers === sweep.points.at(-1)!.userCount
-      ? `has not stopped scaling at ${sweep.kneeUsers} users`
+    sweep.kneeUsers === null
+      ? `has not stopped scaling at ${sweep.points.at(-1)?.userCount ?? 0} users`
       : `stops scaling at about ${sweep.kneeUsers} users: ${sweep.kneeReason}`;
   const places = device.kind === 'wafer' ? `, and ${device.placement.stages.length} pipeline stages` : '';
   return `${device.name} has room for ${tokens} tokens of KV beside the weights${places}; it ${limit}. On the trace it used at most ${percent(summary.kvShareMax)} of that room.`;
@@ -62,6 +62,6 @@ function energy(devices: readonly DeviceComparison[]): string[] {
   const first = sorted[0];
   if (first === undefined || sorted.length < 2) return [];
   return [
-    `On this load ${first.device.name} spends the least energy per token, ${digits(first.summary.joulesPerToken)} J: with few users a large device mostly waits.`,
+    `On this load ${first.device.name} spends the least energy per token, ${digits(first.summary.joulesPerToken)} J.`,
   ];
 }

@@ -1,8 +1,8 @@
 // The page's style sheet. Light and dark; nothing else.
 
 export const pageStyle = `
-:root{--bg:#fff;--text:#1b1f24;--soft:#6a737d;--line:#d8dee4;--panel:#f6f8fa;--a:#2f6fb5;--b:#e0782c;--c:#3d9a50;--d:#cf3f4f;--e:#8d5fb0;--f:#3aa6a0;--weights:#4e79a7;--kv:#e15759;--act:#edc948;--grey:#b3bac2}
-@media (prefers-color-scheme:dark){:root{--bg:#15191e;--text:#e4e8ec;--soft:#98a2ad;--line:#333b44;--panel:#1e242b;--a:#6aa9ec;--b:#f0a060;--c:#72c884;--d:#f0757f;--e:#c09ae0;--f:#6fd0ca;--grey:#6a737d}}
+:root{--bg:#fff;--text:#1b1f24;--soft:#6a737d;--line:#d8dee4;--panel:#f6f8fa;--a:#2f6fb5;--b:#e0782c;--c:#3d9a50;--d:#cf3f4f;--e:#8d5fb0;--f:#3aa6a0;--weights:#4e79a7;--kv:#e15759;--act:#edc948;--grey:#b3bac2;--kept:#f3c1c3}
+@media (prefers-color-scheme:dark){:root{--bg:#15191e;--text:#e4e8ec;--soft:#98a2ad;--line:#333b44;--panel:#1e242b;--a:#6aa9ec;--b:#f0a060;--c:#72c884;--d:#f0757f;--e:#c09ae0;--f:#6fd0ca;--grey:#6a737d;--kept:#6b3a3e}}
 body{margin:0;background:var(--bg);color:var(--text);font:15px/1.5 system-ui,sans-serif}
 main{max-width:980px;margin:0 auto;padding:24px}
 h1{font-size:24px;margin:0 0 4px}h2{font-size:19px;margin:32px 0 8px}h3{font-size:15px;margin:16px 0 4px}

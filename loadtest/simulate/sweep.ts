@@ -12,7 +12,7 @@ export interface SweepPoint {
 
 export interface Sweep {
   readonly points: readonly SweepPoint[];
-  readonly kneeUsers: number; // doubling the users from here brings less than `gainMin`
+  readonly kneeUsers: number | null; // doubling the users from here brings less than `gainMin`; null: not reached
   readonly kneeReason: string;
 }
 
@@ -35,9 +35,13 @@ export function sweepUsers(options: SweepOptions): Sweep {
   const kneeIndex = points.findIndex(
     (_, index) => index + 1 < points.length && gain(points, index + 1) < gainMin,
   );
-  const knee = points[kneeIndex === -1 ? points.length - 1 : kneeIndex]!;
-  const after = points[Math.min(points.length - 1, kneeIndex === -1 ? points.length - 1 : kneeIndex + 1)]!;
-  return { points, kneeUsers: knee.userCount, kneeReason: after.summary.bound };
+  if (kneeIndex === -1)
+    return { points, kneeUsers: null, kneeReason: `not up to ${points.at(-1)!.userCount} users` };
+  return {
+    points,
+    kneeUsers: points[kneeIndex]!.userCount,
+    kneeReason: points[kneeIndex + 1]!.summary.bound,
+  };
 }
 
 /** A closed loop in its steady state: one round of answers to warm up, then enough to count. */

@@ -19,7 +19,8 @@ import { stageTimes } from './stage-times.ts';
 /** Whom a placement is to serve. */
 export interface Demand {
   readonly userCount: number; // Infinity: as many as KV has room for
-  readonly contextTokens: number; // of each
+  readonly contextTokens: number; // of each, prompt and answer
+  readonly answerTokens: number; // of them; the rest is prompt, and computed, too
 }
 
 export interface Placement {
@@ -28,7 +29,8 @@ export interface Placement {
   readonly tokenMs: number; // T1: one token of one user through all stages, at the demand's context
   readonly slowestStageMs: number;
   readonly userCount: number; // of the demand that KV has room for
-  readonly tokensPerSecond: number; // all those users together
+  readonly requestMs: number; // one user's whole request on idle wafers
+  readonly tokensPerSecond: number; // answers of all those users together
 }
 
 const headFactors = [1, 1.5, 2, 3, 4, 6]; // region of the head over the smallest that holds it
@@ -69,7 +71,11 @@ export function fewestWafers(setup: Omit<WaferSetup, 'waferCount'>, contextToken
   const first = Math.max(1, Math.ceil(bytes / waferBytes));
   for (let waferCount = first; waferCount <= wafersMax; waferCount++) {
     try {
-      const { kvBlocks } = optimisePlacement({ ...setup, waferCount }, { userCount: 1, contextTokens }, 0);
+      const { kvBlocks } = optimisePlacement(
+        { ...setup, waferCount },
+        { userCount: 1, contextTokens, answerTokens: contextTokens },
+        0,
+      );
       if (kvBlocks * setup.blockSize >= contextTokens) return waferCount;
     } catch (error) {
       if (!(error instanceof DoesNotFitError)) throw error;
@@ -154,9 +160,15 @@ function place(
   const userCount = Math.max(1, Math.min(demand.userCount, room));
   const times = stageTimes(setup, stages, linkLatencyUs);
   const tokenMs = times.tokenMs(demand.contextTokens);
-  const slowestStageMs = times.slowestStageMs(demand.contextTokens);
-  const tokensPerSecond = Math.min((userCount * 1000) / tokenMs, 1000 / slowestStageMs);
-  return { stages, kvBlocks, tokenMs, slowestStageMs, userCount, tokensPerSecond };
+  const slowestStageMs = times.slowestStageMs(demand.contextTokens, true);
+  // A prompt streams through the stages, half of its context done on average.
+  const promptCount = demand.contextTokens - demand.answerTokens;
+  const promptMs = promptCount * times.slowestStageMs(promptCount / 2, false);
+  const requestMs = promptMs + (1 + demand.answerTokens) * tokenMs;
+  const stageMs = promptMs + demand.answerTokens * slowestStageMs; // a request keeps the slowest stage so long
+  const requestsPerSecond = Math.min((userCount * 1000) / requestMs, 1000 / stageMs);
+  const tokensPerSecond = requestsPerSecond * demand.answerTokens;
+  return { stages, kvBlocks, tokenMs, slowestStageMs, userCount, requestMs, tokensPerSecond };
 }
 
 // Among all numbers of shelves, the one with most room for KV; among equals, the squarest regions.
@@ -189,7 +201,7 @@ function better(a: Placement, b: Placement): boolean {
     return a.userCount > b.userCount;
   if (Math.abs(a.tokensPerSecond / b.tokensPerSecond - 1) > 1e-9)
     return a.tokensPerSecond > b.tokensPerSecond;
-  return a.tokenMs < b.tokenMs;
+  return a.requestMs < b.requestMs;
 }
 
 const fewUsers = 2; // room for a second user goes before speed for the first

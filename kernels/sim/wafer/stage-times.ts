@@ -25,7 +25,8 @@ export interface StageTimes {
   walk(work: Work, startMs: number, freeAtMs: Float64Array, busyMs: Float64Array | null): number;
   /** T1: one token through idle stages. */
   tokenMs(contextCount: number): number;
-  slowestStageMs(contextCount: number): number;
+  /** The slowest stage for one token; `draws`: the output projection counts. */
+  slowestStageMs(contextCount: number, draws: boolean): number;
   /** First token of a prompt of `tokenCount` on idle stages, chunk after chunk. */
   prefillMs(tokenCount: number, chunkTokens: number): number;
 }
@@ -34,24 +35,11 @@ export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLate
   const { shape, chip } = setup;
   const cyclesPerMs = chip.clockHz / 1e3;
   const stageCount = stages.length;
-  const base = new Float64Array(stageCount); // ms of one token at an empty context
-  const slope = new Float64Array(stageCount); // ms per token of context
-  const hops = new Float64Array(stageCount); // 1: the next stage is on another wafer
-  for (const [index, stage] of stages.entries()) {
-    const at = (context: number) =>
-      stage.layerCount === 0
-        ? headCycles(shape, stage) / cyclesPerMs
-        : (stage.layerCount * decodeLayerCycles(shape, stage, context)) / cyclesPerMs;
-    base[index] = at(0);
-    slope[index] = (at(slopeTokens) - at(0)) / slopeTokens;
-    const next = stages[index + 1];
-    if (next !== undefined && next.wafer !== stage.wafer) hops[index] = 1;
-  }
-  const tokenLinkMs = ((shape.hiddenSize * activationBytes) / chip.ioBytesPerSecond) * 1e3;
-  const linkMs = (index: number, tokenCount: number) =>
-    hops[index]! * (linkLatencyUs / 1e3 + tokenCount * tokenLinkMs);
-  const product = (stage: Stage, work: Work) => (stage.layerCount * productLayerCycles(shape, stage, work)) / cyclesPerMs;
-  const stream = (stage: Stage, work: Work) => (stage.layerCount * streamLayerCycles(shape, stage, work)) / cyclesPerMs;
+  const { base, slope } = decodeTable(setup, stages);
+  const product = (stage: Stage, work: Work) =>
+    (stage.layerCount * productLayerCycles(shape, stage, work)) / cyclesPerMs;
+  const stream = (stage: Stage, work: Work) =>
+    (stage.layerCount * streamLayerCycles(shape, stage, work)) / cyclesPerMs;
   const workMs = (index: number, work: Work): number => {
     const stage = stages[index]!;
     if (stage.layerCount === 0) return work.draws ? base[index]! : 0;
@@ -64,9 +52,44 @@ export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLate
     if (work.tokenCount === 1 || stage.layerCount === 0) return ms;
     return stream(stage, work) <= product(stage, work) ? ms / work.tokenCount : ms;
   };
-  const walk: StageTimes['walk'] = (work, startMs, freeAtMs, busyMs) => {
+  const tokenLinkMs = ((shape.hiddenSize * activationBytes) / chip.ioBytesPerSecond) * 1e3;
+  const linkMs = (index: number, tokenCount: number): number => {
+    const next = stages[index + 1];
+    const leaves = next !== undefined && next.wafer !== stages[index]!.wafer;
+    return leaves ? linkLatencyUs / 1e3 + tokenCount * tokenLinkMs : 0;
+  };
+  const walk = walkThrough(stageCount, { workMs, handMs, linkMs });
+  return { stageCount, workMs, linkMs, walk, ...idleTimes(stageCount, workMs, walk) };
+}
+
+const slopeTokens = 1 << 16; // any number: the cost is linear in the context
+
+// [stage] milliseconds of one token at an empty context, and per token of context.
+function decodeTable(
+  { shape, chip }: WaferSetup,
+  stages: readonly Stage[],
+): { base: Float64Array; slope: Float64Array } {
+  const cyclesPerMs = chip.clockHz / 1e3;
+  const at = (stage: Stage, context: number): number =>
+    stage.layerCount === 0
+      ? headCycles(shape, stage) / cyclesPerMs
+      : (stage.layerCount * decodeLayerCycles(shape, stage, context)) / cyclesPerMs;
+  return {
+    base: Float64Array.from(stages, (stage) => at(stage, 0)),
+    slope: Float64Array.from(stages, (stage) => (at(stage, slopeTokens) - at(stage, 0)) / slopeTokens),
+  };
+}
+
+interface StepMs {
+  workMs(index: number, work: Work): number;
+  handMs(index: number, work: Work, workMs: number): number; // from the beginning to the first handing over
+  linkMs(index: number, tokenCount: number): number;
+}
+
+function walkThrough(stageCount: number, { workMs, handMs, linkMs }: StepMs): StageTimes['walk'] {
+  return (work, startMs, freeAtMs, busyMs) => {
     let start = Math.max(startMs, freeAtMs[0]!);
-    let end = start; // of the stage before: its last token is there
+    let end = start; // the last token is there
     for (let index = 0; index < stageCount; index++) {
       const ms = workMs(index, work);
       const hand = handMs(index, work, ms);
@@ -84,15 +107,21 @@ export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLate
     }
     return end;
   };
+}
+
+function idleTimes(
+  stageCount: number,
+  workMs: StageTimes['workMs'],
+  walk: StageTimes['walk'],
+): Pick<StageTimes, 'tokenMs' | 'slowestStageMs' | 'prefillMs'> {
   return {
-    stageCount,
-    workMs,
-    linkMs,
-    walk,
-    tokenMs: (context) => walk(tokenAt(context), 0, new Float64Array(stageCount), null),
-    slowestStageMs(context) {
+    tokenMs: (position) =>
+      walk({ tokenCount: 1, position, draws: true }, 0, new Float64Array(stageCount), null),
+    slowestStageMs(position, draws) {
       let slowest = 0;
-      for (let index = 0; index < stageCount; index++) slowest = Math.max(slowest, workMs(index, tokenAt(context)));
+      for (let index = 0; index < stageCount; index++) {
+        slowest = Math.max(slowest, workMs(index, { tokenCount: 1, position, draws }));
+      }
       return slowest;
     },
     prefillMs(tokenCount, chunkTokens) {
@@ -100,15 +129,14 @@ export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLate
       let leftMs = 0;
       for (let position = 0; position < tokenCount; position += chunkTokens) {
         const count = Math.min(chunkTokens, tokenCount - position);
-        leftMs = walk({ tokenCount: count, position, draws: position + count === tokenCount }, 0, freeAtMs, null);
+        leftMs = walk(
+          { tokenCount: count, position, draws: position + count === tokenCount },
+          0,
+          freeAtMs,
+          null,
+        );
       }
       return leftMs;
     },
   };
-}
-
-const slopeTokens = 1 << 16; // any number: the cost is linear in the context
-
-function tokenAt(contextCount: number): Work {
-  return { tokenCount: 1, position: contextCount, draws: true };
 }
