@@ -15,6 +15,9 @@ import type {
   TransportHandlers,
 } from './transport.ts';
 
+// uws-pack exports names; the original package, which Node 24 needs, exports one object (README).
+const native: typeof uws = 'App' in uws ? uws : (uws as { default: typeof uws }).default;
+
 // Largest piece handed over at once. uWebSockets.js keeps what the kernel does not take and does not say how much,
 // so this is also the error of `bufferedBytes`.
 const PIECE_SIZE_MAX = 65_536; // bytes
@@ -38,7 +41,7 @@ export class Listener implements Transport {
 
   listen(host: string, port: number, handlers: TransportHandlers): Promise<{ readonly port: number }> {
     if (this.#app !== null) return Promise.reject(new Error('this listener has been used'));
-    const app = uws.App();
+    const app = native.App();
     this.#app = app;
     app.ws<SocketData>('/*', socketBehavior(this.#bounds, handlers));
     app.any('/*', (res, req) => {
@@ -50,13 +53,13 @@ export class Listener implements Transport {
       app.listen(address, port, (socket) => {
         if (!socket) return reject(new Error(`cannot listen on ${host}, port ${port}: in use, or not ours`));
         this.#socket = socket;
-        resolve({ port: uws.us_socket_local_port(socket) });
+        resolve({ port: native.us_socket_local_port(socket) });
       });
     });
   }
 
   stopListening(): void {
-    if (this.#socket !== null) uws.us_listen_socket_close(this.#socket);
+    if (this.#socket !== null) native.us_listen_socket_close(this.#socket);
     this.#socket = null;
   }
 
