@@ -7,6 +7,7 @@ import type { Clock } from '../kernels/clock.ts';
 import type { Random } from '../kernels/random.ts';
 import type { Config } from './config.ts';
 import type { SequenceEngine } from './engine/request.ts';
+import { fault } from './errors.ts';
 import { type IncrementalText, TextGenerator } from './generation.ts';
 import { GrammarCompiler } from './grammar/compiler.ts';
 import { Guard } from './guard.ts';
@@ -14,13 +15,15 @@ import { healthRoutes } from './health.ts';
 import { HttpDoor } from './http.ts';
 import type { Log } from './log.ts';
 import type { ServerMetrics } from './metrics.ts';
-import { openNative, SESSIONS_PER_CONNECTION_MAX } from './native/connection.ts';
+import { openNative } from './native/connection.ts';
+import { SESSIONS_PER_CONNECTION_MAX } from './native/session-desk.ts';
 import { chatRoute } from './openai/chat.ts';
 import { completionRoute } from './openai/completions.ts';
 import { modelRoutes } from './openai/models.ts';
 import { tokenizeRoutes } from './openai/tokenize.ts';
 import type { OpenAiWorld, ServedModel } from './openai/world.ts';
 import { responseRoutes } from './responses/routes.ts';
+import { openResponsesSocket } from './responses/socket.ts';
 import { ResponseStore } from './responses/store.ts';
 import type { ResponsesWorld } from './responses/world.ts';
 import { SessionTable } from './session-table.ts';
@@ -61,6 +64,7 @@ export interface App {
 // Verifying 8 guesses costs about 1.5 decodes at w8a8 (engine notes); more rarely pays.
 const DRAFT_TOKENS_MAX = 8;
 const LOGPROBS_MAX = 20; // OpenAI's bound; a device may report fewer
+const WEBSOCKET_OFF = fault('websocket_off', 'the WebSocket mode of this server is switched off: use POST');
 const GOING_AWAY = 1001; // RFC 6455 section 7.4.1
 
 export function createApp(world: AppWorld): App {
@@ -73,33 +77,8 @@ export function createApp(world: AppWorld): App {
   });
   const guard = new Guard(config);
   const logprobsMax = Math.min(LOGPROBS_MAX, world.backend.limits.logprobsMax);
-  const { spec, tokenizer } = model;
-  const compiler = new GrammarCompiler({
-    tokenizer,
-    vocabSize: spec.vocabSize,
-    stopTokenIds: spec.eosTokenIds,
-    clock,
-  });
-  const openAi: OpenAiWorld = {
-    model,
-    forms: { compiler, dialect: dialectOf(tokenizer) },
-    generator,
-    bounds: { ...config, logprobsMax, draftTokensMax: config.speculation === 'on' ? DRAFT_TOKENS_MAX : 0 },
-    fingerprint: fingerprintOf(world),
-    startedSeconds: seconds(world.epochMs()),
-    clock,
-    epochSeconds: () => seconds(world.epochMs()),
-    freshId,
-  };
-  const responses: ResponsesWorld = {
-    ...openAi,
-    store: new ResponseStore(config, clock),
-    socket: {
-      ageMaxMs: config.responsesSocketAgeMaxMs,
-      queuedSizeMax: 2 * config.frameSizeMax,
-      bufferSizeMax: config.streamBufferSizeMax,
-    },
-  };
+  const openAi = openAiWorld(world, { generator, logprobsMax });
+  const responses = responsesWorld(config, openAi);
   let drained: Promise<void> | null = null;
   const door = new HttpDoor(
     { ...config, guard, clock, freshId, log, metrics },
@@ -117,6 +96,12 @@ export function createApp(world: AppWorld): App {
         keyFollows: true,
         open: openNative(nativeWorld(world, { generator, guard, logprobsMax })),
       },
+      {
+        path: '/v1/responses',
+        keyFollows: false,
+        open: openResponsesSocket(responses),
+        ...(config.responsesWebSocket === 'off' && { switchedOff: WEBSOCKET_OFF }),
+      },
     ],
   );
   return {
@@ -124,6 +109,39 @@ export function createApp(world: AppWorld): App {
     drain: () => {
       drained ??= drain(world, door);
       return drained;
+    },
+  };
+}
+
+function openAiWorld(
+  world: AppWorld,
+  { generator, logprobsMax }: { readonly generator: TextGenerator; readonly logprobsMax: number },
+): OpenAiWorld {
+  const { config, model, clock, freshId } = world;
+  const { spec, tokenizer } = model;
+  const stopTokenIds = spec.eosTokenIds;
+  const compiler = new GrammarCompiler({ tokenizer, vocabSize: spec.vocabSize, stopTokenIds, clock });
+  return {
+    model,
+    forms: { compiler, dialect: dialectOf(tokenizer) },
+    generator,
+    bounds: { ...config, logprobsMax, draftTokensMax: config.speculation === 'on' ? DRAFT_TOKENS_MAX : 0 },
+    fingerprint: fingerprintOf(world),
+    startedSeconds: seconds(world.epochMs()),
+    clock,
+    epochSeconds: () => seconds(world.epochMs()),
+    freshId,
+  };
+}
+
+function responsesWorld(config: Config, openAi: OpenAiWorld): ResponsesWorld {
+  return {
+    ...openAi,
+    store: new ResponseStore(config, openAi.clock),
+    socket: {
+      ageMaxMs: config.responsesSocketAgeMaxMs,
+      queuedSizeMax: 2 * config.frameSizeMax,
+      bufferSizeMax: config.streamBufferSizeMax,
     },
   };
 }

@@ -11,6 +11,12 @@ const NESTING_MAX = 256; // no client's schemas or arguments come near
 
 /** Unknown fields are dropped by the schema; null and absent are the same to every optional field of ours. */
 export function parseJsonBody<T>(body: Uint8Array, schema: z.ZodType<T>): Parsed<T> {
+  const value = parseJson(body);
+  return value.ok ? checkJson(value.value, schema) : value;
+}
+
+/** Any JSON that is not nested too deep. */
+export function parseJson(body: Uint8Array): Parsed<unknown> {
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
@@ -23,6 +29,10 @@ export function parseJsonBody<T>(body: Uint8Array, schema: z.ZodType<T>): Parsed
       fault: fault('invalid_json', `the body is nested deeper than ${NESTING_MAX} levels`),
     };
   }
+  return { ok: true, value };
+}
+
+export function checkJson<T>(value: unknown, schema: z.ZodType<T>): Parsed<T> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return { ok: true, value: parsed.data };
   return { ok: false, fault: faultOfIssue(parsed.error.issues[0]!) };

@@ -28,12 +28,19 @@ export class ResponsesServer {
     this.transport = new MemoryTransport({ clock, sendBufferSizeMax: 2 ** 24 });
   }
 
-  /** Lets everything happen that can, or everything up to a time. */
-  async settle(untilMs = Number.POSITIVE_INFINITY): Promise<void> {
-    for (let idle = 0; idle < 3; ) {
+  /** Lets everything happen up to a time; as a rule that of a long answer, but not of an old connection. */
+  async settle(untilMs = this.clock.nowMs() + LONG_MS): Promise<void> {
+    let reached = false;
+    const end = this.clock.schedule(untilMs - this.clock.nowMs(), () => {
+      reached = true;
+    });
+    // What a promise starts happens at the time at which it settled, so nothing may fire before it has.
+    while (!reached) {
       await turn();
-      idle = this.clock.run(untilMs) === 0 ? idle + 1 : 0;
+      this.clock.step();
     }
+    end.cancel();
+    await turn();
   }
 
   async request(method: string, path: string, body?: unknown): Promise<MemoryCall> {
@@ -57,6 +64,8 @@ export class ResponsesServer {
     return new ResponsesClient(this, socket);
   }
 }
+
+const LONG_MS = 100_000;
 
 /** A client of the WebSocket mode. */
 export class ResponsesClient {

@@ -13,6 +13,7 @@ export interface AnswerParts {
 }
 
 export interface AnswerReader {
+  readonly inCall: boolean; // to stop now would cut a call off
   push(text: string): void;
   /** No more text comes; what was held back because it might have begun a call is told now. */
   end(): void;
@@ -21,6 +22,7 @@ export interface AnswerReader {
 /** For answers without tools. */
 export function plainReader(parts: Pick<AnswerParts, 'text'>): AnswerReader {
   return {
+    inCall: false,
     push: (text) => {
       if (text !== '') parts.text(text);
     },
@@ -47,5 +49,11 @@ export function toolReader(
       else parts.callBroken();
     }
   };
-  return { push: (text) => tell(parser.push(text)), end: () => tell(parser.end()) };
+  return {
+    get inCall() {
+      return parser.inCall;
+    },
+    push: (text) => tell(parser.push(text)),
+    end: () => tell(parser.end()),
+  };
 }

@@ -95,10 +95,6 @@ export class ResponseEvents {
     return this.#output;
   }
 
-  get inCall(): boolean {
-    return this.#open?.kind === 'call';
-  }
-
   /** For events of the connection that count with those of the response. */
   nextSequenceNumber(): number {
     return this.#sequence++;

@@ -3,11 +3,10 @@
 import { type Fault, fault } from '../errors.ts';
 import type { Route } from '../http.ts';
 import type { HttpCall } from '../http-call.ts';
-import type { Parsed } from '../json-body.ts';
 import { type AnswerForm, withForm } from '../openai/form.ts';
 import { EventStream } from '../sse.ts';
+import { storedHistory, storeRun } from './chain.ts';
 import type { ResponseEvent } from './events.ts';
-import type { Item } from './items.ts';
 import { headOf, planResponse, type ResponsePlan } from './plan.ts';
 import { ResponseRun, sayRefused } from './run.ts';
 import { type ResponseRequest, responseSchema } from './schema.ts';
@@ -44,39 +43,6 @@ export function responseRoutes(world: ResponsesWorld): readonly Route[] {
       answer: (call) => withStored(call, world, list),
     },
   ];
-}
-
-/** Where a stored response lives on: its input, its run, its answer. */
-export function storeRun(run: ResponseRun, world: ResponsesWorld): void {
-  const { plan, events } = run;
-  world.store.add({
-    id: run.id,
-    owner: plan.owner,
-    input: plan.input,
-    history: plan.history,
-    response: () => events.response,
-    output: () => events.output,
-    isOver: () => run.over,
-    cancel: () => run.cancel(),
-  });
-}
-
-/** What a request goes on from: the stored conversation of the response it names. */
-export function storedHistory(
-  id: string | null | undefined,
-  owner: string,
-  world: ResponsesWorld,
-): Parsed<readonly Item[]> {
-  if (id == null || id === '') return { ok: true, value: [] };
-  const stored = world.store.get(id, owner);
-  if (stored === null || !stored.isOver()) {
-    const message = `Previous response with id '${id}' not found.`;
-    return {
-      ok: false,
-      fault: fault('previous_response_not_found', message, { param: 'previous_response_id' }),
-    };
-  }
-  return { ok: true, value: [...stored.history, ...stored.input, ...stored.output()] };
 }
 
 function create(call: HttpCall, request: ResponseRequest, world: ResponsesWorld): void {

@@ -97,10 +97,7 @@ export class ResponseRun {
       text: (text) => this.#say(text),
       callStart: (tool) => this.#events.openCall(tool),
       callDelta: (text) => this.#events.callDelta(text),
-      callEnd: () => {
-        this.#events.closeCall();
-        if (this.#steered) this.#generation?.cancel();
-      },
+      callEnd: () => this.#events.closeCall(),
       callBroken: () => this.#events.closeItem('incomplete'),
     });
     this.#events.created();
@@ -126,7 +123,7 @@ export class ResponseRun {
   /** New input waits: ends at the next token, or after the call that is being written. */
   steer(): void {
     this.#steered = true;
-    if (!this.#events.inCall) this.#generation?.cancel();
+    this.#stopAtBorder();
   }
 
   pause(): void {
@@ -152,6 +149,11 @@ export class ResponseRun {
       this.#logprobs.push(...chatLogprobs(tokenizer, visible, logprobs).content);
     }
     this.#reader?.push(text);
+    if (this.#steered) this.#stopAtBorder();
+  }
+
+  #stopAtBorder(): void {
+    if (this.#reader?.inCall !== true) this.#generation?.cancel();
   }
 
   #say(text: string): void {

@@ -69,7 +69,9 @@ export const steerFrameSchema = z.object({
   input: z.union([z.string().min(1), z.array(z.unknown()).min(1).max(64)]),
 });
 
-/** Read before all else: whose frame it is. */
-export const frameHeadSchema = z.looseObject({ type: z.string(), stream_id: z.unknown() });
+export type CreateFrame = z.output<ReturnType<typeof createFrameSchema>>;
+
+/** Read before all else: what a frame is and whose. */
+export const frameHeadSchema = z.looseObject({ type: z.string() });
 
 export const STREAM_ID = /^[A-Za-z0-9_.-]{1,256}$/;

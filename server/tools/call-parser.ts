@@ -45,6 +45,12 @@ export class CallParser {
     this.#phase = 'text';
   }
 
+  /** A call is being written, as far as can be told: to stop now would cut it off. */
+  get inCall(): boolean {
+    if (this.#phase === 'text') return this.#pending.trim() !== '';
+    return this.#phase !== 'tail';
+  }
+
   /** Everything that has become certain with this piece. */
   push(piece: string): ToolEvent[] {
     this.#pending += piece;

@@ -1,0 +1,275 @@
+// Lane: one conversation of a socket. Owns its queue (first in, first out, one response at a time), the memory of its
+// latest response, the warm-up that runs ahead of a turn, and what steering makes of an answer. Knows no frames.
+// Before it: socket.ts; after it: plan.ts and run.ts.
+import type { Fault } from '../errors.ts';
+import type { Parsed } from '../json-body.ts';
+import { withForm } from '../openai/form.ts';
+import { storedHistory, storeRun } from './chain.ts';
+import type { ResponseEvent } from './events.ts';
+import type { Item } from './items.ts';
+import { headOf, planResponse, type ResponsePlan } from './plan.ts';
+import { ResponseRun, sayRefused } from './run.ts';
+import type { CreateFrame } from './schema.ts';
+import {
+  acceptedEvent,
+  failedEvent,
+  pendingEvent,
+  STEERS_MAX,
+  type Steer,
+  type SteerErrorCode,
+} from './steering.ts';
+import type { ResponsesWorld } from './world.ts';
+
+/** The socket as its lanes see it. */
+export interface LaneHost {
+  readonly owner: string;
+  readonly world: ResponsesWorld;
+  send(event: ResponseEvent | object, lane: Lane): void;
+  refuse(refused: Fault, lane: Lane): void;
+  /** The latest response of any lane, by id. */
+  remembered(id: string): readonly Item[] | null;
+  /** A response of the lane has ended; others may start. */
+  onFree(): void;
+}
+
+/** A queued `response.create`, or what a steered response goes on with. */
+export interface Turn {
+  readonly request: CreateFrame;
+  readonly size: number; // bytes of its frame
+  readonly from: {
+    readonly id: string;
+    readonly history: readonly Item[];
+    readonly input: readonly Item[];
+  } | null;
+}
+
+interface Memory {
+  readonly id: string;
+  readonly conversation: readonly Item[];
+}
+
+interface Waiting {
+  readonly id: string; // response that ended with calls
+  readonly steers: readonly Steer[];
+}
+
+export class Lane {
+  readonly streamId: string | null;
+  readonly #host: LaneHost;
+  readonly #queue: Turn[] = [];
+  #run: ResponseRun | null = null; // from its plan to its end
+  #steers: Steer[] = []; // for #run
+  #waiting: Waiting | null = null;
+  #memory: Memory | null = null;
+  #cancelWarmUp: (() => void) | null = null;
+
+  constructor(host: LaneHost, streamId: string | null) {
+    this.#host = host;
+    this.streamId = streamId;
+  }
+
+  get busy(): boolean {
+    return this.#run !== null;
+  }
+
+  get queuedCount(): number {
+    return this.#queue.length;
+  }
+
+  enqueue(turn: Turn): void {
+    this.#queue.push(turn);
+  }
+
+  /** The conversation that led to a response, if it is this lane's latest. */
+  remembered(id: string): readonly Item[] | null {
+    return this.#memory?.id === id ? this.#memory.conversation : null;
+  }
+
+  /** Starts the next turn; returns the bytes that no longer wait, or null if nothing did. */
+  startNext(): number | null {
+    const turn = this.#queue.shift();
+    if (turn === undefined) return null;
+    this.#start(turn);
+    return turn.size;
+  }
+
+  /** Whether the response is one that this lane can be steered in. */
+  takesSteer(responseId: string): boolean {
+    return this.#run?.id === responseId || this.#waiting?.id === responseId;
+  }
+
+  steer(steer: Steer): void {
+    const run = this.#run;
+    const waiting = this.#waiting;
+    const count = (run === null ? waiting?.steers : this.#steers)?.length ?? 0;
+    if (count >= STEERS_MAX) {
+      this.failSteer(steer, { code: 'too_many_steers', message: `${STEERS_MAX} inputs wait already` });
+      return;
+    }
+    if (run !== null) {
+      this.#steers.push(steer);
+      this.#host.send(acceptedEvent(steer, run.events.nextSequenceNumber()), this);
+      run.steer();
+    } else if (waiting !== null) {
+      this.#waiting = { ...waiting, steers: [...waiting.steers, steer] };
+      this.#host.send(acceptedEvent(steer, 0), this);
+      this.#tellPending([steer], 1);
+    }
+  }
+
+  failSteer(
+    steer: { readonly id: string | null; readonly responseId: string; readonly input: unknown },
+    error: { readonly code: SteerErrorCode; readonly message: string },
+  ): void {
+    this.#host.send(failedEvent(steer, error, this.#run?.events.nextSequenceNumber() ?? 0), this);
+  }
+
+  pause(): void {
+    this.#run?.pause();
+  }
+
+  resume(): void {
+    this.#run?.resume();
+  }
+
+  /** The socket is gone: all work stops, what was computed stays cached. */
+  close(): void {
+    this.#queue.length = 0;
+    this.#steers = [];
+    this.#cancelWarmUp?.();
+    this.#cancelWarmUp = null;
+    this.#run?.cancel();
+  }
+
+  #start(turn: Turn): void {
+    // Its prompt begins as the warm-up's does: what that has computed is found in the cache.
+    this.#cancelWarmUp?.();
+    this.#cancelWarmUp = null;
+    const planned = this.#plan(turn);
+    if (!planned.ok) this.#refuseTurn(turn, planned.fault);
+    else if (turn.request.generate === false) this.#warmUp(planned.value);
+    else this.#answer(turn, planned.value);
+  }
+
+  #plan({ request, from }: Turn): Parsed<ResponsePlan> {
+    const { world, owner } = this.#host;
+    const warmUp = request.generate === false;
+    if (from !== null) {
+      const { history, input, id } = from;
+      return planResponse({ request, owner, history, input, previousId: id, warmUp }, world);
+    }
+    const previousId = request.previous_response_id;
+    const known = previousId == null ? null : this.#host.remembered(previousId);
+    const history: Parsed<readonly Item[]> =
+      known === null ? storedHistory(previousId, owner, world) : { ok: true, value: known };
+    if (!history.ok) return history;
+    const steered = this.#takeWaiting(previousId ?? null);
+    return planResponse({ request, owner, history: [...history.value, ...steered], warmUp }, world);
+  }
+
+  #refuseTurn({ request, from }: Turn, refused: Fault): void {
+    const { world } = this.#host;
+    const parentId = from?.id ?? request.previous_response_id ?? null;
+    if (parentId !== null && this.#memory?.id === parentId) this.#memory = null;
+    if (refused.code === 'context_length_exceeded') {
+      sayRefused(headOf(request, world, parentId), refused, world, (event) => this.#host.send(event, this));
+    } else this.#host.refuse(refused, this);
+  }
+
+  /** Told at once, computed when nobody else needs the device: its client waits for the word before it goes on. */
+  #warmUp(plan: ResponsePlan): void {
+    const { world } = this.#host;
+    const run = this.#newRun(plan, () => {});
+    run.acknowledge();
+    this.#memory = { id: run.id, conversation: run.conversation };
+    if (plan.head.request.store !== false) storeRun(run, world);
+    const started = world.generator.start(plan.generation, { onDelta: () => {}, onEnd: () => {} });
+    if (started.ok) this.#cancelWarmUp = () => started.cancel();
+  }
+
+  #answer(turn: Turn, plan: ResponsePlan): void {
+    const { world, owner } = this.#host;
+    const stored = turn.request.store !== false;
+    const run = this.#newRun(plan, () => this.#onEnd(run, turn));
+    this.#run = run;
+    withForm(plan.form, world.forms, (form) => {
+      if (run.over) return; // the socket went while the grammar was compiled
+      if (stored) storeRun(run, world);
+      const refused = form.ok ? run.start(form.value) : form.fault;
+      if (refused === null) return;
+      if (stored) world.store.delete(run.id, owner);
+      this.#run = null;
+      this.#refuseTurn(turn, refused);
+      this.#failSteers('response_failed', refused.message);
+      this.#host.onFree();
+    });
+  }
+
+  #newRun(plan: ResponsePlan, onEnd: () => void): ResponseRun {
+    return new ResponseRun(plan, this.#host.world, {
+      onEvent: (event) => this.#host.send(event, this),
+      onEnd,
+    });
+  }
+
+  #onEnd(run: ResponseRun, turn: Turn): void {
+    if (this.#run !== run) return; // refused before it began
+    const { status, output } = run.events;
+    const conversation = run.conversation;
+    this.#run = null;
+    if (turn.request.store !== false) this.#host.world.store.settle(run.id);
+    if (status === 'completed' || status === 'incomplete') {
+      this.#memory = { id: run.id, conversation };
+      this.#continue(run, turn, output);
+    } else {
+      this.#memory = null;
+      this.#failSteers('response_failed', `the response ended as ${status}`);
+    }
+    this.#host.onFree();
+  }
+
+  /** What the accepted inputs become: the next response, or company of the outputs that its calls need. */
+  #continue(run: ResponseRun, { request }: Turn, output: readonly Item[]): void {
+    const steers = this.#steers;
+    if (steers.length === 0) return;
+    this.#steers = [];
+    const calls = output.filter((item) => item.type.endsWith('_call') && item['status'] !== 'incomplete');
+    if (calls.length > 0) {
+      this.#waiting = { id: run.id, steers };
+      this.#tellPending(steers, run.events.nextSequenceNumber());
+      return;
+    }
+    const input = steers.flatMap(({ items }) => items);
+    // Before whatever else waits in the lane: that was sent later.
+    this.#queue.unshift({ request, size: 0, from: { id: run.id, history: run.conversation, input } });
+  }
+
+  #tellPending(steers: readonly Steer[], firstNumber: number): void {
+    const conversation = this.#memory?.conversation ?? [];
+    const answered = new Set(
+      conversation.filter(({ type }) => type.endsWith('_call_output')).map((item) => item['call_id']),
+    );
+    const calls = conversation.filter(
+      (item) => item.type.endsWith('_call') && !answered.has(item['call_id']),
+    );
+    for (const [index, steer] of steers.entries()) {
+      this.#host.send(pendingEvent(steer, { calls, sequenceNumber: firstNumber + index }), this);
+    }
+  }
+
+  /** Inputs that waited for this very continuation come before its own; any other continuation leaves them out. */
+  #takeWaiting(previousId: string | null): readonly Item[] {
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    if (waiting === null) return [];
+    if (waiting.id === previousId) return waiting.steers.flatMap(({ items }) => items);
+    for (const steer of waiting.steers) {
+      this.failSteer(steer, { code: 'not_continued', message: `${waiting.id} was not continued` });
+    }
+    return [];
+  }
+
+  #failSteers(code: SteerErrorCode, message: string): void {
+    for (const steer of this.#steers.splice(0)) this.failSteer(steer, { code, message });
+  }
+}
