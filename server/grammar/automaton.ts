@@ -23,7 +23,7 @@ export class Automaton {
   readonly id: number; // unique within its compiler
   readonly start: AutomatonState;
   readonly #table: RegexTable;
-  readonly #classOf: Uint8Array; // [256] bytes that no expression inside tells apart are one class
+  readonly classOf: Uint8Array; // [256] bytes that no expression inside tells apart are one class: a column of rows
   readonly #representatives: readonly number[]; // [classCount] a byte of each class
   readonly #states = new Map<Regex, AutomatonState>();
   #nextStateId = 0;
@@ -32,14 +32,14 @@ export class Automaton {
     this.id = id;
     this.#table = table;
     const { classOf, representatives } = byteClasses(regex);
-    this.#classOf = classOf;
+    this.classOf = classOf;
     this.#representatives = representatives;
     this.start = this.#state(regex);
   }
 
   /** null when no text can go on so. */
   step(state: AutomatonState, byte: number): AutomatonState | null {
-    const byteClass = this.#classOf[byte]!;
+    const byteClass = this.classOf[byte]!;
     const known = state.row[byteClass];
     if (known !== undefined) return known;
     let left = this.#table.derive(state.regex, this.#representatives[byteClass]!);
@@ -49,11 +49,6 @@ export class Automaton {
     const next = left.kind === 'never' ? null : this.#state(left);
     state.row[byteClass] = next;
     return next;
-  }
-
-  /** The same where the next state has been made before; undefined where it has not. */
-  known(state: AutomatonState, byte: number): AutomatonState | null | undefined {
-    return state.row[this.#classOf[byte]!];
   }
 
   /** Work done so far by this automaton's table. */

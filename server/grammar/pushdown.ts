@@ -75,7 +75,7 @@ export class Pushdown {
       if (next.regex.kind !== 'empty') moved.push({ node, at: next, frame, follow: undefined });
       if (next.accepts) ended.push([node.next, frame]);
     }
-    const next = this.#after(ended, moved);
+    const next = moved.length + ended.length === 0 ? null : this.#after(ended, moved);
     state.steps.set(byte, next);
     return next;
   }

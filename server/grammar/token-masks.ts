@@ -8,9 +8,12 @@ import { buildTokenTrie, type TokenBytes, type TokenTrie } from './token-trie.ts
 
 /** Tokens as seen from one place in one automaton. */
 interface InnerMask {
+  readonly automaton: Automaton;
+  readonly start: AutomatonState;
   readonly words: Uint32Array; // [ceil(vocabSize / 32)] tokens that stay inside
-  readonly exits: ReadonlyMap<number, Int32Array>; // byte → trie nodes with that byte, before which the automaton ends
-  readonly bytes: number; // of memory, about
+  readonly exitBytes: readonly number[]; // bytes before which, inside a token, the automaton may end
+  readonly exits: Map<number, Int32Array>; // for those asked so far: the trie nodes with that byte
+  bytes: number; // of memory, about
 }
 
 export interface MaskBounds {
@@ -25,10 +28,11 @@ export class TokenMasks {
   readonly stopTokenIds: readonly number[];
   readonly #trie: TokenTrie;
   readonly #bounds: MaskBounds;
-  readonly #inner = new Map<AutomatonState, InnerMask>(); // least recently made first
+  readonly #inner = new Map<AutomatonState, InnerMask>(); // least recently used first
   readonly #states = new Set<PushdownState>(); // those with a mask, oldest first
   readonly #innerPath: AutomatonState[] = []; // scratch: states along the walk, by depth
   readonly #path: PushdownState[] = [];
+  readonly #way: Uint8Array; // scratch: a token's bytes
   #innerBytes = 0;
 
   /** `vocabSize` is the model's, which may exceed the tokenizer's. */
@@ -41,6 +45,7 @@ export class TokenMasks {
     this.stopTokenIds = model.stopTokenIds;
     this.#trie = buildTokenTrie(tokenizer);
     this.#bounds = bounds;
+    this.#way = new Uint8Array(this.#trie.depthMax);
   }
 
   /** Owned by the cache: not to be written. Never empty: where no token fits, the text may only stop. */
@@ -72,17 +77,42 @@ export class TokenMasks {
   }
 
   #addReading(mask: Uint32Array, { reading, pushdown }: { reading: Reading; pushdown: Pushdown }): void {
-    const { words, exits } = this.#innerMask(reading.node.automaton, reading.at);
+    const inner = this.#innerMask(reading.node.automaton, reading.at);
+    const { words, exitBytes } = inner;
     for (let i = 0; i < words.length; i++) mask[i]! |= words[i]!;
-    if (exits.size === 0) return;
-    const follow = pushdown.follow(reading);
+    const follow = exitBytes.length === 0 ? null : pushdown.follow(reading);
     if (follow === null) return;
-    for (const [byte, nodes] of exits) {
+    for (const byte of exitBytes) {
       const next = pushdown.step(follow, byte);
       if (next === null) continue;
+      const nodes = this.#exitsAt(inner, byte);
       for (let i = 0; i < nodes.length; i++)
         this.#addSubtree(mask, { node: nodes[i]!, state: next, pushdown });
     }
+  }
+
+  /** The trie nodes of `byte` before which the automaton ends. Few bytes can follow, so only those are looked for. */
+  #exitsAt(inner: InnerMask, byte: number): Int32Array {
+    let nodes = inner.exits.get(byte);
+    if (nodes === undefined) {
+      nodes = this.#trie.withByte[byte]!.filter((node) => this.#acceptsBefore(inner, node));
+      inner.exits.set(byte, nodes);
+      if (this.#inner.get(inner.start) === inner) {
+        inner.bytes += nodes.byteLength;
+        this.#innerBytes += nodes.byteLength;
+      }
+    }
+    return nodes;
+  }
+
+  #acceptsBefore({ automaton, start }: InnerMask, node: number): boolean {
+    const { byte, parent, depth } = this.#trie;
+    const way = this.#way;
+    for (let at = parent[node]!; at >= 0; at = parent[at]!) way[depth[at]! - 1] = byte[at]!;
+    const length = depth[node]! - 1;
+    let state: AutomatonState | null = start;
+    for (let i = 0; i < length && state !== null; i++) state = automaton.step(state, way[i]!);
+    return state?.accepts ?? false;
   }
 
   /** Tokens at and below a trie node, given the state after its byte. */
@@ -110,7 +140,10 @@ export class TokenMasks {
   #innerMask(automaton: Automaton, exact: AutomatonState): InnerMask {
     const state = automaton.clamped(exact, this.#trie.depthMax);
     let inner = this.#inner.get(state);
-    if (inner === undefined) {
+    if (inner !== undefined) {
+      this.#inner.delete(state);
+      this.#inner.set(state, inner);
+    } else {
       inner = this.#walk(automaton, state);
       this.#inner.set(state, inner);
       this.#innerBytes += inner.bytes;
@@ -125,37 +158,31 @@ export class TokenMasks {
 
   #walk(automaton: Automaton, start: AutomatonState): InnerMask {
     const { nodeCount, byte, depth, end, tokenStart, tokens } = this.#trie;
+    const { classOf } = automaton;
     const words = new Uint32Array(this.wordCount);
-    const exits = new Map<number, number[]>();
+    const isExit = new Uint8Array(256);
     const path = this.#innerPath;
     path[0] = start;
     // An expression made to be slow loses its longer tokens, never its shortest: a text can still be written.
     const workMax = automaton.work + walkWorkMax;
     for (let node = 0; node < nodeCount; ) {
-      const before = path[depth[node]! - 1]!;
+      const at = depth[node]!;
+      const before = path[at - 1]!;
       // At depth 1 the text has ended already, so what follows is among the state's readings itself.
-      if (before.accepts && depth[node]! > 1) {
-        const nodes = exits.get(byte[node]!);
-        if (nodes === undefined) exits.set(byte[node]!, [node]);
-        else nodes.push(node);
-      }
-      const isLate = depth[node]! > 1 && automaton.work > workMax;
-      const next = isLate ? automaton.known(before, byte[node]!) : automaton.step(before, byte[node]!);
+      if (before.accepts && at > 1) isExit[byte[node]!] = 1;
+      let next = before.row[classOf[byte[node]!]!];
+      if (next === undefined && (at === 1 || automaton.work <= workMax))
+        next = automaton.step(before, byte[node]!);
       if (next === null || next === undefined) {
         node = end[node]!;
         continue;
       }
-      path[depth[node]!] = next;
+      path[at] = next;
       for (let t = tokenStart[node]!; t < tokenStart[node + 1]!; t++) setBit(words, tokens[t]!);
       node++;
     }
-    let bytes = words.byteLength + 200;
-    const packed = new Map<number, Int32Array>();
-    for (const [key, nodes] of exits) {
-      packed.set(key, Int32Array.from(nodes));
-      bytes += nodes.length * 4 + 100;
-    }
-    return { words, exits: packed, bytes };
+    const exitBytes = Array.from(isExit.keys()).filter((one) => isExit[one] === 1);
+    return { automaton, start, words, exitBytes, exits: new Map(), bytes: words.byteLength + 1_000 };
   }
 }
 

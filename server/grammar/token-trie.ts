@@ -12,6 +12,8 @@ export interface TokenTrie {
   readonly nodeCount: number; // without the root
   readonly byte: Uint8Array; // [nodeCount]
   readonly depth: Uint16Array; // [nodeCount] bytes from the root, ≥ 1
+  readonly parent: Int32Array; // [nodeCount] −1: the root
+  readonly withByte: readonly Int32Array[]; // [256] nodes of that byte below depth 1, in order
   readonly end: Int32Array; // [nodeCount] first node behind this one's subtree
   readonly tokenStart: Int32Array; // [nodeCount + 1] tokens ending at node i: tokens[tokenStart[i] .. tokenStart[i + 1]]
   readonly tokens: Int32Array; // ids
@@ -32,6 +34,7 @@ export function buildTokenTrie(tokenizer: TokenBytes): TokenTrie {
   const capacity = tokens.reduce((sum, { bytes }) => sum + bytes.length, 0);
   const byte = new Uint8Array(capacity);
   const depth = new Uint16Array(capacity);
+  const parent = new Int32Array(capacity);
   const end = new Int32Array(capacity);
   const tokenStart = new Int32Array(capacity + 1);
   let nodeCount = 0;
@@ -44,6 +47,7 @@ export function buildTokenTrie(tokenizer: TokenBytes): TokenTrie {
     for (let i = shared; i < bytes.length; i++) {
       byte[nodeCount] = bytes[i]!;
       depth[nodeCount] = i + 1;
+      parent[nodeCount] = open.at(-1) ?? -1;
       tokenStart[nodeCount] = index;
       open.push(nodeCount++);
     }
@@ -57,11 +61,23 @@ export function buildTokenTrie(tokenizer: TokenBytes): TokenTrie {
     nodeCount,
     byte: byte.slice(0, nodeCount),
     depth: depth.slice(0, nodeCount),
+    parent: parent.slice(0, nodeCount),
+    withByte: groupByByte(byte, depth, nodeCount),
     end: end.slice(0, nodeCount),
     tokenStart: tokenStart.slice(0, nodeCount + 1),
     tokens: Int32Array.from(tokens, ({ id }) => id),
     depthMax,
   };
+}
+
+function groupByByte(byte: Uint8Array, depth: Uint16Array, nodeCount: number): Int32Array[] {
+  const counts = new Int32Array(256);
+  for (let node = 0; node < nodeCount; node++) if (depth[node]! > 1) counts[byte[node]!]!++;
+  const groups = Array.from(counts, (count) => new Int32Array(count));
+  for (let node = nodeCount - 1; node >= 0; node--) {
+    if (depth[node]! > 1) groups[byte[node]!]![--counts[byte[node]!]!] = node;
+  }
+  return groups;
 }
 
 function sharedLength(a: Uint8Array, b: Uint8Array): number {
