@@ -19,6 +19,7 @@ import { openNative } from './native/connection.ts';
 import { SESSIONS_PER_CONNECTION_MAX } from './native/session-desk.ts';
 import { chatRoute } from './openai/chat.ts';
 import { completionRoute } from './openai/completions.ts';
+import { infillRoutes } from './openai/infill.ts';
 import { modelRoutes } from './openai/models.ts';
 import { tokenizeRoutes } from './openai/tokenize.ts';
 import type { OpenAiWorld, ServedModel } from './openai/world.ts';
@@ -85,6 +86,7 @@ export function createApp(world: AppWorld): App {
     [
       chatRoute(openAi),
       completionRoute(openAi),
+      ...infillRoutes(openAi),
       ...modelRoutes(openAi),
       ...tokenizeRoutes(openAi),
       ...responseRoutes(responses),

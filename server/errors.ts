@@ -37,6 +37,7 @@ export const ERRORS = {
   hello_expected: facts(400, 'invalid_request_error', { closeCode: 1002 }),
   unsupported_version: facts(400, 'invalid_request_error', { closeCode: 1002 }),
   unknown_session: facts(404, 'invalid_request_error'),
+  replay_gone: facts(410, 'invalid_request_error'), // what a reader that came back lacks is no longer kept
   session_exists: facts(409, 'invalid_request_error'),
   session_busy: facts(409, 'invalid_request_error', { retryable: true }),
   // What is full, or on its way out.

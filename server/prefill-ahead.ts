@@ -31,6 +31,7 @@ export class PrefillAhead implements SequenceSink {
   #superseded = false;
   #coveredCount = 0; // tokens that have been computed ahead and have not changed since
   #due = false;
+  #stale = false; // what runs was changed meanwhile: once more when it has ended
 
   constructor(world: PrefillWorld) {
     this.#world = world;
@@ -43,6 +44,14 @@ export class PrefillAhead implements SequenceSink {
   /** Tokens from `start` on are new. */
   forget(start: number): void {
     this.#coveredCount = Math.min(this.#coveredCount, start);
+  }
+
+  /** What is being computed has been changed: gives it up and begins again. */
+  restart(): void {
+    if (this.#running !== null) {
+      this.#stale = true;
+      this.supersede();
+    } else this.schedule();
   }
 
   /** Starts soon, not at once: appends and the question often come together. One report follows, or an answer. */
@@ -72,7 +81,7 @@ export class PrefillAhead implements SequenceSink {
     this.#running = null;
     this.#superseded = false;
     const done = reason === 'length';
-    if (done) this.#coveredCount = position;
+    if (done && !this.#stale) this.#coveredCount = position;
     this.#world.onReport({
       outcome: done ? 'done' : superseded ? 'superseded' : 'failed',
       position,
@@ -80,7 +89,9 @@ export class PrefillAhead implements SequenceSink {
       computedTokens: done ? usage.promptTokens - usage.cachedTokens : 0,
       queueMs: usage.queueMs,
     });
-    if (done && this.#wholeCount > position) this.schedule(); // grew meanwhile
+    const again = this.#stale || (done && this.#wholeCount > position); // changed or grew meanwhile
+    this.#stale = false;
+    if (again) this.schedule();
   }
 
   /** Tokens of the transcript in whole blocks. */

@@ -53,6 +53,14 @@ export interface AnswerWorld {
   readonly onEnded: () => void; // the engine has nothing more to do for it
 }
 
+/** Where an answer stands, for whoever comes back to it. */
+export interface AnswerState {
+  readonly generation: number;
+  readonly running: boolean; // more may be drawn
+  readonly firstIndex: number; // oldest token that can be sent again
+  readonly nextIndex: number; // tokens drawn so far
+}
+
 const BATCH_TOKENS_MAX = 256; // in one delivery to a reader that fell behind
 
 export class SessionAnswer implements GenerationSink {
@@ -79,6 +87,38 @@ export class SessionAnswer implements GenerationSink {
   /** The reader has its end. */
   get told(): boolean {
     return this.#told;
+  }
+
+  /** Tokens are being drawn for it: neither ended nor waiting for its reader. */
+  get drawing(): boolean {
+    return this.#running !== null && !this.#paused;
+  }
+
+  get running(): boolean {
+    return this.#running !== null;
+  }
+
+  get state(): AnswerState {
+    const { firstIndex, nextIndex } = this.#outbox;
+    return { generation: this.generation, running: this.running, firstIndex, nextIndex };
+  }
+
+  /** Tells again from token `index` on, and the end; false when that token is no longer kept, or was never drawn. */
+  rewind(index: number): boolean {
+    if (!this.#outbox.rewind(index)) return false;
+    this.#told = false;
+    return true;
+  }
+
+  /** The reader wants nothing of what was drawn so far; the end is still told, if it was not. */
+  skip(): void {
+    this.#outbox.rewind(this.#outbox.nextIndex);
+  }
+
+  /** The reader has its end already, wherever it heard of it. */
+  settle(): void {
+    this.skip();
+    if (this.#end !== null) this.#told = true;
   }
 
   /** Null once it runs; the engine's refusal otherwise. */
@@ -116,27 +156,30 @@ export class SessionAnswer implements GenerationSink {
     // A cancellation that came too late, after the last token was drawn, drops nothing.
     transcript.closeAnswer({ keep: this.#keep !== false || end.reason !== 'cancelled', text: this.#text });
     this.#end = this.#endOf(end);
-    onEnded();
     this.deliver();
+    onEnded();
   }
 
   /** Hands on what the reader can take now. */
   deliver(): void {
+    if (this.#told) return;
     const reader = this.#world.reader();
-    if (reader === null || this.#told) return;
-    while (reader.isReady()) {
+    while (reader?.isReady()) {
       const batch = this.#outbox.take(BATCH_TOKENS_MAX);
       if (batch === null) break;
       reader.onTokens(this.generation, batch);
     }
-    if (this.#end !== null && this.#outbox.unsentCount === 0 && reader.isReady()) {
+    if (this.#end !== null && this.#outbox.unsentCount === 0 && reader?.isReady()) {
       this.#told = true;
       reader.onEnd(this.#end);
-    } else this.#setPace(reader.isReady());
+    } else this.#setPace(reader);
   }
 
-  #setPace(readerReady: boolean): void {
-    const behind = !readerReady && this.#outbox.unsentCount >= this.#world.bounds.unsentTokensMax;
+  /** Nobody computes for somebody who is behind, or away, by more than may be kept for him. */
+  #setPace(reader: AnswerReader | null): void {
+    const { unsentTokensMax, replayTokensMax } = this.#world.bounds;
+    const bound = reader === null ? Math.max(unsentTokensMax, replayTokensMax) : unsentTokensMax;
+    const behind = !reader?.isReady() && this.#outbox.unsentCount >= bound;
     if (behind === this.#paused || this.#running === null) return;
     this.#paused = behind;
     if (behind) this.#running.pause();

@@ -1,8 +1,15 @@
-// All sessions of the server: who owns them, how many there may be, when an unused one goes. Owns ids, counts and
-// the idle timer; never looks into a conversation. Before it: native/connection.ts; after it: session.ts.
+// All sessions of the server: who owns them, who listens to them, how many there may be, when an unused one goes. Owns
+// ids, counts and the idle timer; never looks into a conversation. A session outlives its listener: until its idle time
+// is over, or room is needed for another. Before it: native/session-desk.ts; after it: session.ts.
 import type { Timer } from '../kernels/clock.ts';
 import { type Fault, fault } from './errors.ts';
-import { Session, type SessionReader, type SessionWorld } from './session.ts';
+import {
+  type ReadPoint,
+  Session,
+  type SessionReader,
+  type SessionStart,
+  type SessionWorld,
+} from './session.ts';
 
 export interface SessionTableBounds {
   readonly sessionCountMax: number; // of all owners
@@ -14,9 +21,17 @@ export type OpenOutcome =
   | { readonly ok: true; readonly session: Session }
   | { readonly ok: false; readonly fault: Fault };
 
+/** Whoever listens to a session: one at a time. Nothing of the session is told to it after any of these. */
+export interface SessionHolder {
+  readonly reader: SessionReader;
+  onExpired(): void; // the idle time has closed the session
+  onTaken(): void; // a newer holder has it
+  onDropped(): void; // its owner has closed it from elsewhere
+}
+
 interface Entry {
   readonly session: Session;
-  readonly onExpired: () => void;
+  holder: SessionHolder | null; // null: nobody listens
 }
 
 export class SessionTable {
@@ -48,29 +63,58 @@ export class SessionTable {
     return session?.owner === owner ? session : null;
   }
 
-  /** `onExpired` is called after the idle time has closed the session. */
-  open(owner: string, reader: SessionReader, onExpired: () => void): OpenOutcome {
-    const { sessionCountMax, sessionCountPerKeyMax } = this.#bounds;
-    if (this.#entries.size >= sessionCountMax) {
-      return {
-        ok: false,
-        fault: fault('session_limit', `the server has ${sessionCountMax} sessions, its bound`),
-      };
-    }
-    if (this.countOf(owner) >= sessionCountPerKeyMax) {
-      const message = `this key has ${sessionCountPerKeyMax} sessions, its bound`;
-      return { ok: false, fault: fault('session_limit', message) };
-    }
-    const session = new Session(this.#freshId(), owner, this.#world, reader);
-    this.#entries.set(session.id, { session, onExpired });
+  /** All sessions of an owner, in the order they were opened. */
+  list(owner: string): readonly Session[] {
+    return [...this.#entries.values()]
+      .filter(({ session }) => session.owner === owner)
+      .map(({ session }) => session);
+  }
+
+  /** At a bound, the session that nobody has listened to for longest makes room. */
+  open(owner: string, holder: SessionHolder, start: SessionStart = {}): OpenOutcome {
+    const refused = this.#makeRoom(owner);
+    if (refused !== null) return { ok: false, fault: refused };
+    const session = new Session(this.#freshId(), owner, this.#world, holder.reader, start);
+    this.#entries.set(session.id, { session, holder });
     this.#countByOwner.set(owner, this.countOf(owner) + 1);
     this.#schedule();
     return { ok: true, session };
   }
 
+  /** The session goes on with another holder, from where that one says; the one before is told that it was taken. */
+  resume(id: string, owner: string, holder: SessionHolder, from: ReadPoint | null): OpenOutcome {
+    const entry = this.#entries.get(id);
+    if (entry?.session.owner !== owner) {
+      const message = `session ${JSON.stringify(id)} is not one of this key's, or has expired`;
+      return { ok: false, fault: fault('unknown_session', message, { param: 'id' }) };
+    }
+    const refused = entry.session.attach(holder.reader, from);
+    if (refused !== null) return { ok: false, fault: refused };
+    const before = entry.holder;
+    entry.holder = holder;
+    this.touch(entry.session);
+    before?.onTaken();
+    return { ok: true, session: entry.session };
+  }
+
+  /** The holder is gone; the session lives on. Harmless if another has it by now. */
+  release(session: Session, holder: SessionHolder): void {
+    const entry = this.#entries.get(session.id);
+    if (entry?.holder !== holder) return;
+    entry.holder = null;
+    session.detach();
+  }
+
   /** A message for the session came: its idle time starts anew. */
   touch(session: Session): void {
     session.lastUsedMs = this.#world.clock.nowMs();
+  }
+
+  /** The owner ends a session that somebody may be listening to. */
+  drop(session: Session): void {
+    const holder = this.#entries.get(session.id)?.holder;
+    this.close(session);
+    holder?.onDropped();
   }
 
   /** Ends the session's work and forgets it. Idempotent. */
@@ -100,11 +144,37 @@ export class SessionTable {
 
   #expire(): void {
     const nowMs = this.#world.clock.nowMs();
-    for (const { session, onExpired } of [...this.#entries.values()]) {
+    for (const { session, holder } of [...this.#entries.values()]) {
       if (this.#expiryMs(session) > nowMs) continue;
       this.close(session);
-      onExpired();
+      holder?.onExpired();
     }
+  }
+
+  #makeRoom(owner: string): Fault | null {
+    const { sessionCountMax, sessionCountPerKeyMax } = this.#bounds;
+    if (this.countOf(owner) >= sessionCountPerKeyMax && !this.#closeAbandoned(owner)) {
+      return fault('session_limit', `this key has ${sessionCountPerKeyMax} sessions, its bound`);
+    }
+    if (
+      this.#entries.size >= sessionCountMax &&
+      !this.#closeAbandoned(owner) &&
+      !this.#closeAbandoned(null)
+    ) {
+      return fault('session_limit', `the server has ${sessionCountMax} sessions, its bound`);
+    }
+    return null;
+  }
+
+  /** Closes the session without listener and work that was used longest ago; `owner` null: anybody's. */
+  #closeAbandoned(owner: string | null): boolean {
+    let oldest: Session | null = null;
+    for (const { session, holder } of this.#entries.values()) {
+      if (holder !== null || session.busy || (owner !== null && session.owner !== owner)) continue;
+      if (oldest === null || session.lastUsedMs < oldest.lastUsedMs) oldest = session;
+    }
+    if (oldest !== null) this.close(oldest);
+    return oldest !== null;
   }
 
   /** A busy session counts as used now. */

@@ -24,6 +24,27 @@ interface Chat {
   text: string; // what the tokens say, special tokens included
 }
 
+/** Part of a transcript to be replaced: tokens of a raw one, messages of a chat. */
+export interface Span {
+  readonly start: number;
+  readonly count: number;
+}
+
+/** What comes in its place: tokens of a raw transcript, messages of a chat. */
+export type Replacement =
+  | { readonly tokens: ArrayLike<number>; readonly messages: null }
+  | { readonly tokens: null; readonly messages: readonly ChatMessage[] };
+
+export type ForkOutcome =
+  | { readonly ok: true; readonly transcript: Transcript }
+  | { readonly ok: false; readonly fault: Fault };
+
+/** The first `tokens` tokens of a chat say exactly the first `text` characters of its text. */
+interface Mark {
+  readonly text: number;
+  readonly tokens: number;
+}
+
 interface OpenAnswer {
   readonly start: number; // tokens before the answer's opening
   readonly textStart: string; // chat: what they say
@@ -39,6 +60,7 @@ export class Transcript {
   #count = 0;
   #raw = false;
   #chat: Chat | null = null;
+  #marks: Mark[] = []; // chat: where appends and answers ended, ascending; at most one per token
   #answer: OpenAnswer | null = null;
 
   /** Never holds more than `tokensMax` tokens. */
@@ -94,6 +116,59 @@ export class Transcript {
     return rewritten;
   }
 
+  /** Replaces a span; `start` of the outcome is the first token that changed. Changes nothing on a fault. */
+  edit(span: Span, replacement: Replacement): AppendOutcome {
+    assert(this.#answer === null, 'no edit while an answer is open');
+    if (replacement.messages !== null) return this.#editChat(span, replacement.messages);
+    if (this.#chat !== null) {
+      return replacement.tokens.length === 0 ? this.#editChat(span, []) : mixed('tokens');
+    }
+    const outside = outsideFault(span, this.#count, 'tokens');
+    if (outside !== null) return outside;
+    const { tokens } = replacement;
+    const after = this.#tokens.slice(span.start + span.count, this.#count);
+    const refused = this.#checkRoom(span.start + tokens.length + after.length, 'tokens');
+    if (refused !== null) return refused;
+    const all = new Int32Array(span.start + tokens.length + after.length);
+    all.set(this.#tokens.subarray(0, span.start));
+    all.set(tokens, span.start);
+    all.set(after, span.start + tokens.length);
+    const start = this.#sharedCount(all, 0);
+    this.#count = start;
+    this.#push(all.subarray(start));
+    return { ok: true, start };
+  }
+
+  /**
+   * A copy of the beginning: `count` tokens of a raw transcript, messages of a chat; null takes all. An answer that is
+   * open stays behind in a chat, and is taken as far as it goes in a raw one.
+   */
+  fork(count: number | null): ForkOutcome {
+    const copy = new Transcript(this.#model, this.#tokensMax);
+    copy.#raw = this.#raw;
+    copy.#tokens = this.#tokens.slice(0, this.#count);
+    copy.#count = this.#count;
+    if (this.#chat === null) {
+      if (count !== null && count > this.#count)
+        return outsideFault({ start: 0, count }, this.#count, 'tokens')!;
+      copy.#count = count ?? this.#count;
+      return { ok: true, transcript: copy };
+    }
+    if (this.#answer !== null) return { ok: false, fault: fault('session_busy', 'an answer is running') };
+    copy.#chat = { ...this.#chat };
+    copy.#marks = [...this.#marks];
+    const { messages } = this.#chat;
+    if (count === null || count === messages.length) return { ok: true, transcript: copy };
+    const cut = copy.edit({ start: count, count: messages.length - count }, { tokens: null, messages: [] });
+    return cut.ok ? { ok: true, transcript: copy } : cut;
+  }
+
+  /** Text of the last `countMax` tokens, special tokens included. */
+  tail(countMax: number): string {
+    const tokens = this.#tokens.subarray(Math.max(0, this.#count - countMax), this.#count);
+    return this.#model.tokenizer.decode(tokens, { keepSpecial: true });
+  }
+
   /** Makes the transcript a prompt: a chat gets the opening of the assistant's turn. Not while an answer is open. */
   openAnswer(): AppendOutcome {
     assert(this.#answer === null, 'one answer at a time');
@@ -135,6 +210,7 @@ export class Transcript {
       const spoken = this.#tokens.subarray(answer.first, this.#count);
       this.#chat.messages = [...this.#chat.messages, { role: 'assistant', content: end.text }];
       this.#chat.text += this.#model.tokenizer.decode(spoken, { keepSpecial: true });
+      this.#mark(this.#chat.text);
     } else if (this.#count > answer.first && this.#model.spec.eosTokenIds.includes(last!)) {
       this.#count--;
     }
@@ -143,6 +219,7 @@ export class Transcript {
   #drop(answer: OpenAnswer): void {
     this.#count = answer.start;
     if (this.#chat === null) return;
+    while (this.#marks.length > 0 && this.#marks.at(-1)!.tokens > this.#count) this.#marks.pop();
     const opened = this.#chat.text;
     this.#chat.text = answer.textStart;
     if (opened.startsWith(answer.textStart)) return;
@@ -159,28 +236,56 @@ export class Transcript {
     return { ok: true, start };
   }
 
+  #editChat(span: Span, messages: readonly ChatMessage[]): AppendOutcome {
+    if (this.#chat === null) return this.#raw ? mixed('messages') : outsideFault(span, 0, 'messages')!;
+    const outside = outsideFault(span, this.#chat.messages.length, 'messages');
+    if (outside !== null) return outside;
+    const all = this.#chat.messages.toSpliced(span.start, span.count, ...messages);
+    const rendered: Rendered = all.length === 0 ? { ok: true, text: '' } : this.#render(all, false);
+    if (!rendered.ok) return rendered;
+    const rewritten = this.#rewrite(this.#chat.text, rendered.text);
+    if (rewritten.ok) this.#chat = { messages: all, text: rendered.text };
+    return rewritten;
+  }
+
   /**
    * Turns tokens that say `from` into tokens that say `to`. Nearly always `to` only adds to `from`; a template that
-   * changes history (trims an answer, drops old reasoning) costs a comparison and the tokens after the difference.
+   * changes history (trims an answer, drops old reasoning) or an edit costs a comparison and the tokens after the
+   * last mark before the difference. Tokens before it stand as they were drawn.
    */
   #rewrite(from: string, to: string): AppendOutcome {
     const { tokenizer } = this.#model;
     const adds = to.startsWith(from);
-    const tokens = tokenizer.encode(adds ? to.slice(from.length) : to);
-    const start = adds ? this.#count : this.#sharedCount(tokens);
-    const added = adds ? tokens : tokens.subarray(start);
+    const mark = adds ? { text: from.length, tokens: this.#count } : this.#markBefore(sharedLength(from, to));
+    const tokens = tokenizer.encode(to.slice(mark.text));
+    const start = adds ? this.#count : this.#sharedCount(tokens, mark.tokens);
+    const added = adds ? tokens : tokens.subarray(start - mark.tokens);
     const refused = this.#checkRoom(start + added.length, 'messages');
     if (refused !== null) return refused;
+    if (!adds) while (this.#marks.length > 0 && this.#marks.at(-1)!.tokens > mark.tokens) this.#marks.pop();
     this.#count = start;
     this.#push(added);
+    this.#mark(to);
     return { ok: true, start };
   }
 
-  #sharedCount(tokens: Int32Array): number {
-    const bound = Math.min(this.#count, tokens.length);
+  #mark(text: string): void {
+    const last = this.#marks.at(-1);
+    if (last !== undefined && last.tokens >= this.#count) return;
+    this.#marks.push({ text: text.length, tokens: this.#count });
+  }
+
+  /** The last mark whose text lies within the first `length` characters. */
+  #markBefore(length: number): Mark {
+    return this.#marks.findLast(({ text }) => text <= length) ?? { text: 0, tokens: 0 };
+  }
+
+  /** Tokens from the start that stay when those from `from` on are to be `tokens`. */
+  #sharedCount(tokens: Int32Array, from: number): number {
+    const bound = Math.min(this.#count - from, tokens.length);
     let count = 0;
-    while (count < bound && this.#tokens[count] === tokens[count]) count++;
-    return count;
+    while (count < bound && this.#tokens[from + count] === tokens[count]) count++;
+    return from + count;
   }
 
   #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): Rendered {
@@ -216,6 +321,19 @@ export class Transcript {
 
 type Refused = Extract<AppendOutcome, { ok: false }>;
 type Rendered = { readonly ok: true; readonly text: string } | Refused;
+
+function outsideFault({ start, count }: Span, length: number, unit: string): Refused | null {
+  if (start + count <= length) return null;
+  return invalid('start', `the span ends at ${start + count}, the session has ${length} ${unit}`);
+}
+
+/** Characters at the start that are the same in both. */
+function sharedLength(a: string, b: string): number {
+  const bound = Math.min(a.length, b.length);
+  let length = 0;
+  while (length < bound && a.charCodeAt(length) === b.charCodeAt(length)) length++;
+  return length;
+}
 
 function invalid(param: string, message: string): Refused {
   return { ok: false, fault: fault('invalid_request', message, { param }) };

@@ -8,14 +8,42 @@ import type {
   SamplingFields,
   SessionAppended,
   SessionClosed,
+  SessionEdited,
+  SessionForked,
   SessionOpened,
   SessionPrefilled,
+  SessionResumed,
+  SessionTaken,
   TokensFrame,
 } from './messages.ts';
 import { NativeError } from './native-error.ts';
 
 /** Replies that a session waits for. */
-export type Reply = SessionOpened | SessionAppended | SessionClosed;
+export type Reply =
+  | SessionOpened
+  | SessionResumed
+  | SessionForked
+  | SessionAppended
+  | SessionEdited
+  | SessionClosed;
+
+/** What begins a session on this connection: a new one, one from before, or a copy of a neighbour. */
+export type Beginning =
+  | { readonly type: 'session.open'; readonly sampling: SamplingFields }
+  | ({ readonly type: 'session.resume'; readonly id: string } & Partial<ResumePoint>)
+  | { readonly type: 'session.fork'; readonly of: number; readonly count?: number };
+
+/** What the client has: `index` tokens of `generation`, its latest question. */
+export interface ResumePoint {
+  readonly generation: number;
+  readonly index: number;
+}
+
+/** Part of a session to be replaced: tokens, in a chat messages. */
+export interface EditSpan {
+  readonly start: number;
+  readonly count: number;
+}
 
 /** The connection, as its sessions see it. */
 export interface SessionLink {
@@ -23,6 +51,7 @@ export interface SessionLink {
   ask<T extends Reply>(message: (request: number) => ClientMessage): Promise<T>;
   send(message: ClientMessage): void;
   forget(session: number): void;
+  fork(of: number, count?: number): ClientSession;
 }
 
 /** What to append: exactly one kind. */
@@ -41,19 +70,69 @@ export type AskOptions = Omit<MessageOf<'generate'>, 'type' | 'session' | 'gener
 
 export class ClientSession {
   readonly number: number;
-  readonly opened: Promise<SessionOpened>;
+  /** The server has it; its `id` outlives the connection. */
+  readonly opened: Promise<SessionOpened | SessionResumed | SessionForked>;
   /** Every report of prefill ahead of the question. */
   onPrefilled: ((report: SessionPrefilled) => void) | null = null;
   /** The server has closed it, or the connection is gone. */
-  onClosed: ((reason: SessionClosed['reason'] | 'disconnected') => void) | null = null;
+  onClosed: ((reason: SessionClosed['reason'] | 'disconnected' | 'taken') => void) | null = null;
   readonly #link: SessionLink;
   readonly #answers = new Map<number, ClientGeneration>(); // not ended: one that runs, and refusals under way
   #nextGeneration = 0;
 
-  constructor(link: SessionLink, number: number, sampling: SamplingFields) {
+  constructor(link: SessionLink, number: number, beginning: Beginning) {
     this.#link = link;
     this.number = number;
-    this.opened = link.ask((request) => ({ type: 'session.open', session: number, request, sampling }));
+    this.opened = link.ask((request) => ({ session: number, request, ...beginning }));
+    if (beginning.type !== 'session.resume') return;
+    this.#nextGeneration = (beginning.generation ?? -1) + 1;
+    void this.opened.then(
+      (reply) => {
+        const latest = reply.type === 'session.resumed' ? (reply.generation ?? -1) : -1;
+        this.#nextGeneration = Math.max(this.#nextGeneration, latest + 1);
+      },
+      () => {}, // whoever waits for `opened` sees it
+    );
+  }
+
+  /** Goes on reading a generation that was asked on an earlier connection. Call it in the stack of resume(). */
+  continued(generation: number, reader: TokensReader | null = null): ClientGeneration {
+    return this.#listen(generation, reader);
+  }
+
+  /** Replaces tokens (of a chat: messages); without content they are only taken out. */
+  edit(span: EditSpan, content: AppendContent | null = null): Promise<SessionEdited> {
+    const session = this.number;
+    const fields = (content ?? {}) as Omit<MessageOf<'session.edit'>, 'type' | 'session' | 'start' | 'count'>;
+    const { start, count } = span;
+    return this.#link.ask((request) => ({
+      type: 'session.edit',
+      session,
+      request,
+      start,
+      count,
+      ...fields,
+    }));
+  }
+
+  /** A new session with the first `count` tokens (of a chat: messages) of this one; all of them unless given. */
+  fork(count?: number): ClientSession {
+    return this.#link.fork(this.number, count);
+  }
+
+  /** Stops `running`, appends, and asks anew: one message. The stopped answer ends first. */
+  steer(
+    running: ClientGeneration,
+    content: AppendContent,
+    options: AskOptions & { readonly keep?: boolean } = {},
+    reader: TokensReader | null = null,
+  ): ClientGeneration {
+    const answer = this.#listen(this.#nextGeneration++, reader);
+    const fields = content as Omit<MessageOf<'steer'>, 'type' | 'session' | 'generation' | 'running'>;
+    const { generation } = answer;
+    const numbers = { session: this.number, generation, running: running.generation };
+    if (!this.#link.closed) this.#link.send({ type: 'steer', ...numbers, ...options, ...fields });
+    return answer;
   }
 
   /** Resolves when the server has the tokens; it computes them ahead of the question, see onPrefilled. */
@@ -77,16 +156,11 @@ export class ClientSession {
 
   /** Asks for an answer. Without `reader` it is read by `for await`. A refusal arrives at its `end`. */
   generate(options: AskOptions = {}, reader: TokensReader | null = null): ClientGeneration {
-    const generation = this.#nextGeneration++;
-    const cancel = (keep: boolean) =>
-      this.#link.send({ type: 'cancel', session: this.number, generation, keep });
-    const answer = new ClientGeneration(generation, cancel, reader);
-    if (this.#link.closed) {
-      answer.fail(new NativeError('connection_closed', 'the connection is closed'));
-      return answer;
+    const answer = this.#listen(this.#nextGeneration++, reader);
+    const { generation } = answer;
+    if (!this.#link.closed) {
+      this.#link.send({ type: 'generate', session: this.number, generation, ...options });
     }
-    this.#answers.set(generation, answer);
-    this.#link.send({ type: 'generate', session: this.number, generation, ...options });
     return answer;
   }
 
@@ -97,7 +171,7 @@ export class ClientSession {
   }
 
   /** From the connection. */
-  receive(message: TokensFrame | GenerationEnded | SessionPrefilled | SessionClosed): void {
+  receive(message: TokensFrame | GenerationEnded | SessionPrefilled | SessionClosed | SessionTaken): void {
     switch (message.type) {
       case 'tokens':
         this.#answers.get(message.generation)?.receive(message);
@@ -108,6 +182,11 @@ export class ClientSession {
         return;
       case 'session.prefilled':
         this.onPrefilled?.(message);
+        return;
+      case 'session.taken':
+        this.#link.forget(this.number);
+        this.#end(new NativeError('unknown_session', 'another connection has resumed the session'));
+        this.onClosed?.('taken');
         return;
       case 'session.closed':
         this.#link.forget(this.number);
@@ -127,6 +206,15 @@ export class ClientSession {
   fail(error: NativeError): void {
     this.#end(error);
     this.onClosed?.('disconnected');
+  }
+
+  #listen(generation: number, reader: TokensReader | null): ClientGeneration {
+    const cancel = (keep: boolean) =>
+      this.#link.send({ type: 'cancel', session: this.number, generation, keep });
+    const answer = new ClientGeneration(generation, cancel, reader);
+    if (this.#link.closed) answer.fail(new NativeError('connection_closed', 'the connection is closed'));
+    else this.#answers.set(generation, answer);
+    return answer;
   }
 
   #end(error: NativeError): void {

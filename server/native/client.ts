@@ -1,7 +1,13 @@
 // The typed client of the native protocol: the CLI, the tests and the load tester speak through it. Owns request
 // numbers, the client's side of sessions and generations, and what is promised when the socket dies; never opens a
 // socket itself (web-socket.ts does, tests bring one of memory). Tokens arrive by callback, or by `for await`.
-import { ClientSession, type Reply, type SessionLink } from './client-session.ts';
+import {
+  type Beginning,
+  ClientSession,
+  type Reply,
+  type ResumePoint,
+  type SessionLink,
+} from './client-session.ts';
 import {
   type ClientMessage,
   type ErrorMessage,
@@ -10,6 +16,10 @@ import {
   type SamplingFields,
   type ServerHello,
   type ServerMessage,
+  type SessionSummary,
+  type SessionsDropped,
+  type SessionsListed,
+  type SessionsShown,
 } from './messages.ts';
 import { NativeError } from './native-error.ts';
 import { decodeServerFrame, encodeClientMessage } from './protocol.ts';
@@ -34,8 +44,10 @@ export interface ClientOptions {
   readonly apiKey?: string; // for the hello, where the socket could not carry it
 }
 
+type ListReply = SessionsListed | SessionsShown | SessionsDropped;
+
 interface Pending {
-  readonly resolve: (reply: Reply | Pong) => void;
+  readonly resolve: (reply: Reply | ListReply | Pong) => void;
   readonly reject: (error: NativeError) => void;
 }
 
@@ -78,9 +90,38 @@ export class NativeClient implements ClientSocketEvents, SessionLink {
 
   /** Usable at once: what is asked of it travels behind the opening. `sampling`: defaults of its answers. */
   open(sampling: SamplingFields = {}): ClientSession {
-    const session = new ClientSession(this, this.#nextNumber++, sampling);
-    this.#sessions.set(session.number, session);
-    return session;
+    return this.#begin({ type: 'session.open', sampling });
+  }
+
+  /**
+   * A session from an earlier connection, by its id; another connection that has it loses it. `from`: what the client
+   * has of its latest answer, which goes on in `continued()`; without it only what comes is heard. `opened` rejects
+   * with unknown_session or replay_gone.
+   */
+  resume(id: string, from: ResumePoint | null = null): ClientSession {
+    return this.#begin({ type: 'session.resume', id, ...from });
+  }
+
+  /** For sessions. */
+  fork(of: number, count?: number): ClientSession {
+    return this.#begin({ type: 'session.fork', of, ...(count !== undefined && { count }) });
+  }
+
+  /** Every session of this key. */
+  async sessions(): Promise<readonly SessionSummary[]> {
+    const reply = await this.ask<SessionsListed>((request) => ({ type: 'sessions.list', request }));
+    return reply.sessions;
+  }
+
+  /** One of them, and the text of its last tokens. Rejects with unknown_session. */
+  show(id: string, tokenCount?: number): Promise<SessionsShown> {
+    const count = tokenCount === undefined ? {} : { tokenCount };
+    return this.ask((request) => ({ type: 'sessions.show', request, id, ...count }));
+  }
+
+  /** Ends one of them, whoever has it. Rejects with unknown_session. */
+  drop(id: string): Promise<SessionsDropped> {
+    return this.ask((request) => ({ type: 'sessions.drop', request, id }));
   }
 
   /** One round trip; `timeUs` is the server's clock. */
@@ -89,12 +130,23 @@ export class NativeClient implements ClientSocketEvents, SessionLink {
     return this.#promise(nonce, { type: 'ping', nonce });
   }
 
-  close(): void {
-    if (!this.#closed) this.#socket.close(1000, '');
+  /** Ends the connection and its sessions; those are kept for another connection with `keepSessions`. */
+  close(options: { readonly keepSessions?: boolean } = {}): void {
+    if (this.#closed) return;
+    if (options.keepSessions !== true) {
+      for (const session of this.#sessions.keys()) this.send({ type: 'session.close', session });
+    }
+    this.#socket.close(1000, '');
+  }
+
+  #begin(beginning: Beginning): ClientSession {
+    const session = new ClientSession(this, this.#nextNumber++, beginning);
+    this.#sessions.set(session.number, session);
+    return session;
   }
 
   /** For sessions: sends a message whose reply carries its number. */
-  ask<T extends Reply>(message: (request: number) => ClientMessage): Promise<T> {
+  ask<T extends Reply | ListReply>(message: (request: number) => ClientMessage): Promise<T> {
     const request = this.#nextNumber++;
     return this.#promise(request, message(request));
   }
@@ -158,6 +210,9 @@ export class NativeClient implements ClientSocketEvents, SessionLink {
       case 'error':
         this.#onErrorMessage(message);
         return;
+      case 'session.taken':
+        this.#sessions.get(message.session)?.receive(message);
+        return;
       case 'session.closed':
         this.#sessions.get(message.session)?.receive(message);
         this.#settle(message.request, message);
@@ -166,7 +221,13 @@ export class NativeClient implements ClientSocketEvents, SessionLink {
         this.#settle(message.nonce, message);
         return;
       case 'session.opened':
+      case 'session.resumed':
+      case 'session.forked':
       case 'session.appended':
+      case 'session.edited':
+      case 'sessions.listed':
+      case 'sessions.shown':
+      case 'sessions.dropped':
         this.#settle(message.request, message);
     }
   }
@@ -184,13 +245,13 @@ export class NativeClient implements ClientSocketEvents, SessionLink {
     if (this.#hello !== null) this.onError?.(error);
   }
 
-  #settle(request: number | undefined, reply: Reply | Pong): void {
+  #settle(request: number | undefined, reply: Reply | ListReply | Pong): void {
     if (request === undefined) return;
     this.#pending.get(request)?.resolve(reply as never);
     this.#pending.delete(request);
   }
 
-  #promise<T extends Reply | Pong>(number: number, message: ClientMessage): Promise<T> {
+  #promise<T extends Reply | ListReply | Pong>(number: number, message: ClientMessage): Promise<T> {
     if (this.#closed) return Promise.reject(new NativeError('connection_closed', 'the connection is closed'));
     const reply = new Promise<T>((resolve, reject) => {
       // The server answers each kind of message with one kind of reply.

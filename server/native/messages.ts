@@ -11,6 +11,7 @@ const STOP_STRINGS_MAX = 16;
 const STOP_LENGTH_MAX = 1024; // characters of one stop string
 const LOGIT_BIAS_MAX = 1024; // entries
 const MESSAGES_MAX = 4096; // chat messages in one append
+const SHOWN_TOKENS_MAX = 65_536;
 
 /** Numbers that the client chooses: of a session on its socket, of a generation in its session, of a request. */
 const label = z.int().min(0).max(0xffff_ffff);
@@ -51,20 +52,47 @@ const sessionOpen = z.object({
   sampling: sampling.optional(), // defaults of the session's generations, over the model's own
 });
 
+const sessionResume = z.object({
+  type: z.literal('session.resume'),
+  session: label, // its number on this connection from now on
+  request: label.optional(),
+  id: z.string().min(1).max(NAME_LENGTH_MAX),
+  generation: label.optional(), // the latest that the client asked; absent: nothing of before is wanted
+  index: z.int().min(0).optional(), // tokens of it that the client has; absent: none
+});
+
+const contentFields = {
+  text: z.string().optional(),
+  tokens: z.array(tokenId).optional(),
+  messages: z.array(chatMessage).max(MESSAGES_MAX).optional(),
+};
+
 const sessionAppend = z.object({
   type: z.literal('session.append'),
   session: label,
   request: label.optional(),
-  text: z.string().optional(),
   suffix: z.string().optional(), // with text: fill in the middle, what follows the cursor
-  tokens: z.array(tokenId).optional(),
-  messages: z.array(chatMessage).max(MESSAGES_MAX).optional(),
+  ...contentFields,
 });
 
-const generate = z.object({
-  type: z.literal('generate'),
+const sessionEdit = z.object({
+  type: z.literal('session.edit'),
   session: label,
-  generation: label,
+  request: label.optional(),
+  start: z.int().min(0), // first token of the span, in a chat: first message
+  count: z.int().min(0), // of tokens or messages that are replaced
+  ...contentFields, // what comes in their place; none of the three: nothing
+});
+
+const sessionFork = z.object({
+  type: z.literal('session.fork'),
+  session: label, // the new session's number
+  request: label.optional(),
+  of: label, // the session that is copied
+  count: z.int().min(0).optional(), // leading tokens, in a chat: messages; absent: all
+});
+
+const questionFields = {
   maxTokens: z.int().min(0).optional(), // absent: as far as the context goes
   minTokens: z.int().min(0).optional(),
   ...sampling.shape,
@@ -80,6 +108,23 @@ const generate = z.object({
   speculation: z.boolean().optional(), // false: draw one token at a time; the answer is the same
   priority: z.enum(['turn', 'side']).optional(),
   deadlineUs: z.int().min(1).optional(), // from the arrival of this message
+};
+
+const generate = z.object({
+  type: z.literal('generate'),
+  session: label,
+  generation: label,
+  ...questionFields,
+});
+
+const steer = z.object({
+  type: z.literal('steer'),
+  session: label,
+  generation: label, // the new one
+  running: label, // the one to stop
+  keep: z.boolean().optional(), // false: its answer so far leaves the session; default true
+  ...contentFields, // what is appended before the new one begins
+  ...questionFields,
 });
 
 const cancel = z.object({
@@ -95,15 +140,37 @@ const sessionClose = z.object({
   request: label.optional(),
 });
 
+const sessionsList = z.object({ type: z.literal('sessions.list'), request: label.optional() });
+
+const sessionsShow = z.object({
+  type: z.literal('sessions.show'),
+  request: label.optional(),
+  id: z.string().min(1).max(NAME_LENGTH_MAX),
+  tokenCount: z.int().min(0).max(SHOWN_TOKENS_MAX).optional(), // of its end, as text
+});
+
+const sessionsDrop = z.object({
+  type: z.literal('sessions.drop'),
+  request: label.optional(),
+  id: z.string().min(1).max(NAME_LENGTH_MAX),
+});
+
 const ping = z.object({ type: z.literal('ping'), nonce: label.optional() });
 
 export const clientSchemas = {
   hello: helloSchema,
   'session.open': sessionOpen,
+  'session.resume': sessionResume,
   'session.append': sessionAppend,
+  'session.edit': sessionEdit,
+  'session.fork': sessionFork,
   generate,
+  steer,
   cancel,
   'session.close': sessionClose,
+  'sessions.list': sessionsList,
+  'sessions.show': sessionsShow,
+  'sessions.drop': sessionsDrop,
   ping,
 } as const;
 
@@ -136,6 +203,70 @@ export interface SessionOpened {
   readonly session: number;
   readonly request?: number;
   readonly id: string; // the session's lasting name, unguessable
+}
+
+/** The session is this connection's now. What the client lacks follows, then what comes. */
+export interface SessionResumed {
+  readonly type: 'session.resumed';
+  readonly session: number;
+  readonly request?: number;
+  readonly position: number; // tokens in the session now
+  readonly generation: number | null; // the latest that was asked; null: none
+  readonly nextIndex: number; // tokens that it has so far
+  readonly running: boolean; // it has not ended
+}
+
+/** A newer connection has resumed the session; its number is free here. */
+export interface SessionTaken {
+  readonly type: 'session.taken';
+  readonly session: number;
+}
+
+export interface SessionEdited {
+  readonly type: 'session.edited';
+  readonly session: number;
+  readonly request?: number;
+  readonly start: number; // first token that changed
+  readonly tokenCount: number; // from there on: what has to be computed again
+  readonly position: number;
+}
+
+export interface SessionForked {
+  readonly type: 'session.forked';
+  readonly session: number; // the new one
+  readonly request?: number;
+  readonly id: string;
+  readonly position: number;
+}
+
+/** One of the key's sessions. */
+export interface SessionSummary {
+  readonly id: string;
+  readonly position: number; // tokens
+  readonly attached: boolean; // a connection has it
+  readonly generation: number | null; // the latest
+  readonly running: boolean; // it has not ended
+  readonly ageUs: number; // since it was opened
+  readonly idleUs: number; // since it was used
+}
+
+export interface SessionsListed {
+  readonly type: 'sessions.listed';
+  readonly request?: number;
+  readonly sessions: readonly SessionSummary[];
+}
+
+export interface SessionsShown {
+  readonly type: 'sessions.shown';
+  readonly request?: number;
+  readonly summary: SessionSummary;
+  readonly text: string; // of its last tokens
+}
+
+export interface SessionsDropped {
+  readonly type: 'sessions.dropped';
+  readonly request?: number;
+  readonly id: string;
 }
 
 export interface SessionAppended {
@@ -200,7 +331,7 @@ export interface SessionClosed {
   readonly type: 'session.closed';
   readonly session: number;
   readonly request?: number;
-  readonly reason: 'requested' | 'expired';
+  readonly reason: 'requested' | 'expired' | 'dropped'; // dropped: by its owner, from another connection
 }
 
 export interface ErrorMessage {
@@ -224,6 +355,13 @@ export interface Pong {
 export type ServerMessage =
   | ServerHello
   | SessionOpened
+  | SessionResumed
+  | SessionTaken
+  | SessionEdited
+  | SessionForked
+  | SessionsListed
+  | SessionsShown
+  | SessionsDropped
   | SessionAppended
   | SessionPrefilled
   | TokensFrame

@@ -111,6 +111,13 @@ export class ProtocolError extends Error {
 const SERVER_TYPES: ReadonlySet<string> = new Set<Exclude<ServerMessage['type'], 'tokens'>>([
   'hello',
   'session.opened',
+  'session.resumed',
+  'session.taken',
+  'session.edited',
+  'session.forked',
+  'sessions.listed',
+  'sessions.shown',
+  'sessions.dropped',
   'session.appended',
   'session.prefilled',
   'generation.end',

@@ -3,6 +3,7 @@
 import type { SpeculationRequest } from '../engine/request.ts';
 import { type Fault, fault } from '../errors.ts';
 import type { Content, Question } from '../session.ts';
+import type { Replacement } from '../transcript.ts';
 import type { MessageOf, SamplingFields } from './messages.ts';
 
 export interface QuestionBounds {
@@ -17,17 +18,25 @@ export interface QuestionBounds {
 
 export type SamplingDefaults = { readonly [Name in keyof SamplingFields]-?: number };
 
+export type ContentFields = Pick<MessageOf<'steer'>, 'text' | 'tokens' | 'messages'>;
+
 export type ContentOutcome =
   | { readonly ok: true; readonly content: Content }
+  | { readonly ok: false; readonly fault: Fault };
+
+export type ReplacementOutcome =
+  | { readonly ok: true; readonly replacement: Replacement }
   | { readonly ok: false; readonly fault: Fault };
 
 export type QuestionOutcome =
   | { readonly ok: true; readonly question: Question }
   | { readonly ok: false; readonly fault: Fault };
 
-export function contentOf({ text, suffix, tokens, messages }: MessageOf<'session.append'>): ContentOutcome {
+/** What a message brings: exactly one of text (with or without a suffix), tokens and messages. */
+export function contentOf(fields: ContentFields & { readonly suffix?: string | undefined }): ContentOutcome {
+  const { text, suffix, tokens, messages } = fields;
   const given = [text, tokens, messages].filter((part) => part !== undefined).length;
-  if (given !== 1) return refused(null, 'an append has exactly one of text, tokens and messages');
+  if (given !== 1) return refused(null, 'exactly one of text, tokens and messages is needed');
   if (suffix !== undefined && text === undefined) return refused('suffix', 'suffix goes with text');
   if (text !== undefined) {
     return { ok: true, content: { text, suffix: suffix ?? null, tokens: null, messages: null } };
@@ -38,9 +47,23 @@ export function contentOf({ text, suffix, tokens, messages }: MessageOf<'session
   return { ok: true, content: { text: null, suffix: null, tokens: null, messages: messages! } };
 }
 
+/** What an edit puts in; none of the three fields: nothing. A raw session's text becomes tokens on its own. */
+export function replacementOf(
+  { text, tokens, messages }: ContentFields,
+  { encode, vocabSize }: Pick<QuestionBounds, 'encode' | 'vocabSize'>,
+): ReplacementOutcome {
+  const given = [text, tokens, messages].filter((part) => part !== undefined).length;
+  if (given > 1) return refused(null, 'an edit has at most one of text, tokens and messages');
+  if (messages !== undefined) return { ok: true, replacement: { tokens: null, messages } };
+  const stray = tokens?.findIndex((id) => id >= vocabSize) ?? -1;
+  if (stray >= 0) return refused(`tokens[${stray}]`, `token ${tokens![stray]} is not in [0, ${vocabSize})`);
+  const ids = tokens ?? (text === undefined ? [] : encode(text));
+  return { ok: true, replacement: { tokens: ids, messages: null } };
+}
+
 /** What the message says goes before what the session was opened with, that before the model's defaults. */
 export function questionOf(
-  message: MessageOf<'generate'>,
+  message: MessageOf<'generate'> | MessageOf<'steer'>,
   session: SamplingFields,
   bounds: QuestionBounds,
   nowMs: number,
@@ -82,7 +105,7 @@ export function questionOf(
 }
 
 function speculationOf(
-  { speculation, prediction }: MessageOf<'generate'>,
+  { speculation, prediction }: Pick<MessageOf<'generate'>, 'speculation' | 'prediction'>,
   { draftTokensMax, contextTokensMax, encode }: QuestionBounds,
 ): SpeculationRequest | null {
   if (draftTokensMax === 0 || speculation === false) return null;

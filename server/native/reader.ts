@@ -1,13 +1,13 @@
 // What a session tells, as frames with the client's number for that session. Owns the mapping of the server's
 // milliseconds and faults to the wire; keeps no state of the conversation. Before it: session.ts; after it:
 // protocol.ts for the bytes, connection.ts for the socket.
-import { ERRORS } from '../errors.ts';
+import { ERRORS, type Fault } from '../errors.ts';
 import type { OutboxBatch } from '../outbox.ts';
 import type { PrefillReport } from '../prefill-ahead.ts';
 import type { SessionReader } from '../session.ts';
 import type { AnswerEnd } from '../session-answer.ts';
-import type { ServerMessage, WireLogprobs } from './messages.ts';
-import { encodeTokens } from './protocol.ts';
+import type { ErrorMessage, ServerMessage, WireLogprobs } from './messages.ts';
+import { encodeTokens, type FrameLabels } from './protocol.ts';
 
 /** The connection, as its readers see it. */
 export interface FrameWriter {
@@ -89,6 +89,26 @@ export class Reader implements SessionReader {
       queueUs,
     });
   }
+
+  onRefused(generation: number, refused: Fault): void {
+    this.#writer.send(errorMessage(refused, { session: this.#session, generation }));
+  }
+}
+
+/** A refusal as a message; `labels`: the numbers of what is refused. */
+export function errorMessage(
+  { code, message, param, retryAfterMs }: Fault,
+  labels: FrameLabels,
+): ErrorMessage {
+  return {
+    type: 'error',
+    code,
+    message,
+    retryable: ERRORS[code].retryable,
+    ...(retryAfterMs !== null && { retryAfterUs: toUs(retryAfterMs) }),
+    ...(param !== null && { param }),
+    ...labels,
+  };
 }
 
 /** Integers are smaller on the wire than fractions, and a microsecond is as fine as a clock is true. */

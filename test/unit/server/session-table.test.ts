@@ -1,11 +1,20 @@
 import { expect, test } from 'vitest';
 import { VirtualClock } from '../../../kernels/clock.ts';
 import type { Session, SessionReader } from '../../../server/session.ts';
+import type { SessionHolder } from '../../../server/session-table.ts';
 import { BYTE_EOS, encodeBytes } from '../../byte-text.ts';
 import { countingTimers, GREEDY, NativeServer } from '../../native-world.ts';
 import { ScriptedEngine } from '../../scripted-engine.ts';
 
-const quiet: SessionReader = { isReady: () => true, onTokens() {}, onEnd() {}, onPrefilled() {} };
+const quiet: SessionReader = {
+  isReady: () => true,
+  onTokens() {},
+  onEnd() {},
+  onPrefilled() {},
+  onRefused() {},
+};
+
+const holder: SessionHolder = { reader: quiet, onExpired() {}, onTaken() {}, onDropped() {} };
 
 function setup(stepMs = 1) {
   const clock = new VirtualClock();
@@ -19,7 +28,8 @@ function setup(stepMs = 1) {
   const { sessions } = new NativeServer({ clock, engine, table: bounds });
   const expired: string[] = [];
   const open = (owner: string): Session => {
-    const opened = sessions.open(owner, quiet, () => expired.push(opened.ok ? opened.session.id : ''));
+    const onExpired = () => expired.push(opened.ok ? opened.session.id : '');
+    const opened = sessions.open(owner, { ...holder, onExpired });
     if (!opened.ok) throw new Error(opened.fault.code);
     return opened.session;
   };

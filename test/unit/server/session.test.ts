@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { VirtualClock } from '../../../kernels/clock.ts';
 import type { SequenceRequest } from '../../../server/engine/request.ts';
+import type { Fault } from '../../../server/errors.ts';
 import type { OutboxBatch } from '../../../server/outbox.ts';
 import type { PrefillReport } from '../../../server/prefill-ahead.ts';
 import { type Question, Session, type SessionBounds, type SessionReader } from '../../../server/session.ts';
@@ -14,6 +15,7 @@ class RecordingReader implements SessionReader {
   readonly batches: OutboxBatch[] = [];
   readonly ends: AnswerEnd[] = [];
   readonly prefills: PrefillReport[] = [];
+  readonly refused: string[] = [];
   isReady(): boolean {
     return this.ready;
   }
@@ -25,6 +27,9 @@ class RecordingReader implements SessionReader {
   }
   onPrefilled(report: PrefillReport): void {
     this.prefills.push(report);
+  }
+  onRefused(generation: number, { code }: Fault): void {
+    this.refused.push(`${generation} ${code}`);
   }
   get text(): string {
     return this.batches.map(({ text }) => text).join('');

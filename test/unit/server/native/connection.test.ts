@@ -233,7 +233,7 @@ describe('refusals', () => {
       { type: 'generate', session: 0, generation: 1, logitBias: [[260, 1]] },
       { type: 'session.open', session: 1 },
       { type: 'session.open', session: 2, request: 6 },
-      { type: 'session.fork', session: 0, request: 7 },
+      { type: 'session.bend', session: 0, request: 7 },
       { type: 'cancel', session: 0, generation: 99 },
     );
     clock.run(10);
@@ -281,8 +281,11 @@ describe('refusals', () => {
 });
 
 describe('the peer', () => {
-  test('going away in mid-answer ends the answer and the sessions', () => {
-    const { clock, server, engine, timers } = setup({ script: () => ({ tokens: new Array(500).fill(65) }) });
+  test('going away in mid-answer leaves the session behind, and no more is drawn than can be replayed', () => {
+    const { clock, server, engine, timers } = setup({
+      script: () => ({ tokens: new Array(900).fill(65) }),
+      session: { unsentTokensMax: 64, replayTokensMax: 128 },
+    });
     const socket = server.socket();
     say(
       socket,
@@ -293,9 +296,14 @@ describe('the peer', () => {
     say(socket, { type: 'generate', session: 0, generation: 0 });
     clock.run(10);
     socket.disconnect();
-    clock.run(20);
-    expect(engine.activeCount).toBe(0);
+    clock.run(5000);
+    expect(server.sessions.count).toBe(1);
+    const away = server.sessions.find('session-1', 'owner')!.tokenCount;
+    expect(away).toBeGreaterThan(128);
+    expect(away).toBeLessThan(160);
+    clock.run(100_000); // its idle time counts from when its reader left
     expect(server.sessions.count).toBe(0);
+    expect(engine.activeCount).toBe(0);
     expect(timers.pending()).toBe(0);
   });
 

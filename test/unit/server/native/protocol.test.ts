@@ -38,7 +38,7 @@ describe('what a client sends', () => {
   });
 
   test('a type that does not exist is told apart from a frame that is no message', () => {
-    expect(refusedCode(pack({ type: 'session.fork', session: 1 }))).toBe('unknown_message');
+    expect(refusedCode(pack({ type: 'session.bend', session: 1 }))).toBe('unknown_message');
     expect(refusedCode(pack({ type: 'constructor' }))).toBe('unknown_message');
     expect(refusedCode(pack({ session: 1 }))).toBe('malformed_frame');
     expect(refusedCode(pack([1, 2, 3]))).toBe('malformed_frame');
@@ -153,7 +153,7 @@ describe('what a server sends', () => {
   });
 
   test('a reader skips what later versions may add: types, kinds of arrays, further elements, fields', () => {
-    expect(decodeServerFrame(pack({ type: 'session.forked', session: 1 }))).toBeNull();
+    expect(decodeServerFrame(pack({ type: 'session.bent', session: 1 }))).toBeNull();
     expect(decodeServerFrame(pack([2, 1, 2, 3]))).toBeNull();
     expect(decodeServerFrame(pack([1, 1, 2, 40, 123_456_789, [17, 4242], ' return', null, 'later']))).toEqual(
       tokens,
