@@ -52,18 +52,21 @@ export class Sampler {
   /** The token at `place`. Takes the head when that provably gives the same token. Throws SamplingError. */
   sample(row: LogitsRow, params: SamplingParams, place: DrawPlace): number {
     if (!Number.isFinite(row.logsumexp)) throw new SamplingError(`logits are not finite (${row.logsumexp})`);
-    if (row.headIds.length === 0 || needsAdjustment(params, place)) {
+    if (row.headIds.length === 0 || changesLogits(params, place)) {
       return this.sampleFull(row.logits, params, place);
     }
-    if (params.temperature < temperatureMin) return row.headIds[0]!;
-    const uniform = drawUniform(params.seed, params.stream, place.position);
-    const rank = this.#headDraw.rank(row, params, uniform);
-    return rank === undecided ? this.sampleFull(row.logits, params, place) : row.headIds[rank]!;
+    let token = this.#headDraw.load(row, place.mask);
+    if (params.temperature >= temperatureMin && token !== undecided) {
+      const uniform = drawUniform(params.seed, params.stream, place.position);
+      token = this.#headDraw.draw(row, params, uniform);
+    }
+    return token === undecided ? this.sampleFull(row.logits, params, place) : token;
   }
 
   /** The same from the logits alone. Also the definition of what `sample` answers. */
   sampleFull(logits: Float32Array, params: SamplingParams, place: DrawPlace): number {
-    const adjusted = needsAdjustment(params, place) ? this.#adjust(logits, params, place) : logits;
+    const isChanged = place.mask !== null || changesLogits(params, place);
+    const adjusted = isChanged ? this.#adjust(logits, params, place) : logits;
     const best = argmax(adjusted);
     const max = adjusted[best]!;
     if (max === Number.NEGATIVE_INFINITY) return lowestAllowed(place.mask); // nothing is left to weigh
@@ -157,8 +160,7 @@ function masksStopTokens(params: SamplingParams, { position, promptCount }: Draw
   return params.stopTokenIds.length > 0 && position - promptCount < params.minTokens;
 }
 
-function needsAdjustment(params: SamplingParams, place: DrawPlace): boolean {
-  return (
-    place.mask !== null || params.logitBias !== null || hasPenalties(params) || masksStopTokens(params, place)
-  );
+/** Apart from the mask, which the head can take as well. */
+function changesLogits(params: SamplingParams, place: DrawPlace): boolean {
+  return params.logitBias !== null || hasPenalties(params) || masksStopTokens(params, place);
 }
