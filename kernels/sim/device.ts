@@ -31,6 +31,7 @@ export interface SimDeviceOptions {
   readonly sequencesMax?: number; // sequences at once
   readonly contextTokensMax?: number;
   readonly blockSize?: number; // tokens per KV block
+  readonly vocabSize?: number; // of the tokens it gives, if not the model's
   readonly chunkTokens?: number; // GPU: prompt tokens per step; wafer: prompt tokens that enter together
   readonly kvStoreBytes?: number; // wafer: external KV store
   readonly linkLatencyUs?: number; // wafer to wafer
@@ -53,7 +54,8 @@ interface DeviceFacts {
 export interface GpuSimDevice extends DeviceFacts {
   readonly kind: 'gpu';
   readonly setup: GpuSetup;
-  timing(clock: Clock): CostModel;
+  /** `limits`: of the backend that is to take this time, if not the device's own. */
+  timing(clock: Clock, limits?: BackendLimits): CostModel;
 }
 
 export interface WaferSimDevice extends DeviceFacts {
@@ -62,7 +64,7 @@ export interface WaferSimDevice extends DeviceFacts {
   readonly placement: Placement;
   readonly bounds: WaferBounds;
   stageTimes(): StageTimes;
-  timing(clock: Clock): WaferPace;
+  timing(clock: Clock, limits?: BackendLimits): WaferPace;
 }
 
 export type SimDevice = GpuSimDevice | WaferSimDevice;
@@ -95,6 +97,14 @@ export function parseDeviceName(text: string): { readonly chip: string; readonly
 
 /** Puts the model on the device. Throws UnknownShapeError, or DoesNotFitError with the numbers. */
 export function planSimDevice(options: SimDeviceOptions): SimDevice {
+  const device = planChips(options);
+  if (options.vocabSize === undefined) return device;
+  const { vocabSize } = options;
+  const logprobsMax = Math.min(device.limits.logprobsMax, vocabSize);
+  return { ...device, limits: { ...device.limits, vocabSize, logprobsMax } };
+}
+
+function planChips(options: SimDeviceOptions): SimDevice {
   const { chip: chipName, count } = parseDeviceName(options.device);
   const gpu = GPU_CHIPS.find(({ name }) => name === chipName);
   const wanted = options.count ?? count;
@@ -199,6 +209,6 @@ function planWafer(
     placement,
     bounds,
     stageTimes: () => stageTimes(setup, placement.stages, bounds.linkLatencyUs),
-    timing: (clock) => new WaferPace(setup, placement, { limits, bounds, clock }),
+    timing: (clock, served = limits) => new WaferPace(setup, placement, { limits: served, bounds, clock }),
   };
 }

@@ -144,7 +144,9 @@ function serviceRows(group: string): ValidationRow[] {
     wafers: number | null,
     contextTokens: number,
   ): { rate: number; name: string } => {
-    const options = { device: 'wse3', shape: namedShape(model), precision: 'fp16' } as const;
+    // gpt-oss is published in 4 bits, the others in 16.
+    const precision = model.startsWith('gpt-oss') ? 'int4' : 'fp16';
+    const options = { device: 'wse3', shape: namedShape(model), precision } as const;
     const device = planSimDevice(wafers === null ? options : { ...options, count: wafers });
     if (device.kind !== 'wafer') throw new Error(`${device.name} is no wafer`);
     return { rate: 1000 / device.stageTimes().tokenMs(contextTokens), name: device.name };

@@ -1,0 +1,50 @@
+// PacedBackend: another backend's tokens at a simulated device's pace: the real model answers, the clock says what the
+// simulated hardware would have taken. Seats and blocks are the inner backend's. A step is answered when both are
+// done, so hardware slower than simulated shows as such in deviceMs. It gives no costs, hence no tokens are drafted:
+// the inner device would judge them by its own costs and the simulated one take the time.
+import type { Backend, BackendLimits, StepOutcome, StepPlan } from '../backend.ts';
+import type { Clock } from '../clock.ts';
+import { type CostModel, costPace, type StepPace } from './cost-model.ts';
+
+export class PacedBackend implements Backend {
+  readonly name: string;
+  readonly limits: BackendLimits;
+  readonly #inner: Backend;
+  readonly #pace: StepPace;
+  readonly #clock: Clock;
+
+  constructor(name: string, inner: Backend, timing: CostModel | StepPace, clock: Clock) {
+    this.name = name;
+    this.limits = inner.limits;
+    this.#inner = inner;
+    this.#pace = 'start' in timing ? timing : costPace(timing, clock);
+    this.#clock = clock;
+  }
+
+  step(plan: StepPlan, done: (outcome: StepOutcome) => void): void {
+    const startMs = this.#clock.nowMs();
+    let answered: StepOutcome | null = null;
+    let paced = false;
+    const finish = (): void => {
+      if (answered === null || !paced) return;
+      done(answered.ok ? { ...answered, deviceMs: this.#clock.nowMs() - startMs } : answered);
+    };
+    this.#pace.start(plan, () => {
+      paced = true;
+      finish();
+    });
+    this.#inner.step(plan, (outcome) => {
+      answered = outcome;
+      finish();
+    });
+  }
+
+  releaseSlot(replica: number, slot: number): void {
+    this.#inner.releaseSlot(replica, slot);
+    this.#pace.releaseSlot(replica, slot);
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+}

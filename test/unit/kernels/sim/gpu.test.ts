@@ -1,0 +1,67 @@
+// The roofline against numbers computed by hand from its formula.
+import { expect, test } from 'vitest';
+import { planSimDevice } from '../../../../kernels/sim/device.ts';
+import { DoesNotFitError } from '../../../../kernels/sim/fit-error.ts';
+import { allReduceMs, GPU_CHIPS } from '../../../../kernels/sim/gpu/chips.ts';
+import { gpuKvTokens } from '../../../../kernels/sim/gpu/gpu-device.ts';
+import { boundOf, stepTerms } from '../../../../kernels/sim/gpu/roofline.ts';
+import { namedShape } from '../../../../kernels/sim/shapes.ts';
+
+const h100 = GPU_CHIPS.find(({ name }) => name === 'h100')!;
+const setup = { chip: h100, gpuCount: 1, shape: namedShape('llama-3.1-8b'), precision: 'fp16' } as const;
+const fitted = { computeUtilisation: 0.5, layerOverheadUs: 50, rowOverheadUs: 2 };
+const oneToken = { rowCount: 1, tokenCount: 1, sampledCount: 1, contextRead: 0, attentionPairs: 0 };
+
+test('one token reads all weights at 85 % of the bandwidth and pays each layer', () => {
+  const terms = stepTerms(setup, oneToken, fitted);
+  const weights = 32 * (4096 * (4096 + 1024 + 1024 + 4096) + 3 * 4096 * 14336) + 128256 * 4096;
+  expect(terms.weightsMs).toBeCloseTo((weights * 2 * 1000) / (3.35e12 * 0.85), 6);
+  expect(terms.launchMs).toBeCloseTo((32 * 50) / 1000, 9);
+  expect(terms.totalMs).toBeCloseTo(terms.weightsMs + terms.launchMs + 0.002, 9);
+  expect(boundOf(terms)).toContain('weights');
+});
+
+test('a long prompt is bound by compute', () => {
+  const counts = {
+    rowCount: 1,
+    tokenCount: 4096,
+    sampledCount: 1,
+    contextRead: 4096,
+    attentionPairs: 4096 * 2048,
+  };
+  const terms = stepTerms(setup, counts, fitted);
+  const layer = 4096 * (4096 + 1024 + 1024 + 4096) + 3 * 4096 * 14336;
+  const flops = 2 * (4096 * 32 * layer + 128256 * 4096);
+  expect(terms.linearMs).toBeCloseTo((flops * 1000) / (989.5e12 * 0.5), 6);
+  expect(terms.attentionMs).toBeCloseTo((2 * 32 * 2 * 4096 * 4096 * 2048 * 1000) / (989.5e12 * 0.5), 6);
+  expect(boundOf(terms)).toContain('compute');
+});
+
+test('a mixture reads the experts that its tokens meet, in the end all of them', () => {
+  const moe = { ...setup, gpuCount: 8, shape: namedShape('gpt-oss-120b') };
+  const at = (tokenCount: number) => stepTerms(moe, { ...oneToken, tokenCount }, fitted).weightsMs;
+  expect(at(8) / at(1)).toBeGreaterThan(4);
+  expect(at(1000) / at(500)).toBeCloseTo(1, 3);
+});
+
+test('an all-reduce is latency for few bytes and the ring for many', () => {
+  expect(allReduceMs(h100, 1, 1e9)).toBe(0);
+  expect(allReduceMs(h100, 2, 0)).toBeCloseTo(0.008, 9);
+  expect(allReduceMs(h100, 8, 450e6)).toBeCloseTo(0.016 + 1.75, 6);
+});
+
+test('KV gets what 90 % of the memory leaves beside the weights', () => {
+  const tokens = Math.floor((0.9 * 80e9 - 8_029_995_008 * 2) / (2 * 32 * 8 * 128 * 2));
+  expect(Math.abs(gpuKvTokens(setup) - tokens)).toBeLessThan(10);
+  expect(planSimDevice({ device: 'h100', shape: setup.shape, precision: 'fp16' }).limits.blockCount).toBe(
+    Math.floor(gpuKvTokens(setup) / 16),
+  );
+});
+
+test('what does not fit is refused with numbers', () => {
+  const shape = namedShape('llama-3.1-70b');
+  expect(() => planSimDevice({ device: 'h100', shape, precision: 'fp16' })).toThrow(/141\.1 GB.*80\.0 GB/);
+  expect(() => planSimDevice({ device: 'h100x3', shape, precision: 'fp16' })).toThrow(DoesNotFitError);
+  expect(() => planSimDevice({ device: 'a100', shape, precision: 'fp8' })).toThrow(/fp8/);
+  expect(() => planSimDevice({ device: 'tpu', shape, precision: 'fp16' })).toThrow(/h100/);
+});
