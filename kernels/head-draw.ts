@@ -79,6 +79,7 @@ export class HeadDraw {
     let count = 0;
     for (; count < countMax; count++) {
       const weight = Math.exp((values[count]! - max) / temperature);
+      if (minP > 0 && Math.abs(weight - minP) <= sumError) return undecided;
       if (weight < minP) break;
       weights[count] = weight;
       sum += weight;
