@@ -25,6 +25,7 @@ import { openWorkload } from './workload/catalog.ts';
 import { fillerText } from './workload/filler.ts';
 import type { Workload } from './workload/turn.ts';
 
+const STEPS_PER_BREATH = 1000;
 const VOID_TRIES = 3; // of one load in a sweep or search
 const CHARACTERS_PER_TOKEN = 3.5; // of code, where no tokenizer is at hand; an estimate
 
