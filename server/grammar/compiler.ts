@@ -51,7 +51,7 @@ export interface CompilerBounds {
   readonly statesMax: number; // of all grammars, about 1 KB each
 }
 
-export const compilerBounds: CompilerBounds = {
+const compilerBounds: CompilerBounds = {
   grammarsMax: 64,
   maskBytesMax: 64 * 2 ** 20,
   statesMax: 100_000,

@@ -2,7 +2,7 @@
 // break with an indent, after `{ [ , :` and before `} ]` only, so that a small model cannot drift off into blanks.
 // Numbers: at most 21 digits before the point and 25 behind it, so that every one is finite. After it: json-schema.ts.
 import type { Regex, RegexTable } from './byte-regex.ts';
-import { allCodePoints, exactly, oneOf } from './code-points.ts';
+import { allCodePoints, oneOf } from './code-points.ts';
 
 export const integerDigitsMax = 21; // what JavaScript prints without an exponent
 export const fractionDigitsMax = 25; // 1e-6 with 17 significant digits has 23
@@ -118,9 +118,4 @@ function sharedPrefixes(
     i = end;
   }
   return table.concat(prefix, table.or(branches));
-}
-
-/** A string literal in its one strict spelling, quotes included. */
-export function stringLiteral(text: string, table: RegexTable): Regex {
-  return table.sequence(table.text('"'), exactly(text, { table, form: 'json' }), table.text('"'));
 }

@@ -16,7 +16,7 @@ export interface LarkFile {
   readonly ignored: readonly LarkNode[];
 }
 
-export const larkLengthMax = 100_000; // characters
+const larkLengthMax = 100_000; // characters
 const nestingMax = 50;
 const countMax = 10_000; // in ~n..m
 

@@ -51,7 +51,7 @@ export interface RepeatNode {
 }
 
 /** Filled after its callers exist: rules may call each other. */
-export interface RuleBody {
+interface RuleBody {
   start: GraphNode;
 }
 

@@ -9,7 +9,7 @@ export interface IgnoredKeyword {
   readonly keyword: string;
 }
 
-export const schemaBounds = {
+const schemaBounds = {
   depthMax: 100, // nesting of the JSON text
   valuesMax: 50_000, // objects, arrays and scalars in it
   textMax: 500_000, // characters of all keys and strings
