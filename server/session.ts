@@ -34,7 +34,9 @@ export interface SessionBounds extends AnswerBounds {
 /** Who listens to a session. */
 export interface SessionReader extends AnswerReader {
   onPrefilled(report: PrefillReport): void;
-  /** A steer was accepted, but once the running answer had stopped, what was to follow it was refused. */
+  /** A steer: the answer before has stopped, and the last `tokenCount` tokens are what `generation` brought. */
+  onSteered(generation: number, appended: { readonly tokenCount: number; readonly position: number }): void;
+  /** A steer: the answer before has stopped, but its content (no onSteered before) or its question was refused. */
   onRefused(generation: number, refused: Fault): void;
 }
 
@@ -103,6 +105,8 @@ export class Session {
   #reader: SessionReader | null;
   #answers: SessionAnswer[] = []; // the latest last, at most ANSWERS_KEPT
   #steer: Steer | null = null; // waits for the running answer to stop
+  #notes: ((reader: SessionReader) => void)[] = []; // of a steer, at most two
+  #notesAfter: SessionAnswer | null = null; // the answer that it stopped; the notes wait until that is told
   #closed = false;
 
   constructor(
@@ -153,8 +157,11 @@ export class Session {
     return this.#latest !== null && !this.#latest.told;
   }
 
-  /** The latest answer; null before the first. */
+  /** The latest answer that was accepted; null before the first. */
   get answer(): AnswerState | null {
+    if (this.#steer !== null) {
+      return { generation: this.#steer.question.generation, running: true, firstIndex: 0, nextIndex: 0 };
+    }
     return this.#latest?.state ?? null;
   }
 
@@ -214,7 +221,8 @@ export class Session {
   cancel(generation: number, keep: boolean): boolean {
     if (this.#steer?.question.generation === generation) {
       this.#steer = null; // it never began
-      this.#reader?.onRefused(generation, fault('cancelled', `generation ${generation} was cancelled`));
+      this.#notesAfter = this.#latest;
+      this.#note((reader) => reader.onRefused(generation, fault('cancelled', 'cancelled before it began')));
       return true;
     }
     const latest = this.#latest;
@@ -233,6 +241,7 @@ export class Session {
         if (answer === this.#latest) answer.skip();
         else answer.settle();
     }
+    this.#notes = []; // whoever comes back is told where the session stands
     this.#reader = reader;
     return null;
   }
@@ -247,6 +256,7 @@ export class Session {
   /** The reader can take more. */
   flush(): void {
     for (const answer of this.#answers) answer.deliver();
+    this.#tellNotes();
   }
 
   /** Ends everything without a further word to the reader. Idempotent. */
@@ -295,7 +305,11 @@ export class Session {
       transcript: this.#transcript,
       bounds: this.#world.bounds,
       // Answers are told one after the other: a steered one may still wait for its reader.
-      reader: () => (this.#answers.find(({ told }) => !told) === answer ? this.#reader : null),
+      reader: () => {
+        if (this.#answers.find(({ told }) => !told) !== answer) return null;
+        if (answer === this.#latest) this.#tellNotes();
+        return this.#reader;
+      },
       onEnded: () => this.#onEnded(),
     });
     return answer;
@@ -306,13 +320,30 @@ export class Session {
     const steer = this.#steer;
     this.#steer = null;
     if (steer === null || this.#closed) return;
+    const { generation } = steer.question;
     const refused = this.#follow(steer);
-    if (refused !== null) this.#reader?.onRefused(steer.question.generation, refused);
+    if (refused !== null) this.#note((reader) => reader.onRefused(generation, refused));
   }
 
   #follow({ content, question }: Steer): Fault | null {
+    this.#notesAfter = this.#latest;
     const laid = this.#lay(content);
-    return laid.ok ? this.#ask(question) : laid.fault;
+    if (!laid.ok) return laid.fault;
+    const position = this.#transcript.tokenCount;
+    const tokenCount = position - laid.start;
+    this.#note((reader) => reader.onSteered(question.generation, { tokenCount, position }));
+    return this.#ask(question);
+  }
+
+  #note(note: (reader: SessionReader) => void): void {
+    this.#notes.push(note);
+    this.#tellNotes();
+  }
+
+  #tellNotes(): void {
+    const reader = this.#reader;
+    if (reader === null || this.#notesAfter?.told === false) return;
+    for (const note of this.#notes.splice(0)) note(reader);
   }
 
   /** Prompt and answer together stay within the session's bound and the engine's. */

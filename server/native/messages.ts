@@ -272,6 +272,7 @@ export interface SessionsDropped {
 export interface SessionAppended {
   readonly type: 'session.appended';
   readonly session: number;
+  readonly generation?: number; // the append was a steer's
   readonly request?: number;
   readonly tokenCount: number; // added by this append
   readonly position: number; // tokens in the session now

@@ -90,6 +90,10 @@ export class Reader implements SessionReader {
     });
   }
 
+  onSteered(generation: number, appended: { readonly tokenCount: number; readonly position: number }): void {
+    this.#writer.send({ type: 'session.appended', session: this.#session, generation, ...appended });
+  }
+
   onRefused(generation: number, refused: Fault): void {
     this.#writer.send(errorMessage(refused, { session: this.#session, generation }));
   }

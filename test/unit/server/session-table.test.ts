@@ -12,6 +12,7 @@ const quiet: SessionReader = {
   onEnd() {},
   onPrefilled() {},
   onRefused() {},
+  onSteered() {},
 };
 
 const holder: SessionHolder = { reader: quiet, onExpired() {}, onTaken() {}, onDropped() {} };

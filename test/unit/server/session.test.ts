@@ -15,7 +15,7 @@ class RecordingReader implements SessionReader {
   readonly batches: OutboxBatch[] = [];
   readonly ends: AnswerEnd[] = [];
   readonly prefills: PrefillReport[] = [];
-  readonly refused: string[] = [];
+  readonly notes: string[] = [];
   isReady(): boolean {
     return this.ready;
   }
@@ -28,8 +28,11 @@ class RecordingReader implements SessionReader {
   onPrefilled(report: PrefillReport): void {
     this.prefills.push(report);
   }
+  onSteered(generation: number, { position }: { readonly position: number }): void {
+    this.notes.push(`${generation} steered at ${position}`);
+  }
   onRefused(generation: number, { code }: Fault): void {
-    this.refused.push(`${generation} ${code}`);
+    this.notes.push(`${generation} ${code}`);
   }
   get text(): string {
     return this.batches.map(({ text }) => text).join('');
