@@ -6,7 +6,7 @@ import type { Clock } from '../kernels/clock.ts';
 import { type BackendLog, createBackend } from '../kernels/registry.ts';
 import { loadCheckpoint } from '../models/checkpoint.ts';
 import { type BuildProgress, type BuiltGraph, buildGraph } from '../models/graph/build.ts';
-import type { Precision } from '../models/graph/precision.ts';
+import { defaultPrecision, type Precision } from '../models/graph/precision.ts';
 import type { Model } from '../models/model.ts';
 import type { ModelSpec } from '../models/spec.ts';
 import { boundsForModel, type Config } from './config.ts';
@@ -43,12 +43,9 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
   return { backend, description: describe(config, backend, graph) };
 }
 
-/**
- * `auto` is w8a8: its integer products make a token's result independent of what else is in the batch; it is the
- * fastest at prefill and not slower at decode than the others.
- */
-export function precisionFor({ precision }: Pick<Config, 'precision'>, _spec: ModelSpec): Precision {
-  return precision === 'auto' ? 'w8a8' : precision;
+/** `auto` is what was measured to be fastest within an accuracy bound for a model of this size. */
+export function precisionFor({ precision }: Pick<Config, 'precision'>, spec: ModelSpec): Precision {
+  return precision === 'auto' ? defaultPrecision(spec) : precision;
 }
 
 function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprobsMax' | 'vocabSize'> {
