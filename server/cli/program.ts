@@ -7,6 +7,7 @@ import { OPTIONS, type OptionName } from '../options.ts';
 import { packageVersion } from '../package-version.ts';
 import { build } from './build.ts';
 import { chat } from './chat.ts';
+import { codex } from './codex.ts';
 import { type Cursor, complete } from './complete.ts';
 import { connect } from './connect.ts';
 import { addConfigFlags, configFlags } from './flags.ts';
@@ -26,6 +27,7 @@ export async function runProgram(args: readonly string[], host: Host): Promise<n
   addChat(program, host);
   addComplete(program, host);
   addBuild(program, host);
+  addCodex(program, host);
   try {
     await program.parseAsync(args, { from: 'user' });
     return 0;
@@ -93,6 +95,31 @@ function addBuild(program: Command, host: Host): void {
     .argument('<model>', 'name of an embedded model, or a model directory')
     .allowExcessArguments(false)
     .action((model: string, flags: Flags) => build(configOf({ ...flags, model }, host), host));
+}
+
+function addCodex(program: Command, host: Host): void {
+  const names: readonly OptionName[] = [
+    'host',
+    'port',
+    'model',
+    'contextTokens',
+    'kvCacheSizeMax',
+    'apiKeys',
+    'responsesWebSocket',
+  ];
+  const command = program
+    .command('codex')
+    .description('print or write the config with which the Codex CLI uses this server')
+    .option('--write', 'write config.toml and the model catalogue instead of printing them')
+    .option('--directory <path>', 'where Codex looks for them; default: CODEX_HOME, or .codex in your home')
+    .option('--force', 'overwrite a config.toml that sparklane has not written');
+  addConfigFlags(command, names)
+    .allowExcessArguments(false)
+    .action((flags: Flags) => {
+      const write = flags['write'] === true;
+      const options = { write, directory: textOf(flags, 'directory'), force: flags['force'] === true };
+      return codex(configOf(flags, host), options, host);
+    });
 }
 
 const COMPLETION_TOKENS = 256; // of `complete`, unless --max-tokens says otherwise

@@ -1,5 +1,6 @@
 // GET /v1/models and /v1/models/{id}: the one model that is served. Pure. Before it: http.ts.
 import type { Route } from '../http.ts';
+import { codexCatalog } from './codex-catalog.ts';
 import { modelFault } from './fields.ts';
 import type { OpenAiWorld } from './world.ts';
 
@@ -12,12 +13,18 @@ export function modelRoutes(world: OpenAiWorld): readonly Route[] {
     owned_by: 'sparklane',
     max_model_len: generator.contextTokensMax, // vLLM's name for it; editors size their prompts by it
   };
+  const catalog = codexCatalog({ name: model.name, contextTokens: generator.contextTokensMax });
   return [
     {
       method: 'GET',
       path: '/v1/models',
       open: false,
-      answer: (call) => call.reply(200, { object: 'list', data: [described] }),
+      answer: (call) => {
+        const list = { object: 'list', data: [described] };
+        // Codex asks with its version and reads `models`; everybody else reads `data`.
+        const forCodex = new URLSearchParams(call.request.query).has('client_version');
+        call.reply(200, forCodex ? { ...list, ...catalog } : list);
+      },
     },
     {
       method: 'GET',

@@ -1,0 +1,20 @@
+// The server as `sparklane serve` starts it, with the embedded model on the CPU, in this process.
+import { WallClock } from '../../kernels/clock.ts';
+import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
+import { loadConfig } from '../../server/config.ts';
+
+export function startEmbeddedServer(): Promise<LocalServer> {
+  // Answers of a small model may go on for ever; every request of Codex ends in reasonable time here.
+  const flags = { port: 0, logLevel: 'warn', requestTimeoutMs: 60_000, seed: 1 };
+  const terminal = {
+    screen: null,
+    write: () => {},
+    note: () => {},
+    readLine: async () => null,
+    readAll: async () => '',
+    onInterrupt: () => () => {},
+    onTerminate: () => () => {},
+  };
+  const config = loadConfig({ flags, env: { HOME: process.env['HOME'] } });
+  return startLocalServer(config, { terminal, env: {}, clock: new WallClock(), epochMs: () => Date.now() });
+}

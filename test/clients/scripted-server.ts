@@ -1,0 +1,72 @@
+// A whole server over real sockets with the embedded model's tokenizer and template, whose device says what a test
+// tells it to: real clients are driven through tool calls without a model that could make them.
+import { WallClock } from '../../kernels/clock.ts';
+import { Random } from '../../kernels/random.ts';
+import { SimBackend } from '../../kernels/sim/backend.ts';
+import { linearCostModel } from '../../kernels/sim/cost-model.ts';
+import { loadModel } from '../../models/model.ts';
+import { type RunningServer, startServer } from '../../server/compose.ts';
+import { loadConfig } from '../../server/config.ts';
+import { Listener } from '../../server/listener.ts';
+import { createLog } from '../../server/log.ts';
+import { ServerMetrics } from '../../server/metrics.ts';
+import { ScriptedTokens } from '../scripted-tokens.ts';
+
+export interface ScriptedServer extends RunningServer {
+  readonly prompts: readonly string[]; // whose answers were asked for, in order
+  readonly source: ScriptedTokens;
+  readonly logLines: readonly string[];
+}
+
+export interface ScriptedServerOptions {
+  readonly say: (prompt: string) => string;
+  readonly flags?: Readonly<Record<string, unknown>>;
+  readonly tokenMs?: number; // time per decoded token
+}
+
+export async function startScriptedServer(options: ScriptedServerOptions): Promise<ScriptedServer> {
+  const config = loadConfig({ flags: { port: 0, ...options.flags }, env: {} });
+  const model = loadModel('spark-nano');
+  const { tokenizer, spec } = model;
+  const clock = new WallClock();
+  const prompts: string[] = [];
+  const limits = {
+    replicaCount: 1,
+    slotCount: 4,
+    slotTokensMax: 32_768,
+    blockSize: 16,
+    blockCount: 8192,
+    rowTokensMax: 512,
+    stepTokensMax: 1024,
+    sampleCountMax: 9,
+    logprobsMax: 5,
+    vocabSize: spec.vocabSize,
+  };
+  const source = new ScriptedTokens({
+    limits,
+    decode: (tokens) => tokenizer.decode(tokens, { keepSpecial: true }),
+    encode: (text) => tokenizer.encode(text),
+    stopToken: spec.eosTokenIds[0]!,
+    say: (prompt) => {
+      prompts.push(prompt);
+      return options.say(prompt);
+    },
+  });
+  const costModel = linearCostModel({ stepMs: options.tokenMs ?? 0.2, rowMs: 0, tokenMs: 0.01, blockMs: 0 });
+  const logLines: string[] = [];
+  let idCount = 0;
+  const server = await startServer({
+    config,
+    version: '0.0.0',
+    model,
+    backend: new SimBackend('scripted', { limits, clock, costModel, tokens: source, faults: null }),
+    transport: new Listener(config),
+    clock,
+    epochMs: () => Date.now(),
+    random: new Random(1),
+    freshId: () => `${(++idCount).toString().padStart(8, '0')}`,
+    log: createLog({ level: 'debug', write: (line) => void logLines.push(line), epochMs: () => Date.now() }),
+    metrics: new ServerMetrics({ nodeMetrics: false }),
+  });
+  return { ...server, prompts, source, logLines };
+}
