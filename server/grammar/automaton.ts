@@ -2,7 +2,7 @@
 // expression has intersections or complements, `close` visits all states once, so that none is left from which the
 // end cannot be reached. Before it: byte-regex.ts; after it: pushdown.ts and token-mask.ts.
 
-import { hasByte, type Regex, type RegexTable } from './byte-regex.ts';
+import type { ByteSet, Regex, RegexTable } from './byte-regex.ts';
 import { GrammarError } from './grammar-error.ts';
 
 /** One state: what is left to match. */
@@ -134,33 +134,50 @@ function clamp(regex: Regex, { length, table }: { length: number; table: RegexTa
 
 function byteClasses(regex: Regex): { classOf: Uint8Array; representatives: number[] } {
   const classOf = new Uint8Array(256);
-  let count = 1;
-  const split = (has: (byte: number) => boolean): void => {
-    const moved = new Map<number, number>(); // class → the class of its bytes that are in the set
-    const stays = new Set<number>();
-    for (let byte = 0; byte < 256; byte++) if (!has(byte)) stays.add(classOf[byte]!);
-    for (let byte = 0; byte < 256; byte++) {
-      const old = classOf[byte]!;
-      if (!has(byte) || !stays.has(old)) continue;
-      if (!moved.has(old)) moved.set(old, count++);
-      classOf[byte] = moved.get(old)!;
+  const sizes = [256]; // bytes in each class
+  for (const set of setsOf(regex)) {
+    const inSet = new Map<number, number[]>(); // class → its bytes that are in the set
+    for (const byte of set) {
+      const known = inSet.get(classOf[byte]!);
+      if (known === undefined) inSet.set(classOf[byte]!, [byte]);
+      else known.push(byte);
     }
-  };
+    for (const [old, bytes] of inSet) {
+      if (bytes.length === sizes[old]) continue;
+      sizes[old]! -= bytes.length;
+      for (const byte of bytes) classOf[byte] = sizes.length;
+      sizes.push(bytes.length);
+    }
+  }
+  const representatives: number[] = [];
+  for (let byte = 255; byte >= 0; byte--) representatives[classOf[byte]!] = byte;
+  return { classOf, representatives };
+}
+
+/** The sets of bytes that expressions inside look for, each as a list. */
+function setsOf(regex: Regex): Iterable<readonly number[]> {
+  const sets = new Map<Regex | string, readonly number[]>();
   const seen = new Set<Regex>();
   const todo = [regex];
   for (let part = todo.pop(); part !== undefined; part = todo.pop()) {
     if (seen.has(part)) continue;
     seen.add(part);
-    if (part.kind === 'bytes') {
-      const { set } = part;
-      split((byte) => hasByte(set, byte));
-    } else if (part.kind === 'concat') todo.push(part.first, part.rest);
+    if (part.kind === 'bytes') sets.set(part, membersOf(part.set));
+    else if (part.kind === 'concat') todo.push(part.first, part.rest);
     else if (part.kind === 'or' || part.kind === 'and') todo.push(...part.parts);
     else if (part.kind === 'not' || part.kind === 'repeat') todo.push(part.inner);
-    else if (part.kind === 'multiple')
-      for (const byte of '0123456789.') split((b) => b === byte.charCodeAt(0));
+    else if (part.kind === 'multiple') {
+      for (const one of '0123456789.') sets.set(one, [one.charCodeAt(0)]);
+    }
   }
-  const representatives: number[] = [];
-  for (let byte = 255; byte >= 0; byte--) representatives[classOf[byte]!] = byte;
-  return { classOf, representatives };
+  return sets.values();
+}
+
+function membersOf(set: ByteSet): number[] {
+  const members: number[] = [];
+  for (let word = 0; word < 8; word++) {
+    for (let rest = set[word]!; rest !== 0; rest &= rest - 1)
+      members.push(32 * word + 31 - Math.clz32(rest & -rest));
+  }
+  return members;
 }

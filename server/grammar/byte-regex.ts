@@ -45,6 +45,7 @@ export class RegexTable {
   readonly #interned = new Map<string, Regex>();
   readonly #concats = new Map<number, Regex>();
   readonly #pairs = { or: new Map<number, Regex>(), and: new Map<number, Regex>() };
+  readonly #singles: Regex[] = []; // [256] made so far
   readonly #derived = new Map<number, Regex>(); // 256 · id + byte → what is left
   readonly never: Regex;
   readonly empty: Regex;
@@ -61,6 +62,7 @@ export class RegexTable {
   /** Frees what is remembered. Expressions live on, but equal ones made later are other objects. */
   forget(): void {
     this.#interned.clear();
+    this.#singles.length = 0;
     this.#concats.clear();
     this.#pairs.or.clear();
     this.#pairs.and.clear();
@@ -68,6 +70,14 @@ export class RegexTable {
   }
 
   range(low: number, high: number): Regex {
+    if (low === high) {
+      this.#singles[low] ??= this.#rangeOf(low, low);
+      return this.#singles[low];
+    }
+    return this.#rangeOf(low, high);
+  }
+
+  #rangeOf(low: number, high: number): Regex {
     const set = new Uint32Array(8);
     for (let byte = low; byte <= high; byte++) set[byte >>> 5]! |= 1 << (byte & 31);
     return this.bytes(set);
@@ -289,7 +299,7 @@ function union(a: ByteSet, b: ByteSet): ByteSet {
   return a.map((word, i) => word | b[i]!);
 }
 
-export function hasByte(set: ByteSet, byte: number): boolean {
+function hasByte(set: ByteSet, byte: number): boolean {
   return ((set[byte >>> 5]! >>> (byte & 31)) & 1) === 1;
 }
 
