@@ -13,7 +13,9 @@ import {
 } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
 import { type AdmissionBounds, contextTokensMax, refusalOf } from './admission.ts';
+import type { BlockArchive } from './block-archive.ts';
 import { BlockPool } from './block-pool.ts';
+import { ColdTier } from './cold-tier.ts';
 import type { EngineObserver } from './observer.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import { Reporter } from './reporter.ts';
@@ -39,6 +41,7 @@ export class Engine implements SequenceEngine {
   readonly #reporter: Reporter;
   readonly #pool: BlockPool;
   readonly #cache: PrefixCache;
+  readonly #cold: ColdTier | null;
   readonly #scheduler: Scheduler;
   readonly #sequences = new Map<number, Sequence>(); // bounded: queueLengthMax + seats
   readonly #inFlight: (StepPlan | null)[]; // [replica]
@@ -50,7 +53,14 @@ export class Engine implements SequenceEngine {
   #pumpScheduled = false;
   #draining = false;
 
-  constructor(backend: Backend, clock: Clock, bounds: EngineBounds, observer: EngineObserver) {
+  /** `archive`: where blocks go that the device has no room for; null: they are forgotten. */
+  constructor(
+    backend: Backend,
+    clock: Clock,
+    bounds: EngineBounds,
+    observer: EngineObserver,
+    archive: BlockArchive | null = null,
+  ) {
     const { limits } = backend;
     this.contextTokensMax = contextTokensMax(limits);
     this.#backend = backend;
@@ -59,8 +69,10 @@ export class Engine implements SequenceEngine {
     this.#observer = observer;
     this.#pool = new BlockPool(limits.blockCount);
     this.#cache = new PrefixCache(this.#pool, limits.blockSize);
-    this.#scheduler = new Scheduler(backend, bounds, this.#cache);
-    this.#reporter = new Reporter(observer, this.#scheduler, this.#cache);
+    const cold = { archive: archive!, cache: this.#cache, blockSize: limits.blockSize, clock };
+    this.#cold = archive === null ? null : new ColdTier({ ...cold, onFetched: () => this.#schedulePump() });
+    this.#scheduler = new Scheduler(backend, bounds, this.#cache, this.#cold);
+    this.#reporter = new Reporter(observer, this.#scheduler, this.#cache, this.#cold);
     this.#inFlight = new Array(limits.replicaCount).fill(null);
   }
 
@@ -131,6 +143,7 @@ export class Engine implements SequenceEngine {
     this.#cache.check();
     const holds = new Int32Array(this.#pool.blockCount);
     for (const sequence of this.#sequences.values()) for (const block of sequence.blocks) holds[block]!++;
+    for (const block of this.#cold?.heldBlocks() ?? []) holds[block]!++;
     for (const [block, count] of holds.entries()) {
       assert.equal(this.#pool.refCount(block), count, `holders of block ${block}`);
     }
@@ -157,7 +170,12 @@ export class Engine implements SequenceEngine {
     const startMs = this.#clock.nowMs();
     this.#dismissDeparting();
     this.#scheduler.seat(startMs);
-    for (let replica = 0; replica < this.#inFlight.length; replica++) {
+    const scheduler = this.#scheduler;
+    for (
+      let replica = scheduler.nextOccupied(0);
+      replica !== -1;
+      replica = scheduler.nextOccupied(replica + 1)
+    ) {
       if (this.#inFlight[replica] !== null) continue;
       const plan = this.#scheduler.plan(replica);
       if (plan !== null) this.#send(plan, startMs);
@@ -204,6 +222,7 @@ export class Engine implements SequenceEngine {
     const nowMs = this.#clock.nowMs();
     if (outcome.ok) {
       for (const [index, row] of plan.rows.entries()) this.#commitRow(row, outcome.rows[index]!, nowMs);
+      this.#cold?.learn(plan.rows, outcome.deviceMs);
     } else {
       this.#commitFailure(plan, outcome.failure);
     }
@@ -218,6 +237,7 @@ export class Engine implements SequenceEngine {
     sequence.computedCount =
       row.position + row.tokens.length - Math.max(0, row.sampleCount - 1) + acceptedCount;
     sequence.presentCount = sequence.computedCount;
+    this.#reporter.computed(sequence, row);
     this.#register(sequence);
     if (sequence.departure !== null) return; // leaves in the pump; no token after its cancellation
     if (row.sampleCount === 0) {
@@ -273,6 +293,7 @@ export class Engine implements SequenceEngine {
       if (node === parent) continue; // cache was cleared meanwhile: the block stays private
       sequence.blocks[index] = node.block;
       sequence.node = node;
+      this.#cold?.keep(node, sequence.tokens, index * blockSize);
     }
   }
 
@@ -286,7 +307,10 @@ export class Engine implements SequenceEngine {
       this.#end(sequence, 'failed', { code: failure.code, message: failure.message });
     }
     if (failure.lost === 'rows') return;
-    if (failure.lost === 'all') this.#cache.clear();
+    if (failure.lost === 'all') {
+      this.#cache.clear();
+      this.#cold?.invalidate();
+    }
     for (let replica = 0; replica < this.#inFlight.length; replica++) {
       for (const sequence of this.#scheduler.seated(replica)) {
         const awaitsRestore = sequence.presentCount < sequence.computedCount && !sequence.inFlight;

@@ -11,9 +11,11 @@ import type {
   StepPlan,
   StepRow,
 } from '../../kernels/backend.ts';
+import type { ColdTier } from './cold-tier.ts';
 import type { PrefixCache } from './prefix-cache.ts';
 import type { Priority } from './request.ts';
 import type { Sequence } from './sequence.ts';
+import { draftOf } from './sequence-draft.ts';
 import { newRow } from './step-row.ts';
 
 export interface SchedulerBounds {
@@ -28,17 +30,18 @@ export class Scheduler {
   readonly #bounds: SchedulerBounds;
   readonly #costs: StepCosts | null;
   readonly #cache: PrefixCache;
+  readonly #cold: ColdTier | null;
   readonly #releaseSlot: (replica: number, slot: number) => void;
   readonly #waiting: Sequence[] = []; // by urgency, most urgent first
   readonly #seats: (Sequence | null)[][]; // [replica][slot]
-  readonly #seatedCounts: number[]; // [replica]
+  readonly #seatedCounts: Int32Array; // [replica]
   readonly #runningByClass = [0, 0, 0]; // [classRank] seated, all replicas
   #runningCount = 0; // their sum
   #promisedCount = 0; // blocks that seated sequences have been let in for and have not taken yet
   #preemptedCount = 0;
   #complete: Sequence[] = [];
 
-  constructor(backend: Backend, bounds: SchedulerBounds, cache: PrefixCache) {
+  constructor(backend: Backend, bounds: SchedulerBounds, cache: PrefixCache, cold: ColdTier | null) {
     const { limits } = backend;
     assert(limits.rowTokensMax >= bounds.prefillChunkTokens);
     assert(bounds.prefillTokensPerStep >= bounds.prefillChunkTokens);
@@ -46,10 +49,11 @@ export class Scheduler {
     this.#limits = limits;
     this.#bounds = bounds;
     this.#cache = cache;
+    this.#cold = cold;
     this.#releaseSlot = (replica, slot) => backend.releaseSlot(replica, slot);
     this.#costs = backend.costs ?? null;
     this.#seats = Array.from({ length: limits.replicaCount }, () => new Array(limits.slotCount).fill(null));
-    this.#seatedCounts = new Array(limits.replicaCount).fill(0);
+    this.#seatedCounts = new Int32Array(limits.replicaCount);
   }
 
   get waitingCount(): number {
@@ -81,12 +85,23 @@ export class Scheduler {
         index++;
         continue;
       }
+      if (this.#isFetching(sequence)) {
+        index++; // those behind need not wait for its blocks
+        continue;
+      }
       const replica = this.#replicaFor(sequence);
       // Whoever is most urgent waits for room before anybody behind it gets some: nobody starves.
       if (replica === -1 || !this.#hasRoom(sequence)) return;
       this.#waiting.splice(index, 1);
       this.#sit(sequence, replica, nowMs);
     }
+  }
+
+  /** The first replica from `from` on where somebody sits; −1: there is none. */
+  nextOccupied(from: number): number {
+    const counts = this.#seatedCounts;
+    for (let replica = from; replica < counts.length; replica++) if (counts[replica] !== 0) return replica;
+    return -1;
   }
 
   /** The next step of a replica without one in flight, or null if nothing there can compute. */
@@ -106,7 +121,10 @@ export class Scheduler {
     let draftBudget = this.#limits.stepTokensMax - this.#limits.slotCount - this.#bounds.prefillTokensPerStep;
     for (const sequence of decodes) {
       if (sequence.phase !== 'running') continue; // preempted for the blocks of somebody more urgent
-      this.#draft(sequence, { decodingCount: decodes.length, countMax: draftBudget });
+      if (this.#costs !== null) {
+        const bounds = { decodingCount: decodes.length, countMax: draftBudget };
+        sequence.draft = draftOf(sequence, this.#limits, this.#costs, bounds);
+      }
       draftBudget -= sequence.draft?.tokens.length ?? 0;
       this.#addRow(sequence, 1, { rows, restores, saves });
     }
@@ -151,6 +169,8 @@ export class Scheduler {
     sequence.registeredCount = 0;
     sequence.savedCount = 0;
     sequence.draft = null;
+    sequence.coldFetch = null;
+    sequence.coldTried = false;
     this.#preemptedCount++;
     this.enqueue(sequence);
   }
@@ -179,6 +199,7 @@ export class Scheduler {
       for (let replica = 0; replica < replicaCount; replica++) {
         if (this.#seatedCounts[replica]! >= slotCount) continue;
         if (best === -1 || this.#seatedCounts[replica]! < this.#seatedCounts[best]!) best = replica;
+        if (this.#seatedCounts[best] === 0) break; // none can have fewer
       }
     }
     if (best !== -1) return best;
@@ -200,10 +221,16 @@ export class Scheduler {
   #hasRoom(sequence: Sequence): boolean {
     const blockCount = Math.ceil((sequence.tokenCount + 1) / this.#limits.blockSize);
     const shortCount = blockCount - (this.#cache.availableCount - this.#promisedCount);
-    if (shortCount <= 0 || this.runningCount === 0) return true;
+    if (shortCount <= 0 || (this.runningCount === 0 && !this.#cold?.fetching)) return true;
     // Blocks that others hold already cost nothing; idle ones found again are taken from the available ones.
     const root = this.#cache.root(sequence.request.cacheSalt);
     return this.#cache.heldCount(root, sequence.tokens, this.#matchLimit(sequence)) >= shortCount;
+  }
+
+  #isFetching(sequence: Sequence): boolean {
+    if (this.#cold === null) return false;
+    const spareCount = this.#cache.availableCount - this.#promisedCount;
+    return this.#cold.holdsUp(sequence, { limit: this.#matchLimit(sequence), spareCount });
   }
 
   // Blocks for `tokenCount` tokens are spoken for, beyond those it has: whoever comes next must not count on them.
@@ -265,25 +292,6 @@ export class Scheduler {
     const chunk = this.#bounds.prefillChunkTokens;
     const border = (Math.floor(sequence.computedCount / chunk) + 1) * chunk;
     return Math.min(sequence.tokenCount, border) - sequence.computedCount;
-  }
-
-  // Guesses go into the same row as the token they follow. A constrained sequence would need the masks after each
-  // guess, a sequence with penalties is drawn from the whole history: both are exact, the first is not built yet.
-  #draft(sequence: Sequence, { decodingCount, countMax }: { decodingCount: number; countMax: number }): void {
-    const { drafter, speculation, request, tokenCount, promptCount } = sequence;
-    if (drafter === null || request.constraint !== null || !this.#costs) return;
-    const room = Math.min(
-      countMax,
-      request.speculation!.draftTokensMax,
-      this.#limits.sampleCountMax - 1,
-      request.maxTokens - sequence.outputCount - 1, // the step draws one more than it guesses
-      this.#limits.slotTokensMax - tokenCount,
-    );
-    if (room < 1) return;
-    const draft = drafter.draft(sequence.tokens, { count: tokenCount, promptCount }, room);
-    if (draft === null) return;
-    const count = speculation!.worthwhileCount(draft, this.#costs, decodingCount);
-    if (count > 0) sequence.draft = { source: draft.source, tokens: draft.tokens.subarray(0, count) };
   }
 
   /** False if the sequence had to stand up itself for want of blocks. */

@@ -49,16 +49,6 @@ export function productLayerCycles(
   return (fitted.prefillCyclesPerMac * macs) / (area.columns * area.rows) + edgeCycles * edge(area);
 }
 
-/** The same token by token, each as if it were being decoded. */
-export function streamLayerCycles(
-  shape: ModelShape,
-  area: Rectangle,
-  { tokenCount, position }: ChunkSize,
-  fitted: WaferCoefficients = waferFitted,
-): number {
-  return tokenCount * decodeLayerCycles(shape, area, position + tokenCount / 2, fitted);
-}
-
 /** Half the way round a rectangle: a square's side. */
 export function edge(area: Rectangle): number {
   return (area.columns + area.rows) / 2;

@@ -1,7 +1,7 @@
 // Stage times: what each stage of a floorplan takes for a token or a chunk, in milliseconds, and how work walks through
 // the stages. Decode times are linear in the context and tabulated once. Before it: placement.ts; after it: pipeline.ts.
 import type { Stage, WaferSetup } from './floorplan.ts';
-import { decodeLayerCycles, headCycles, productLayerCycles, streamLayerCycles } from './latency.ts';
+import { decodeLayerCycles, headCycles, productLayerCycles } from './latency.ts';
 
 const activationBytes = 2;
 
@@ -33,50 +33,63 @@ export interface StageTimes {
 
 export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLatencyUs: number): StageTimes {
   const { shape, chip } = setup;
-  const cyclesPerMs = chip.clockHz / 1e3;
   const stageCount = stages.length;
-  const { base, slope } = decodeTable(setup, stages);
-  const product = (stage: Stage, work: Work) =>
-    (stage.layerCount * productLayerCycles(shape, stage, work)) / cyclesPerMs;
-  const stream = (stage: Stage, work: Work) =>
-    (stage.layerCount * streamLayerCycles(shape, stage, work)) / cyclesPerMs;
+  const table = stageTable(setup, stages);
+  const isHead = Uint8Array.from(stages, (stage) => (stage.layerCount === 0 ? 1 : 0));
+  const streamMs = (index: number, { tokenCount, position }: Work): number =>
+    tokenCount * (table.base[index]! + table.slope[index]! * (position + tokenCount / 2));
+  const productMs = (index: number, { tokenCount, position }: Work): number =>
+    table.edge[index]! + tokenCount * (table.token[index]! + table.pair[index]! * (position + tokenCount));
   const workMs = (index: number, work: Work): number => {
-    const stage = stages[index]!;
-    if (stage.layerCount === 0) return work.draws ? base[index]! : 0;
-    if (work.tokenCount === 1) return base[index]! + slope[index]! * work.position;
-    return Math.min(stream(stage, work), product(stage, work));
+    if (isHead[index] === 1) return work.draws ? table.base[index]! : 0;
+    if (work.tokenCount === 1) return table.base[index]! + table.slope[index]! * work.position;
+    return Math.min(streamMs(index, work), productMs(index, work));
   };
   // A chunk that is computed token by token is handed on token by token; a matrix product only as a whole.
   const handMs = (index: number, work: Work, ms: number): number => {
-    const stage = stages[index]!;
-    if (work.tokenCount === 1 || stage.layerCount === 0) return ms;
-    return stream(stage, work) <= product(stage, work) ? ms / work.tokenCount : ms;
+    if (work.tokenCount === 1 || isHead[index] === 1) return ms;
+    return streamMs(index, work) <= productMs(index, work) ? ms / work.tokenCount : ms;
   };
   const tokenLinkMs = ((shape.hiddenSize * activationBytes) / chip.ioBytesPerSecond) * 1e3;
-  const linkMs = (index: number, tokenCount: number): number => {
-    const next = stages[index + 1];
-    const leaves = next !== undefined && next.wafer !== stages[index]!.wafer;
-    return leaves ? linkLatencyUs / 1e3 + tokenCount * tokenLinkMs : 0;
-  };
+  const hops = Uint8Array.from(
+    stages,
+    (stage, index) => (stages[index + 1]?.wafer ?? stage.wafer) - stage.wafer,
+  );
+  const linkMs = (index: number, tokenCount: number): number =>
+    hops[index] === 0 ? 0 : linkLatencyUs / 1e3 + tokenCount * tokenLinkMs;
   const walk = walkThrough(stageCount, { workMs, handMs, linkMs });
   return { stageCount, workMs, linkMs, walk, ...idleTimes(stageCount, workMs, walk) };
 }
 
-const slopeTokens = 1 << 16; // any number: the cost is linear in the context
+const manyTokens = 1 << 16; // any number: costs are linear in the context
 
-// [stage] milliseconds of one token at an empty context, and per token of context.
-function decodeTable(
-  { shape, chip }: WaferSetup,
-  stages: readonly Stage[],
-): { base: Float64Array; slope: Float64Array } {
+/** [stage] milliseconds. Token: base + slope · context. Product of n tokens: edge + n · (token + pair · context). */
+interface StageTable {
+  readonly base: Float64Array;
+  readonly slope: Float64Array;
+  readonly edge: Float64Array;
+  readonly token: Float64Array;
+  readonly pair: Float64Array;
+}
+
+// The latency formulas, solved for their coefficients once: a walk asks for every stage of every chunk.
+function stageTable({ shape, chip }: WaferSetup, stages: readonly Stage[]): StageTable {
   const cyclesPerMs = chip.clockHz / 1e3;
-  const at = (stage: Stage, context: number): number =>
+  const decode = (stage: Stage, context: number): number =>
     stage.layerCount === 0
       ? headCycles(shape, stage) / cyclesPerMs
       : (stage.layerCount * decodeLayerCycles(shape, stage, context)) / cyclesPerMs;
+  const product = (stage: Stage, tokenCount: number, contextCount: number): number =>
+    (stage.layerCount *
+      productLayerCycles(shape, stage, { tokenCount, position: contextCount - tokenCount })) /
+    cyclesPerMs;
+  const tabulate = (value: (stage: Stage) => number): Float64Array => Float64Array.from(stages, value);
   return {
-    base: Float64Array.from(stages, (stage) => at(stage, 0)),
-    slope: Float64Array.from(stages, (stage) => (at(stage, slopeTokens) - at(stage, 0)) / slopeTokens),
+    base: tabulate((stage) => decode(stage, 0)),
+    slope: tabulate((stage) => (decode(stage, manyTokens) - decode(stage, 0)) / manyTokens),
+    edge: tabulate((stage) => product(stage, 0, 0)),
+    token: tabulate((stage) => product(stage, 1, 0) - product(stage, 0, 0)),
+    pair: tabulate((stage) => (product(stage, 1, manyTokens) - product(stage, 1, 0)) / manyTokens),
   };
 }
 
