@@ -26,18 +26,22 @@ export interface BackendBenchOptions {
 const batches = [1, 2, 4, 8, 16];
 const slotCount = 16;
 const blockSize = 16;
-const contextTokens = 512;
+const contextTokens = 128;
 const longContextTokens = 3072;
-const roundsCount = 12; // of stepsPerRound steps each, after two that warm up
-const stepsPerRound = 25;
+const roundsCount = 60; // of stepsPerRound steps each, after two that warm up
+const stepsPerRound = 5;
+const probeSteps = 100;
 const replica = 0;
 
+/** P10: the fastest tenth, which other load on the machine reaches least. */
 export interface StepTimes {
   readonly batch: number;
-  readonly bareUs: number; // the binding's run alone, median
-  readonly deviceUs: number; // the worker's own measure of the step
-  readonly backendUs: number; // from step() to done()
-  readonly addedUs: number; // median of backend − bare, round by round
+  readonly bareUsP10: number; // the binding's run alone
+  readonly deviceUsP10: number; // the worker's own measure of the step
+  readonly backendUsP10: number; // from step() to done()
+  readonly addedUsP10: number; // backend − bare
+  readonly bareUsP50: number;
+  readonly backendUsP50: number;
 }
 
 export interface BackendCosts {
@@ -49,7 +53,7 @@ export interface BackendCosts {
   readonly attendedTokenUs: number; // one more token of context of one row
   readonly restoreUsPerBlock: number;
   readonly freshShapeUs: number; // first step of a shape, less a later one
-  readonly samplingUs: readonly { readonly name: string; readonly addedUs: number }[];
+  readonly samplingUs: readonly { readonly name: string; readonly addedUs: number }[]; // over greedy, on nearly flat logits
 }
 
 export async function backendBench(options: BackendBenchOptions): Promise<BackendCosts> {
@@ -78,7 +82,7 @@ async function measure(graph: BuiltGraph, options: BackendBenchOptions): Promise
     clock: new WallClock(),
     log: { info: () => undefined, warn: console.warn },
   });
-  const bare = openBare(graph, { slotTokensMax, threadCount });
+  const bare = openBare(graph, { slotTokensMax: 2 * contextTokens, threadCount });
   const probe = new Probe(backend);
   const steps: StepTimes[] = [];
   const integerLoopMs = timeIntegerLoop();
@@ -153,7 +157,9 @@ function openBare(graph: BuiltGraph, sizes: { slotTokensMax: number; threadCount
     spinning: true,
   });
   const bounds = { topCount: graph.topCount, vocabSize, runTokensMax: 128, logitRowsMax: slotCount };
-  const bindings = new GraphBindings(session, { shape, seats: allocateSeats(shape, 'shared') }, bounds);
+  const seats = allocateSeats(shape, 'shared');
+  for (const array of seats) array.fill(0); // written: untouched memory is one page, always in the cache
+  const bindings = new GraphBindings(session, { shape, seats }, bounds);
   return {
     decode(batch: number): number {
       bindings.inputIds.fill(100, 0, batch);
@@ -173,53 +179,52 @@ function openBare(graph: BuiltGraph, sizes: { slotTokensMax: number; threadCount
 async function stepTimes(probe: Probe, bare: ReturnType<typeof openBare>, batch: number): Promise<StepTimes> {
   const slots = Array.from({ length: batch }, (_, slot) => slot);
   await probe.seat(slots, contextTokens);
-  const all = {
-    bare: [] as number[],
-    device: [] as number[],
-    backend: [] as number[],
-    added: [] as number[],
-  };
+  const bareUs: number[] = [];
+  const deviceUs: number[] = [];
+  const backendUs: number[] = [];
   for (let round = -2; round < roundsCount; round++) {
-    const one = { bare: [] as number[], device: [] as number[], backend: [] as number[] };
-    for (let i = 0; i < stepsPerRound; i++) one.bare.push(bare.decode(batch));
     for (let i = 0; i < stepsPerRound; i++) {
-      const { wallUs, deviceUs } = await probe.decode(slots);
-      one.backend.push(wallUs);
-      one.device.push(deviceUs);
+      const us = bare.decode(batch);
+      if (round >= 0) bareUs.push(us);
     }
-    if (round < 0) continue;
-    all.bare.push(median(one.bare));
-    all.device.push(median(one.device));
-    all.backend.push(median(one.backend));
-    all.added.push(median(one.backend) - median(one.bare));
+    for (let i = 0; i < stepsPerRound; i++) {
+      const step = await probe.decode(slots);
+      if (round < 0) continue; // warm-up
+      backendUs.push(step.wallUs);
+      deviceUs.push(step.deviceUs);
+    }
   }
+  const bareUsP10 = quantile(bareUs, 0.1);
+  const backendUsP10 = quantile(backendUs, 0.1);
   return {
     batch,
-    bareUs: median(all.bare),
-    deviceUs: median(all.device),
-    backendUs: median(all.backend),
-    addedUs: median(all.added),
+    bareUsP10,
+    deviceUsP10: quantile(deviceUs, 0.1),
+    backendUsP10,
+    addedUsP10: backendUsP10 - bareUsP10,
+    bareUsP50: quantile(bareUs, 0.5),
+    backendUsP50: quantile(backendUs, 0.5),
   };
 }
 
 async function shapeCosts(probe: Probe) {
   const range = (count: number) => Array.from({ length: count }, (_, slot) => slot);
   await probe.seat(range(8), blockSize);
-  const short = await deviceMedian(probe, [0]);
-  const rowUs = ((await deviceMedian(probe, range(8))) - short) / 7;
+  const short = await deviceP10(probe, [0]);
+  const rowUs = ((await deviceP10(probe, range(8))) - short) / 7;
   await probe.seat([0], longContextTokens);
-  const long = await deviceMedian(probe, [0]);
+  const long = await deviceP10(probe, [0]);
   const attendedTokenUs = (long - short) / (longContextTokens - blockSize);
 
   await probe.seat([0], contextTokens);
-  const one = await deviceMedian(probe, [0]);
+  const one = await deviceP10(probe, [0]);
   const blocks = range(contextTokens / blockSize).map((block) => 1 + block);
   const restores = [{ slot: 0, position: 0, blocks }];
   const restored: number[] = [];
-  for (let i = 0; i < stepsPerRound; i++) {
+  for (let i = 0; i < probeSteps; i++) {
     restored.push((await probe.step({ restores, rows: decodeRows([0], contextTokens) })).deviceUs);
   }
-  const restoreUsPerBlock = (median(restored) - one) / blocks.length;
+  const restoreUsPerBlock = (quantile(restored, 0.1) - one) / blocks.length;
 
   const fresh: number[] = [];
   for (let n = 3; n < 23; n++) {
@@ -228,7 +233,13 @@ async function shapeCosts(probe: Probe) {
     const second = await probe.step({ rows: [row] });
     fresh.push(first.deviceUs - second.deviceUs);
   }
-  return { rowUs, runUs: short - rowUs, attendedTokenUs, restoreUsPerBlock, freshShapeUs: median(fresh) };
+  return {
+    rowUs,
+    runUs: short - rowUs,
+    attendedTokenUs,
+    restoreUsPerBlock,
+    freshShapeUs: quantile(fresh, 0.5),
+  };
 }
 
 async function samplingCosts(probe: Probe) {
@@ -243,21 +254,21 @@ async function samplingCosts(probe: Probe) {
   ];
   const results: { name: string; addedUs: number }[] = [];
   for (const [name, setting] of settings) {
-    const added: number[] = [];
-    for (let i = 0; i < 4 * stepsPerRound; i++) {
-      const plain = await probe.decode([0]);
-      const sampled = await probe.decode([0], { ...setting, seed: i });
-      added.push(sampled.wallUs - plain.wallUs);
+    const plain: number[] = [];
+    const sampled: number[] = [];
+    for (let i = 0; i < probeSteps; i++) {
+      plain.push((await probe.decode([0])).deviceUs);
+      sampled.push((await probe.decode([0], { ...setting, seed: i })).deviceUs);
     }
-    results.push({ name, addedUs: median(added) });
+    results.push({ name, addedUs: quantile(sampled, 0.1) - quantile(plain, 0.1) });
   }
   return results;
 }
 
-async function deviceMedian(probe: Probe, slots: readonly number[]): Promise<number> {
+async function deviceP10(probe: Probe, slots: readonly number[]): Promise<number> {
   const times: number[] = [];
-  for (let i = 0; i < 4 * stepsPerRound; i++) times.push((await probe.decode(slots)).deviceUs);
-  return median(times);
+  for (let i = 0; i < probeSteps; i++) times.push((await probe.decode(slots)).deviceUs);
+  return quantile(times, 0.1);
 }
 
 function timeIntegerLoop(): number {
@@ -267,8 +278,8 @@ function timeIntegerLoop(): number {
   return performance.now() - startMs + (sum === 1 ? 1 : 0);
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
+function quantile(values: readonly number[], share: number): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(share * values.length)]!;
 }
 
 if (import.meta.filename === argv[1]) {
