@@ -110,12 +110,15 @@ export class Replica {
       });
     }
     await this.#opening?.catch(nothing);
-    if (this.#link === null) return;
+    const link = this.#link;
+    if (link === null) return;
     this.#discardedCount++;
-    const closed = this.#link.close().then(() => {
+    const closed = link.close().then(() => {
       this.#discardedCount--;
     });
-    await this.#within(this.#world.openTimeoutMs, closed).catch(nothing); // hung: the backend says so
+    await this.#within(this.#world.openTimeoutMs, closed).catch(() => {
+      void link.discard(); // it hangs; the backend says so
+    });
   }
 
   /** Answers a step that cannot be sent; false if it can. */
