@@ -1,0 +1,125 @@
+// Tools, structured output and predictions in chat completions.
+import { describe, expect, test } from 'vitest';
+import { hermesCall, type Json, responsesServer } from '../../../responses-world.ts';
+
+const messages = [{ role: 'user', content: 'What is here?' }];
+const tools = [{ type: 'function', function: { name: 'shell', parameters: { type: 'object' } } }];
+const path = '/v1/chat/completions';
+
+interface Chunk {
+  readonly choices: readonly {
+    readonly index: number;
+    readonly delta: { readonly content?: string; readonly tool_calls?: readonly Json[] };
+    readonly finish_reason: string | null;
+  }[];
+}
+
+describe('tool calls', () => {
+  const say = () => `Looking.\n${hermesCall('shell', { a: 1 })}\n${hermesCall('shell', { b: 2 })}`;
+
+  test('whole', async () => {
+    const server = await responsesServer({ say });
+    const call = await server.request('POST', path, { messages, tools });
+    expect(call.json).toMatchObject({
+      choices: [
+        {
+          finish_reason: 'tool_calls',
+          message: {
+            role: 'assistant',
+            content: 'Looking.',
+            tool_calls: [
+              { type: 'function', function: { name: 'shell', arguments: '{"a":1}' } },
+              { type: 'function', function: { name: 'shell', arguments: '{"b":2}' } },
+            ],
+          },
+        },
+      ],
+    });
+  });
+
+  test('streamed come as deltas whose pieces add up', async () => {
+    const server = await responsesServer({ say });
+    const call = await server.request('POST', path, { messages, tools, stream: true, n: 2 });
+    const chunks = call.events.filter((event) => event !== '[DONE]') as Chunk[];
+    for (const index of [0, 1]) {
+      const choices = chunks.flatMap(({ choices: all }) => all.filter((choice) => choice.index === index));
+      const calls: { id: unknown; name: string; arguments: string }[] = [];
+      for (const { delta } of choices) {
+        for (const piece of delta.tool_calls ?? []) {
+          const made = piece['function'] as { name?: string; arguments: string };
+          calls[piece['index'] as number] ??= { id: piece['id'], name: made.name!, arguments: '' };
+          calls[piece['index'] as number]!.arguments += made.arguments;
+        }
+      }
+      expect(calls).toMatchObject([
+        { name: 'shell', arguments: '{"a":1}' },
+        { name: 'shell', arguments: '{"b":2}' },
+      ]);
+      expect(new Set(calls.map(({ id }) => id)).size).toBe(2);
+      expect(choices.map(({ delta }) => delta.content ?? '').join('')).toBe('Looking.');
+      expect(choices.at(-1)!.finish_reason).toBe('tool_calls');
+    }
+  });
+
+  test('an answer that looks like a call and is none is text', async () => {
+    const server = await responsesServer({ say: () => '<tool_call> is a tag' });
+    const call = await server.request('POST', path, { messages, tools });
+    expect(call.json).toMatchObject({
+      choices: [{ finish_reason: 'stop', message: { content: '<tool_call> is a tag' } }],
+    });
+  });
+
+  test('with tool_choice none the text is not read at all', async () => {
+    const server = await responsesServer({ say: () => hermesCall('shell', {}) });
+    const call = await server.request('POST', path, { messages, tools, tool_choice: 'none' });
+    expect(call.json).toMatchObject({ choices: [{ message: { content: hermesCall('shell', {}) } }] });
+  });
+});
+
+describe('the form of an answer', () => {
+  test('goes to the engine as a constraint, one for each choice', async () => {
+    const server = await responsesServer({ say: () => '{}' });
+    const response_format = { type: 'json_object' };
+    await server.request('POST', path, { messages, response_format, n: 2 });
+    const [first, second] = server.server.submitted.map(({ constraint }) => constraint);
+    expect(first).not.toBeNull();
+    expect(first).not.toBe(second);
+  });
+
+  test('that is no schema is refused, naming it', async () => {
+    const server = await responsesServer({ say: () => '{}' });
+    const json_schema = { name: 'x', schema: { type: 'sausage' } };
+    const call = await server.request('POST', path, {
+      messages,
+      response_format: { type: 'json_schema', json_schema },
+    });
+    expect([call.status, call.json]).toMatchObject([400, { error: { param: 'response_format' } }]);
+  });
+
+  test('a caller that leaves while it is compiled starts nothing', async () => {
+    const server = await responsesServer({ say: () => '{}' });
+    const call = server.send('POST', path, { messages, response_format: { type: 'json_object' } });
+    server.clock.step();
+    server.clock.step();
+    call.leave();
+    await server.settle();
+    expect(server.server.submitted).toEqual([]);
+  });
+});
+
+describe('speculation', () => {
+  test.each([
+    [{}, {}, { draftTokensMax: 8, prediction: null }],
+    [{}, { speculation: false }, null],
+    [{ speculation: 'off' }, {}, null],
+    [
+      {},
+      { prediction: { type: 'content', content: [{ type: 'text', text: 'Hi' }] } },
+      { draftTokensMax: 8, prediction: Int32Array.of(72, 105) },
+    ],
+  ])('with flags %j a request %j asks for %j', async (flags, more, expected) => {
+    const server = await responsesServer({ say: () => 'Hi', flags });
+    await server.request('POST', path, { messages, ...more });
+    expect(server.server.submitted[0]!.speculation).toEqual(expected);
+  });
+});
