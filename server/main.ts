@@ -4,7 +4,7 @@
 import { createInterface, type Interface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { WallClock } from '../kernels/clock.ts';
-import { runProgram } from './cli/program.ts';
+import { type Mount, runProgram } from './cli/program.ts';
 import type { Terminal } from './cli/terminal.ts';
 
 function processTerminal(): Terminal & { close(): void } {
@@ -76,13 +76,22 @@ class LineReader {
   }
 }
 
+// The load tester and the simulator use the server and are used by nothing in it; they meet it here, and only when
+// they are called.
+async function loadClients(): Promise<readonly Mount[]> {
+  const { processIo } = await import('../loadtest/main.ts');
+  const { addLoadtestCommand } = await import('../loadtest/command.ts');
+  const { addSimulationCommands } = await import('../loadtest/simulate/commands.ts');
+  return [
+    (program, setExitCode) => addLoadtestCommand(program, { ...processIo(), setExitCode }),
+    (program, setExitCode) =>
+      addSimulationCommands(program, { write: terminal.write, note: terminal.note, setExitCode }),
+  ];
+}
+
 const terminal = processTerminal();
 const clock = new WallClock();
-const code = await runProgram(process.argv.slice(2), {
-  terminal,
-  env: process.env,
-  clock,
-  epochMs: Date.now,
-});
+const host = { terminal, env: process.env, clock, epochMs: Date.now };
+const code = await runProgram(process.argv.slice(2), host, loadClients);
 terminal.close();
 process.exitCode = code;

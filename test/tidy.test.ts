@@ -31,6 +31,8 @@ const importTable: readonly Rule[] = [
     packages: ['node:assert/strict'],
   },
   { where: 'server/listener.ts', ours: ['server/'], packages: ['uWebSockets.js'] },
+  // The composition root, which mounts the clients' commands.
+  { where: 'server/main.ts', ours: ['server/', 'kernels/', 'models/', 'loadtest/'], packages: [] },
   { where: 'server/', ours: ['kernels/', 'models/'], packages: serverPackages() },
   { where: 'loadtest/target/', ours: ['loadtest/', 'server/', 'kernels/', 'models/'], packages: null },
   { where: 'loadtest/', ours: ['server/', 'kernels/', 'models/'], packages: null },

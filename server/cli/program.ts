@@ -16,8 +16,19 @@ import { type Host, UsageError } from './terminal.ts';
 
 type Flags = Readonly<Record<string, unknown>>;
 
-/** Runs one command line (without the program's own name). Resolves with the exit code; prints what went wrong. */
-export async function runProgram(args: readonly string[], host: Host): Promise<number> {
+/** Adds commands that are clients of the server rather than parts of it. */
+export type Mount = (program: Command, setExitCode: (code: number) => void) => void;
+
+/**
+ * Runs one command line (without the program's own name). Resolves with the exit code; prints what went wrong.
+ * `loadMounts` is only asked when the command is none of the server's own: serving must not wait for charts.
+ */
+export async function runProgram(
+  args: readonly string[],
+  host: Host,
+  loadMounts: () => Promise<readonly Mount[]> = async () => [],
+): Promise<number> {
+  let exitCode = 0;
   const program = new Command('sparklane')
     .description('the fast lane for coding models on your own machine')
     .version(packageVersion())
@@ -29,8 +40,15 @@ export async function runProgram(args: readonly string[], host: Host): Promise<n
   addBuild(program, host);
   addCodex(program, host);
   try {
+    if (!program.commands.some((command) => command.name() === args[0])) {
+      for (const mount of await loadMounts()) {
+        mount(program, (code) => {
+          exitCode = code;
+        });
+      }
+    }
     await program.parseAsync(args, { from: 'user' });
-    return 0;
+    return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode; // commander has printed it
     host.terminal.note(`sparklane: ${errorText(error)}\n`);
