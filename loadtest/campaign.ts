@@ -73,8 +73,8 @@ async function openStage(settings: Settings, io: LoadtestIo): Promise<Stage> {
           device: inProcess.device,
           seed,
           clock,
-          epochMs: virtual ? () => 0 : io.epochMs,
-          write: io.note,
+          epochMs: virtual ? () => 0 : () => io.epochMs(),
+          write: (line) => io.note(line),
         });
   const apiKey = settings.apiKey ?? io.apiKey;
   const facts =
@@ -155,9 +155,10 @@ async function pump(clock: VirtualClock, io: LoadtestIo, until: Promise<unknown>
     over = true;
   };
   until.then(end, end);
-  while (!over) {
-    if (clock.step())
-      await null; // what the event resolved goes on before the next one
+  for (let steps = 1; !over; steps++) {
+    const stepped = clock.step();
+    // What the event resolved goes on before the next one; now and then the process hears its signals.
+    if (stepped && steps % STEPS_PER_BREATH !== 0) await null;
     else await io.settle();
   }
 }
@@ -263,7 +264,7 @@ class Campaign {
   #finish(results: { run?: RunReport; sweep?: SweepReport; comparison?: ComparisonReport }): number {
     const { run = null, sweep: swept = null, comparison = null } = results;
     this.#stage.live?.close();
-    const { write } = this.#io;
+    const write = (text: string) => this.#io.write(text);
     const shown = run ?? detailOf(swept);
     const gates = this.#judge(shown, comparison);
     if (comparison !== null) write(comparisonTable(comparison));

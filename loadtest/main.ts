@@ -52,7 +52,7 @@ export function processIo(): LoadtestIo {
 /** Runs `args` and prints what is wrong with them. */
 export async function runLoadtest(args: readonly string[], io: LoadtestIo): Promise<void> {
   const program = new Command('sparklane').exitOverride();
-  program.configureOutput({ writeOut: io.write, writeErr: io.note });
+  program.configureOutput({ writeOut: (text) => io.write(text), writeErr: (text) => io.note(text) });
   addLoadtestCommand(program, io);
   try {
     await program.parseAsync(['loadtest', ...args], { from: 'user' });
