@@ -111,10 +111,17 @@ export interface StepCosts {
   readonly rowMs: readonly number[]; // [i] what a row of i + 1 tokens, all of them sampled, adds to a step
 }
 
+/** How a device likes its prompts cut. */
+export interface PrefillHabit {
+  readonly chunkTokens: number; // longest prefill row
+  readonly tokensPerStep: number; // all prefill rows of a step together, ≥ chunkTokens
+}
+
 export interface Backend {
   readonly name: string; // for people and metrics: "cpu", "sim", …
   readonly limits: BackendLimits;
   readonly costs?: StepCosts | null; // without them no tokens are drafted
+  readonly prefill?: PrefillHabit | null; // what suits the device; without it the server's setting counts
   /**
    * Runs restores, then rows, then saves. At most one step per replica is in flight; it is never aborted.
    * Calls `done` exactly once, never in the caller's stack. A failed step fails its rows, not the process.
@@ -122,6 +129,12 @@ export interface Backend {
   step(plan: StepPlan, done: (outcome: StepOutcome) => void): void;
   /** The seat's sequence has left; its KV may be dropped. Not called for a seat of a step in flight. */
   releaseSlot(replica: number, slot: number): void;
+  /** Bytes of one block's content; absent or 0: blocks cannot be copied out of the store or into it. */
+  readonly blockBytes?: number;
+  /** Copies a saved block's content, `blockBytes` long. Not for a block that a step in flight saves. */
+  readBlock?(block: number, into: Uint8Array): void;
+  /** Gives a block the content that readBlock() gave of it or another. Not for a block that a step in flight uses. */
+  writeBlock?(block: number, content: Uint8Array): void;
   /** Waits for steps in flight, then frees everything. Idempotent. */
   close(): Promise<void>;
 }

@@ -33,13 +33,18 @@ export class ServerMetrics implements EngineObserver {
   readonly #sequences = this.#counter('sequences_total', 'Ended sequences', ['reason']);
   readonly #refusals = this.#counter('refusals_total', 'Sequences refused at the door', ['reason']);
   readonly #preemptions = this.#counter('preemptions_total', 'Sequences that lost their seat for want of KV');
-  readonly #evictions = this.#counter('evicted_blocks_total', 'Cached KV blocks given up for others');
+  readonly #evictions = this.#counter('evicted_blocks_total', 'Cached KV blocks given up', ['reason']);
   readonly #restores = this.#counter('restored_blocks_total', 'Cached KV blocks brought into a seat');
   readonly #httpRequests = this.#counter('http_requests_total', 'Answered requests', ['route', 'status']);
   readonly #httpSeconds = this.#histogram('http_request_seconds', 'Request to end of answer', ['route']);
   readonly #connections = this.#gauge('open_connections', 'Open requests and sockets', ['kind']);
   readonly #kvBlocks = this.#gauge('kv_blocks', 'KV blocks by state', ['state'], () => this.#collectKv());
   readonly #seated = this.#gauge('sequences', 'Sequences now', ['state']);
+  readonly #coldBlocks = this.#counter('cold_blocks_total', 'Archived KV blocks that were wanted', ['way']);
+  readonly #recomputed = this.#counter('recomputed_tokens_total', 'Tokens computed once more after a loss');
+  readonly #hits = this.#counter('cache_hit_tokens_total', 'Prompt tokens found at the first seat', ['tier']);
+  readonly #memoryHits = this.#hits.labels('memory');
+  readonly #diskHits = this.#hits.labels('disk');
   readonly #prefillTokens = this.#stepTokens.labels('prefill');
   readonly #decodeTokens = this.#stepTokens.labels('decode');
   #kv: KvReport | null = null; // the latest; turned into gauges when somebody asks
@@ -58,8 +63,10 @@ export class ServerMetrics implements EngineObserver {
     this.#refusals.inc({ reason });
   }
 
-  onSeat({ priority, queueMs }: { readonly priority: Priority; readonly queueMs: number }): void {
+  onSeat({ priority, queueMs, cachedTokens, coldTokens }: Parameters<EngineObserver['onSeat']>[0]): void {
     this.#queueWait.observe({ priority }, queueMs / 1000);
+    this.#memoryHits.inc(cachedTokens - coldTokens);
+    this.#diskHits.inc(coldTokens);
   }
 
   onFirstToken({ priority, ttftMs }: { readonly priority: Priority; readonly ttftMs: number }): void {
@@ -83,8 +90,13 @@ export class ServerMetrics implements EngineObserver {
     this.#preemptions.inc();
   }
 
-  onEviction(blockCount: number): void {
-    this.#evictions.inc(blockCount);
+  onEviction(blockCount: number, reason: 'capacity' | 'device-lost'): void {
+    this.#evictions.inc({ reason }, blockCount);
+  }
+
+  onCold({ fetchedBlocks, skippedBlocks }: Parameters<EngineObserver['onCold']>[0]): void {
+    this.#coldBlocks.inc({ way: 'fetched' }, fetchedBlocks);
+    this.#coldBlocks.inc({ way: 'recomputed' }, skippedBlocks);
   }
 
   onStep(report: StepReport): void {
@@ -95,6 +107,7 @@ export class ServerMetrics implements EngineObserver {
     this.#prefillTokens.inc(report.prefillTokens);
     this.#decodeTokens.inc(report.decodeTokens);
     this.#restores.inc(report.restoredBlocks);
+    this.#recomputed.inc(report.recomputedTokens);
   }
 
   onStepFailure(code: DeviceFailureCode): void {

@@ -13,7 +13,14 @@ import {
   type StepPlan,
 } from '../backend.ts';
 import type { Clock } from '../clock.ts';
-import { allocateBlocks, allocateSeats, type KvArrays, type KvShape } from './kv-memory.ts';
+import {
+  allocateBlocks,
+  allocateSeats,
+  blockBytes,
+  copyContent,
+  type KvArrays,
+  type KvShape,
+} from './kv-memory.ts';
 import type { Fault, RuntimeSetup, WorkerSetup } from './messages.ts';
 import { OrtError, openSession } from './ort.ts';
 import { Replica, type ReplicaLog } from './replica.ts';
@@ -111,6 +118,18 @@ export class CpuBackend implements Backend {
 
   releaseSlot(replica: number, slot: number): void {
     this.#replicas[replica]!.releaseSlot(slot);
+  }
+
+  get blockBytes(): number {
+    return blockBytes(this.#kvShape);
+  }
+
+  readBlock(block: number, into: Uint8Array): void {
+    copyContent({ shape: this.#kvShape, blocks: this.#blocks }, block, into, 'read');
+  }
+
+  writeBlock(block: number, content: Uint8Array): void {
+    copyContent({ shape: this.#kvShape, blocks: this.#blocks }, block, content, 'write');
   }
 
   close(): Promise<void> {

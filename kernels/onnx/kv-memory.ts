@@ -50,6 +50,29 @@ export function saveBlock(memory: KvMemory, place: BlockPlace): void {
   copyBlock(memory, place, 'save');
 }
 
+/** Bytes of one block in all arrays. */
+export function blockBytes(shape: KvShape): number {
+  return 2 * shape.layerCount * blockElements(shape) * Float32Array.BYTES_PER_ELEMENT;
+}
+
+/** A block's numbers, array after array, between the store and `bytes` (blockBytes long, of this machine's order). */
+export function copyContent(
+  { shape, blocks }: Pick<KvMemory, 'shape' | 'blocks'>,
+  block: number,
+  bytes: Uint8Array,
+  direction: 'read' | 'write',
+): void {
+  assert(block >= 0 && block < shape.blockCount, `block ${block} of ${shape.blockCount}`);
+  assert(bytes.length === blockBytes(shape), `${bytes.length} bytes for a block of ${blockBytes(shape)}`);
+  const size = blockElements(shape) * Float32Array.BYTES_PER_ELEMENT;
+  for (const [array, store] of blocks.entries()) {
+    const inStore = new Uint8Array(store.buffer, store.byteOffset + block * size, size);
+    const outside = bytes.subarray(array * size, (array + 1) * size);
+    if (direction === 'read') outside.set(inStore);
+    else inStore.set(outside);
+  }
+}
+
 export interface KvMemory {
   readonly shape: KvShape;
   readonly seats: KvArrays;

@@ -2,7 +2,7 @@
 // model or a pace, what goes wrong from the injected seed; all time is the injected clock's. No native code.
 // Before it: the engine; after it: token-source.ts and cost-model.ts.
 import assert from 'node:assert/strict';
-import type { Backend, BackendLimits, RowOutcome, StepCosts, StepOutcome, StepPlan } from '../backend.ts';
+import type { Backend, BackendLimits, PrefillHabit, RowOutcome, StepCosts, StepOutcome, StepPlan } from '../backend.ts';
 import type { Clock } from '../clock.ts';
 import type { Random } from '../random.ts';
 import { type CostModel, costPace, modelledCosts, type StepPace } from './cost-model.ts';
@@ -15,6 +15,7 @@ export interface SimWorld {
   readonly clock: Clock;
   readonly costModel: CostModel | StepPace;
   readonly tokens?: TokenSource; // WitnessTokens unless given
+  readonly prefill?: PrefillHabit;
   readonly faults: { readonly rates: FaultRates; readonly random: Random } | null;
 }
 
@@ -22,6 +23,7 @@ export class SimBackend implements Backend {
   readonly name: string;
   readonly limits: BackendLimits;
   readonly costs: StepCosts | null;
+  readonly prefill: PrefillHabit | null;
   readonly #clock: Clock;
   readonly #pace: StepPace;
   readonly #tokens: TokenSource;
@@ -35,6 +37,7 @@ export class SimBackend implements Backend {
     const { limits, clock, costModel } = world;
     this.name = name;
     this.limits = limits;
+    this.prefill = world.prefill ?? null;
     this.#clock = clock;
     const paced = 'start' in costModel;
     this.costs = paced || limits.sampleCountMax === 1 ? null : modelledCosts(costModel, limits);
@@ -67,6 +70,18 @@ export class SimBackend implements Backend {
   releaseSlot(replica: number, slot: number): void {
     this.#tokens.releaseSlot(replica, slot);
     this.#pace.releaseSlot(replica, slot);
+  }
+
+  get blockBytes(): number {
+    return this.#tokens.blockBytes ?? 0;
+  }
+
+  readBlock(block: number, into: Uint8Array): void {
+    this.#tokens.readBlock!(block, into);
+  }
+
+  writeBlock(block: number, content: Uint8Array): void {
+    this.#tokens.writeBlock!(block, content);
   }
 
   close(): Promise<void> {

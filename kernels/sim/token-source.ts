@@ -12,6 +12,10 @@ export interface TokenSource {
   releaseSlot(replica: number, slot: number): void;
   loseSlots(replica: number): void;
   loseBlocks(): void;
+  // A source that knows of KV can copy its blocks out and in.
+  readonly blockBytes?: number;
+  readBlock?(block: number, into: Uint8Array): void;
+  writeBlock?(block: number, content: Uint8Array): void;
 }
 
 const noRow: RowOutcome = { tokens: [], logprobs: null };

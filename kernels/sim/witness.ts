@@ -58,6 +58,20 @@ export class WitnessTokens implements TokenSource {
     this.#store[block] = this.#seats[replica]![slot]!.copy(position, position + this.#blockSize);
   }
 
+  get blockBytes(): number {
+    return 4 * this.#blockSize;
+  }
+
+  readBlock(block: number, into: Uint8Array): void {
+    const tokens = this.#store[block];
+    assert(tokens, `block ${block} was read before it was saved`);
+    into.set(new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength));
+  }
+
+  writeBlock(block: number, content: Uint8Array): void {
+    this.#store[block] = new Int32Array(Uint8Array.from(content).buffer);
+  }
+
   releaseSlot(replica: number, slot: number): void {
     this.#seats[replica]![slot]!.clear();
   }

@@ -112,6 +112,8 @@ export class Tally implements EngineObserver {
     if (this.counting) this.evictionCount += blockCount;
   }
 
+  onCold(): void {}
+
   onStep(report: StepReport): void {
     const sampled = this.#sampledSteps;
     sampled.count++;

@@ -9,6 +9,7 @@ export interface StepReport {
   readonly prefillTokens: number;
   readonly decodeTokens: number;
   readonly restoredBlocks: number; // brought in from the block store
+  readonly recomputedTokens: number; // of the prefill and decode tokens, computed before and lost since
   readonly planMs: number; // engine time: seat + plan
   readonly stepMs: number; // plan sent → answer in hand
   readonly deviceMs: number; // of it, on the device; 0 for a failed step
@@ -29,6 +30,7 @@ export interface EngineObserver {
     readonly priority: Priority;
     readonly queueMs: number;
     readonly cachedTokens: number;
+    readonly coldTokens: number; // of these, brought back from the archive
   }): void;
   /** First output token of a sequence, since submit. */
   onFirstToken(report: { readonly priority: Priority; readonly ttftMs: number }): void;
@@ -43,7 +45,10 @@ export interface EngineObserver {
     readonly tpotMs: number | null; // (last − first) / (tokens − 1); null below two tokens
   }): void;
   onPreemption(): void;
-  onEviction(blockCount: number): void;
+  /** Findable blocks were given up: for others, or because the device lost its block store. */
+  onEviction(blockCount: number, reason: 'capacity' | 'device-lost'): void;
+  /** Archived blocks were brought back, or computed anew because that is quicker. */
+  onCold(report: { readonly fetchedBlocks: number; readonly skippedBlocks: number }): void;
   onStep(report: StepReport): void;
   onStepFailure(code: DeviceFailureCode): void;
   /** After every commit. */

@@ -14,6 +14,7 @@ export interface PrefixNode {
   older: PrefixNode | null;
   newer: PrefixNode | null;
   detached: boolean; // evicted or cleared: no new block may be hung below it
+  coldKey: string | null; // its content's name in the archive; kept here for cold-tier.ts
 }
 
 export class PrefixCache {
@@ -24,6 +25,9 @@ export class PrefixCache {
   #oldest: PrefixNode | null = null;
   #newest: PrefixNode | null = null;
   #evictedCount = 0;
+  #clearedCount = 0;
+  /** Called before a block's content is given up for another's. */
+  onEvict: ((node: PrefixNode) => void) | null = null;
 
   constructor(pool: BlockPool, blockSize: number) {
     this.#pool = pool;
@@ -31,9 +35,14 @@ export class PrefixCache {
     this.#nodes = new Array(pool.blockCount).fill(null);
   }
 
-  /** Blocks evicted since the start. */
+  /** Blocks evicted for others since the start. */
   get evictedCount(): number {
     return this.#evictedCount;
+  }
+
+  /** Blocks forgotten since the start because they could no longer be trusted. */
+  get clearedCount(): number {
+    return this.#clearedCount;
   }
 
   /** Blocks that allocate() could hand out now. */
@@ -115,6 +124,8 @@ export class PrefixCache {
     const block = this.#pool.allocate();
     if (block !== -1) return block;
     if (this.#oldest === null) return -1;
+    this.onEvict?.(this.#oldest);
+    this.#evictedCount++;
     this.#evict(this.#oldest);
     return this.#pool.allocate();
   }
@@ -129,9 +140,10 @@ export class PrefixCache {
 
   /** Forgets everything, e.g. because the device lost its block store. Held blocks stay held, but unfindable. */
   clear(): void {
-    while (this.#oldest !== null) this.#evict(this.#oldest);
+    for (; this.#oldest !== null; this.#clearedCount++) this.#evict(this.#oldest);
     for (const [block, node] of this.#nodes.entries()) {
       if (node === null) continue;
+      this.#clearedCount++;
       node.detached = true;
       node.children = null;
       this.#nodes[block] = null;
@@ -181,7 +193,6 @@ export class PrefixCache {
     parent.children!.delete(node.key);
     if (parent.parent === null && parent.children!.size === 0) this.#roots.delete(parent.key);
     this.#pool.free(node.block);
-    this.#evictedCount++;
   }
 
   #appendIdle(node: PrefixNode): void {
@@ -202,7 +213,7 @@ export class PrefixCache {
 }
 
 function newNode(parent: PrefixNode | null, key: string, block: number): PrefixNode {
-  return { parent, key, block, children: null, older: null, newer: null, detached: false };
+  return { parent, key, block, children: null, older: null, newer: null, detached: false, coldKey: null };
 }
 
 // Two UTF-16 units per token id (ids < 2^32): exact, so that equal keys are equal tokens, not merely equal hashes.

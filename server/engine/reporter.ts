@@ -1,6 +1,7 @@
 // Reporter: turns what the engine does into the numbers its observer wants. Decides nothing.
 // Called by engine.ts; after it: the observer (server/metrics.ts, or a simulation's report).
-import type { StepOutcome, StepPlan } from '../../kernels/backend.ts';
+import type { StepOutcome, StepPlan, StepRow } from '../../kernels/backend.ts';
+import type { ColdTier } from './cold-tier.ts';
 import type { EngineObserver, KvReport } from './observer.ts';
 import type { PrefixCache } from './prefix-cache.ts';
 import type { SequenceEnd } from './request.ts';
@@ -11,13 +12,19 @@ export class Reporter {
   readonly #observer: EngineObserver;
   readonly #scheduler: Scheduler;
   readonly #cache: PrefixCache;
+  readonly #cold: ColdTier | null;
+  #recomputedTokens = 0; // in the rows of the step being committed
   #evictedCount = 0; // told so far
+  #clearedCount = 0;
+  #fetchedCount = 0;
+  #skippedCount = 0;
   #preemptedCount = 0;
 
-  constructor(observer: EngineObserver, scheduler: Scheduler, cache: PrefixCache) {
+  constructor(observer: EngineObserver, scheduler: Scheduler, cache: PrefixCache, cold: ColdTier | null) {
     this.#observer = observer;
     this.#scheduler = scheduler;
     this.#cache = cache;
+    this.#cold = cold;
   }
 
   /** The sequence is about to compute for the first time; told once. */
@@ -28,7 +35,16 @@ export class Reporter {
       priority: sequence.request.priority,
       queueMs: sequence.seatedMs - sequence.submitMs,
       cachedTokens: sequence.cachedCount,
+      coldTokens: Math.min(sequence.coldCount, sequence.cachedCount),
     });
+  }
+
+  /** The row has been computed; call it after the sequence's counts have been set and before step(). */
+  computed(sequence: Sequence, row: StepRow): void {
+    const { computedCount, reachedCount } = sequence;
+    if (computedCount > reachedCount) sequence.reachedCount = computedCount;
+    if (row.position >= reachedCount) return;
+    this.#recomputedTokens += Math.min(reachedCount, row.position + row.tokens.length) - row.position;
   }
 
   /** `count` tokens of the sequence have just been drawn. */
@@ -77,19 +93,38 @@ export class Reporter {
       prefillTokens,
       decodeTokens,
       restoredBlocks,
+      recomputedTokens: this.#recomputedTokens,
       planMs: times.planMs,
       stepMs: times.nowMs - times.sentMs,
       deviceMs: outcome.ok ? outcome.deviceMs : 0,
     });
+    this.#recomputedTokens = 0;
   }
 
   /** After every commit: the state of the KV, and what was evicted or preempted since the last time. */
   kv(report: KvReport): void {
-    const { evictedCount } = this.#cache;
-    if (evictedCount > this.#evictedCount) this.#observer.onEviction(evictedCount - this.#evictedCount);
+    const { evictedCount, clearedCount } = this.#cache;
+    if (evictedCount > this.#evictedCount) {
+      this.#observer.onEviction(evictedCount - this.#evictedCount, 'capacity');
+    }
+    if (clearedCount > this.#clearedCount) {
+      this.#observer.onEviction(clearedCount - this.#clearedCount, 'device-lost');
+    }
     this.#evictedCount = evictedCount;
+    this.#clearedCount = clearedCount;
+    if (this.#cold !== null) this.#tellCold(this.#cold);
     const { preemptedCount } = this.#scheduler;
     for (; this.#preemptedCount < preemptedCount; this.#preemptedCount++) this.#observer.onPreemption();
     this.#observer.onKv(report);
+  }
+
+  #tellCold({ fetchedCount, skippedCount }: ColdTier): void {
+    if (fetchedCount === this.#fetchedCount && skippedCount === this.#skippedCount) return;
+    this.#observer.onCold({
+      fetchedBlocks: fetchedCount - this.#fetchedCount,
+      skippedBlocks: skippedCount - this.#skippedCount,
+    });
+    this.#fetchedCount = fetchedCount;
+    this.#skippedCount = skippedCount;
   }
 }

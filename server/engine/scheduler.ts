@@ -11,6 +11,7 @@ import type {
   StepPlan,
   StepRow,
 } from '../../kernels/backend.ts';
+import { chunkCount, matchLimit } from './chunks.ts';
 import type { ColdTier } from './cold-tier.ts';
 import type { PrefixCache } from './prefix-cache.ts';
 import type { Priority } from './request.ts';
@@ -137,7 +138,7 @@ export class Scheduler {
         this.#complete.push(sequence);
         continue;
       }
-      const count = this.#chunkCount(sequence);
+      const count = chunkCount(sequence, this.#bounds.prefillChunkTokens);
       if (count > budget) continue; // never split a chunk: its borders must not depend on the load
       if (this.#addRow(sequence, count, { rows, restores, saves })) budget -= count;
     }
@@ -224,13 +225,19 @@ export class Scheduler {
     if (shortCount <= 0 || (this.runningCount === 0 && !this.#cold?.fetching)) return true;
     // Blocks that others hold already cost nothing; idle ones found again are taken from the available ones.
     const root = this.#cache.root(sequence.request.cacheSalt);
-    return this.#cache.heldCount(root, sequence.tokens, this.#matchLimit(sequence)) >= shortCount;
+    return (
+      this.#cache.heldCount(root, sequence.tokens, matchLimit(sequence, this.#bounds.prefillChunkTokens)) >=
+      shortCount
+    );
   }
 
   #isFetching(sequence: Sequence): boolean {
     if (this.#cold === null) return false;
     const spareCount = this.#cache.availableCount - this.#promisedCount;
-    return this.#cold.holdsUp(sequence, { limit: this.#matchLimit(sequence), spareCount });
+    return this.#cold.holdsUp(sequence, {
+      limit: matchLimit(sequence, this.#bounds.prefillChunkTokens),
+      spareCount,
+    });
   }
 
   // Blocks for `tokenCount` tokens are spoken for, beyond those it has: whoever comes next must not count on them.
@@ -265,7 +272,7 @@ export class Scheduler {
     sequence.node = this.#cache.match(
       sequence.node!,
       sequence.tokens,
-      { from, limit: this.#matchLimit(sequence) },
+      { from, limit: matchLimit(sequence, this.#bounds.prefillChunkTokens) },
       sequence.blocks,
     );
     sequence.computedCount += (sequence.blocks.length - found) * this.#limits.blockSize;
@@ -281,17 +288,6 @@ export class Scheduler {
     this.#match(sequence);
     if (sequence.computedCount > before) this.#promise(sequence, sequence.tokenCount + 1);
     if (sequence.outputCount === 0) sequence.cachedCount += sequence.computedCount - before;
-  }
-
-  // The last token is computed even on a full hit: we need its logits. Not so when nothing is drawn.
-  #matchLimit(sequence: Sequence): number {
-    return sequence.prefillOnly ? sequence.tokenCount : sequence.tokenCount - 1;
-  }
-
-  #chunkCount(sequence: Sequence): number {
-    const chunk = this.#bounds.prefillChunkTokens;
-    const border = (Math.floor(sequence.computedCount / chunk) + 1) * chunk;
-    return Math.min(sequence.tokenCount, border) - sequence.computedCount;
   }
 
   /** False if the sequence had to stand up itself for want of blocks. */

@@ -1,6 +1,7 @@
 // Sequence: one running generation, as the engine sees it: its tokens, how many of them are computed, the blocks
 // and the seat it holds. State only; scheduler.ts decides about it and engine.ts changes it.
 import type { Timer } from '../../kernels/clock.ts';
+import type { ColdFetch } from './cold-tier.ts';
 import { type Draft, Drafter } from './drafter.ts';
 import type { PrefixNode } from './prefix-cache.ts';
 import type { SequenceFailureCode, SequenceRequest, SequenceSink } from './request.ts';
@@ -24,6 +25,10 @@ export class Sequence {
   computedCount = 0; // tokens whose KV exists; < tokenCount while there is work
   presentCount = 0; // tokens whose KV lies in the seat; < computedCount until restored blocks are brought in
   cachedCount = 0; // prompt tokens found in the prefix cache
+  coldCount = 0; // of these, brought back from the archive
+  coldFetch: ColdFetch | null = null; // what it waits for, or has waited for
+  coldTried = false; // the archive was asked since it last began to wait
+  reachedCount = 0; // largest computedCount so far: below it tokens are computed once more
   phase: Phase = 'waiting';
   paused = false;
   departure: Departure | null = null;

@@ -5,6 +5,9 @@ export interface QuietObserver extends EngineObserver {
   preemptions: number;
   evictions: number;
   stepFailures: number;
+  fetchedBlocks: number;
+  skippedBlocks: number;
+  recomputedTokens: number;
 }
 
 export function quietObserver(): QuietObserver {
@@ -12,6 +15,9 @@ export function quietObserver(): QuietObserver {
     preemptions: 0,
     evictions: 0,
     stepFailures: 0,
+    fetchedBlocks: 0,
+    skippedBlocks: 0,
+    recomputedTokens: 0,
     onRefusal() {},
     onSeat() {},
     onFirstToken() {},
@@ -23,7 +29,13 @@ export function quietObserver(): QuietObserver {
     onEviction(blockCount) {
       this.evictions += blockCount;
     },
-    onStep() {},
+    onCold({ fetchedBlocks, skippedBlocks }) {
+      this.fetchedBlocks += fetchedBlocks;
+      this.skippedBlocks += skippedBlocks;
+    },
+    onStep({ recomputedTokens }) {
+      this.recomputedTokens += recomputedTokens;
+    },
     onStepFailure() {
       this.stepFailures++;
     },

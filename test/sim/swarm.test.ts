@@ -25,6 +25,9 @@ test('every swarm answers what the oracle says and loses no block', { timeout: 1
     preemptions: 0,
     acceptedDraftTokens: 0,
     rejectedDraftTokens: 0,
+    fetchedBlocks: 0,
+    skippedBlocks: 0,
+    recomputedTokens: 0,
   };
   for (const seed of seeds) {
     const result = run(seed);

@@ -1,5 +1,6 @@
-// Swarm: one seed draws a whole engine (device, bounds, faults) and a crowd of requests that come, pause, resume and
-// cancel at random times; then everything runs in virtual time and is checked against the oracle.
+// Swarm: one seed draws a whole engine (device, bounds, faults, archive) and a crowd of requests that come, pause,
+// resume and cancel at random times; then everything runs in virtual time and is checked against the oracle. Engines
+// with an archive may be killed at any event, in mid-write too, and live again on what the disk holds then.
 // Repeat one run with `make sim SEED=17`.
 import assert from 'node:assert/strict';
 import type { BackendLimits, SamplingParams } from '../../kernels/backend.ts';
@@ -7,8 +8,12 @@ import { VirtualClock } from '../../kernels/clock.ts';
 import { Random } from '../../kernels/random.ts';
 import { SimBackend } from '../../kernels/sim/backend.ts';
 import { linearCostModel } from '../../kernels/sim/cost-model.ts';
+import { KeyChain } from '../../server/archive/key-chain.ts';
+import { type ArchiveBounds, KvArchive } from '../../server/archive/kv-archive.ts';
+import { HEADER_SIZE } from '../../server/archive/record.ts';
 import { Engine, type EngineBounds } from '../../server/engine/engine.ts';
 import type { Priority, SequenceEnd, SequenceRequest } from '../../server/engine/request.ts';
+import { MemoryDisk } from '../memory-disk.ts';
 import { quietObserver } from './observer.ts';
 import { oracleAnswer } from './oracle.ts';
 
@@ -23,6 +28,9 @@ export interface SwarmResult {
   readonly acceptedDraftTokens: number;
   readonly rejectedDraftTokens: number;
   readonly preemptions: number;
+  readonly fetchedBlocks: number; // brought back from the archive
+  readonly skippedBlocks: number; // computed, although the archive had them
+  readonly recomputedTokens: number;
   readonly stepCount: number;
   readonly virtualMs: number;
 }
@@ -39,28 +47,88 @@ interface Client {
 export function runSwarm(seed: number): SwarmResult {
   const random = new Random(seed);
   const limits = drawLimits(random);
-  const clock = new VirtualClock();
+  const bounds = drawBounds(random, limits);
   const faulty = random.next() < 0.4;
-  const backend = new SimBackend('sim', {
-    limits,
-    clock,
-    costModel: linearCostModel({ stepMs: 1, rowMs: 0.1, tokenMs: 0.05, blockMs: 0.01 }),
-    faults: faulty ? { rates: drawFaultRates(random), random } : null,
-  });
+  const faultRates = faulty ? drawFaultRates(random) : null;
+  const archived = random.next() < 0.6 ? drawArchive(random, limits) : null;
+  const lives = archived === null ? 1 : random.integer(1, 3);
   const observer = quietObserver();
-  const engine = new Engine(backend, clock, drawBounds(random, limits), observer);
   const clients: Client[] = [];
   const lines: string[] = [];
-  const scene = { random, clock, engine, limits, clients, lines };
-  scheduleClients(scene);
-  while (clock.step()) engine.check();
-  verify(scene, faulty);
+  let disk: MemoryDisk | null = null;
+  let stepCount = 0;
+  let virtualMs = 0;
+  for (let life = 1; life <= lives; life++) {
+    const clock = new VirtualClock();
+    const backend = new SimBackend('sim', {
+      limits,
+      clock,
+      costModel: linearCostModel({ stepMs: 1, rowMs: 0.1, tokenMs: 0.05, blockMs: 0.01 }),
+      faults: faultRates === null ? null : { rates: faultRates, random },
+    });
+    if (archived !== null) {
+      const world = { clock, random, latencyMs: archived.latencyMs, faults: archived.faults };
+      disk = disk === null ? new MemoryDisk(world) : disk.crash(world);
+    }
+    const archive = disk === null ? null : openArchive({ disk, backend, clock, bounds: archived!, life });
+    const engine = new Engine(backend, clock, bounds, observer, archive);
+    const scene = {
+      random,
+      clock,
+      engine,
+      limits,
+      clients: [] as Client[],
+      elders: [...clients],
+      lines,
+      crowd: 60 / lives,
+    };
+    scheduleClients(scene);
+    const killed = life < lives;
+    for (let left = killed ? random.integer(20, 600) : -1; left !== 0 && clock.step(); left--) engine.check();
+    if (!killed) verifyRest(engine);
+    for (const client of scene.clients) verify(client, scene, { faulty, killed });
+    clients.push(...scene.clients);
+    stepCount += backend.stepCount;
+    virtualMs += clock.nowMs();
+  }
+  const { preemptions, fetchedBlocks, skippedBlocks, recomputedTokens } = observer;
+  const counts = { preemptions, fetchedBlocks, skippedBlocks, recomputedTokens, stepCount, virtualMs };
+  return { ...summarise(clients, lines), ...counts };
+}
+
+function drawArchive(random: Random, { blockSize }: BackendLimits) {
+  const recordSize = HEADER_SIZE + 4 * blockSize;
+  const segmentSizeMax = random.integer(2, 10) * recordSize;
+  const sick = random.next() < 0.3;
   return {
-    ...summarise(clients, lines),
-    preemptions: observer.preemptions,
-    stepCount: backend.stepCount,
-    virtualMs: clock.nowMs(),
+    sizeMax: random.integer(10, 400) * recordSize,
+    segmentSizeMax,
+    queueSizeMax: random.integer(1, 20) * recordSize,
+    latencyMs: [0.01, 0.5, 20][random.integer(0, 2)]!,
+    faults: sick ? { failWrites: 0.05, failReads: 0.1, damageReads: 0.1 } : null,
   };
+}
+
+function openArchive(world: {
+  readonly disk: MemoryDisk;
+  readonly backend: SimBackend;
+  readonly clock: VirtualClock;
+  readonly bounds: ArchiveBounds;
+  readonly life: number;
+}): KvArchive {
+  const { disk, backend, clock, bounds, life } = world;
+  const { blockSize } = backend.limits;
+  let names = 0;
+  return new KvArchive({
+    disk,
+    clock,
+    bounds,
+    blocks: backend,
+    keys: new KeyChain({ blockSize, namespace: ['swarm'], secretOf: (salt) => salt }),
+    freshName: () => `${life}-${names++}`,
+    observer: { onArchived() {}, onUnarchived() {}, onArchiveLoss() {}, onArchiveSize() {} },
+    onFault() {},
+  });
 }
 
 interface Scene {
@@ -68,8 +136,10 @@ interface Scene {
   readonly clock: VirtualClock;
   readonly engine: Engine;
   readonly limits: BackendLimits;
-  readonly clients: Client[];
+  readonly clients: Client[]; // of this life
+  readonly elders: readonly Client[]; // of lives before
   readonly lines: string[];
+  readonly crowd: number; // clients at most
 }
 
 function drawLimits(random: Random): BackendLimits {
@@ -115,8 +185,8 @@ function drawFaultRates(random: Random) {
 
 // Conversations: prompts share prefixes, because they grow out of earlier prompts and answers.
 function scheduleClients(scene: Scene): void {
-  const { random, clock } = scene;
-  const count = random.integer(10, 60);
+  const { random, clock, crowd } = scene;
+  const count = random.integer(10, crowd);
   for (let index = 0; index < count; index++) {
     clock.schedule(random.next() * 400, () => submit(scene));
   }
@@ -159,8 +229,9 @@ function submit(scene: Scene): void {
   }
 }
 
-function drawRequest({ random, clock, engine, limits, clients }: Scene): SequenceRequest {
-  const earlier = clients[random.integer(0, Math.max(0, clients.length - 1))];
+function drawRequest({ random, clock, engine, limits, clients, elders }: Scene): SequenceRequest {
+  const known = [...elders, ...clients];
+  const earlier = known[random.integer(0, Math.max(0, known.length - 1))];
   const base = earlier && random.next() < 0.7 ? [...earlier.request.tokens, ...earlier.tokens] : [];
   const kept = base.slice(0, random.integer(0, base.length));
   const fresh = Array.from({ length: random.integer(1, 40) }, () => random.integer(0, limits.vocabSize - 1));
@@ -216,38 +287,40 @@ function drawSampling(random: Random): SamplingParams {
   };
 }
 
-function verify({ engine, limits, clients }: Scene, faulty: boolean): void {
+function verifyRest(engine: Engine): void {
   const { waitingCount, runningCount, kv } = engine.load;
   assert.equal(waitingCount + runningCount, 0, 'nobody is left behind');
   assert.equal(kv.inUseCount, 0, 'no block is leaked');
   assert.equal(kv.freeCount + kv.idleCachedCount, kv.blockCount);
-  for (const client of clients) {
-    const { end, request, tokens } = client;
-    assert(end !== null, `sequence ${client.id} ended`);
-    const answer = oracleAnswer(request, {
-      vocabSize: limits.vocabSize,
-      contextTokensMax: engine.contextTokensMax,
-    });
-    const expected = answer.tokens.slice(0, tokens.length);
-    assert.deepEqual(tokens, expected, `sequence ${client.id} says what the oracle says`);
-    assert.equal(end.usage.outputTokens >= tokens.length, true);
-    assert(end.usage.cachedTokens <= end.usage.promptTokens, 'cached tokens are prompt tokens');
-    if (end.reason === 'stop' || end.reason === 'length') {
-      assert.equal(tokens.length, answer.tokens.length, `sequence ${client.id} is complete`);
-      assert.equal(end.reason, answer.reason);
-    } else if (end.reason === 'cancelled') {
-      assert(client.cancelledMs >= 0, 'cancelled only if asked');
-    } else {
-      assert(faulty || end.failure?.code === 'deadline', `unexpected failure ${end.failure?.code}`);
-    }
+}
+
+function verify(
+  { id, end, request, tokens, cancelledMs }: Client,
+  { engine, limits }: Scene,
+  { faulty, killed }: { readonly faulty: boolean; readonly killed: boolean },
+): void {
+  const { contextTokensMax } = engine;
+  const answer = oracleAnswer(request, { vocabSize: limits.vocabSize, contextTokensMax });
+  assert.deepEqual(tokens, answer.tokens.slice(0, tokens.length), `sequence ${id} says what the oracle says`);
+  if (killed && end === null) return;
+  assert(end !== null, `sequence ${id} ended`);
+  assert.equal(end.usage.outputTokens >= tokens.length, true);
+  assert(end.usage.cachedTokens <= end.usage.promptTokens, 'cached tokens are prompt tokens');
+  if (end.reason === 'stop' || end.reason === 'length') {
+    assert.equal(tokens.length, answer.tokens.length, `sequence ${id} is complete`);
+    assert.equal(end.reason, answer.reason);
+  } else if (end.reason === 'cancelled') {
+    assert(cancelledMs >= 0, 'cancelled only if asked');
+  } else {
+    assert(faulty || end.failure?.code === 'deadline', `unexpected failure ${end.failure?.code}`);
   }
 }
 
 function summarise(clients: readonly Client[], lines: readonly string[]) {
   const count = (...reasons: string[]) =>
-    clients.filter((client) => reasons.includes(client.end!.reason)).length;
+    clients.filter((client) => client.end !== null && reasons.includes(client.end.reason)).length;
   const sum = (key: 'cachedTokens' | 'acceptedDraftTokens' | 'rejectedDraftTokens') =>
-    clients.reduce((total, client) => total + client.end!.usage[key], 0);
+    clients.reduce((total, client) => total + (client.end?.usage[key] ?? 0), 0);
   return {
     transcript: lines.join('\n'),
     submitted: clients.length,

@@ -11,7 +11,7 @@ async function lines(of: ServerMetrics): Promise<readonly string[]> {
 
 test('latencies are in seconds, by class where a class waits', async () => {
   const server = metrics();
-  server.onSeat({ priority: 'side', queueMs: 30 });
+  server.onSeat({ priority: 'side', queueMs: 30, cachedTokens: 0, coldTokens: 0 });
   server.onFirstToken({ priority: 'turn', ttftMs: 150 });
   const text = await lines(server);
   expect(text).toContain('queue_wait_seconds_sum{priority="side"} 0.03');
@@ -54,6 +54,7 @@ test('a step tells its batch, its tokens and where its time went', async () => {
     prefillTokens: 64,
     decodeTokens: 4,
     restoredBlocks: 3,
+    recomputedTokens: 0,
     planMs: 0.02,
     stepMs: 2.5,
     deviceMs: 2,
@@ -95,11 +96,11 @@ test('refusals, preemptions and evictions are counted', async () => {
   const server = metrics();
   server.onRefusal('queue-full');
   server.onPreemption();
-  server.onEviction(7);
+  server.onEviction(7, 'capacity');
   const text = await lines(server);
   expect(text).toContain('refusals_total{reason="queue-full"} 1');
   expect(text).toContain('preemptions_total 1');
-  expect(text).toContain('evicted_blocks_total 7');
+  expect(text).toContain('evicted_blocks_total{reason="capacity"} 7');
 });
 
 test('two servers of one process do not share a registry; Node’s own metrics are there when asked for', async () => {

@@ -1,0 +1,206 @@
+// KvArchive: KV blocks on disk. Owns which block lies where in which segment file, what waits to be written, and which
+// segments go when the bound is reached; copies bytes between the files and the device's block store. A crash loses what
+// was not written yet and nothing else: files only grow, and whatever is not whole at their end is ignored. Before it:
+// server/engine/cold-tier.ts; after it: disk.ts.
+import assert from 'node:assert/strict';
+import type { Backend } from '../../kernels/backend.ts';
+import type { Clock } from '../../kernels/clock.ts';
+import type { BlockArchive, BlockKey } from '../engine/block-archive.ts';
+import type { Disk } from './disk.ts';
+import type { KeyChain } from './key-chain.ts';
+import { HEADER_SIZE, readPayload, sealRecord } from './record.ts';
+import { Segments } from './segments.ts';
+
+/** A device whose blocks can be copied out and in. */
+export type CopyableBlocks = Required<Pick<Backend, 'blockBytes' | 'readBlock' | 'writeBlock'>>;
+
+export interface ArchiveBounds {
+  readonly sizeMax: number; // bytes of all segments; a little more while one is being written
+  readonly segmentSizeMax: number; // bytes
+  readonly queueSizeMax: number; // bytes that wait to be written
+}
+
+export interface ArchiveObserver {
+  onArchived(blockCount: number, bytes: number): void;
+  onUnarchived(blockCount: number, bytes: number): void;
+  /** Blocks that are not there (any more): not taken, thrown out for newer ones, damaged, or not to be written. */
+  onArchiveLoss(reason: 'busy' | 'size' | 'damaged' | 'unwritable', blockCount: number): void;
+  onArchiveSize(bytes: number): void;
+}
+
+export interface KvArchiveWorld {
+  readonly disk: Disk;
+  readonly keys: KeyChain;
+  readonly blocks: CopyableBlocks;
+  readonly bounds: ArchiveBounds;
+  readonly clock: Clock;
+  readonly freshName: () => string; // of a segment; never one that exists
+  readonly observer: ArchiveObserver;
+  readonly onFault: (message: string) => void; // for the log
+}
+
+const BATCH_SIZE_MAX = 4 * 2 ** 20; // bytes of one read or write: long enough for any disk, short for the event loop
+const WRITE_PAUSE_MS = 30_000; // after a failed write: the disk is full, or gone
+
+export class KvArchive implements BlockArchive {
+  readonly #world: KvArchiveWorld;
+  readonly #segments: Segments;
+  readonly #waiting = new Map<BlockKey, Buffer>(); // records, in the order they came
+  #waitingSize = 0; // bytes, those being written included
+  #writing = false;
+  #writable = true;
+  #onIdle: (() => void) | null = null;
+
+  /** Reads what earlier processes left; throws what the system says if that is impossible. */
+  constructor(world: KvArchiveWorld) {
+    this.#world = world;
+    const { bounds, disk, freshName, clock, observer } = world;
+    this.#segments = new Segments({ disk, freshName, clock, sizeMax: bounds.sizeMax, observer });
+    this.#segments.scan();
+  }
+
+  /** Blocks that can be found. */
+  get blockCount(): number {
+    return this.#segments.blockCount + this.#waiting.size;
+  }
+
+  rootKey(salt: string): BlockKey {
+    return this.#world.keys.rootKey(salt);
+  }
+
+  nextKey(parent: BlockKey, tokens: Int32Array, start: number): BlockKey {
+    return this.#world.keys.nextKey(parent, tokens, start);
+  }
+
+  has(key: BlockKey): boolean {
+    return this.#waiting.has(key) || this.#segments.find(key) !== null;
+  }
+
+  store(key: BlockKey, block: number): boolean {
+    if (this.has(key)) return true;
+    const { blocks, bounds, observer } = this.#world;
+    const size = HEADER_SIZE + blocks.blockBytes;
+    if (!this.#writable || this.#waitingSize + size > bounds.queueSizeMax) {
+      observer.onArchiveLoss(this.#writable ? 'busy' : 'unwritable', 1);
+      return false;
+    }
+    const record = Buffer.allocUnsafe(size);
+    blocks.readBlock(block, record.subarray(HEADER_SIZE));
+    sealRecord(record, key);
+    this.#waiting.set(key, record);
+    this.#waitingSize += size;
+    // Not now: blocks come in bursts, and the engine is about to send its next step.
+    this.#world.clock.defer(() => this.#write());
+    return true;
+  }
+
+  fetch(keys: readonly BlockKey[], blocks: readonly number[], done: (count: number) => void): void {
+    assert(keys.length === blocks.length);
+    this.#world.clock.defer(() => this.#fetchFrom(keys, blocks, 0, done));
+  }
+
+  /** Calls back once nothing waits to be written any more, or cannot be. Nothing is stored afterwards. */
+  close(done: () => void): void {
+    if (!this.#writing && this.#waiting.size === 0) this.#world.clock.defer(done);
+    else this.#onIdle = done;
+    this.#write();
+    this.#writable = false;
+  }
+
+  // One batch after the other: as many blocks as lie behind each other.
+  #fetchFrom(
+    keys: readonly BlockKey[],
+    blocks: readonly number[],
+    start: number,
+    done: (count: number) => void,
+  ): void {
+    const { clock, disk, observer, blocks: store } = this.#world;
+    let at = start;
+    // What has not been written yet needs no reading.
+    for (let record = this.#waiting.get(keys[at]!); record; record = this.#waiting.get(keys[++at]!)) {
+      store.writeBlock(blocks[at]!, record.subarray(HEADER_SIZE));
+    }
+    const place = at < keys.length ? this.#segments.find(keys[at]!) : null;
+    if (place === null) {
+      done(at);
+      return;
+    }
+    const { segment, offset } = place;
+    const recordSize = HEADER_SIZE + store.blockBytes;
+    let end = at + 1;
+    while (end < keys.length && (end - at + 1) * recordSize <= BATCH_SIZE_MAX) {
+      const next = this.#segments.find(keys[end]!);
+      if (next?.segment !== segment || next.offset !== offset + (end - at) * recordSize) break;
+      end++;
+    }
+    this.#segments.use(segment);
+    disk.read(segment.name, offset, (end - at) * recordSize, (bytes) => {
+      const count = this.#unpack(bytes, keys.slice(at, end), blocks.slice(at, end));
+      observer.onUnarchived(count, count * store.blockBytes);
+      if (count < end - at || end === keys.length) done(at + count);
+      else clock.defer(() => this.#fetchFrom(keys, blocks, end, done)); // others have their turn between batches
+    });
+  }
+
+  /** Leading blocks that are whole; the first one that is not is forgotten. */
+  #unpack(bytes: Buffer | null, keys: readonly BlockKey[], blocks: readonly number[]): number {
+    const { blocks: store, observer } = this.#world;
+    const recordSize = HEADER_SIZE + store.blockBytes;
+    for (const [index, key] of keys.entries()) {
+      const record = bytes?.subarray(index * recordSize, (index + 1) * recordSize) ?? Buffer.alloc(0);
+      const payload = readPayload(record, key);
+      if (payload === null || payload.length !== store.blockBytes) {
+        this.#segments.forget(key);
+        observer.onArchiveLoss('damaged', 1);
+        return index;
+      }
+      store.writeBlock(blocks[index]!, payload);
+    }
+    return keys.length;
+  }
+
+  #write(): void {
+    if (this.#writing || this.#waiting.size === 0 || !this.#writable) return;
+    const { bounds, disk, observer } = this.#world;
+    const keys: BlockKey[] = [];
+    const records: Buffer[] = [];
+    let size = 0;
+    for (const [key, record] of this.#waiting) {
+      if (size > 0 && size + record.length > BATCH_SIZE_MAX) break;
+      keys.push(key);
+      records.push(record);
+      size += record.length;
+    }
+    const segment = this.#segments.forWriting(size, bounds.segmentSizeMax);
+    const start = segment.size;
+    this.#writing = true;
+    disk.write(segment.name, start, Buffer.concat(records), (error) => {
+      this.#writing = false;
+      this.#waitingSize -= size;
+      for (const key of keys) this.#waiting.delete(key);
+      if (error !== null) this.#onUnwritable(error, keys.length);
+      else {
+        this.#segments.add(segment, keys, records);
+        observer.onArchived(keys.length, size);
+      }
+      this.#write();
+      if (this.#waiting.size > 0 || this.#writing) return;
+      this.#onIdle?.();
+      this.#onIdle = null;
+    });
+  }
+
+  #onUnwritable(error: string, blockCount: number): void {
+    const { observer, onFault, clock } = this.#world;
+    observer.onArchiveLoss('unwritable', blockCount + this.#waiting.size);
+    onFault(error);
+    this.#segments.abandon(); // nobody knows how much of it is there
+    this.#waiting.clear();
+    this.#waitingSize = 0;
+    if (this.#onIdle !== null) return;
+    this.#writable = false;
+    clock.schedule(WRITE_PAUSE_MS, () => {
+      this.#writable = this.#onIdle === null;
+    });
+  }
+}

@@ -1,0 +1,22 @@
+// BlockArchive: where finished KV blocks live on when the device's store has no room for them, and when the process is
+// gone. The engine's word for it: keys, never files. Implemented outside (server/archive/), which moves the bytes
+// between files and the device's block store through Backend.readBlock and writeBlock.
+
+/** Names a block's content: all tokens up to its end, the salt, and whatever else decides about KV. Opaque. */
+export type BlockKey = string;
+
+export interface BlockArchive {
+  /** Before the first block of a salt. */
+  rootKey(salt: string): BlockKey;
+  /** Of the block of tokens [start, start + blockSize) that follows `parent`'s. */
+  nextKey(parent: BlockKey, tokens: Int32Array, start: number): BlockKey;
+  /** Whether fetch() will probably find it. Pure and quick. */
+  has(key: BlockKey): boolean;
+  /** Takes a copy of the block's content now and writes it later; false: it is too busy, and has taken nothing. */
+  store(key: BlockKey, block: number): boolean;
+  /**
+   * Fills blocks[i] with the content of keys[i], which nobody else may touch meanwhile. Calls `done` exactly once, never
+   * in the caller's stack, with the number of leading blocks that are whole; fewer than asked is no failure.
+   */
+  fetch(keys: readonly BlockKey[], blocks: readonly number[], done: (count: number) => void): void;
+}

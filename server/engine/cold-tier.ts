@@ -1,0 +1,210 @@
+// ColdTier: decides which blocks are kept in the archive and which are brought back before a sequence sits down. What
+// comes back goes into the prefix cache, where the sequence finds it as it finds anything else; until then it waits and
+// those behind it go first. Owns the fetches under way; never reads or writes a block. Used by scheduler.ts and engine.ts.
+import type { StepRow } from '../../kernels/backend.ts';
+import type { Clock } from '../../kernels/clock.ts';
+import type { BlockArchive, BlockKey } from './block-archive.ts';
+import type { PrefixCache, PrefixNode } from './prefix-cache.ts';
+import type { Sequence } from './sequence.ts';
+import { TierRates } from './tier-rates.ts';
+
+export interface ColdTierWorld {
+  readonly archive: BlockArchive;
+  readonly cache: PrefixCache;
+  readonly blockSize: number;
+  readonly clock: Clock;
+  readonly onFetched: () => void; // somebody may sit down now
+}
+
+/** Blocks on their way for one sequence, and the ones before them, which must stay meanwhile. */
+export interface ColdFetch {
+  readonly sequence: Sequence; // for whom; may have left
+  readonly tokens: Int32Array;
+  readonly node: PrefixNode; // after the blocks that were found without the archive
+  readonly held: readonly number[]; // all its blocks: found ones, then fresh ones
+  readonly keys: readonly BlockKey[]; // of the fresh ones
+  readonly startMs: number;
+  ended: boolean;
+}
+
+const FETCHES_MAX = 4; // at a time: each holds blocks that nobody can use yet
+
+export class ColdTier {
+  readonly #world: ColdTierWorld;
+  readonly #rates = new TierRates();
+  #fetches: ColdFetch[] = []; // at most FETCHES_MAX
+  #trusted = true; // false: the fetches under way write into a store that was lost meanwhile
+  #fetchedCount = 0;
+  #skippedCount = 0;
+
+  constructor(world: ColdTierWorld) {
+    this.#world = world;
+    world.cache.onEvict = (node) => this.#keepEvicted(node);
+  }
+
+  get fetching(): boolean {
+    return this.#fetches.length > 0;
+  }
+
+  /** Blocks brought back since the start. */
+  get fetchedCount(): number {
+    return this.#fetchedCount;
+  }
+
+  /** Archived blocks that were computed anew because that was quicker. */
+  get skippedCount(): number {
+    return this.#skippedCount;
+  }
+
+  /** Blocks that fetches hold, with repetitions. */
+  *heldBlocks(): Iterable<number> {
+    for (const { held } of this.#fetches) yield* held;
+  }
+
+  /**
+   * Whether the sequence had better wait for blocks that are on their way; starts a fetch if that pays. `limit` as for
+   * PrefixCache.match; `spareCount`: blocks that nobody else has been promised.
+   */
+  holdsUp(sequence: Sequence, { limit, spareCount }: { limit: number; spareCount: number }): boolean {
+    if (sequence.coldFetch !== null) return !sequence.coldFetch.ended;
+    if (sequence.coldTried || spareCount <= 0) return false;
+    const { cache, blockSize } = this.#world;
+    const { tokens } = sequence;
+    const found: number[] = [];
+    const node = cache.match(cache.root(sequence.request.cacheSalt), tokens, { from: 0, limit }, found);
+    const from = found.length * blockSize;
+    const keys = this.#archivedKeys(node, tokens, { from, limit, countMax: spareCount });
+    const other =
+      keys.length === 0 ? undefined : this.#fetches.find((fetch) => fetch.keys.includes(keys[0]!));
+    if (other !== undefined) {
+      sequence.coldFetch = other;
+    } else if (keys.length > 0 && this.#fetches.length >= FETCHES_MAX) {
+      this.#release(found);
+      return true; // a place comes free with the next fetch that ends
+    } else {
+      sequence.coldTried = true;
+      if (this.#pays(keys.length)) return this.#fetch(sequence, { node, found, keys });
+    }
+    this.#release(found);
+    return other !== undefined;
+  }
+
+  /** A block has become findable: keeps a copy of it. */
+  keep(node: PrefixNode, tokens: Int32Array, start: number): void {
+    if (node.coldKey !== null) return;
+    const { archive } = this.#world;
+    const key = archive.nextKey(this.#keyOf(node.parent!), tokens, start);
+    node.coldKey = key;
+    if (!archive.has(key)) archive.store(key, node.block);
+  }
+
+  /** A step has run: what computing costs. */
+  learn(rows: readonly StepRow[], deviceMs: number): void {
+    let tokenCount = 0;
+    for (const row of rows) {
+      if (row.sampleCount > 1 || row.tokens.length === 1) return; // decodes and drafts cost something else
+      tokenCount += row.tokens.length;
+    }
+    this.#rates.learnCompute(tokenCount, deviceMs);
+  }
+
+  /** The device has lost its block store. */
+  invalidate(): void {
+    if (this.#fetches.length > 0) this.#trusted = false;
+  }
+
+  #fetch(
+    sequence: Sequence,
+    { node, found, keys }: { node: PrefixNode; found: number[]; keys: readonly BlockKey[] },
+  ): boolean {
+    const { cache, archive, clock } = this.#world;
+    const fresh: number[] = [];
+    while (fresh.length < keys.length) {
+      const block = cache.allocate();
+      if (block === -1) break;
+      fresh.push(block);
+    }
+    if (fresh.length === 0) {
+      this.#release(found);
+      return false;
+    }
+    const fetch: ColdFetch = {
+      sequence,
+      tokens: sequence.tokens,
+      node,
+      held: [...found, ...fresh],
+      keys: keys.slice(0, fresh.length),
+      startMs: clock.nowMs(),
+      ended: false,
+    };
+    sequence.coldFetch = fetch;
+    this.#fetches.push(fetch);
+    archive.fetch(fetch.keys, fresh, (count) => this.#land(fetch, fresh, count));
+    return true;
+  }
+
+  // [found, held | fresh, held] → [found | fetched and findable | the rest free again], all of them idle
+  #land(fetch: ColdFetch, fresh: readonly number[], count: number): void {
+    const { cache, blockSize, clock, onFetched } = this.#world;
+    this.#fetches = this.#fetches.filter((other) => other !== fetch);
+    fetch.ended = true;
+    const held = [...fetch.held];
+    const foundCount = held.length - fresh.length;
+    const landed = this.#trusted ? count : 0;
+    let { node } = fetch;
+    for (let index = 0; index < landed; index++) {
+      const start = (foundCount + index) * blockSize;
+      const next = cache.insert(node, fetch.tokens, start, held[foundCount + index]!);
+      if (next === node) break; // the cache was cleared meanwhile
+      next.coldKey ??= fetch.keys[index]!;
+      held[foundCount + index] = next.block;
+      node = next;
+    }
+    this.#release(held);
+    if (this.#fetches.length === 0) this.#trusted = true;
+    this.#fetchedCount += landed;
+    if (fetch.sequence.seatedMs < 0) fetch.sequence.coldCount = landed * blockSize;
+    this.#rates.learnFetch(count, clock.nowMs() - fetch.startMs);
+    onFetched();
+  }
+
+  #pays(count: number): boolean {
+    if (count === 0) return false;
+    const pays = this.#rates.fetchPays(count, count * this.#world.blockSize);
+    if (!pays) this.#skippedCount += count;
+    return pays;
+  }
+
+  /** Keys of the blocks after `node` as far as the archive has them without a gap. */
+  #archivedKeys(
+    node: PrefixNode,
+    tokens: Int32Array,
+    { from, limit, countMax }: { from: number; limit: number; countMax: number },
+  ): BlockKey[] {
+    const { archive, blockSize } = this.#world;
+    const keys: BlockKey[] = [];
+    let key = this.#keyOf(node);
+    for (let start = from; start + blockSize <= limit && keys.length < countMax; start += blockSize) {
+      key = archive.nextKey(key, tokens, start);
+      if (!archive.has(key)) break;
+      keys.push(key);
+    }
+    return keys;
+  }
+
+  // Every node below a root has been given its key when it became findable.
+  #keyOf(node: PrefixNode): BlockKey {
+    node.coldKey ??= this.#world.archive.rootKey(node.key);
+    return node.coldKey;
+  }
+
+  // The archive was too busy when the block became findable; now is the last chance.
+  #keepEvicted(node: PrefixNode): void {
+    const { archive } = this.#world;
+    if (node.coldKey !== null && !archive.has(node.coldKey)) archive.store(node.coldKey, node.block);
+  }
+
+  #release(blocks: readonly number[]): void {
+    for (let index = blocks.length - 1; index >= 0; index--) this.#world.cache.release(blocks[index]!);
+  }
+}
