@@ -1,4 +1,4 @@
-// Names of devices → backends. Devices are loaded by dynamic import: a simulated one needs no native library.
+// Names of devices → backends: cpu, sim, and every simulated chip (wse3, h100x2, …). Devices are loaded by dynamic import: a simulated one needs no native library.
 // Before it: the composition root; after it: the backend of the device.
 import type { ModelSpec } from '../models/spec.ts';
 import type { Backend } from './backend.ts';
@@ -11,8 +11,16 @@ export interface BackendWorld {
   readonly threadCount: number; // of all replicas together
   readonly stepTimeoutMs: number; // longer: the device counts as hung
   readonly openGraph: () => Promise<DecoderGraph>; // called only by devices that compute
+  readonly simulated: SimulatedChoice;
   readonly clock: Clock;
   readonly log: BackendLog;
+}
+
+/** What runs on a simulated chip. */
+export interface SimulatedChoice {
+  readonly model: string; // a known shape, or a directory with a config.json
+  readonly precision: 'fp16' | 'bf16' | 'fp8' | 'int4';
+  readonly text: 'noise' | 'model'; // model: the served model's own answers, computed on the cpu
 }
 
 export interface BackendLog {
@@ -25,7 +33,8 @@ export class UnknownBackendError extends Error {
   override readonly name = 'UnknownBackendError';
 
   constructor(name: string) {
-    super(`backend ${JSON.stringify(name)} is not known; known are ${backendNames.join(', ')}`);
+    const chips = 'or a simulated chip: a100, h100, h200, b200, wse2, wse3, each with xN for several';
+    super(`backend ${JSON.stringify(name)} is not known; known are ${backendNames.join(', ')}, ${chips}`);
   }
 }
 
@@ -56,6 +65,24 @@ export const backendNames: readonly string[] = Object.keys(devices);
 /** Loads the device and makes it ready. Rejects with UnknownBackendError, or with what the device cannot do. */
 export async function createBackend(name: string, world: BackendWorld): Promise<Backend> {
   const create = Object.hasOwn(devices, name) ? devices[name] : undefined;
-  if (create === undefined) throw new UnknownBackendError(name);
-  return create(world);
+  return create === undefined ? createSimulated(name, world) : create(world);
+}
+
+async function createSimulated(name: string, world: BackendWorld): Promise<Backend> {
+  const { DEVICE_NAMES } = await import('./sim/device.ts');
+  if (!DEVICE_NAMES.includes(name.replace(/x[0-9]+$/, ''))) throw new UnknownBackendError(name);
+  const { openSimulated } = await import('./sim/served.ts');
+  const { shapeNamed } = await import('./sim/shape-file.ts');
+  const { simulated, clock, spec, sizes } = world;
+  const inner = simulated.text === 'model' ? await devices['cpu']!(world) : null;
+  return openSimulated({
+    device: name,
+    shape: shapeNamed(simulated.model),
+    precision: simulated.precision,
+    vocabSize: spec.vocabSize,
+    contextTokensMax: sizes.slotTokensMax,
+    blockSize: sizes.blockSize,
+    clock,
+    inner,
+  });
 }

@@ -8,6 +8,7 @@ import { Detokenizer } from '../models/detokenizer.ts';
 import type { Model } from '../models/model.ts';
 import { createApp } from './app.ts';
 import type { Config } from './config.ts';
+import type { BlockArchive } from './engine/block-archive.ts';
 import { Engine, type EngineBounds } from './engine/engine.ts';
 import type { Log } from './log.ts';
 import type { ServerMetrics } from './metrics.ts';
@@ -18,6 +19,7 @@ export interface ServerParts {
   readonly version: string;
   readonly model: Model;
   readonly backend: Backend; // closed by the server's stop()
+  readonly archive?: ServerArchive | null; // likewise
   readonly transport: Transport; // likewise
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day
@@ -25,6 +27,11 @@ export interface ServerParts {
   readonly freshId: () => string; // never repeats, nobody can guess it
   readonly log: Log;
   readonly metrics: ServerMetrics;
+}
+
+/** KV blocks outside of the device (archive/kv-archive.ts); `close` calls back once everything is written. */
+export interface ServerArchive extends BlockArchive {
+  close(done: () => void): void;
 }
 
 export interface RunningServer {
@@ -43,8 +50,8 @@ export class AddressError extends Error {
 
 /** Rejects with AddressError when the address cannot be bound; the backend is closed then. */
 export async function startServer(parts: ServerParts): Promise<RunningServer> {
-  const { config, model, backend, transport, clock, metrics } = parts;
-  const engine = new Engine(backend, clock, engineBounds(config, backend), metrics);
+  const { config, model, backend, transport, clock, metrics, archive = null } = parts;
+  const engine = new Engine(backend, clock, engineBounds(config, backend), metrics, archive);
   const app = createApp({ ...parts, engine, openText: () => new Detokenizer(model.tokenizer) });
   const listening = await transport
     .listen(config.host, config.port, app.handlers)
@@ -68,8 +75,21 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     transport.stopListening();
     await app.drain();
     transport.close();
+    if (archive !== null) await closed(archive, clock);
     await backend.close();
   }
+}
+
+const ARCHIVE_CLOSE_MS = 10_000; // a disk that is slower loses what is not written
+
+function closed(archive: ServerArchive, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.schedule(ARCHIVE_CLOSE_MS, resolve);
+    archive.close(() => {
+      timer.cancel();
+      resolve();
+    });
+  });
 }
 
 // A prompt may be overtaken by one that came this much later per token that it is shorter: about what computing the
@@ -82,11 +102,11 @@ const CLASS_DELAY_MS = { turn: 0, side: 250, background: 2000 } as const;
 
 const RETRY_AFTER_MS = 1000; // told to who finds the queue full
 
-function engineBounds(config: Config, { limits }: Backend): EngineBounds {
-  const chunkTokens = Math.min(config.prefillChunkTokens, limits.rowTokensMax); // a short context has short rows
+function engineBounds(config: Config, { limits, prefill }: Backend): EngineBounds {
+  const chunkTokens = Math.min(prefill?.chunkTokens ?? config.prefillChunkTokens, limits.rowTokensMax);
   return {
     prefillChunkTokens: chunkTokens,
-    prefillTokensPerStep: chunkTokens,
+    prefillTokensPerStep: prefill?.tokensPerStep ?? chunkTokens,
     overtakeMsPerToken: OVERTAKE_MS_PER_TOKEN,
     classDelayMs: CLASS_DELAY_MS,
     queueLengthMax: config.queueLengthMax,

@@ -19,6 +19,7 @@ export interface DeviceWorld {
 
 export interface Device {
   readonly backend: Backend;
+  readonly kvIdentity: string; // devices with the same compute the same KV for the same tokens
   readonly description: string; // for people: name, precision, sizes
 }
 
@@ -38,9 +39,11 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
   };
   const sizes = sizesFor(config, spec);
   const { threads: threadCount, stepTimeoutMs } = config;
-  const options = { spec, sizes, threadCount, stepTimeoutMs, openGraph, clock, log };
+  const simulated = { model: config.simModel, precision: config.simPrecision, text: config.simText };
+  const options = { spec, sizes, threadCount, stepTimeoutMs, openGraph, simulated, clock, log };
   const backend = await createBackend(config.backend, options);
-  return { backend, description: describe(config, backend, graph) };
+  const kvIdentity = graph === null ? `simulated ${spec.name}` : graphIdentity(graph);
+  return { backend, kvIdentity, description: describe(config, backend, graph) };
 }
 
 /** `auto` is what was measured to be fastest within an accuracy bound for a model of this size. */
@@ -60,6 +63,10 @@ function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprob
     stepTokensMax: config.stepTokensMax + config.slots * DRAFT_TOKENS_MAX,
     sampleCountMax: 1 + DRAFT_TOKENS_MAX,
   };
+}
+
+function graphIdentity({ contentHash, precision }: BuiltGraph): string {
+  return `${contentHash} ${precision}`;
 }
 
 function describe(config: Config, { name, limits }: Backend, graph: BuiltGraph | null): string {

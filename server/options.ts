@@ -33,7 +33,31 @@ export const OPTIONS = {
   ),
   port: option('port', integer(0, 65_535), 8080, 'TCP port; 0 takes any free one'),
   model: option('model', text(4096), 'spark-nano', 'name of an embedded model, or a model directory'),
-  backend: option('backend', identifier(), 'cpu', 'device that computes: cpu, or sim for a simulated one'),
+  backend: option(
+    'backend',
+    identifier(),
+    'cpu',
+    'device that computes: cpu; or a simulated one: sim, wse3, wse3x4, h100, h100x2, h200, b200, a100',
+  ),
+  simModel: option(
+    'sim-model',
+    text(4096),
+    'llama-3.1-8b',
+    'simulated chips: the model they run, see `sparklane devices`, or a directory with a config.json',
+    'SIM_MODEL',
+  ),
+  simPrecision: option(
+    'sim-precision',
+    choice(['fp16', 'bf16', 'fp8', 'int4']),
+    'fp16',
+    'simulated chips: format of the weights',
+  ),
+  simText: option(
+    'sim-text',
+    choice(['noise', 'model']),
+    'noise',
+    'simulated chips: answer with meaningless tokens, or with those of --model computed on the cpu',
+  ),
   precision: option(
     'precision',
     choice(['auto', 'fp32', 'int8', 'int4', 'w8a8']),
@@ -60,6 +84,19 @@ export const OPTIONS = {
     size(1 * MIB, 1024 * GIB),
     1 * GIB,
     'memory for KV blocks, in bytes or as 512MiB',
+  ),
+  // Off unless asked for: what conversations were about can be told from their KV, and disks wear.
+  kvDiskSizeMax: option(
+    'kv-disk-size',
+    size(0, 64 * 1024 * GIB),
+    0,
+    'disk space for KV blocks that outlive memory and restarts, such as 8GiB; 0 keeps none',
+  ),
+  kvDiskDirectory: option(
+    'kv-disk-directory',
+    orNull('cache', text(4096)),
+    null,
+    'where they go; "cache" is kv in the cache directory',
   ),
   prefillChunkTokens: option(
     'prefill-chunk-tokens',

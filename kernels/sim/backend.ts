@@ -2,7 +2,15 @@
 // model or a pace, what goes wrong from the injected seed; all time is the injected clock's. No native code.
 // Before it: the engine; after it: token-source.ts and cost-model.ts.
 import assert from 'node:assert/strict';
-import type { Backend, BackendLimits, PrefillHabit, RowOutcome, StepCosts, StepOutcome, StepPlan } from '../backend.ts';
+import type {
+  Backend,
+  BackendLimits,
+  PrefillHabit,
+  RowOutcome,
+  StepCosts,
+  StepOutcome,
+  StepPlan,
+} from '../backend.ts';
 import type { Clock } from '../clock.ts';
 import type { Random } from '../random.ts';
 import { type CostModel, costPace, modelledCosts, type StepPace } from './cost-model.ts';

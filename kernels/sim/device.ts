@@ -11,7 +11,7 @@ import { gpuCostModel, gpuLimits } from './gpu/gpu-device.ts';
 import type { GpuSetup } from './gpu/roofline.ts';
 import { type ModelShape, type Precision, UnknownShapeError } from './shapes.ts';
 import type { TokenSource } from './token-source.ts';
-import { linkLatencyUsDefault, WAFER_CHIPS } from './wafer/chips.ts';
+import { kvStoreBytesMax, linkLatencyUsDefault, WAFER_CHIPS } from './wafer/chips.ts';
 import type { WaferSetup } from './wafer/floorplan.ts';
 import {
   type Demand,
@@ -33,7 +33,7 @@ export interface SimDeviceOptions {
   readonly blockSize?: number; // tokens per KV block
   readonly vocabSize?: number; // of the tokens it gives, if not the model's
   readonly chunkTokens?: number; // GPU: prompt tokens per step; wafer: prompt tokens that enter together
-  readonly kvStoreBytes?: number; // wafer: external KV store
+  readonly kvStoreBytes?: number; // wafer: external KV store, at most 6 TB
   readonly linkLatencyUs?: number; // wafer to wafer
   readonly placement?: 'optimised' | 'equal';
   readonly demand?: Demand; // wafer: whom the placement is to serve
@@ -51,7 +51,7 @@ interface DeviceFacts {
   readonly prefillTokensPerStep: number;
 }
 
-export interface GpuSimDevice extends DeviceFacts {
+interface GpuSimDevice extends DeviceFacts {
   readonly kind: 'gpu';
   readonly setup: GpuSetup;
   /** `limits`: of the backend that is to take this time, if not the device's own. */
@@ -127,7 +127,8 @@ export function simBackend(
   costModel: CostModel | StepPace,
   { clock, tokens }: { readonly clock: Clock; readonly tokens?: TokenSource },
 ): SimBackend {
-  const world = { limits: device.limits, clock, costModel, faults: null };
+  const prefill = { chunkTokens: device.prefillChunkTokens, tokensPerStep: device.prefillTokensPerStep };
+  const world = { limits: device.limits, clock, costModel, prefill, faults: null };
   return new SimBackend(device.name, tokens === undefined ? world : { ...world, tokens });
 }
 
@@ -187,7 +188,7 @@ function planWafer(
   const bounds: WaferBounds = {
     placesMax: options.sequencesMax ?? defaults.waferPlacesMax,
     contextTokensMax: options.contextTokensMax ?? Number.POSITIVE_INFINITY,
-    storeBytes: options.kvStoreBytes ?? 0,
+    storeBytes: Math.min(kvStoreBytesMax, options.kvStoreBytes ?? 0),
     linkLatencyUs: options.linkLatencyUs ?? linkLatencyUsDefault,
     tokensPerChunk: defaults.tokensPerChunk,
   };

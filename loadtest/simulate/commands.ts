@@ -1,21 +1,13 @@
 // The commands of the simulator for commander: predict, simulate, compare, devices, validate. A thin layer: reads
 // flags, calls the functions of this folder, prints a table or JSON. Mounted by main.ts here, and by whoever owns the
 // `sparklane` program.
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { parseDeviceName, planSimDevice, type SimDevice } from '../../kernels/sim/device.ts';
 import { DoesNotFitError } from '../../kernels/sim/fit-error.ts';
 import { publishedHostMs } from '../../kernels/sim/gpu/host.ts';
-import {
-  type ModelShape,
-  namedShape,
-  PRECISIONS,
-  type Precision,
-  SHAPES,
-  shapeOfConfig,
-  UnknownShapeError,
-} from '../../kernels/sim/shapes.ts';
+import { shapeNamed } from '../../kernels/sim/shape-file.ts';
+import { PRECISIONS, type Precision, SHAPES, UnknownShapeError } from '../../kernels/sim/shapes.ts';
 import { WAFER_CHIPS } from '../../kernels/sim/wafer/chips.ts';
 import { FlagError, TraceError } from '../flag-error.ts';
 import { compare, formatComparison } from './compare.ts';
@@ -301,18 +293,6 @@ function deviceOf(name: string, flags: DeviceFlags): SimDevice {
     demand,
     ...optional,
   });
-}
-
-/** A known model, or the directory of one with a config.json. */
-function shapeNamed(name: string): ModelShape {
-  const file = join(name, 'config.json');
-  if (!statSync(file, { throwIfNoEntry: false })?.isFile()) return namedShape(name);
-  try {
-    return shapeOfConfig(basename(resolve(name)), JSON.parse(readFileSync(file, 'utf8')));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new UnknownShapeError(`${file} is not JSON: ${error.message}`);
-    throw error;
-  }
 }
 
 function contextOf({ limits }: SimDevice): number {

@@ -20,6 +20,7 @@ const world = {
   threadCount: 1,
   stepTimeoutMs: 1000,
   openGraph: () => Promise.reject(new Error('a simulated device computes nothing')),
+  simulated: { model: 'llama-3.1-8b', precision: 'fp16', text: 'noise' } as const,
   clock,
   log: { info: () => undefined, warn: () => undefined },
 };
@@ -46,4 +47,13 @@ test('the simulated device opens without a graph and steps on the given clock', 
 
 test('the cpu device asks for its graph', async () => {
   await expect(createBackend('cpu', world)).rejects.toThrow('computes nothing');
+});
+
+test('a simulated chip opens with the vocabulary that is served, and says how it likes its prompts cut', async () => {
+  for (const name of ['wse3', 'h100x2']) {
+    const backend = await createBackend(name, world);
+    expect(backend.limits).toMatchObject({ vocabSize: 300, slotTokensMax: 32, blockSize: 4 });
+    expect(backend.prefill!.tokensPerStep).toBeGreaterThanOrEqual(backend.prefill!.chunkTokens);
+    await backend.close();
+  }
 });
