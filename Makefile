@@ -10,7 +10,7 @@ SOURCES := $(shell find models kernels server loadtest -name '*.ts' 2>/dev/null)
 SPARKLANE = node dist/server/main.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve chat test check sim bench bless clean
+.PHONY: help setup build serve chat test test-clients check sim bench validate loadtest bless clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,8 @@ dist/.built: node_modules/.installed tsconfig.json tsconfig.build.json $(SOURCES
 	npx tsc -p tsconfig.build.json
 	@touch $@
 
-serve: dist/.built ## serve MODEL on HOST:PORT (PORT, HOST, MODEL, BACKEND, ARGS="--precision=fp32 …")
-	$(SPARKLANE) serve --host $(HOST) --port $(PORT) --model $(MODEL) --backend $(BACKEND) $(ARGS)
+serve: dist/.built ## serve MODEL on HOST:PORT with BACKEND (ARGS="--precision=fp32 …"; SIM_MODEL for simulated chips)
+	$(SPARKLANE) serve --host $(HOST) --port $(PORT) --model $(MODEL) --backend $(BACKEND) $(if $(SIM_MODEL),--sim-model $(SIM_MODEL)) $(ARGS)
 
 chat: dist/.built ## talk to a model in the terminal (MODEL, ARGS)
 	$(SPARKLANE) chat --model $(MODEL) $(ARGS)
@@ -49,6 +49,12 @@ sim: node_modules/.installed ## one whole run in virtual time: make sim SEED=17
 
 bench: dist/.built ## measure: decode, prefill, server share, time to first token (table and JSON)
 	npx tsx test/bench/main.ts
+
+validate: dist/.built ## every published figure beside what the simulated devices say
+	$(SPARKLANE) validate
+
+loadtest: dist/.built ## replay recorded agent sessions against a server started for it; writes a report
+	npx tsx test/bench/loadtest-local.ts $(ARGS)
 
 bless: node_modules/.installed ## rewrite golden files after an intended change; read the diff
 	npx vitest run --update
