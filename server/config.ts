@@ -7,10 +7,12 @@ import { join } from 'node:path';
 import { kvBytesPerToken, type ModelSpec } from '../models/spec.ts';
 import { CONFIG_FILE_OPTION, OPTION_NAMES, OPTIONS, type OptionName, type OptionValues } from './options.ts';
 
+const KV_DISK_SIZE_MIN = 2 ** 24; // bytes
 const DEFAULT_THREADS = 2; // a laptop's cores are for its user first; more is a flag away
 
-export interface Config extends Omit<OptionValues, 'cacheDirectory' | 'threads'> {
+export interface Config extends Omit<OptionValues, 'cacheDirectory' | 'kvDiskDirectory' | 'threads'> {
   readonly cacheDirectory: string; // resolved
+  readonly kvDiskDirectory: string; // resolved
   readonly threads: number; // of all replicas together
   readonly threadsPerReplica: number;
   readonly loopback: boolean; // `host` is reachable from this machine only
@@ -45,6 +47,7 @@ export function loadConfig(sources: ConfigSources): Config {
   const values: Record<string, unknown> = {};
   for (const name of OPTION_NAMES) values[name] = readOption(name, sources, file);
   const options = values as unknown as OptionValues;
+  const cacheDirectory = options.cacheDirectory ?? userCacheDirectory(sources.env);
   const threads = options.threads ?? Math.max(DEFAULT_THREADS, options.replicas);
   const config: Config = {
     ...options,
@@ -52,7 +55,8 @@ export function loadConfig(sources: ConfigSources): Config {
     threadsPerReplica: Math.max(1, Math.floor(threads / options.replicas)),
     apiKeys: Object.freeze([...options.apiKeys]),
     corsOrigins: Object.freeze([...options.corsOrigins]),
-    cacheDirectory: options.cacheDirectory ?? userCacheDirectory(sources.env),
+    cacheDirectory,
+    kvDiskDirectory: options.kvDiskDirectory ?? join(cacheDirectory, 'kv'),
     loopback: isLoopback(options.host),
     stepTokensMax: options.prefillChunkTokens + options.slots,
   };
@@ -155,6 +159,10 @@ function checkAgreement(config: Config): void {
   if (config.streamBufferSizeMax * 2 > config.sendBufferSizeMax) {
     const bound = `at most half of sendBufferSizeMax (${config.sendBufferSizeMax}): pausing must come before closing`;
     throw contradiction('streamBufferSizeMax', config.streamBufferSizeMax, bound);
+  }
+  if (config.kvDiskSizeMax > 0 && config.kvDiskSizeMax < KV_DISK_SIZE_MIN) {
+    const bound = `0, or at least ${KV_DISK_SIZE_MIN}: less does not hold one conversation`;
+    throw contradiction('kvDiskSizeMax', config.kvDiskSizeMax, bound);
   }
   if (config.threads < config.replicas) {
     throw contradiction('threads', config.threads, `at least one per replica (${config.replicas})`);

@@ -8,6 +8,13 @@ import type { HttpRequest } from './transport.ts';
 /** Owner of everything where no key is needed. */
 export const NOBODY = '';
 
+const OWNER_PREFIX = 'key-';
+
+/** The API key of an owner, null for NOBODY: what is kept beyond a restart must follow the key, not its place in the list. */
+export function ownedKey(apiKeys: readonly string[], owner: string): string | null {
+  return apiKeys.find((_, index) => owner === `${OWNER_PREFIX}${index + 1}`) ?? null;
+}
+
 export interface GuardOptions {
   readonly apiKeys: readonly string[];
   readonly corsOrigins: readonly string[]; // exact origins, or '*'
@@ -28,7 +35,7 @@ export class Guard {
     // and sessions and may show up in logs: it says which key it was, not what it is.
     this.#digests = options.apiKeys.map((key, index) => ({
       digest: digestOf(key),
-      owner: `key-${index + 1}`,
+      owner: `${OWNER_PREFIX}${index + 1}`,
     }));
     this.#corsOrigins = new Set(options.corsOrigins);
     this.#host = options.host;

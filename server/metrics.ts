@@ -3,6 +3,7 @@
 // On the hot path (one call per token and stream) it does one observation without labels, about 0.6 µs.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { DeviceFailureCode } from '../kernels/backend.ts';
+import type { ArchiveObserver } from './archive/kv-archive.ts';
 import type { EngineObserver, KvReport, StepReport } from './engine/observer.ts';
 import type { FinishReason, Priority, RefusalReason } from './engine/request.ts';
 
@@ -15,7 +16,7 @@ const ROW_BUCKETS = [1, 2, 4, 8, 12, 16, 24, 32, 64, 128];
 
 export type ConnectionKind = 'http' | 'websocket';
 
-export class ServerMetrics implements EngineObserver {
+export class ServerMetrics implements EngineObserver, ArchiveObserver {
   readonly #registry = new Registry();
   readonly #queueWait = this.#histogram('queue_wait_seconds', 'Submit to first seat', ['priority']);
   readonly #ttft = this.#histogram('ttft_seconds', 'Submit to first output token', ['priority']);
@@ -40,6 +41,9 @@ export class ServerMetrics implements EngineObserver {
   readonly #connections = this.#gauge('open_connections', 'Open requests and sockets', ['kind']);
   readonly #kvBlocks = this.#gauge('kv_blocks', 'KV blocks by state', ['state'], () => this.#collectKv());
   readonly #seated = this.#gauge('sequences', 'Sequences now', ['state']);
+  readonly #diskBytes = this.#counter('kv_disk_bytes_total', 'KV blocks to and from disk', ['way']);
+  readonly #diskLosses = this.#counter('kv_disk_lost_blocks_total', 'KV blocks not kept on disk', ['reason']);
+  readonly #diskSize = this.#gauge('kv_disk_size_bytes', 'KV blocks on disk', []);
   readonly #coldBlocks = this.#counter('cold_blocks_total', 'Archived KV blocks that were wanted', ['way']);
   readonly #recomputed = this.#counter('recomputed_tokens_total', 'Tokens computed once more after a loss');
   readonly #hits = this.#counter('cache_hit_tokens_total', 'Prompt tokens found at the first seat', ['tier']);
@@ -97,6 +101,22 @@ export class ServerMetrics implements EngineObserver {
   onCold({ fetchedBlocks, skippedBlocks }: Parameters<EngineObserver['onCold']>[0]): void {
     this.#coldBlocks.inc({ way: 'fetched' }, fetchedBlocks);
     this.#coldBlocks.inc({ way: 'recomputed' }, skippedBlocks);
+  }
+
+  onArchived(_blockCount: number, bytes: number): void {
+    this.#diskBytes.inc({ way: 'written' }, bytes);
+  }
+
+  onUnarchived(_blockCount: number, bytes: number): void {
+    this.#diskBytes.inc({ way: 'restored' }, bytes);
+  }
+
+  onArchiveLoss(reason: 'busy' | 'size' | 'damaged' | 'unwritable', blockCount: number): void {
+    this.#diskLosses.inc({ reason }, blockCount);
+  }
+
+  onArchiveSize(bytes: number): void {
+    this.#diskSize.set(bytes);
   }
 
   onStep(report: StepReport): void {

@@ -180,9 +180,9 @@ export const OPTIONS = {
   ),
   speculation: option(
     'speculation',
-    choice(['on', 'off']),
-    'on',
-    'guess tokens ahead where that pays; answers are the same with and without',
+    choice(['asked', 'on', 'off']),
+    'asked',
+    'guess tokens ahead where that pays: for requests that predict their answer or ask for it, for all, or for none',
   ),
   responsesWebSocket: option(
     'responses-websocket',

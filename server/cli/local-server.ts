@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { Random } from '../../kernels/random.ts';
 import { loadModel, type Model } from '../../models/model.ts';
+import { openArchive } from '../archive/open-archive.ts';
 import { type RunningServer, startServer } from '../compose.ts';
 import type { Config } from '../config.ts';
 import { openDevice } from '../device.ts';
@@ -33,18 +34,27 @@ export async function startLocalServer(config: Config, host: Host): Promise<Loca
     bar.end(),
   );
   const version = packageVersion();
+  const freshId = config.seed === null ? randomId : repeatableIds(config.seed);
+  const metrics = new ServerMetrics({ nodeMetrics: true });
+  const { backend, kvIdentity } = device;
+  const archive = openArchive({
+    ...{ config, model, backend, kvIdentity, clock, epochMs, log },
+    freshId: randomId, // files outlive a run that repeats its ids
+    observer: metrics,
+  });
   const server = await startServer({
     config,
     version,
     model,
-    backend: device.backend,
+    backend,
+    archive,
     transport: new Listener(config),
     clock,
     epochMs,
     random,
-    freshId: config.seed === null ? randomId : repeatableIds(config.seed),
+    freshId,
     log,
-    metrics: new ServerMetrics({ nodeMetrics: true }),
+    metrics,
   });
   return { ...server, model, version, device: device.description, log };
 }

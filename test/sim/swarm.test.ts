@@ -36,7 +36,7 @@ test('every swarm answers what the oracle says and loses no block', { timeout: 1
   }
   if (given !== undefined) return;
   // The swarm has seen all it is meant to see.
-  for (const count of Object.values(total)) expect(count).toBeGreaterThan(50);
+  for (const [key, count] of Object.entries(total)) expect(count, key).toBeGreaterThan(seeds.length / 4);
 });
 
 test('the same seed gives the same bytes', () => {
