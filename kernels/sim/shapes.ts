@@ -30,13 +30,13 @@ export function weightBytes(precision: Precision): number {
   return { fp16: 2, bf16: 2, fp8: 1, int4: 0.5 * int4ScaleShare }[precision];
 }
 
-/** Bytes of one KV element: fp8 models keep fp8 KV (TensorRT-LLM's fp8 checkpoints do), int4 ones 16 bits. */
-export function kvElementBytes(precision: Precision): number {
+// Bytes of one KV element: fp8 models keep fp8 KV (TensorRT-LLM's fp8 checkpoints do), int4 ones 16 bits.
+function kvElementBytes(precision: Precision): number {
   return precision === 'fp8' ? 1 : 2;
 }
 
-/** Weights of one layer outside the feed-forward part. Norms and biases (below 0.1 %) are left out. */
-export function attentionWeights(shape: ModelShape): number {
+// Weights of one layer outside the feed-forward part. Norms and biases (below 0.1 %) are left out.
+function attentionWeights(shape: ModelShape): number {
   const q = shape.headCount * shape.headSize;
   const kv = shape.kvHeadCount * shape.headSize;
   return shape.hiddenSize * (2 * q + 2 * kv);

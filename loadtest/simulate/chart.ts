@@ -3,7 +3,7 @@
 import { type ScaleContinuousNumeric, scaleLinear, scaleLog } from 'd3-scale';
 import { area, line } from 'd3-shape';
 
-export interface Point {
+interface Point {
   readonly x: number;
   readonly y: number;
 }

@@ -65,8 +65,8 @@ function predictRate(options: PredictOptions, perSecond: number): Summary {
   return summarise(result, { device, load: load.label, prices });
 }
 
-/** Users whose whole context fits at once: none is ever sent away for want of memory. */
-export function usersThatFit(device: SimDevice, { isl, osl }: FixedLengths): number {
+// Users whose whole context fits at once: none is ever sent away for want of memory.
+function usersThatFit(device: SimDevice, { isl, osl }: FixedLengths): number {
   const { blockCount, blockSize, replicaCount, slotCount } = device.limits;
   const blocksPerUser = Math.ceil((isl + osl) / blockSize);
   return Math.max(1, Math.min(replicaCount * slotCount, Math.floor(blockCount / blocksPerUser)));

@@ -5,7 +5,7 @@ import { closedLoad, type FixedLengths } from './load.ts';
 import { type SimulationOptions, simulate } from './simulation.ts';
 import { type Prices, type Summary, summarise } from './summary.ts';
 
-export interface SweepPoint {
+interface SweepPoint {
   readonly userCount: number;
   readonly summary: Summary;
 }

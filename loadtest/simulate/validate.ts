@@ -49,7 +49,7 @@ const groups = {
 const looseSlo = { ttftMsMax: 1e9, tpotMsMax: 1e9 };
 const seed = 1;
 
-export function errorOf(row: ValidationRow): number {
+function errorOf(row: ValidationRow): number {
   return row.predicted / row.published - 1;
 }
 
@@ -197,7 +197,7 @@ function goal(what: string, errorMax: number, error: number): ValidationGoal {
   return { what, errorMax, error, met: error <= errorMax };
 }
 
-export function median(values: readonly number[]): number {
+function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;

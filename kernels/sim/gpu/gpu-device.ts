@@ -56,8 +56,8 @@ export function gpuCostModel(setup: GpuSetup): CostModel {
   return { stepDurationMs: (plan) => stepTerms(setup, countsOf(plan)).totalMs };
 }
 
-/** Sums a plan's rows. */
-export function countsOf(plan: StepPlan): StepCounts {
+// Sums a plan's rows.
+function countsOf(plan: StepPlan): StepCounts {
   let tokenCount = 0;
   let sampledCount = 0;
   let contextRead = 0;

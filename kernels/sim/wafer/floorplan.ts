@@ -68,8 +68,8 @@ export function stageActivationBytes(setup: WaferSetup, content: StageContent): 
   return bufferCount * activationBytes * chunkTokens * (shape.hiddenSize + widest);
 }
 
-/** Bytes that a block of KV takes in a stage. */
-export function stageBlockBytes(setup: WaferSetup, content: StageContent): number {
+// Bytes that a block of KV takes in a stage.
+function stageBlockBytes(setup: WaferSetup, content: StageContent): number {
   const { shape, precision, blockSize } = setup;
   const fullShare = shape.fullAttentionLayerCount / shape.layerCount;
   return Math.ceil(blockSize * content.layerCount * fullShare * kvBytesPerTokenOfLayer(shape, precision));

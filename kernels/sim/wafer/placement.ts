@@ -84,7 +84,7 @@ export function fewestWafers(setup: Omit<WaferSetup, 'waferCount'>, contextToken
   return refuse({ ...setup, waferCount: wafersMax });
 }
 
-export const wafersMax = 64;
+const wafersMax = 64;
 
 interface Share {
   readonly content: StageContent;
