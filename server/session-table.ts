@@ -1,15 +1,11 @@
 // All sessions of the server: who owns them, who listens to them, how many there may be, when an unused one goes. Owns
 // ids, counts and the idle timer; never looks into a conversation. A session outlives its listener: until its idle time
 // is over, or room is needed for another. Before it: native/session-desk.ts; after it: session.ts.
+
 import type { Timer } from '../kernels/clock.ts';
+import type { ReadPoint, SessionReader } from './answer-line.ts';
 import { type Fault, fault } from './errors.ts';
-import {
-  type ReadPoint,
-  Session,
-  type SessionReader,
-  type SessionStart,
-  type SessionWorld,
-} from './session.ts';
+import { Session, type SessionStart, type SessionWorld } from './session.ts';
 
 export interface SessionTableBounds {
   readonly sessionCountMax: number; // of all owners

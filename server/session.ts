@@ -2,13 +2,15 @@
 // cycle append → prefill → generate → end, and what a reader that comes back still gets; never sees frames, keys or
 // sockets. Before it: native/session-desk.ts; after it: session-answer.ts for answers, prefill-ahead.ts for what comes
 // before them.
+
 import type { Clock } from '../kernels/clock.ts';
 import type { ChatMessage } from '../models/chat-template.ts';
+import { AnswerLine, type ReadPoint, type SessionReader } from './answer-line.ts';
 import type { SequenceEngine } from './engine/request.ts';
 import { type Fault, fault } from './errors.ts';
 import type { GenerationRequest, TextGenerator } from './generation.ts';
-import { PrefillAhead, type PrefillReport } from './prefill-ahead.ts';
-import { type AnswerBounds, type AnswerReader, type AnswerState, SessionAnswer } from './session-answer.ts';
+import { PrefillAhead } from './prefill-ahead.ts';
+import { type AnswerBounds, type AnswerState, SessionAnswer } from './session-answer.ts';
 import {
   type AppendOutcome,
   type Replacement,
@@ -29,21 +31,6 @@ export interface SessionWorld {
 export interface SessionBounds extends AnswerBounds {
   readonly tokensMax: number; // one session's transcript
   readonly blockSize: number; // tokens; prefill keeps whole blocks only
-}
-
-/** Who listens to a session. */
-export interface SessionReader extends AnswerReader {
-  onPrefilled(report: PrefillReport): void;
-  /** A steer: the answer before has stopped, and the last `tokenCount` tokens are what `generation` brought. */
-  onSteered(generation: number, appended: { readonly tokenCount: number; readonly position: number }): void;
-  /** A steer: the answer before has stopped, but its content (no onSteered before) or its question was refused. */
-  onRefused(generation: number, refused: Fault): void;
-}
-
-/** What a reader that comes back has: everything before token `index` of `generation`. */
-export interface ReadPoint {
-  readonly generation: number;
-  readonly index: number;
 }
 
 /** Defaults of a session's questions, over the model's own. */
@@ -91,8 +78,6 @@ interface Steer {
   readonly question: Question;
 }
 
-const ANSWERS_KEPT = 2; // a steered answer may not have been read when its successor begins
-
 export class Session {
   readonly id: string;
   readonly owner: string; // whose it is; also keeps prefixes of different owners apart
@@ -102,11 +87,8 @@ export class Session {
   readonly #world: SessionWorld;
   readonly #transcript: Transcript;
   readonly #prefill: PrefillAhead;
-  #reader: SessionReader | null;
-  #answers: SessionAnswer[] = []; // the latest last, at most ANSWERS_KEPT
+  readonly #line: AnswerLine;
   #steer: Steer | null = null; // waits for the running answer to stop
-  #notes: ((reader: SessionReader) => void)[] = []; // of a steer, at most two
-  #notesAfter: SessionAnswer | null = null; // the answer that it stopped; the notes wait until that is told
   #closed = false;
 
   constructor(
@@ -120,7 +102,7 @@ export class Session {
     this.owner = owner;
     this.sampling = start.sampling ?? {};
     this.#world = world;
-    this.#reader = reader;
+    this.#line = new AnswerLine(reader);
     this.openedMs = world.clock.nowMs();
     this.lastUsedMs = this.openedMs;
     this.#transcript = start.transcript ?? new Transcript(world.model, this.#tokensMax);
@@ -133,7 +115,7 @@ export class Session {
       mayStart: () => !this.#closed && !this.generating && this.#steer === null,
       onReport: (report) => {
         this.#use();
-        this.#reader?.onPrefilled(report);
+        this.#line.reader?.onPrefilled(report);
       },
     });
   }
@@ -144,17 +126,17 @@ export class Session {
 
   /** Somebody listens. */
   get attached(): boolean {
-    return this.#reader !== null;
+    return this.#line.reader !== null;
   }
 
   /** The engine works for it, or a reader that is there has not got the whole answer yet. */
   get busy(): boolean {
     if (this.#prefill.running || this.#steer !== null) return true;
-    return this.#reader !== null ? this.generating : (this.#latest?.drawing ?? false);
+    return this.attached ? this.generating : (this.#line.latest?.drawing ?? false);
   }
 
   get generating(): boolean {
-    return this.#latest !== null && !this.#latest.told;
+    return this.#line.latest !== null && !this.#line.latest.told;
   }
 
   /** The latest answer that was accepted; null before the first. */
@@ -162,7 +144,7 @@ export class Session {
     if (this.#steer !== null) {
       return { generation: this.#steer.question.generation, running: true, firstIndex: 0, nextIndex: 0 };
     }
-    return this.#latest?.state ?? null;
+    return this.#line.latest?.state ?? null;
   }
 
   /** Text of the last `countMax` tokens. */
@@ -205,7 +187,7 @@ export class Session {
    * generation has ended meanwhile, the rest happens at once.
    */
   steer(generation: number, keep: boolean, steer: Steer): Fault | null {
-    const latest = this.#latest;
+    const latest = this.#line.latest;
     const refused = this.#closedFault() ?? this.#numberFault(steer.question.generation);
     if (refused !== null) return refused;
     if (this.#steer !== null || (latest?.running && latest.generation !== generation)) {
@@ -221,11 +203,12 @@ export class Session {
   cancel(generation: number, keep: boolean): boolean {
     if (this.#steer?.question.generation === generation) {
       this.#steer = null; // it never began
-      this.#notesAfter = this.#latest;
-      this.#note((reader) => reader.onRefused(generation, fault('cancelled', 'cancelled before it began')));
+      this.#line.note((reader) =>
+        reader.onRefused(generation, fault('cancelled', 'cancelled before it began')),
+      );
       return true;
     }
-    const latest = this.#latest;
+    const latest = this.#line.latest;
     return latest?.generation === generation && latest.cancel(keep);
   }
 
@@ -234,42 +217,27 @@ export class Session {
    * (what it lacks is no longer kept) changes nothing.
    */
   attach(reader: SessionReader, from: ReadPoint | null): Fault | null {
-    const refused = this.#closedFault() ?? (from === null ? null : this.#rewind(from));
-    if (refused !== null) return refused;
-    if (from === null) {
-      for (const answer of this.#answers)
-        if (answer === this.#latest) answer.skip();
-        else answer.settle();
-    }
-    this.#notes = []; // whoever comes back is told where the session stands
-    this.#reader = reader;
-    return null;
+    return this.#closedFault() ?? this.#line.attach(reader, from);
   }
 
   /** Nobody listens any more; what is drawn is kept, up to the replay bound. */
   detach(): void {
-    this.#reader = null;
     this.#use();
-    for (const answer of this.#answers) answer.deliver(); // sets its pace
+    this.#line.detach();
   }
 
   /** The reader can take more. */
   flush(): void {
-    for (const answer of this.#answers) answer.deliver();
-    this.#tellNotes();
+    this.#line.flush();
   }
 
   /** Ends everything without a further word to the reader. Idempotent. */
   close(): void {
     this.#closed = true;
-    this.#reader = null;
     this.#steer = null;
-    this.#latest?.cancel(true);
+    this.#line.detach();
+    this.#line.latest?.cancel(true);
     this.#prefill.supersede();
-  }
-
-  get #latest(): SessionAnswer | null {
-    return this.#answers.at(-1) ?? null;
   }
 
   #lay(content: Content): AppendOutcome {
@@ -294,7 +262,7 @@ export class Session {
       this.#transcript.closeAnswer({ keep: false, text: '' });
       return refused;
     }
-    this.#answers = [...this.#answers.slice(1 - ANSWERS_KEPT), answer];
+    this.#line.add(answer);
     this.#prefill.supersede();
     return null;
   }
@@ -304,12 +272,7 @@ export class Session {
       clock: this.#world.clock,
       transcript: this.#transcript,
       bounds: this.#world.bounds,
-      // Answers are told one after the other: a steered one may still wait for its reader.
-      reader: () => {
-        if (this.#answers.find(({ told }) => !told) !== answer) return null;
-        if (answer === this.#latest) this.#tellNotes();
-        return this.#reader;
-      },
+      reader: () => this.#line.readerFor(answer),
       onEnded: () => this.#onEnded(),
     });
     return answer;
@@ -322,28 +285,16 @@ export class Session {
     if (steer === null || this.#closed) return;
     const { generation } = steer.question;
     const refused = this.#follow(steer);
-    if (refused !== null) this.#note((reader) => reader.onRefused(generation, refused));
+    if (refused !== null) this.#line.note((reader) => reader.onRefused(generation, refused));
   }
 
   #follow({ content, question }: Steer): Fault | null {
-    this.#notesAfter = this.#latest;
     const laid = this.#lay(content);
     if (!laid.ok) return laid.fault;
     const position = this.#transcript.tokenCount;
     const tokenCount = position - laid.start;
-    this.#note((reader) => reader.onSteered(question.generation, { tokenCount, position }));
+    this.#line.note((reader) => reader.onSteered(question.generation, { tokenCount, position }));
     return this.#ask(question);
-  }
-
-  #note(note: (reader: SessionReader) => void): void {
-    this.#notes.push(note);
-    this.#tellNotes();
-  }
-
-  #tellNotes(): void {
-    const reader = this.#reader;
-    if (reader === null || this.#notesAfter?.told === false) return;
-    for (const note of this.#notes.splice(0)) note(reader);
   }
 
   /** Prompt and answer together stay within the session's bound and the engine's. */
@@ -359,29 +310,6 @@ export class Session {
     return answer.start(this.#world.generator, request);
   }
 
-  /** Makes the kept answers tell again what comes after `from`. */
-  #rewind({ generation, index }: ReadPoint): Fault | null {
-    const latest = this.#latest;
-    if (latest === null || generation > latest.generation) return null; // the question never arrived
-    const at = this.#answers.findIndex((answer) => answer.generation === generation);
-    if (at === -1) {
-      const message = `generation ${generation} is no longer kept, the latest is ${latest.generation}`;
-      return fault('replay_gone', message, { param: 'generation' });
-    }
-    const again = this.#answers.slice(at);
-    const gone = again.find(
-      ({ state }, i) => (i === 0 ? index : 0) < state.firstIndex || (i === 0 && index > state.nextIndex),
-    );
-    if (gone !== undefined) {
-      const { firstIndex, nextIndex } = gone.state;
-      const message = `tokens ${firstIndex} to ${nextIndex} of generation ${gone.generation} are kept, not ${index}`;
-      return fault('replay_gone', message, { param: 'index' });
-    }
-    for (const answer of this.#answers.slice(0, at)) answer.settle();
-    for (const [i, answer] of again.entries()) answer.rewind(i === 0 ? index : 0);
-    return null;
-  }
-
   get #tokensMax(): number {
     return Math.min(this.#world.bounds.tokensMax, this.#world.engine.contextTokensMax);
   }
@@ -393,11 +321,14 @@ export class Session {
   #busyFault(): Fault | null {
     const closed = this.#closedFault();
     if (closed !== null || (!this.generating && this.#steer === null)) return closed;
-    return fault('session_busy', `generation ${this.#latest!.generation} is running; one answer at a time`);
+    return fault(
+      'session_busy',
+      `generation ${this.#line.latest!.generation} is running; one answer at a time`,
+    );
   }
 
   #numberFault(generation: number): Fault | null {
-    const latest = this.#latest?.generation ?? -1;
+    const latest = this.#line.latest?.generation ?? -1;
     if (generation > latest) return null;
     const message = `generation ${generation} must be above ${latest}, the session's latest`;
     return fault('invalid_request', message, { param: 'generation' });

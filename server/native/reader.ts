@@ -1,10 +1,11 @@
 // What a session tells, as frames with the client's number for that session. Owns the mapping of the server's
 // milliseconds and faults to the wire; keeps no state of the conversation. Before it: session.ts; after it:
 // protocol.ts for the bytes, connection.ts for the socket.
+
+import type { SessionReader } from '../answer-line.ts';
 import { ERRORS, type Fault } from '../errors.ts';
 import type { OutboxBatch } from '../outbox.ts';
 import type { PrefillReport } from '../prefill-ahead.ts';
-import type { SessionReader } from '../session.ts';
 import type { AnswerEnd } from '../session-answer.ts';
 import type { ErrorMessage, ServerMessage, WireLogprobs } from './messages.ts';
 import { encodeTokens, type FrameLabels } from './protocol.ts';

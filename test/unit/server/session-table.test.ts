@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { VirtualClock } from '../../../kernels/clock.ts';
-import type { Session, SessionReader } from '../../../server/session.ts';
+import type { SessionReader } from '../../../server/answer-line.ts';
+import type { Session } from '../../../server/session.ts';
 import type { SessionHolder } from '../../../server/session-table.ts';
 import { BYTE_EOS, encodeBytes } from '../../byte-text.ts';
 import { countingTimers, GREEDY, NativeServer } from '../../native-world.ts';

@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
 import { VirtualClock } from '../../../kernels/clock.ts';
+import type { SessionReader } from '../../../server/answer-line.ts';
 import type { SequenceRequest } from '../../../server/engine/request.ts';
 import type { Fault } from '../../../server/errors.ts';
 import type { OutboxBatch } from '../../../server/outbox.ts';
 import type { PrefillReport } from '../../../server/prefill-ahead.ts';
-import { type Question, Session, type SessionBounds, type SessionReader } from '../../../server/session.ts';
+import { type Question, Session, type SessionBounds } from '../../../server/session.ts';
 import type { AnswerEnd } from '../../../server/session-answer.ts';
 import { BYTE_EOS, encodeBytes } from '../../byte-text.ts';
 import { GREEDY, NativeServer } from '../../native-world.ts';
