@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import type { Clock, Timer } from '../kernels/clock.ts';
 import type { Random } from '../kernels/random.ts';
-import { LiveSession, type SessionHost } from './live-session.ts';
+import { EARLY_MS, LiveSession, type SessionHost } from './live-session.ts';
 import type { FinishedSession, FinishedTurn } from './recorder.ts';
 import type { Target } from './target/target.ts';
 import { arrivals, type Load } from './workload/arrival.ts';
@@ -151,7 +151,7 @@ export class Driver implements SessionHost {
     while (this.#next !== null) {
       const { atMs, session } = this.#next;
       const waitMs = atMs - this.plan.leadMs - this.elapsedMs;
-      if (waitMs > 0) {
+      if (waitMs > EARLY_MS) {
         this.#later(waitMs, () => this.#openDue());
         return;
       }

@@ -30,7 +30,8 @@ export interface SessionHost {
   onSessionEnded(session: LiveSession, finished: FinishedSession): void;
 }
 
-const EARLY_MS = 0.001; // sent this early counts as on time: rounding of sums of milliseconds
+/** Milliseconds; what is due this soon is due: sums of times are rounded, and a wait below that might never end. */
+export const EARLY_MS = 0.001;
 
 export class LiveSession {
   readonly #planned: PlannedSession;

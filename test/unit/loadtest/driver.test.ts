@@ -175,6 +175,31 @@ test('a run that is stopped reports what it has, and leaves nothing under way', 
   expect(run.driver.sessionsInFlight).toBe(0);
 });
 
+test('a run that starts late on its clock ends too, whatever rounding does to its times', () => {
+  const clock = new VirtualClock();
+  clock.run(4_517_123.4567);
+  let runs = 0;
+  const next = () => {
+    if (runs++ === 5) return;
+    const target = new ScriptedTarget(clock, { ttftMs: 8.1, gapMs: 0.7 });
+    const world = { clock, target, workload: smallWorkload(), countTokens: null, surroundings, onTurn: null };
+    const plan = smallPlan({
+      load: { kind: 'poisson', perSecond: 71 },
+      durationMs: 1000,
+      leadMs: 33.3,
+      seed: runs,
+    });
+    startRun(plan, world, (report) => {
+      expect(report.counters.turns).toBeGreaterThan(40);
+      next();
+    });
+  };
+  next();
+  let steps = 0;
+  while (clock.step()) expect(++steps).toBeLessThan(100_000); // a wait of 0 ms at the same moment would never end
+  expect(runs).toBe(6);
+});
+
 test('trace arrivals are replayed at their own times, faster if asked', () => {
   const base = generated({
     name: 'trace',
