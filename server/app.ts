@@ -21,6 +21,7 @@ import { chatRoute } from './openai/chat.ts';
 import { completionRoute } from './openai/completions.ts';
 import { infillRoutes } from './openai/infill.ts';
 import { modelRoutes } from './openai/models.ts';
+import { PromptEncoder } from './openai/prompt-encoder.ts';
 import { tokenizeRoutes } from './openai/tokenize.ts';
 import type { OpenAiWorld, ServedModel } from './openai/world.ts';
 import { responseRoutes } from './responses/routes.ts';
@@ -62,8 +63,6 @@ export interface App {
   drain(): Promise<void>;
 }
 
-// Verifying 8 guesses costs about 1.5 decodes at w8a8 (engine notes); more rarely pays.
-const DRAFT_TOKENS_MAX = 8;
 const LOGPROBS_MAX = 20; // OpenAI's bound; a device may report fewer
 const WEBSOCKET_OFF = fault('websocket_off', 'the WebSocket mode of this server is switched off: use POST');
 const GOING_AWAY = 1001; // RFC 6455 section 7.4.1
@@ -123,11 +122,14 @@ function openAiWorld(
   const { spec, tokenizer } = model;
   const stopTokenIds = spec.eosTokenIds;
   const compiler = new GrammarCompiler({ tokenizer, vocabSize: spec.vocabSize, stopTokenIds, clock });
+  // No request has to wait for it: 0.1 s for a small vocabulary, 0.4 s for a large one.
+  clock.defer(() => compiler.warmUp());
   return {
     model,
     forms: { compiler, dialect: dialectOf(tokenizer) },
+    prompts: new PromptEncoder(tokenizer),
     generator,
-    bounds: { ...config, logprobsMax, draftTokensMax: config.speculation === 'on' ? DRAFT_TOKENS_MAX : 0 },
+    bounds: { ...config, logprobsMax, ...drafting(world) },
     fingerprint: fingerprintOf(world),
     startedSeconds: seconds(world.epochMs()),
     clock,
@@ -213,13 +215,20 @@ function nativeWorld(
       vocabSize: model.spec.vocabSize,
       logprobsMax,
       timeoutMs: config.requestTimeoutMs,
-      draftTokensMax: config.speculation === 'on' ? DRAFT_TOKENS_MAX : 0,
+      ...drafting(world),
       contextTokensMax: tokensMax,
       encode: (text) => model.tokenizer.encode(text),
       defaults: { ...noPenalties, ...model.defaults },
     },
     bufferSizeMax: config.streamBufferSizeMax,
     ownerOf: (apiKey) => guard.ownerOf(apiKey),
+  };
+}
+
+function drafting({ config, backend }: AppWorld) {
+  return {
+    draftTokensMax: config.speculation === 'off' ? 0 : backend.limits.sampleCountMax - 1,
+    draftsUnasked: config.speculation === 'on',
   };
 }
 

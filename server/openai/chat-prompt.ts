@@ -1,11 +1,10 @@
 // A conversation with tools → the tokens that the model goes on with. Shared by chat completions and the Responses API.
-// Pure. Before it: chat.ts and responses/plan.ts; after it: server/tools/prompt.ts and the tokenizer.
+// Pure. Before it: chat.ts and responses/plan.ts; after it: server/tools/prompt.ts and prompt-encoder.ts.
 import { type ChatMessage, ChatTemplateError } from '../../models/chat-template.ts';
 import { fault } from '../errors.ts';
 import type { Parsed } from '../json-body.ts';
 import type { Tool } from '../tools/definition.ts';
 import { renderToolPrompt } from '../tools/prompt.ts';
-import { encodePrompt } from './prompt-text.ts';
 import type { OpenAiWorld } from './world.ts';
 
 export interface ChatPromptParts {
@@ -16,7 +15,7 @@ export interface ChatPromptParts {
 
 export function chatPrompt(
   { messages, tools, open }: ChatPromptParts,
-  { model, forms: { dialect }, generator }: Pick<OpenAiWorld, 'model' | 'forms' | 'generator'>,
+  { model, forms: { dialect }, generator, prompts }: OpenAiWorld,
 ): Parsed<Int32Array> {
   const { chatTemplate } = model;
   if (chatTemplate === null) {
@@ -25,7 +24,7 @@ export function chatPrompt(
   }
   try {
     const text = renderToolPrompt(chatTemplate, { messages, tools, dialect, addGenerationPrompt: open });
-    return encodePrompt(text, model.tokenizer, generator.contextTokensMax);
+    return prompts.encode(text, generator.contextTokensMax);
   } catch (error) {
     if (!(error instanceof ChatTemplateError)) throw error;
     return { ok: false, fault: fault('unsupported', error.message, { param: paramOf(error.message) }) };

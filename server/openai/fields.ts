@@ -2,6 +2,7 @@
 // generation. Unknown fields are dropped, null means absent, absent sampling fields are the model's own defaults.
 // Before it: http-call.ts hands over a checked body; after it: answer.ts.
 import { z } from 'zod';
+import { draftingFor } from '../drafting.ts';
 import { type Fault, fault } from '../errors.ts';
 import type { GenerationRequest } from '../generation.ts';
 import type { Parsed } from '../json-body.ts';
@@ -87,23 +88,16 @@ export function generationOf(
       logprobs: parts.logprobs,
       stopStrings: stopStringsOf(fields.stop ?? []),
       ignoreStopTokens: fields.ignore_eos ?? false,
-      speculation: speculationOf(fields, parts.prediction ?? null, world),
+      speculation: draftingFor(
+        { speculation: fields.speculation ?? null, prediction: parts.prediction ?? null },
+        { ...bounds, contextTokensMax: generator.contextTokensMax },
+        (text) => model.tokenizer.encode(text),
+      ),
       priority: 'turn',
       cacheSalt: parts.owner,
       deadlineMs: clock.nowMs() + bounds.requestTimeoutMs,
     },
   };
-}
-
-function speculationOf(
-  { speculation }: CommonFields,
-  prediction: string | null,
-  { model, generator, bounds: { draftTokensMax } }: OpenAiWorld,
-): (GenerationRequest['speculation'] & {}) | null {
-  if (draftTokensMax === 0 || speculation === false) return null;
-  // What lies beyond the context cannot come true.
-  const tokens = prediction === null || prediction === '' ? null : model.tokenizer.encode(prediction);
-  return { draftTokensMax, prediction: tokens?.subarray(0, generator.contextTokensMax) ?? null };
 }
 
 /** A request names the one model there is, or none. */

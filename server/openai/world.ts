@@ -7,6 +7,7 @@ import type { ModelSpec } from '../../models/spec.ts';
 import type { Tokenizer } from '../../models/tokenizer.ts';
 import type { TextGenerator } from '../generation.ts';
 import type { FormWorld } from './form.ts';
+import type { PromptEncoder } from './prompt-encoder.ts';
 
 /** A Model (models/model.ts) is one; tests may bring smaller ones. */
 export interface ServedModel {
@@ -27,12 +28,14 @@ export interface RequestBounds {
   readonly logprobsMax: number; // alternatives per token
   readonly requestTimeoutMs: number;
   readonly draftTokensMax: number; // guessed per step; 0: never
+  readonly draftsUnasked: boolean; // also where the request does not say
   readonly streamBufferSizeMax: number; // unread bytes of one answer at which its generation pauses
 }
 
 export interface OpenAiWorld {
   readonly model: ServedModel;
   readonly forms: FormWorld;
+  readonly prompts: PromptEncoder;
   readonly generator: TextGenerator;
   readonly bounds: RequestBounds;
   readonly fingerprint: string; // changes with whatever may change an answer: model, precision, version

@@ -24,7 +24,7 @@ export function itemsOf(input: unknown, freshId: () => string): Item[] {
   return items;
 }
 
-export function messageItem(role: string, text: string): Item {
+function messageItem(role: string, text: string): Item {
   return { type: 'message', role, content: [{ type: 'input_text', text }] };
 }
 

@@ -183,6 +183,7 @@ export class Lane {
     run.acknowledge();
     this.#memory = { id: run.id, conversation: run.conversation };
     if (plan.head.request.store !== false) storeRun(run, world);
+    withForm(plan.form, world.forms, () => {}); // its turn finds the grammar made
     const started = world.generator.start(plan.generation, { onDelta: () => {}, onEnd: () => {} });
     if (started.ok) this.#cancelWarmUp = () => started.cancel();
   }
