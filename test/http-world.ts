@@ -100,7 +100,7 @@ const LIMITS = {
   blockCount: 1024,
   rowTokensMax: 128,
   stepTokensMax: 132,
-  sampleCountMax: 1,
+  sampleCountMax: 9,
   logprobsMax: 5,
   vocabSize: BYTE_VOCAB_SIZE,
 };

@@ -109,6 +109,7 @@ export class NativeServer {
         vocabSize: BYTE_VOCAB_SIZE,
         logprobsMax: 5,
         timeoutMs: 600_000,
+        draftsUnasked: true,
         draftTokensMax: 4,
         contextTokensMax: engine.contextTokensMax,
         encode: encodeBytes,

@@ -1,17 +1,15 @@
 // From a client's messages to what a session understands: content to append, a question to answer. Owns defaults
 // and the checks that need the model at hand; pure. Before it: protocol.ts; after it: session.ts.
-import type { SpeculationRequest } from '../engine/request.ts';
+import { type DraftingBounds, draftingFor } from '../drafting.ts';
 import { type Fault, fault } from '../errors.ts';
 import type { Content, Question } from '../session.ts';
 import type { Replacement } from '../transcript.ts';
 import type { MessageOf, SamplingFields } from './messages.ts';
 
-export interface QuestionBounds {
+export interface QuestionBounds extends DraftingBounds {
   readonly vocabSize: number;
   readonly logprobsMax: number; // alternatives per token
   readonly timeoutMs: number; // of one answer
-  readonly draftTokensMax: number; // guesses per step; 0 = never guess
-  readonly contextTokensMax: number; // a longer prediction cannot come true
   readonly encode: (text: string) => Int32Array;
   readonly defaults: SamplingDefaults; // the model's own
 }
@@ -97,20 +95,15 @@ export function questionOf(
     logprobs,
     stopStrings: message.stop ?? [],
     ignoreStopTokens: message.ignoreStopTokens ?? false,
-    speculation: speculationOf(message, bounds),
+    speculation: draftingFor(
+      { speculation: message.speculation ?? null, prediction: message.prediction ?? null },
+      bounds,
+      bounds.encode,
+    ),
     priority: message.priority ?? 'turn',
     deadlineMs: nowMs + timeoutMs,
   };
   return { ok: true, question };
-}
-
-function speculationOf(
-  { speculation, prediction }: Pick<MessageOf<'generate'>, 'speculation' | 'prediction'>,
-  { draftTokensMax, contextTokensMax, encode }: QuestionBounds,
-): SpeculationRequest | null {
-  if (draftTokensMax === 0 || speculation === false) return null;
-  const tokens = prediction === undefined || prediction === '' ? null : encode(prediction);
-  return { draftTokensMax, prediction: tokens?.subarray(0, contextTokensMax) ?? null };
 }
 
 function refused(param: string | null, message: string): { readonly ok: false; readonly fault: Fault } {

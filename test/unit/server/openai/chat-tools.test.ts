@@ -109,9 +109,11 @@ describe('the form of an answer', () => {
 
 describe('speculation', () => {
   test.each([
-    [{}, {}, { draftTokensMax: 8, prediction: null }],
-    [{}, { speculation: false }, null],
-    [{ speculation: 'off' }, {}, null],
+    [{}, {}, null],
+    [{}, { speculation: true }, { draftTokensMax: 8, prediction: null }],
+    [{ speculation: 'on' }, {}, { draftTokensMax: 8, prediction: null }],
+    [{ speculation: 'on' }, { speculation: false }, null],
+    [{ speculation: 'off' }, { speculation: true }, null],
     [
       {},
       { prediction: { type: 'content', content: [{ type: 'text', text: 'Hi' }] } },

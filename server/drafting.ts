@@ -1,0 +1,34 @@
+// Whether a request's answer is drafted: the server's setting, the request's wish, and a prediction to draft from.
+// Pure. Used by openai/fields.ts and native/question.ts.
+import type { SpeculationRequest } from './engine/request.ts';
+
+export interface DraftingBounds {
+  readonly draftTokensMax: number; // guesses per step; 0: never
+  readonly draftsUnasked: boolean; // also for requests that say nothing about it
+  readonly contextTokensMax: number; // what lies beyond the context cannot come true
+}
+
+export interface DraftingWish {
+  readonly speculation: boolean | null; // the request's own word
+  readonly prediction: string | null; // what the answer will probably resemble
+}
+
+/**
+ * Null: one token at a time. Unasked drafting is off by default, because a device may compute several tokens at once
+ * with other roundings than one, so that a near tie may fall otherwise: the same request would not always get the
+ * same text. Who predicts the answer, or asks, wants speed.
+ */
+export function draftingFor(
+  wish: DraftingWish,
+  bounds: DraftingBounds,
+  encode: (text: string) => Int32Array,
+): SpeculationRequest | null {
+  const { draftTokensMax, draftsUnasked, contextTokensMax } = bounds;
+  const prediction = wish.prediction === '' ? null : wish.prediction;
+  const wanted = wish.speculation ?? (prediction !== null || draftsUnasked);
+  if (draftTokensMax === 0 || !wanted) return null;
+  return {
+    draftTokensMax,
+    prediction: prediction === null ? null : encode(prediction).subarray(0, contextTokensMax),
+  };
+}
