@@ -59,7 +59,7 @@ function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprob
     slotTokensMax: contextTokens,
     blockSize: config.blockSize,
     blockCount,
-    rowTokensMax: Math.min(contextTokens, Math.max(config.prefillChunkTokens, 1 + DRAFT_TOKENS_MAX)),
+    rowTokensMax: Math.min(contextTokens, rowTokensFor(config, spec)),
     stepTokensMax: config.stepTokensMax + config.slots * DRAFT_TOKENS_MAX,
     sampleCountMax: 1 + DRAFT_TOKENS_MAX,
   };
@@ -67,6 +67,12 @@ function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprob
 
 function graphIdentity({ contentHash, precision }: BuiltGraph): string {
   return `${contentHash} ${precision}`;
+}
+
+// The last token of a row of 2 · headSize + 1 is computed by the path for single tokens, which rounds otherwise
+// (PERFORMANCE.md, "Row invariance"): shorter rows keep a prompt's result independent of where it is cut.
+function rowTokensFor({ prefillChunkTokens }: Config, { headSize }: ModelSpec): number {
+  return Math.max(Math.min(prefillChunkTokens, 2 * headSize), 1 + DRAFT_TOKENS_MAX);
 }
 
 function describe(config: Config, { name, limits }: Backend, graph: BuiltGraph | null): string {
