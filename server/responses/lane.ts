@@ -182,7 +182,10 @@ export class Lane {
     const run = this.#newRun(plan, () => {});
     run.acknowledge();
     this.#memory = { id: run.id, conversation: run.conversation };
-    if (plan.head.request.store !== false) storeRun(run, world);
+    if (plan.head.request.store !== false) {
+      storeRun(run, world);
+      world.store.settle(run.id);
+    }
     withForm(plan.form, world.forms, () => {}); // its turn finds the grammar made
     const started = world.generator.start(plan.generation, { onDelta: () => {}, onEnd: () => {} });
     if (started.ok) this.#cancelWarmUp = () => started.cancel();

@@ -38,7 +38,9 @@ const LOGPROBS_INCLUDE = 'message.output_text.logprobs';
 export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<ResponsePlan> {
   const { request, owner, history } = parts;
   const { model, freshId } = world;
-  const input = parts.input ?? itemsOf(request.input, freshId);
+  const resolved = withoutReferences(parts.input ?? itemsOf(request.input, freshId), owner, world);
+  if (!resolved.ok) return resolved;
+  const input = resolved.value;
   const refused = modelFault(request.model, model.name) ?? itemsFault(history, input);
   if (refused !== null) return { ok: false, fault: refused };
   const items = [...history, ...input];
@@ -104,6 +106,24 @@ function toolsOf(request: ResponseRequest, items: readonly Item[]): ToolSet {
 function instructionItems(instructions: ResponseRequest['instructions']): unknown {
   if (typeof instructions !== 'string') return instructions;
   return instructions === '' ? [] : [{ type: 'message', role: 'system', content: instructions }];
+}
+
+/** Some SDKs name an item of a stored response instead of sending it again. */
+function withoutReferences(
+  items: readonly Item[],
+  owner: string,
+  { store }: ResponsesWorld,
+): Parsed<readonly Item[]> {
+  const resolved: Item[] = [];
+  for (const item of items) {
+    const found = item.type === 'item_reference' ? store.item(String(item['id']), owner) : item;
+    if (found === null) {
+      const message = `input: item with id '${String(item['id'])}' not found`;
+      return { ok: false, fault: fault('not_found', message, { param: 'input' }) };
+    }
+    resolved.push(found);
+  }
+  return { ok: true, value: resolved };
 }
 
 function itemsFault(history: readonly Item[], input: readonly Item[]): Fault | null {

@@ -25,7 +25,7 @@ export interface StoreBounds {
 }
 
 interface Entry {
-  readonly stored: StoredResponse;
+  stored: StoredResponse;
   readonly expiresMs: number;
   size: number;
 }
@@ -35,6 +35,7 @@ export class ResponseStore {
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>(); // oldest first
   readonly #counts = new Map<string, number>(); // owner → entries
+  readonly #items = new Map<string, { readonly owner: string; readonly item: Item }>(); // by id, of all entries
   #size = 0;
 
   constructor(bounds: StoreBounds, clock: Clock) {
@@ -53,18 +54,36 @@ export class ResponseStore {
     this.#entries.set(stored.id, entry);
     this.#counts.set(stored.owner, (this.#counts.get(stored.owner) ?? 0) + 1);
     this.#size += entry.size;
+    this.#index(stored.owner, stored.input);
     this.#shrink();
     return this.#entries.has(stored.id);
   }
 
-  /** Its answer is complete: what it holds now counts. */
+  /** Its answer is complete: what it holds now counts, and its run is let go. */
   settle(id: string): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
-    const size = jsonSize(entry.stored.output());
+    const { stored } = entry;
+    const response = stored.response();
+    const output = stored.output();
+    entry.stored = {
+      ...stored,
+      response: () => response,
+      output: () => output,
+      isOver: () => true,
+      cancel: () => {},
+    };
+    const size = JSON.stringify(response).length;
     entry.size += size;
     this.#size += size;
+    this.#index(stored.owner, output);
     this.#shrink();
+  }
+
+  /** An item of a stored response's input or output. */
+  item(id: string, owner: string): Item | null {
+    const found = this.#items.get(id);
+    return found?.owner === owner ? found.item : null;
   }
 
   get(id: string, owner: string): StoredResponse | null {
@@ -84,24 +103,33 @@ export class ResponseStore {
     return true;
   }
 
+  /** Age first, then whoever has too many, then everybody: nobody pays for another's excess before that one has. */
   #shrink(): void {
     const { responseCountMax, responseCountPerKeyMax, responseStoreSizeMax } = this.#bounds;
     const nowMs = this.#clock.nowMs();
+    this.#dropWhere(
+      ({ expiresMs, stored }) =>
+        expiresMs <= nowMs || this.#counts.get(stored.owner)! > responseCountPerKeyMax,
+    );
+    this.#dropWhere(() => this.#entries.size > responseCountMax || this.#size > responseStoreSizeMax);
+  }
+
+  /** Oldest first; what is being written stays. */
+  #dropWhere(unwanted: (entry: Entry) => boolean): void {
     for (const [id, entry] of this.#entries) {
-      const { owner } = entry.stored;
-      const crowded =
-        this.#entries.size > responseCountMax ||
-        this.#counts.get(owner)! > responseCountPerKeyMax ||
-        this.#size > responseStoreSizeMax;
-      if (!crowded && entry.expiresMs > nowMs) continue;
-      if (entry.stored.isOver()) this.#drop(id, entry);
+      if (unwanted(entry) && entry.stored.isOver()) this.#drop(id, entry);
     }
+  }
+
+  #index(owner: string, items: readonly Item[]): void {
+    for (const item of items) this.#items.set(String(item['id']), { owner, item });
   }
 
   #drop(id: string, entry: Entry): void {
     if (!this.#entries.delete(id)) return;
     this.#size -= entry.size;
-    const { owner } = entry.stored;
+    const { owner, input, output } = entry.stored;
+    for (const item of [...input, ...output()]) this.#items.delete(String(item['id']));
     const count = this.#counts.get(owner)! - 1;
     if (count === 0) this.#counts.delete(owner);
     else this.#counts.set(owner, count);

@@ -184,6 +184,16 @@ describe('stored responses', () => {
     });
   });
 
+  test('lend their items to whoever names them', async () => {
+    const server = await responsesServer(hello);
+    const first = (await server.create({ input: 'Hi' })).json as { output: { id: string }[] };
+    const reference = { type: 'item_reference', id: first.output[0]!.id };
+    await server.create({ input: [reference, { role: 'user', content: 'And?' }] });
+    expect(server.prompts[1]).toBe('assistant: Hello there.\nuser: And?\nassistant: ');
+    const unknown = await server.create({ input: [{ type: 'item_reference', id: 'msg_x' }] });
+    expect([unknown.status, unknown.json]).toMatchObject([404, { error: { param: 'input' } }]);
+  });
+
   test('belong to their key', async () => {
     const flags = { apiKeys: ['alice-key-1', 'bob-key-0002'] };
     const server = await responsesServer({ ...hello, flags });
