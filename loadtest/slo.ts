@@ -7,7 +7,7 @@ import type { TurnMeasures } from './timeline.ts';
 export const SLO_METRICS = ['ttft', 'ttfo', 'tpot', 'stall', 'e2e'] as const;
 export type SloMetric = (typeof SLO_METRICS)[number];
 
-export interface SloBound {
+interface SloBound {
   readonly metric: SloMetric;
   readonly msMax: number;
 }

@@ -3,7 +3,7 @@
 import type { Delta, TurnEnd } from './target/target.ts';
 
 /** Arrivals closer together than this are one burst: one read of the socket, several frames. */
-export const BURST_MS = 0.1;
+const BURST_MS = 0.1;
 
 /** How the tokens of a turn were counted, best first. */
 export type CountedBy = 'server-stamps' | 'tokenizer' | 'usage-spread' | 'chunks';

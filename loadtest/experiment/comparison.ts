@@ -30,7 +30,7 @@ export interface ComparisonWorld {
   readonly onBlock: (done: number, all: number) => void;
 }
 
-export interface ComparisonRow {
+interface ComparisonRow {
   readonly metric: SloMetric;
   readonly aOverB: PairedRatio | null;
   readonly aOverA: PairedRatio | null; // noise floor: second A over first A of each block

@@ -8,7 +8,7 @@ import { kneeIndex } from '../statistics/knee.ts';
 /** One run at one load. All loads and repeats draw the same arrivals, stretched in time. */
 export type RunAt = (load: number) => Promise<RunReport>;
 
-export interface SweepPoint {
+interface SweepPoint {
   readonly load: number;
   readonly phase: 'sweep' | 'bracket' | 'bisect' | 'confirm';
   readonly passed: boolean | null; // null in a sweep without a goal

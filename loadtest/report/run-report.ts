@@ -11,7 +11,7 @@ import type { Counters, Lane, RunStatistics } from '../statistics/run-statistics
 import type { TurnSample } from '../statistics/session-sample.ts';
 import { type Validity, validityOf } from './validity.ts';
 
-export const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 1;
 
 /** What was run, where and how: enough to run it again. */
 export interface Provenance {
@@ -34,7 +34,7 @@ export interface Provenance {
   readonly warmupMs: number;
 }
 
-export interface QuantileValue {
+interface QuantileValue {
   readonly q: number;
   readonly ms: number | null; // null: refused
   readonly interval: Interval | null; // of whole-session bootstrap, where turns were sampled
@@ -54,7 +54,7 @@ export interface LatencySummary {
 }
 
 /** A share or a rate with its 95 % interval. */
-export interface Estimate {
+interface Estimate {
   readonly value: number | null;
   readonly interval: Interval | null;
 }
@@ -259,7 +259,7 @@ function resamplesFor(clusters: readonly (readonly number[])[]): number {
 }
 
 /** Every k-th, so that at most `countMax` are left. */
-export function thinned<T>(values: readonly T[], countMax: number): T[] {
+function thinned<T>(values: readonly T[], countMax: number): T[] {
   const step = Math.max(1, Math.ceil(values.length / countMax));
   return values.filter((_, at) => at % step === 0);
 }

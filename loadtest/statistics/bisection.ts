@@ -8,7 +8,7 @@ export interface SearchPlan {
   readonly repeats: number; // runs that must agree at the capacity, the search's own run included; odd
 }
 
-export interface Trial {
+interface Trial {
   readonly load: number;
   readonly passed: boolean;
   readonly phase: 'bracket' | 'bisect' | 'confirm';

@@ -16,7 +16,7 @@ const LANES_MAX = 28; // sessions drawn as swim lanes
 const LANE_TURNS_MAX = 200;
 
 /** One turn of a swim lane; milliseconds since the start of the run. */
-export interface LaneTurn {
+interface LaneTurn {
   readonly intendedMs: number;
   readonly firstMs: number | null;
   readonly endMs: number;

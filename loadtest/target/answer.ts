@@ -60,7 +60,7 @@ const REJECTIONS = new Set([
 ]);
 
 /** Refused at the door, as opposed to broken: 429, 503, and the codes that mean the same on a socket. */
-export function isRejection(kind: string): boolean {
+function isRejection(kind: string): boolean {
   const [first, status] = kind.split(' ');
   if (first === 'http') return status === '429' || status === '503';
   return REJECTIONS.has(kind);

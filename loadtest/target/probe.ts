@@ -34,7 +34,7 @@ export async function probeServer(address: string, apiKey: string | null): Promi
   return { model, owner: textOr(field(first, 'owned_by'), 'unknown') };
 }
 
-export class ProbeError extends Error {
+class ProbeError extends Error {
   override readonly name = 'ProbeError';
 }
 

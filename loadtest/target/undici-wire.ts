@@ -90,7 +90,7 @@ class Answer implements Dispatcher.DispatchHandler, HttpCall {
 }
 
 /** The system's own code where there is one: ECONNREFUSED, ECONNRESET, UND_ERR_SOCKET. */
-export function kindOf(error: Error): string {
+function kindOf(error: Error): string {
   const { code } = error as Error & { code?: unknown };
   return typeof code === 'string' ? code : error.name;
 }

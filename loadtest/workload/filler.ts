@@ -42,7 +42,7 @@ export function fillerTokens(
   return tokens;
 }
 
-export function partText(part: Part, scale: FillerScale): string {
+function partText(part: Part, scale: FillerScale): string {
   return part.kind === 'text' ? part.text : fillerText(part.seed, part.tokenCount, scale);
 }
 

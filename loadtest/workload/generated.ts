@@ -12,7 +12,7 @@ import {
 } from './turn.ts';
 
 /** Lengths are drawn uniformly between the two bounds. */
-export interface Range {
+interface Range {
   readonly min: number;
   readonly max: number;
 }

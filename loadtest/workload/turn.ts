@@ -17,7 +17,7 @@ export interface Item {
 export type Gap = 'none' | 'tool' | 'human';
 
 /** The person stops the answer after so many of its tokens; with `steer`, they say something else in the same breath. */
-export interface Interruption {
+interface Interruption {
   readonly afterTokens: number; // ≥ 1
   readonly steer: readonly Item[] | null;
   readonly steerMaxTokens: number;
@@ -44,7 +44,7 @@ export interface PlannedSession {
 }
 
 /** Where a workload's numbers come from. Its label is part of every result. */
-export interface WorkloadSource {
+interface WorkloadSource {
   readonly kind: 'trace' | 'generated';
   readonly name: string; // file name without folders, or the generator's parameters
   readonly sha256: string; // of the trace file as it is on disk, or of the parameters
