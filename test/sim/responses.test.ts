@@ -122,6 +122,20 @@ describe('a warm-up', () => {
   });
 });
 
+test('a title that is asked for beside a turn lets the turn go first', async () => {
+  const server = await world();
+  const [title, turn] = [server.connect(), server.connect()];
+  const format = { type: 'json_schema', name: 'codex_output_schema', schema: { type: 'object' } };
+  title.create({ ...short, input: [...history, { role: 'user', content: 'A title?' }], text: { format } });
+  await server.settle(40);
+  turn.create({ ...short, input: [{ role: 'developer', content: 'Other rules. '.repeat(150) }] });
+  await server.settle(40 + 17 * CHUNK_MS + 8 * (CHUNK_MS + 2)); // decode steps carry a chunk of the title
+  expect(turn.take().at(-1)!['type']).toBe('response.incomplete');
+  expect(title.take().at(-1)!['type']).toBe('response.in_progress');
+  await server.settle();
+  expect(title.take().at(-1)!['type']).toMatch(/^response\.(completed|incomplete)$/);
+});
+
 test('a steered answer goes on from its computed prefix', async () => {
   const server = await world();
   const client = server.connect();
