@@ -193,9 +193,10 @@ export class Session {
     if (this.#steer !== null || (latest?.running && latest.generation !== generation)) {
       return fault('session_busy', `generation ${latest!.generation} is running, and cannot be steered`);
     }
-    if (!latest?.running) return this.#follow(steer);
-    this.#steer = steer;
-    latest.cancel(keep);
+    if (latest?.running) {
+      this.#steer = steer;
+      latest.cancel(keep);
+    } else this.#follow(steer);
     return null;
   }
 
@@ -283,18 +284,20 @@ export class Session {
     const steer = this.#steer;
     this.#steer = null;
     if (steer === null || this.#closed) return;
-    const { generation } = steer.question;
-    const refused = this.#follow(steer);
-    if (refused !== null) this.#line.note((reader) => reader.onRefused(generation, refused));
+    this.#follow(steer);
   }
 
-  #follow({ content, question }: Steer): Fault | null {
+  /** The reader hears of it once the answer before is told. */
+  #follow({ content, question }: Steer): void {
+    const { generation } = question;
     const laid = this.#lay(content);
-    if (!laid.ok) return laid.fault;
-    const position = this.#transcript.tokenCount;
-    const tokenCount = position - laid.start;
-    this.#line.note((reader) => reader.onSteered(question.generation, { tokenCount, position }));
-    return this.#ask(question);
+    if (laid.ok) {
+      const position = this.#transcript.tokenCount;
+      const tokenCount = position - laid.start;
+      this.#line.note((reader) => reader.onSteered(generation, { tokenCount, position }));
+    }
+    const refused = laid.ok ? this.#ask(question) : laid.fault;
+    if (refused !== null) this.#line.note((reader) => reader.onRefused(generation, refused));
   }
 
   /** Prompt and answer together stay within the session's bound and the engine's. */
