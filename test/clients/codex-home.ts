@@ -17,20 +17,28 @@ export interface CodexRun {
   readonly messages: readonly string[]; // of the assistant
 }
 
+export interface CodexHomeOptions {
+  readonly webSockets: boolean;
+  readonly catalogUrl?: boolean; // the catalogue comes from the server, not from a file; only with a key
+  readonly apiKey?: string;
+}
+
 export class CodexHome {
   readonly folder = mkdtempSync(join(tmpdir(), 'sparklane-codex-'));
   readonly work = join(this.folder, 'work');
+  readonly #apiKey: string | null;
   readonly #home = join(this.folder, 'codex');
 
-  constructor(url: string, options: { readonly webSockets: boolean; readonly catalogUrl?: boolean }) {
+  constructor(url: string, options: CodexHomeOptions) {
     mkdirSync(this.work);
     mkdirSync(this.#home);
     const facts = { model: 'spark-nano', contextTokens: 32_768 };
     const catalogPath = join(this.#home, 'models.json');
     const catalog = codexCatalog({ name: facts.model, contextTokens: facts.contextTokens });
     writeFileSync(catalogPath, JSON.stringify(catalog));
-    const { webSockets, catalogUrl = false } = options;
-    let toml = codexConfig({ url, ...facts, catalogPath, needsKey: false, webSockets });
+    const { webSockets, catalogUrl = false, apiKey = null } = options;
+    this.#apiKey = apiKey;
+    let toml = codexConfig({ url, ...facts, catalogPath, needsKey: apiKey !== null, webSockets });
     if (catalogUrl) {
       toml = toml
         .replace(/^model_catalog_json.*\n/m, '')
@@ -57,6 +65,7 @@ export class CodexHome {
       {
         cwd: this.work,
         env: {
+          ...(this.#apiKey !== null && { SPARKLANE_API_KEY: this.#apiKey }),
           PATH: process.env['PATH'],
           HOME: this.folder,
           CODEX_HOME: this.#home,

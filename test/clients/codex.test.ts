@@ -115,6 +115,19 @@ describe.skipIf(codexMissing)('codex', () => {
   });
 });
 
+describe.skipIf(codexMissing)('codex with a key', () => {
+  test('reads the catalogue that the server serves', async () => {
+    const apiKey = 'a-key-of-codex';
+    const server = await scripted({ say: () => 'Hello.', flags: { apiKeys: [apiKey] } });
+    const home = new CodexHome(server.url, { webSockets: true, catalogUrl: true, apiKey });
+    open.push({ close: async () => home.remove() });
+    const run = await home.exec(['Hi']);
+    expect(run.messages).toEqual(['Hello.']);
+    expect(server.logLines.join('')).toContain('"route":"/v1/models"');
+    expect(server.prompts[0]).toContain('You are Codex, a coding agent in the user’s terminal'); // the catalogue's words
+  });
+});
+
 describe.skipIf(codexMissing)('codex with the embedded model', () => {
   test.each([false, true])(
     'understands every event (WebSocket: %s), whatever the model says',
