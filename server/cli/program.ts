@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
 import { type Config, loadConfig } from '../config.ts';
+import type { NativeClient } from '../native/client.ts';
 import { OPTIONS, type OptionName } from '../options.ts';
 import { packageVersion } from '../package-version.ts';
 import { build } from './build.ts';
@@ -12,6 +13,7 @@ import { type Cursor, complete } from './complete.ts';
 import { connect } from './connect.ts';
 import { addConfigFlags, configFlags } from './flags.ts';
 import { serve } from './serve.ts';
+import { dropSessions, listSessions, showSession } from './sessions.ts';
 import { type Host, UsageError } from './terminal.ts';
 
 type Flags = Readonly<Record<string, unknown>>;
@@ -39,6 +41,7 @@ export async function runProgram(
   addComplete(program, host);
   addBuild(program, host);
   addCodex(program, host);
+  addSessions(program, host);
   try {
     if (!program.commands.some((command) => command.name() === args[0])) {
       for (const mount of await loadMounts()) {
@@ -138,6 +141,37 @@ function addCodex(program: Command, host: Host): void {
       const options = { write, directory: textOf(flags, 'directory'), force: flags['force'] === true };
       return codex(configOf(flags, host), options, host);
     });
+}
+
+function addSessions(program: Command, host: Host): void {
+  const command = program
+    .command('sessions')
+    .description('list, show and drop the sessions of an API key on a running server');
+  const names: readonly OptionName[] = ['host', 'port', 'apiKeys'];
+  const add = (
+    subcommand: Command,
+    act: (client: NativeClient, flags: Flags, ids: string[]) => Promise<void>,
+  ) =>
+    addConfigFlags(subcommand.option('--url <url>', 'server to ask; default: http://host:port'), names)
+      .allowExcessArguments(false)
+      .action(async (...given: unknown[]) => {
+        const flags = given.at(-2) as Flags; // commander: arguments, flags, command
+        const config = quietConfigOf(flags, host);
+        const url = textOf(flags, 'url') ?? `http://${config.host}:${config.port}`;
+        const { client, close } = await connect(url, config, host);
+        try {
+          await act(client, flags, given.slice(0, -2).flat() as string[]);
+        } finally {
+          await close();
+        }
+      });
+  add(command.command('list').description('one line for each'), (client) => listSessions(client, host));
+  const show = command.command('show').description('one session and the end of its text');
+  add(show.argument('<id>').option('--tokens <number>', 'how much of its end'), (client, flags, [id]) =>
+    showSession(client, { id: id!, tokenCount: numberOf(flags, 'tokens', { min: 0, integer: true }) }, host),
+  );
+  const drop = command.command('drop').description('end sessions, whoever has them');
+  add(drop.argument('<id...>'), (client, _, ids) => dropSessions(client, ids, host));
 }
 
 const COMPLETION_TOKENS = 256; // of `complete`, unless --max-tokens says otherwise

@@ -210,6 +210,7 @@ export interface SessionResumed {
   readonly type: 'session.resumed';
   readonly session: number;
   readonly request?: number;
+  readonly id: string;
   readonly position: number; // tokens in the session now
   readonly generation: number | null; // the latest that was asked; null: none
   readonly nextIndex: number; // tokens that it has so far

@@ -116,6 +116,7 @@ export class SessionDesk {
       type: 'session.resumed',
       ...labelsOf({ ...message, generation: undefined }),
       session: label,
+      id,
       position,
       generation: answer?.generation ?? null,
       nextIndex: answer?.nextIndex ?? 0,

@@ -125,6 +125,7 @@ const fromServer: readonly ServerMessage[] = [
     type: 'session.resumed',
     session: 2,
     request: 7,
+    id: 'Zk3rXw0T9qLb5nYc',
     position: 52,
     generation: 1,
     nextIndex: 44,
