@@ -17,6 +17,8 @@ export interface Served {
   metric(name: string): Promise<number>;
   rssBytes(): Promise<number>;
   stop(): Promise<void>;
+  /** As a crash would: at once. */
+  kill(): Promise<void>;
 }
 
 export async function serve(flags: readonly string[]): Promise<Served> {
@@ -27,6 +29,10 @@ export async function serve(flags: readonly string[]): Promise<Served> {
   });
   const { url, device } = await readiness(child);
   const readyMs = performance.now() - startMs;
+  const end = async (signal: 'SIGTERM' | 'SIGKILL') => {
+    child.kill(signal);
+    await once(child, 'exit');
+  };
   const metrics = async () => (await fetch(`${url}/metrics`)).text();
   return {
     url,
@@ -36,10 +42,8 @@ export async function serve(flags: readonly string[]): Promise<Served> {
       NativeClient.connect(webSocketTo(url, { apiKey: null, frameSizeMax: 2 ** 24, connectTimeoutMs: 5000 })),
     metric: async (name) => metricIn(await metrics(), name),
     rssBytes: async () => metricIn(await metrics(), 'process_resident_memory_bytes'),
-    stop: async () => {
-      child.kill('SIGTERM');
-      await once(child, 'exit');
-    },
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
   };
 }
 
