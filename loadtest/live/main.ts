@@ -13,7 +13,7 @@ process.on('message', (message: Snapshot | 'close') => {
     process.disconnect();
     return;
   }
-  const lines = liveLines(message, process.stderr.columns ?? 100);
+  const lines = liveLines(message, process.stderr.columns || 100);
   process.stderr.write(`${lines.join('\n')}\n`);
   drawn = lines.length;
 });

@@ -7,6 +7,7 @@ import { processIo, runLoadtest } from '../../loadtest/main.ts';
 
 const root = join(import.meta.dirname, '../..');
 const START_TIMEOUT_MS = 180_000; // the first start builds the graph
+const STOP_TIMEOUT_MS = 5000; // then it is not asked any more
 
 const words = argv.slice(2);
 const split = words.indexOf('--');
@@ -15,12 +16,15 @@ const serve = split === -1 ? [] : words.slice(split + 1);
 
 const server = spawn(
   process.execPath,
-  [join(root, 'dist/server/main.js'), 'serve', '--port', '0', ...serve],
+  ['--import', 'tsx', join(root, 'server/main.ts'), 'serve', '--port', '0', ...serve],
   {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // Ctrl-C is for the load tester; the server is stopped when the report is written
   },
 );
+process.on('SIGTERM', () => process.exit(143));
+process.on('exit', () => server.kill('SIGTERM')); // whatever happens here, it does not outlive us
+
 try {
   const url = await urlOf(server);
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(':', '-');
@@ -28,6 +32,8 @@ try {
   await runLoadtest(['--url', url, ...out, ...own], processIo());
 } finally {
   server.kill('SIGTERM');
+  const impatient = setTimeout(() => server.kill('SIGKILL'), STOP_TIMEOUT_MS);
+  server.on('exit', () => clearTimeout(impatient));
 }
 
 function urlOf(child: ChildProcess): Promise<string> {
@@ -36,6 +42,10 @@ function urlOf(child: ChildProcess): Promise<string> {
     const timer = setTimeout(() => reject(new Error(`the server did not start:\n${said}`)), START_TIMEOUT_MS);
     const listen = (chunk: Buffer) => {
       said += chunk.toString();
+      if (/^sparklane: /m.test(said)) {
+        clearTimeout(timer);
+        reject(new Error(`the server did not start:\n${said}`));
+      }
       const url = /https?:\/\/[\w.[\]:]+:\d+/.exec(said);
       if (url === null) return;
       clearTimeout(timer);
