@@ -10,7 +10,7 @@ SOURCES := $(shell find models kernels server loadtest -name '*.ts' 2>/dev/null)
 SPARKLANE = node dist/server/main.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve chat test test-clients check sim bench validate loadtest bless clean
+.PHONY: help setup build serve chat test clients test-clients check sim bench validate loadtest bless clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,15 @@ test: node_modules/.installed ## all tests
 	npx tsc --noEmit -p tsconfig.json
 	npx biome check .
 	npx vitest run
+
+clients: test/clients/node_modules/.installed ## install the real Codex CLI, openai and AI SDK for test-clients (400 MB)
+
+test/clients/node_modules/.installed: test/clients/package.json test/clients/package-lock.json
+	cd test/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+test-clients: node_modules/.installed clients ## the real clients against this server
+	npx vitest run --config test/clients/vitest-setup.ts --retry=1
 
 check: node_modules/.installed ## the quick ones, before every commit: types, lint, unit, property, tidy, 20 seeds
 	npx tsc --noEmit -p tsconfig.json
