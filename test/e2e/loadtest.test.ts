@@ -109,7 +109,7 @@ test('Ctrl-C reports what there is, as partial', async () => {
   );
   expect(io.notes).toMatch(/stopping/);
   expect(io.written).toMatch(/PARTIAL, stopped by hand/);
-  expect(io.written).toMatch(/turns +\d+ counted in \d+ ms/);
+  expect(io.written).toMatch(/turns +\d+ counted in [\d.]+ m?s/);
 });
 
 // Greedy, because drawing from 8,192 made-up logits is what takes the time.
