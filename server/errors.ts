@@ -40,12 +40,16 @@ export const ERRORS = {
   replay_gone: facts(410, 'invalid_request_error'), // what a reader that came back lacks is no longer kept
   session_exists: facts(409, 'invalid_request_error'),
   session_busy: facts(409, 'invalid_request_error', { retryable: true }),
+  // Replacing the device.
+  backend_busy: facts(409, 'invalid_request_error', { retryable: true }),
+  backend_fixed: facts(409, 'invalid_request_error'),
   // What is full, or on its way out.
   queue_full: facts(429, 'rate_limit_error', { retryable: true }),
   session_limit: facts(429, 'rate_limit_error', { retryable: true }),
   cancelled: facts(499, 'invalid_request_error'), // by the caller; no HTTP answer ever carries it
   connection_limit: facts(503, 'server_error', { retryable: true, closeCode: 1013 }),
   draining: facts(503, 'server_error', { retryable: true }),
+  context_shrunk: facts(503, 'server_error'), // the device was replaced by one that cannot hold the sequence
   shutdown: facts(503, 'server_error', { retryable: true, closeCode: 1001 }),
   deadline: facts(504, 'server_error', { retryable: true }),
   // What broke.
@@ -112,6 +116,7 @@ const FAILURE_CODES: Readonly<Record<SequenceFailureCode, ErrorCode>> = {
   'step-failed': 'step_failed',
   deadline: 'deadline',
   shutdown: 'shutdown',
+  'context-shrunk': 'context_shrunk',
 };
 
 function facts(status: number, type: ErrorFacts['type'], more: Partial<ErrorFacts> = {}): ErrorFacts {

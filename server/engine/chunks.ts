@@ -5,11 +5,11 @@ import type { Sequence } from './sequence.ts';
 
 /** Tokens of the next row: prompts end at absolute multiples of `chunkTokens`, output is computed one by one. */
 export function chunkCount(sequence: Sequence, chunkTokens: number): number {
-  const { computedCount, promptCount } = sequence;
+  const { computedCount, chunkedCount } = sequence;
   // After a preemption, output that the cache has lost is computed as it was the first time.
-  if (computedCount >= promptCount) return 1;
+  if (computedCount >= chunkedCount) return 1;
   const border = (Math.floor(computedCount / chunkTokens) + 1) * chunkTokens;
-  return Math.min(promptCount, border) - computedCount;
+  return Math.min(chunkedCount, border) - computedCount;
 }
 
 /** Tokens that may be found instead of computed. */

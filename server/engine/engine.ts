@@ -12,13 +12,10 @@ import {
   type StepRow,
 } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
-import { type AdmissionBounds, contextTokensMax, refusalOf } from './admission.ts';
+import { refusalOf } from './admission.ts';
 import type { BlockArchive } from './block-archive.ts';
-import { BlockPool } from './block-pool.ts';
-import { ColdTier } from './cold-tier.ts';
+import { type EngineBounds, Floor, type KvLoad } from './floor.ts';
 import type { EngineObserver } from './observer.ts';
-import { PrefixCache } from './prefix-cache.ts';
-import { Reporter } from './reporter.ts';
 import type {
   FinishReason,
   SequenceEnd,
@@ -27,24 +24,16 @@ import type {
   SequenceSink,
   SubmitResult,
 } from './request.ts';
-import { Scheduler, type SchedulerBounds } from './scheduler.ts';
 import { type Departure, Sequence } from './sequence.ts';
 
-export interface EngineBounds extends AdmissionBounds, SchedulerBounds {}
+export type { EngineBounds, KvLoad } from './floor.ts';
 
 export class Engine implements SequenceEngine {
-  readonly contextTokensMax: number;
-  readonly #backend: Backend;
   readonly #clock: Clock;
-  readonly #bounds: EngineBounds;
   readonly #observer: EngineObserver;
-  readonly #reporter: Reporter;
-  readonly #pool: BlockPool;
-  readonly #cache: PrefixCache;
-  readonly #cold: ColdTier | null;
-  readonly #scheduler: Scheduler;
+  #floor: Floor;
+  #replacement: Replacement | null = null; // from the wish to the move
   readonly #sequences = new Map<number, Sequence>(); // bounded: queueLengthMax + seats
-  readonly #inFlight: (StepPlan | null)[]; // [replica]
   readonly #departing: Sequence[] = []; // to leave at the next pump
   readonly #drawn: Drawn[] = []; // tokens to be told once the next step is on its way
   readonly #ended: Ended[] = []; // likewise, after them
@@ -61,24 +50,19 @@ export class Engine implements SequenceEngine {
     observer: EngineObserver,
     archive: BlockArchive | null = null,
   ) {
-    const { limits } = backend;
-    this.contextTokensMax = contextTokensMax(limits);
-    this.#backend = backend;
     this.#clock = clock;
-    this.#bounds = bounds;
     this.#observer = observer;
-    this.#pool = new BlockPool(limits.blockCount);
-    this.#cache = new PrefixCache(this.#pool, limits.blockSize);
-    const cold = { archive: archive!, cache: this.#cache, blockSize: limits.blockSize, clock };
-    this.#cold = archive === null ? null : new ColdTier({ ...cold, onFetched: () => this.#schedulePump() });
-    this.#scheduler = new Scheduler(backend, bounds, this.#cache, this.#cold);
-    this.#reporter = new Reporter(observer, this.#scheduler, this.#cache, this.#cold);
-    this.#inFlight = new Array(limits.replicaCount).fill(null);
+    this.#floor = this.#newFloor(backend, bounds, archive);
+  }
+
+  get contextTokensMax(): number {
+    return this.#floor.contextTokensMax;
   }
 
   submit(request: SequenceRequest, sink: SequenceSink): SubmitResult {
-    const state = { waitingCount: this.#scheduler.waitingCount, draining: this.#draining };
-    const refusal = refusalOf(request, state, this.#backend.limits, this.#bounds);
+    const { scheduler, limits, bounds } = this.#floor;
+    const state = { waitingCount: scheduler.waitingCount, draining: this.#draining };
+    const refusal = refusalOf(request, state, limits, bounds);
     if (refusal !== null) {
       this.#observer.onRefusal(refusal.reason);
       return refusal;
@@ -86,7 +70,7 @@ export class Engine implements SequenceEngine {
     const nowMs = this.#clock.nowMs();
     const sequence = new Sequence(this.#nextId++, request, sink, nowMs);
     this.#sequences.set(sequence.id, sequence);
-    this.#scheduler.enqueue(sequence);
+    scheduler.enqueue(sequence);
     if (request.deadlineMs !== null) {
       const message = `the request's time ran out after ${Math.round(request.deadlineMs - nowMs)} ms`;
       const expire = () => this.#depart(sequence, { reason: 'failed', code: 'deadline', message });
@@ -113,6 +97,23 @@ export class Engine implements SequenceEngine {
     this.#schedulePump();
   }
 
+  /**
+   * Moves everybody to another device as soon as no step is in flight; no new one is sent until then. All go on with
+   * the tokens they have; whoever the new device cannot hold fails with 'context-shrunk'. The old device may be closed
+   * after `done`. False while another replacement is under way, or with an archive: its blocks are the old device's.
+   */
+  replaceBackend(
+    next: Backend,
+    bounds: EngineBounds,
+    done: (report: { readonly moved: number; readonly failed: number }) => void,
+  ): boolean {
+    if (this.#replacement !== null || this.#floor.cold !== null) return false;
+    assert.equal(next.limits.vocabSize, this.#floor.limits.vocabSize, 'vocabulary');
+    this.#replacement = { floor: this.#newFloor(next, bounds, null), done };
+    this.#schedulePump();
+    return true;
+  }
+
   /** Refuses everything new; calls back once the last sequence has ended. */
   drain(onIdle: () => void): void {
     this.#draining = true;
@@ -130,23 +131,18 @@ export class Engine implements SequenceEngine {
 
   /** Counts for readiness, tests and people. */
   get load(): { readonly waitingCount: number; readonly runningCount: number; readonly kv: KvLoad } {
-    const { freeCount, idleCount, inUseCount, blockCount } = this.#pool;
-    return {
-      waitingCount: this.#scheduler.waitingCount,
-      runningCount: this.#scheduler.runningCount,
-      kv: { freeCount, idleCachedCount: idleCount, inUseCount, blockCount },
-    };
+    const { scheduler, kv } = this.#floor;
+    return { waitingCount: scheduler.waitingCount, runningCount: scheduler.runningCount, kv };
   }
 
   /** Full audit of block and seat accounting, O(blocks). Throws AssertionError on the first inconsistency. */
   check(): void {
-    this.#cache.check();
-    const holds = new Int32Array(this.#pool.blockCount);
-    for (const sequence of this.#sequences.values()) for (const block of sequence.blocks) holds[block]!++;
-    for (const block of this.#cold?.heldBlocks() ?? []) holds[block]!++;
-    for (const [block, count] of holds.entries()) {
-      assert.equal(this.#pool.refCount(block), count, `holders of block ${block}`);
-    }
+    this.#floor.check(this.#sequences.values());
+  }
+
+  #newFloor(backend: Backend, bounds: EngineBounds, archive: BlockArchive | null): Floor {
+    const onFetched = () => this.#schedulePump();
+    return new Floor(backend, { clock: this.#clock, bounds, observer: this.#observer, archive, onFetched });
   }
 
   #depart(sequence: Sequence, departure: Departure): void {
@@ -169,21 +165,35 @@ export class Engine implements SequenceEngine {
   #pump(): void {
     const startMs = this.#clock.nowMs();
     this.#dismissDeparting();
-    this.#scheduler.seat(startMs);
-    const scheduler = this.#scheduler;
-    for (
-      let replica = scheduler.nextOccupied(0);
-      replica !== -1;
-      replica = scheduler.nextOccupied(replica + 1)
-    ) {
-      if (this.#inFlight[replica] !== null) continue;
-      const plan = this.#scheduler.plan(replica);
-      if (plan !== null) this.#send(plan, startMs);
+    if (this.#replacement !== null && this.#floor.quiet) this.#move(this.#replacement);
+    const floor = this.#floor;
+    if (this.#replacement === null) {
+      floor.scheduler.seat(startMs);
+      for (const plan of floor.plans()) this.#send(plan, startMs);
+      for (const sequence of floor.scheduler.takeComplete()) this.#end(sequence, 'length', null);
     }
-    for (const sequence of this.#scheduler.takeComplete()) this.#end(sequence, 'length', null);
-    this.#assertConserved();
+    floor.report();
     this.#tellDrawn();
     this.#tellEnded();
+  }
+
+  #move({ floor, done }: Replacement): void {
+    const sequences = this.#floor.evacuate();
+    this.#replacement = null;
+    this.#floor = floor;
+    for (const sequence of sequences) {
+      sequence.chunkedCount = sequence.tokenCount; // nothing here has computed its output one by one
+      floor.scheduler.enqueue(sequence);
+    }
+    const tooLong = sequences.filter(
+      (one) => one.tokenCount + (one.prefillOnly ? 0 : 1) > floor.contextTokensMax,
+    );
+    for (const sequence of tooLong) {
+      const message = `the device was replaced while this had ${sequence.tokenCount} tokens; ${floor.backend.name} holds ${floor.contextTokensMax}`;
+      this.#end(sequence, 'failed', { code: 'context-shrunk', message });
+    }
+    const failed = tooLong.length;
+    this.#clock.defer(() => done({ moved: sequences.length - failed, failed }));
   }
 
   #dismissDeparting(): void {
@@ -204,29 +214,31 @@ export class Engine implements SequenceEngine {
   }
 
   #send(plan: StepPlan, startMs: number): void {
-    assertPlan(plan, this.#backend.limits);
+    const { backend, limits, reporter } = this.#floor;
+    assertPlan(plan, limits);
     for (const row of plan.rows) {
       const sequence = this.#sequences.get(row.sequenceId)!;
       sequence.inFlight = true;
-      if (sequence.presentCount === 0) this.#reporter.seat(sequence);
+      if (sequence.presentCount === 0) reporter.seat(sequence);
     }
-    this.#inFlight[plan.replica] = plan;
+    this.#floor.sent(plan);
     const sentMs = this.#clock.nowMs();
-    this.#backend.step(plan, (outcome) => this.#commit(plan, outcome, { planMs: sentMs - startMs, sentMs }));
+    backend.step(plan, (outcome) => this.#commit(plan, outcome, { planMs: sentMs - startMs, sentMs }));
   }
 
   #commit(plan: StepPlan, outcome: StepOutcome, times: { planMs: number; sentMs: number }): void {
-    assert(this.#inFlight[plan.replica] === plan, 'a step answers once');
+    const floor = this.#floor; // nobody moves while a step is in flight
+    floor.answered(plan);
     assertOutcome(plan, outcome);
-    this.#inFlight[plan.replica] = null;
     const nowMs = this.#clock.nowMs();
     if (outcome.ok) {
       for (const [index, row] of plan.rows.entries()) this.#commitRow(row, outcome.rows[index]!, nowMs);
-      this.#cold?.learn(plan.rows, outcome.deviceMs);
+      floor.cold?.learn(plan.rows, outcome.deviceMs);
     } else {
-      this.#commitFailure(plan, outcome.failure);
+      this.#failRows(plan, outcome.failure);
+      floor.lose(outcome.failure.lost, plan.replica);
     }
-    this.#reporter.step(plan, outcome, { ...times, nowMs });
+    floor.reporter.step(plan, outcome, { ...times, nowMs });
     this.#pump();
   }
 
@@ -237,8 +249,8 @@ export class Engine implements SequenceEngine {
     sequence.computedCount =
       row.position + row.tokens.length - Math.max(0, row.sampleCount - 1) + acceptedCount;
     sequence.presentCount = sequence.computedCount;
-    this.#reporter.computed(sequence, row);
-    this.#register(sequence);
+    this.#floor.reporter.computed(sequence, row);
+    this.#floor.register(sequence);
     if (sequence.departure !== null) return; // leaves in the pump; no token after its cancellation
     if (row.sampleCount === 0) {
       if (sequence.prefillOnly && sequence.remainingCount === 0) this.#end(sequence, 'length', null);
@@ -247,7 +259,7 @@ export class Engine implements SequenceEngine {
     const index = sequence.outputCount;
     const reason = this.#append(sequence, outcome.tokens, acceptedCount + 1);
     const count = sequence.outputCount - index;
-    this.#reporter.tokens(sequence, nowMs, count);
+    this.#floor.reporter.tokens(sequence, nowMs, count);
     this.#drawn.push({
       sequence,
       index,
@@ -283,48 +295,17 @@ export class Engine implements SequenceEngine {
     return null;
   }
 
-  // Makes finished blocks findable for everyone, even if this sequence is about to leave: they are paid for.
-  #register(sequence: Sequence): void {
-    const { blockSize } = this.#backend.limits;
-    while (sequence.registeredCount < sequence.savedCount) {
-      const index = sequence.registeredCount++;
-      const parent = sequence.node!;
-      const node = this.#cache.insert(parent, sequence.tokens, index * blockSize, sequence.blocks[index]!);
-      if (node === parent) continue; // cache was cleared meanwhile: the block stays private
-      sequence.blocks[index] = node.block;
-      sequence.node = node;
-      this.#cold?.keep(node, sequence.tokens, index * blockSize);
-    }
-  }
-
-  // The rows of the step are lost. Others on the replica are recomputed if their seats are lost too, and nothing
-  // cached is trusted once the block store is gone.
-  #commitFailure(plan: StepPlan, failure: DeviceFailure): void {
-    this.#observer.onStepFailure(failure.code);
+  #failRows(plan: StepPlan, { code, message }: DeviceFailure): void {
+    this.#observer.onStepFailure(code);
     for (const row of plan.rows) {
       const sequence = this.#sequences.get(row.sequenceId)!;
       sequence.inFlight = false;
-      this.#end(sequence, 'failed', { code: failure.code, message: failure.message });
-    }
-    if (failure.lost === 'rows') return;
-    if (failure.lost === 'all') {
-      this.#cache.clear();
-      this.#cold?.invalidate();
-    }
-    for (let replica = 0; replica < this.#inFlight.length; replica++) {
-      for (const sequence of this.#scheduler.seated(replica)) {
-        const awaitsRestore = sequence.presentCount < sequence.computedCount && !sequence.inFlight;
-        if (replica === plan.replica || (failure.lost === 'all' && awaitsRestore)) {
-          this.#scheduler.preempt(sequence);
-        } else if (failure.lost === 'all') {
-          sequence.node = this.#cache.detachedRoot(); // its seat is sound, what it has saved is not
-        }
-      }
+      this.#end(sequence, 'failed', { code, message });
     }
   }
 
   #end(sequence: Sequence, reason: FinishReason, failure: SequenceEnd['failure']): void {
-    this.#scheduler.remove(sequence);
+    this.#floor.scheduler.remove(sequence);
     this.#sequences.delete(sequence.id);
     sequence.deadline?.cancel();
     const queueMs = (sequence.seatedMs < 0 ? this.#clock.nowMs() : sequence.seatedMs) - sequence.submitMs;
@@ -352,30 +333,16 @@ export class Engine implements SequenceEngine {
     if (this.#ended.length === 0) return;
     const ended = this.#ended.splice(0);
     for (const { sequence, end } of ended) {
-      this.#reporter.end(sequence, end);
+      this.#floor.reporter.end(sequence, end);
       sequence.sink.onEnd(end);
     }
     if (this.#sequences.size === 0) for (const onIdle of this.#idleCallbacks.splice(0)) onIdle();
   }
-
-  #assertConserved(): void {
-    const { freeCount, idleCount, inUseCount, blockCount } = this.#pool;
-    assert.equal(freeCount + idleCount + inUseCount, blockCount);
-    this.#reporter.kv({
-      blockCount,
-      inUseCount,
-      idleCachedCount: idleCount,
-      runningCount: this.#scheduler.runningCount,
-      waitingCount: this.#scheduler.waitingCount,
-    });
-  }
 }
 
-export interface KvLoad {
-  readonly freeCount: number;
-  readonly idleCachedCount: number;
-  readonly inUseCount: number;
-  readonly blockCount: number;
+interface Replacement {
+  readonly floor: Floor;
+  readonly done: (report: { readonly moved: number; readonly failed: number }) => void;
 }
 
 interface Drawn {

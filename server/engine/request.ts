@@ -39,8 +39,8 @@ export type FinishReason =
   | 'cancelled'
   | 'failed';
 
-/** Why a sequence failed: the device lost it, its time ran out, or it can never fit. */
-export type SequenceFailureCode = DeviceFailureCode | 'deadline' | 'shutdown';
+/** Why a sequence failed: the device lost it, its time ran out, or the device that replaced its own cannot hold it. */
+export type SequenceFailureCode = DeviceFailureCode | 'deadline' | 'shutdown' | 'context-shrunk';
 
 export interface SequenceUsage {
   readonly promptTokens: number;

@@ -165,15 +165,22 @@ export class Scheduler {
   /** Back to the queue: its KV in the seat is gone; blocks that the prefix cache knows may be found again. */
   preempt(sequence: Sequence): void {
     this.#stand(sequence);
-    sequence.computedCount = 0;
-    sequence.presentCount = 0;
-    sequence.registeredCount = 0;
-    sequence.savedCount = 0;
-    sequence.draft = null;
-    sequence.coldFetch = null;
-    sequence.coldTried = false;
+    sequence.forget();
     this.#preemptedCount++;
     this.enqueue(sequence);
+  }
+
+  /** Empties seats and queue; who was there, most urgent first. Not while anybody is in flight. */
+  evacuate(): Sequence[] {
+    for (const seats of this.#seats) {
+      for (const sequence of seats) {
+        if (sequence === null) continue;
+        this.#stand(sequence);
+        sequence.forget();
+        this.enqueue(sequence);
+      }
+    }
+    return this.#waiting.splice(0);
   }
 
   /** Everyone in a seat of the replica. */
@@ -287,7 +294,9 @@ export class Scheduler {
     const before = sequence.computedCount;
     this.#match(sequence);
     if (sequence.computedCount > before) this.#promise(sequence, sequence.tokenCount + 1);
-    if (sequence.outputCount === 0) sequence.cachedCount += sequence.computedCount - before;
+    if (sequence.outputCount > 0) return;
+    const cachedCount = sequence.cachedCount + sequence.computedCount - before; // some of it for the second time
+    sequence.cachedCount = Math.min(cachedCount, sequence.promptCount);
   }
 
   /** False if the sequence had to stand up itself for want of blocks. */

@@ -22,6 +22,7 @@ export class Sequence {
   readonly promptCount: number;
   tokens: Int32Array; // [capacity ≥ tokenCount] prompt, then output; grows by doubling
   tokenCount: number;
+  chunkedCount: number; // leading tokens that are computed in chunks: the prompt, and output that came with a move
   computedCount = 0; // tokens whose KV exists; < tokenCount while there is work
   presentCount = 0; // tokens whose KV lies in the seat; < computedCount until restored blocks are brought in
   cachedCount = 0; // prompt tokens found in the prefix cache
@@ -58,6 +59,7 @@ export class Sequence {
     this.tokens = new Int32Array(this.promptCount + Math.min(request.maxTokens, 256));
     this.tokens.set(request.tokens);
     this.tokenCount = this.promptCount;
+    this.chunkedCount = this.promptCount;
     const { speculation } = request;
     this.drafter = speculation === null ? null : new Drafter(speculation.prediction);
     this.speculation = speculation === null ? null : new Speculation();
@@ -75,6 +77,18 @@ export class Sequence {
   /** Whether anything is drawn at all, or the prompt is only to be computed. */
   get prefillOnly(): boolean {
     return this.request.maxTokens === 0;
+  }
+
+  /** It has stood up: nothing of it is computed any more. */
+  forget(): void {
+    this.computedCount = 0;
+    this.presentCount = 0;
+    this.registeredCount = 0;
+    this.savedCount = 0;
+    this.node = null;
+    this.draft = null;
+    this.coldFetch = null;
+    this.coldTried = false;
   }
 
   append(token: number): void {

@@ -1,0 +1,152 @@
+// Floor: everything that belongs to one device (blocks, prefix cache, cold tier, seats, plans in flight, what has been
+// reported of them), so that the engine can move house to another device. Knows no reader and ends no sequence.
+// Used by engine.ts; after it: scheduler.ts and the backend.
+import assert from 'node:assert/strict';
+import type { Backend, BackendLimits, DeviceFailure, StepPlan } from '../../kernels/backend.ts';
+import type { Clock } from '../../kernels/clock.ts';
+import { type AdmissionBounds, contextTokensMax } from './admission.ts';
+import type { BlockArchive } from './block-archive.ts';
+import { BlockPool } from './block-pool.ts';
+import { ColdTier } from './cold-tier.ts';
+import type { EngineObserver } from './observer.ts';
+import { PrefixCache } from './prefix-cache.ts';
+import { Reporter } from './reporter.ts';
+import { Scheduler, type SchedulerBounds } from './scheduler.ts';
+import type { Sequence } from './sequence.ts';
+
+export interface EngineBounds extends AdmissionBounds, SchedulerBounds {}
+
+export interface KvLoad {
+  readonly freeCount: number;
+  readonly idleCachedCount: number;
+  readonly inUseCount: number;
+  readonly blockCount: number;
+}
+
+export interface FloorWorld {
+  readonly clock: Clock;
+  readonly bounds: EngineBounds;
+  readonly observer: EngineObserver;
+  readonly archive: BlockArchive | null;
+  readonly onFetched: () => void; // somebody may sit down now
+}
+
+export class Floor {
+  readonly backend: Backend;
+  readonly limits: BackendLimits;
+  readonly bounds: EngineBounds;
+  readonly contextTokensMax: number;
+  readonly cold: ColdTier | null;
+  readonly scheduler: Scheduler;
+  readonly reporter: Reporter;
+  readonly #pool: BlockPool;
+  readonly #cache: PrefixCache;
+  readonly #inFlight: (StepPlan | null)[]; // [replica]
+
+  constructor(backend: Backend, { clock, bounds, observer, archive, onFetched }: FloorWorld) {
+    const { limits } = backend;
+    this.backend = backend;
+    this.limits = limits;
+    this.bounds = bounds;
+    this.contextTokensMax = contextTokensMax(limits);
+    this.#pool = new BlockPool(limits.blockCount);
+    this.#cache = new PrefixCache(this.#pool, limits.blockSize);
+    const { blockSize } = limits;
+    this.cold =
+      archive === null ? null : new ColdTier({ archive, cache: this.#cache, blockSize, clock, onFetched });
+    this.scheduler = new Scheduler(backend, bounds, this.#cache, this.cold);
+    this.reporter = new Reporter(observer, this.scheduler, this.#cache, this.cold);
+    this.#inFlight = new Array(limits.replicaCount).fill(null);
+  }
+
+  /** No step and no fetch is under way. */
+  get quiet(): boolean {
+    return this.#inFlight.every((plan) => plan === null) && this.cold?.fetching !== true;
+  }
+
+  get kv(): KvLoad {
+    const { freeCount, idleCount, inUseCount, blockCount } = this.#pool;
+    return { freeCount, idleCachedCount: idleCount, inUseCount, blockCount };
+  }
+
+  /** The next step of each replica that can take one. */
+  *plans(): Iterable<StepPlan> {
+    const { scheduler } = this;
+    for (let at = scheduler.nextOccupied(0); at !== -1; at = scheduler.nextOccupied(at + 1)) {
+      const plan = this.#inFlight[at] === null ? scheduler.plan(at) : null;
+      if (plan !== null) yield plan;
+    }
+  }
+
+  sent(plan: StepPlan): void {
+    this.#inFlight[plan.replica] = plan;
+  }
+
+  answered(plan: StepPlan): void {
+    assert(this.#inFlight[plan.replica] === plan, 'a step answers once');
+    this.#inFlight[plan.replica] = null;
+  }
+
+  /** Makes finished blocks findable for everyone, even if this sequence is about to leave: they are paid for. */
+  register(sequence: Sequence): void {
+    const { blockSize } = this.limits;
+    while (sequence.registeredCount < sequence.savedCount) {
+      const index = sequence.registeredCount++;
+      const parent = sequence.node!;
+      const node = this.#cache.insert(parent, sequence.tokens, index * blockSize, sequence.blocks[index]!);
+      if (node === parent) continue; // cache was cleared meanwhile: the block stays private
+      sequence.blocks[index] = node.block;
+      sequence.node = node;
+      this.cold?.keep(node, sequence.tokens, index * blockSize);
+    }
+  }
+
+  /**
+   * A step of the replica has failed and its rows have left. Others there are recomputed if their seats are lost too,
+   * and nothing cached is trusted once the block store is gone.
+   */
+  lose(lost: DeviceFailure['lost'], failedReplica: number): void {
+    if (lost === 'rows') return;
+    if (lost === 'all') {
+      this.#cache.clear();
+      this.cold?.invalidate();
+    }
+    for (let replica = 0; replica < this.limits.replicaCount; replica++) {
+      for (const sequence of this.scheduler.seated(replica)) {
+        const awaitsRestore = sequence.presentCount < sequence.computedCount && !sequence.inFlight;
+        if (replica === failedReplica || (lost === 'all' && awaitsRestore)) {
+          this.scheduler.preempt(sequence);
+        } else if (lost === 'all') {
+          sequence.node = this.#cache.detachedRoot(); // its seat is sound, what it has saved is not
+        }
+      }
+    }
+  }
+
+  /** Everybody leaves for another device, most urgent first, with all tokens and without any KV. Only while quiet. */
+  evacuate(): Sequence[] {
+    assert(this.quiet);
+    const sequences = this.scheduler.evacuate();
+    assert.equal(this.#pool.inUseCount, 0, 'blocks that nobody holds any more');
+    return sequences;
+  }
+
+  /** After every commit. */
+  report(): void {
+    const { freeCount, idleCachedCount, inUseCount, blockCount } = this.kv;
+    assert.equal(freeCount + idleCachedCount + inUseCount, blockCount);
+    const { runningCount, waitingCount } = this.scheduler;
+    this.reporter.kv({ blockCount, inUseCount, idleCachedCount, runningCount, waitingCount });
+  }
+
+  /** Full audit of the blocks, O(blocks): held by these sequences, and by nobody else. */
+  check(sequences: Iterable<Sequence>): void {
+    this.#cache.check();
+    const holds = new Int32Array(this.#pool.blockCount);
+    for (const sequence of sequences) for (const block of sequence.blocks) holds[block]!++;
+    for (const block of this.cold?.heldBlocks() ?? []) holds[block]!++;
+    for (const [block, count] of holds.entries()) {
+      assert.equal(this.#pool.refCount(block), count, `holders of block ${block}`);
+    }
+  }
+}
