@@ -70,7 +70,7 @@ export async function createBackend(name: string, world: BackendWorld): Promise<
 
 async function createSimulated(name: string, world: BackendWorld): Promise<Backend> {
   const { DEVICE_NAMES } = await import('./sim/device.ts');
-  if (!DEVICE_NAMES.includes(name.replace(/x[0-9]+$/, ''))) throw new UnknownBackendError(name);
+  if (!DEVICE_NAMES.includes(name.replace(/x[1-9][0-9]{0,2}$/, ''))) throw new UnknownBackendError(name);
   const { openSimulated } = await import('./sim/served.ts');
   const { shapeNamed } = await import('./sim/shape-file.ts');
   const { simulated, clock, spec, sizes } = world;

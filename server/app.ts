@@ -12,7 +12,7 @@ import { type IncrementalText, TextGenerator } from './generation.ts';
 import { GrammarCompiler } from './grammar/compiler.ts';
 import { Guard } from './guard.ts';
 import { healthRoutes } from './health.ts';
-import { HttpDoor } from './http.ts';
+import { HttpDoor, type Route } from './http.ts';
 import type { Log } from './log.ts';
 import type { ServerMetrics } from './metrics.ts';
 import { openNative } from './native/connection.ts';
@@ -44,7 +44,8 @@ export interface AppWorld {
   readonly version: string; // of the package
   readonly model: ServedModel & TranscriptModel; // models/model.ts makes one
   readonly openText: () => IncrementalText; // a Detokenizer of that model
-  readonly backend: Pick<Backend, 'name' | 'limits'>;
+  readonly backend: Pick<Backend, 'name' | 'limits'>; // the present one: may be another later
+  readonly routes?: readonly Route[]; // beside the app's own
   readonly engine: AppEngine;
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day
@@ -90,6 +91,7 @@ export function createApp(world: AppWorld): App {
       ...tokenizeRoutes(openAi),
       ...responseRoutes(responses),
       ...healthRoutes({ metrics, isDraining: () => drained !== null }),
+      ...(world.routes ?? []),
     ],
     [
       {
@@ -129,8 +131,17 @@ function openAiWorld(
     forms: { compiler, dialect: dialectOf(tokenizer) },
     prompts: new PromptEncoder(tokenizer),
     generator,
-    bounds: { ...config, logprobsMax, ...drafting(world) },
-    fingerprint: fingerprintOf(world),
+    bounds: {
+      ...config,
+      logprobsMax,
+      draftsUnasked: draftsUnasked(config),
+      get draftTokensMax() {
+        return draftTokensMax(world);
+      },
+    },
+    get fingerprint() {
+      return fingerprintOf(world);
+    },
     startedSeconds: seconds(world.epochMs()),
     clock,
     epochSeconds: () => seconds(world.epochMs()),
@@ -180,15 +191,18 @@ function nativeWorld(
 ): Parameters<typeof openNative>[0] {
   const { config, version, model, backend, engine, clock, freshId } = world;
   const { generator, guard, logprobsMax } = parts;
-  const tokensMax = Math.min(config.sessionTokensMax ?? Number.POSITIVE_INFINITY, engine.contextTokensMax);
+  const sessionTokensMax = config.sessionTokensMax ?? Number.POSITIVE_INFINITY;
+  const tokensMax = () => Math.min(sessionTokensMax, engine.contextTokensMax);
   const sessionWorld = {
     model,
     engine,
     generator,
     clock,
     bounds: {
-      tokensMax,
-      blockSize: backend.limits.blockSize,
+      tokensMax: sessionTokensMax,
+      get blockSize() {
+        return backend.limits.blockSize;
+      },
       unsentTokensMax: config.unsentTokensMax,
       replayTokensMax: config.replayTokensMax,
     },
@@ -200,9 +214,13 @@ function nativeWorld(
     hello: {
       server: `sparklane/${version}`,
       model: model.name,
-      device: backend.name,
+      get device() {
+        return backend.name;
+      },
       limits: {
-        contextTokensMax: tokensMax,
+        get contextTokensMax() {
+          return tokensMax();
+        },
         frameSizeMax: config.frameSizeMax,
         sessionCountMax: SESSIONS_PER_CONNECTION_MAX,
         sessionIdleSeconds: config.sessionIdleTimeoutMs / 1000,
@@ -215,8 +233,13 @@ function nativeWorld(
       vocabSize: model.spec.vocabSize,
       logprobsMax,
       timeoutMs: config.requestTimeoutMs,
-      ...drafting(world),
-      contextTokensMax: tokensMax,
+      draftsUnasked: draftsUnasked(config),
+      get draftTokensMax() {
+        return draftTokensMax(world);
+      },
+      get contextTokensMax() {
+        return tokensMax();
+      },
       encode: (text) => model.tokenizer.encode(text),
       defaults: { ...noPenalties, ...model.defaults },
     },
@@ -225,11 +248,13 @@ function nativeWorld(
   };
 }
 
-function drafting({ config, backend }: AppWorld) {
-  return {
-    draftTokensMax: config.speculation === 'off' ? 0 : backend.limits.sampleCountMax - 1,
-    draftsUnasked: config.speculation === 'on',
-  };
+// What depends on the device is asked for each time: it may be another one later.
+function draftTokensMax({ config, backend }: AppWorld): number {
+  return config.speculation === 'off' ? 0 : backend.limits.sampleCountMax - 1;
+}
+
+function draftsUnasked({ speculation }: Config): boolean {
+  return speculation === 'on';
 }
 
 /** Equal for servers that give equal answers to equal requests with equal seeds. */

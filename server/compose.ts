@@ -6,8 +6,11 @@ import type { Clock } from '../kernels/clock.ts';
 import type { Random } from '../kernels/random.ts';
 import { Detokenizer } from '../models/detokenizer.ts';
 import type { Model } from '../models/model.ts';
+import { adminRoutes } from './admin.ts';
 import { createApp } from './app.ts';
 import type { Config } from './config.ts';
+import { CurrentDevice, type DeviceChoice } from './current-device.ts';
+import type { Device } from './device.ts';
 import type { BlockArchive } from './engine/block-archive.ts';
 import { Engine, type EngineBounds } from './engine/engine.ts';
 import type { Log } from './log.ts';
@@ -18,7 +21,9 @@ export interface ServerParts {
   readonly config: Config;
   readonly version: string;
   readonly model: Model;
-  readonly backend: Backend; // closed by the server's stop()
+  readonly backend: Backend; // closed by the server's stop(), or once another one has taken its place
+  readonly description?: string; // of the backend, for people; its name unless given
+  readonly openBackend?: (choice: DeviceChoice) => Promise<Device>; // POST /admin/backend; without it the backend stays
   readonly archive?: ServerArchive | null; // likewise
   readonly transport: Transport; // likewise
   readonly clock: Clock;
@@ -38,7 +43,7 @@ export interface RunningServer {
   readonly url: string; // http://host:port
   readonly port: number;
   readonly engine: Engine;
-  readonly backend: Backend;
+  readonly device: CurrentDevice;
   /** Refuses new work, lets open work end within `drainTimeoutMs`, then closes everything. Idempotent. */
   stop(): Promise<void>;
 }
@@ -50,9 +55,25 @@ export class AddressError extends Error {
 
 /** Rejects with AddressError when the address cannot be bound; the backend is closed then. */
 export async function startServer(parts: ServerParts): Promise<RunningServer> {
-  const { config, model, backend, transport, clock, metrics, archive = null } = parts;
+  const { config, model, backend, transport, clock, log, metrics, archive = null } = parts;
   const engine = new Engine(backend, clock, engineBounds(config, backend), metrics, archive);
-  const app = createApp({ ...parts, engine, openText: () => new Detokenizer(model.tokenizer) });
+  const device = new CurrentDevice({
+    first: { backend, description: parts.description ?? backend.name },
+    choice: config,
+    open: parts.openBackend ?? null,
+    archived: archive !== null,
+    boundsFor: (next) => engineBounds(config, next),
+    clock,
+    log,
+  });
+  const routes = adminRoutes({ device, engine });
+  const app = createApp({
+    ...parts,
+    backend: device,
+    routes,
+    engine,
+    openText: () => new Detokenizer(model.tokenizer),
+  });
   const listening = await transport
     .listen(config.host, config.port, app.handlers)
     .catch(async (error: Error) => {
@@ -64,7 +85,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     ...listening,
     url: urlOf(config.host, listening.port),
     engine,
-    backend,
+    device,
     stop: () => {
       stopped ??= stop();
       return stopped;
@@ -76,7 +97,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     await app.drain();
     transport.close();
     if (archive !== null) await closed(archive, clock);
-    await backend.close();
+    await device.close();
   }
 }
 

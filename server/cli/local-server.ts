@@ -17,7 +17,7 @@ import type { Host } from './terminal.ts';
 export interface LocalServer extends RunningServer {
   readonly model: Model;
   readonly version: string;
-  readonly device: string; // for people: device, precision, sizes
+  readonly description: string; // of the device, for people: precision, sizes
   readonly log: Log;
 }
 
@@ -47,6 +47,9 @@ export async function startLocalServer(config: Config, host: Host): Promise<Loca
     version,
     model,
     backend,
+    description: device.description,
+    openBackend: (choice) =>
+      openDevice({ ...config, ...choice }, model, { clock, log, onProgress: () => {} }),
     archive,
     transport: new Listener(config),
     clock,
@@ -56,7 +59,7 @@ export async function startLocalServer(config: Config, host: Host): Promise<Loca
     log,
     metrics,
   });
-  return { ...server, model, version, device: device.description, log };
+  return { ...server, model, version, description: device.description, log };
 }
 
 function randomId(): string {

@@ -16,14 +16,14 @@ export async function serve(config: Config, host: Host): Promise<void> {
 }
 
 /** What a person needs to know, and one line to try. */
-export function readyText({ url, model, version, device }: LocalServer, config: Config): string {
+export function readyText({ url, model, version, description }: LocalServer, config: Config): string {
   const key = config.apiKeys.length > 0 ? ` -H 'authorization: Bearer YOUR_KEY'` : '';
   const body = JSON.stringify({ model: model.name, prompt: 'function fibonacci(n: number)', max_tokens: 64 });
   return [
     `sparklane ${version} is ready`,
     `  url     ${url}`,
     `  model   ${model.name} (${model.directory})`,
-    `  device  ${device}`,
+    `  device  ${description}`,
     `  try     curl -s ${url}/v1/completions -H 'content-type: application/json'${key} -d '${body}'`,
     '',
   ].join('\n');

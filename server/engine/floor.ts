@@ -126,7 +126,11 @@ export class Floor {
   /** Everybody leaves for another device, most urgent first, with all tokens and without any KV. Only while quiet. */
   evacuate(): Sequence[] {
     assert(this.quiet);
-    const sequences = this.scheduler.evacuate();
+    const { scheduler } = this;
+    for (let at = scheduler.nextOccupied(0); at !== -1; at = scheduler.nextOccupied(at + 1)) {
+      for (const sequence of scheduler.seated(at)) scheduler.preempt(sequence);
+    }
+    const sequences = scheduler.takeWaiting();
     assert.equal(this.#pool.inUseCount, 0, 'blocks that nobody holds any more');
     return sequences;
   }

@@ -170,16 +170,8 @@ export class Scheduler {
     this.enqueue(sequence);
   }
 
-  /** Empties seats and queue; who was there, most urgent first. Not while anybody is in flight. */
-  evacuate(): Sequence[] {
-    for (const seats of this.#seats) {
-      for (const sequence of seats) {
-        if (sequence === null) continue;
-        this.#stand(sequence);
-        sequence.forget();
-        this.enqueue(sequence);
-      }
-    }
+  /** Empties the queue; who waited, most urgent first. */
+  takeWaiting(): Sequence[] {
     return this.#waiting.splice(0);
   }
 

@@ -204,7 +204,7 @@ test('a device that dies in mid-answer is a typed error; the session goes on', a
   let tokenCount = 0;
   const answer = session.generate({ maxTokens: 900 }, () => {
     if (++tokenCount === 3)
-      (server.backend as unknown as { terminateWorker(r: number): void }).terminateWorker(0);
+      (server.device.backend as unknown as { terminateWorker(r: number): void }).terminateWorker(0);
   });
   const end = await answer.end;
   expect(end).toMatchObject({ reason: 'failed', error: { retryable: true } });

@@ -1,0 +1,56 @@
+// GET and POST /admin/backend: which device serves, and another one in its place while sequences run.
+// Before it: http.ts; after it: current-device.ts.
+import { z } from 'zod';
+import type { CurrentDevice, DeviceWish, MovingEngine } from './current-device.ts';
+import type { Route } from './http.ts';
+
+// Names only, no paths: callers do not choose what files the server reads.
+const name = z.string().regex(/^[A-Za-z0-9][\w.-]{0,63}$/, 'must be a name of at most 64 of A-Za-z0-9_.-');
+
+const wishSchema = z.strictObject({
+  backend: name,
+  sim_model: name.nullish(),
+  sim_precision: z.enum(['fp16', 'bf16', 'fp8', 'int4']).nullish(),
+  sim_text: z.enum(['noise', 'model']).nullish(),
+});
+
+export interface AdminWorld {
+  readonly device: Pick<CurrentDevice, 'facts' | 'replace'>;
+  readonly engine: MovingEngine;
+}
+
+export function adminRoutes({ device, engine }: AdminWorld): readonly Route[] {
+  const path = '/admin/backend';
+  return [
+    { method: 'GET', path, open: false, answer: (call) => call.reply(200, device.facts) },
+    {
+      method: 'POST',
+      path,
+      open: false,
+      answer: (call) =>
+        call.readJson(wishSchema, (body) => {
+          device.replace(engine, wishOf(body)).then(
+            (replaced) => {
+              if (!replaced.ok) return call.refuse(replaced.fault);
+              const { elapsedMs, ...report } = replaced.value;
+              call.reply(200, { ...report, elapsed_ms: Math.round(elapsedMs) });
+            },
+            (error: unknown) =>
+              call.guard(() => {
+                throw error;
+              }),
+          );
+        }),
+    },
+  ];
+}
+
+function wishOf(body: z.output<typeof wishSchema>): DeviceWish {
+  const { backend, sim_model: simModel, sim_precision: simPrecision, sim_text: simText } = body;
+  return {
+    backend,
+    ...(simModel != null && { simModel }),
+    ...(simPrecision != null && { simPrecision }),
+    ...(simText != null && { simText }),
+  };
+}
