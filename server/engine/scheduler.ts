@@ -17,7 +17,7 @@ import type { PrefixCache } from './prefix-cache.ts';
 import type { Priority } from './request.ts';
 import type { Sequence } from './sequence.ts';
 import { draftOf } from './sequence-draft.ts';
-import { newRow } from './step-row.ts';
+import { dropRows, newRow, type Step } from './step-row.ts';
 
 export interface SchedulerBounds {
   readonly prefillChunkTokens: number; // longest prefill row; chunks end at absolute multiples of it
@@ -40,6 +40,7 @@ export class Scheduler {
   #runningCount = 0; // their sum
   #promisedCount = 0; // blocks that seated sequences have been let in for and have not taken yet
   #preemptedCount = 0;
+  #seatMs = 0; // when seat() was called last
   #complete: Sequence[] = [];
 
   constructor(backend: Backend, bounds: SchedulerBounds, cache: PrefixCache, cold: ColdTier | null) {
@@ -80,6 +81,7 @@ export class Scheduler {
 
   /** Seats waiting sequences, most urgent first; a lesser class may have to stand up for a turn. */
   seat(nowMs: number): void {
+    this.#seatMs = nowMs;
     for (let index = 0; index < this.#waiting.length; ) {
       const sequence = this.#waiting[index]!;
       if (sequence.paused) {
@@ -108,6 +110,7 @@ export class Scheduler {
   /** The next step of a replica without one in flight, or null if nothing there can compute. */
   plan(replica: number): StepPlan | null {
     if (this.#seatedCounts[replica] === 0) return null;
+    if (this.#standPaused(replica)) this.seat(this.#seatMs);
     const rows: StepRow[] = [];
     const restores: KvRestore[] = [];
     const saves: KvSave[] = [];
@@ -142,7 +145,7 @@ export class Scheduler {
       if (count > budget) continue; // never split a chunk: its borders must not depend on the load
       if (this.#addRow(sequence, count, { rows, restores, saves })) budget -= count;
     }
-    this.#dropPreempted(replica, { rows, restores, saves });
+    dropRows({ rows, restores, saves }, (row) => seats[row.slot]?.id === row.sequenceId); // of sequences preempted since
     if (rows.length === 0) return null;
     return { replica, rows, restores, saves };
   }
@@ -189,6 +192,16 @@ export class Scheduler {
       classDelayMs[sequence.request.priority] +
       sequence.remainingCount * overtakeMsPerToken
     );
+  }
+
+  // A reader that is slow or gone must not keep others from their seats and blocks: its sequence stands up for whoever
+  // found no room, and waits for its turn again when it is resumed.
+  #standPaused(replica: number): boolean {
+    const isHungry = (other: Sequence) => !other.paused && other.coldFetch?.ended !== false;
+    if (!this.#waiting.some(isHungry)) return false;
+    const paused = this.#seats[replica]!.filter((seated) => seated?.paused && !seated.inFlight);
+    for (const sequence of paused) if (sequence?.departure === null) this.preempt(sequence);
+    return paused.length > 0;
   }
 
   // The replica with the most free seats; when there is none, a lesser and less urgent class stands up.
@@ -349,17 +362,6 @@ export class Scheduler {
     return this.#urgency(a) > this.#urgency(b);
   }
 
-  // Rows of this step may belong to sequences preempted after they were added.
-  #dropPreempted(replica: number, step: Step): void {
-    const seats = this.#seats[replica]!;
-    const kept = step.rows.filter((row) => seats[row.slot]?.id === row.sequenceId);
-    if (kept.length === step.rows.length) return;
-    const slots = new Set(kept.map((row) => row.slot));
-    step.rows.splice(0, step.rows.length, ...kept);
-    step.restores.splice(0, step.restores.length, ...step.restores.filter(({ slot }) => slots.has(slot)));
-    step.saves.splice(0, step.saves.length, ...step.saves.filter(({ slot }) => slots.has(slot)));
-  }
-
   #stand(sequence: Sequence): void {
     assert(sequence.phase === 'running' && !sequence.inFlight);
     this.#seats[sequence.replica]![sequence.slot] = null;
@@ -372,12 +374,6 @@ export class Scheduler {
     while (sequence.blocks.length > 0) this.#cache.release(sequence.blocks.pop()!); // last to first
     this.#promise(sequence, 0);
   }
-}
-
-interface Step {
-  readonly rows: StepRow[];
-  readonly restores: KvRestore[];
-  readonly saves: KvSave[];
 }
 
 const classRanks: Readonly<Record<Priority, number>> = { turn: 0, side: 1, background: 2 };

@@ -1,7 +1,24 @@
 // A sequence's next tokens as a row of a step: what is certain, then what is guessed, and how it is to be drawn.
 // Pure. Used by scheduler.ts, which has decided how many.
-import type { StepRow } from '../../kernels/backend.ts';
+import type { KvRestore, KvSave, StepRow } from '../../kernels/backend.ts';
 import type { Sequence } from './sequence.ts';
+
+/** A step while it is being put together. */
+export interface Step {
+  readonly rows: StepRow[];
+  readonly restores: KvRestore[];
+  readonly saves: KvSave[];
+}
+
+/** Takes out rows that are not to be kept, with everything that belongs to their seats. */
+export function dropRows({ rows, restores, saves }: Step, keeps: (row: StepRow) => boolean): void {
+  const kept = rows.filter(keeps);
+  if (kept.length === rows.length) return;
+  const slots = new Set(kept.map((row) => row.slot));
+  rows.splice(0, rows.length, ...kept);
+  restores.splice(0, restores.length, ...restores.filter(({ slot }) => slots.has(slot)));
+  saves.splice(0, saves.length, ...saves.filter(({ slot }) => slots.has(slot)));
+}
 
 /** The row that computes tokens [computedCount, end) and the sequence's draft behind them. */
 export function newRow(sequence: Sequence, end: number): StepRow {

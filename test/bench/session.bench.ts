@@ -11,11 +11,11 @@ import type { NativeClient } from '../../server/native/client.ts';
 import type { ClientSession } from '../../server/native/client-session.ts';
 import { type Served, serve } from './served.ts';
 
-const historyCounts = [1000, 2000, 4000, 8000]; // tokens
+const historyCounts = [1000, 4000, 8000]; // tokens
 const newCount = 64; // tokens of a turn
-const rounds = 5;
+const rounds = 3;
 const plainIds = 8000; // ids below are ordinary tokens in every vocabulary
-const turnRounds = 60;
+const turnRounds = 40;
 
 export interface TurnCost {
   readonly historyTokens: number;
