@@ -49,6 +49,7 @@ export class KvArchive implements BlockArchive {
   #waitingSize = 0; // bytes, those being written included
   #writing = false;
   #writable = true;
+  #closing = false;
   #onIdle: (() => void) | null = null;
 
   /** Reads what earlier processes left; throws what the system says if that is impossible. */
@@ -77,6 +78,7 @@ export class KvArchive implements BlockArchive {
   }
 
   store(key: BlockKey, block: number): boolean {
+    if (this.#closing) return false;
     if (this.has(key)) return true;
     const { blocks, bounds, observer } = this.#world;
     const size = HEADER_SIZE + blocks.blockBytes;
@@ -101,10 +103,10 @@ export class KvArchive implements BlockArchive {
 
   /** Calls back once nothing waits to be written any more, or cannot be. Nothing is stored afterwards. */
   close(done: () => void): void {
+    this.#closing = true;
     if (!this.#writing && this.#waiting.size === 0) this.#world.clock.defer(done);
     else this.#onIdle = done;
     this.#write();
-    this.#writable = false;
   }
 
   // One batch after the other: as many blocks as lie behind each other.
@@ -197,10 +199,10 @@ export class KvArchive implements BlockArchive {
     this.#segments.abandon(); // nobody knows how much of it is there
     this.#waiting.clear();
     this.#waitingSize = 0;
-    if (this.#onIdle !== null) return;
+    if (this.#closing) return;
     this.#writable = false;
     clock.schedule(WRITE_PAUSE_MS, () => {
-      this.#writable = this.#onIdle === null;
+      this.#writable = true;
     });
   }
 }
