@@ -28,6 +28,8 @@ test('every swarm answers what the oracle says and loses no block', { timeout: 1
     fetchedBlocks: 0,
     skippedBlocks: 0,
     recomputedTokens: 0,
+    moved: 0,
+    shrunk: 0,
   };
   for (const seed of seeds) {
     const result = run(seed);

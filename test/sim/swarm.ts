@@ -1,5 +1,5 @@
 // Swarm: one seed draws a whole engine (device, bounds, faults, archive) and a crowd of requests that come, pause,
-// resume and cancel at random times; then everything runs in virtual time and is checked against the oracle. Engines
+// resume and cancel at random times, on devices that may be replaced meanwhile; then everything runs in virtual time and is checked against the oracle. Engines
 // with an archive may be killed at any event, in mid-write too, and live again on what the disk holds then.
 // Repeat one run with `make sim SEED=17`.
 import assert from 'node:assert/strict';
@@ -11,6 +11,7 @@ import { linearCostModel } from '../../kernels/sim/cost-model.ts';
 import { KeyChain } from '../../server/archive/key-chain.ts';
 import { type ArchiveBounds, KvArchive } from '../../server/archive/kv-archive.ts';
 import { HEADER_SIZE } from '../../server/archive/record.ts';
+import { contextTokensMax } from '../../server/engine/admission.ts';
 import { Engine, type EngineBounds } from '../../server/engine/engine.ts';
 import type { Priority, SequenceEnd, SequenceRequest } from '../../server/engine/request.ts';
 import { MemoryDisk } from '../memory-disk.ts';
@@ -31,6 +32,8 @@ export interface SwarmResult {
   readonly fetchedBlocks: number; // brought back from the archive
   readonly skippedBlocks: number; // computed, although the archive had them
   readonly recomputedTokens: number;
+  readonly moved: number; // sequences that went on on another device
+  readonly shrunk: number; // sequences too long for it
   readonly stepCount: number;
   readonly virtualMs: number;
 }
@@ -51,21 +54,25 @@ export function runSwarm(seed: number): SwarmResult {
   const faulty = random.next() < 0.4;
   const faultRates = faulty ? drawFaultRates(random) : null;
   const archived = random.next() < 0.6 ? drawArchive(random, limits) : null;
+  const replaced = archived === null && random.next() < 0.6;
   const lives = archived === null ? 1 : random.integer(1, 3);
   const observer = quietObserver();
   const clients: Client[] = [];
   const lines: string[] = [];
   let disk: MemoryDisk | null = null;
   let stepCount = 0;
+  const moves = { moved: 0, shrunk: 0 };
   let virtualMs = 0;
   for (let life = 1; life <= lives; life++) {
     const clock = new VirtualClock();
-    const backend = new SimBackend('sim', {
-      limits,
-      clock,
-      costModel: linearCostModel({ stepMs: 1, rowMs: 0.1, tokenMs: 0.05, blockMs: 0.01 }),
-      faults: faultRates === null ? null : { rates: faultRates, random },
-    });
+    const openBackend = (drawn: BackendLimits) =>
+      new SimBackend('sim', {
+        limits: drawn,
+        clock,
+        costModel: linearCostModel({ stepMs: 1, rowMs: 0.1, tokenMs: 0.05, blockMs: 0.01 }),
+        faults: faultRates === null ? null : { rates: faultRates, random },
+      });
+    const backend = openBackend(limits);
     if (archived !== null) {
       const world = { clock, random, latencyMs: archived.latencyMs, faults: archived.faults };
       disk = disk === null ? new MemoryDisk(world) : disk.crash(world);
@@ -81,19 +88,22 @@ export function runSwarm(seed: number): SwarmResult {
       elders: [...clients],
       lines,
       crowd: 60 / lives,
+      contexts: [engine.contextTokensMax],
     };
     scheduleClients(scene);
+    const devices = [backend];
+    if (replaced) scheduleReplacements(scene, { devices, openBackend, moves });
     const killed = life < lives;
     for (let left = killed ? random.integer(20, 600) : -1; left !== 0 && clock.step(); left--) engine.check();
     if (!killed) verifyRest(engine);
     for (const client of scene.clients) verify(client, scene, { faulty, killed });
     clients.push(...scene.clients);
-    stepCount += backend.stepCount;
+    for (const device of devices) stepCount += device.stepCount;
     virtualMs += clock.nowMs();
   }
   const { preemptions, fetchedBlocks, skippedBlocks, recomputedTokens } = observer;
   const counts = { preemptions, fetchedBlocks, skippedBlocks, recomputedTokens, stepCount, virtualMs };
-  return { ...summarise(clients, lines), ...counts };
+  return { ...summarise(clients, lines), ...counts, ...moves };
 }
 
 function drawArchive(random: Random, { blockSize }: BackendLimits) {
@@ -140,6 +150,34 @@ interface Scene {
   readonly elders: readonly Client[]; // of lives before
   readonly lines: string[];
   readonly crowd: number; // clients at most
+  readonly contexts: number[]; // contextTokensMax of each device that has served
+}
+
+interface Replacements {
+  readonly devices: SimBackend[];
+  readonly openBackend: (limits: BackendLimits) => SimBackend;
+  readonly moves: { moved: number; shrunk: number };
+}
+
+// Other devices with other limits, at random times: some while another one is still on its way.
+function scheduleReplacements(scene: Scene, { devices, openBackend, moves }: Replacements): void {
+  const { random, clock, engine, contexts, lines } = scene;
+  const replace = () => {
+    const limits = drawLimits(random);
+    const next = openBackend(limits);
+    const from = devices.at(-1)!;
+    const taken = engine.replaceBackend(next, drawBounds(random, limits), ({ moved, failed }) => {
+      const { stepCount } = from;
+      clock.schedule(1000, () => assert.equal(from.stepCount, stepCount, 'the old device is left alone'));
+      moves.moved += moved;
+      moves.shrunk += failed;
+      lines.push(`${clock.nowMs().toFixed(3)} moved ${moved}, failed ${failed}`);
+    });
+    if (!taken) return;
+    devices.push(next);
+    contexts.push(contextTokensMax(limits));
+  };
+  for (let count = random.integer(1, 6); count > 0; count--) clock.schedule(random.next() * 450, replace);
 }
 
 function drawLimits(random: Random): BackendLimits {
@@ -250,8 +288,8 @@ function drawRequest({ random, clock, engine, limits, clients, elders }: Scene):
     cacheSalt: random.next() < 0.8 ? 'a' : 'b',
     deadlineMs: random.next() < 0.1 ? clock.nowMs() + random.next() * 300 : null,
   };
-  const { contextTokensMax } = engine;
-  const answer = () => oracleAnswer(asked, { vocabSize: limits.vocabSize, contextTokensMax }).tokens;
+  const bounds = { vocabSize: limits.vocabSize, contextTokensMax: engine.contextTokensMax };
+  const answer = () => oracleAnswer(asked, bounds).tokens;
   return { ...asked, speculation: drawSpeculation(random, answer) };
 }
 
@@ -296,21 +334,27 @@ function verifyRest(engine: Engine): void {
 
 function verify(
   { id, end, request, tokens, cancelledMs }: Client,
-  { engine, limits }: Scene,
+  { limits, contexts }: Scene,
   { faulty, killed }: { readonly faulty: boolean; readonly killed: boolean },
 ): void {
-  const { contextTokensMax } = engine;
-  const answer = oracleAnswer(request, { vocabSize: limits.vocabSize, contextTokensMax });
+  const longest = Math.max(...contexts);
+  const answer = oracleAnswer(request, { vocabSize: limits.vocabSize, contextTokensMax: longest });
   assert.deepEqual(tokens, answer.tokens.slice(0, tokens.length), `sequence ${id} says what the oracle says`);
   if (killed && end === null) return;
   assert(end !== null, `sequence ${id} ended`);
   assert.equal(end.usage.outputTokens >= tokens.length, true);
   assert(end.usage.cachedTokens <= end.usage.promptTokens, 'cached tokens are prompt tokens');
   if (end.reason === 'stop' || end.reason === 'length') {
+    const isFull = end.reason === 'length' && contexts.includes(request.tokens.length + tokens.length);
+    if (isFull && tokens.length < answer.tokens.length) return; // on a device with a shorter context
     assert.equal(tokens.length, answer.tokens.length, `sequence ${id} is complete`);
     assert.equal(end.reason, answer.reason);
   } else if (end.reason === 'cancelled') {
     assert(cancelledMs >= 0, 'cancelled only if asked');
+  } else if (end.failure?.code === 'context-shrunk') {
+    const [, count, room] = / (\d+) tokens.* (\d+)$/.exec(end.failure.message)!.map(Number);
+    assert(contexts.includes(room!) && count! >= room!, end.failure.message);
+    assert.equal(count, request.tokens.length + tokens.length);
   } else {
     assert(faulty || end.failure?.code === 'deadline', `unexpected failure ${end.failure?.code}`);
   }
