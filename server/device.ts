@@ -8,7 +8,7 @@ import { loadCheckpoint } from '../models/checkpoint.ts';
 import { type BuildProgress, type BuiltGraph, buildGraph } from '../models/graph/build.ts';
 import { defaultPrecision, type Precision } from '../models/graph/precision.ts';
 import type { Model } from '../models/model.ts';
-import type { ModelSpec } from '../models/spec.ts';
+import { kvBytesPerToken, type ModelSpec } from '../models/spec.ts';
 import { boundsForModel, type Config } from './config.ts';
 
 export interface DeviceWorld {
@@ -43,7 +43,7 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
   const options = { spec, sizes, threadCount, stepTimeoutMs, openGraph, simulated, clock, log };
   const backend = await createBackend(config.backend, options);
   const kvIdentity = graph === null ? `simulated ${spec.name}` : graphIdentity(graph);
-  return { backend, kvIdentity, description: describe(config, backend, graph) };
+  return { backend, kvIdentity, description: describe(config, backend, spec, graph) };
 }
 
 /** `auto` is what was measured to be fastest within an accuracy bound for a model of this size. */
@@ -75,11 +75,24 @@ function rowTokensFor({ prefillChunkTokens }: Config, { headSize }: ModelSpec): 
   return Math.max(Math.min(prefillChunkTokens, 2 * headSize), 1 + DRAFT_TOKENS_MAX);
 }
 
-function describe(config: Config, { name, limits }: Backend, graph: BuiltGraph | null): string {
+function describe(
+  config: Config,
+  { name, limits }: Backend,
+  spec: ModelSpec,
+  graph: BuiltGraph | null,
+): string {
   const computing =
     graph === null
       ? 'simulated: what it says is noise'
       : `${graph.precision}, ${config.replicas} × ${config.threadsPerReplica} threads`;
   const { slotCount, slotTokensMax, blockCount, blockSize } = limits;
-  return `${name} (${computing}), ${slotCount} slots of ${slotTokensMax} tokens, ${blockCount * blockSize} tokens cached`;
+  const cachedCount = blockCount * blockSize;
+  const sizes = `${slotCount} slots of ${slotTokensMax} tokens, ${cachedCount} tokens cached`;
+  if (graph === null) return `${name} (${computing}), ${sizes}`;
+  // Reserved, not taken: the operating system gives a page when it is first written.
+  const tokenCount = config.replicas * slotCount * slotTokensMax + cachedCount;
+  const kvMib = Math.ceil((tokenCount * kvBytesPerToken(spec, KV_ELEMENT_SIZE)) / 2 ** 20);
+  return `${name} (${computing}), ${sizes}, at most ${kvMib} MiB of KV, taken as it fills`;
 }
+
+const KV_ELEMENT_SIZE = 4; // bytes, fp32

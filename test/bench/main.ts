@@ -7,6 +7,7 @@ import { argv } from 'node:process';
 import { backendBench, printBackendCosts } from './backend.bench.ts';
 import { printCodecs, protocolBench } from './protocol.bench.ts';
 import { printServing, servingBench } from './serving.bench.ts';
+import { printSession, sessionBench } from './session.bench.ts';
 
 const folder = join(import.meta.dirname, '../../bench-results');
 
@@ -18,17 +19,29 @@ function integerLoopMs(): number {
   return sum === 1 ? 0 : performance.now() - startMs;
 }
 
-const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version, integerLoopMs: integerLoopMs() };
+const machine = {
+  cpu: cpus()[0]?.model,
+  cores: cpus().length,
+  node: process.version,
+  integerLoopMs: integerLoopMs(),
+};
 console.log(`${machine.cpu}, ${machine.cores} cores, Node ${machine.node}`);
-console.log(`integer loop, 3·10⁸ steps: ${machine.integerLoopMs.toFixed(0)} ms (500 ms on an idle recent machine)`);
+console.log(
+  `integer loop, 3·10⁸ steps: ${machine.integerLoopMs.toFixed(0)} ms (500 ms on an idle recent machine)`,
+);
 
 const serving = await servingBench(argv.slice(2));
 printServing(serving);
+const session = await sessionBench(argv.slice(2));
+printSession(session);
 const backend = await backendBench({ model: 'spark-nano', precision: 'w8a8', threadCount: 1 });
 printBackendCosts(backend);
 const codecs = protocolBench();
 printCodecs(codecs);
 
 mkdirSync(folder, { recursive: true });
-writeFileSync(join(folder, 'latest.json'), JSON.stringify({ machine, serving, backend, codecs }, null, 2));
+writeFileSync(
+  join(folder, 'latest.json'),
+  JSON.stringify({ machine, serving, session, backend, codecs }, null, 2),
+);
 console.log('\nJSON: bench-results/latest.json');

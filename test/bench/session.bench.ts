@@ -114,26 +114,32 @@ async function askOnce(client: NativeClient, tokens: number[]): Promise<number> 
   return ms;
 }
 
-/** One new token in, one token out, on a history of 1,000. */
+/** One new word in, one token out, on a history of about 4,000 tokens of text, as chat clients have it. */
 async function roundTripCost(served: Served, client: NativeClient): Promise<SessionCosts['roundTrip']> {
-  const historyTokens = 1000;
   const random = new Random(3);
-  const history = randomTokens(random, historyTokens);
-  const session = await prefilled(client, history);
+  const word = () => words[random.integer(0, words.length - 1)]!;
+  const history = Array.from({ length: 2400 }, word).join(' ');
+  const session = client.open({ temperature: 0 });
+  const report = session.nextPrefilled();
+  const { position: historyTokens } = await session.append({ text: history });
+  await report;
   const took: { engine: number; webSocket: number; keepAlive: number; newConnection: number }[] = [];
-  const sent = [...history];
-  for (let round = 0; round < turnRounds; round++) {
-    const token = random.integer(0, plainIds - 1);
+  for (let round = -5; round < turnRounds; round++) {
+    const text = ` ${word()} ${word()}`;
     const startMs = performance.now();
-    void session.append({ tokens: [token] });
+    void session.append({ text });
     const end = await session.generate({ maxTokens: 1, ignoreStopTokens: true }).end;
     const webSocket = performance.now() - startMs;
-    await session.edit({ start: end.position - 1, count: 1 }); // the next turn differs by one token
-    sent.push(token);
-    const body = JSON.stringify({ model: 'spark-nano', prompt: sent, max_tokens: 1, temperature: 0 });
+    await session.edit({ start: historyTokens, count: end.position - historyTokens }); // the next turn starts here
+    const body = JSON.stringify({
+      model: 'spark-nano',
+      prompt: history + text,
+      max_tokens: 1,
+      temperature: 0,
+    });
     const keepAlive = await timed(() => post(served.url, body, true));
     const newConnection = await timed(() => post(served.url, body, false));
-    took.push({ engine: end.timings.totalUs / 1000, webSocket, keepAlive, newConnection });
+    if (round >= 0) took.push({ engine: end.timings.totalUs / 1000, webSocket, keepAlive, newConnection });
   }
   await session.close();
   return {
@@ -144,6 +150,23 @@ async function roundTripCost(served: Served, client: NativeClient): Promise<Sess
     newConnectionMs: median(took.map(({ newConnection, engine }) => newConnection - engine)),
   };
 }
+
+const words = [
+  'const',
+  'value',
+  '=',
+  'await',
+  'load',
+  '(',
+  'file',
+  ')',
+  ';',
+  'return',
+  'if',
+  '{',
+  '}',
+  'index',
+];
 
 async function timed(act: () => Promise<void>): Promise<number> {
   const startMs = performance.now();
