@@ -7,6 +7,7 @@ import type { LoadtestIo } from './io.ts';
 import { type Flags, parseSettings } from './settings.ts';
 import { TARGET_KINDS } from './target/catalog.ts';
 import { PLAIN_ROUTES, parseRoute, runPlainRoute } from './target/plain-routes.ts';
+import { probeServer } from './target/probe.ts';
 import { WORKLOADS } from './workload/catalog.ts';
 
 export function addLoadtestCommand(program: Command, io: LoadtestIo): void {
@@ -103,11 +104,12 @@ async function measureRoutes(name: string, flags: Flags, io: LoadtestIo): Promis
   const settings = parseSettings({ ...flags, duration: flags['duration'] ?? '10s', warmup: '0s' });
   const connections = positive('connections', flags['connections'], 8);
   const perSecond = flags['rate'] === undefined ? null : positive('rate', flags['rate'], 1);
+  const apiKey = settings.apiKey ?? io.apiKey;
   const plan = {
     url: settings.target.url,
     route,
-    apiKey: settings.apiKey ?? io.apiKey,
-    model: settings.model ?? 'default',
+    apiKey,
+    model: settings.model ?? (await probeServer(settings.target.url, apiKey)).model,
     connections,
     durationSeconds: settings.durationMs / 1000,
     perSecond,
