@@ -114,7 +114,8 @@ test('a worker that dies in mid-stream costs its requests a typed error and nobo
   });
   const read = async () => {
     let chunks = 0;
-    for await (const _ of stream) if (++chunks === 5) await (server.device.backend as CpuBackend).terminateWorker(0);
+    for await (const _ of stream)
+      if (++chunks === 5) await (server.device.backend as CpuBackend).terminateWorker(0);
   };
   await expect(read()).rejects.toMatchObject({ code: 'worker_died' });
   expect((await streamed(askOf(0))).length).toBeGreaterThan(0);
