@@ -54,7 +54,7 @@ export function runSwarm(seed: number): SwarmResult {
   const faulty = random.next() < 0.4;
   const faultRates = faulty ? drawFaultRates(random) : null;
   const archived = random.next() < 0.6 ? drawArchive(random, limits) : null;
-  const replaced = archived === null && random.next() < 0.6;
+  const replaced = archived === null && random.next() < 0.75;
   const lives = archived === null ? 1 : random.integer(1, 3);
   const observer = quietObserver();
   const clients: Client[] = [];
@@ -177,7 +177,7 @@ function scheduleReplacements(scene: Scene, { devices, openBackend, moves }: Rep
     devices.push(next);
     contexts.push(contextTokensMax(limits));
   };
-  for (let count = random.integer(1, 6); count > 0; count--) clock.schedule(random.next() * 450, replace);
+  for (let count = random.integer(1, 10); count > 0; count--) clock.schedule(random.next() * 450, replace);
 }
 
 function drawLimits(random: Random): BackendLimits {
