@@ -18,7 +18,7 @@ help: ## what there is
 setup: node_modules/.installed ## install the packages
 
 node_modules/.installed: package.json package-lock.json
-	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 build: dist/.built ## compile to dist/
@@ -41,7 +41,7 @@ test: node_modules/.installed ## all tests
 clients: test/clients/node_modules/.installed ## install the real Codex CLI, openai and AI SDK for test-clients (400 MB)
 
 test/clients/node_modules/.installed: test/clients/package.json test/clients/package-lock.json
-	cd test/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	cd test/clients && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 test-clients: node_modules/.installed clients ## the real clients against this server
