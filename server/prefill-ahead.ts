@@ -25,6 +25,10 @@ export interface PrefillWorld {
   readonly onReport: (report: PrefillReport) => void;
 }
 
+// An append and its question are two frames, often two reads of the socket. A prefill that starts between them makes the
+// question wait for its step and restore the history a second time.
+const GATHER_MS = 2;
+
 export class PrefillAhead implements SequenceSink {
   readonly #world: PrefillWorld;
   #running: { readonly sequenceId: number; readonly position: number } | null = null;
@@ -58,7 +62,7 @@ export class PrefillAhead implements SequenceSink {
   schedule(): void {
     if (this.#due) return;
     this.#due = true;
-    this.#world.clock.defer(() => {
+    this.#world.clock.schedule(GATHER_MS, () => {
       this.#due = false;
       this.#start();
     });
