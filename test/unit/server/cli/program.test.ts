@@ -60,7 +60,8 @@ describe('the program', () => {
   test('help names every command, and every flag of serve with bound and variable', async () => {
     const help = await run(['--help']);
     expect(help.code).toBe(0);
-    for (const name of ['serve', 'chat', 'complete', 'build', 'codex']) expect(help.out).toContain(`  ${name}`);
+    for (const name of ['serve', 'chat', 'complete', 'build', 'codex'])
+      expect(help.out).toContain(`  ${name}`);
     const { out } = await run(['serve', '--help']);
     for (const name of OPTION_NAMES) {
       expect(out).toContain(`--${OPTIONS[name].flag} `);
