@@ -36,7 +36,7 @@ test('every swarm answers what the oracle says and loses no block', { timeout: 1
     if (given !== undefined) console.log(result.transcript, { ...result, transcript: undefined });
     for (const key of Object.keys(total) as (keyof typeof total)[]) total[key] += result[key];
   }
-  if (given !== undefined) return;
+  if (given !== undefined || seeds.length < 100) return;
   // The swarm has seen all it is meant to see.
   for (const [key, count] of Object.entries(total)) expect(count, key).toBeGreaterThan(seeds.length / 4);
 });
