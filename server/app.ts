@@ -80,6 +80,7 @@ export function createApp(world: AppWorld): App {
   const logprobsMax = Math.min(LOGPROBS_MAX, world.backend.limits.logprobsMax);
   const openAi = openAiWorld(world, { generator, logprobsMax });
   const responses = responsesWorld(config, openAi);
+  const native = nativeWorld(world, { generator, guard, logprobsMax });
   let drained: Promise<void> | null = null;
   const door = new HttpDoor(
     { ...config, guard, clock, freshId, log, metrics },
@@ -97,7 +98,7 @@ export function createApp(world: AppWorld): App {
       {
         path: '/v1/sparklane',
         keyFollows: true,
-        open: openNative(nativeWorld(world, { generator, guard, logprobsMax })),
+        open: openNative(native),
       },
       {
         path: '/v1/responses',
@@ -110,7 +111,7 @@ export function createApp(world: AppWorld): App {
   return {
     handlers: door,
     drain: () => {
-      drained ??= drain(world, door);
+      drained ??= drain(world, door).finally(() => native.sessions.closeAll());
       return drained;
     },
   };

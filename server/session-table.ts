@@ -125,6 +125,11 @@ export class SessionTable {
     this.#timer = null;
   }
 
+  /** The server is going: nobody can come back to any of them. */
+  closeAll(): void {
+    for (const { session } of [...this.#entries.values()]) this.close(session);
+  }
+
   /** One timer for all, at the earliest moment at which any of them can expire. */
   #schedule(): void {
     if (this.#timer !== null || this.#entries.size === 0) return;

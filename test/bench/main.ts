@@ -5,6 +5,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { argv } from 'node:process';
 import { backendBench, printBackendCosts } from './backend.bench.ts';
+import { constrainedBench, printConstrained } from './constrained.bench.ts';
 import { printCodecs, protocolBench } from './protocol.bench.ts';
 import { printServing, servingBench } from './serving.bench.ts';
 import { printSession, sessionBench } from './session.bench.ts';
@@ -32,6 +33,8 @@ console.log(
 
 const serving = await servingBench(argv.slice(2));
 printServing(serving);
+const constrained = await constrainedBench(argv.slice(2));
+printConstrained(constrained);
 const session = await sessionBench(argv.slice(2));
 printSession(session);
 const backend = await backendBench({ model: 'spark-nano', precision: 'w8a8', threadCount: 1 });
@@ -42,6 +45,6 @@ printCodecs(codecs);
 mkdirSync(folder, { recursive: true });
 writeFileSync(
   join(folder, 'latest.json'),
-  JSON.stringify({ machine, serving, session, backend, codecs }, null, 2),
+  JSON.stringify({ machine, serving, constrained, session, backend, codecs }, null, 2),
 );
 console.log('\nJSON: bench-results/latest.json');
