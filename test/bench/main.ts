@@ -9,6 +9,7 @@ import { constrainedBench, printConstrained } from './constrained.bench.ts';
 import { printCodecs, protocolBench } from './protocol.bench.ts';
 import { printServing, servingBench } from './serving.bench.ts';
 import { printSession, sessionBench } from './session.bench.ts';
+import { printSpeculation, speculationBench } from './speculation.bench.ts';
 
 const folder = join(import.meta.dirname, '../../bench-results');
 
@@ -33,6 +34,8 @@ console.log(
 
 const serving = await servingBench(argv.slice(2));
 printServing(serving);
+const speculation = await speculationBench(argv.slice(2));
+printSpeculation(speculation);
 const constrained = await constrainedBench(argv.slice(2));
 printConstrained(constrained);
 const session = await sessionBench(argv.slice(2));
@@ -45,6 +48,6 @@ printCodecs(codecs);
 mkdirSync(folder, { recursive: true });
 writeFileSync(
   join(folder, 'latest.json'),
-  JSON.stringify({ machine, serving, constrained, session, backend, codecs }, null, 2),
+  JSON.stringify({ machine, serving, speculation, constrained, session, backend, codecs }, null, 2),
 );
 console.log('\nJSON: bench-results/latest.json');

@@ -41,7 +41,7 @@ export async function serve(flags: readonly string[]): Promise<Served> {
     connect: () =>
       NativeClient.connect(webSocketTo(url, { apiKey: null, frameSizeMax: 2 ** 24, connectTimeoutMs: 5000 })),
     metric: async (name) => metricIn(await metrics(), name),
-    rssBytes: async () => metricIn(await metrics(), 'process_resident_memory_bytes'),
+    rssBytes: async () => metricIn(await metrics(), 'sparklane_process_resident_memory_bytes'),
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
   };
