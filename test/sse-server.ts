@@ -12,7 +12,7 @@ export interface ScriptedRequest {
 
 export type Answer = (request: ScriptedRequest, response: SseAnswer) => void | Promise<void>;
 
-export class SseAnswer {
+class SseAnswer {
   readonly #response: ServerResponse;
 
   constructor(response: ServerResponse) {

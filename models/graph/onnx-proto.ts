@@ -3,7 +3,7 @@
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 
 /** TensorProto.DataType; source: onnx.proto3. */
-export const dataTypes = { float: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 } as const;
+const dataTypes = { float: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 } as const;
 export type DataType = keyof typeof dataTypes;
 
 /** Bytes of one element. */

@@ -16,7 +16,7 @@ export async function serve(config: Config, host: Host): Promise<void> {
 }
 
 /** What a person needs to know, and one line to try. */
-export function readyText({ url, model, version, description }: LocalServer, config: Config): string {
+function readyText({ url, model, version, description }: LocalServer, config: Config): string {
   const key = config.apiKeys.length > 0 ? ` -H 'authorization: Bearer YOUR_KEY'` : '';
   const body = JSON.stringify({ model: model.name, prompt: 'function fibonacci(n: number)', max_tokens: 64 });
   return [

@@ -38,7 +38,7 @@ const chatMessage = z.looseObject({
     .exactOptional(),
 });
 
-export const helloSchema = z.object({
+const helloSchema = z.object({
   type: z.literal('hello'),
   version: z.object({ min: z.int().min(1), max: z.int().min(1) }),
   client: z.string().max(NAME_LENGTH_MAX).optional(), // name and version, for the log

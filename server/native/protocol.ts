@@ -104,7 +104,7 @@ export function decodeServerFrame(frame: Uint8Array): ServerMessage | null {
   return SERVER_TYPES.has(value['type']) ? (value as unknown as ServerMessage) : null;
 }
 
-export class ProtocolError extends Error {
+class ProtocolError extends Error {
   override readonly name = 'ProtocolError';
 }
 

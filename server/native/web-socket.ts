@@ -11,7 +11,7 @@ export interface WebSocketOptions {
   readonly connectTimeoutMs: number;
 }
 
-export const NATIVE_PATH = '/v1/sparklane';
+const NATIVE_PATH = '/v1/sparklane';
 
 /** `url` of the server, such as http://127.0.0.1:8080 (or ws://…); the path is added. */
 export function webSocketTo(url: string, options: WebSocketOptions): OpenSocket {

@@ -11,7 +11,7 @@ export interface EncoderBounds {
   readonly textLengthMax: number; // characters of all kept prompts
 }
 
-export const encoderBounds: EncoderBounds = { promptCountMax: 16, textLengthMax: 4 * 2 ** 20 };
+const encoderBounds: EncoderBounds = { promptCountMax: 16, textLengthMax: 4 * 2 ** 20 };
 
 type PromptTokenizer = Pick<ServedModel['tokenizer'], 'encode' | 'isSpecial' | 'tokenBytes'>;
 

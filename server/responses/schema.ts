@@ -11,7 +11,7 @@ const METADATA_COUNT_MAX = 16; // OpenAI's bounds
 const METADATA_KEY_MAX = 64;
 const METADATA_VALUE_MAX = 512;
 
-export function responseFields(bounds: RequestBounds) {
+function responseFields(bounds: RequestBounds) {
   const { n: _n, stream_options: _options, max_tokens: _max, ...sampling } = commonFields(bounds);
   return {
     ...sampling,

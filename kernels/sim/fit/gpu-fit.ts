@@ -26,7 +26,7 @@ export function setupOf({ model, chip, gpuCount }: MaxLoadRow): GpuSetup {
 }
 
 /** Output tokens per second in the steady state. */
-export function maxLoadRate(row: MaxLoadRow, fitted: GpuCoefficients = gpuFitted): number {
+function maxLoadRate(row: MaxLoadRow, fitted: GpuCoefficients = gpuFitted): number {
   const setup = setupOf(row);
   const { isl, osl } = row;
   const rowCount = sequencesAtMaxLoad(setup, row);
