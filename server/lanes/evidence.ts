@@ -1,0 +1,108 @@
+// What a text of a conversation proves: which files a diff or an edit touches and how many lines, and whether a tool
+// failed. Reads unified diffs, apply_patch bodies, search/replace blocks and the arguments of editing tools. Pure.
+// Used by signals.ts and hand-off.ts, and by whoever derives events from traffic.
+
+/** Files and changed lines of one text. */
+export interface Change {
+  readonly files: readonly string[]; // in the order of their first mention
+  readonly linesChanged: number; // added and removed
+}
+
+const NOTHING: Change = { files: [], linesChanged: 0 };
+const EDITING_TOOL = /edit|write|patch|replace|insert|create/i;
+const PATH_FIELDS = ['path', 'file_path', 'filePath', 'filename', 'file', 'target_file'];
+const TEXT_FIELDS = [
+  'content',
+  'contents',
+  'new_string',
+  'new_str',
+  'old_string',
+  'old_str',
+  'text',
+  'code_edit',
+];
+const DEPTH_MAX = 4; // of arguments; edits lie no deeper
+
+/** Diffs that stand in a text, fenced or not. */
+export function changeOfText(text: string): Change {
+  if (!/(^|\n)(@@|\*\*\* (Add|Update|Delete) File: |<<<<<<< )/.test(text)) return NOTHING;
+  const files = new Set<string>();
+  let linesChanged = 0;
+  let inside: 'no' | 'diff' | 'block' = 'no';
+  for (const line of text.split('\n')) {
+    const named =
+      /^(?:\+\+\+ (?:b\/)?|--- (?:a\/)?|\*\*\* (?:Add|Update|Delete) File: |diff --git a\/)([^\s]+)/.exec(
+        line,
+      );
+    if (named !== null && named[1] !== '/dev/null') files.add(named[1]!);
+    if (named !== null || line.startsWith('@@')) inside = 'diff';
+    else if (/^<<<<<<< /.test(line)) inside = 'block';
+    else if (/^(>>>>>>> |\*\*\* End Patch|```)/.test(line)) inside = 'no';
+    else if (inside === 'diff' && /^[+-]/.test(line)) linesChanged++;
+    else if (inside === 'block' && line !== '=======') linesChanged++;
+  }
+  return { files: [...files], linesChanged };
+}
+
+/** What a call of an editing tool, or of a shell that applies a patch, would change. `text`: its arguments. */
+export function changeOfCall(name: string, text: string): Change {
+  const value = text.startsWith('{') ? jsonOrNull(text) : null;
+  if (value === null) return changeOfText(text);
+  const files = new Set<string>();
+  let linesChanged = 0;
+  const visit = (given: unknown, depth: number): void => {
+    if (typeof given === 'string') {
+      const change = changeOfText(given);
+      for (const file of change.files) files.add(file);
+      linesChanged += change.linesChanged;
+    } else if (typeof given === 'object' && given !== null && depth < DEPTH_MAX) {
+      const edited =
+        EDITING_TOOL.test(name) && !Array.isArray(given) ? fieldChange(given as Fields) : NOTHING;
+      for (const file of edited.files) files.add(file);
+      linesChanged += edited.linesChanged;
+      for (const inner of Object.values(given)) visit(inner, depth + 1);
+    }
+  };
+  visit(value, 0);
+  return { files: [...files], linesChanged };
+}
+
+const SCANNED_ENDS = 2048; // characters at either end of a tool's output, where exit codes stand
+
+/** The exit code that a tool's output tells, in the words of common agents; null where it tells none. */
+export function exitCodeOf(output: string): number | null {
+  const ends =
+    output.length <= 2 * SCANNED_ENDS
+      ? output
+      : `${output.slice(0, SCANNED_ENDS)}\n${output.slice(-SCANNED_ENDS)}`;
+  const match =
+    /(?:exit(?:ed)?[_ ](?:with )?(?:code|status)"?|returned exit code)\s*[:=]?\s*(-?\d{1,5})\b/i.exec(ends);
+  return match === null ? null : Number(match[1]);
+}
+
+/** Whether a tool's output says that it failed: by its exit code, else by beginning with an error. */
+export function toolFailed(output: string): boolean {
+  const code = exitCodeOf(output);
+  return code === null ? /^\W{0,3}(error|traceback|fatal|panic)\b/i.test(output) : code !== 0;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function fieldChange(fields: Fields): Change {
+  const path = PATH_FIELDS.map((name) => fields[name]).find((value) => typeof value === 'string');
+  if (path === undefined) return NOTHING;
+  let linesChanged = 0;
+  for (const name of TEXT_FIELDS) {
+    const text = fields[name];
+    if (typeof text === 'string' && text !== '') linesChanged += text.split('\n').length;
+  }
+  return { files: [path as string], linesChanged };
+}
+
+function jsonOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null; // cut off, or no JSON at all
+  }
+}

@@ -1,0 +1,121 @@
+// TaskSignals: what a request shows of its task, in numbers and flags; no text of it. Owns how they are read and what
+// reading may cost (it is bounded). Pure. Before it: conversation.ts; after it: decide.ts, and whoever records them.
+import type { Conversation, Entry } from './conversation.ts';
+import { changeOfCall, changeOfText, toolFailed } from './evidence.ts';
+
+/** JSON-able. Tokens are estimated from characters, so that no lane's tokenizer has to be asked first. */
+export interface TaskSignals {
+  readonly turnIndex: number; // user messages before the latest one
+  readonly midTurn: boolean; // something was called or said since the latest user message: an agent's loop
+  readonly promptTokens: number; // of the latest user message, about
+  readonly contextTokens: number; // of everything, about
+  readonly outputTokensMax: number | null; // as asked
+  readonly toolsOffered: number;
+  readonly toolCalls: number;
+  readonly toolFailures: number;
+  readonly recentFailures: number; // since the latest user message
+  readonly filesNamed: number; // different paths in the latest user message
+  readonly filesTouched: number; // different paths in diffs and edits so far
+  readonly linesChanged: number; // by those
+  readonly reworkTurns: number; // user messages, the first one apart, that send the work back
+  readonly background: boolean;
+  readonly words: Readonly<Record<string, number>>; // category of the policy → its words in the latest user message
+}
+
+/** Categories of words, as patterns (policy.ts makes them). The category `rework` also counts earlier messages. */
+export type Vocabulary = ReadonlyMap<string, RegExp>;
+
+const CHARACTERS_PER_TOKEN = 4; // code and English, byte-pair vocabularies of 32,000 to 200,000; about
+const MESSAGE_SCAN_MAX = 16_384; // characters of one user message that are searched for words and paths
+const EVIDENCE_SCAN_MAX = 262_144; // characters of calls, answers and outputs that are searched, the latest first
+const WORD_COUNT_MAX = 32; // per category
+const PATH =
+  /(?<![\w/:.@-])(?:\.{0,2}\/)?(?:[\w@-][\w@.-]*\/)*[\w@-][\w@.-]*\.[A-Za-z][A-Za-z0-9]{0,5}(?![\w/])/g;
+const NO_PATH = /^(e\.g|i\.e|(node|next|vue|react|express|three|d3)\.js)$/i;
+
+export function readSignals(conversation: Conversation, vocabulary: Vocabulary): TaskSignals {
+  const { entries, toolsOffered, outputTokensMax, background } = conversation;
+  const latest = latestUser(entries);
+  const asked = (entries[latest]?.text ?? '').slice(0, MESSAGE_SCAN_MAX);
+  const words: Record<string, number> = {};
+  for (const [category, pattern] of vocabulary) words[category] = countOf(asked, pattern);
+  return {
+    ...countsOf(entries, vocabulary.get('rework') ?? null),
+    ...evidenceOf(entries, latest),
+    midTurn: latest >= 0 && latest < entries.length - 1,
+    promptTokens: tokensOf(entries[latest]?.text.length ?? 0),
+    outputTokensMax,
+    toolsOffered,
+    filesNamed: pathsIn(asked).size,
+    background,
+    words,
+  };
+}
+
+function tokensOf(characters: number): number {
+  return Math.ceil(characters / CHARACTERS_PER_TOKEN);
+}
+
+function latestUser(entries: readonly Entry[]): number {
+  for (let index = entries.length - 1; index >= 0; index--) if (entries[index]!.kind === 'user') return index;
+  return -1;
+}
+
+function countsOf(
+  entries: readonly Entry[],
+  rework: RegExp | null,
+): Pick<TaskSignals, 'turnIndex' | 'contextTokens' | 'reworkTurns'> {
+  let users = 0;
+  let reworkTurns = 0;
+  let characters = 0;
+  for (const { kind, text } of entries) {
+    characters += text.length;
+    if (kind !== 'user') continue;
+    if (users++ > 0 && rework !== null && countOf(text.slice(0, MESSAGE_SCAN_MAX), rework, 1) > 0)
+      reworkTurns++;
+  }
+  return { turnIndex: Math.max(0, users - 1), contextTokens: tokensOf(characters), reworkTurns };
+}
+
+/** From the end, so that what is left unread when the bound is reached is the oldest. */
+function evidenceOf(
+  entries: readonly Entry[],
+  latest: number,
+): Pick<TaskSignals, 'toolCalls' | 'toolFailures' | 'recentFailures' | 'filesTouched' | 'linesChanged'> {
+  const files = new Set<string>();
+  let left = EVIDENCE_SCAN_MAX;
+  let linesChanged = 0;
+  let toolCalls = 0;
+  let toolFailures = 0;
+  let recentFailures = 0;
+  for (let index = entries.length - 1; index >= 0; index--) {
+    const { kind, text, name } = entries[index]!;
+    if (kind === 'call') toolCalls++;
+    else if (kind === 'output' && toolFailed(text)) {
+      toolFailures++;
+      if (index > latest) recentFailures++;
+    }
+    if ((kind !== 'call' && kind !== 'assistant') || left < text.length) continue;
+    left -= text.length;
+    const change = kind === 'call' ? changeOfCall(name, text) : changeOfText(text);
+    for (const file of change.files) files.add(file);
+    linesChanged += change.linesChanged;
+  }
+  return { toolCalls, toolFailures, recentFailures, filesTouched: files.size, linesChanged };
+}
+
+/** Different words of a category in a text. */
+function countOf(text: string, pattern: RegExp, countMax = WORD_COUNT_MAX): number {
+  const found = new Set<string>();
+  for (const [word] of text.matchAll(pattern)) {
+    found.add(word.toLowerCase());
+    if (found.size >= countMax) break;
+  }
+  return found.size;
+}
+
+function pathsIn(text: string): ReadonlySet<string> {
+  const paths = new Set<string>();
+  for (const [path] of text.matchAll(PATH)) if (!NO_PATH.test(path)) paths.add(path.replace(/^\.\//, ''));
+  return paths;
+}
