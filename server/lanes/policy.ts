@@ -66,11 +66,9 @@ const condition: z.ZodType<Condition> = z.lazy(() =>
     not: condition.optional(),
     facts: z
       .record(
-        z
-          .string()
-          .refine(isFact, {
-            message: `a fact: ${[...SIGNAL_FACTS, ...STATE_FACTS].join(', ')}, words.<category>`,
-          }),
+        z.string().refine(isFact, {
+          message: `a fact: ${[...SIGNAL_FACTS, ...STATE_FACTS].join(', ')}, words.<category>`,
+        }),
         test,
       )
       .optional(),
