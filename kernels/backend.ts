@@ -13,6 +13,7 @@ export interface BackendLimits {
   readonly rowTokensMax: number; // longest row of a step, tokens
   readonly stepTokensMax: number; // all rows of a step together, tokens
   readonly sampleCountMax: number; // sampled positions per row: 1 + the longest draft
+  readonly roundsMax?: number; // decode rounds of one step; absent: 1
   readonly logprobsMax: number; // alternatives that can be reported per token
   readonly vocabSize: number;
 }
@@ -73,7 +74,12 @@ export interface StepPlan {
   readonly replica: number;
   readonly restores: readonly KvRestore[];
   readonly rows: readonly StepRow[]; // at least one; distinct slots
-  readonly saves: readonly KvSave[];
+  readonly saves: readonly KvSave[]; // after the last round; what it has not reached is not kept
+  /**
+   * ≥ 1; absent: 1. How often the device may compute the rows, each time with the tokens that it has just drawn, before
+   * it answers. More than once only if every row is one token that is sampled, without masks.
+   */
+  readonly rounds?: number;
 }
 
 /** Natural logarithms of probabilities under the unmodified model distribution (temperature 1). */
@@ -101,9 +107,14 @@ export interface DeviceFailure {
   readonly lost: 'rows' | 'slots' | 'all';
 }
 
-export type StepOutcome =
-  | { readonly ok: true; readonly rows: readonly RowOutcome[]; readonly deviceMs: number }
-  | { readonly ok: false; readonly failure: DeviceFailure };
+/** What a step, or one round of it, has brought. */
+export interface RoundOutcome {
+  readonly ok: true;
+  readonly rows: readonly RowOutcome[]; // in the plan's order
+  readonly deviceMs: number;
+}
+
+export type StepOutcome = RoundOutcome | { readonly ok: false; readonly failure: DeviceFailure };
 
 /** What steps cost on this device, measured or modelled once; only ratios matter. */
 export interface StepCosts {
@@ -125,8 +136,11 @@ export interface Backend {
   /**
    * Runs restores, then rows, then saves. At most one step per replica is in flight; it is never aborted.
    * Calls `done` exactly once, never in the caller's stack. A failed step fails its rows, not the process.
+   * Of several rounds `onRound` gets all but the last, in order, each as soon as it is computed, and `done` the last.
    */
-  step(plan: StepPlan, done: (outcome: StepOutcome) => void): void;
+  step(plan: StepPlan, done: (outcome: StepOutcome) => void, onRound?: (outcome: RoundOutcome) => void): void;
+  /** Somebody waits: the step in flight, if there is one, is to end with the round it is at, or one later. */
+  interrupt?(replica: number): void;
   /** The seat's sequence has left; its KV may be dropped. Not called for a seat of a step in flight. */
   releaseSlot(replica: number, slot: number): void;
   /** Bytes of one block's content; absent or 0: blocks cannot be copied out of the store or into it. */
@@ -143,6 +157,8 @@ export interface Backend {
 export function assertPlan(plan: StepPlan, limits: BackendLimits): void {
   assert(plan.replica >= 0 && plan.replica < limits.replicaCount, `replica ${plan.replica}`);
   assert(plan.rows.length > 0, 'a step has at least one row'); // A batch of 0 rows kills ONNX Runtime.
+  const { rounds = 1 } = plan;
+  assert(rounds >= 1 && rounds <= (limits.roundsMax ?? 1), `${rounds} rounds`);
   let tokenCount = 0;
   const seated = new Set<number>();
   for (const row of plan.rows) {
@@ -150,10 +166,11 @@ export function assertPlan(plan: StepPlan, limits: BackendLimits): void {
     tokenCount += n;
     assert(n > 0 && n <= limits.rowTokensMax, `row of ${n} tokens`);
     assert(row.slot >= 0 && row.slot < limits.slotCount, `slot ${row.slot}`);
-    assert(row.position + n <= limits.slotTokensMax, `row ends at ${row.position + n}`);
+    assert(row.position + n + rounds - 1 <= limits.slotTokensMax, `row ends at ${row.position + n}`);
     assert(row.sampleCount >= 0 && row.sampleCount <= Math.min(n, limits.sampleCountMax), 'sampleCount');
     assert(row.masks === null || row.masks.length === row.sampleCount, 'one mask per sampled position');
     assert(row.history === null || row.history.length === row.position + n, 'history length');
+    assert(rounds === 1 || (n === 1 && row.sampleCount === 1 && row.masks === null), 'row of several rounds');
     assert(!seated.has(row.slot), `slot ${row.slot} twice in one step`);
     seated.add(row.slot);
   }

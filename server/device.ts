@@ -62,6 +62,7 @@ function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprob
     rowTokensMax: Math.min(contextTokens, rowTokensFor(config, spec)),
     stepTokensMax: config.stepTokensMax + config.slots * DRAFT_TOKENS_MAX,
     sampleCountMax: 1 + DRAFT_TOKENS_MAX,
+    roundsMax: config.decodeRounds,
   };
 }
 

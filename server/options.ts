@@ -104,6 +104,12 @@ export const OPTIONS = {
     128,
     'prompt tokens computed per step; a multiple of the block size',
   ),
+  decodeRounds: option(
+    'decode-rounds',
+    integer(1, 256),
+    16,
+    'tokens that a replica may draw at a stretch while nothing else waits for it',
+  ),
   queueLengthMax: option('queue-length', integer(0, 65_536), 256, 'sequences that may wait for a slot'),
   connectionCountMax: option(
     'connections',

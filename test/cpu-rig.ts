@@ -83,6 +83,7 @@ export class CpuRig {
         rowTokensMax: 16,
         stepTokensMax: 64,
         sampleCountMax: 5,
+        roundsMax: 6,
         ...sizes,
       },
       runtime: 'c-api',

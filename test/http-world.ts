@@ -101,6 +101,7 @@ const LIMITS = {
   rowTokensMax: 128,
   stepTokensMax: 132,
   sampleCountMax: 9,
+  roundsMax: 4,
   logprobsMax: 5,
   vocabSize: BYTE_VOCAB_SIZE,
 };

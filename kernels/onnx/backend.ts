@@ -8,6 +8,7 @@ import {
   assertPlan,
   type Backend,
   type BackendLimits,
+  type RoundOutcome,
   type StepCosts,
   type StepOutcome,
   type StepPlan,
@@ -108,12 +109,24 @@ export class CpuBackend implements Backend {
     });
   }
 
-  step(plan: StepPlan, done: (outcome: StepOutcome) => void): void {
+  step(
+    plan: StepPlan,
+    done: (outcome: StepOutcome) => void,
+    onRound?: (outcome: RoundOutcome) => void,
+  ): void {
     assertPlan(plan, this.limits);
-    this.#replicas[plan.replica]!.step(plan, (outcome) => {
-      assertOutcome(plan, outcome);
-      done(outcome);
-    });
+    this.#replicas[plan.replica]!.step(
+      plan,
+      (outcome) => {
+        assertOutcome(plan, outcome);
+        done(outcome);
+      },
+      onRound,
+    );
+  }
+
+  interrupt(replica: number): void {
+    this.#replicas[replica]!.interrupt();
   }
 
   releaseSlot(replica: number, slot: number): void {

@@ -30,6 +30,7 @@ export class Device {
   readonly #params: readonly Mutable<SamplingParams>[]; // [slotCount] by row of the plan
   readonly #masks: readonly Uint32Array[]; // [samples] views of the frame
   readonly #histories: readonly Int32Array[]; // [slotCount] views of the frame
+  readonly #ends: Int32Array; // [slotCount] tokens that the seats of this step's rows hold
   readonly #place: DrawPlace = { position: 0, promptCount: 0, history: null, mask: null };
   readonly #shape: BindingShape = { slotStart: 0, slotCount: 0, tokenCount: 0, logitRowCount: 0 };
 
@@ -44,6 +45,7 @@ export class Device {
     this.#bindings = new GraphBindings(session, this.#kv, bounds);
     this.#sampler = new Sampler(vocabSize);
     this.#logitsRows = Array.from({ length: logitRowsMax }, (_, row) => this.#logitsRow(row, bounds));
+    this.#ends = new Int32Array(limits.slotCount);
     this.#params = Array.from({ length: limits.slotCount }, () => ({ ...unsetParams }));
     const { masks, maskSize } = frame;
     this.#masks = Array.from(frame.hasMask, (_, i) => masks.subarray(i * maskSize, (i + 1) * maskSize));
@@ -52,33 +54,74 @@ export class Device {
     );
   }
 
-  /** Carries out the step in the frame. Throws OrtError or SamplingError; the rows are lost then, the device is not. */
-  step(rare: readonly RareSampling[] | null, beforeRuns: () => void): void {
+  /**
+   * Carries out the step in the frame; `onRound` hears of each round but the last. Throws OrtError or SamplingError;
+   * the rows are lost then, the device is not.
+   */
+  step(rare: readonly RareSampling[] | null, beforeRuns: () => void, onRound: (round: number) => void): void {
     const { control, restores, saves } = this.#frame;
     this.#readParams(rare);
     for (let i = 0; i < control[controlWords.restoreCount]!; i++)
       restoreBlock(this.#kv, placeAt(restores, i));
     beforeRuns();
-    let cell = 0;
-    let token = 0;
-    for (let run = 0; run < control[controlWords.runCount]!; run++) {
-      const at = run * runWords.size;
-      const shape = this.#shape;
-      shape.slotStart = this.#frame.runs[at + runWords.slotStart]!;
-      shape.slotCount = this.#frame.runs[at + runWords.slotCount]!;
-      shape.tokenCount = this.#frame.runs[at + runWords.tokenCount]!;
-      this.#run(shape, cell, token);
-      cell += shape.slotCount;
-      token += shape.slotCount * shape.tokenCount;
+    const rounds = control[controlWords.rounds]!;
+    this.#runAll();
+    for (let round = 1; round < rounds; round++) {
+      if (Atomics.load(control, controlWords.interrupted) === 1) break;
+      onRound(round - 1);
+      this.#advance();
+      this.#runAll();
     }
     // From here on the main thread waits: memory that outlives this step's rows is being written.
     const phase = Atomics.compareExchange(control, controlWords.phase, phases.computing, phases.saving);
     assert(phase === phases.computing, 'this worker was given up');
-    for (let i = 0; i < control[controlWords.saveCount]!; i++) saveBlock(this.#kv, placeAt(saves, i));
+    const { blockSize } = this.#kv.shape;
+    for (let i = 0; i < control[controlWords.saveCount]!; i++) {
+      const place = placeAt(saves, i);
+      if (place.position + blockSize <= this.#ends[place.slot]!) saveBlock(this.#kv, place);
+    }
   }
 
   release(): void {
     this.#bindings.release();
+  }
+
+  #runAll(): void {
+    const { control, runs } = this.#frame;
+    const shape = this.#shape;
+    let cell = 0;
+    let token = 0;
+    for (let run = 0; run < control[controlWords.runCount]!; run++) {
+      const at = run * runWords.size;
+      shape.slotStart = runs[at + runWords.slotStart]!;
+      shape.slotCount = runs[at + runWords.slotCount]!;
+      shape.tokenCount = runs[at + runWords.tokenCount]!;
+      this.#run(shape, cell, token);
+      cell += shape.slotCount;
+      token += shape.slotCount * shape.tokenCount;
+    }
+  }
+
+  /** Every row's next token is the one it has just drawn. All runs are of one token per seat, so are the cells. */
+  #advance(): void {
+    const { control, runs, cells, tokens, rows, drawn } = this.#frame;
+    const rowCount = control[controlWords.rowCount]!;
+    let cellCount = 0;
+    for (let run = 0; run < control[controlWords.runCount]!; run++)
+      cellCount += runs[run * runWords.size + runWords.slotCount]!;
+    for (let cell = 0; cell < cellCount; cell++) {
+      const at = cell * cellWords.size;
+      const row = cells[at + cellWords.row]!;
+      if (row === -1) continue; // fills a gap, and may as well fill it with the same again
+      const rowAt = row * rowWords.size;
+      const token = drawn[rows[rowAt + rowWords.sampleStart]!]!;
+      const position = ++cells[at + cellWords.position]!;
+      tokens[cell] = token;
+      rows[rowAt + rowWords.sampleStart]! += rowCount;
+      rows[rowAt + rowWords.drawPosition]!++;
+      if (rows[rowAt + rowWords.hasHistory] === 1)
+        this.#histories[rows[rowAt + rowWords.slot]!]![position] = token;
+    }
   }
 
   #run(shape: BindingShape, cellStart: number, tokenStart: number): void {
@@ -90,6 +133,7 @@ export class Device {
     for (let i = 0; i < slotCount; i++) {
       const end = cells[(cellStart + i) * cellWords.size + cellWords.position]! + tokenCount;
       bindings.seqlensK[i] = end - 1;
+      this.#ends[shape.slotStart + i] = end;
       if (end > longest) longest = end;
     }
     bindings.totalSequenceLength[0] = longest;

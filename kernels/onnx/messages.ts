@@ -43,5 +43,6 @@ export interface WorkerTask {
 
 export type WorkerAnswer =
   | { readonly kind: 'opened'; readonly version: string } // of ONNX Runtime
-  | { readonly kind: 'stepped' } // the rest is in the frame
+  | { readonly kind: 'round' } // one is done, another one follows
+  | { readonly kind: 'stepped' } // the last round is done; the rest is in the frame
   | { readonly kind: 'failed'; readonly message: string }; // this step only; the worker goes on

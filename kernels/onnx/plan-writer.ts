@@ -2,7 +2,14 @@
 // Owns what each seat holds, because gaps between decode rows are filled with rows that may only write where nothing
 // has been computed yet. Before it: replica.ts; after it: the frame, read by device.ts in the worker.
 import assert from 'node:assert/strict';
-import type { BackendLimits, RowOutcome, StepPlan, StepRow, TokenLogprobs } from '../backend.ts';
+import type {
+  BackendLimits,
+  RoundOutcome,
+  RowOutcome,
+  StepPlan,
+  StepRow,
+  TokenLogprobs,
+} from '../backend.ts';
 import type { RareSampling } from './messages.ts';
 import { groupRows, RunList } from './row-groups.ts';
 import {
@@ -21,7 +28,7 @@ export class PlanWriter {
   readonly #list: RunList;
   readonly #rowBySlot: Int32Array; // [slotCount] of the plan being written, only its seats are valid
   // [slotCount] tokens a seat may hold: positions from here on are free to write to. Never too low; too high after
-  // rejected drafts, which is harmless.
+  // rejected drafts and rounds that were not run, which is harmless.
   readonly #computedCounts: Int32Array;
 
   constructor(frame: StepFrame, limits: BackendLimits) {
@@ -45,6 +52,8 @@ export class PlanWriter {
     control[controlWords.restoreCount] = this.#writeRestores(plan);
     control[controlWords.saveCount] = this.#writeSaves(plan);
     control[controlWords.rowCount] = plan.rows.length;
+    control[controlWords.rounds] = plan.rounds ?? 1;
+    control[controlWords.interrupted] = 0;
     let sampleStart = 0;
     let rare: RareSampling[] | null = null;
     for (let index = 0; index < plan.rows.length; index++) {
@@ -71,10 +80,10 @@ export class PlanWriter {
     return rare;
   }
 
-  /** The answer to `plan`, read from the frame. */
-  read(plan: StepPlan): RowOutcome[] {
-    const outcomes: RowOutcome[] = [];
-    let sample = 0;
+  /** What round `round` ≥ 0 of `plan` has drawn, read from the frame. */
+  read(plan: StepPlan, round: number): RoundOutcome {
+    const rows: RowOutcome[] = [];
+    let sample = round * plan.rows.length; // several rounds have one sample in each row
     for (const row of plan.rows) {
       const tokens: number[] = [];
       const logprobs: TokenLogprobs[] | null = row.sampling.logprobs === null ? null : [];
@@ -82,9 +91,9 @@ export class PlanWriter {
         tokens.push(this.#frame.drawn[sample]!);
         logprobs?.push(this.#readLogprobs(sample, row.sampling.logprobs!));
       }
-      outcomes.push({ tokens, logprobs });
+      rows.push({ tokens, logprobs });
     }
-    return outcomes;
+    return { ok: true, rows, deviceMs: this.#frame.deviceMs[round]! };
   }
 
   #writeRestores({ restores }: StepPlan): number {
@@ -126,6 +135,7 @@ export class PlanWriter {
   #writeRuns(plan: StepPlan): void {
     const { control, runs, cells, tokens } = this.#frame;
     const list = this.#list;
+    const { rounds = 1 } = plan;
     let cell = 0;
     let token = 0;
     for (let index = 0; index < list.count; index++) {
@@ -146,7 +156,7 @@ export class PlanWriter {
         }
         tokens.set(row.tokens, token);
         // Chunks run after all decode runs, so a gap before this seat's chunk writes where the chunk will.
-        this.#computedCounts[slot] = position + tokenCount;
+        this.#computedCounts[slot] = position + tokenCount + rounds - 1;
       }
     }
     control[controlWords.runCount] = list.count;

@@ -7,7 +7,7 @@
 // can never reach the block store again: to save a block it must turn the frame's phase from computing to saving,
 // and the watch turns it from computing to discarded, whichever comes first.
 import assert from 'node:assert/strict';
-import type { DeviceFailure, StepOutcome, StepPlan } from '../backend.ts';
+import type { DeviceFailure, RoundOutcome, StepOutcome, StepPlan } from '../backend.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type { Fault, RareSampling, WorkerAnswer, WorkerSetup } from './messages.ts';
 import { PlanWriter } from './plan-writer.ts';
@@ -33,6 +33,8 @@ interface StepInFlight {
   readonly plan: StepPlan;
   readonly rare: readonly RareSampling[] | null;
   readonly done: (outcome: StepOutcome) => void;
+  readonly onRound: (outcome: RoundOutcome) => void;
+  round: number; // being computed, from 0
 }
 
 // A thread in native code cannot be ended, and each hung one keeps its seats' memory. Past this many the replica
@@ -51,6 +53,7 @@ export class Replica {
   #areSeatsLost = false; // with no step in flight to say so: the next one does
   #inFlight: StepInFlight | null = null;
   #watch: Timer | null = null;
+  #watchedRound = 0; // that the step in flight was at when the watch began
   #fault: Fault = 'none';
   #discardedCount = 0; // threads told to end that have not ended
   #closing: Promise<void> | null = null;
@@ -73,14 +76,18 @@ export class Replica {
     return this.#opening;
   }
 
-  step(plan: StepPlan, done: (outcome: StepOutcome) => void): void {
+  step(plan: StepPlan, done: StepInFlight['done'], onRound: StepInFlight['onRound'] = nothing): void {
     assert(this.#inFlight === null, `replica ${this.#world.index} has a step in flight`);
     assert(this.#closing === null, `replica ${this.#world.index} is closing`);
     if (this.#refuse(plan, done)) return;
-    const step = { plan, rare: this.#writer.write(plan), done };
+    const step = { plan, rare: this.#writer.write(plan), done, onRound, round: 0 };
     this.#inFlight = step;
     if (this.#isOpen) this.#send(step);
     else this.#openAndSend(step);
+  }
+
+  interrupt(): void {
+    Atomics.store(this.#setup.frame.control, controlWords.interrupted, 1);
   }
 
   releaseSlot(slot: number): void {
@@ -134,7 +141,7 @@ export class Replica {
     } else {
       return false;
     }
-    this.#inFlight = { plan, rare: null, done };
+    this.#inFlight = { plan, rare: null, done, onRound: nothing, round: 0 };
     clock.defer(() => this.#fail(failure));
     return true;
   }
@@ -157,15 +164,18 @@ export class Replica {
   }
 
   #onAnswer(answer: WorkerAnswer): void {
-    const { plan } = this.#inFlight!;
+    const inFlight = this.#inFlight!;
+    if (answer.kind === 'round') {
+      inFlight.onRound(this.#writer.read(inFlight.plan, inFlight.round++));
+      return;
+    }
     this.#watch?.cancel();
     if (answer.kind === 'failed') {
       this.#fail({ code: 'step-failed', message: answer.message, lost: 'rows' });
       return;
     }
     assert(answer.kind === 'stepped', `a step was answered with ${answer.kind}`);
-    const deviceMs = this.#setup.frame.deviceMs[0]!;
-    this.#settle({ ok: true, rows: this.#writer.read(plan), deviceMs });
+    this.#settle(this.#writer.read(inFlight.plan, inFlight.round));
   }
 
   #onDeath(error: unknown): void {
@@ -174,10 +184,15 @@ export class Replica {
   }
 
   #watchFor(delayMs: number): void {
+    this.#watchedRound = this.#inFlight!.round;
     this.#watch = this.#world.clock.schedule(delayMs, () => this.#onTimeout());
   }
 
   #onTimeout(): void {
+    if (this.#inFlight!.round > this.#watchedRound) {
+      this.#watchFor(this.#world.stepTimeoutMs); // cheaper than a new watch for every round
+      return;
+    }
     const { control } = this.#setup.frame;
     const phase = Atomics.compareExchange(control, controlWords.phase, phases.computing, phases.discarded);
     if (phase === phases.saving) {

@@ -1,11 +1,12 @@
 // What steps cost on this device, measured once at start by running them, for the engine's decision how many guessed
-// tokens are worth verifying. Only ratios matter, so the fastest of a few rounds is taken. Before it: backend.ts, on
+// tokens are worth verifying. Only ratios matter, so the fastest of a few repeats is taken. Before it: backend.ts, on
 // idle replicas; after it: Backend.step.
-import type { Backend, SamplingParams, StepCosts, StepRow } from '../backend.ts';
+import type { Backend, SamplingParams, StepCosts, StepOutcome, StepRow } from '../backend.ts';
 
 const contextTokens = 128; // behind each measured row; attention adds the same to every count
-const roundsMax = 5; // after one that warms up
-const budgetMs = 500; // of device time: a large model gets one round
+const repeatsMax = 5; // after one that warms up
+const decodeRounds = 3; // the second one is the first without a pause before it
+const budgetMs = 500; // of device time: a large model gets one repeat
 
 /** Runs on replica 0 and leaves its seats free. Null where no drafts can be verified. Rejects if a step fails. */
 export async function measureStepCosts(backend: Backend): Promise<StepCosts | null> {
@@ -14,16 +15,16 @@ export async function measureStepCosts(backend: Backend): Promise<StepCosts | nu
   const decodeMs = new Map(countsUpTo(slotCount).map((count) => [count, Number.POSITIVE_INFINITY]));
   const rowMs = new Map(countsUpTo(sampleCountMax).map((count) => [count, Number.POSITIVE_INFINITY]));
   let spentMs = 0;
-  const keepLeast = (least: Map<number, number>, count: number, stepMs: number, round: number) => {
+  const keepLeast = (least: Map<number, number>, count: number, stepMs: number, repeat: number) => {
     spentMs += stepMs;
-    if (round > 0) least.set(count, Math.min(stepMs, least.get(count)!));
+    if (repeat > 0) least.set(count, Math.min(stepMs, least.get(count)!));
   };
-  for (let round = 0; round <= roundsMax && (round <= 1 || spentMs < budgetMs); round++) {
+  for (let repeat = 0; repeat <= repeatsMax && (repeat <= 1 || spentMs < budgetMs); repeat++) {
     for (const count of decodeMs.keys()) {
-      keepLeast(decodeMs, count, await timeStep(backend, { rowCount: count, tokenCount: 1 }, round), round);
+      keepLeast(decodeMs, count, await timeStep(backend, { rowCount: count, tokenCount: 1 }, repeat), repeat);
     }
     for (const count of rowMs.keys()) {
-      keepLeast(rowMs, count, await timeStep(backend, { rowCount: 1, tokenCount: count }, round), round);
+      keepLeast(rowMs, count, await timeStep(backend, { rowCount: 1, tokenCount: count }, repeat), repeat);
     }
   }
   for (let slot = 0; slot < slotCount; slot++) backend.releaseSlot(0, slot);
@@ -55,25 +56,28 @@ function interpolate(measured: ReadonlyMap<number, number>): number[] {
 function timeStep(
   backend: Backend,
   { rowCount, tokenCount }: { rowCount: number; tokenCount: number },
-  round: number,
+  repeat: number,
 ): Promise<number> {
-  const { slotTokensMax, blockSize } = backend.limits;
-  const blocks = new Array(Math.floor(Math.min(contextTokens, slotTokensMax - tokenCount) / blockSize)).fill(
-    0,
-  );
+  const { slotTokensMax, blockSize, roundsMax = 1 } = backend.limits;
+  // Where nothing is guessed the device decodes several rounds at a stretch: the last one counts.
+  const rounds = tokenCount === 1 ? Math.min(roundsMax, decodeRounds) : 1;
+  const spanTokens = Math.min(contextTokens, slotTokensMax - tokenCount - rounds + 1);
+  const blocks = new Array(Math.floor(spanTokens / blockSize)).fill(0);
   const slots = Array.from({ length: rowCount }, (_, slot) => slot);
   const plan = {
     replica: 0,
-    // The first round puts a context under the rows: a block of zeros costs attention as much as any other.
-    restores: round === 0 ? slots.map((slot) => ({ slot, position: 0, blocks })) : [],
+    // The first time puts a context under the rows: a block of zeros costs attention as much as any other.
+    restores: repeat === 0 ? slots.map((slot) => ({ slot, position: 0, blocks })) : [],
     rows: slots.map((slot) => probeRow(slot, blocks.length * blockSize, tokenCount)),
     saves: [],
+    rounds,
   };
   return new Promise((resolve, reject) => {
-    backend.step(plan, (outcome) => {
+    const done = (outcome: StepOutcome) => {
       if (outcome.ok) resolve(outcome.deviceMs);
       else reject(new Error(`measuring steps: ${outcome.failure.message}`));
-    });
+    };
+    backend.step(plan, done, () => {});
   });
 }
 

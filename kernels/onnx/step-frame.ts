@@ -1,7 +1,7 @@
 // One step and its answer as numbers in shared memory: a step wakes the worker and is answered by one empty message,
 // instead of a pool's task with cloned objects (measured: 30 µs more a task, 130 µs more at 16 rows). Owns the layout,
-// read by both sides: plan-writer.ts fills it on the main thread, device.ts answers in the worker. The two never
-// work at the same time.
+// read by both sides: plan-writer.ts fills it on the main thread, device.ts answers in the worker. The two work
+// at the same time only where a step has several rounds: the main thread reads what earlier rounds have drawn.
 import type { BackendLimits } from '../backend.ts';
 
 /** Where the worker is; both sides change it with compare-and-exchange. */
@@ -23,7 +23,9 @@ export const controlWords = {
   rowCount: 6,
   restoreCount: 7,
   saveCount: 8,
-  size: 9,
+  rounds: 9, // at most
+  interrupted: 10, // main, at any time: 1: the round being computed is the last
+  size: 11,
 } as const;
 export const runWords = { slotStart: 0, slotCount: 1, tokenCount: 2, size: 3 } as const;
 export const cellWords = { row: 0, position: 1, size: 2 } as const; // row −1: fills a gap
@@ -59,6 +61,7 @@ export type FrameLimits = Pick<
   | 'blockSize'
   | 'stepTokensMax'
   | 'sampleCountMax'
+  | 'roundsMax'
   | 'logprobsMax'
   | 'vocabSize'
 >;
@@ -82,13 +85,17 @@ export interface StepFrame {
   readonly logprobs: Float64Array; // [samples] of the drawn token
   readonly topTokens: Int32Array; // [samples, logprobsMax]
   readonly topLogprobs: Float64Array; // [samples, logprobsMax]
-  readonly deviceMs: Float64Array; // [1] what the step took
+  readonly deviceMs: Float64Array; // [roundsMax] what each round took
 }
 
 export function createStepFrame(limits: FrameLimits): StepFrame {
-  const { slotCount, slotTokensMax, logprobsMax, stepTokensMax } = limits;
+  const { slotCount, slotTokensMax, logprobsMax, stepTokensMax, roundsMax = 1 } = limits;
   const placeCount = slotCount * Math.floor(slotTokensMax / limits.blockSize);
-  const sampleCount = Math.min(slotCount * limits.sampleCountMax, stepTokensMax);
+  // Samples of a round follow those of the round before: the main thread may be behind with reading.
+  const sampleCount = Math.max(
+    Math.min(slotCount * limits.sampleCountMax, stepTokensMax),
+    slotCount * roundsMax,
+  );
   const maskSize = Math.ceil(limits.vocabSize / 32);
   return {
     control: integers(controlWords.size),
@@ -108,7 +115,7 @@ export function createStepFrame(limits: FrameLimits): StepFrame {
     logprobs: doubles(sampleCount),
     topTokens: integers(sampleCount * logprobsMax),
     topLogprobs: doubles(sampleCount * logprobsMax),
-    deviceMs: doubles(1),
+    deviceMs: doubles(roundsMax),
   };
 }
 

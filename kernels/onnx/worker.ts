@@ -9,6 +9,7 @@ import { type Fault, faults, type RareSampling, type WorkerAnswer, type WorkerTa
 import { attachSession, OrtError, openBindingSession } from './ort.ts';
 import { controlWords } from './step-frame.ts';
 
+const rounded: WorkerAnswer = { kind: 'round' };
 const stepped: WorkerAnswer = { kind: 'stepped' };
 
 /** Resolves when the main thread closes it; rejects only if the device cannot be opened. */
@@ -27,15 +28,25 @@ export default async function serve({ setup, port }: WorkerTask): Promise<void> 
     Atomics.wait(control, controlWords.stepCount, seenCount);
     seenCount = Atomics.load(control, controlWords.stepCount);
     if (control[controlWords.isClosing] === 1) break;
-    const startMs = performance.now();
+    let startMs = performance.now();
+    let round = 0;
+    const takeTime = () => {
+      const nowMs = performance.now();
+      frame.deviceMs[round++] = nowMs - startMs;
+      startMs = nowMs;
+    };
     const fault = faults[control[controlWords.fault]!]!;
     try {
       if (fault === 'uncaught') await failUncaught();
       device.step(
         control[controlWords.hasRare] === 1 ? receiveRare(port) : null,
         fault === 'none' ? nothing : () => act(fault),
+        () => {
+          takeTime();
+          say(rounded);
+        },
       );
-      frame.deviceMs[0] = performance.now() - startMs;
+      takeTime();
       say(stepped);
     } catch (error) {
       say({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });

@@ -6,10 +6,12 @@ import type {
   Backend,
   BackendLimits,
   PrefillHabit,
+  RoundOutcome,
   RowOutcome,
   StepCosts,
   StepOutcome,
   StepPlan,
+  StepRow,
 } from '../backend.ts';
 import type { Clock } from '../clock.ts';
 import type { Random } from '../random.ts';
@@ -37,6 +39,7 @@ export class SimBackend implements Backend {
   readonly #tokens: TokenSource;
   readonly #faults: SimWorld['faults'];
   readonly #inFlight: boolean[]; // [replica]
+  readonly #interrupted: boolean[]; // [replica] the step in flight is not to begin another round
   #inFlightCount = 0;
   #closed: (() => void)[] = [];
   #stepCount = 0;
@@ -53,6 +56,7 @@ export class SimBackend implements Backend {
     this.#tokens = world.tokens ?? new WitnessTokens(limits);
     this.#faults = world.faults;
     this.#inFlight = new Array(limits.replicaCount).fill(false);
+    this.#interrupted = new Array(limits.replicaCount).fill(false);
   }
 
   /** Steps answered since the start. */
@@ -60,19 +64,21 @@ export class SimBackend implements Backend {
     return this.#stepCount;
   }
 
-  step(plan: StepPlan, done: (outcome: StepOutcome) => void): void {
-    assert(!this.#inFlight[plan.replica], `replica ${plan.replica} has a step in flight`);
-    this.#inFlight[plan.replica] = true;
+  step(
+    plan: StepPlan,
+    done: (outcome: StepOutcome) => void,
+    onRound?: (outcome: RoundOutcome) => void,
+  ): void {
+    const { replica } = plan;
+    assert(!this.#inFlight[replica], `replica ${replica} has a step in flight`);
+    this.#inFlight[replica] = true;
     this.#inFlightCount++;
-    const fault = this.#faults === null ? noFault : drawFault(this.#faults.rates, this.#faults.random);
-    // Computed now, answered later: what others do to the block store meanwhile is not seen by this step.
-    const rows = fault.failure === null ? this.#compute(plan) : null;
-    this.#pace.start(plan, (deviceMs) => {
-      const answer = (): void => this.#answer(plan, this.#outcome(plan, rows, fault, deviceMs), done);
-      const delayMs = deviceMs * (fault.durationFactor - 1);
-      if (delayMs > 0) this.#clock.schedule(delayMs, answer);
-      else answer();
-    });
+    this.#interrupted[replica] = false;
+    this.#round(plan, { done, onRound, round: 1 });
+  }
+
+  interrupt(replica: number): void {
+    this.#interrupted[replica] = true;
   }
 
   releaseSlot(replica: number, slot: number): void {
@@ -105,12 +111,44 @@ export class SimBackend implements Backend {
     if (this.#inFlightCount === 0) for (const closed of this.#closed.splice(0)) closed();
   }
 
-  #compute(plan: StepPlan): RowOutcome[] {
-    const { replica } = plan;
-    for (const restore of plan.restores) this.#tokens.restore(replica, restore);
-    const rows = plan.rows.map((row) => this.#tokens.compute(replica, row));
-    for (const save of plan.saves) this.#tokens.save(replica, save);
-    return rows;
+  #round(plan: StepPlan, step: { round: number; done: Done; onRound: OnRound | undefined }): void {
+    const fault = this.#faults === null ? noFault : drawFault(this.#faults.rates, this.#faults.random);
+    // Computed now, answered later: what others do to the block store meanwhile is not seen by this step.
+    const rows = fault.failure === null ? this.#compute(plan) : null;
+    const { round, done, onRound } = step;
+    const mayBeLast = round >= (plan.rounds ?? 1);
+    if (rows !== null && mayBeLast) this.#save(plan);
+    this.#pace.start(plan, (deviceMs) => {
+      const answer = (): void => {
+        const outcome = this.#outcome(plan, rows, fault, deviceMs);
+        if (mayBeLast || !outcome.ok || this.#interrupted[plan.replica]) {
+          if (outcome.ok && !mayBeLast) this.#save(plan);
+          this.#answer(plan, outcome, done);
+          return;
+        }
+        onRound?.(outcome);
+        this.#round(nextRound(plan, outcome), { ...step, round: round + 1 });
+      };
+      const delayMs = deviceMs * (fault.durationFactor - 1);
+      if (delayMs > 0) this.#clock.schedule(delayMs, answer);
+      else answer();
+    });
+  }
+
+  #compute({ replica, restores, rows }: StepPlan): RowOutcome[] {
+    for (const restore of restores) this.#tokens.restore(replica, restore);
+    return rows.map((row) => this.#tokens.compute(replica, row));
+  }
+
+  /** `plan`: of the last round. */
+  #save({ replica, rows, saves, rounds = 1 }: StepPlan): void {
+    for (const save of saves) {
+      if (rounds > 1) {
+        const { position, tokens } = rows.find(({ slot }) => slot === save.slot)!;
+        if (save.position + this.limits.blockSize > position + tokens.length) continue;
+      }
+      this.#tokens.save(replica, save);
+    }
   }
 
   #outcome(plan: StepPlan, rows: RowOutcome[] | null, fault: Fault, deviceMs: number): StepOutcome {
@@ -120,6 +158,19 @@ export class SimBackend implements Backend {
     if (failure.lost === 'all') this.#tokens.loseBlocks();
     return { ok: false, failure };
   }
+}
+
+type Done = (outcome: StepOutcome) => void;
+type OnRound = (outcome: RoundOutcome) => void;
+
+/** The same rows, one token on: each with what it has just drawn. */
+function nextRound(plan: StepPlan, { rows }: RoundOutcome): StepPlan {
+  const next = plan.rows.map((row, index): StepRow => {
+    const tokens = Int32Array.from(rows[index]!.tokens);
+    const history = row.history === null ? null : Int32Array.from([...row.history, ...tokens]);
+    return { ...row, position: row.position + 1, tokens, history };
+  });
+  return { ...plan, restores: [], rows: next };
 }
 
 const noFault: Fault = { durationFactor: 1, failure: null };

@@ -15,7 +15,7 @@ export class PacedBackend implements Backend {
 
   constructor(name: string, inner: Backend, timing: CostModel | StepPace, clock: Clock) {
     this.name = name;
-    this.limits = inner.limits;
+    this.limits = { ...inner.limits, roundsMax: 1 }; // each round would take its simulated time
     this.#inner = inner;
     this.#pace = 'start' in timing ? timing : costPace(timing, clock);
     this.#clock = clock;

@@ -17,6 +17,7 @@ export class Drafter {
   readonly #prediction: Int32Array | null;
   readonly #predictionIndex: TokenIndex | null;
   readonly #ownIndex = new TokenIndex();
+  #locatedCount = 0; // tokens of the sequence when #expected was found
   #expected = 0; // position in the prediction that the output should reach next; −1: lost, look it up
 
   constructor(prediction: Int32Array | null) {
@@ -48,6 +49,8 @@ export class Drafter {
   #locate(tokens: Int32Array, { count, promptCount }: { count: number; promptCount: number }): number {
     const outputCount = count - promptCount;
     if (outputCount === 0) return 0;
+    if (count === this.#locatedCount) return this.#expected;
+    this.#locatedCount = count;
     const prediction = this.#prediction!;
     const found = this.#predictionIndex!.find(prediction, tokens.subarray(promptCount, count), outputCount);
     if (found !== null) this.#expected = found.next;

@@ -6,6 +6,7 @@ import {
   assertPlan,
   type Backend,
   type DeviceFailure,
+  type RoundOutcome,
   type RowOutcome,
   type StepOutcome,
   type StepPlan,
@@ -16,14 +17,7 @@ import { refusalOf } from './admission.ts';
 import type { BlockArchive } from './block-archive.ts';
 import { type EngineBounds, Floor, type KvLoad } from './floor.ts';
 import type { EngineObserver } from './observer.ts';
-import type {
-  FinishReason,
-  SequenceEnd,
-  SequenceEngine,
-  SequenceRequest,
-  SequenceSink,
-  SubmitResult,
-} from './request.ts';
+import type { SequenceEnd, SequenceEngine, SequenceRequest, SequenceSink, SubmitResult } from './request.ts';
 import { type Departure, Sequence } from './sequence.ts';
 
 export type { EngineBounds, KvLoad } from './floor.ts';
@@ -87,7 +81,9 @@ export class Engine implements SequenceEngine {
 
   pause(sequenceId: number): void {
     const sequence = this.#sequences.get(sequenceId);
-    if (sequence !== undefined) sequence.paused = true;
+    if (sequence === undefined) return;
+    sequence.paused = true;
+    this.#floor.interrupt();
   }
 
   resume(sequenceId: number): void {
@@ -155,6 +151,7 @@ export class Engine implements SequenceEngine {
   #schedulePump(): void {
     if (this.#pumpScheduled) return;
     this.#pumpScheduled = true;
+    this.#floor.interrupt();
     this.#clock.defer(() => {
       this.#pumpScheduled = false;
       this.#pump();
@@ -222,42 +219,70 @@ export class Engine implements SequenceEngine {
       if (sequence.presentCount === 0) reporter.seat(sequence);
     }
     this.#floor.sent(plan);
-    const sentMs = this.#clock.nowMs();
-    backend.step(plan, (outcome) => this.#commit(plan, outcome, { planMs: sentMs - startMs, sentMs }));
+    const times = { planMs: 0, sentMs: this.#clock.nowMs() };
+    times.planMs = times.sentMs - startMs;
+    backend.step(
+      plan,
+      (outcome) => this.#commit(plan, outcome, times),
+      (outcome) => this.#commitRound(plan, outcome, times),
+    );
   }
 
-  #commit(plan: StepPlan, outcome: StepOutcome, times: { planMs: number; sentMs: number }): void {
+  #commit(plan: StepPlan, outcome: StepOutcome, times: StepTimes): void {
     const floor = this.#floor; // nobody moves while a step is in flight
     floor.answered(plan);
     assertOutcome(plan, outcome);
-    const nowMs = this.#clock.nowMs();
     if (outcome.ok) {
-      for (const [index, row] of plan.rows.entries()) this.#commitRow(row, outcome.rows[index]!, nowMs);
+      this.#commitRows(plan, outcome);
+      for (const row of plan.rows) this.#settle(this.#sequences.get(row.sequenceId)!);
       floor.cold?.learn(plan.rows, outcome.deviceMs);
     } else {
       this.#failRows(plan, outcome.failure);
       floor.lose(outcome.failure.lost, plan.replica);
     }
-    floor.reporter.step(plan, outcome, { ...times, nowMs });
+    floor.reporter.step(plan, outcome, { ...times, nowMs: this.#clock.nowMs() });
     this.#pump();
+  }
+
+  // The device is at the next round already: what this one has drawn is told at once.
+  #commitRound(plan: StepPlan, outcome: RoundOutcome, times: StepTimes): void {
+    assertOutcome(plan, outcome);
+    const { reporter } = this.#floor;
+    this.#commitRows(plan, outcome);
+    const nowMs = this.#clock.nowMs();
+    reporter.step(plan, outcome, { ...times, nowMs });
+    times.planMs = 0;
+    times.sentMs = nowMs;
+    if (plan.rows.some((row) => this.#needsPlan(row, plan.rows.length))) this.#floor.interrupt();
+    this.#tellDrawn();
+  }
+
+  #needsPlan({ sequenceId }: StepRow, rowCount: number): boolean {
+    const sequence = this.#sequences.get(sequenceId)!;
+    return sequence.ending !== null || this.#floor.scheduler.wantsDraft(sequence, rowCount);
+  }
+
+  #commitRows(plan: StepPlan, outcome: RoundOutcome): void {
+    const nowMs = this.#clock.nowMs();
+    for (const [index, row] of plan.rows.entries()) this.#commitRow(row, outcome.rows[index]!, nowMs);
   }
 
   #commitRow(row: StepRow, outcome: RowOutcome, nowMs: number): void {
     const sequence = this.#sequences.get(row.sequenceId)!;
     const acceptedCount = this.#judgeDraft(sequence, outcome);
-    sequence.inFlight = false;
-    sequence.computedCount =
-      row.position + row.tokens.length - Math.max(0, row.sampleCount - 1) + acceptedCount;
+    const position = sequence.computedCount;
+    if (position === sequence.tokenCount) return; // has left its step behind: these rounds are for others
+    const end = position + row.tokens.length;
+    sequence.computedCount = end - Math.max(0, row.sampleCount - 1) + acceptedCount;
     sequence.presentCount = sequence.computedCount;
-    this.#floor.reporter.computed(sequence, row);
-    this.#floor.register(sequence);
-    if (sequence.departure !== null) return; // leaves in the pump; no token after its cancellation
+    this.#floor.reporter.computed(sequence, position, end);
+    if (sequence.departure !== null || sequence.ending !== null) return; // no token after its cancellation
     if (row.sampleCount === 0) {
-      if (sequence.prefillOnly && sequence.remainingCount === 0) this.#end(sequence, 'length', null);
+      if (sequence.prefillOnly && sequence.remainingCount === 0) sequence.ending = 'length';
       return;
     }
     const index = sequence.outputCount;
-    const reason = this.#append(sequence, outcome.tokens, acceptedCount + 1);
+    sequence.ending = sequence.take(outcome.tokens, acceptedCount + 1, this.contextTokensMax);
     const count = sequence.outputCount - index;
     this.#floor.reporter.tokens(sequence, nowMs, count);
     this.#drawn.push({
@@ -266,7 +291,13 @@ export class Engine implements SequenceEngine {
       tokens: count === outcome.tokens.length ? outcome.tokens : outcome.tokens.slice(0, count),
       logprobs: outcome.logprobs === null ? null : outcome.logprobs.slice(0, count),
     });
-    if (reason !== null) this.#end(sequence, reason, null);
+  }
+
+  // Its step has answered: what is computed is kept, and whoever is through leaves.
+  #settle(sequence: Sequence): void {
+    sequence.inFlight = false;
+    this.#floor.register(sequence);
+    if (sequence.ending !== null && sequence.departure === null) this.#end(sequence, sequence.ending, null);
   }
 
   // The device has drawn a token after each guess; guesses count as long as they are what it drew.
@@ -281,30 +312,18 @@ export class Engine implements SequenceEngine {
     return accepted;
   }
 
-  // Appends up to `count` drawn tokens; the reason to end, if one of them gives one.
-  #append(sequence: Sequence, tokens: readonly number[], count: number): FinishReason | null {
-    const { request } = sequence;
-    for (let index = 0; index < count; index++) {
-      const token = tokens[index]!;
-      sequence.append(token);
-      request.constraint?.accept(token);
-      if (!request.ignoreStopTokens && request.sampling.stopTokenIds.includes(token)) return 'stop';
-      if (sequence.outputCount >= request.maxTokens || sequence.tokenCount >= this.contextTokensMax)
-        return 'length';
-    }
-    return null;
-  }
-
   #failRows(plan: StepPlan, { code, message }: DeviceFailure): void {
     this.#observer.onStepFailure(code);
     for (const row of plan.rows) {
       const sequence = this.#sequences.get(row.sequenceId)!;
       sequence.inFlight = false;
-      this.#end(sequence, 'failed', { code, message });
+      if (sequence.ending !== null)
+        this.#end(sequence, sequence.ending, null); // it has all it asked for
+      else this.#end(sequence, 'failed', { code, message });
     }
   }
 
-  #end(sequence: Sequence, reason: FinishReason, failure: SequenceEnd['failure']): void {
+  #end(sequence: Sequence, reason: SequenceEnd['reason'], failure: SequenceEnd['failure']): void {
     this.#floor.scheduler.remove(sequence);
     this.#sequences.delete(sequence.id);
     sequence.deadline?.cancel();
@@ -338,6 +357,11 @@ export class Engine implements SequenceEngine {
     }
     if (this.#sequences.size === 0) for (const onIdle of this.#idleCallbacks.splice(0)) onIdle();
   }
+}
+
+interface StepTimes {
+  planMs: number; // the engine's own
+  sentMs: number; // when the step was sent, or its last round answered
 }
 
 interface Replacement {

@@ -87,9 +87,18 @@ export class Floor {
     this.#inFlight[plan.replica] = null;
   }
 
+  /** Steps in flight are to end with the round they are at. */
+  interrupt(): void {
+    for (const plan of this.#inFlight) {
+      if (plan !== null && plan.rounds !== undefined) this.backend.interrupt?.(plan.replica);
+    }
+  }
+
   /** Makes finished blocks findable for everyone, even if this sequence is about to leave: they are paid for. */
   register(sequence: Sequence): void {
     const { blockSize } = this.limits;
+    // A step that ended early has not saved what its later rounds would have filled.
+    sequence.savedCount = Math.min(sequence.savedCount, Math.floor(sequence.computedCount / blockSize));
     while (sequence.registeredCount < sequence.savedCount) {
       const index = sequence.registeredCount++;
       const parent = sequence.node!;

@@ -1,6 +1,6 @@
 // Reporter: turns what the engine does into the numbers its observer wants. Decides nothing.
 // Called by engine.ts; after it: the observer (server/metrics.ts, or a simulation's report).
-import type { StepOutcome, StepPlan, StepRow } from '../../kernels/backend.ts';
+import type { StepOutcome, StepPlan } from '../../kernels/backend.ts';
 import type { ColdTier } from './cold-tier.ts';
 import type { EngineObserver, KvReport } from './observer.ts';
 import type { PrefixCache } from './prefix-cache.ts';
@@ -39,12 +39,11 @@ export class Reporter {
     });
   }
 
-  /** The row has been computed; call it after the sequence's counts have been set and before step(). */
-  computed(sequence: Sequence, row: StepRow): void {
+  /** Tokens [position, end) have been computed; call it after the sequence's counts have been set and before step(). */
+  computed(sequence: Sequence, position: number, end: number): void {
     const { computedCount, reachedCount } = sequence;
     if (computedCount > reachedCount) sequence.reachedCount = computedCount;
-    if (row.position >= reachedCount) return;
-    this.#recomputedTokens += Math.min(reachedCount, row.position + row.tokens.length) - row.position;
+    if (position < reachedCount) this.#recomputedTokens += Math.min(reachedCount, end) - position;
   }
 
   /** `count` tokens of the sequence have just been drawn. */
@@ -74,6 +73,7 @@ export class Reporter {
     });
   }
 
+  /** A step, or one round of it, has answered. */
   step(
     plan: StepPlan,
     outcome: StepOutcome,

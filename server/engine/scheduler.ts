@@ -15,8 +15,9 @@ import { chunkCount, matchLimit } from './chunks.ts';
 import type { ColdTier } from './cold-tier.ts';
 import type { PrefixCache } from './prefix-cache.ts';
 import type { Priority } from './request.ts';
+import { roundsOf } from './rounds.ts';
 import type { Sequence } from './sequence.ts';
-import { draftOf } from './sequence-draft.ts';
+import { draftOf, mayDraft } from './sequence-draft.ts';
 import { dropRows, newRow, type Step } from './step-row.ts';
 
 export interface SchedulerBounds {
@@ -122,15 +123,13 @@ export class Scheduler {
       if (sequence.remainingCount !== 1 || sequence.outputCount === 0) prefills.push(sequence);
       else decodes.push(sequence);
     }
-    let draftBudget = this.#limits.stepTokensMax - this.#limits.slotCount - this.#bounds.prefillTokensPerStep;
+    this.#draft(decodes);
+    const spareCount = this.#cache.availableCount - this.#promisedCount;
+    const rounds = prefills.length === 0 ? roundsOf(decodes, this.#limits, spareCount) : 1;
     for (const sequence of decodes) {
-      if (sequence.phase !== 'running') continue; // preempted for the blocks of somebody more urgent
-      if (this.#costs !== null) {
-        const bounds = { decodingCount: decodes.length, countMax: draftBudget };
-        sequence.draft = draftOf(sequence, this.#limits, this.#costs, bounds);
-      }
-      draftBudget -= sequence.draft?.tokens.length ?? 0;
-      this.#addRow(sequence, 1, { rows, restores, saves });
+      // Not if it was preempted for the blocks of somebody more urgent.
+      if (sequence.phase === 'running')
+        this.#addRow(sequence, { count: 1, rounds }, { rows, restores, saves });
     }
     prefills.sort((a, b) => this.#urgency(a) - this.#urgency(b));
     let budget = this.#bounds.prefillTokensPerStep;
@@ -143,11 +142,16 @@ export class Scheduler {
       }
       const count = chunkCount(sequence, this.#bounds.prefillChunkTokens);
       if (count > budget) continue; // never split a chunk: its borders must not depend on the load
-      if (this.#addRow(sequence, count, { rows, restores, saves })) budget -= count;
+      if (this.#addRow(sequence, { count, rounds }, { rows, restores, saves })) budget -= count;
     }
     dropRows({ rows, restores, saves }, (row) => seats[row.slot]?.id === row.sequenceId); // of sequences preempted since
     if (rows.length === 0) return null;
-    return { replica, rows, restores, saves };
+    return rounds > 1 ? { replica, rows, restores, saves, rounds } : { replica, rows, restores, saves };
+  }
+
+  /** Whether there is something to guess for a sequence that a step in flight goes on decoding. */
+  wantsDraft(sequence: Sequence, decodingCount: number): boolean {
+    return this.#costs !== null && mayDraft(sequence, this.#limits, this.#costs, decodingCount);
   }
 
   /** Sequences that seat() or plan() found to need no step: prefill that others had done already. Empties the list. */
@@ -181,6 +185,17 @@ export class Scheduler {
   /** Everyone in a seat of the replica. */
   seated(replica: number): Sequence[] {
     return this.#seats[replica]!.filter((sequence) => sequence !== null);
+  }
+
+  #draft(decodes: readonly Sequence[]): void {
+    if (this.#costs === null) return;
+    const { stepTokensMax, slotCount } = this.#limits;
+    let countMax = stepTokensMax - slotCount - this.#bounds.prefillTokensPerStep;
+    for (const sequence of decodes) {
+      const bounds = { decodingCount: decodes.length, countMax };
+      sequence.draft = draftOf(sequence, this.#limits, this.#costs, bounds);
+      countMax -= sequence.draft?.tokens.length ?? 0;
+    }
   }
 
   // One number orders everything: the time a sequence came, plus what its class and its length make it wait.
@@ -305,9 +320,9 @@ export class Scheduler {
   }
 
   /** False if the sequence had to stand up itself for want of blocks. */
-  #addRow(sequence: Sequence, count: number, step: Step): boolean {
+  #addRow(sequence: Sequence, { count, rounds }: { count: number; rounds: number }, step: Step): boolean {
     const draftCount = sequence.draft?.tokens.length ?? 0;
-    if (!this.#reserve(sequence, sequence.computedCount + count + draftCount)) return false;
+    if (!this.#reserve(sequence, sequence.computedCount + count + draftCount + rounds - 1)) return false;
     const { blockSize } = this.#limits;
     const { computedCount, presentCount, slot } = sequence;
     if (presentCount < computedCount) {
@@ -317,7 +332,7 @@ export class Scheduler {
     const end = computedCount + count;
     step.rows.push(newRow(sequence, end));
     // Only what is certain is kept: a drafted token may turn out wrong.
-    while ((sequence.savedCount + 1) * blockSize <= end) {
+    while ((sequence.savedCount + 1) * blockSize < end + rounds) {
       const index = sequence.savedCount++;
       step.saves.push({ slot, position: index * blockSize, block: sequence.blocks[index]! });
     }

@@ -14,7 +14,27 @@ export function draftOf(
   costs: StepCosts,
   { decodingCount, countMax }: { readonly decodingCount: number; readonly countMax: number },
 ): Draft | null {
-  const { drafter, speculation, request, tokenCount, promptCount } = sequence;
+  const draft = guessOf(sequence, limits, countMax);
+  if (draft === null) return null;
+  const { speculation, outputCount } = sequence;
+  const count =
+    speculation!.worthwhileCount(draft, costs, decodingCount) || speculation!.probeCount(draft, outputCount);
+  return count > 0 ? { source: draft.source, tokens: draft.tokens.subarray(0, count) } : null;
+}
+
+/** Whether a step should end so that guesses can be made: they are worth more than the rounds it would go on for. */
+export function mayDraft(
+  sequence: Sequence,
+  limits: BackendLimits,
+  costs: StepCosts,
+  decodingCount: number,
+): boolean {
+  const draft = guessOf(sequence, limits, limits.sampleCountMax);
+  return draft !== null && sequence.speculation!.worthwhileCount(draft, costs, decodingCount) > 0;
+}
+
+function guessOf(sequence: Sequence, limits: BackendLimits, countMax: number): Draft | null {
+  const { drafter, request, tokenCount, promptCount } = sequence;
   if (drafter === null || request.constraint !== null) return null;
   const room = Math.min(
     countMax,
@@ -23,9 +43,5 @@ export function draftOf(
     request.maxTokens - sequence.outputCount - 1, // the step draws one more than it guesses
     limits.slotTokensMax - tokenCount,
   );
-  if (room < 1) return null;
-  const draft = drafter.draft(sequence.tokens, { count: tokenCount, promptCount }, room);
-  if (draft === null) return null;
-  const count = speculation!.worthwhileCount(draft, costs, decodingCount);
-  return count > 0 ? { source: draft.source, tokens: draft.tokens.subarray(0, count) } : null;
+  return room < 1 ? null : drafter.draft(sequence.tokens, { count: tokenCount, promptCount }, room);
 }

@@ -4,7 +4,7 @@ import type { Timer } from '../../kernels/clock.ts';
 import type { ColdFetch } from './cold-tier.ts';
 import { type Draft, Drafter } from './drafter.ts';
 import type { PrefixNode } from './prefix-cache.ts';
-import type { SequenceFailureCode, SequenceRequest, SequenceSink } from './request.ts';
+import type { FinishReason, SequenceFailureCode, SequenceRequest, SequenceSink } from './request.ts';
 import { Speculation } from './speculation.ts';
 
 export type Phase = 'waiting' | 'running' | 'ended';
@@ -33,6 +33,7 @@ export class Sequence {
   phase: Phase = 'waiting';
   paused = false;
   departure: Departure | null = null;
+  ending: FinishReason | null = null; // its last token is drawn; it leaves when its step has answered
   replica = -1;
   slot = -1;
   inFlight = false; // has a row in a step that has not answered
@@ -91,7 +92,20 @@ export class Sequence {
     this.coldTried = false;
   }
 
-  append(token: number): void {
+  /** Appends the first `count` drawn tokens, or fewer if one of them gives a reason to end, which is answered. */
+  take(tokens: readonly number[], count: number, contextTokensMax: number): FinishReason | null {
+    const { constraint, ignoreStopTokens, sampling, maxTokens } = this.request;
+    for (let index = 0; index < count; index++) {
+      const token = tokens[index]!;
+      this.#append(token);
+      constraint?.accept(token);
+      if (!ignoreStopTokens && sampling.stopTokenIds.includes(token)) return 'stop';
+      if (this.outputCount >= maxTokens || this.tokenCount >= contextTokensMax) return 'length';
+    }
+    return null;
+  }
+
+  #append(token: number): void {
     if (this.tokenCount === this.tokens.length) {
       const grown = new Int32Array(this.tokens.length * 2); // rows in flight keep their view of the old one
       grown.set(this.tokens);

@@ -25,7 +25,7 @@ export class Speculation {
     'long-match': { right: 0, wrong: 0 },
     'short-match': { right: 0, wrong: 0 },
   };
-  #sinceProbe = 0;
+  #probedCount = 0; // output tokens at the last probe
   acceptedCount = 0;
   rejectedCount = 0;
 
@@ -46,9 +46,14 @@ export class Speculation {
       best = count;
       bestSpeed = speed;
     }
-    if (best > 0 || ++this.#sinceProbe < probeInterval) return best;
-    this.#sinceProbe = 0;
-    return Math.min(1, countMax);
+    return best;
+  }
+
+  /** Guesses to verify although they do not seem worth it, 0 or 1, at the `outputCount`-th token of the answer. */
+  probeCount(draft: Draft, outputCount: number): number {
+    if (outputCount < this.#probedCount + probeInterval) return 0;
+    this.#probedCount = outputCount;
+    return Math.min(1, draft.tokens.length);
   }
 
   /** What became of a draft of `count` guesses: the first `accepted` were right. */

@@ -70,6 +70,7 @@ class NativeSwarm {
       rowTokensMax: 64,
       stepTokensMax: 256,
       sampleCountMax: random.integer(1, 5),
+      roundsMax: random.integer(1, 8),
       logprobsMax: 5,
       vocabSize: BYTE_VOCAB_SIZE,
     };

@@ -91,6 +91,7 @@ function createEngine(world: {
     rowTokensMax: 64,
     stepTokensMax: 256,
     sampleCountMax: random.integer(1, 5),
+    roundsMax: random.integer(1, 8),
     logprobsMax: 5,
     vocabSize: BYTE_VOCAB_SIZE,
   };

@@ -194,6 +194,7 @@ function drawLimits(random: Random): BackendLimits {
     rowTokensMax: 64,
     stepTokensMax: 256,
     sampleCountMax: random.integer(1, 6),
+    roundsMax: random.integer(1, 8),
     logprobsMax: 5,
     vocabSize: 40,
   };

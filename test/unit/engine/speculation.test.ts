@@ -71,8 +71,11 @@ test('a source that is always wrong is given up, and tried again from time to ti
   const speculation = new Speculation();
   const draft = { source: 'short-match' as const, tokens: tokens(1, 2, 3) };
   for (let round = 0; round < 20; round++) speculation.learn('short-match', { count: 3, accepted: 0 });
-  const counts = Array.from({ length: 128 }, () => speculation.worthwhileCount(draft, flat, 1));
-  expect(counts.filter((count) => count > 0)).toEqual([1, 1]);
+  expect(speculation.worthwhileCount(draft, flat, 1)).toBe(0);
+  const probes = Array.from({ length: 129 }, (_, outputCount) => speculation.probeCount(draft, outputCount));
+  expect(probes.filter((count) => count > 0)).toEqual([1, 1]);
+  // Rounds that pass without a look at it are made up for.
+  expect(speculation.probeCount(draft, 1000)).toBe(1);
 });
 
 test('a source that is always right is followed as far as costs allow', () => {

@@ -17,6 +17,7 @@ const limits = {
   rowTokensMax: 8,
   stepTokensMax: 16,
   sampleCountMax: 1,
+  roundsMax: 4,
   logprobsMax: 2,
   vocabSize: 8,
 };
@@ -73,7 +74,7 @@ test('a gap between decode rows writes only where its seat holds nothing yet', (
   const step = (rows: Parameters<typeof rowOf>[0][]) => {
     writer.write({ replica: 0, restores: [], rows: rows.map(rowOf), saves: [] });
     frame.control[controlWords.phase] = phases.computing;
-    device.step(null, nothing);
+    device.step(null, nothing, nothing);
   };
   step([{ slot: 1, position: 0, tokens: [1, 2, 3] }]);
   step([{ slot: 2, position: 0, tokens: [1, 2] }]);
@@ -95,7 +96,7 @@ test('a gap before the chunk of its own step writes where the chunk will', () =>
   ].map(rowOf);
   writer.write({ replica: 0, restores: [], rows, saves: [] });
   frame.control[controlWords.phase] = phases.computing;
-  device.step(null, nothing);
+  device.step(null, nothing, nothing);
   expect(session.runs).toEqual([
     { tokens: [3, 0, 4], seqlensK: [0, 0, 0], total: 1 },
     { tokens: [1, 2], seqlensK: [1], total: 2 },
@@ -112,10 +113,30 @@ test('a worker that was given up never writes the block store', () => {
   ] as const) {
     writer.write({ replica: 0, restores: [], rows, saves });
     frame.control[controlWords.phase] = phase;
-    if (isSaved) device.step(null, nothing);
-    else expect(() => device.step(null, nothing)).toThrow('given up');
+    if (isSaved) device.step(null, nothing, nothing);
+    else expect(() => device.step(null, nothing, nothing)).toThrow('given up');
     expect(blocks[0]!.includes(7)).toBe(isSaved);
   }
+});
+
+test('an interrupted step ends with the round it is at and keeps the blocks it has filled, no others', () => {
+  const { frame, blocks, session, device, writer } = open();
+  const saves = [0, 1].map((index) => ({ slot: 0, position: 2 * index, block: index }));
+  const plan = { replica: 0, restores: [], rows: [rowOf({ slot: 0, position: 0, tokens: [1] })], saves };
+  writer.write({ ...plan, rounds: 4 });
+  frame.control[controlWords.phase] = phases.computing;
+  const told: number[] = [];
+  device.step(null, nothing, (round) => {
+    told.push(round);
+    frame.control[controlWords.interrupted] = 1;
+  });
+  expect(told).toEqual([0]);
+  expect(session.runs.map(({ seqlensK }) => seqlensK)).toEqual([[0], [1]]);
+  const sizeOfBlock = blocks[0]!.length / limits.blockCount;
+  expect([0, 1].map((block) => blocks[0]!.subarray(block * sizeOfBlock, (block + 1) * sizeOfBlock))).toEqual([
+    Float32Array.of(7, 7),
+    Float32Array.of(0, 0),
+  ]);
 });
 
 test('a row that needs more than its seat holds is refused before anything is sent', () => {
