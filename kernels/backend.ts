@@ -164,14 +164,15 @@ export function assertPlan(plan: StepPlan, limits: BackendLimits): void {
   for (const row of plan.rows) {
     const n = row.tokens.length;
     tokenCount += n;
-    assert(n > 0 && n <= limits.rowTokensMax, `row of ${n} tokens`);
-    assert(row.slot >= 0 && row.slot < limits.slotCount, `slot ${row.slot}`);
-    assert(row.position + n + rounds - 1 <= limits.slotTokensMax, `row ends at ${row.position + n}`);
+    // Messages with numbers are only made when they are needed: this runs for every row of every step.
+    if (n < 1 || n > limits.rowTokensMax) assert.fail(`row of ${n} tokens`);
+    if (row.slot < 0 || row.slot >= limits.slotCount) assert.fail(`slot ${row.slot}`);
+    if (row.position + n + rounds - 1 > limits.slotTokensMax) assert.fail(`row ends at ${row.position + n}`);
     assert(row.sampleCount >= 0 && row.sampleCount <= Math.min(n, limits.sampleCountMax), 'sampleCount');
     assert(row.masks === null || row.masks.length === row.sampleCount, 'one mask per sampled position');
     assert(row.history === null || row.history.length === row.position + n, 'history length');
     assert(rounds === 1 || (n === 1 && row.sampleCount === 1 && row.masks === null), 'row of several rounds');
-    assert(!seated.has(row.slot), `slot ${row.slot} twice in one step`);
+    if (seated.has(row.slot)) assert.fail(`slot ${row.slot} twice in one step`);
     seated.add(row.slot);
   }
   assert(tokenCount <= limits.stepTokensMax, `step of ${tokenCount} tokens`);

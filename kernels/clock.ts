@@ -30,11 +30,22 @@ export class WallClock implements Clock {
   }
 }
 
-interface Event {
+// Its own timer: a simulation makes tens of them for each request.
+class Event implements Timer {
   readonly atMs: number;
   readonly order: number; // ties fire in the order they were scheduled
   readonly fn: () => void;
-  cancelled: boolean;
+  cancelled = false;
+
+  constructor(atMs: number, order: number, fn: () => void) {
+    this.atMs = atMs;
+    this.order = order;
+    this.fn = fn;
+  }
+
+  cancel(): void {
+    this.cancelled = true;
+  }
 }
 
 export class VirtualClock implements Clock {
@@ -47,18 +58,9 @@ export class VirtualClock implements Clock {
   }
 
   schedule(delayMs: number, fn: () => void): Timer {
-    const event: Event = {
-      atMs: this.#nowMs + Math.max(0, delayMs),
-      order: this.#order++,
-      fn,
-      cancelled: false,
-    };
+    const event = new Event(this.#nowMs + Math.max(0, delayMs), this.#order++, fn);
     this.#push(event);
-    return {
-      cancel: () => {
-        event.cancelled = true;
-      },
-    };
+    return event;
   }
 
   defer(fn: () => void): void {

@@ -79,7 +79,7 @@ export function nobody(): void {}
 
 // First in, first out, in constant time.
 class Queue {
-  #items: Passage[] = [];
+  #items: (Passage | undefined)[] = [];
   #head = 0;
 
   push(item: Passage): void {
@@ -89,7 +89,7 @@ class Queue {
   shift(): Passage | undefined {
     const item = this.#items[this.#head];
     if (item === undefined) return undefined;
-    this.#head++;
+    this.#items[this.#head++] = undefined; // a passage holds on to its step; it must not outlive it here
     if (this.#head > 1024 && this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head);
       this.#head = 0;
