@@ -2,7 +2,12 @@
 // last one has drained, with content of its own, on the same seeded workload.
 import type { RunReport } from '../report/run-report.ts';
 import { latencyOf } from '../report/run-report.ts';
-import { type SearchPlan, type SearchResult, searchCapacity } from '../statistics/bisection.ts';
+import {
+  type SearchPlan,
+  type SearchResult,
+  searchCapacity,
+  type TrialPhase,
+} from '../statistics/bisection.ts';
 import { kneeIndex } from '../statistics/knee.ts';
 
 /** One run at one load. All loads and repeats draw the same arrivals, stretched in time. */
@@ -10,7 +15,7 @@ export type RunAt = (load: number) => Promise<RunReport>;
 
 interface SweepPoint {
   readonly load: number;
-  readonly phase: 'sweep' | 'bracket' | 'bisect' | 'confirm';
+  readonly phase: 'sweep' | TrialPhase;
   readonly passed: boolean | null; // null in a sweep without a goal
   readonly report: RunReport;
 }
@@ -64,17 +69,12 @@ export async function capacitySearch(
   isStopped: () => boolean,
 ): Promise<SweepReport> {
   const points: SweepPoint[] = [];
-  const result = await searchCapacity(goal.search, async (load, round) => {
+  const result = await searchCapacity(goal.search, async (load, _round, phase) => {
     if (isStopped()) return false;
     const report = await runAt(load);
     const share = report.rates.goodShare.value;
     const passed = share !== null && share >= goal.goodShareMin && !report.validity.isVoid && !report.partial;
-    points.push({
-      load,
-      phase: round > 0 ? 'confirm' : points.length < 2 ? 'bracket' : 'bisect',
-      passed,
-      report,
-    });
+    points.push({ load, phase, passed, report });
     return passed;
   });
   const capacity = {

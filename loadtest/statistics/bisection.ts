@@ -1,17 +1,20 @@
-// Capacity search: the highest load that passes, bracketed by bisection on a logarithmic scale and confirmed by
-// repeats. Knows loads and verdicts only; what passing means is the caller's.
+// Capacity search: the highest load that passes, bracketed by bisection on a logarithmic scale. Both ends of the final
+// bracket are confirmed by repeats, so that neither a lucky run nor a disturbed one decides. Knows loads and verdicts
+// only; what passing means is the caller's.
 
 export interface SearchPlan {
   readonly low: number; // a load that should pass
   readonly high: number; // a load that should fail
   readonly tolerance: number; // the bracket is narrow enough when high / low ≤ 1 + tolerance
-  readonly repeats: number; // runs that must agree at the capacity, the search's own run included; odd
+  readonly repeats: number; // runs whose majority decides at either end, the search's own run included; odd
 }
+
+export type TrialPhase = 'bracket' | 'bisect' | 'confirm';
 
 interface Trial {
   readonly load: number;
   readonly passed: boolean;
-  readonly phase: 'bracket' | 'bisect' | 'confirm';
+  readonly phase: TrialPhase;
 }
 
 export type SearchResult =
@@ -24,36 +27,78 @@ export type SearchResult =
   | { readonly kind: 'below'; readonly failsAt: number; readonly trials: readonly Trial[] } // even `low` fails
   | { readonly kind: 'above'; readonly capacity: number; readonly trials: readonly Trial[] }; // even `high` passes
 
+/** One test at `load`; `round` counts the tests at that load, from 0. */
+export type RunTrial = (load: number, round: number, phase: TrialPhase) => Promise<boolean>;
+
 /**
- * `trial(load, round)` runs one test; `round` counts the trials at one load, from 0. A capacity
- * that a majority of its repeats does not confirm counts as failing, and the search goes on below it.
+ * Ends: every confirmed load narrows the range that is left, and no load is decided twice. Where single runs were
+ * wrong, the search goes on below a low end that fails, or above a high end that passes.
  */
-export async function searchCapacity(
-  plan: SearchPlan,
-  trial: (load: number, round: number) => Promise<boolean>,
-): Promise<SearchResult> {
-  const trials: Trial[] = [];
-  const run = async (load: number, round: number, phase: Trial['phase']) => {
-    const passed = await trial(load, round);
-    trials.push({ load, passed, phase });
-    return passed;
-  };
+export async function searchCapacity(plan: SearchPlan, runTrial: RunTrial): Promise<SearchResult> {
+  const jury = new Jury(plan.repeats, runTrial);
+  const { trials } = jury;
+  const stride = 1 + 2 * plan.tolerance;
   let { low, high } = plan;
-  if (!(await run(low, 0, 'bracket'))) return { kind: 'below', failsAt: low, trials };
-  if (await run(high, 0, 'bracket')) return { kind: 'above', capacity: high, trials };
+  let passesAt = 0; // decided by a majority; 0: nothing yet
+  let failsAt = Number.POSITIVE_INFINITY; // likewise
+  if (!(await jury.ask(low, 'bracket'))) {
+    if (!(await jury.decide(low))) return { kind: 'below', failsAt: low, trials };
+    passesAt = low;
+  }
+  if ((await jury.ask(high, 'bracket')) && (await jury.decide(high)))
+    return { kind: 'above', capacity: high, trials };
   for (;;) {
     while (high / low > 1 + plan.tolerance) {
       const middle = Number(Math.sqrt(low * high).toPrecision(4));
-      if (await run(middle, 0, 'bisect')) low = middle;
+      if (middle <= low || middle >= high) break; // the tolerance is finer than the loads
+      if (await jury.ask(middle, 'bisect')) low = middle;
       else high = middle;
     }
-    let passes = 1; // the bisection's own run
-    for (let round = 1; round < plan.repeats; round++) {
-      if (await run(low, round, 'confirm')) passes++;
+    if (low > passesAt && !(await jury.decide(low))) {
+      if (low <= plan.low) return { kind: 'below', failsAt: low, trials };
+      failsAt = high = low;
+      low = Math.max(plan.low, passesAt, low / stride);
+      continue;
     }
-    if (passes * 2 > plan.repeats) return { kind: 'found', capacity: low, failsAt: high, trials };
-    if (low <= plan.low) return { kind: 'below', failsAt: low, trials };
-    high = low;
-    low = Math.max(plan.low, low / (1 + 2 * plan.tolerance));
+    passesAt = low;
+    if (high >= failsAt || !(await jury.decide(high))) {
+      return { kind: 'found', capacity: low, failsAt: high, trials };
+    }
+    if (high >= plan.high) return { kind: 'above', capacity: high, trials };
+    passesAt = low = high;
+    high = Math.min(plan.high, failsAt, high * stride);
+  }
+}
+
+// What the runs at each load have said.
+class Jury {
+  readonly trials: Trial[] = [];
+  readonly #repeats: number;
+  readonly #runTrial: RunTrial;
+  readonly #votes = new Map<number, { passes: number; count: number }>();
+
+  constructor(repeats: number, runTrial: RunTrial) {
+    this.#repeats = repeats;
+    this.#runTrial = runTrial;
+  }
+
+  async ask(load: number, phase: TrialPhase): Promise<boolean> {
+    const votes = this.#votes.get(load) ?? { passes: 0, count: 0 };
+    this.#votes.set(load, votes);
+    const passed = await this.#runTrial(load, votes.count, phase);
+    this.trials.push({ load, passed, phase });
+    votes.count++;
+    if (passed) votes.passes++;
+    return passed;
+  }
+
+  /** What most of `repeats` runs say; asks no more of them than needed. */
+  async decide(load: number): Promise<boolean> {
+    for (;;) {
+      const { passes, count } = this.#votes.get(load) ?? { passes: 0, count: 0 };
+      if (passes * 2 > this.#repeats) return true;
+      if ((count - passes) * 2 > this.#repeats) return false;
+      await this.ask(load, 'confirm');
+    }
   }
 }

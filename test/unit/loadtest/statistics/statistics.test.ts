@@ -127,7 +127,38 @@ test('the search brackets a sharp capacity within its tolerance and confirms it'
   if (result.kind !== 'found') return;
   expect(result.capacity).toBeLessThanOrEqual(10);
   expect(result.capacity * 1.05).toBeGreaterThanOrEqual(10);
+  // One more run at either end agrees with the search's own: two of three.
   expect(result.trials.filter(({ phase }) => phase === 'confirm').length).toBe(2);
+});
+
+test('single disturbed runs move the capacity neither down nor up', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.double({ min: 1.5, max: 60, noNaN: true }),
+      fc.integer({ min: 0, max: 12 }),
+      async (capacity, disturbed) => {
+        let runs = 0;
+        const result = await searchCapacity(search, async (load) => {
+          runs++;
+          return load <= capacity !== (runs === disturbed + 1);
+        });
+        expect(result.kind).toBe('found');
+        if (result.kind !== 'found') return;
+        expect(result.capacity).toBeLessThanOrEqual(capacity);
+        expect(result.failsAt).toBeGreaterThan(capacity);
+      },
+    ),
+  );
+});
+
+test('a search ends whatever its runs say', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.integer(), async (seed) => {
+      const random = new Random(seed >>> 0);
+      const result = await searchCapacity(search, async () => random.next() < 0.5);
+      expect(result.trials.length).toBeLessThan(300);
+    }),
+  );
 });
 
 test('a capacity that only passed by luck is not confirmed', async () => {
