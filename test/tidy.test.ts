@@ -31,6 +31,11 @@ const importTable: readonly Rule[] = [
     packages: ['node:assert/strict'],
   },
   { where: 'server/listener.ts', ours: ['server/'], packages: ['uWebSockets.js'] },
+  {
+    where: 'server/upstream/undici-wire.ts',
+    ours: ['server/'],
+    packages: ['undici'],
+  },
   // The composition root, which mounts the clients' commands.
   { where: 'server/main.ts', ours: ['server/', 'kernels/', 'models/', 'loadtest/'], packages: [] },
   { where: 'server/', ours: ['kernels/', 'models/'], packages: serverPackages() },
@@ -92,6 +97,19 @@ test('time, chance, the process and the console come in through constructors', (
 test('no file is longer than 400 lines', () => {
   const long = [...sources, ...tests].filter(({ text }) => text.split('\n').length > 400);
   expect(long.map(({ path }) => path)).toEqual([]);
+});
+
+test('only the files that choose a device know that some are simulated', () => {
+  const choosing = ['admin', 'current-device', 'device', 'main', 'options'].map(
+    (name) => `server/${name}.ts`,
+  );
+  const telling = sources
+    .filter(
+      ({ path, code }) => path.startsWith('server/') && /simulat|kernels\/sim|simModel|wafer/i.test(code),
+    )
+    .map(({ path }) => path);
+  expect(telling.filter((path) => !choosing.includes(path))).toEqual([]);
+  expect(telling).toContain('server/device.ts');
 });
 
 test('a source file opens with a comment that says what it is for', () => {
@@ -172,7 +190,7 @@ function isAllowed(path: string, name: string, rule: Rule): boolean {
 }
 
 function serverPackages(): string[] {
-  return ['msgpackr', 'prom-client', 'zod', 'pino', 'commander', 'cli-progress', 'ws'];
+  return ['msgpackr', 'prom-client', 'zod', 'pino', 'commander', 'cli-progress', 'ws', 'eventsource-parser'];
 }
 
 function exists(path: string): boolean {
