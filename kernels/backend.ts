@@ -136,9 +136,13 @@ export interface Backend {
   /**
    * Runs restores, then rows, then saves. At most one step per replica is in flight; it is never aborted.
    * Calls `done` exactly once, never in the caller's stack. A failed step fails its rows, not the process.
-   * Of several rounds `onRound` gets all but the last, in order, each as soon as it is computed, and `done` the last.
+   * Of several rounds `onRounds` gets all but the last, in order, one or a few at a time, and `done` the last.
    */
-  step(plan: StepPlan, done: (outcome: StepOutcome) => void, onRound?: (outcome: RoundOutcome) => void): void;
+  step(
+    plan: StepPlan,
+    done: (outcome: StepOutcome) => void,
+    onRounds?: (outcomes: readonly RoundOutcome[]) => void,
+  ): void;
   /** Somebody waits: the step in flight, if there is one, is to end with the round it is at, or one later. */
   interrupt?(replica: number): void;
   /** The seat's sequence has left; its KV may be dropped. Not called for a seat of a step in flight. */

@@ -10,6 +10,7 @@ export interface BackendWorld {
   readonly sizes: DeviceSizes;
   readonly threadCount: number; // of all replicas together
   readonly stepTimeoutMs: number; // longer: the device counts as hung
+  readonly tellIntervalMs: number; // tokens drawn within it are told together
   readonly openGraph: () => Promise<DecoderGraph>; // called only by devices that compute
   readonly simulated: SimulatedChoice;
   readonly clock: Clock;
@@ -44,11 +45,20 @@ const openTimeoutMs = 120_000;
 const devices: Readonly<Record<string, (world: BackendWorld) => Promise<Backend>>> = {
   async cpu(world) {
     const { createCpuBackend } = await import('./onnx/backend.ts');
-    const { sizes, threadCount, stepTimeoutMs, clock, log } = world;
+    const { sizes, threadCount, stepTimeoutMs, tellIntervalMs, clock, log } = world;
     const graph = await world.openGraph();
     // Spinning: 0.39 ms against 0.44–0.54 for a step of a small model. Workers do nothing else.
     const chosen = { runtime: 'auto', spinning: true, openTimeoutMs } as const;
-    return createCpuBackend({ graph, sizes, threadCount, stepTimeoutMs, clock, log, ...chosen });
+    return createCpuBackend({
+      graph,
+      sizes,
+      threadCount,
+      stepTimeoutMs,
+      tellIntervalMs,
+      clock,
+      log,
+      ...chosen,
+    });
   },
   async sim({ sizes, spec, clock }) {
     const { SimBackend } = await import('./sim/backend.ts');

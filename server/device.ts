@@ -38,9 +38,12 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
     return graph;
   };
   const sizes = sizesFor(config, spec);
-  const { threads: threadCount, stepTimeoutMs } = config;
+  const { threads: threadCount, stepTimeoutMs, streamIntervalMs: tellIntervalMs } = config;
   const simulated = { model: config.simModel, precision: config.simPrecision, text: config.simText };
-  const options = { spec, sizes, threadCount, stepTimeoutMs, openGraph, simulated, clock, log };
+  const options = {
+    ...{ spec, sizes, threadCount, stepTimeoutMs, tellIntervalMs },
+    ...{ openGraph, simulated, clock, log },
+  };
   const backend = await createBackend(config.backend, options);
   const kvIdentity = graph === null ? `simulated ${spec.name}` : graphIdentity(graph);
   return { backend, kvIdentity, description: describe(config, backend, spec, graph) };

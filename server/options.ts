@@ -110,6 +110,13 @@ export const OPTIONS = {
     16,
     'tokens that a replica may draw at a stretch while nothing else waits for it',
   ),
+  // Waking the server and its reader costs as much as a token of a small model does; nobody sees 4 ms.
+  streamIntervalMs: option(
+    'stream-interval',
+    integer(0, 1000),
+    4,
+    'ms within which the tokens of such a stretch are told together; 0 tells each at once',
+  ),
   queueLengthMax: option('queue-length', integer(0, 65_536), 256, 'sequences that may wait for a slot'),
   connectionCountMax: option(
     'connections',

@@ -91,6 +91,7 @@ export class CpuRig {
       spinning: false,
       stepTimeoutMs: 30_000,
       openTimeoutMs: 30_000,
+      tellIntervalMs: 0,
       clock: new WallClock(),
       log: { info: () => undefined, warn: () => undefined },
       ...others,

@@ -49,6 +49,7 @@ export interface CpuBackendOptions {
   readonly spinning: boolean; // those threads busy-wait for the next operator
   readonly stepTimeoutMs: number; // longer: the worker counts as hung
   readonly openTimeoutMs: number; // to start a thread and open the device in it
+  readonly tellIntervalMs: number; // rounds of a step are told together until this has passed since the last ones were
   readonly clock: Clock;
   readonly log: ReplicaLog;
 }
@@ -112,7 +113,7 @@ export class CpuBackend implements Backend {
   step(
     plan: StepPlan,
     done: (outcome: StepOutcome) => void,
-    onRound?: (outcome: RoundOutcome) => void,
+    onRounds?: (outcomes: readonly RoundOutcome[]) => void,
   ): void {
     assertPlan(plan, this.limits);
     this.#replicas[plan.replica]!.step(
@@ -121,7 +122,7 @@ export class CpuBackend implements Backend {
         assertOutcome(plan, outcome);
         done(outcome);
       },
-      onRound,
+      onRounds,
     );
   }
 
@@ -180,6 +181,7 @@ export class CpuBackend implements Backend {
       limits: this.limits,
       kvShape: this.#kvShape,
       topCount: this.#options.graph.topCount,
+      tellIntervalMs: this.#options.tellIntervalMs,
       frame: createStepFrame(this.limits),
       blocks: this.#blocks,
     };

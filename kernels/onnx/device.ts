@@ -55,20 +55,24 @@ export class Device {
   }
 
   /**
-   * Carries out the step in the frame; `onRound` hears of each round but the last. Throws OrtError or SamplingError;
-   * the rows are lost then, the device is not.
+   * Carries out the step in the frame; `onRound` hears of each round but the last, whose number is the answer. Throws
+   * OrtError or SamplingError; the rows are lost then, the device is not.
    */
-  step(rare: readonly RareSampling[] | null, beforeRuns: () => void, onRound: (round: number) => void): void {
+  step(
+    rare: readonly RareSampling[] | null,
+    beforeRuns: () => void,
+    onRound: (round: number) => void,
+  ): number {
     const { control, restores, saves } = this.#frame;
     this.#readParams(rare);
     for (let i = 0; i < control[controlWords.restoreCount]!; i++)
       restoreBlock(this.#kv, placeAt(restores, i));
     beforeRuns();
     const rounds = control[controlWords.rounds]!;
+    let round = 0;
     this.#runAll();
-    for (let round = 1; round < rounds; round++) {
-      if (Atomics.load(control, controlWords.interrupted) === 1) break;
-      onRound(round - 1);
+    while (round < rounds - 1 && Atomics.load(control, controlWords.interrupted) === 0) {
+      onRound(round++);
       this.#advance();
       this.#runAll();
     }
@@ -80,6 +84,7 @@ export class Device {
       const place = placeAt(saves, i);
       if (place.position + blockSize <= this.#ends[place.slot]!) saveBlock(this.#kv, place);
     }
+    return round;
   }
 
   release(): void {

@@ -12,6 +12,7 @@ export interface WorkerSetup {
   readonly limits: BackendLimits;
   readonly kvShape: KvShape;
   readonly topCount: number; // K of the graph
+  readonly tellIntervalMs: number; // between two messages about rounds, at least
   readonly frame: StepFrame;
   readonly blocks: KvArrays;
 }
@@ -43,6 +44,6 @@ export interface WorkerTask {
 
 export type WorkerAnswer =
   | { readonly kind: 'opened'; readonly version: string } // of ONNX Runtime
-  | { readonly kind: 'round' } // one is done, another one follows
-  | { readonly kind: 'stepped' } // the last round is done; the rest is in the frame
+  | { readonly kind: 'rounds'; readonly count: number } // so many are done by now, others follow
+  | { readonly kind: 'stepped'; readonly count: number } // the last round is done; the rest is in the frame
   | { readonly kind: 'failed'; readonly message: string }; // this step only; the worker goes on

@@ -33,8 +33,8 @@ interface StepInFlight {
   readonly plan: StepPlan;
   readonly rare: readonly RareSampling[] | null;
   readonly done: (outcome: StepOutcome) => void;
-  readonly onRound: (outcome: RoundOutcome) => void;
-  round: number; // being computed, from 0
+  readonly onRounds: (outcomes: readonly RoundOutcome[]) => void;
+  roundCount: number; // told
 }
 
 // A thread in native code cannot be ended, and each hung one keeps its seats' memory. Past this many the replica
@@ -53,7 +53,7 @@ export class Replica {
   #areSeatsLost = false; // with no step in flight to say so: the next one does
   #inFlight: StepInFlight | null = null;
   #watch: Timer | null = null;
-  #watchedRound = 0; // that the step in flight was at when the watch began
+  #watchedCount = 0; // rounds that the step in flight had told when the watch began
   #fault: Fault = 'none';
   #discardedCount = 0; // threads told to end that have not ended
   #closing: Promise<void> | null = null;
@@ -76,11 +76,11 @@ export class Replica {
     return this.#opening;
   }
 
-  step(plan: StepPlan, done: StepInFlight['done'], onRound: StepInFlight['onRound'] = nothing): void {
+  step(plan: StepPlan, done: StepInFlight['done'], onRounds: StepInFlight['onRounds'] = nothing): void {
     assert(this.#inFlight === null, `replica ${this.#world.index} has a step in flight`);
     assert(this.#closing === null, `replica ${this.#world.index} is closing`);
     if (this.#refuse(plan, done)) return;
-    const step = { plan, rare: this.#writer.write(plan), done, onRound, round: 0 };
+    const step = { plan, rare: this.#writer.write(plan), done, onRounds, roundCount: 0 };
     this.#inFlight = step;
     if (this.#isOpen) this.#send(step);
     else this.#openAndSend(step);
@@ -141,7 +141,7 @@ export class Replica {
     } else {
       return false;
     }
-    this.#inFlight = { plan, rare: null, done, onRound: nothing, round: 0 };
+    this.#inFlight = { plan, rare: null, done, onRounds: nothing, roundCount: 0 };
     clock.defer(() => this.#fail(failure));
     return true;
   }
@@ -165,8 +165,8 @@ export class Replica {
 
   #onAnswer(answer: WorkerAnswer): void {
     const inFlight = this.#inFlight!;
-    if (answer.kind === 'round') {
-      inFlight.onRound(this.#writer.read(inFlight.plan, inFlight.round++));
+    if (answer.kind === 'rounds') {
+      this.#tellRounds(inFlight, answer.count);
       return;
     }
     this.#watch?.cancel();
@@ -175,7 +175,15 @@ export class Replica {
       return;
     }
     assert(answer.kind === 'stepped', `a step was answered with ${answer.kind}`);
-    this.#settle(this.#writer.read(inFlight.plan, inFlight.round));
+    this.#tellRounds(inFlight, answer.count - 1);
+    this.#settle(this.#writer.read(inFlight.plan, answer.count - 1));
+  }
+
+  #tellRounds(inFlight: StepInFlight, count: number): void {
+    const { plan, onRounds } = inFlight;
+    const outcomes: RoundOutcome[] = [];
+    while (inFlight.roundCount < count) outcomes.push(this.#writer.read(plan, inFlight.roundCount++));
+    if (outcomes.length > 0) onRounds(outcomes);
   }
 
   #onDeath(error: unknown): void {
@@ -184,12 +192,12 @@ export class Replica {
   }
 
   #watchFor(delayMs: number): void {
-    this.#watchedRound = this.#inFlight!.round;
+    this.#watchedCount = this.#inFlight!.roundCount;
     this.#watch = this.#world.clock.schedule(delayMs, () => this.#onTimeout());
   }
 
   #onTimeout(): void {
-    if (this.#inFlight!.round > this.#watchedRound) {
+    if (this.#inFlight!.roundCount > this.#watchedCount) {
       this.#watchFor(this.#world.stepTimeoutMs); // cheaper than a new watch for every round
       return;
     }

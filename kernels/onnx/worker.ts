@@ -7,10 +7,7 @@ import { Device } from './device.ts';
 import { allocateSeats } from './kv-memory.ts';
 import { type Fault, faults, type RareSampling, type WorkerAnswer, type WorkerTask } from './messages.ts';
 import { attachSession, OrtError, openBindingSession } from './ort.ts';
-import { controlWords } from './step-frame.ts';
-
-const rounded: WorkerAnswer = { kind: 'round' };
-const stepped: WorkerAnswer = { kind: 'stepped' };
+import { controlWords, type StepFrame } from './step-frame.ts';
 
 /** Resolves when the main thread closes it; rejects only if the device cannot be opened. */
 export default async function serve({ setup, port }: WorkerTask): Promise<void> {
@@ -28,32 +25,35 @@ export default async function serve({ setup, port }: WorkerTask): Promise<void> 
     Atomics.wait(control, controlWords.stepCount, seenCount);
     seenCount = Atomics.load(control, controlWords.stepCount);
     if (control[controlWords.isClosing] === 1) break;
-    let startMs = performance.now();
-    let round = 0;
-    const takeTime = () => {
-      const nowMs = performance.now();
-      frame.deviceMs[round++] = nowMs - startMs;
-      startMs = nowMs;
-    };
+    const times = { startMs: performance.now(), toldMs: 0 }; // the first round is told at once
     const fault = faults[control[controlWords.fault]!]!;
     try {
       if (fault === 'uncaught') await failUncaught();
-      device.step(
+      const last = device.step(
         control[controlWords.hasRare] === 1 ? receiveRare(port) : null,
         fault === 'none' ? nothing : () => act(fault),
-        () => {
-          takeTime();
-          say(rounded);
+        (round) => {
+          takeTime(frame, round, times);
+          if (times.startMs < times.toldMs + setup.tellIntervalMs) return; // waking its reader costs as much as a token
+          times.toldMs = times.startMs;
+          say({ kind: 'rounds', count: round + 1 });
         },
       );
-      takeTime();
-      say(stepped);
+      takeTime(frame, last, times);
+      say({ kind: 'stepped', count: last + 1 });
     } catch (error) {
       say({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
     }
   }
   device.release();
   session.release();
+}
+
+/** What round `round` took, up to now. */
+function takeTime({ deviceMs }: StepFrame, round: number, times: { startMs: number }): void {
+  const nowMs = performance.now();
+  deviceMs[round] = nowMs - times.startMs;
+  times.startMs = nowMs;
 }
 
 function receiveRare(port: WorkerTask['port']): readonly RareSampling[] {

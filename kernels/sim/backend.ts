@@ -64,17 +64,13 @@ export class SimBackend implements Backend {
     return this.#stepCount;
   }
 
-  step(
-    plan: StepPlan,
-    done: (outcome: StepOutcome) => void,
-    onRound?: (outcome: RoundOutcome) => void,
-  ): void {
+  step(plan: StepPlan, done: (outcome: StepOutcome) => void, onRounds?: OnRounds): void {
     const { replica } = plan;
     assert(!this.#inFlight[replica], `replica ${replica} has a step in flight`);
     this.#inFlight[replica] = true;
     this.#inFlightCount++;
     this.#interrupted[replica] = false;
-    this.#round(plan, { done, onRound, round: 1 });
+    this.#round(plan, { done, onRounds, round: 1 });
   }
 
   interrupt(replica: number): void {
@@ -111,11 +107,11 @@ export class SimBackend implements Backend {
     if (this.#inFlightCount === 0) for (const closed of this.#closed.splice(0)) closed();
   }
 
-  #round(plan: StepPlan, step: { round: number; done: Done; onRound: OnRound | undefined }): void {
+  #round(plan: StepPlan, step: { round: number; done: Done; onRounds: OnRounds | undefined }): void {
     const fault = this.#faults === null ? noFault : drawFault(this.#faults.rates, this.#faults.random);
     // Computed now, answered later: what others do to the block store meanwhile is not seen by this step.
     const rows = fault.failure === null ? this.#compute(plan) : null;
-    const { round, done, onRound } = step;
+    const { round, done, onRounds } = step;
     const mayBeLast = round >= (plan.rounds ?? 1);
     if (rows !== null && mayBeLast) this.#save(plan);
     this.#pace.start(plan, (deviceMs) => {
@@ -126,7 +122,7 @@ export class SimBackend implements Backend {
           this.#answer(plan, outcome, done);
           return;
         }
-        onRound?.(outcome);
+        onRounds?.([outcome]);
         this.#round(nextRound(plan, outcome), { ...step, round: round + 1 });
       };
       const delayMs = deviceMs * (fault.durationFactor - 1);
@@ -161,7 +157,7 @@ export class SimBackend implements Backend {
 }
 
 type Done = (outcome: StepOutcome) => void;
-type OnRound = (outcome: RoundOutcome) => void;
+type OnRounds = (outcomes: readonly RoundOutcome[]) => void;
 
 /** The same rows, one token on: each with what it has just drawn. */
 function nextRound(plan: StepPlan, { rows }: RoundOutcome): StepPlan {

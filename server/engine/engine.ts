@@ -11,6 +11,7 @@ import {
   type StepOutcome,
   type StepPlan,
   type StepRow,
+  type TokenLogprobs,
 } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
 import { refusalOf } from './admission.ts';
@@ -224,7 +225,7 @@ export class Engine implements SequenceEngine {
     backend.step(
       plan,
       (outcome) => this.#commit(plan, outcome, times),
-      (outcome) => this.#commitRound(plan, outcome, times),
+      (outcomes) => this.#commitRounds(plan, outcomes, times),
     );
   }
 
@@ -233,7 +234,7 @@ export class Engine implements SequenceEngine {
     floor.answered(plan);
     assertOutcome(plan, outcome);
     if (outcome.ok) {
-      this.#commitRows(plan, outcome);
+      this.#commitRows(plan, [outcome]);
       for (const row of plan.rows) this.#settle(this.#sequences.get(row.sequenceId)!);
       floor.cold?.learn(plan.rows, outcome.deviceMs);
     } else {
@@ -244,17 +245,19 @@ export class Engine implements SequenceEngine {
     this.#pump();
   }
 
-  // The device is at the next round already: what this one has drawn is told at once.
-  #commitRound(plan: StepPlan, outcome: RoundOutcome, times: StepTimes): void {
-    assertOutcome(plan, outcome);
-    const { reporter } = this.#floor;
-    this.#commitRows(plan, outcome);
+  // The device is at the next round already: what these have drawn is told at once, or once that has answered too.
+  #commitRounds(plan: StepPlan, outcomes: readonly RoundOutcome[], times: StepTimes): void {
+    for (const outcome of outcomes) assertOutcome(plan, outcome);
+    this.#commitRows(plan, outcomes);
     const nowMs = this.#clock.nowMs();
-    reporter.step(plan, outcome, { ...times, nowMs });
-    times.planMs = 0;
+    const spanMs = (nowMs - times.sentMs) / outcomes.length;
+    for (const outcome of outcomes) {
+      this.#floor.reporter.step(plan, outcome, { ...times, nowMs: times.sentMs + spanMs });
+      times.planMs = 0;
+    }
     times.sentMs = nowMs;
     if (plan.rows.some((row) => this.#needsPlan(row, plan.rows.length))) this.#floor.interrupt();
-    this.#tellDrawn();
+    this.#clock.defer(() => this.#tellDrawn());
   }
 
   #needsPlan({ sequenceId }: StepRow, rowCount: number): boolean {
@@ -262,13 +265,26 @@ export class Engine implements SequenceEngine {
     return sequence.ending !== null || this.#floor.scheduler.wantsDraft(sequence, rowCount);
   }
 
-  #commitRows(plan: StepPlan, outcome: RoundOutcome): void {
+  #commitRows(plan: StepPlan, rounds: readonly RoundOutcome[]): void {
     const nowMs = this.#clock.nowMs();
-    for (const [index, row] of plan.rows.entries()) this.#commitRow(row, outcome.rows[index]!, nowMs);
+    for (const [index, row] of plan.rows.entries()) {
+      const sequence = this.#sequences.get(row.sequenceId)!;
+      const from = sequence.outputCount;
+      const drawn: Drawn = {
+        sequence,
+        index: from,
+        tokens: [],
+        logprobs: row.sampling.logprobs === null ? null : [],
+      };
+      for (const { rows } of rounds) this.#commitRow(row, rows[index]!, drawn);
+      if (drawn.tokens.length === 0) continue;
+      this.#floor.reporter.tokens(sequence, nowMs, drawn.tokens.length);
+      this.#drawn.push(drawn);
+    }
   }
 
-  #commitRow(row: StepRow, outcome: RowOutcome, nowMs: number): void {
-    const sequence = this.#sequences.get(row.sequenceId)!;
+  #commitRow(row: StepRow, outcome: RowOutcome, drawn: Drawn): void {
+    const { sequence } = drawn;
     const acceptedCount = this.#judgeDraft(sequence, outcome);
     const position = sequence.computedCount;
     if (position === sequence.tokenCount) return; // has left its step behind: these rounds are for others
@@ -281,16 +297,12 @@ export class Engine implements SequenceEngine {
       if (sequence.prefillOnly && sequence.remainingCount === 0) sequence.ending = 'length';
       return;
     }
-    const index = sequence.outputCount;
+    const from = sequence.outputCount;
     sequence.ending = sequence.take(outcome.tokens, acceptedCount + 1, this.contextTokensMax);
-    const count = sequence.outputCount - index;
-    this.#floor.reporter.tokens(sequence, nowMs, count);
-    this.#drawn.push({
-      sequence,
-      index,
-      tokens: count === outcome.tokens.length ? outcome.tokens : outcome.tokens.slice(0, count),
-      logprobs: outcome.logprobs === null ? null : outcome.logprobs.slice(0, count),
-    });
+    for (let i = 0; i < sequence.outputCount - from; i++) {
+      drawn.tokens.push(outcome.tokens[i]!);
+      if (drawn.logprobs !== null) drawn.logprobs.push(outcome.logprobs![i]!);
+    }
   }
 
   // Its step has answered: what is computed is kept, and whoever is through leaves.
@@ -372,8 +384,8 @@ interface Replacement {
 interface Drawn {
   readonly sequence: Sequence;
   readonly index: number; // of its first token within the output
-  readonly tokens: readonly number[];
-  readonly logprobs: RowOutcome['logprobs'];
+  readonly tokens: number[];
+  readonly logprobs: TokenLogprobs[] | null;
 }
 
 interface Ended {

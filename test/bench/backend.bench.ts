@@ -78,6 +78,7 @@ async function measure(graph: BuiltGraph, options: BackendBenchOptions): Promise
     threadCount,
     spinning: true,
     stepTimeoutMs: 60_000,
+    tellIntervalMs: 0,
     openTimeoutMs: 60_000,
     clock: new WallClock(),
     log: { info: () => undefined, warn: console.warn },

@@ -1,21 +1,23 @@
-// What several decode rounds per step bring: servers side by side that differ in --decode-rounds and --threads, one
-// stream at a time, in turn. Run: npx tsx test/bench/rounds.bench.ts
+// What several decode rounds per step and telling their tokens together bring: servers side by side that differ in
+// --decode-rounds, --stream-interval and --threads, one stream at a time, in turn. Run: npx tsx test/bench/rounds.bench.ts
 import { argv } from 'node:process';
 import { Random } from '../../kernels/random.ts';
 import { serve } from './served.ts';
 
-const outputTokens = 512;
+const outputTokens = 256;
 const repeats = 7; // after one that warms up
 
 const variants = [
-  { rounds: 1, threads: 2 },
-  { rounds: 16, threads: 2 },
-  { rounds: 1, threads: 1 },
-  { rounds: 16, threads: 1 },
+  { rounds: 1, intervalMs: 0, threads: 2 },
+  { rounds: 16, intervalMs: 0, threads: 2 },
+  { rounds: 16, intervalMs: 4, threads: 2 },
+  { rounds: 16, intervalMs: 4, threads: 1 },
+  { rounds: 16, intervalMs: 8, threads: 2 },
 ];
 
 export interface RoundsRate {
   readonly rounds: number;
+  readonly intervalMs: number;
   readonly threads: number;
   readonly tokensPerSecond: number; // median, by the client's clock, first to last token
   readonly ratio: number; // of it to the first variant's, median of pairs
@@ -23,7 +25,9 @@ export interface RoundsRate {
 
 export async function roundsBench(): Promise<RoundsRate[]> {
   const served = await Promise.all(
-    variants.map(({ rounds, threads }) => serve([`--decode-rounds=${rounds}`, `--threads=${threads}`])),
+    variants.map(({ rounds, intervalMs, threads }) =>
+      serve([`--decode-rounds=${rounds}`, `--stream-interval=${intervalMs}`, `--threads=${threads}`]),
+    ),
   );
   try {
     const rates: number[][] = variants.map(() => []);
@@ -66,8 +70,9 @@ function median(values: readonly number[]): number {
 
 export function printRounds(rates: readonly RoundsRate[]): void {
   console.table(
-    rates.map(({ rounds, threads, tokensPerSecond, ratio }) => ({
+    rates.map(({ rounds, intervalMs, threads, tokensPerSecond, ratio }) => ({
       'decode rounds': rounds,
+      'interval ms': intervalMs,
       threads,
       'tok/s': Math.round(tokensPerSecond),
       ratio: ratio.toFixed(2),

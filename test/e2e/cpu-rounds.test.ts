@@ -29,7 +29,7 @@ describe.each(['c-api', 'binding'] as const)('through %s,', (runtime) => {
         note(outcome);
         resolve(drawn);
       };
-      rig.backend.step(plan, done, note);
+      rig.backend.step(plan, done, (outcomes) => outcomes.forEach(note));
     });
   }
 

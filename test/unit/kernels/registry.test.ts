@@ -19,6 +19,7 @@ const world = {
   },
   threadCount: 1,
   stepTimeoutMs: 1000,
+  tellIntervalMs: 0,
   openGraph: () => Promise.reject(new Error('a simulated device computes nothing')),
   simulated: { model: 'llama-3.1-8b', precision: 'fp16', text: 'noise' } as const,
   clock,

@@ -56,7 +56,7 @@ function open() {
   const session = new Scribe();
   const blocks = allocateBlocks(kvShape);
   const runtime = { kind: 'c-api', session: { sessionAddress: 0n, version: '0' }, seats } as const;
-  const setup: WorkerSetup = { runtime, limits, kvShape, topCount: 2, frame, blocks };
+  const setup: WorkerSetup = { runtime, limits, kvShape, topCount: 2, tellIntervalMs: 0, frame, blocks };
   return {
     frame,
     seats,
