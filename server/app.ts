@@ -13,6 +13,7 @@ import { GrammarCompiler } from './grammar/compiler.ts';
 import { Guard } from './guard.ts';
 import { healthRoutes } from './health.ts';
 import { HttpDoor, type Route } from './http.ts';
+import type { Lanes } from './lanes/lanes.ts';
 import type { Log } from './log.ts';
 import type { ServerMetrics } from './metrics.ts';
 import { openNative } from './native/connection.ts';
@@ -46,6 +47,7 @@ export interface AppWorld {
   readonly openText: () => IncrementalText; // a Detokenizer of that model
   readonly backend: Pick<Backend, 'name' | 'limits'>; // the present one: may be another later
   readonly routes?: readonly Route[]; // beside the app's own
+  readonly lanes?: Lanes | null; // where requests are routed; without them all go to the model
   readonly engine: AppEngine;
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day
@@ -132,6 +134,7 @@ function openAiWorld(
     forms: { compiler, dialect: dialectOf(tokenizer) },
     prompts: new PromptEncoder(tokenizer),
     generator,
+    lanes: world.lanes ?? null,
     bounds: {
       ...config,
       logprobsMax,

@@ -31,6 +31,7 @@ export const ERRORS = {
   websocket_stream_limit_reached: facts(400, 'invalid_request_error'),
   websocket_connection_limit_reached: facts(400, 'invalid_request_error', { retryable: true }), // the connection is too old
   rate_limit_exceeded: facts(429, 'rate_limit_error', { retryable: true }),
+  insufficient_quota: facts(429, 'rate_limit_error'), // OpenAI's code: the budget of the key is spent for today
   // What the native protocol's peer got wrong.
   malformed_frame: facts(400, 'invalid_request_error', { closeCode: 1007 }),
   unknown_message: facts(400, 'invalid_request_error'),
@@ -48,6 +49,7 @@ export const ERRORS = {
   session_limit: facts(429, 'rate_limit_error', { retryable: true }),
   cancelled: facts(499, 'invalid_request_error'), // by the caller; no HTTP answer ever carries it
   connection_limit: facts(503, 'server_error', { retryable: true, closeCode: 1013 }),
+  upstream_unavailable: facts(503, 'server_error', { retryable: true }), // what answers for the lane does not
   draining: facts(503, 'server_error', { retryable: true }),
   context_shrunk: facts(503, 'server_error'), // the device was replaced by one that cannot hold the sequence
   shutdown: facts(503, 'server_error', { retryable: true, closeCode: 1001 }),
@@ -56,6 +58,7 @@ export const ERRORS = {
   worker_died: facts(500, 'server_error', { retryable: true }),
   worker_hung: facts(500, 'server_error', { retryable: true }),
   step_failed: facts(500, 'server_error', { retryable: true }),
+  upstream_failed: facts(502, 'server_error', { retryable: true }), // in the middle of its answer
   internal_error: facts(500, 'server_error', { closeCode: 1011 }),
 } as const satisfies Readonly<Record<string, ErrorFacts>>;
 
@@ -96,11 +99,14 @@ export function faultOfRefusal(refusal: {
   return fault(REFUSAL_CODES[refusal.reason], refusal.message, { retryAfterMs: refusal.retryAfterMs });
 }
 
-/** A sequence that had been accepted failed. */
-export function faultOfFailure(failure: {
-  readonly code: SequenceFailureCode;
+/** Why an answer that had begun did not end well. */
+export interface GenerationFailure {
+  readonly code: SequenceFailureCode | 'upstream-failed';
   readonly message: string;
-}): Fault {
+}
+
+/** A generation that had been accepted failed. */
+export function faultOfFailure(failure: GenerationFailure): Fault {
   return fault(FAILURE_CODES[failure.code], failure.message);
 }
 
@@ -110,13 +116,14 @@ const REFUSAL_CODES: Readonly<Record<RefusalReason, ErrorCode>> = {
   draining: 'draining',
 };
 
-const FAILURE_CODES: Readonly<Record<SequenceFailureCode, ErrorCode>> = {
+const FAILURE_CODES: Readonly<Record<GenerationFailure['code'], ErrorCode>> = {
   'worker-died': 'worker_died',
   'worker-hung': 'worker_hung',
   'step-failed': 'step_failed',
   deadline: 'deadline',
   shutdown: 'shutdown',
   'context-shrunk': 'context_shrunk',
+  'upstream-failed': 'upstream_failed',
 };
 
 function facts(status: number, type: ErrorFacts['type'], more: Partial<ErrorFacts> = {}): ErrorFacts {

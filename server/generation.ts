@@ -7,12 +7,12 @@ import type {
   Priority,
   SequenceEnd,
   SequenceEngine,
-  SequenceFailureCode,
   SequenceSink,
   SpeculationRequest,
   SubmitResult,
   TokenConstraint,
 } from './engine/request.ts';
+import type { GenerationFailure } from './errors.ts';
 import { StopStrings } from './stop-strings.ts';
 
 /** A checked request: every bound has been enforced at the edge. */
@@ -53,13 +53,14 @@ export interface GenerationEnd {
   readonly choice: number;
   readonly reason: 'stop' | 'length' | 'cancelled' | 'failed';
   readonly stopString: string | null; // the one that ended it, if any
-  readonly failure: { readonly code: SequenceFailureCode; readonly message: string } | null;
+  readonly failure: GenerationFailure | null;
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly outputTokens: number;
   readonly acceptedDraftTokens: number; // guesses that were right
   readonly rejectedDraftTokens: number; // guesses computed in vain
   readonly queueMs: number;
+  readonly cost?: number; // of all choices, with the last of them; where lanes have prices
 }
 
 export interface GenerationSink {

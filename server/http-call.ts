@@ -35,6 +35,7 @@ export class HttpCall {
   #status = 0; // 0: not answered yet
   #ended = false;
   #onAbort: (() => void) | null = null;
+  readonly #onOver: (() => void)[] = []; // a few at most
 
   constructor(world: CallWorld, exchange: HttpExchange, facts: CallFacts) {
     this.request = exchange.request;
@@ -57,6 +58,12 @@ export class HttpCall {
   /** The caller has gone before the answer was complete. At most once; nothing more can be said. */
   onAbort(fn: () => void): void {
     this.#onAbort = fn;
+  }
+
+  /** The answer is complete or its caller has gone; at once if that was before. */
+  onOver(fn: () => void): void {
+    if (this.#ended) fn();
+    else this.#onOver.push(fn);
   }
 
   /** Reads and checks the body, then calls `then` with it; answers by itself when there is nothing to call it with. */
@@ -111,6 +118,13 @@ export class HttpCall {
   }
 
   refuse(refused: Fault, headers: Readonly<Record<string, string>> = {}): void {
+    if (this.#status !== 0) {
+      // An event stream has begun, as with a request that had to wait: its status is out, so the refusal is an event.
+      if (this.#ended) return;
+      this.write(`data: ${JSON.stringify(errorEnvelope(refused))}\n\n`);
+      this.end();
+      return;
+    }
     const retryAfter: Record<string, string> = {};
     if (refused.retryAfterMs !== null) {
       retryAfter['retry-after'] = `${Math.max(1, Math.ceil(refused.retryAfterMs / 1000))}`; // whole seconds
@@ -148,6 +162,7 @@ export class HttpCall {
   #finish(status: number): void {
     if (this.#ended) return;
     this.#ended = true;
+    for (const fn of this.#onOver) fn();
     this.#world.onEnd(this, status, this.#world.clock.nowMs() - this.#startedMs);
   }
 }

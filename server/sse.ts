@@ -46,6 +46,11 @@ export class EventStream {
     this.#write(event === undefined ? `data: ${json}\n\n` : `event: ${event}\ndata: ${json}\n\n`);
   }
 
+  /** For people and proxies: clients do not see it. One line. */
+  comment(text: string): void {
+    this.#write(`: ${text}\n\n`);
+  }
+
   /** The last event that OpenAI's clients wait for, then the end. */
   done(): void {
     this.#write('data: [DONE]\n\n');

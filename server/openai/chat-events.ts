@@ -13,6 +13,7 @@ export interface ChatEventOptions {
   readonly stopTokenIds: ReadonlySet<number>; // shown without logprobs: they have no text
   readonly promptTokens: Int32Array | null; // where token ids were asked for
   readonly withUsage: boolean; // every chunk has a `usage` field
+  readonly metadata?: Readonly<Record<string, string>> | null; // of the lane: in the first chunk and in whole answers
 }
 
 /** What an assistant's message says. */
@@ -36,10 +37,14 @@ export class ChatEvents implements AnswerShape {
   }
 
   opening(choice: number): string {
-    const { promptTokens } = this.#options;
+    const { promptTokens, metadata } = this.#options;
     const chunk = this.#chunk(choice, '{"role":"assistant","content":""}', 'null', '');
-    if (promptTokens === null || choice > 0) return chunk;
-    return `${chunk.slice(0, -1)},"prompt_token_ids":${JSON.stringify(Array.from(promptTokens))}}`;
+    if ((promptTokens === null && metadata == null) || choice > 0) return chunk;
+    const more = {
+      ...(promptTokens !== null && { prompt_token_ids: Array.from(promptTokens) }),
+      ...(metadata != null && { metadata }),
+    };
+    return `${chunk.slice(0, -1)},${JSON.stringify(more).slice(1)}`;
   }
 
   /** `delta` instead of the text, as JSON; '{}' if there is nothing to show of it but its tokens. */
@@ -78,7 +83,7 @@ export class ChatEvents implements AnswerShape {
   }
 
   whole(choices: readonly WholeChoice[], usage: Usage, read?: (text: string) => WholeMessage): unknown {
-    const { head, promptTokens } = this.#options;
+    const { head, promptTokens, metadata } = this.#options;
     return {
       id: head.id,
       object: 'chat.completion',
@@ -96,6 +101,7 @@ export class ChatEvents implements AnswerShape {
       }),
       usage,
       ...(promptTokens !== null && { prompt_token_ids: Array.from(promptTokens) }),
+      ...(metadata != null && { metadata }),
     };
   }
 

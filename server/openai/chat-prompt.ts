@@ -15,7 +15,7 @@ export interface ChatPromptParts {
 
 export function chatPrompt(
   { messages, tools, open }: ChatPromptParts,
-  { model, forms: { dialect }, generator, prompts }: OpenAiWorld,
+  { model, forms: { dialect }, generator, prompts, route }: OpenAiWorld,
 ): Parsed<Int32Array> {
   const { chatTemplate } = model;
   if (chatTemplate === null) {
@@ -23,12 +23,31 @@ export function chatPrompt(
     return { ok: false, fault: fault('unsupported', message) };
   }
   try {
-    const text = renderToolPrompt(chatTemplate, { messages, tools, dialect, addGenerationPrompt: open });
+    const told = withSystem(messages, route?.system ?? '');
+    const text = renderToolPrompt(chatTemplate, {
+      messages: told,
+      tools,
+      dialect,
+      addGenerationPrompt: open,
+    });
     return prompts.encode(text, generator.contextTokensMax);
   } catch (error) {
     if (!(error instanceof ChatTemplateError)) throw error;
     return { ok: false, fault: fault('unsupported', error.message, { param: paramOf(error.message) }) };
   }
+}
+
+/** One system message at the beginning, as many templates take no other; what the client told comes after `system`. */
+export function withSystem(messages: readonly ChatMessage[], system: string): readonly ChatMessage[] {
+  if (system === '') return messages;
+  const [first, ...rest] = messages;
+  if (first === undefined || (first.role !== 'system' && first.role !== 'developer')) {
+    return [{ role: 'system', content: system }, ...messages];
+  }
+  const { content } = first;
+  const told =
+    typeof content === 'string' ? content : (content ?? []).map(({ text }) => text ?? '').join('\n');
+  return [{ ...first, content: `${system}\n\n${told}` }, ...rest];
 }
 
 /** The template's errors begin with the field where they know it. */

@@ -6,6 +6,10 @@ import { type Fault, fault } from '../errors.ts';
 import type { Route } from '../http.ts';
 import type { HttpCall } from '../http-call.ts';
 import type { Parsed } from '../json-body.ts';
+import { chatConversation } from '../lanes/conversation.ts';
+import { inLane, type LaneCall } from '../lanes/lane-edge.ts';
+import { sessionKeyOf } from '../lanes/router.ts';
+import { upstreamBody } from '../upstream/chat-body.ts';
 import { type Answer, deliverOutcome } from './answer.ts';
 import { ChatEvents } from './chat-events.ts';
 import { chatPrompt } from './chat-prompt.ts';
@@ -37,6 +41,7 @@ function chatSchema(bounds: RequestBounds) {
       .nullish(),
     tool_choice: z.union([z.string(), z.looseObject({})]).nullish(),
     parallel_tool_calls: z.boolean().nullish(),
+    prompt_cache_key: z.string().max(1024).nullish(), // names the conversation, for lanes
     prediction: z.object({ type: z.string(), content: z.union([z.string(), z.array(part)]) }).nullish(),
   });
 }
@@ -49,7 +54,36 @@ export function chatRoute(world: OpenAiWorld): Route {
     method: 'POST',
     path: '/v1/chat/completions',
     open: false,
-    answer: (call) => call.readJson(schema, (body) => answer(call, body, world)),
+    answer: (call) =>
+      call.readJson(schema, (body) => {
+        const of = () => laneCall(body, call.facts.owner);
+        inLane(call, { model: body.model, of }, world, (within, routed) =>
+          answer(call, routed ? { ...body, model: null } : body, within),
+        );
+      }),
+  };
+}
+
+/** What lanes ask about a request; its messages go to an upstream as they came. */
+function laneCall(body: ChatRequest, owner: string): LaneCall {
+  const conversation = chatConversation(body);
+  return {
+    stream: body.stream === true,
+    logprobs: body.logprobs === true || body.return_token_ids === true,
+    ask: (model, requestId) => ({
+      ...{ model, requestId, owner, conversation },
+      sessionKey: sessionKeyOf(owner, body.prompt_cache_key, conversation),
+      upstreamBody: (upstreamModel, system) =>
+        upstreamBody({
+          model: upstreamModel,
+          system,
+          messages: body.messages as readonly ChatMessage[],
+          tools: toolsOf(body),
+          maxTokens: body.max_completion_tokens ?? body.max_tokens ?? null,
+          responseFormat: body.response_format,
+          sampling: body,
+        }),
+    }),
   };
 }
 
@@ -98,6 +132,7 @@ function answerOf(
     stopTokenIds: new Set(body.ignore_eos === true ? [] : model.spec.eosTokenIds),
     promptTokens: body.return_token_ids === true ? tokens : null,
     withUsage: includeUsage === true,
+    metadata: world.route?.metadata ?? null,
   });
   const shape =
     tools.callable.length === 0

@@ -27,6 +27,8 @@ export interface FormAsk {
 }
 
 export interface FormWorld {
+  /** Instead of all that is compiled here: an upstream sees to the form by itself. */
+  readonly elsewhere?: (tools: ToolSet) => AnswerForm;
   readonly compiler: Pick<GrammarCompiler, 'compile'>;
   readonly dialect: ToolDialect;
 }
@@ -34,6 +36,10 @@ export interface FormWorld {
 /** Calls `then` once: at once where nothing is to be compiled. */
 export function withForm(ask: FormAsk, world: FormWorld, then: (form: Parsed<AnswerForm>) => void): void {
   const { tools, text } = ask;
+  if (world.elsewhere !== undefined) {
+    then({ ok: true, value: world.elsewhere(tools) });
+    return;
+  }
   const newReader =
     tools.callable.length === 0
       ? plainReader

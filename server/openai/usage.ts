@@ -11,6 +11,7 @@ export interface Usage {
     readonly accepted_prediction_tokens: number; // guessed and right, whatever the guess came from
     readonly rejected_prediction_tokens: number; // guessed in vain; not part of completion_tokens
   };
+  readonly cost?: number; // where lanes have prices, in their currency
 }
 
 /** `ends` of all choices of all prompts. A prompt counts once however many choices it has, as OpenAI counts it. */
@@ -20,8 +21,10 @@ export function usageOf(ends: readonly GenerationEnd[]): Usage {
   let completion = 0;
   let accepted = 0;
   let rejected = 0;
+  let cost: number | null = null;
   for (const end of ends) {
     completion += end.outputTokens;
+    if (end.cost !== undefined) cost = (cost ?? 0) + end.cost;
     accepted += end.acceptedDraftTokens;
     rejected += end.rejectedDraftTokens;
     if (end.choice !== 0) continue;
@@ -38,5 +41,6 @@ export function usageOf(ends: readonly GenerationEnd[]): Usage {
       accepted_prediction_tokens: accepted,
       rejected_prediction_tokens: rejected,
     },
+    ...(cost !== null && { cost }),
   };
 }

@@ -6,6 +6,7 @@ import type { FimTokens, SamplingDefaults } from '../../models/model.ts';
 import type { ModelSpec } from '../../models/spec.ts';
 import type { Tokenizer } from '../../models/tokenizer.ts';
 import type { TextGenerator } from '../generation.ts';
+import type { Lanes } from '../lanes/lanes.ts';
 import type { FormWorld } from './form.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
 
@@ -35,14 +36,22 @@ export interface RequestBounds {
 export interface OpenAiWorld {
   readonly model: ServedModel;
   readonly forms: FormWorld;
-  readonly prompts: PromptEncoder;
-  readonly generator: TextGenerator;
+  readonly prompts: Pick<PromptEncoder, 'encode'>;
+  readonly generator: Pick<TextGenerator, 'start' | 'contextTokensMax'>;
+  readonly lanes?: Lanes | null; // where requests may be routed
+  readonly route?: LaneRoute | null; // where this one was
   readonly bounds: RequestBounds;
   readonly fingerprint: string; // changes with whatever may change an answer: model, precision, version
   readonly startedSeconds: number; // time of day; when the model was made available
   readonly clock: Clock;
   readonly epochSeconds: () => number; // time of day, whole
   readonly freshId: () => string;
+}
+
+/** What a request's lane adds to it. */
+export interface LaneRoute {
+  readonly system: string; // before all that the client told the model; '' is nothing
+  readonly metadata: Readonly<Record<string, string>>; // of the decision, for the answer
 }
 
 /** What every chunk of one answer, and the whole answer, begins with. */

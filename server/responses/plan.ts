@@ -76,7 +76,7 @@ export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<Re
 
 export function headOf(
   request: ResponseRequest,
-  { model, freshId, epochSeconds }: ResponsesWorld,
+  { model, freshId, epochSeconds, route }: ResponsesWorld,
   previousResponseId: string | null,
 ): ResponseHead {
   return {
@@ -87,6 +87,7 @@ export function headOf(
     temperature: request.temperature ?? model.defaults.temperature,
     topP: request.top_p ?? model.defaults.topP,
     request,
+    route: route?.metadata,
   };
 }
 

@@ -15,6 +15,7 @@ export interface ResponseUsage {
     readonly rejected_prediction_tokens: number;
   };
   readonly total_tokens: number;
+  readonly cost?: number; // where lanes have prices, in their currency
 }
 
 /** What may change while a response runs. */
@@ -35,6 +36,7 @@ export interface ResponseHead {
   readonly temperature: number; // as sampled
   readonly topP: number;
   readonly request: ResponseRequest;
+  readonly route?: Readonly<Record<string, string>> | undefined; // of its lane, added to the metadata
 }
 
 export type ResponseObject = Readonly<Record<string, unknown>> & { readonly id: string };
@@ -74,7 +76,7 @@ export function responseObject(head: ResponseHead, state: ResponseState): Respon
     truncation: request.truncation ?? 'disabled',
     usage: state.usage,
     user: request.user ?? null,
-    metadata: request.metadata ?? {},
+    metadata: { ...request.metadata, ...head.route },
   };
 }
 
@@ -89,6 +91,7 @@ export function responseUsage(end: GenerationEnd): ResponseUsage {
       rejected_prediction_tokens: end.rejectedDraftTokens,
     },
     total_tokens: end.promptTokens + end.outputTokens,
+    ...(end.cost !== undefined && { cost: end.cost }),
   };
 }
 

@@ -1,0 +1,113 @@
+// LaneEntry: a request that is in its lane: what its route has to know, and the meter. Owns the settling of the ticket and
+// of the cost: at the answer's end, or at `release` where none ever began. Before it: visit.ts; after it: lane-world.ts.
+import type { GenerationEnd, GenerationSink } from '../generation.ts';
+import type { UpstreamAnswer } from '../upstream/answer.ts';
+import type { Reservation } from './budget.ts';
+import type { Ticket } from './gate.ts';
+import type { Lane, LanesWorld } from './lanes.ts';
+import { costOf } from './lanes-file.ts';
+import type { RoutedReport } from './observer.ts';
+
+export interface EntryParts {
+  readonly lane: Lane;
+  readonly report: RoutedReport;
+  readonly system: string; // what the model is told first of all: style and hand-off
+  readonly ticket: Ticket;
+  readonly reservation: Reservation;
+  readonly answer: UpstreamAnswer | null; // null: this server's own model
+}
+
+const METADATA_LENGTH_MAX = 512; // characters of a value; OpenAI's bound
+
+export class LaneEntry {
+  readonly #parts: EntryParts;
+  readonly #world: LanesWorld;
+  readonly #enteredMs: number;
+  #phase: 'entered' | 'started' | 'settled' = 'entered';
+
+  constructor(parts: EntryParts, world: LanesWorld) {
+    this.#parts = parts;
+    this.#world = world;
+    this.#enteredMs = world.clock.nowMs();
+  }
+
+  get lane(): Lane {
+    return this.#parts.lane;
+  }
+
+  get system(): string {
+    return this.#parts.system;
+  }
+
+  get answer(): UpstreamAnswer | null {
+    return this.#parts.answer;
+  }
+
+  get report(): RoutedReport {
+    return this.#parts.report;
+  }
+
+  /** The decision in the shape of OpenAI's `metadata`. */
+  get metadata(): Readonly<Record<string, string>> {
+    const { decision, lane, overflowFrom, waitedMs } = this.#parts.report;
+    return {
+      sparklane_lane: lane,
+      sparklane_class: decision.taskClass,
+      sparklane_rule: decision.rule,
+      sparklane_reason: decision.reason.slice(0, METADATA_LENGTH_MAX),
+      sparklane_move: decision.move,
+      ...(decision.from !== null && { sparklane_from: decision.from }),
+      ...(overflowFrom !== null && { sparklane_overflow_from: overflowFrom }),
+      ...(waitedMs > 0 && { sparklane_queue_ms: `${Math.round(waitedMs)}` }),
+    };
+  }
+
+  /** Tells the sink's ends what they cost, and settles with the last of them. */
+  meter(sink: GenerationSink, choiceCount: number): GenerationSink {
+    this.#phase = 'started';
+    const ends: GenerationEnd[] = [];
+    return {
+      onDelta: (delta) => sink.onDelta(delta),
+      onEnd: (end) => {
+        ends.push(end);
+        if (ends.length < choiceCount) sink.onEnd(end);
+        else sink.onEnd({ ...end, cost: this.#settle(ends) });
+      },
+    };
+  }
+
+  /** No answer began after all. Idempotent; harmless once one has begun. */
+  release(): void {
+    if (this.#phase !== 'entered') return;
+    this.#phase = 'settled';
+    const { ticket, reservation, answer } = this.#parts;
+    answer?.abandon();
+    ticket.leave(0);
+    reservation.settle(0);
+  }
+
+  /** The engine refused what had been metered. */
+  unstart(): void {
+    if (this.#phase === 'started') this.#phase = 'entered';
+    this.release();
+  }
+
+  #settle(ends: readonly GenerationEnd[]): number {
+    this.#phase = 'settled';
+    const { lane, report, ticket, reservation } = this.#parts;
+    const [{ promptTokens, cachedTokens }] = ends as readonly [GenerationEnd, ...GenerationEnd[]];
+    const outputTokens = ends.reduce((sum, end) => sum + end.outputTokens, 0);
+    const tokens = { prompt: promptTokens, cached: cachedTokens, output: outputTokens };
+    const cost = Number(costOf(lane.config.price, tokens).toPrecision(12)); // no 0.30000000000000004
+    ticket.leave(promptTokens + outputTokens);
+    reservation.settle(cost);
+    this.#world.observer.onLaneEnd({
+      requestId: report.requestId,
+      lane: lane.name,
+      ...{ promptTokens, cachedTokens, outputTokens, cost },
+      durationMs: this.#world.clock.nowMs() - this.#enteredMs,
+      failed: ends.some(({ failure }) => failure !== null),
+    });
+    return cost;
+  }
+}

@@ -1,0 +1,223 @@
+// LaneGate: who may work in a lane now, who waits and for how long, who is refused. Owns the lane's concurrency, its
+// queue, and the token buckets of the lane and of each key in it; first come, first served, except that nobody waits
+// behind a key that has used up its own share. Before it: visit.ts; after it: nothing, it is numbers and a clock.
+import type { Clock, Timer } from '../../kernels/clock.ts';
+import { TokenBucket } from './token-bucket.ts';
+
+export interface RateLimits {
+  readonly requestsPerMinute?: number | undefined;
+  readonly tokensPerMinute?: number | undefined; // prompt (estimated) and output (as asked), corrected at the end
+}
+
+export interface GateLimits extends RateLimits {
+  readonly concurrency: number;
+  readonly queueLengthMax: number;
+  readonly queueWaitMsMax: number;
+  readonly perKey?: RateLimits | undefined;
+}
+
+export interface GateAsk {
+  readonly owner: string;
+  readonly tokens: number; // estimated
+}
+
+export interface QueuePlace {
+  readonly position: number; // 1: next
+  readonly estimatedWaitMs: number;
+}
+
+/** Held while working; `leave` with the tokens that it really took. Idempotent. */
+export interface Ticket {
+  leave(tokens: number): void;
+}
+
+export interface Waiter {
+  onTicket(ticket: Ticket, waitedMs: number): void; // once, or
+  onTooLong(place: QueuePlace): void; // once
+  onPlace(place: QueuePlace): void; // at once, then about every second while it waits
+}
+
+export interface GateReport {
+  readonly running: number;
+  readonly waiting: number;
+}
+
+interface Queued {
+  readonly ask: GateAsk;
+  readonly waiter: Waiter;
+  readonly sinceMs: number;
+  readonly timer: Timer; // it has waited too long
+}
+
+interface Buckets {
+  readonly requests: TokenBucket | null;
+  readonly tokens: TokenBucket | null;
+}
+
+const PLACE_MS = 1000; // how often who waits is told its place
+const FIRST_SERVICE_MS = 5000; // how long a request takes, before any has ended
+const SERVICE_WEIGHT = 0.2; // of the latest request in the average
+
+export class LaneGate {
+  readonly #limits: GateLimits;
+  readonly #clock: Clock;
+  readonly #lane: Buckets;
+  readonly #keys = new Map<string, Buckets>(); // one for each API key: the server's configuration bounds them
+  readonly #queue: Queued[] = [];
+  #running = 0;
+  #serviceMs = FIRST_SERVICE_MS;
+  #tick: Timer | null = null;
+  #wake: Timer | null = null;
+  #pumping = false;
+
+  constructor(limits: GateLimits, clock: Clock) {
+    this.#limits = limits;
+    this.#clock = clock;
+    this.#lane = bucketsOf(limits, clock.nowMs());
+  }
+
+  get report(): GateReport {
+    return { running: this.#running, waiting: this.#queue.length };
+  }
+
+  /** A ticket if there is room and nobody waits who could go; else null. */
+  tryEnter(ask: GateAsk): Ticket | null {
+    if (this.#queue.some((queued) => this.#keyBlockedMs(queued.ask) === 0)) return null;
+    return this.#running < this.#limits.concurrency && this.#blockedMs(ask) === 0 ? this.#admit(ask) : null;
+  }
+
+  /** How long until the ask may be let in, as far as can be told: exact for rates, from the average for seats. */
+  estimateMs(ask: GateAsk, ahead = this.#queue.length): number {
+    const { concurrency } = this.#limits;
+    const seats = Math.max(0, concurrency - this.#running);
+    const rounds = Math.ceil(Math.max(0, ahead + 1 - seats) / concurrency);
+    return Math.max(rounds * this.#serviceMs, this.#blockedMs(ask));
+  }
+
+  /** Queues the ask; null: the queue is full. Cancelling is idempotent and harmless once it is in. */
+  wait(ask: GateAsk, waiter: Waiter): { cancel(): void } | null {
+    if (this.#queue.length >= this.#limits.queueLengthMax) return null;
+    const timer = this.#clock.schedule(this.#limits.queueWaitMsMax, () => {
+      const place = this.#placeOf(queued);
+      if (this.#remove(queued)) waiter.onTooLong(place);
+    });
+    const queued: Queued = { ask, waiter, sinceMs: this.#clock.nowMs(), timer };
+    this.#queue.push(queued);
+    waiter.onPlace(this.#placeOf(queued));
+    this.#clock.defer(() => this.#pump());
+    this.#startTicking();
+    return {
+      cancel: () => {
+        if (this.#remove(queued)) this.#pump();
+      },
+    };
+  }
+
+  #admit({ owner, tokens }: GateAsk): Ticket {
+    const buckets = this.#bucketsFor(owner);
+    const startMs = this.#clock.nowMs();
+    for (const { requests, tokens: bucket } of buckets) {
+      requests?.take(1, startMs);
+      bucket?.take(tokens, startMs);
+    }
+    this.#running++;
+    let left = false;
+    return {
+      leave: (used) => {
+        if (left) return;
+        left = true;
+        this.#running--;
+        const nowMs = this.#clock.nowMs();
+        for (const { tokens: bucket } of buckets) bucket?.take(used - tokens, nowMs);
+        this.#serviceMs += SERVICE_WEIGHT * (nowMs - startMs - this.#serviceMs);
+        this.#clock.defer(() => this.#pump()); // who leaves may be in the middle of its own ending
+      },
+    };
+  }
+
+  #pump(): void {
+    if (this.#pumping) return; // whoever was let in left at once: the loop below sees it
+    this.#pumping = true;
+    let index = 0;
+    while (index < this.#queue.length && this.#running < this.#limits.concurrency) {
+      const queued = this.#queue[index]!;
+      if (this.#keyBlockedMs(queued.ask) > 0) {
+        index++;
+        continue;
+      }
+      // The lane's own rate is for everybody: whoever is large would starve if smaller ones went past it.
+      if (this.#blockedMs(queued.ask) > 0) break;
+      this.#remove(queued);
+      queued.waiter.onTicket(this.#admit(queued.ask), this.#clock.nowMs() - queued.sinceMs);
+      index = 0;
+    }
+    this.#pumping = false;
+    this.#scheduleWake();
+  }
+
+  /** Seats wake by themselves; a bucket has to be waited for. */
+  #scheduleWake(): void {
+    this.#wake?.cancel();
+    this.#wake = null;
+    if (this.#queue.length === 0 || this.#running >= this.#limits.concurrency) return;
+    const soonestMs = Math.min(...this.#queue.map(({ ask }) => this.#blockedMs(ask)));
+    this.#wake = this.#clock.schedule(Math.ceil(soonestMs), () => this.#pump());
+  }
+
+  #startTicking(): void {
+    if (this.#tick !== null) return;
+    this.#tick = this.#clock.schedule(PLACE_MS, () => {
+      this.#tick = null;
+      for (const queued of [...this.#queue]) queued.waiter.onPlace(this.#placeOf(queued));
+      if (this.#queue.length > 0) this.#startTicking();
+    });
+  }
+
+  #placeOf(queued: Queued): QueuePlace {
+    const ahead = this.#queue.indexOf(queued);
+    return { position: ahead + 1, estimatedWaitMs: Math.ceil(this.estimateMs(queued.ask, ahead)) };
+  }
+
+  #remove(queued: Queued): boolean {
+    const index = this.#queue.indexOf(queued);
+    if (index < 0) return false;
+    this.#queue.splice(index, 1);
+    queued.timer.cancel();
+    if (this.#queue.length === 0) {
+      this.#tick?.cancel();
+      this.#tick = null;
+    }
+    return true;
+  }
+
+  #blockedMs(ask: GateAsk): number {
+    return Math.max(this.#keyBlockedMs(ask), missingMs(this.#lane, ask, this.#clock.nowMs()));
+  }
+
+  #keyBlockedMs(ask: GateAsk): number {
+    const own = this.#bucketsFor(ask.owner)[1];
+    return own === undefined ? 0 : missingMs(own, ask, this.#clock.nowMs());
+  }
+
+  #bucketsFor(owner: string): readonly Buckets[] {
+    const { perKey } = this.#limits;
+    if (perKey === undefined) return [this.#lane];
+    let own = this.#keys.get(owner);
+    if (own === undefined) {
+      own = bucketsOf(perKey, this.#clock.nowMs());
+      this.#keys.set(owner, own);
+    }
+    return [this.#lane, own];
+  }
+}
+
+function bucketsOf({ requestsPerMinute, tokensPerMinute }: RateLimits, nowMs: number): Buckets {
+  return {
+    requests: requestsPerMinute === undefined ? null : new TokenBucket(requestsPerMinute, nowMs),
+    tokens: tokensPerMinute === undefined ? null : new TokenBucket(tokensPerMinute, nowMs),
+  };
+}
+
+function missingMs({ requests, tokens }: Buckets, ask: GateAsk, nowMs: number): number {
+  return Math.max(requests?.missingMs(1, nowMs) ?? 0, tokens?.missingMs(ask.tokens, nowMs) ?? 0);
+}

@@ -1,0 +1,61 @@
+// The hand-off: what a lane is told when work comes to it from another one, beside the transcript that travels anyway: why
+// it comes, which files were changed, the diff so far, and what the tools said last. Text, so that any template takes it.
+// Owns its size. Pure. Before it: router.ts; after it: the style that the lane's model is given.
+import type { Conversation, Entry } from './conversation.ts';
+import type { RouteDecision } from './decide.ts';
+import { changeOfCall, changeOfText, exitCodeOf } from './evidence.ts';
+
+export interface HandOffBounds {
+  readonly diffLengthMax: number; // characters of all diffs together, the latest win
+  readonly outputLengthMax: number; // characters of one tool's output: its end
+  readonly outputCountMax: number;
+  readonly filesMax: number;
+}
+
+export const HAND_OFF_BOUNDS: HandOffBounds = {
+  diffLengthMax: 6000,
+  outputLengthMax: 800,
+  outputCountMax: 3,
+  filesMax: 50,
+};
+
+/** '' if there is nothing that the transcript does not say more plainly. */
+export function handOffNote(
+  { entries }: Conversation,
+  { from, lane, reason }: Pick<RouteDecision, 'from' | 'lane' | 'reason'>,
+  bounds: HandOffBounds = HAND_OFF_BOUNDS,
+): string {
+  const files = new Set<string>();
+  const diffs: string[] = []; // latest first
+  let linesChanged = 0;
+  let room = bounds.diffLengthMax;
+  for (let index = entries.length - 1; index >= 0; index--) {
+    const entry = entries[index]!;
+    if (entry.kind !== 'call' && entry.kind !== 'assistant') continue;
+    const change = entry.kind === 'call' ? changeOfCall(entry.name, entry.text) : changeOfText(entry.text);
+    if (change.files.length === 0 && change.linesChanged === 0) continue;
+    for (const file of change.files) if (files.size < bounds.filesMax) files.add(file);
+    linesChanged += change.linesChanged;
+    const diff = entry.text.slice(0, Math.max(0, room));
+    room -= diff.length;
+    if (diff !== '') diffs.push(diff.length < entry.text.length ? `${diff}\n[cut]` : diff);
+  }
+  const outputs = entries.filter(({ kind }) => kind === 'output').slice(-bounds.outputCountMax);
+  if (files.size === 0 && outputs.length === 0) return '';
+  return [
+    `Work comes to you (${lane}) from ${from ?? 'another lane'}: ${reason}. The conversation above is the user's; go on with it as one.`,
+    files.size === 0 ? '' : `Changed so far: ${[...files].join(', ')} (${linesChanged} lines).`,
+    diffs.length === 0 ? '' : `The changes, oldest first:\n${diffs.reverse().join('\n')}`,
+    outputs.length === 0
+      ? ''
+      : `What the tools said last:\n${outputs.map((entry) => evidence(entry, bounds)).join('\n')}`,
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+function evidence({ text }: Entry, { outputLengthMax }: HandOffBounds): string {
+  const code = exitCodeOf(text);
+  const shown = text.length <= outputLengthMax ? text : `[…] ${text.slice(-outputLengthMax)}`;
+  return `- ${code === null ? '' : `(exit code ${code}) `}${shown}`;
+}

@@ -1,0 +1,36 @@
+// What lanes tell about themselves to whoever counts or records: decisions, refusals, ends. Types only. lanes.ts calls;
+// lane-metrics.ts and the task store listen. No prompt text passes here.
+import type { RouteDecision } from './decide.ts';
+import type { TaskSignals } from './signals.ts';
+
+/** One request's way into its lane. */
+export interface RoutedReport {
+  readonly requestId: string;
+  readonly owner: string; // whose API key
+  readonly sessionKey: string | null;
+  readonly asked: string; // a lane, or auto
+  readonly decision: RouteDecision;
+  readonly signals: TaskSignals;
+  readonly lane: string; // that it got: another one than decided where that one was full
+  readonly overflowFrom: string | null;
+  readonly waitedMs: number;
+  readonly routeMs: number; // reading signals and deciding
+}
+
+export interface LaneEndReport {
+  readonly requestId: string;
+  readonly lane: string;
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly outputTokens: number;
+  readonly cost: number; // in the lanes file's currency
+  readonly durationMs: number; // from entering the lane
+  readonly failed: boolean;
+}
+
+export interface LaneObserver {
+  onRouted(report: RoutedReport): void;
+  onRefused(lane: string, code: string): void;
+  onLaneEnd(report: LaneEndReport): void;
+  onAttempt(lane: string, outcome: string): void; // of an upstream
+}

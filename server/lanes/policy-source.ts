@@ -1,0 +1,83 @@
+// The policy in force: looked at again, at most once a second and only while requests come, when its file has changed. A
+// file that does not check leaves the old policy in force and says why in the log. Owns that file's watch; decides nothing.
+// Before it: open-lanes.ts; after it: router.ts.
+import type { Clock } from '../../kernels/clock.ts';
+import type { Log } from '../log.ts';
+import { type Policy, PolicyError, parsePolicy, vocabularyOf } from './policy.ts';
+import type { Vocabulary } from './signals.ts';
+
+export interface PolicyFile {
+  /** Changes when the file does; a few microseconds. */
+  stamp(): string;
+  read(): string;
+}
+
+export interface PolicyInForce {
+  readonly policy: Policy;
+  readonly vocabulary: Vocabulary;
+}
+
+const LOOK_MS = 1000;
+
+export class PolicySource {
+  readonly #file: PolicyFile;
+  readonly #lanes: readonly string[];
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #stamp: string;
+  #lookedMs: number;
+  #current: PolicyInForce;
+
+  /** Throws PolicyError, or what reading the file throws. `lanes`: those that the policy may name. */
+  constructor(world: {
+    readonly file: PolicyFile;
+    readonly lanes: readonly string[];
+    readonly clock: Clock;
+    readonly log: Log;
+  }) {
+    this.#file = world.file;
+    this.#lanes = world.lanes;
+    this.#clock = world.clock;
+    this.#log = world.log;
+    this.#stamp = world.file.stamp();
+    this.#lookedMs = world.clock.nowMs();
+    this.#current = this.#load();
+  }
+
+  current(): PolicyInForce {
+    const nowMs = this.#clock.nowMs();
+    if (nowMs - this.#lookedMs >= LOOK_MS) {
+      this.#lookedMs = nowMs;
+      this.#look();
+    }
+    return this.#current;
+  }
+
+  #look(): void {
+    try {
+      const stamp = this.#file.stamp();
+      if (stamp === this.#stamp) return;
+      this.#stamp = stamp;
+      this.#current = this.#load();
+      this.#log.info('the routing policy was read again', { policy: this.#current.policy.name });
+    } catch (err) {
+      this.#log.warn('the routing policy has changed but cannot be used; the old one stays', { err });
+    }
+  }
+
+  #load(): PolicyInForce {
+    let value: unknown;
+    const text = this.#file.read();
+    try {
+      value = JSON.parse(text);
+    } catch (error) {
+      throw new PolicyError(`not JSON: ${(error as Error).message}`);
+    }
+    const policy = parsePolicy(value);
+    const stranger = policy.order.find((lane) => !this.#lanes.includes(lane));
+    if (stranger !== undefined) {
+      throw new PolicyError(`order: there is no lane ${stranger}; there are ${this.#lanes.join(', ')}`);
+    }
+    return { policy, vocabulary: vocabularyOf(policy) };
+  }
+}

@@ -1,0 +1,221 @@
+// Visit: one request's way into a lane: routed, its cost reserved, let in or queued or sent to the other lane, and its
+// upstream opened. Owns that it is in at most one lane at a time, and that it gives back what it held, whatever happens.
+// Before it: lanes.ts; after it: entry.ts.
+import { type Fault, fault } from '../errors.ts';
+import type { UpstreamAnswer } from '../upstream/answer.ts';
+import type { Reservation } from './budget.ts';
+import type { Conversation } from './conversation.ts';
+import { LaneEntry } from './entry.ts';
+import type { QueuePlace, Ticket } from './gate.ts';
+import type { Lane, Lanes } from './lanes.ts';
+import { costOf } from './lanes-file.ts';
+import type { RoutedTask } from './router.ts';
+
+export interface LaneAsk {
+  readonly requestId: string;
+  readonly owner: string; // whose API key
+  readonly model: string; // a lane, or auto
+  readonly conversation: Conversation;
+  readonly sessionKey: string | null;
+  /** What an upstream is asked; `system` comes before what the client told. */
+  readonly upstreamBody: (model: string, system: string) => string;
+}
+
+export interface LaneListener {
+  onPlace(place: QueuePlace & { readonly lane: string }): void;
+  onEntered(entry: LaneEntry): void; // once, or
+  onRefused(refused: Fault): void; // once
+}
+
+export class Visit {
+  readonly #lanes: Lanes;
+  readonly #ask: LaneAsk;
+  readonly #listener: LaneListener;
+  readonly #task: RoutedTask;
+  readonly #routeMs: number;
+  #overflowFrom: string | null = null;
+  #waitedMs = 0;
+  #leave: (() => void) | null = null; // gives back whatever is held right now
+  #over = false;
+
+  constructor(lanes: Lanes, ask: LaneAsk, listener: LaneListener) {
+    const { clock } = lanes.world;
+    const startMs = clock.nowMs();
+    this.#lanes = lanes;
+    this.#ask = ask;
+    this.#listener = listener;
+    this.#task = lanes.router.route(ask.model, ask.conversation, ask.sessionKey);
+    this.#routeMs = clock.nowMs() - startMs;
+  }
+
+  get task(): RoutedTask {
+    return this.#task;
+  }
+
+  begin(): void {
+    this.#try(this.#lanes.get(this.#task.decision.lane));
+  }
+
+  /** Nobody wants to come in any more. Idempotent, harmless once it is in. */
+  cancel(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#leave?.();
+  }
+
+  #try(lane: Lane): void {
+    const ask = { owner: this.#ask.owner, tokens: this.#tokens };
+    const reservation = this.#lanes.budget.reserve(ask.owner, this.#costIn(lane));
+    if (reservation === null) {
+      this.#refuse(lane, this.#budgetFault());
+      return;
+    }
+    this.#leave = () => reservation.settle(0);
+    const ticket = lane.gate.tryEnter(ask);
+    if (ticket !== null) this.#admitted(lane, ticket, reservation);
+    else this.#wait(lane, reservation);
+  }
+
+  #wait(lane: Lane, reservation: Reservation): void {
+    const { overflow } = lane.config;
+    const { name, gate } = lane;
+    const ask = { owner: this.#ask.owner, tokens: this.#tokens };
+    const retryAfterMs = Math.ceil(gate.estimateMs(ask));
+    if (typeof overflow !== 'string' && this.#overflowFrom === null) {
+      this.#elsewhere(lane, overflow.to);
+      return;
+    }
+    if (overflow === 'reject') {
+      const message = `the lane ${name} has no room and takes nobody to wait`;
+      this.#refuse(lane, fault('rate_limit_exceeded', message, { retryAfterMs }));
+      return;
+    }
+    const waiting = gate.wait(ask, {
+      onTicket: (ticket, waitedMs) => {
+        this.#waitedMs += waitedMs;
+        this.#admitted(lane, ticket, reservation);
+      },
+      onTooLong: ({ position, estimatedWaitMs }) => {
+        const message = `waited ${lane.config.limits.queueWaitMs} ms for the lane ${name}, now at place ${position}`;
+        this.#refuse(lane, fault('queue_full', message, { retryAfterMs: estimatedWaitMs }));
+      },
+      onPlace: (place) => this.#listener.onPlace({ ...place, lane: name }),
+    });
+    if (waiting === null) {
+      const message = `${lane.config.limits.queueLength} requests wait for the lane ${name} already`;
+      this.#refuse(lane, fault('queue_full', message, { retryAfterMs }));
+      return;
+    }
+    this.#leave = () => {
+      waiting.cancel();
+      reservation.settle(0);
+    };
+  }
+
+  #admitted(lane: Lane, ticket: Ticket, reservation: Reservation): void {
+    const giveBack = () => {
+      ticket.leave(0);
+      reservation.settle(0);
+    };
+    this.#leave = giveBack;
+    if (lane.upstream === null) {
+      this.#enter(lane, { ticket, reservation, answer: null });
+      return;
+    }
+    const { upstream } = lane.config;
+    const body = this.#ask.upstreamBody(upstream!.model, this.#systemIn(lane));
+    const opening = lane.upstream.open(body, {
+      onOpen: (answer) => this.#enter(lane, { ticket, reservation, answer }),
+      onFault: (refused, elsewhere) => {
+        const { overflow } = lane.config;
+        if (elsewhere && typeof overflow !== 'string' && this.#overflowFrom === null) {
+          this.#elsewhere(lane, overflow.to);
+        } else this.#refuse(lane, refused);
+      },
+    });
+    this.#leave = () => {
+      opening.cancel();
+      giveBack();
+    };
+  }
+
+  /** What is held in one lane is given back before the other one is asked. */
+  #elsewhere(lane: Lane, to: string): void {
+    this.#leave?.();
+    this.#leave = null;
+    this.#overflowFrom = lane.name;
+    this.#try(this.#lanes.get(to));
+  }
+
+  #enter(
+    lane: Lane,
+    held: {
+      readonly ticket: Ticket;
+      readonly reservation: Reservation;
+      readonly answer: UpstreamAnswer | null;
+    },
+  ): void {
+    this.#over = true;
+    this.#leave = null;
+    const { router, world } = this.#lanes;
+    router.enter(this.#task, this.#ask.sessionKey);
+    const { requestId, owner, sessionKey, model } = this.#ask;
+    const { decision, signals } = this.#task;
+    const report = {
+      ...{ requestId, owner, sessionKey, asked: model, decision, signals },
+      lane: lane.name,
+      overflowFrom: this.#overflowFrom,
+      waitedMs: this.#waitedMs,
+      routeMs: this.#routeMs,
+    };
+    world.observer.onRouted(report);
+    const { taskClass, rule, move, from, reason } = decision;
+    world.log.info('routed', {
+      ...{ id: requestId, owner, asked: model, lane: lane.name, taskClass, rule, move, from, reason },
+      ...(this.#overflowFrom !== null && { overflowFrom: this.#overflowFrom }),
+      ...{ waitedMs: Math.round(this.#waitedMs), routeMs: Number(this.#routeMs.toFixed(3)) },
+    });
+    const system = this.#systemIn(lane);
+    this.#listener.onEntered(new LaneEntry({ ...held, lane, report, system }, world));
+  }
+
+  #refuse(lane: Lane, refused: Fault): void {
+    this.#over = true;
+    this.#leave?.();
+    this.#leave = null;
+    const { log, observer } = this.#lanes.world;
+    const { requestId: id, owner } = this.#ask;
+    observer.onRefused(lane.name, refused.code);
+    log.info('refused by a lane', {
+      id,
+      owner,
+      lane: lane.name,
+      code: refused.code,
+      retryAfterMs: refused.retryAfterMs,
+    });
+    this.#listener.onRefused(refused);
+  }
+
+  #systemIn(lane: Lane): string {
+    const { handOff } = this.#task;
+    return [lane.style, handOff].filter((part) => part !== '').join('\n\n');
+  }
+
+  get #tokens(): number {
+    const { contextTokens, outputTokensMax } = this.#task.signals;
+    return contextTokens + (outputTokensMax ?? this.#lanes.world.file.outputTokensAssumed);
+  }
+
+  #costIn({ config }: Lane): number {
+    const { contextTokens, outputTokensMax } = this.#task.signals;
+    const output = outputTokensMax ?? this.#lanes.world.file.outputTokensAssumed;
+    return costOf(config.price, { prompt: contextTokens, cached: 0, output });
+  }
+
+  #budgetFault(): Fault {
+    const { budget, world } = this.#lanes;
+    const spent = budget.spent(this.#ask.owner).toFixed(4);
+    const message = `the key has used ${spent} of ${budget.limit} ${world.file.currency} today`;
+    return fault('insufficient_quota', message, { retryAfterMs: budget.renewsMs });
+  }
+}

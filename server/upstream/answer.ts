@@ -1,0 +1,274 @@
+// UpstreamAnswer: the stream of chunks of one answer as a generation, the seam that the routes already read. Owns parsing,
+// idle time-out, usage, and what becomes of a stream that breaks; the tokens of an upstream have no ids here.
+// Before it: client.ts opens it; after it: lanes/entry.ts hands it to a route as its generator.
+import { createParser } from 'eventsource-parser';
+import type { Clock, Timer } from '../../kernels/clock.ts';
+import type { GenerateResult, GenerationEnd, GenerationRequest, GenerationSink } from '../generation.ts';
+import { callClosing, callOpening, unframed } from './framed-calls.ts';
+import type { WireCall } from './wire.ts';
+
+export interface UpstreamAnswerWorld {
+  readonly lane: string; // for messages
+  readonly clock: Clock;
+  readonly idleTimeoutMs: number;
+  readonly call: WireCall;
+}
+
+interface Choice {
+  ended: boolean;
+  characters: number;
+  call: number | null; // index of the call that is open
+  reason: 'stop' | 'length' | null;
+}
+
+interface Counts {
+  readonly prompt: number;
+  readonly cached: number;
+  readonly output: number;
+}
+
+type EndOf = Pick<GenerationEnd, 'reason' | 'failure'>;
+
+const CHARACTERS_PER_TOKEN = 4; // about; for upstreams that tell no usage
+const EVENT_SIZE_MAX = 16 * 2 ** 20; // characters of one event
+
+export class UpstreamAnswer {
+  readonly #world: UpstreamAnswerWorld;
+  readonly #parser = createParser({
+    onEvent: ({ data }) => this.#onEvent(data),
+    maxBufferSize: EVENT_SIZE_MAX,
+  });
+  readonly #decoder = new TextDecoder();
+  readonly #choices: Choice[] = [];
+  #sink: GenerationSink | null = null;
+  #promptTokens = 0; // of the request, estimated
+  #usage: Counts | null = null;
+  #timer: Timer | null = null; // idle
+  #deadline: Timer | null = null;
+  #early: ('end' | { readonly error: string })[] = []; // came before anybody listened
+  #paused = true;
+  #over = false;
+
+  /** Reads nothing until somebody starts it. */
+  constructor(world: UpstreamAnswerWorld) {
+    this.#world = world;
+    world.clock.defer(() => {
+      if (this.#paused && !this.#over) world.call.pause();
+    });
+  }
+
+  /** Once. The sink is never called in the caller's stack. */
+  start(request: GenerationRequest, sink: GenerationSink): GenerateResult {
+    const { clock, call } = this.#world;
+    this.#sink = sink;
+    this.#promptTokens = request.tokens.length;
+    for (let index = 0; index < request.choiceCount; index++) {
+      this.#choices.push({ ended: false, characters: 0, call: null, reason: null });
+    }
+    if (request.deadlineMs !== null) {
+      this.#deadline = clock.schedule(request.deadlineMs - clock.nowMs(), () =>
+        this.#fail("the request's time ran out", 'deadline'),
+      );
+    }
+    clock.defer(() => this.#begin());
+    const resume = () => {
+      this.#paused = false;
+      if (this.#over) return;
+      this.#wait();
+      call.resume();
+    };
+    return {
+      ok: true,
+      cancel: () => clock.defer(() => this.#finish({ reason: 'cancelled', failure: null })),
+      pause: () => {
+        this.#paused = true;
+        this.#timer?.cancel(); // it is not the upstream that is silent
+        call.pause();
+      },
+      resume,
+    };
+  }
+
+  /** Nobody will start it, or go on with it. */
+  abandon(): void {
+    this.#over = true;
+    this.#timer?.cancel();
+    this.#deadline?.cancel();
+    this.#world.call.abort();
+  }
+
+  onData(bytes: Uint8Array): void {
+    if (this.#over) return;
+    this.#held.push(bytes.slice());
+    if (this.#sink !== null) this.#read();
+  }
+
+  onEnd(): void {
+    if (this.#sink === null) this.#early.push('end');
+    else this.#endOfStream();
+  }
+
+  onError(message: string): void {
+    if (this.#sink === null) this.#early.push({ error: message });
+    else this.#fail(`the upstream of ${this.#world.lane} broke off: ${message}`);
+  }
+
+  readonly #held: Uint8Array[] = []; // at most what was on its way when the wire was paused
+
+  #begin(): void {
+    if (this.#over) return;
+    this.#paused = false;
+    this.#wait();
+    this.#world.call.resume();
+    this.#read();
+    for (const early of this.#early.splice(0)) {
+      if (early === 'end') this.onEnd();
+      else this.onError(early.error);
+    }
+  }
+
+  #read(): void {
+    for (const bytes of this.#held.splice(0)) {
+      if (this.#over) return;
+      this.#wait();
+      try {
+        this.#parser.feed(this.#decoder.decode(bytes, { stream: true }));
+      } catch (error) {
+        this.#fail(`the upstream of ${this.#world.lane} sent no event stream: ${(error as Error).message}`);
+      }
+    }
+  }
+
+  /** Silence is measured from here. */
+  #wait(): void {
+    this.#timer?.cancel();
+    const { clock, idleTimeoutMs, lane } = this.#world;
+    this.#timer = clock.schedule(idleTimeoutMs, () =>
+      this.#fail(`the upstream of ${lane} was silent for ${idleTimeoutMs} ms`),
+    );
+  }
+
+  #onEvent(data: string): void {
+    if (this.#over) return;
+    if (data === '[DONE]') {
+      this.#endOfStream();
+      return;
+    }
+    let chunk: Chunk;
+    try {
+      chunk = JSON.parse(data) as Chunk;
+    } catch {
+      this.#fail(`the upstream of ${this.#world.lane} sent an event that is not JSON`);
+      return;
+    }
+    if (chunk.error != null) {
+      this.#fail(
+        `the upstream of ${this.#world.lane} failed: ${String(chunk.error.message ?? chunk.error).slice(0, 500)}`,
+      );
+      return;
+    }
+    if (chunk.usage != null) this.#usage = countsOf(chunk.usage);
+    for (const part of Array.isArray(chunk.choices) ? chunk.choices : []) this.#onPart(part);
+  }
+
+  #onPart({ index = 0, delta, finish_reason: finish }: ChunkChoice): void {
+    const choice = this.#choices[index];
+    if (choice === undefined || choice.reason !== null) return;
+    let text = unframed(typeof delta?.content === 'string' ? delta.content : '');
+    if (text !== '' && choice.call !== null) {
+      text = callClosing + text;
+      choice.call = null;
+    }
+    for (const call of delta?.tool_calls ?? []) text += piecesOf(choice, call);
+    if (finish != null) {
+      choice.reason = finish === 'length' ? 'length' : 'stop';
+      if (choice.call !== null && choice.reason === 'stop') text += callClosing;
+    }
+    if (text === '') return;
+    choice.characters += text.length;
+    this.#sink?.onDelta({ choice: index, text, tokens: [], index: 0, logprobs: null });
+  }
+
+  #endOfStream(): void {
+    if (this.#over) return;
+    if (this.#choices.every(({ reason }) => reason !== null)) this.#finish(null);
+    else this.#fail(`the upstream of ${this.#world.lane} ended in the middle of its answer`);
+  }
+
+  #fail(message: string, code: 'upstream-failed' | 'deadline' = 'upstream-failed'): void {
+    this.#finish({ reason: 'failed', failure: { code, message } });
+  }
+
+  /** Null: as each choice said itself. */
+  #finish(end: EndOf | null): void {
+    if (this.#over) return;
+    this.abandon();
+    const sink = this.#sink!;
+    for (const [index, choice] of this.#choices.entries()) {
+      const { prompt, cached, output } = this.#countsOf(index);
+      sink.onEnd({
+        choice: index,
+        reason: choice.reason ?? 'stop',
+        failure: null,
+        ...(end !== null && end),
+        stopString: null,
+        promptTokens: prompt,
+        cachedTokens: cached,
+        outputTokens: output,
+        acceptedDraftTokens: 0,
+        rejectedDraftTokens: 0,
+        queueMs: 0,
+      });
+    }
+  }
+
+  /** An upstream counts all choices together: the first one carries it. */
+  #countsOf(index: number): Counts {
+    if (this.#usage !== null) return index === 0 ? this.#usage : { ...this.#usage, output: 0 };
+    const output = Math.ceil(this.#choices[index]!.characters / CHARACTERS_PER_TOKEN);
+    return { prompt: this.#promptTokens, cached: 0, output };
+  }
+}
+
+interface Chunk {
+  readonly choices?: readonly ChunkChoice[];
+  readonly usage?: ChunkUsage | null;
+  readonly error?: { readonly message?: unknown } | null;
+}
+
+interface ChunkUsage {
+  readonly prompt_tokens?: number;
+  readonly completion_tokens?: number;
+  readonly prompt_tokens_details?: { readonly cached_tokens?: number } | null;
+}
+
+interface ChunkChoice {
+  readonly index?: number;
+  readonly delta?: { readonly content?: unknown; readonly tool_calls?: readonly ChunkCall[] | null } | null;
+  readonly finish_reason?: string | null;
+}
+
+interface ChunkCall {
+  readonly index?: number;
+  readonly function?: { readonly name?: string; readonly arguments?: string } | null;
+}
+
+/** A call begins with its name, and ends where the next begins. */
+function piecesOf(choice: Choice, { index = 0, function: called }: ChunkCall): string {
+  let text = '';
+  if (choice.call !== index) {
+    if (called?.name === undefined) return ''; // more of a call that has been closed, or that nobody named
+    if (choice.call !== null) text += callClosing;
+    text += callOpening(called.name);
+    choice.call = index;
+  }
+  return text + unframed(called?.arguments ?? '');
+}
+
+function countsOf(usage: ChunkUsage): Counts {
+  return {
+    prompt: Number(usage.prompt_tokens ?? 0),
+    cached: Number(usage.prompt_tokens_details?.cached_tokens ?? 0),
+    output: Number(usage.completion_tokens ?? 0),
+  };
+}
