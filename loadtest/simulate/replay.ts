@@ -2,6 +2,7 @@
 // engine's prefix cache finds exactly what the hashes allow: equal ids at equal places, nothing more.
 // Reads the three traces of ../../../shared/data by their content; checks every field it uses.
 import { TraceError } from '../flag-error.ts';
+import { agentsOf } from '../workload/trace-agent-sessions.ts';
 import { jsonLines, type Row, readTrace, type TraceFile } from '../workload/trace-file.ts';
 import { oneTurn, outputIdMin, type SimClient, type SimLoad, type SimTurn } from './load.ts';
 
@@ -99,40 +100,46 @@ function singleRequests(
 }
 
 function agentLoad(file: TraceFile, options: ReplayOptions): SimLoad {
-  const sessions: SimTurn[][] = [];
-  let subagentCount = 0;
+  const agents: SimTurn[][] = []; // the session's own, then its sub-agents, which begin when it does
+  const sessionOf: number[] = []; // [agent]
+  let sessionCount = 0;
   let cutCount = 0;
   let requestCount = 0;
   for (const { row } of jsonLines(file)) {
-    if (requestCount >= options.requestsMax || sessions.length >= sessionsMax) break;
+    if (requestCount >= options.requestsMax || sessionCount >= sessionsMax) break;
     const blockTokens = row.integer('block_size', 1, 65_536);
-    const own = row.rows('requests').filter((request) => request.text('type') !== 'subagent');
-    subagentCount += row.rows('requests').length - own.length;
-    const turns: SimTurn[] = [];
-    for (const request of own) {
-      const turn = agentTurn(request, {
-        blockTokens,
-        session: sessions.length,
-        tailId: tailIdMin + requestCount + turns.length,
-        timeScale: options.timeScale,
-      });
-      if (turn === null || turn.promptTokens + turn.outputTokens > options.contextTokensMax) break;
-      turns.push(turns.length === 0 ? { ...turn, gapMs: 0 } : turn);
+    for (const requests of agentsOf(row)) {
+      const turns: SimTurn[] = [];
+      for (const request of requests) {
+        const turn = agentTurn(request, {
+          blockTokens,
+          session: sessionCount,
+          tailId: tailIdMin + requestCount + turns.length,
+          timeScale: options.timeScale,
+        });
+        if (turn === null || turn.promptTokens + turn.outputTokens > options.contextTokensMax) break;
+        turns.push(turns.length === 0 ? { ...turn, gapMs: 0 } : turn);
+      }
+      if (turns.length < requests.length) cutCount++;
+      requestCount += turns.length;
+      if (turns.length === 0) continue;
+      agents.push(turns);
+      sessionOf.push(sessionCount);
     }
-    if (turns.length < own.length) cutCount++;
-    requestCount += turns.length;
-    if (turns.length > 0) sessions.push(turns);
+    if (sessionOf.at(-1) === sessionCount) sessionCount++;
   }
   const gapMs = 3_600_000 / options.sessionsPerHour;
   return {
-    label: `agent-sessions@${file.sha256.slice(0, 12)}, ${sessions.length} sessions, ${options.sessionsPerHour} an hour, gaps ÷${options.timeScale}`,
+    label: `agent-sessions@${file.sha256.slice(0, 12)}, ${sessionCount} sessions, ${options.sessionsPerHour} an hour, gaps ÷${options.timeScale}`,
     notes: [
-      `${subagentCount} sub-agent runs are left out`,
-      `${cutCount} sessions end before their first request over ${options.contextTokensMax} tokens`,
+      `${agents.length - sessionCount} runs of sub-agents are played beside their session, from its beginning`,
+      `${cutCount} runs end before their first request over ${options.contextTokensMax} tokens`,
       'a turn is sent its recorded think time after the simulated answer to the one before',
     ],
     *clients(): Generator<SimClient> {
-      for (const [index, turns] of sessions.entries()) yield { atMs: index * gapMs, turns: turns.values() };
+      for (const [index, turns] of agents.entries()) {
+        yield { atMs: sessionOf[index]! * gapMs, turns: turns.values() };
+      }
     },
   };
 }

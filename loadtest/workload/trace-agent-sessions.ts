@@ -49,11 +49,14 @@ export function agentSessions(options: AgentSessionOptions): Workload {
   let subagentCount = 0;
   const recorded: RecordedSession[] = [];
   for (const { row } of jsonLines(file)) {
-    const entries = row.rows('requests');
-    const own = entries.filter((entry) => entry.text('type') !== 'subagent');
-    subagentCount += entries.length - own.length;
+    const [own, ...subagents] = agentsOf(row);
+    subagentCount += subagents.length;
     const blockSize = row.integer('block_size', 1, 65_536);
-    recorded.push({ id: row.text('id'), blockSize, requests: own.map((entry) => readRequest(entry)) });
+    const id = row.text('id');
+    recorded.push({ id, blockSize, requests: own!.map(readRequest) });
+    for (const [at, requests] of subagents.entries()) {
+      recorded.push({ id: `${id}, sub-agent ${at + 1}`, blockSize, requests: requests.map(readRequest) });
+    }
   }
   let cutCount = 0;
   let emptyCount = 0;
@@ -67,7 +70,7 @@ export function agentSessions(options: AgentSessionOptions): Workload {
     throw new FlagError('scale', String(options.scale), bound);
   }
   const notes = [
-    `${subagentCount} sub-agent runs are left out: only the session's own agent is played`,
+    `${subagentCount} sub-agent runs are played as sessions of their own, next after their parent's, which does not wait for them`,
     `${cutCount} of ${recorded.length} sessions end before their first request over ${options.contextTokens} tokens, ${emptyCount} do not fit at all`,
     `gaps divided by ${options.gapScale}, none longer than ${options.gapMsMax / 1000} s`,
     'answers in the history are the live ones; the ideal cache hit counts them as cacheable',
@@ -86,6 +89,14 @@ export function agentSessions(options: AgentSessionOptions): Workload {
     notes,
     sessions: () => cycled(plan),
   };
+}
+
+/** The session's own requests, then those of each run of a sub-agent: a prompt of its own, no block shared with it. */
+export function agentsOf(session: Row): Row[][] {
+  const entries = session.rows('requests');
+  const own = entries.filter((entry) => entry.text('type') !== 'subagent');
+  const subagents = entries.filter((entry) => entry.text('type') === 'subagent');
+  return [own, ...subagents.map((entry) => [...entry.rows('requests')])];
 }
 
 function readRequest(row: Row): Recorded {

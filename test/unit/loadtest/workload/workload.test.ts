@@ -108,11 +108,12 @@ test('an agent session sends what is new, keeps its gaps, and starts over where 
       request({}),
       request({ in: 832, think_time: 8, input_types: ['tool_result'], hash_runs: [1, 13] }),
       request({ in: 400, think_time: 200, hash_runs: [1, 4, 90, 3] }),
-      { type: 'subagent', requests: [] },
+      { type: 'subagent', requests: [request({ in: 128, out: 7, hash_runs: [500, 2] })] },
     ])}\n`,
   );
   const workload = agentSessions({ ...agentOptions, path });
-  const [first] = take(workload, 1) as [PlannedSession];
+  const [first, subagent] = take(workload, 2) as [PlannedSession, PlannedSession];
+  expect(subagent.turns.map(({ promptTokens, maxTokens }) => [promptTokens, maxTokens])).toEqual([[128, 7]]);
   expect(
     first.turns.map(({ reset, gap, gapMs, promptTokens, maxTokens, idealCachedTokens }) => [
       reset,
