@@ -66,6 +66,9 @@ interface Block {
 }
 
 const ARMS = ['a', 'b', 'b', 'a'] as const;
+// Before them each session is rehearsed once, uncounted: whoever is first with a session's lengths pays for shapes and
+// memory that nobody has used yet, and it would always be A.
+const REHEARSALS = ['a', 'b'] as const; // in turn
 
 export function startComparison(
   plan: ComparisonPlan,
@@ -88,18 +91,18 @@ export function startComparison(
       return;
     }
     const session = withShortGaps(drawn.value, plan.gapMsMax);
-    const plays: Play[] = [];
+    const plays: Play[] = []; // the rehearsal, then A B B A
     const playNext = () => {
-      const arm = ARMS[plays.length];
+      const arm = plays.length === 0 ? REHEARSALS[done % 2]! : ARMS[plays.length - 1];
       if (arm === undefined || partial) {
-        if (!partial && done >= plan.warmupBlocks) blocks.push({ plays });
+        if (!partial && done >= plan.warmupBlocks) blocks.push({ plays: plays.slice(1) });
         done++;
         world.onBlock(done, all);
         playBlock();
         return;
       }
       const play: Play = new Map();
-      const once = { session, arm, salt: joinSeeds(plan.seed, done * ARMS.length + plays.length + 1) };
+      const once = { session, arm, salt: joinSeeds(plan.seed, done * (ARMS.length + 1) + plays.length + 1) };
       driver = playOnce(once, plan, world, play);
       driver.start(() => {
         plays.push(play);
@@ -179,7 +182,7 @@ function reportOf(
     blockCount: blocks.length,
     failedTurns: { a: failed('a'), b: failed('b') },
     method:
-      'ABBA blocks, one session each, one at a time; ratio = exp(mean over turns of ln A/B), turns paired within a block ' +
+      'ABBA blocks, one session each, one at a time, after an uncounted rehearsal of it; ratio = exp(mean over turns of ln A/B), turns paired within a block ' +
       '(first A with first B, second A with second B); noise floor = second A over first A; 95 % percentile bootstrap over sessions',
     slo: formatSlo(plan.slo),
     surroundings: world.surroundings,
