@@ -13,6 +13,8 @@ export interface TokenConstraint {
   /** Allowed tokens as a bit set of ceil(vocabSize / 32) words, valid until accept(); null allows all. */
   mask(): Uint32Array | null;
   accept(token: number): void;
+  /** Independent of this one from now on, and its masks stay as they are: to look ahead over guesses. */
+  fork(): TokenConstraint;
 }
 
 /** Permission to guess ahead; the answer is the same with and without. */

@@ -1,25 +1,35 @@
 // What to guess for a sequence's next step, if anything. Pure but for what the drafter remembers of the text. Used by
 // scheduler.ts; before it: drafter.ts finds guesses, speculation.ts says how many are worth it.
-import type { BackendLimits, StepCosts } from '../../kernels/backend.ts';
+import { type BackendLimits, maskAllows, type StepCosts } from '../../kernels/backend.ts';
 import type { Draft } from './drafter.ts';
+import type { TokenConstraint } from './request.ts';
 import type { Sequence } from './sequence.ts';
 
-/**
- * At most `countMax` guesses to go into the same row as the token they follow, or null. A constrained sequence would
- * need the masks after each guess; that is not built yet.
- */
+/** Guesses as the device is to verify them. */
+export interface SequenceDraft extends Draft {
+  readonly masks: readonly (Uint32Array | null)[] | null; // [1 + tokens] what may be drawn in place of each and after the last
+}
+
+/** At most `countMax` guesses to go into the same row as the token they follow, or null. */
 export function draftOf(
   sequence: Sequence,
   limits: BackendLimits,
   costs: StepCosts,
   { decodingCount, countMax }: { readonly decodingCount: number; readonly countMax: number },
-): Draft | null {
+): SequenceDraft | null {
   const draft = guessOf(sequence, limits, countMax);
   if (draft === null) return null;
   const { speculation, outputCount } = sequence;
   const count =
     speculation!.worthwhileCount(draft, costs, decodingCount) || speculation!.probeCount(draft, outputCount);
-  return count > 0 ? { source: draft.source, tokens: draft.tokens.subarray(0, count) } : null;
+  if (count === 0) return null;
+  const tokens = draft.tokens.subarray(0, count);
+  const { constraint } = sequence.request;
+  if (constraint === null) return { source: draft.source, tokens, masks: null };
+  const masks = masksAlong(constraint.fork(), tokens);
+  return masks.length === 1
+    ? null
+    : { source: draft.source, tokens: tokens.subarray(0, masks.length - 1), masks };
 }
 
 /** Whether a step should end so that guesses can be made: they are worth more than the rounds it would go on for. */
@@ -33,9 +43,21 @@ export function mayDraft(
   return draft !== null && sequence.speculation!.worthwhileCount(draft, costs, decodingCount) > 0;
 }
 
+/** The masks before each guess up to the first that is not allowed, and after the last of them. */
+function masksAlong(constraint: TokenConstraint, tokens: Int32Array): (Uint32Array | null)[] {
+  const masks = [constraint.mask()];
+  for (const token of tokens) {
+    const mask = masks.at(-1)!;
+    if (mask !== null && !maskAllows(mask, token)) break;
+    constraint.accept(token);
+    masks.push(constraint.mask());
+  }
+  return masks;
+}
+
 function guessOf(sequence: Sequence, limits: BackendLimits, countMax: number): Draft | null {
   const { drafter, request, tokenCount, promptCount } = sequence;
-  if (drafter === null || request.constraint !== null) return null;
+  if (drafter === null) return null;
   const room = Math.min(
     countMax,
     request.speculation!.draftTokensMax,

@@ -2,9 +2,10 @@
 // and the seat it holds. State only; scheduler.ts decides about it and engine.ts changes it.
 import type { Timer } from '../../kernels/clock.ts';
 import type { ColdFetch } from './cold-tier.ts';
-import { type Draft, Drafter } from './drafter.ts';
+import { Drafter } from './drafter.ts';
 import type { PrefixNode } from './prefix-cache.ts';
 import type { FinishReason, SequenceFailureCode, SequenceRequest, SequenceSink } from './request.ts';
+import type { SequenceDraft } from './sequence-draft.ts';
 import { Speculation } from './speculation.ts';
 
 export type Phase = 'waiting' | 'running' | 'ended';
@@ -48,7 +49,7 @@ export class Sequence {
   registeredCount = 0; // leading blocks that the prefix cache knows
   readonly drafter: Drafter | null;
   readonly speculation: Speculation | null;
-  draft: Draft | null = null; // being verified by the step in flight
+  draft: SequenceDraft | null = null; // being verified by the step in flight
   node: PrefixNode | null = null; // of the last registered block; null while waiting
 
   constructor(id: number, request: SequenceRequest, sink: SequenceSink, submitMs: number) {

@@ -37,7 +37,7 @@ export function newRow(sequence: Sequence, end: number): StepRow {
     sampling,
     promptCount: sequence.promptCount,
     history: draws && penalised ? historyOf(sequence, end, draft) : null,
-    masks: draws && constraint !== null ? [constraint.mask()] : null,
+    masks: draws && constraint !== null ? (sequence.draft?.masks ?? [constraint.mask()]) : null,
     blocks: sequence.blocks,
   };
 }

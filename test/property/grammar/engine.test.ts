@@ -16,7 +16,7 @@ const limits: BackendLimits = {
   blockCount: 256,
   rowTokensMax: 64,
   stepTokensMax: 128,
-  sampleCountMax: 1,
+  sampleCountMax: 5,
   logprobsMax: 0,
   vocabSize,
 };
@@ -38,7 +38,15 @@ const schema = {
   },
 };
 
-test('constrained sequences end with documents that match, beside free ones', async () => {
+interface Answer {
+  readonly tokens: number[];
+  reason: string;
+  readonly isConstrained: boolean;
+  acceptedCount: number;
+}
+
+/** 30 sequences, two in three of them constrained; `guessing`: they may guess what comes next. */
+async function answersOf(guessing: boolean): Promise<Answer[]> {
   const compiler = openCompiler();
   const { newConstraint } = await compiler.run(
     compiler.compile({ kind: 'json-schema', schema, strict: true }),
@@ -55,10 +63,10 @@ test('constrained sequences end with documents that match, beside free ones', as
     retryAfterMs: 500,
   };
   const engine = new Engine(backend, clock, bounds, quietObserver());
-  const answers: { tokens: number[]; reason: string; isConstrained: boolean }[] = [];
+  const answers: Answer[] = [];
   for (let seed = 0; seed < 30; seed++) {
     const isConstrained = seed % 3 !== 2;
-    const answer = { tokens: [] as number[], reason: '', isConstrained };
+    const answer: Answer = { tokens: [], reason: '', isConstrained, acceptedCount: 0 };
     answers.push(answer);
     const result = engine.submit(
       {
@@ -81,21 +89,27 @@ test('constrained sequences end with documents that match, beside free ones', as
         },
         constraint: isConstrained ? newConstraint() : null,
         ignoreStopTokens: false,
-        speculation: null,
+        speculation: guessing ? { draftTokensMax: 4, prediction: null } : null,
         priority: 'turn',
         cacheSalt: '',
         deadlineMs: null,
       },
       {
         onTokens: (tokens) => void answer.tokens.push(...tokens),
-        onEnd: ({ reason }) => {
+        onEnd: ({ reason, usage }) => {
           answer.reason = reason;
+          answer.acceptedCount = usage.acceptedDraftTokens;
         },
       },
     );
     expect(result.ok).toBe(true);
   }
   clock.run();
+  return answers;
+}
+
+test('constrained sequences end with documents that match, beside free ones', async () => {
+  const answers = await answersOf(false);
   const constrained = answers.filter(({ isConstrained }) => isConstrained);
   expect(constrained.map(({ reason }) => reason)).toEqual(constrained.map(() => 'stop'));
   for (const { tokens } of constrained) {
@@ -106,4 +120,11 @@ test('constrained sequences end with documents that match, beside free ones', as
       expect(item['name']).toMatch(/^[a-z]{1,8}$/);
     }
   }
+});
+
+test('guesses change nothing of what constrained sequences say, and some of them are right', async () => {
+  const [plain, guessing] = [await answersOf(false), await answersOf(true)];
+  expect(guessing.map(({ tokens }) => tokens)).toEqual(plain.map(({ tokens }) => tokens));
+  const right = guessing.filter(({ isConstrained, acceptedCount }) => isConstrained && acceptedCount > 0);
+  expect(right.length).toBeGreaterThan(0);
 });
