@@ -25,6 +25,7 @@ import { modelRoutes } from './openai/models.ts';
 import { PromptEncoder } from './openai/prompt-encoder.ts';
 import { tokenizeRoutes } from './openai/tokenize.ts';
 import type { OpenAiWorld, ServedModel } from './openai/world.ts';
+import { Delegations } from './responses/delegations.ts';
 import { responseRoutes } from './responses/routes.ts';
 import { openResponsesSocket } from './responses/socket.ts';
 import { ResponseStore } from './responses/store.ts';
@@ -157,6 +158,7 @@ function responsesWorld(config: Config, openAi: OpenAiWorld): ResponsesWorld {
   return {
     ...openAi,
     store: new ResponseStore(config, openAi.clock),
+    delegations: new Delegations(),
     socket: {
       ageMaxMs: config.responsesSocketAgeMaxMs,
       queuedSizeMax: 2 * config.frameSizeMax,

@@ -13,6 +13,7 @@ import { CurrentDevice, type DeviceChoice } from './current-device.ts';
 import type { Device } from './device.ts';
 import type { BlockArchive } from './engine/block-archive.ts';
 import { Engine, type EngineBounds } from './engine/engine.ts';
+import type { Lanes } from './lanes/lanes.ts';
 import type { Log } from './log.ts';
 import type { ServerMetrics } from './metrics.ts';
 import type { Transport } from './transport.ts';
@@ -25,6 +26,7 @@ export interface ServerParts {
   readonly description?: string; // of the backend, for people; its name unless given
   readonly openBackend?: (choice: DeviceChoice) => Promise<Device>; // POST /admin/backend; without it the backend stays
   readonly archive?: ServerArchive | null; // likewise
+  readonly lanes?: Lanes | null; // likewise; without them every request goes to the model
   readonly transport: Transport; // likewise
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day
@@ -96,6 +98,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     transport.stopListening();
     await app.drain();
     transport.close();
+    parts.lanes?.close();
     if (archive !== null) await closed(archive, clock);
     await device.close();
   }

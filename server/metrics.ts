@@ -58,6 +58,11 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
     if (options.nodeMetrics) collectDefaultMetrics({ register: this.#registry, prefix: 'sparklane_' });
   }
 
+  /** For parts of the server with metrics of their own. */
+  get registry(): Registry {
+    return this.#registry;
+  }
+
   /** Prometheus text format. */
   async render(): Promise<{ readonly contentType: string; readonly text: string }> {
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };

@@ -248,6 +248,12 @@ export const OPTIONS = {
     'built graphs; "user" is sparklane in the cache directory of the user',
     'SPARKLANE_CACHE',
   ),
+  lanes: option(
+    'lanes',
+    orNull('none', text(4096)),
+    null,
+    'JSON file of lanes, between which requests are routed by model: "auto"; without it all go to the model',
+  ),
   logLevel: option(
     'log-level',
     choice(['silent', 'error', 'warn', 'info', 'debug']),

@@ -7,6 +7,7 @@ import { openArchive } from '../archive/open-archive.ts';
 import { type RunningServer, startServer } from '../compose.ts';
 import type { Config } from '../config.ts';
 import { openDevice } from '../device.ts';
+import { openLanes } from '../lanes/open-lanes.ts';
 import { Listener } from '../listener.ts';
 import { createLog, type Log } from '../log.ts';
 import { ServerMetrics } from '../metrics.ts';
@@ -42,6 +43,10 @@ export async function startLocalServer(config: Config, host: Host): Promise<Loca
     freshId: randomId, // files outlive a run that repeats its ids
     observer: metrics,
   });
+  const lanes =
+    config.lanes === null
+      ? null
+      : openLanes({ path: config.lanes, env: host.env, clock, epochMs, random, log, metrics });
   const server = await startServer({
     config,
     version,
@@ -51,6 +56,7 @@ export async function startLocalServer(config: Config, host: Host): Promise<Loca
     openBackend: (choice) =>
       openDevice({ ...config, ...choice }, model, { clock, log, onProgress: () => {} }),
     archive,
+    lanes,
     transport: new Listener(config),
     clock,
     epochMs,

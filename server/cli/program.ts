@@ -12,6 +12,7 @@ import { codex } from './codex.ts';
 import { type Cursor, complete } from './complete.ts';
 import { connect } from './connect.ts';
 import { addConfigFlags, configFlags } from './flags.ts';
+import { route } from './route.ts';
 import { serve } from './serve.ts';
 import { dropSessions, listSessions, showSession } from './sessions.ts';
 import { type Host, UsageError } from './terminal.ts';
@@ -42,6 +43,7 @@ export async function runProgram(
   addBuild(program, host);
   addCodex(program, host);
   addSessions(program, host);
+  addRoute(program, host);
   try {
     if (!program.commands.some((command) => command.name() === args[0])) {
       for (const mount of await loadMounts()) {
@@ -172,6 +174,24 @@ function addSessions(program: Command, host: Host): void {
   );
   const drop = command.command('drop').description('end sessions, whoever has them');
   add(drop.argument('<id...>'), (client, _, ids) => dropSessions(client, ids, host));
+}
+
+function addRoute(program: Command, host: Host): void {
+  program
+    .command('route')
+    .description('say which lane a request (chat completions or Responses, JSON on standard input) would get')
+    .option('--lanes <path>', 'lanes file whose policy decides; default: the built-in policy')
+    .option('--policy <path>', 'policy file; goes before --lanes')
+    .option('--from <lane>', 'lane that the session is in; default: a new session')
+    .allowExcessArguments(false)
+    .action((flags: Flags) => {
+      const options = {
+        lanes: textOf(flags, 'lanes') ?? (host.env[OPTIONS.lanes.env] || null),
+        policy: textOf(flags, 'policy'),
+        from: textOf(flags, 'from'),
+      };
+      return route(options, host);
+    });
 }
 
 const COMPLETION_TOKENS = 256; // of `complete`, unless --max-tokens says otherwise

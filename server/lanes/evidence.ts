@@ -6,9 +6,10 @@
 export interface Change {
   readonly files: readonly string[]; // in the order of their first mention
   readonly linesChanged: number; // added and removed
+  readonly texts: readonly string[]; // what showed it, as a person reads it
 }
 
-const NOTHING: Change = { files: [], linesChanged: 0 };
+const NOTHING: Change = { files: [], linesChanged: 0, texts: [] };
 const EDITING_TOOL = /edit|write|patch|replace|insert|create/i;
 const PATH_FIELDS = ['path', 'file_path', 'filePath', 'filename', 'file', 'target_file'];
 const TEXT_FIELDS = [
@@ -41,30 +42,27 @@ export function changeOfText(text: string): Change {
     else if (inside === 'diff' && /^[+-]/.test(line)) linesChanged++;
     else if (inside === 'block' && line !== '=======') linesChanged++;
   }
-  return { files: [...files], linesChanged };
+  return { files: [...files], linesChanged, texts: [text] };
 }
 
 /** What a call of an editing tool, or of a shell that applies a patch, would change. `text`: its arguments. */
 export function changeOfCall(name: string, text: string): Change {
   const value = text.startsWith('{') ? jsonOrNull(text) : null;
   if (value === null) return changeOfText(text);
-  const files = new Set<string>();
-  let linesChanged = 0;
+  const changes: Change[] = [];
   const visit = (given: unknown, depth: number): void => {
-    if (typeof given === 'string') {
-      const change = changeOfText(given);
-      for (const file of change.files) files.add(file);
-      linesChanged += change.linesChanged;
-    } else if (typeof given === 'object' && given !== null && depth < DEPTH_MAX) {
-      const edited =
-        EDITING_TOOL.test(name) && !Array.isArray(given) ? fieldChange(given as Fields) : NOTHING;
-      for (const file of edited.files) files.add(file);
-      linesChanged += edited.linesChanged;
+    if (typeof given === 'string') changes.push(changeOfText(given));
+    else if (typeof given === 'object' && given !== null && depth < DEPTH_MAX) {
+      if (EDITING_TOOL.test(name) && !Array.isArray(given)) changes.push(fieldChange(given as Fields));
       for (const inner of Object.values(given)) visit(inner, depth + 1);
     }
   };
   visit(value, 0);
-  return { files: [...files], linesChanged };
+  return {
+    files: [...new Set(changes.flatMap(({ files }) => files))],
+    linesChanged: changes.reduce((sum, { linesChanged }) => sum + linesChanged, 0),
+    texts: changes.flatMap(({ texts }) => texts),
+  };
 }
 
 const SCANNED_ENDS = 2048; // characters at either end of a tool's output, where exit codes stand
@@ -91,12 +89,17 @@ type Fields = Readonly<Record<string, unknown>>;
 function fieldChange(fields: Fields): Change {
   const path = PATH_FIELDS.map((name) => fields[name]).find((value) => typeof value === 'string');
   if (path === undefined) return NOTHING;
+  const shown: string[] = [path as string];
   let linesChanged = 0;
   for (const name of TEXT_FIELDS) {
     const text = fields[name];
-    if (typeof text === 'string' && text !== '') linesChanged += text.split('\n').length;
+    if (typeof text !== 'string' || text === '') continue;
+    const lines = text.split('\n');
+    linesChanged += lines.length;
+    const sign = name.startsWith('old') ? '-' : '+';
+    shown.push(...lines.map((line) => sign + line));
   }
-  return { files: [path as string], linesChanged };
+  return { files: [path as string], linesChanged, texts: linesChanged === 0 ? [] : [shown.join('\n')] };
 }
 
 function jsonOrNull(text: string): unknown {

@@ -36,9 +36,10 @@ export function handOffNote(
     if (change.files.length === 0 && change.linesChanged === 0) continue;
     for (const file of change.files) if (files.size < bounds.filesMax) files.add(file);
     linesChanged += change.linesChanged;
-    const diff = entry.text.slice(0, Math.max(0, room));
+    const whole = change.texts.join('\n');
+    const diff = whole.slice(0, Math.max(0, room));
     room -= diff.length;
-    if (diff !== '') diffs.push(diff.length < entry.text.length ? `${diff}\n[cut]` : diff);
+    if (diff !== '') diffs.push(diff.length < whole.length ? `${diff}\n[cut]` : diff);
   }
   const outputs = entries.filter(({ kind }) => kind === 'output').slice(-bounds.outputCountMax);
   if (files.size === 0 && outputs.length === 0) return '';

@@ -11,7 +11,7 @@ const TOKENS_MAX = 2 ** 31 - 1; // an upstream knows its own bounds, and says so
 export function laneWorld<W extends OpenAiWorld>(world: W, entry: LaneEntry): W {
   const { answer, lane, system, metadata } = entry;
   const { generator } = world;
-  const route = { system, metadata };
+  const route = { system, metadata, release: () => entry.release() };
   if (answer === null) {
     const start = (request: GenerationRequest, sink: GenerationSink) =>
       metered(entry, request, sink, (meter) => generator.start(request, meter));

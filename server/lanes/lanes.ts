@@ -68,6 +68,11 @@ export class Lanes {
     }));
   }
 
+  /** Whether this server's own model answers there. */
+  isLocal(name: string): boolean {
+    return this.#lanes.get(name)?.upstream === null;
+  }
+
   get(name: string): Lane {
     return this.#lanes.get(name)!;
   }

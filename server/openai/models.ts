@@ -1,18 +1,24 @@
-// GET /v1/models and /v1/models/{id}: the one model that is served. Pure. Before it: http.ts.
+// GET /v1/models and /v1/models/{id}: the model that is served, and the lanes where there are any. Pure. Before it: http.ts.
 import type { Route } from '../http.ts';
 import { codexCatalog } from './codex-catalog.ts';
 import { modelFault } from './fields.ts';
 import type { OpenAiWorld } from './world.ts';
 
 export function modelRoutes(world: OpenAiWorld): readonly Route[] {
-  const { model, generator, startedSeconds } = world;
-  const described = {
-    id: model.name,
+  const { model, generator, startedSeconds, lanes } = world;
+  const describe = (id: string) => ({
+    id,
     object: 'model',
     created: startedSeconds,
     owned_by: 'sparklane',
-    max_model_len: generator.contextTokensMax, // vLLM's name for it; editors size their prompts by it
-  };
+  });
+  // vLLM's name for it; editors size their prompts by it. What an upstream holds is not known here.
+  const bounded = (id: string) => ({ ...describe(id), max_model_len: generator.contextTokensMax });
+  const others = (lanes?.models ?? []).filter((name) => name !== model.name);
+  const data = [
+    bounded(model.name),
+    ...others.map((name) => (lanes?.isLocal(name) === true ? bounded(name) : describe(name))),
+  ];
   const catalog = codexCatalog({ name: model.name, contextTokens: generator.contextTokensMax });
   return [
     {
@@ -20,7 +26,7 @@ export function modelRoutes(world: OpenAiWorld): readonly Route[] {
       path: '/v1/models',
       open: false,
       answer: (call) => {
-        const list = { object: 'list', data: [described] };
+        const list = { object: 'list', data };
         // Codex asks with its version and reads `models`; everybody else reads `data`.
         const forCodex = new URLSearchParams(call.request.query).has('client_version');
         call.reply(200, forCodex ? { ...list, ...catalog } : list);
@@ -32,8 +38,9 @@ export function modelRoutes(world: OpenAiWorld): readonly Route[] {
       open: false,
       answer: (call) => {
         const { parameter } = call.facts;
-        const absent = modelFault(parameter, model.name);
-        if (absent === null) call.reply(200, described);
+        const described = data.find(({ id }) => id === parameter);
+        const absent = described === undefined ? modelFault(parameter, model.name) : null;
+        if (absent === null) call.reply(200, described ?? data[0]);
         else call.refuse(absent);
       },
     },

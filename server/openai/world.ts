@@ -52,6 +52,7 @@ export interface OpenAiWorld {
 export interface LaneRoute {
   readonly system: string; // before all that the client told the model; '' is nothing
   readonly metadata: Readonly<Record<string, string>>; // of the decision, for the answer
+  release(): void; // no answer will begin; harmless once one has
 }
 
 /** What every chunk of one answer, and the whole answer, begins with. */

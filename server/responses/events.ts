@@ -111,6 +111,13 @@ export class ResponseEvents {
     this.#emitResponse('response.in_progress');
   }
 
+  /** An item that was made elsewhere, whole. Before anything of the answer itself. */
+  foreign(item: Item): void {
+    const index = this.#output.length;
+    this.#emit('response.output_item.added', { output_index: index, item });
+    this.#finishItem(index, item);
+  }
+
   /** Text of the answer; opens a message where none is open. `logprobs` of exactly the span's tokens. */
   text(text: string, span: TokenSpan, logprobs: readonly unknown[]): void {
     const message = this.#open?.kind === 'message' ? this.#open : this.#openMessage();

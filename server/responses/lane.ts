@@ -3,11 +3,15 @@
 // Before it: socket.ts; after it: plan.ts and run.ts.
 import type { Fault } from '../errors.ts';
 import type { Parsed } from '../json-body.ts';
+import { logprobsFault } from '../lanes/lane-edge.ts';
+import { laneWorld } from '../lanes/lane-world.ts';
 import { withForm } from '../openai/form.ts';
+import { BackgroundResponse } from './background.ts';
 import { storedHistory, storeRun } from './chain.ts';
 import type { ResponseEvent } from './events.ts';
 import type { Item } from './items.ts';
-import { headOf, planResponse, type ResponsePlan } from './plan.ts';
+import { laneTurn, type TurnParts } from './lane-entry.ts';
+import { headOf, type PlanParts, planResponse, type ResponsePlan } from './plan.ts';
 import { ResponseRun, sayRefused } from './run.ts';
 import type { CreateFrame } from './schema.ts';
 import {
@@ -62,6 +66,7 @@ export class Lane {
   #waiting: Waiting | null = null;
   #memory: Memory | null = null;
   #cancelWarmUp: (() => void) | null = null;
+  #visit: { cancel(): void } | null = null; // the turn's way into one of the server's lanes (server/lanes)
 
   constructor(host: LaneHost, streamId: string | null) {
     this.#host = host;
@@ -69,7 +74,7 @@ export class Lane {
   }
 
   get busy(): boolean {
-    return this.#run !== null;
+    return this.#run !== null || this.#visit !== null;
   }
 
   get queuedCount(): number {
@@ -138,6 +143,8 @@ export class Lane {
     this.#steers = [];
     this.#cancelWarmUp?.();
     this.#cancelWarmUp = null;
+    this.#visit?.cancel();
+    this.#visit = null;
     this.#run?.cancel();
   }
 
@@ -145,18 +152,32 @@ export class Lane {
     // Its prompt begins as the warm-up's does: what that has computed is found in the cache.
     this.#cancelWarmUp?.();
     this.#cancelWarmUp = null;
-    const planned = this.#plan(turn);
-    if (!planned.ok) this.#refuseTurn(turn, planned.fault);
-    else if (turn.request.generate === false) this.#warmUp(planned.value);
-    else this.#answer(turn, planned.value);
+    const { world } = this.#host;
+    const parts = this.#partsOf(turn);
+    const meant = world.lanes?.meaning(turn.request.model, world.model.name) ?? null;
+    if (!parts.ok) this.#refuseTurn(turn, parts.fault);
+    else if (meant === null) this.#planned(turn, { ...parts.value, warmUp: isWarmUp(turn) }, world);
+    else if (isWarmUp(turn)) {
+      // It belongs to no turn yet, so it is not routed: what it computes is what the server's own model will need.
+      const request = { ...turn.request, model: null };
+      this.#planned(turn, { ...parts.value, request, warmUp: true }, world);
+    } else if (turn.request.background === true) this.#delegate(turn, parts.value, meant);
+    else this.#enter(turn, parts.value, meant);
   }
 
-  #plan({ request, from }: Turn): Parsed<ResponsePlan> {
+  #planned(turn: Turn, parts: PlanParts, world: ResponsesWorld): void {
+    const planned = planResponse(parts, world);
+    if (!planned.ok) this.#refuseTurn(turn, planned.fault);
+    else if (parts.warmUp) this.#warmUp(planned.value);
+    else this.#answer(turn, planned.value, world);
+  }
+
+  /** What the turn goes on from, and its own input where it is not the request's. */
+  #partsOf({ request, from }: Turn): Parsed<TurnParts & { readonly previousId?: string }> {
     const { world, owner } = this.#host;
-    const warmUp = request.generate === false;
     if (from !== null) {
       const { history, input, id } = from;
-      return planResponse({ request, owner, history, input, previousId: id, warmUp }, world);
+      return { ok: true, value: { request, owner, history, input, previousId: id } };
     }
     const previousId = request.previous_response_id;
     const known = previousId == null ? null : this.#host.remembered(previousId);
@@ -164,7 +185,62 @@ export class Lane {
       known === null ? storedHistory(previousId, owner, world) : { ok: true, value: known };
     if (!history.ok) return history;
     const steered = this.#takeWaiting(previousId ?? null);
-    return planResponse({ request, owner, history: [...history.value, ...steered], warmUp }, world);
+    return { ok: true, value: { request, owner, history: [...history.value, ...steered] } };
+  }
+
+  /** Into one of the server's lanes, then on as ever. */
+  #enter(turn: Turn, parts: TurnParts, model: string): void {
+    const { world } = this.#host;
+    const routed = laneTurn(parts, world);
+    if (!routed.ok) {
+      this.#refuseTurn(turn, routed.fault);
+      return;
+    }
+    const { logprobs, sessionKey, delegated, ask } = routed.value;
+    let inside = false;
+    const leave = () => {
+      inside = true;
+      this.#visit = null;
+    };
+    const visit = world.lanes!.enter(ask(model, `ws_${world.freshId()}`), {
+      onPlace: ({ lane, position, estimatedWaitMs }) => {
+        const place = { lane, position, estimated_wait_ms: estimatedWaitMs };
+        this.#host.send({ type: 'sparklane.queued', ...place }, this);
+      },
+      onEntered: (entry) => {
+        leave();
+        const unable = logprobs ? logprobsFault(entry) : null;
+        if (unable !== null) this.#refuseTurn(turn, unable);
+        else this.#planned(turn, { ...parts, ...routed.value, warmUp: false }, laneWorld(world, entry));
+        if (this.#run === null) {
+          entry.release();
+          this.#host.onFree();
+        } else world.delegations.delivered(sessionKey, delegated);
+      },
+      onRefused: (refused) => {
+        leave();
+        this.#refuseTurn(turn, refused);
+        this.#host.onFree();
+      },
+    });
+    if (!inside) this.#visit = visit;
+  }
+
+  /** The lane of the socket is free again at once; the end is told when it comes, if the socket is still there. */
+  #delegate(turn: Turn, parts: TurnParts, model: string): void {
+    const { world } = this.#host;
+    const background = new BackgroundResponse(
+      {
+        ...{ ...parts, model },
+        requestId: `ws_${world.freshId()}`,
+        onEnd: (response) => this.#host.send({ type: 'sparklane.background.done', response }, this),
+      },
+      world,
+      world.lanes!,
+    );
+    const refused = background.begin();
+    if (refused !== null) this.#refuseTurn(turn, refused);
+    else this.#host.send({ type: 'sparklane.background.started', response: background.response }, this);
   }
 
   #refuseTurn({ request, from }: Turn, refused: Fault): void {
@@ -179,7 +255,7 @@ export class Lane {
   /** Told at once, computed when nobody else needs the device: its client waits for the word before it goes on. */
   #warmUp(plan: ResponsePlan): void {
     const { world } = this.#host;
-    const run = this.#newRun(plan, () => {});
+    const run = this.#newRun(plan, world, () => {});
     run.acknowledge();
     this.#memory = { id: run.id, conversation: run.conversation };
     if (plan.head.request.store !== false) {
@@ -191,16 +267,17 @@ export class Lane {
     if (started.ok) this.#cancelWarmUp = () => started.cancel();
   }
 
-  #answer(turn: Turn, plan: ResponsePlan): void {
-    const { world, owner } = this.#host;
+  #answer(turn: Turn, plan: ResponsePlan, world: ResponsesWorld): void {
+    const { owner } = this.#host;
     const stored = turn.request.store !== false;
-    const run = this.#newRun(plan, () => this.#onEnd(run, turn));
+    const run = this.#newRun(plan, world, () => this.#onEnd(run, turn));
     this.#run = run;
     withForm(plan.form, world.forms, (form) => {
       if (run.over) return; // the socket went while the grammar was compiled
       if (stored) storeRun(run, world);
       const refused = form.ok ? run.start(form.value) : form.fault;
       if (refused === null) return;
+      world.route?.release();
       if (stored) world.store.delete(run.id, owner);
       this.#run = null;
       this.#refuseTurn(turn, refused);
@@ -209,8 +286,8 @@ export class Lane {
     });
   }
 
-  #newRun(plan: ResponsePlan, onEnd: () => void): ResponseRun {
-    return new ResponseRun(plan, this.#host.world, {
+  #newRun(plan: ResponsePlan, world: ResponsesWorld, onEnd: () => void): ResponseRun {
+    return new ResponseRun(plan, world, {
       onEvent: (event) => this.#host.send(event, this),
       onEnd,
     });
@@ -276,4 +353,8 @@ export class Lane {
   #failSteers(code: SteerErrorCode, message: string): void {
     for (const steer of this.#steers.splice(0)) this.failSteer(steer, { code, message });
   }
+}
+
+function isWarmUp({ request }: Turn): boolean {
+  return request.generate === false;
 }

@@ -7,6 +7,7 @@ import { chatPrompt } from '../openai/chat-prompt.ts';
 import { generationOf, modelFault } from '../openai/fields.ts';
 import { type FormAsk, textSource } from '../openai/form.ts';
 import { type ToolSet, toolSetOf } from '../openai/tool-set.ts';
+import { chatFormat, type UpstreamAsk } from '../upstream/chat-body.ts';
 import { contentText, type Item, itemsOf } from './items.ts';
 import { messagesOf } from './messages.ts';
 import type { ResponseHead } from './response-object.ts';
@@ -20,6 +21,8 @@ export interface PlanParts {
   readonly input?: readonly Item[]; // instead of the request's own
   readonly previousId?: string | null; // likewise
   readonly warmUp: boolean; // compute the prompt, say nothing
+  readonly id?: string; // of the response, where it was told before it was planned
+  readonly delegated?: readonly Item[]; // results of background work: before the input, and first in the answer
 }
 
 export interface ResponsePlan {
@@ -27,6 +30,7 @@ export interface ResponsePlan {
   readonly owner: string;
   readonly history: readonly Item[];
   readonly input: readonly Item[];
+  readonly delegated: readonly Item[];
   readonly form: FormAsk;
   readonly generation: GenerationRequest;
 }
@@ -38,12 +42,13 @@ const LOGPROBS_INCLUDE = 'message.output_text.logprobs';
 export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<ResponsePlan> {
   const { request, owner, history } = parts;
   const { model, freshId } = world;
-  const resolved = withoutReferences(parts.input ?? itemsOf(request.input, freshId), owner, world);
+  const resolved = inputOf(parts, world);
   if (!resolved.ok) return resolved;
   const input = resolved.value;
   const refused = modelFault(request.model, model.name) ?? itemsFault(history, input);
   if (refused !== null) return { ok: false, fault: refused };
-  const items = [...history, ...input];
+  const delegated = parts.delegated ?? [];
+  const items = [...history, ...delegated, ...input];
   const tools = toolsOf(request, items);
   const system = itemsOf(instructionItems(request.instructions), freshId);
   const tokens = promptTokens({ system, items, tools, request, open: !parts.warmUp }, world);
@@ -64,10 +69,11 @@ export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<Re
   return {
     ok: true,
     value: {
-      head: headOf(request, world, parts.previousId ?? request.previous_response_id ?? null),
+      head: headOf(request, world, parts.previousId ?? request.previous_response_id ?? null, parts.id),
       owner,
       history,
       input,
+      delegated,
       form: { tools, text: textSource(request.text?.format), textParam: 'text.format' },
       generation: { ...generation.value, priority: priorityOf(parts) },
     },
@@ -78,9 +84,10 @@ export function headOf(
   request: ResponseRequest,
   { model, freshId, epochSeconds, route }: ResponsesWorld,
   previousResponseId: string | null,
+  id = `resp_${freshId()}`,
 ): ResponseHead {
   return {
-    id: `resp_${freshId()}`,
+    id,
     createdAt: epochSeconds(),
     model: model.name,
     previousResponseId,
@@ -95,6 +102,29 @@ function priorityOf({ request, warmUp }: PlanParts): GenerationRequest['priority
   if (warmUp) return 'background';
   const beside = request.background === true || request.service_tier === 'flex';
   return beside || request.text?.format?.['name'] === SIDE_FORMAT ? 'side' : 'turn';
+}
+
+/** The request's own items, each with an id; what it only names is found in the store. */
+export function inputOf(
+  { request, owner, input }: Pick<PlanParts, 'request' | 'owner' | 'input'>,
+  world: ResponsesWorld,
+): Parsed<readonly Item[]> {
+  return withoutReferences(input ?? itemsOf(request.input, world.freshId), owner, world);
+}
+
+/** What an upstream is asked instead of a prompt; `items`: the whole conversation. */
+export function upstreamAskOf(
+  request: ResponseRequest,
+  items: readonly Item[],
+): Pick<UpstreamAsk, 'messages' | 'tools' | 'maxTokens' | 'responseFormat' | 'sampling'> {
+  const told = itemsOf(instructionItems(request.instructions), () => '');
+  return {
+    messages: messagesOf([...told, ...items]),
+    tools: toolsOf(request, items),
+    maxTokens: request.max_output_tokens ?? null,
+    responseFormat: chatFormat(request.text?.format),
+    sampling: request,
+  };
 }
 
 /** Tools may also come as items; those stay in force for the rest of the conversation. */

@@ -3,14 +3,18 @@
 import { type Fault, fault } from '../errors.ts';
 import type { Route } from '../http.ts';
 import type { HttpCall } from '../http-call.ts';
+import { inLane } from '../lanes/lane-edge.ts';
 import { type AnswerForm, withForm } from '../openai/form.ts';
 import { EventStream } from '../sse.ts';
+import { BackgroundResponse } from './background.ts';
 import { storedHistory, storeRun } from './chain.ts';
 import type { ResponseEvent } from './events.ts';
+import { type LaneTurn, laneTurn, type TurnParts } from './lane-entry.ts';
 import { headOf, planResponse, type ResponsePlan } from './plan.ts';
 import { ResponseRun, sayRefused } from './run.ts';
 import { type ResponseRequest, responseSchema } from './schema.ts';
 import type { StoredResponse } from './store.ts';
+import { watch } from './watch.ts';
 import type { ResponsesWorld } from './world.ts';
 
 const PAGE_DEFAULT = 20; // OpenAI's
@@ -53,9 +57,21 @@ function create(call: HttpCall, request: ResponseRequest, world: ResponsesWorld)
     return;
   }
   const history = storedHistory(request.previous_response_id, owner, world);
-  const plan = history.ok
-    ? planResponse({ request, owner, history: history.value, warmUp: false }, world)
-    : history;
+  if (!history.ok) {
+    call.refuse(history.fault);
+    return;
+  }
+  const parts = { request, owner, history: history.value };
+  const meant = world.lanes?.meaning(request.model, world.model.name) ?? null;
+  if (meant === null) answer(call, parts, null, world);
+  else if (request.background === true) answerInBackground(call, parts, meant, world);
+  else answerInLane(call, parts, world);
+}
+
+/** `turn` where lanes have looked at it. */
+function answer(call: HttpCall, parts: TurnParts, turn: LaneTurn | null, world: ResponsesWorld): void {
+  const request = turn?.request ?? parts.request;
+  const plan = planResponse({ ...parts, ...turn, warmUp: false }, world);
   if (!plan.ok) {
     refuse(call, request, plan.fault, world);
     return;
@@ -63,13 +79,40 @@ function create(call: HttpCall, request: ResponseRequest, world: ResponsesWorld)
   withForm(plan.value.form, world.forms, (form) => {
     if (call.over) return; // left while the grammar was compiled
     call.guard(() => {
-      if (form.ok) start(call, plan.value, form.value, world);
-      else refuse(call, request, form.fault, world);
+      if (!form.ok) refuse(call, request, form.fault, world);
+      else if (start(call, plan.value, form.value, world) && turn !== null) {
+        world.delegations.delivered(turn.sessionKey, turn.delegated);
+      }
     });
   });
 }
 
-function start(call: HttpCall, plan: ResponsePlan, form: AnswerForm, world: ResponsesWorld): void {
+function answerInLane(call: HttpCall, parts: TurnParts, world: ResponsesWorld): void {
+  const turn = laneTurn(parts, world);
+  if (!turn.ok) {
+    call.refuse(turn.fault);
+    return;
+  }
+  const { request } = parts;
+  const of = () => ({ ...turn.value, stream: request.stream === true });
+  inLane(call, { model: request.model, of }, world, (within) => answer(call, parts, turn.value, within));
+}
+
+function answerInBackground(call: HttpCall, parts: TurnParts, model: string, world: ResponsesWorld): void {
+  const { id: requestId } = call.facts;
+  const background = new BackgroundResponse(
+    { ...parts, requestId, model, onEnd: () => {} },
+    world,
+    world.lanes!,
+  );
+  const refused = background.begin();
+  if (refused !== null) call.refuse(refused);
+  else if (parts.request.stream === true) watch(call, background.log, 0, world);
+  else call.reply(200, background.response);
+}
+
+/** False: the engine takes no more, and the caller has been told. */
+function start(call: HttpCall, plan: ResponsePlan, form: AnswerForm, world: ResponsesWorld): boolean {
   const { request } = plan.head;
   const stored = request.store !== false;
   const framer = request.stream === true ? new SseFramer(call, world) : null;
@@ -87,7 +130,7 @@ function start(call: HttpCall, plan: ResponsePlan, form: AnswerForm, world: Resp
   if (refused !== null) {
     world.store.delete(run.id, plan.owner);
     call.refuse(refused);
-    return;
+    return false;
   }
   if (framer === null && background) call.reply(200, run.events.response);
   call.onAbort(() => {
@@ -96,6 +139,7 @@ function start(call: HttpCall, plan: ResponsePlan, form: AnswerForm, world: Resp
       run.resume(); // goes on for whoever asks later
     else run.cancel();
   });
+  return true;
 }
 
 function replyWhole(call: HttpCall, { events }: ResponseRun): void {
@@ -138,10 +182,18 @@ function withStored(call: HttpCall, world: ResponsesWorld, answer: Answerer): vo
     call.refuse(fault('not_found', `Response with id '${parameter}' not found.`, { param: 'response_id' }));
 }
 
-const read: Answerer = (call, stored) => {
-  if (new URLSearchParams(call.request.query).get('stream') !== 'true') call.reply(200, stored.response());
-  else {
-    const message = 'stream: a stored response is read whole; only its creation streams';
+const read: Answerer = (call, stored, world) => {
+  const query = new URLSearchParams(call.request.query);
+  if (query.get('stream') !== 'true') call.reply(200, stored.response());
+  else if (stored.log !== undefined) {
+    const after = Number(query.get('starting_after') ?? -1);
+    if (Number.isSafeInteger(after) && after >= -1) watch(call, stored.log, after + 1, world);
+    else {
+      const message = 'starting_after: expected the sequence number of an event';
+      call.refuse(fault('invalid_request', message, { param: 'starting_after' }));
+    }
+  } else {
+    const message = 'stream: this response is read whole; only its creation streams';
     call.refuse(fault('unsupported', message, { param: 'stream' }));
   }
 };

@@ -101,6 +101,7 @@ export class ResponseRun {
       callBroken: () => this.#events.closeItem('incomplete'),
     });
     this.#events.created();
+    for (const item of this.plan.delegated) this.#events.foreign(item);
     this.#heartbeat = this.#scheduleHeartbeat(HEARTBEAT_MS);
     return null;
   }
@@ -177,6 +178,7 @@ export class ResponseRun {
   #finish(): void {
     this.#phase = 'over';
     this.#heartbeat?.cancel();
+    this.#world.route?.release();
     this.#onOver();
   }
 

@@ -2,6 +2,7 @@
 // size of the texts, age; the oldest goes first, but never one that is still being written.
 // Before it: routes.ts and socket.ts; after it: nothing, it is memory.
 import type { Clock } from '../../kernels/clock.ts';
+import type { EventLog } from './event-log.ts';
 import type { Item } from './items.ts';
 import type { ResponseObject } from './response-object.ts';
 
@@ -15,6 +16,7 @@ export interface StoredResponse {
   readonly output: () => readonly Item[];
   readonly isOver: () => boolean;
   readonly cancel: () => void;
+  readonly log?: EventLog; // of work that goes on in the background
 }
 
 export interface StoreBounds {
@@ -41,6 +43,11 @@ export class ResponseStore {
   constructor(bounds: StoreBounds, clock: Clock) {
     this.#bounds = bounds;
     this.#clock = clock;
+  }
+
+  /** Characters of all that is stored together. */
+  get sizeMax(): number {
+    return this.#bounds.responseStoreSizeMax;
   }
 
   get count(): number {
@@ -73,7 +80,7 @@ export class ResponseStore {
       isOver: () => true,
       cancel: () => {},
     };
-    const size = JSON.stringify(response).length;
+    const size = JSON.stringify(response).length + (stored.log?.size ?? 0);
     entry.size += size;
     this.#size += size;
     this.#index(stored.owner, output);

@@ -1,9 +1,11 @@
 // What the files of this folder share beyond what all OpenAI routes share. Types only. Before it: app.ts builds one.
 import type { OpenAiWorld } from '../openai/world.ts';
+import type { Delegations } from './delegations.ts';
 import type { ResponseStore } from './store.ts';
 
 export interface ResponsesWorld extends OpenAiWorld {
   readonly store: ResponseStore;
+  readonly delegations: Delegations;
   readonly socket: SocketBounds;
 }
 

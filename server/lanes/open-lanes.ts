@@ -1,0 +1,128 @@
+// From a lanes file to open lanes: reads it, its policy, certificates and the keys of upstreams (from the environment, never
+// from a file), and opens connections' pools. Owns what may be wrong with any of them, said before the server listens.
+// Before it: cli/local-server.ts; after it: lanes.ts.
+import { readFileSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import type { Clock } from '../../kernels/clock.ts';
+import type { Random } from '../../kernels/random.ts';
+import type { Log } from '../log.ts';
+import type { ServerMetrics } from '../metrics.ts';
+import { packageDirectory } from '../package-version.ts';
+import { undiciWire } from '../upstream/undici-wire.ts';
+import type { UpstreamWire } from '../upstream/wire.ts';
+import { LaneMetrics } from './lane-metrics.ts';
+import { Lanes } from './lanes.ts';
+import { LanesError, type LanesFile, parseLanes, type UpstreamConfig } from './lanes-file.ts';
+import type { LaneObserver } from './observer.ts';
+import { type PolicyFile, PolicySource } from './policy-source.ts';
+
+export interface OpenLanesWorld {
+  readonly path: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  readonly epochMs: () => number; // time of day
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Pick<ServerMetrics, 'registry'>;
+  readonly observers?: readonly LaneObserver[]; // beside the metrics
+}
+
+/** Throws LanesError or PolicyError: which file, which place, what would be accepted. */
+export function openLanes(world: OpenLanesWorld): Lanes {
+  const { path, clock, log, metrics, observers = [] } = world;
+  const file = readLanes(path);
+  const policies = new PolicySource({
+    file: policyFile(policyPathOf(path, file)),
+    lanes: Object.keys(file.lanes),
+    clock,
+    log,
+  });
+  const lanes: Lanes = new Lanes({
+    ...world,
+    file,
+    policies,
+    wireTo: (lane) => wireTo(lane, file.lanes[lane]!.upstream!, world),
+    observer: together([new LaneMetrics(metrics.registry, () => lanes), ...observers]),
+  });
+  return lanes;
+}
+
+/** Throws LanesError. */
+export function readLanes(path: string): LanesFile {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new LanesError(`${path}: cannot be read (${(error as Error).message})`);
+  }
+  try {
+    return parseLanes(JSON.parse(text));
+  } catch (error) {
+    throw new LanesError(`${path}: ${(error as Error).message}`);
+  }
+}
+
+/** The lanes file's own, or the one that comes with the package. */
+export function policyPathOf(path: string, { policy }: Pick<LanesFile, 'policy'>): string {
+  return policy === undefined ? builtInPolicyPath() : resolve(dirname(path), policy);
+}
+
+export function builtInPolicyPath(): string {
+  return join(packageDirectory(), 'policies', 'default.json');
+}
+
+function policyFile(path: string): PolicyFile {
+  return {
+    stamp: () => {
+      const { mtimeMs, size } = statSync(path);
+      return `${mtimeMs} ${size}`;
+    },
+    read: () => readFileSync(path, 'utf8'),
+  };
+}
+
+function wireTo(lane: string, upstream: UpstreamConfig, { path, env }: OpenLanesWorld): UpstreamWire {
+  const { url, keyFrom, headers, tls, connections, connectTimeoutMs } = upstream;
+  const key = keyFrom === undefined ? null : env[keyFrom];
+  if (key === undefined || key === '') {
+    throw new LanesError(`${path}: lanes.${lane}.upstream.keyFrom: the environment has no ${keyFrom}`);
+  }
+  return undiciWire({
+    ...{ url, connections, connectTimeoutMs },
+    headers: {
+      ...headers,
+      'content-type': 'application/json',
+      accept: 'text/event-stream',
+      ...(key !== null && { authorization: `Bearer ${key}` }),
+    },
+    tls: {
+      ca: tls.caFile === undefined ? null : certificateOf(resolve(dirname(path), tls.caFile), lane),
+      serverName: tls.serverName ?? null,
+    },
+  });
+}
+
+function certificateOf(path: string, lane: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new LanesError(`lanes.${lane}.upstream.tls.caFile: ${(error as Error).message}`);
+  }
+}
+
+function together(observers: readonly LaneObserver[]): LaneObserver {
+  return {
+    onRouted: (report) => {
+      for (const observer of observers) observer.onRouted(report);
+    },
+    onRefused: (lane, code) => {
+      for (const observer of observers) observer.onRefused(lane, code);
+    },
+    onLaneEnd: (report) => {
+      for (const observer of observers) observer.onLaneEnd(report);
+    },
+    onAttempt: (lane, outcome) => {
+      for (const observer of observers) observer.onAttempt(lane, outcome);
+    },
+  };
+}

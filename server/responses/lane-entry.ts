@@ -1,0 +1,57 @@
+// A response and its lane: what lanes ask about it, and the world that it is planned in once it is there. Owns the session
+// key by which its conversation is known. Before it: routes.ts, lane.ts and background.ts; after it: lanes/lanes.ts.
+import type { Parsed } from '../json-body.ts';
+import { itemsConversation } from '../lanes/conversation.ts';
+import { sessionKeyOf } from '../lanes/router.ts';
+import type { LaneAsk } from '../lanes/visit.ts';
+import { upstreamBody } from '../upstream/chat-body.ts';
+import type { Item } from './items.ts';
+import { inputOf, upstreamAskOf } from './plan.ts';
+import type { ResponseRequest } from './schema.ts';
+import type { ResponsesWorld } from './world.ts';
+
+export interface LaneTurn {
+  readonly request: ResponseRequest; // as planned: its model is its lane's
+  readonly input: readonly Item[];
+  readonly delegated: readonly Item[]; // results that go along
+  readonly sessionKey: string | null;
+  readonly logprobs: boolean; // asked for
+  readonly ask: (model: string, requestId: string) => LaneAsk;
+}
+
+export interface TurnParts {
+  readonly request: ResponseRequest;
+  readonly owner: string;
+  readonly history: readonly Item[];
+  readonly input?: readonly Item[];
+}
+
+/** Refused where the input names items that are not there. */
+export function laneTurn(parts: TurnParts, world: ResponsesWorld): Parsed<LaneTurn> {
+  const { request, owner, history } = parts;
+  const resolved = inputOf(parts, world);
+  if (!resolved.ok) return resolved;
+  const input = resolved.value;
+  const conversation = itemsConversation(request, [...history, ...input]);
+  const sessionKey = sessionKeyOf(owner, request.prompt_cache_key, conversation);
+  // Work in the background was given its task when it began.
+  const delegated = request.background === true ? [] : world.delegations.waiting(sessionKey);
+  const items = [...history, ...delegated, ...input];
+  return {
+    ok: true,
+    value: {
+      request: { ...request, model: null },
+      input,
+      delegated,
+      sessionKey,
+      logprobs: request.top_logprobs != null || request.include?.includes(LOGPROBS_INCLUDE) === true,
+      ask: (model, requestId) => ({
+        ...{ model, requestId, owner, conversation, sessionKey },
+        upstreamBody: (upstreamModel, system) =>
+          upstreamBody({ ...upstreamAskOf(request, items), model: upstreamModel, system }),
+      }),
+    },
+  };
+}
+
+const LOGPROBS_INCLUDE = 'message.output_text.logprobs';
