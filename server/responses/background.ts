@@ -59,7 +59,8 @@ export class BackgroundResponse {
     if (this.#ended !== null) return this.#ended;
     if (this.#run !== null) return this.#run.events.response;
     const place = this.#place;
-    const queued = responseObject(this.#head, { ...NOTHING_YET, status: 'queued' });
+    const head = { ...this.#head, model: this.#lane };
+    const queued = responseObject(head, { ...NOTHING_YET, status: 'queued' });
     if (place === null) return queued;
     const { lane, position, estimatedWaitMs } = place;
     return { ...queued, queue: { lane, position, estimated_wait_ms: estimatedWaitMs } } as ResponseObject;
@@ -103,6 +104,7 @@ export class BackgroundResponse {
       },
     });
     begun = true;
+    if (this.#leave === null) this.#lane = visit.task.decision.lane; // not in it yet
     if (refusedAtOnce !== null) {
       this.#ended = this.response; // so that deleting it cancels nothing
       this.#lanes.router.delegate(turn.value.sessionKey, -1);
