@@ -10,7 +10,7 @@ SOURCES := $(shell find models kernels server loadtest -name '*.ts' 2>/dev/null)
 SPARKLANE = node dist/server/main.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve chat test clients test-clients check sim bench validate loadtest bless clean
+.PHONY: help setup build serve chat test clients test-clients check sim bench peer bench-peer validate loadtest bless clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,15 @@ sim: node_modules/.installed ## one whole run in virtual time: make sim SEED=17
 
 bench: dist/.built ## measure: decode, prefill, server share, time to first token (table and JSON)
 	npx tsx test/bench/main.ts
+
+peer: test/peer/node_modules/.installed ## install llama.cpp for bench-peer: node-llama-cpp with its prebuilt binaries (700 MB)
+
+test/peer/node_modules/.installed: test/peer/package.json test/peer/package-lock.json
+	cd test/peer && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+bench-peer: dist/.built peer ## measure against llama.cpp, side by side; fails if a committed ratio is lost (ARGS="--only nano/8bit", "--bless")
+	npx tsx test/peer/main.ts $(ARGS)
 
 validate: dist/.built ## every published figure beside what the simulated devices say
 	$(SPARKLANE) validate
