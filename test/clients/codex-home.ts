@@ -78,6 +78,11 @@ export class CodexHome {
     const events: Readonly<Record<string, unknown>>[] = [];
     let errors = '';
     let rest = '';
+    let closed = false;
+    // A timer of the test may fire after the run is over: its group is gone then, and its number may be another's.
+    const kill = (): void => {
+      if (!closed) process.kill(-child.pid!, 'SIGKILL');
+    };
     child.stderr.on('data', (chunk: Buffer) => {
       errors += chunk.toString();
     });
@@ -88,10 +93,13 @@ export class CodexHome {
         if (!line.startsWith('{')) continue;
         const event = JSON.parse(line) as Readonly<Record<string, unknown>>;
         events.push(event);
-        onEvent(event, () => process.kill(-child.pid!, 'SIGKILL'));
+        onEvent(event, kill);
       }
     });
     return new Promise((resolve) => {
+      child.on('exit', () => {
+        closed = true;
+      });
       child.on('close', (code) => {
         const items = events
           .filter(({ type }) => type === 'item.completed')

@@ -137,9 +137,11 @@ describe.skipIf(codexMissing)('codex with the embedded model', () => {
       const home = new CodexHome(server.url, { webSockets });
       open.push({ close: async () => home.remove() });
       // A small model may call tools or babble for ever: what it has done until then must have been understood.
+      let limit: NodeJS.Timeout | undefined;
       const run = await home.exec(['Say hello.'], (event, kill) => {
-        if (event['type'] === 'turn.started') setTimeout(kill, 20_000);
+        if (event['type'] === 'turn.started') limit = setTimeout(kill, 20_000);
       });
+      clearTimeout(limit);
       const types = run.events.map(({ type }) => type);
       expect(types).toContain('turn.started');
       expect(types).not.toContain('turn.failed');
