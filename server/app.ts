@@ -6,6 +6,7 @@ import type { Backend } from '../kernels/backend.ts';
 import type { Clock } from '../kernels/clock.ts';
 import type { Random } from '../kernels/random.ts';
 import type { Config } from './config.ts';
+import type { DraftingBounds } from './drafting.ts';
 import type { SequenceEngine } from './engine/request.ts';
 import { fault } from './errors.ts';
 import { type IncrementalText, TextGenerator } from './generation.ts';
@@ -259,8 +260,9 @@ function draftTokensMax({ config, backend }: AppWorld): number {
   return config.speculation === 'off' ? 0 : backend.limits.sampleCountMax - 1;
 }
 
-function draftsUnasked({ speculation }: Config): boolean {
-  return speculation === 'on';
+function draftsUnasked({ speculation }: Config): DraftingBounds['draftsUnasked'] {
+  if (speculation === 'unseeded') return speculation;
+  return speculation === 'on' ? 'all' : 'none';
 }
 
 /** Equal for servers that give equal answers to equal requests with equal seeds. */

@@ -4,19 +4,20 @@ import type { SpeculationRequest } from './engine/request.ts';
 
 export interface DraftingBounds {
   readonly draftTokensMax: number; // guesses per step; 0: never
-  readonly draftsUnasked: boolean; // also for requests that say nothing about it
+  readonly draftsUnasked: 'all' | 'unseeded' | 'none'; // of the requests that say nothing about it
   readonly contextTokensMax: number; // what lies beyond the context cannot come true
 }
 
 export interface DraftingWish {
   readonly speculation: boolean | null; // the request's own word
   readonly prediction: string | null; // what the answer will probably resemble
+  readonly seed: number | null;
 }
 
 /**
- * Null: one token at a time. Unasked drafting is off by default, because a device may compute several tokens at once
- * with other roundings than one, so that a near tie may fall otherwise: the same request would not always get the
- * same text. Who predicts the answer, or asks, wants speed.
+ * Null: one token at a time. A device may compute several tokens at once with other roundings than one, so that a near
+ * tie may fall otherwise. Who names a seed wants the same text again, and is drafted only if it asks or predicts as well;
+ * everybody else wants speed.
  */
 export function draftingFor(
   wish: DraftingWish,
@@ -25,7 +26,8 @@ export function draftingFor(
 ): SpeculationRequest | null {
   const { draftTokensMax, draftsUnasked, contextTokensMax } = bounds;
   const prediction = wish.prediction === '' ? null : wish.prediction;
-  const wanted = wish.speculation ?? (prediction !== null || draftsUnasked);
+  const unasked = draftsUnasked === 'all' || (draftsUnasked === 'unseeded' && wish.seed === null);
+  const wanted = wish.speculation ?? (prediction !== null || unasked);
   if (draftTokensMax === 0 || !wanted) return null;
   return {
     draftTokensMax,

@@ -193,9 +193,9 @@ export const OPTIONS = {
   ),
   speculation: option(
     'speculation',
-    choice(['asked', 'on', 'off']),
-    'asked',
-    'guess tokens ahead where that pays: for requests that predict their answer or ask for it, for all, or for none',
+    choice(['unseeded', 'asked', 'on', 'off']),
+    'unseeded',
+    'guess tokens ahead where that pays: for requests without a seed, for those that ask or predict, for all, for none',
   ),
   responsesWebSocket: option(
     'responses-websocket',

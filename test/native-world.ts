@@ -109,7 +109,7 @@ export class NativeServer {
         vocabSize: BYTE_VOCAB_SIZE,
         logprobsMax: 5,
         timeoutMs: 600_000,
-        draftsUnasked: true,
+        draftsUnasked: 'all',
         draftTokensMax: 4,
         contextTokensMax: engine.contextTokensMax,
         encode: encodeBytes,

@@ -96,7 +96,11 @@ export function questionOf(
     stopStrings: message.stop ?? [],
     ignoreStopTokens: message.ignoreStopTokens ?? false,
     speculation: draftingFor(
-      { speculation: message.speculation ?? null, prediction: message.prediction ?? null },
+      {
+        speculation: message.speculation ?? null,
+        prediction: message.prediction ?? null,
+        seed: message.seed ?? null,
+      },
       bounds,
       bounds.encode,
     ),

@@ -89,7 +89,11 @@ export function generationOf(
       stopStrings: stopStringsOf(fields.stop ?? []),
       ignoreStopTokens: fields.ignore_eos ?? false,
       speculation: draftingFor(
-        { speculation: fields.speculation ?? null, prediction: parts.prediction ?? null },
+        {
+          speculation: fields.speculation ?? null,
+          prediction: parts.prediction ?? null,
+          seed: fields.seed ?? null,
+        },
         { ...bounds, contextTokensMax: generator.contextTokensMax },
         (text) => model.tokenizer.encode(text),
       ),

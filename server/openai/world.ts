@@ -5,6 +5,7 @@ import type { ChatTemplate } from '../../models/chat-template.ts';
 import type { FimTokens, SamplingDefaults } from '../../models/model.ts';
 import type { ModelSpec } from '../../models/spec.ts';
 import type { Tokenizer } from '../../models/tokenizer.ts';
+import type { DraftingBounds } from '../drafting.ts';
 import type { TextGenerator } from '../generation.ts';
 import type { Lanes } from '../lanes/lanes.ts';
 import type { FormWorld } from './form.ts';
@@ -29,7 +30,7 @@ export interface RequestBounds {
   readonly logprobsMax: number; // alternatives per token
   readonly requestTimeoutMs: number;
   readonly draftTokensMax: number; // guessed per step; 0: never
-  readonly draftsUnasked: boolean; // also where the request does not say
+  readonly draftsUnasked: DraftingBounds['draftsUnasked']; // where the request does not say
   readonly streamBufferSizeMax: number; // unread bytes of one answer at which its generation pauses
 }
 

@@ -109,8 +109,12 @@ describe('the form of an answer', () => {
 
 describe('speculation', () => {
   test.each([
-    [{}, {}, null],
-    [{}, { speculation: true }, { draftTokensMax: 8, prediction: null }],
+    [{}, {}, { draftTokensMax: 8, prediction: null }],
+    [{}, { seed: 1 }, null], // who names a seed wants the same text again
+    [{}, { seed: 1, speculation: true }, { draftTokensMax: 8, prediction: null }],
+    [{ speculation: 'asked' }, {}, null],
+    [{ speculation: 'asked' }, { speculation: true }, { draftTokensMax: 8, prediction: null }],
+    [{ speculation: 'on' }, { seed: 1 }, { draftTokensMax: 8, prediction: null }],
     [{ speculation: 'on' }, {}, { draftTokensMax: 8, prediction: null }],
     [{ speculation: 'on' }, { speculation: false }, null],
     [{ speculation: 'off' }, { speculation: true }, null],
