@@ -10,9 +10,11 @@ import { CONFIG_FILE_OPTION, OPTION_NAMES, OPTIONS, type OptionName, type Option
 const KV_DISK_SIZE_MIN = 2 ** 24; // bytes
 const DEFAULT_THREADS = 2; // a laptop's cores are for its user first; more is a flag away
 
-export interface Config extends Omit<OptionValues, 'cacheDirectory' | 'kvDiskDirectory' | 'threads'> {
+export interface Config
+  extends Omit<OptionValues, 'cacheDirectory' | 'kvDiskDirectory' | 'outcomesDb' | 'threads'> {
   readonly cacheDirectory: string; // resolved
   readonly kvDiskDirectory: string; // resolved
+  readonly outcomesDb: string | null; // path; null: off
   readonly threads: number; // of all replicas together
   readonly threadsPerReplica: number;
   readonly loopback: boolean; // `host` is reachable from this machine only
@@ -57,6 +59,7 @@ export function loadConfig(sources: ConfigSources): Config {
     corsOrigins: Object.freeze([...options.corsOrigins]),
     cacheDirectory,
     kvDiskDirectory: options.kvDiskDirectory ?? join(cacheDirectory, 'kv'),
+    outcomesDb: outcomesPath(options.outcomesDb, cacheDirectory),
     loopback: isLoopback(options.host),
     stepTokensMax: options.prefillChunkTokens + options.slots,
   };
@@ -90,6 +93,12 @@ export function boundsForModel(config: Config, spec: ModelSpec, elementSize = 4)
 /** The config as it is printed at start: keys are counted, never shown. */
 export function describeConfig(config: Config): Readonly<Record<string, unknown>> {
   return { ...config, apiKeys: config.apiKeys.length };
+}
+
+/** Null: no record is kept. */
+export function outcomesPath(given: string, cacheDirectory: string): string | null {
+  if (given === 'off') return null;
+  return given === 'cache' ? join(cacheDirectory, 'outcomes.db') : given;
 }
 
 function readOption(name: OptionName, sources: ConfigSources, file: ReadonlyMap<string, unknown>): unknown {

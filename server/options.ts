@@ -254,6 +254,32 @@ export const OPTIONS = {
     null,
     'JSON file of lanes, between which requests are routed by model: "auto"; without it all go to the model',
   ),
+  // Off unless asked for: a record of how somebody works is theirs to begin, and no upgrade may begin one for them.
+  outcomesDb: option(
+    'outcomes-db',
+    text(4096),
+    'off',
+    'record of tasks and their outcomes (SQLite): off, "cache" for outcomes.db in the cache directory, or a path',
+  ),
+  outcomesDays: option('outcomes-days', integer(1, 3650), 90, 'days for which a quiet task is kept'),
+  outcomesRowsMax: option(
+    'outcomes-rows',
+    integer(10_000, 100_000_000),
+    500_000,
+    'tasks, events and requests kept together; the tasks that were quiet for longest go first',
+  ),
+  outcomesQueueMax: option(
+    'outcomes-queue',
+    integer(16, 1_000_000),
+    4096,
+    'observations that wait to be written; more are dropped and counted',
+  ),
+  outcomesText: option(
+    'outcomes-text',
+    choice(['off', 'on']),
+    'off',
+    'keep titles and notes of tasks; off keeps numbers and names only, never what was said',
+  ),
   logLevel: option(
     'log-level',
     choice(['silent', 'error', 'warn', 'info', 'debug']),

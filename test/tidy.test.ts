@@ -36,6 +36,11 @@ const importTable: readonly Rule[] = [
     ours: ['server/'],
     packages: ['undici'],
   },
+  {
+    where: 'server/outcomes/',
+    ours: ['server/', 'kernels/', 'models/'],
+    packages: [...serverPackages(), 'libsql', 'diff'],
+  },
   // The composition root, which mounts the clients' commands.
   { where: 'server/main.ts', ours: ['server/', 'kernels/', 'models/', 'loadtest/'], packages: [] },
   { where: 'server/', ours: ['kernels/', 'models/'], packages: serverPackages() },
@@ -55,6 +60,7 @@ const fenced: Readonly<Record<string, string>> = {
   piscina: 'kernels/onnx/',
   'onnxruntime-node': 'kernels/onnx/',
   koffi: 'kernels/onnx/',
+  libsql: 'server/outcomes/',
 };
 
 /** Globals that are injected, and the files that inject them. */
