@@ -185,6 +185,7 @@ function startWorker(workerData: StoreSetup): Worker {
   if (extension !== '.ts') return new Worker(entry, { ...options, execArgv: [] });
   const tsx = createRequire(import.meta.url).resolve('tsx/package.json'); // by address: the process may run elsewhere
   const api = pathToFileURL(join(dirname(tsx), 'dist/esm/api/index.mjs')).href;
-  const first = `import('${api}').then(({ register }) => { register(); return import('${entry.href}'); })`;
+  const first = `const load = (file) => import(file);
+    load(${JSON.stringify(api)}).then(({ register }) => { register(); return load(${JSON.stringify(entry.href)}); });`;
   return new Worker(first, { ...options, eval: true, execArgv: [] });
 }
