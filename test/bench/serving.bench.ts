@@ -17,8 +17,8 @@ export interface DecodeRate {
   readonly streams: number;
   readonly tokensPerSecond: number; // all streams together, by the client's clock, first to last token
   readonly tpotMs: number; // median of streams
-  readonly deviceMs: number; // mean of a step on the device while this ran
-  readonly serverShare: number; // 1 − device time / time per step
+  readonly deviceMs: number; // mean of a step on the device while this ran, prompts included
+  readonly serverShare: number; // of the time from the first question to the last token, without a step on the device
 }
 
 export interface ServingCosts {
@@ -57,14 +57,17 @@ export async function servingBench(flags: readonly string[]): Promise<ServingCos
 
 async function decodeRate(served: Served, client: NativeClient, streams: number): Promise<DecodeRate> {
   const rates: { tokensPerSecond: number; tpotMs: number }[] = [];
-  const before = await deviceTime(served);
+  let before = await deviceTime(served);
+  let wallMs = 0;
   for (let round = -1; round < decodeRounds; round++) {
+    if (round === 0) before = await deviceTime(served);
     const spans = await Promise.all(
       Array.from({ length: streams }, (_, stream) => oneStream(client, round * 64 + stream)),
     );
     if (round < 0) continue;
     const firstMs = Math.min(...spans.map((span) => span.firstMs));
     const lastMs = Math.max(...spans.map((span) => span.lastMs));
+    wallMs += lastMs - Math.min(...spans.map((span) => span.askedMs));
     const tpots = spans.map((span) => (span.lastMs - span.firstMs) / (outputTokens - 1));
     rates.push({
       tokensPerSecond: (streams * outputTokens * 1000) / (lastMs - firstMs),
@@ -72,14 +75,14 @@ async function decodeRate(served: Served, client: NativeClient, streams: number)
     });
   }
   const after = await deviceTime(served);
-  const deviceMs = ((after.seconds - before.seconds) / (after.steps - before.steps)) * 1000;
+  const deviceMs = (after.seconds - before.seconds) * 1000;
   const tpotMs = median(rates.map((rate) => rate.tpotMs));
   return {
     streams,
     tokensPerSecond: median(rates.map((rate) => rate.tokensPerSecond)),
     tpotMs,
-    deviceMs,
-    serverShare: 1 - deviceMs / tpotMs,
+    deviceMs: deviceMs / (after.steps - before.steps),
+    serverShare: 1 - deviceMs / wallMs,
   };
 }
 
@@ -88,13 +91,17 @@ async function oneStream(client: NativeClient, seed: number) {
   await session.append({ tokens: randomTokens(new Random(seed + 1000), 64) });
   let firstMs = 0;
   let lastMs = 0;
-  const answer = session.generate({ maxTokens: outputTokens, ignoreStopTokens: true, temperature: 0 }, () => {
-    lastMs = performance.now();
-    if (firstMs === 0) firstMs = lastMs;
-  });
+  const askedMs = performance.now();
+  const answer = session.generate(
+    { maxTokens: outputTokens, ignoreStopTokens: true, temperature: 0, speculation: false },
+    () => {
+      lastMs = performance.now();
+      if (firstMs === 0) firstMs = lastMs;
+    },
+  );
   await answer.end;
   await session.close();
-  return { firstMs, lastMs };
+  return { askedMs, firstMs, lastMs };
 }
 
 async function prefillRate(client: NativeClient): Promise<number> {
