@@ -16,6 +16,8 @@ import { Engine, type EngineBounds } from './engine/engine.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import type { Log } from './log.ts';
 import type { ServerMetrics } from './metrics.ts';
+import type { Outcomes } from './outcomes/outcomes.ts';
+import { taskRoutes } from './outcomes/routes.ts';
 import type { Transport } from './transport.ts';
 
 export interface ServerParts {
@@ -27,6 +29,7 @@ export interface ServerParts {
   readonly openBackend?: (choice: DeviceChoice) => Promise<Device>; // POST /admin/backend; without it the backend stays
   readonly archive?: ServerArchive | null; // likewise
   readonly lanes?: Lanes | null; // likewise; without them every request goes to the model
+  readonly outcomes?: Outcomes | null; // likewise; without it no task is recorded
   readonly transport: Transport; // likewise
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day
@@ -57,7 +60,7 @@ export class AddressError extends Error {
 
 /** Rejects with AddressError when the address cannot be bound; the backend is closed then. */
 export async function startServer(parts: ServerParts): Promise<RunningServer> {
-  const { config, model, backend, transport, clock, log, metrics, archive = null } = parts;
+  const { config, model, backend, transport, clock, log, metrics, archive = null, outcomes = null } = parts;
   const engine = new Engine(backend, clock, engineBounds(config, backend), metrics, archive);
   const device = new CurrentDevice({
     first: { backend, description: parts.description ?? backend.name },
@@ -68,7 +71,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     clock,
     log,
   });
-  const routes = adminRoutes({ device, engine });
+  const routes = [...adminRoutes({ device, engine }), ...taskRoutes(outcomes)];
   const app = createApp({
     ...parts,
     backend: device,
@@ -99,6 +102,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     await app.drain();
     transport.close();
     parts.lanes?.close();
+    await outcomes?.close();
     if (archive !== null) await closed(archive, clock);
     await device.close();
   }

@@ -11,6 +11,7 @@ import { openLanes } from '../lanes/open-lanes.ts';
 import { Listener } from '../listener.ts';
 import { createLog, type Log } from '../log.ts';
 import { ServerMetrics } from '../metrics.ts';
+import { openOutcomes } from '../outcomes/outcomes.ts';
 import { packageVersion } from '../package-version.ts';
 import { progressBar } from './progress.ts';
 import type { Host } from './terminal.ts';
@@ -43,6 +44,10 @@ export async function startLocalServer(config: Config, host: Host): Promise<Loca
     freshId: randomId, // files outlive a run that repeats its ids
     observer: metrics,
   });
+  const outcomes = await openOutcomes({
+    ...{ config, clock, epochMs, log, metrics },
+    freshId: randomId, // a record outlives a run that repeats its ids
+  });
   const lanes =
     config.lanes === null
       ? null
@@ -57,6 +62,7 @@ export async function startLocalServer(config: Config, host: Host): Promise<Loca
       openDevice({ ...config, ...choice }, model, { clock, log, onProgress: () => {} }),
     archive,
     lanes,
+    outcomes,
     transport: new Listener(config),
     clock,
     epochMs,
