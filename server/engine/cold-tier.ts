@@ -79,13 +79,13 @@ export class ColdTier {
     if (other !== undefined) {
       sequence.coldFetch = other;
     } else if (keys.length > 0 && this.#fetches.length >= FETCHES_MAX) {
-      this.#release(found);
+      this.#release(sequence, found);
       return true; // a place comes free with the next fetch that ends
     } else {
       sequence.coldTried = true;
       if (this.#pays(keys.length)) return this.#fetch(sequence, { node, found, keys });
     }
-    this.#release(found);
+    this.#release(sequence, found);
     return other !== undefined;
   }
 
@@ -125,7 +125,7 @@ export class ColdTier {
       fresh.push(block);
     }
     if (fresh.length === 0) {
-      this.#release(found);
+      this.#release(sequence, found);
       return false;
     }
     const fetch: ColdFetch = {
@@ -160,7 +160,7 @@ export class ColdTier {
       held[foundCount + index] = next.block;
       node = next;
     }
-    this.#release(held);
+    this.#release(fetch.sequence, held);
     if (this.#fetches.length === 0) this.#trusted = true;
     this.#fetchedCount += landed;
     if (fetch.sequence.seatedMs < 0) fetch.sequence.coldCount = landed * blockSize;
@@ -204,7 +204,9 @@ export class ColdTier {
     if (node.coldKey !== null && !archive.has(node.coldKey)) archive.store(node.coldKey, node.block);
   }
 
-  #release(blocks: readonly number[]): void {
-    for (let index = blocks.length - 1; index >= 0; index--) this.#world.cache.release(blocks[index]!);
+  #release({ request }: Sequence, blocks: readonly number[]): void {
+    const ofTurn = request.priority === 'turn';
+    for (let index = blocks.length - 1; index >= 0; index--)
+      this.#world.cache.release(blocks[index]!, ofTurn);
   }
 }

@@ -1,18 +1,18 @@
 // PrefixCache: finds finished KV blocks again by their tokens. A trie per salt; each node is one full block.
-// Blocks nobody holds stay findable until their memory is needed, the least recently used first.
+// Blocks nobody holds stay findable until their memory is needed: those that no turn ever used go first (titles,
+// warm-ups), then the least recently used.
 // It owns the meaning of blocks; block-pool.ts owns their number. Used by scheduler.ts and engine.ts.
 import assert from 'node:assert/strict';
 import type { BlockPool } from './block-pool.ts';
+import { type IdleLinks, IdleList } from './idle-list.ts';
 
 /** One cached block: the tokens that follow the parent's. Opaque to callers. */
-export interface PrefixNode {
+export interface PrefixNode extends IdleLinks<PrefixNode> {
   readonly parent: PrefixNode | null; // null: the root of a salt
   readonly key: string;
   readonly block: number; // -1 for a root
   children: Map<string, PrefixNode> | null;
-  // Neighbours in the idle list; a node is in it exactly while nobody holds its block.
-  older: PrefixNode | null;
-  newer: PrefixNode | null;
+  ofTurn: boolean; // a turn has used it: so it has all its ancestors, which it holds as well
   detached: boolean; // evicted or cleared: no new block may be hung below it
   coldKey: string | null; // its content's name in the archive; kept here for cold-tier.ts
 }
@@ -22,8 +22,9 @@ export class PrefixCache {
   readonly #blockSize: number;
   readonly #roots = new Map<string, PrefixNode>(); // bounded: a root without children is removed
   readonly #nodes: (PrefixNode | null)[]; // [blockCount] what each block holds, if it is findable
-  #oldest: PrefixNode | null = null;
-  #newest: PrefixNode | null = null;
+  // Every node whose block nobody holds is in one of them.
+  readonly #idleOfTurns = new IdleList<PrefixNode>();
+  readonly #idleOfOthers = new IdleList<PrefixNode>();
   #evictedCount = 0;
   #clearedCount = 0;
   /** Called before a block's content is given up for another's. */
@@ -109,7 +110,7 @@ export class PrefixCache {
     if (known !== undefined) {
       // [known | mine, same content] → [known, held once more]
       this.#hold(known);
-      this.release(block);
+      this.release(block, false);
       return known;
     }
     const child = newNode(node, key, block);
@@ -119,28 +120,35 @@ export class PrefixCache {
     return child;
   }
 
-  /** A block for new content, held once; evicts the least recently used idle block if need be; -1 if all are held. */
+  /** A block for new content, held once; evicts an idle block if need be; -1 if all are held. */
   allocate(): number {
     const block = this.#pool.allocate();
     if (block !== -1) return block;
-    if (this.#oldest === null) return -1;
-    this.onEvict?.(this.#oldest);
+    const victim = this.#idleOfOthers.oldest ?? this.#idleOfTurns.oldest;
+    if (victim === null) return -1;
+    this.onEvict?.(victim);
     this.#evictedCount++;
-    this.#evict(this.#oldest);
+    this.#evict(victim);
     return this.#pool.allocate();
   }
 
-  /** Gives up one hold. Release a sequence's blocks last to first: the idle list relies on it (see #evict). */
-  release(block: number): void {
-    if (!this.#pool.release(block)) return;
+  /**
+   * Gives up one hold; `ofTurn`: it was a turn's. Release a sequence's blocks last to first: the idle lists rely on it
+   * (see #evict).
+   */
+  release(block: number, ofTurn: boolean): void {
     const node = this.#nodes[block];
-    if (node) this.#appendIdle(node);
+    if (node && ofTurn) node.ofTurn = true; // also while others hold it: it is in no list yet
+    if (!this.#pool.release(block)) return;
+    if (node) this.#idleList(node).append(node);
     else this.#pool.free(block);
   }
 
   /** Forgets everything, e.g. because the device lost its block store. Held blocks stay held, but unfindable. */
   clear(): void {
-    for (; this.#oldest !== null; this.#clearedCount++) this.#evict(this.#oldest);
+    for (const list of [this.#idleOfOthers, this.#idleOfTurns]) {
+      for (; list.oldest !== null; this.#clearedCount++) this.#evict(list.oldest);
+    }
     for (const [block, node] of this.#nodes.entries()) {
       if (node === null) continue;
       this.#clearedCount++;
@@ -159,10 +167,11 @@ export class PrefixCache {
   check(): void {
     this.#pool.check();
     let idle = 0;
-    for (let node = this.#oldest; node !== null; node = node.newer) {
+    for (const node of [...this.#idleOfOthers, ...this.#idleOfTurns]) {
       assert(this.#nodes[node.block] === node && this.#pool.refCount(node.block) === 0);
       for (const child of node.children?.values() ?? []) {
         assert(this.#pool.refCount(child.block) === 0, 'a held block below an idle one');
+        assert(node.ofTurn || !child.ofTurn, 'a block of a turn below one of none');
       }
       idle++;
     }
@@ -178,15 +187,16 @@ export class PrefixCache {
   }
 
   #hold(node: PrefixNode): void {
-    if (this.#pool.refCount(node.block) === 0) this.#unlinkIdle(node);
+    if (this.#pool.refCount(node.block) === 0) this.#idleList(node).remove(node);
     this.#pool.retain(node.block);
   }
 
-  // The oldest idle node is always a leaf: a sequence holds all ancestors of what it holds and releases them after
-  // their descendants, so a parent never stands before its child in the list.
+  // The node to evict is always a leaf: a sequence holds all ancestors of what it holds and releases them after their
+  // descendants, so a parent never stands before its child in a list; and never in the list that goes first while its
+  // child is in the other.
   #evict(node: PrefixNode): void {
     assert(node.children === null || node.children.size === 0, 'evicted a node with children');
-    this.#unlinkIdle(node);
+    this.#idleList(node).remove(node);
     node.detached = true;
     this.#nodes[node.block] = null;
     const parent = node.parent!;
@@ -195,25 +205,16 @@ export class PrefixCache {
     this.#pool.free(node.block);
   }
 
-  #appendIdle(node: PrefixNode): void {
-    node.older = this.#newest;
-    if (this.#newest === null) this.#oldest = node;
-    else this.#newest.newer = node;
-    this.#newest = node;
-  }
-
-  #unlinkIdle(node: PrefixNode): void {
-    if (node.older === null) this.#oldest = node.newer;
-    else node.older.newer = node.newer;
-    if (node.newer === null) this.#newest = node.older;
-    else node.newer.older = node.older;
-    node.older = null;
-    node.newer = null;
+  #idleList({ ofTurn }: PrefixNode): IdleList<PrefixNode> {
+    return ofTurn ? this.#idleOfTurns : this.#idleOfOthers;
   }
 }
 
 function newNode(parent: PrefixNode | null, key: string, block: number): PrefixNode {
-  return { parent, key, block, children: null, older: null, newer: null, detached: false, coldKey: null };
+  return {
+    ...{ parent, key, block, children: null, ofTurn: false },
+    ...{ older: null, newer: null, detached: false, coldKey: null },
+  };
 }
 
 // Two UTF-16 units per token id (ids < 2^32): exact, so that equal keys are equal tokens, not merely equal hashes.

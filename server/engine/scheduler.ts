@@ -386,7 +386,8 @@ export class Scheduler {
     this.#releaseSlot(sequence.replica, sequence.slot);
     sequence.slot = -1;
     sequence.replica = -1;
-    while (sequence.blocks.length > 0) this.#cache.release(sequence.blocks.pop()!); // last to first
+    const ofTurn = sequence.request.priority === 'turn';
+    while (sequence.blocks.length > 0) this.#cache.release(sequence.blocks.pop()!, ofTurn); // last to first
     this.#promise(sequence, 0);
   }
 }

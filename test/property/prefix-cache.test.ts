@@ -8,6 +8,7 @@ const blockSize = 2;
 interface Holder {
   readonly prompt: Int32Array;
   readonly blocks: number[];
+  readonly ofTurn: boolean;
   node: PrefixNode;
 }
 
@@ -16,6 +17,7 @@ const command = fc.oneof(
     kind: fc.constant('begin' as const),
     prompt: fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 1, maxLength: 12 }),
     salt: fc.constantFrom('a', 'b'),
+    ofTurn: fc.boolean(),
   }),
   fc.record({ kind: fc.constant('grow' as const), index: fc.nat(20) }),
   fc.record({ kind: fc.constant('end' as const), index: fc.nat(20) }),
@@ -32,7 +34,7 @@ test('under any order of begin, grow, end and clear, blocks are conserved and ne
         const cache = new PrefixCache(pool, blockSize);
         const holders: Holder[] = [];
         for (const step of commands) {
-          if (step.kind === 'begin') begin(cache, holders, Int32Array.from(step.prompt), step.salt);
+          if (step.kind === 'begin') begin(cache, holders, step);
           if (step.kind === 'grow') grow(cache, holders[step.index % Math.max(1, holders.length)]);
           if (step.kind === 'end') end(cache, holders, step.index);
           if (step.kind === 'clear') cache.clear();
@@ -49,10 +51,16 @@ test('under any order of begin, grow, end and clear, blocks are conserved and ne
   );
 });
 
-function begin(cache: PrefixCache, holders: Holder[], prompt: Int32Array, salt: string): void {
+function begin(
+  cache: PrefixCache,
+  holders: Holder[],
+  begun: { readonly prompt: readonly number[]; readonly salt: string; readonly ofTurn: boolean },
+): void {
+  const { salt, ofTurn } = begun;
+  const prompt = Int32Array.from(begun.prompt);
   const blocks: number[] = [];
   const node = cache.match(cache.root(salt), prompt, { from: 0, limit: prompt.length }, blocks);
-  holders.push({ prompt, blocks, node });
+  holders.push({ prompt, blocks, node, ofTurn });
 }
 
 function grow(cache: PrefixCache, holder: Holder | undefined): void {
@@ -69,5 +77,5 @@ function grow(cache: PrefixCache, holder: Holder | undefined): void {
 
 function end(cache: PrefixCache, holders: Holder[], index: number): void {
   const [holder] = holders.splice(index % Math.max(1, holders.length), 1);
-  for (const block of holder?.blocks.toReversed() ?? []) cache.release(block);
+  for (const block of holder?.blocks.toReversed() ?? []) cache.release(block, holder!.ofTurn);
 }

@@ -118,6 +118,20 @@ test('prompts that came together share what the first of them computes', () => {
   expect(readers.map(({ end }) => end!.usage.cachedTokens)).toEqual([0, 32]);
 });
 
+test('however many side requests and warm-ups come between, a turn finds its prefix computed', () => {
+  const { clock, engine } = world();
+  new Reader(engine, clock, request(range(40)));
+  clock.run();
+  for (let other = 1; other <= 12; other++) {
+    const priority = other % 2 === 0 ? 'side' : 'background';
+    new Reader(engine, clock, request([other, other, ...range(14)], { priority }));
+    clock.run();
+  }
+  const again = new Reader(engine, clock, request(range(40)));
+  clock.run();
+  expect(again.end!.usage.cachedTokens).toBe(36);
+});
+
 test('the engine calls nobody back from within submit or cancel', () => {
   const { clock, engine } = world();
   const reader = new Reader(engine, clock, request(range(4)));

@@ -26,8 +26,8 @@ function compute(prompt: Int32Array, salt = 'a'): number[] {
   return blocks;
 }
 
-function release(blocks: number[]): void {
-  for (const block of blocks.toReversed()) cache.release(block);
+function release(blocks: number[], ofTurn = true): void {
+  for (const block of blocks.toReversed()) cache.release(block, ofTurn);
 }
 
 function find(prompt: Int32Array, salt = 'a', limit = prompt.length): number[] {
@@ -116,4 +116,29 @@ test('counting held blocks holds nothing', () => {
   release(compute(tokens(1, 2, 3, 4, 5, 6, 7, 8)));
   expect(cache.heldCount(cache.root('a'), tokens(1, 2, 3, 4, 5, 6, 7, 8), 8)).toBe(1);
   expect(pool.refCount(held[0]!)).toBe(1);
+});
+
+test('what no turn has used goes before what one has, however lately it was used', () => {
+  const turn = compute(tokens(1, 2, 3, 4, 5, 6, 7, 8));
+  release(turn);
+  release(compute(tokens(9, 9, 9, 9, 8, 8, 8, 8)), false);
+  const other = compute(tokens(7, 7, 7, 7));
+  release(other, false);
+  expect(find(tokens(1, 2, 3, 4, 5, 6, 7, 8))).toEqual(turn);
+  expect(find(tokens(7, 7, 7, 7))).toEqual(other);
+  cache.check();
+});
+
+test('a side request that reads a turn’s blocks does not make them less worth; a turn that reads a side request’s keeps them', () => {
+  const turn = compute(tokens(1, 2, 3, 4));
+  release(turn);
+  release(find(tokens(1, 2, 3, 4)), false);
+  const side = compute(tokens(2, 2, 2, 2));
+  release(side, false);
+  release(find(tokens(2, 2, 2, 2)));
+  release(compute(tokens(3, 3, 3, 3, 4, 4, 4, 4)), false);
+  release(compute(tokens(5, 5, 5, 5)), false);
+  expect(find(tokens(1, 2, 3, 4))).toEqual(turn);
+  expect(find(tokens(2, 2, 2, 2))).toEqual(side);
+  cache.check();
 });
