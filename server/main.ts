@@ -81,9 +81,18 @@ class LineReader {
 async function loadClients(): Promise<readonly Mount[]> {
   const { processIo } = await import('../loadtest/main.ts');
   const { addLoadtestCommand } = await import('../loadtest/command.ts');
+  const { addOutcomeCommands } = await import('../loadtest/outcomes/commands.ts');
   const { addSimulationCommands } = await import('../loadtest/simulate/commands.ts');
   return [
     (program, setExitCode) => addLoadtestCommand(program, { ...processIo(), setExitCode }),
+    (program) =>
+      addOutcomeCommands(program, {
+        write: terminal.write,
+        note: terminal.note,
+        env: process.env,
+        epochMs: Date.now,
+        commandLine: ['sparklane', ...process.argv.slice(2)].join(' '),
+      }),
     (program, setExitCode) =>
       addSimulationCommands(program, { write: terminal.write, note: terminal.note, setExitCode }),
   ];

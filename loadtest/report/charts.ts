@@ -1,16 +1,15 @@
 // The report's charts, drawn by Observable Plot into static SVG: the page needs no script, no network and prints well.
 // Each function takes report data and returns markup; text next to the charts is page.ts's.
 import * as Plot from '@observablehq/plot';
-import { parseHTML } from 'linkedom';
 import type { ComparisonReport } from '../experiment/comparison.ts';
 import type { SweepReport } from '../experiment/sweep.ts';
 import { STALL_BOUNDS_MS } from '../statistics/heat-map.ts';
 import type { LatencyKey } from '../statistics/latencies.ts';
 import type { TurnSample } from '../statistics/session-sample.ts';
 import { formatMs, formatShare } from './format.ts';
+import { draw, nothing } from './plot.ts';
 import { latencyOf, type RunReport } from './run-report.ts';
 
-const WIDTH = 860; // CSS pixels; the page scales it down on narrow screens
 const COLOURS = ['#3e63dd', '#e5484d', '#30a46c', '#f76b15', '#8e4ec6'];
 const WAIT_COLOUR = '#f5d90a';
 const STREAM_COLOUR = '#3e63dd';
@@ -329,22 +328,6 @@ export function forestPlot({ rows }: ComparisonReport): string {
       }),
     ],
   });
-}
-
-function draw(options: Plot.PlotOptions): string {
-  const { document } = parseHTML('<!doctype html><html><body></body></html>');
-  const figure = Plot.plot({
-    document: document as unknown as NonNullable<Plot.PlotOptions['document']>, // enough of a DOM for Plot
-    width: WIDTH,
-    marginRight: 30,
-    style: { fontFamily: 'inherit', fontSize: '12px', background: 'transparent', overflow: 'visible' },
-    ...options,
-  });
-  return figure.outerHTML;
-}
-
-function nothing(why: string): string {
-  return `<p class="nothing">Nothing to draw: ${why}.</p>`;
 }
 
 function tickMs(ms: number): string {

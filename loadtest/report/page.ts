@@ -6,6 +6,7 @@ import type { GateResult } from '../gate.ts';
 import { formatSlo } from '../slo.ts';
 import { forestPlot, latencyCdf, sloMatrix, stallHeatMap, swimLanes, ttftAgainstLoad } from './charts.ts';
 import { formatInterval, formatMs, formatNumber, formatShare, MISSING } from './format.ts';
+import { escaped, framedPage, section } from './page-frame.ts';
 import type { LatencySummary, RunReport } from './run-report.ts';
 import { capacityText } from './table.ts';
 
@@ -15,30 +16,6 @@ export interface PageInput {
   readonly comparison: ComparisonReport | null;
   readonly gates: readonly GateResult[];
 }
-
-const STYLE = `
-:root { color-scheme: light dark; --ink: #1c2024; --soft: #60646c; --line: #e0e1e6; --back: #fcfcfd; --card: #fff; --good: #218358; --bad: #ce2c31; }
-@media (prefers-color-scheme: dark) { :root { --ink: #edeef0; --soft: #b0b4ba; --line: #363a3f; --back: #111113; --card: #18191b; --good: #3dd68c; --bad: #ff9592; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--back); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
-main { max-width: 940px; margin: 0 auto; padding: 32px 20px 64px; }
-h1 { font-size: 26px; margin: 0 0 4px; letter-spacing: -0.01em; } h2 { font-size: 17px; margin: 0 0 4px; }
-p { margin: 4px 0; } .soft { color: var(--soft); } .nothing { color: var(--soft); font-style: italic; padding: 20px 0; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 18px 20px; margin-top: 18px; overflow-x: auto; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin-top: 18px; }
-.tile { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 12px 14px; }
-.tile b { display: block; font-size: 22px; font-variant-numeric: tabular-nums; letter-spacing: -0.01em; } .tile span { color: var(--soft); font-size: 13px; }
-.verdict { display: inline-block; border-radius: 6px; padding: 2px 10px; font-weight: 600; margin: 10px 0 4px; color: #fff; background: var(--good); }
-@media (prefers-color-scheme: dark) { .verdict { color: #111; } }
-.verdict.bad { background: var(--bad); }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
-th, td { text-align: right; padding: 5px 8px; border-bottom: 1px solid var(--line); white-space: nowrap; } th { color: var(--soft); font-weight: 500; }
-th:first-child, td:first-child { text-align: left; } td.text, th.text { text-align: left; white-space: normal; overflow-wrap: anywhere; }
-td.refused { color: var(--soft); font-style: italic; } td.good { color: var(--good); } td.bad { color: var(--bad); }
-figure { margin: 8px 0 0 !important; max-width: none !important; } figure svg, section > svg { max-width: 100%; height: auto; color: var(--ink); }
-dl { display: grid; grid-template-columns: 150px 1fr; gap: 3px 14px; margin: 8px 0 0; font-size: 14px; } dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-details summary { cursor: pointer; color: var(--soft); margin-top: 10px; }
-`;
 
 export function reportPage({ run, sweep, comparison, gates }: PageInput): string {
   const title =
@@ -55,25 +32,7 @@ export function reportPage({ run, sweep, comparison, gates }: PageInput): string
   if (run !== null) parts.push(runParts(run, sweep));
   if (gates.length > 0) parts.push(gateSection(gates));
   if (run !== null) parts.push(formulaSection(run), provenanceSection(run));
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title} · Sparklane</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<main>
-<header>
-<h1>${title}</h1>
-${headerLines(run, comparison)}
-</header>
-${parts.join('\n')}
-</main>
-</body>
-</html>
-`;
+  return framedPage(title, headerLines(run, comparison), parts.join('\n'));
 }
 
 function headerLines(run: RunReport | null, comparison: ComparisonReport | null): string {
@@ -296,16 +255,4 @@ function provenanceSection({
   ];
   const list = rows.map(([name, value]) => `<dt>${name}</dt><dd>${escaped(value)}</dd>`).join('');
   return section('Provenance', '', `<dl>${list}</dl>`);
-}
-
-function section(title: string, text: string, body: string): string {
-  return `<section><h2>${title}</h2>${text === '' ? '' : `<p class="soft">${text}</p>`}${body}</section>`;
-}
-
-function escaped(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;');
 }

@@ -1,0 +1,120 @@
+// The commands about recorded tasks for commander: report and whatif. A thin layer: reads flags and files, calls the
+// functions of this folder, prints or writes. Mounted by the composition root of the `sparklane` program.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { addConfigFlags, configFlags } from '../../server/cli/flags.ts';
+import { loadConfig, outcomesPath } from '../../server/config.ts';
+import { exportOf } from '../../server/outcomes/wire.ts';
+import { packageVersion } from '../../server/package-version.ts';
+import { FlagError } from '../flag-error.ts';
+import { csvFiles } from './csv.ts';
+import { outcomesPage } from './page.ts';
+import { readSource, type TaskSource } from './source.ts';
+import { formulaLines, reportTable } from './table.ts';
+import { taskReport } from './task-report.ts';
+
+export interface OutcomesIo {
+  write(text: string): void; // results
+  note(text: string): void; // what was written where
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly epochMs: () => number; // time of day
+  readonly commandLine: string; // as it was typed
+}
+
+type Flags = Readonly<Record<string, unknown>>;
+
+const PAGE = 'sparklane-report.html';
+
+export function addOutcomeCommands(program: Command, io: OutcomesIo): void {
+  const command = program
+    .command('report')
+    .description('what recorded tasks came to: time by phase, acceptance, cost; a table and one HTML page')
+    .option('--lane <name>', 'only tasks that were in this lane')
+    .option('--faster <times>', 'what a model so many times as fast would bring, such as 3 or 10/3', factorOf)
+    .option('--html <path>', 'where the page goes', PAGE)
+    .option('--no-html', 'write no page')
+    .option('--csv <directory>', 'write tasks.csv, events.csv and requests.csv there')
+    .option(
+      '--json <path>',
+      'write the raw tasks, events and requests, for --import; - is standard output, alone',
+    );
+  addSourceFlags(command)
+    .allowExcessArguments(false)
+    .action((flags: Flags) => report(flags, io));
+}
+
+function addSourceFlags(command: Command): Command {
+  return addConfigFlags(
+    command
+      .option('--import <path>', 'read an exported JSON file instead of the record')
+      .option('--since <date>', 'only tasks with something on or after it (ISO 8601)', dateOf),
+    ['outcomesDb', 'cacheDirectory'],
+  );
+}
+
+function report(flags: Flags, io: OutcomesIo): void {
+  const source = sourceOf(flags, io);
+  const { records } = source;
+  const json = textOf(flags, 'json');
+  const exported = () => `${JSON.stringify(exportOf(records), null, 2)}\n`;
+  if (json === '-') {
+    io.write(exported());
+    return;
+  }
+  const factor = flags['faster'];
+  const made = taskReport(records, {
+    lane: textOf(flags, 'lane'),
+    faster: typeof factor === 'number' ? factor : null,
+  });
+  io.write(`${reportTable(made)}\n${formulaLines(made)}`);
+  const written: string[] = [];
+  const write = (path: string, text: string) => {
+    writeFileSync(path, text);
+    written.push(path);
+  };
+  const html = textOf(flags, 'html');
+  if (html !== null) {
+    const madeAt = new Date(io.epochMs()).toISOString();
+    write(
+      html,
+      outcomesPage(made, { source: source.name, command: io.commandLine, madeAt, version: packageVersion() }),
+    );
+  }
+  const directory = textOf(flags, 'csv');
+  if (directory !== null) {
+    mkdirSync(directory, { recursive: true });
+    for (const [name, text] of Object.entries(csvFiles(records))) write(join(directory, name), text);
+  }
+  if (json !== null) write(json, exported());
+  if (written.length > 0) io.note(`wrote ${written.join(', ')}\n`);
+}
+
+function sourceOf(flags: Flags, { env }: OutcomesIo): TaskSource {
+  const config = loadConfig({ flags: configFlags(flags), env });
+  const since = flags['since'];
+  return readSource({
+    importPath: textOf(flags, 'import'),
+    databasePath: config.outcomesDb ?? outcomesPath('cache', config.cacheDirectory)!,
+    sinceMs: typeof since === 'number' ? since : 0,
+  });
+}
+
+function textOf(flags: Flags, name: string): string | null {
+  const value = flags[name];
+  return typeof value === 'string' ? value : null;
+}
+
+/** A number, or a fraction of two. */
+function factorOf(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(?:\/(\d+(?:\.\d+)?))?$/.exec(text.trim());
+  const factor = match === null ? Number.NaN : Number(match[1]) / Number(match[2] ?? 1);
+  if (factor >= 1 && factor <= 1e6) return factor;
+  throw new FlagError('faster', text, 'a number or a fraction from 1 to 1000000');
+}
+
+function dateOf(text: string): number {
+  const ms = Date.parse(text);
+  if (Number.isFinite(ms)) return ms;
+  throw new FlagError('since', text, 'a date such as 2026-11-20 or 2026-11-20T12:00:00Z');
+}

@@ -1,0 +1,195 @@
+// The report about recorded tasks: per lane and class, where the time went, how soon a useful diff was there, what was
+// accepted and at what cost, with the number of tasks beside each figure. Owns the aggregation; the formulas of one task
+// are server/outcomes/task-summary.ts's. Pure. Before it: source.ts; after it: table.ts, page.ts.
+import { PHASES, type Phase, type TaskRecord } from '../../server/outcomes/task-record.ts';
+import { FORMULAS, summarise, type TaskSummary } from '../../server/outcomes/task-summary.ts';
+import { refusalOf, samplesNeeded } from '../statistics/quantile-bound.ts';
+
+/** A duration over tasks; p95 is refused where there are too few of them to bound it. */
+export interface Spread {
+  readonly count: number; // tasks that it is about
+  readonly medianMs: number | null;
+  readonly p95Ms: number | null;
+  readonly refusal: string | null; // why there is no p95
+}
+
+/** A share, or a mean, of so many tasks. */
+export interface Rate {
+  readonly value: number | null; // null: of none
+  readonly count: number;
+}
+
+/** T_total of the mean task if its model were so many times as fast and all else stayed as it was. */
+export interface Faster {
+  readonly factor: number;
+  readonly modelMs: number;
+  readonly totalMs: number;
+  readonly shorterShare: number;
+}
+
+export interface ReportRow {
+  readonly lane: string; // ALL: of every lane
+  readonly taskClass: string; // ALL: of every class
+  readonly taskCount: number;
+  readonly derivedCount: number; // tasks of which traffic alone told
+  readonly openCount: number; // neither accepted nor reverted
+  readonly acceptedCount: number; // whose change stands
+  readonly firstPassCount: number;
+  readonly revertedCount: number; // that ended reverted
+  readonly firstDiff: Spread;
+  readonly endToEnd: Spread;
+  readonly timedCount: number; // tasks with any phase known: those of the means below
+  readonly phaseMeanMs: Readonly<Record<Phase, number>>;
+  readonly phaseShare: Readonly<Record<Phase, number>> | null; // sums to 1; null: no time is known
+  readonly totalMeanMs: number | null;
+  readonly faster: Faster | null;
+  readonly firstPass: Rate;
+  readonly rollback: Rate;
+  readonly reworkCycles: Rate; // mean
+  readonly costPerAccepted: Rate; // money
+}
+
+export interface TaskReport {
+  readonly format: 'sparklane outcomes';
+  readonly formatVersion: 1;
+  readonly taskCount: number;
+  readonly fromMs: number | null; // oldest task
+  readonly toMs: number | null; // latest event
+  readonly sampleRule: string;
+  readonly formulas: typeof FORMULAS;
+  readonly rows: readonly ReportRow[];
+  readonly tasks: readonly TaskSummary[];
+}
+
+export interface ReportOptions {
+  readonly lane: string | null; // only tasks that were in it
+  readonly faster: number | null; // times
+}
+
+export const ALL = 'all';
+const UNKNOWN = 'unknown';
+const P95 = 0.95;
+
+export function taskReport(records: readonly TaskRecord[], { lane, faster }: ReportOptions): TaskReport {
+  const chosen = records
+    .map((record) => ({ record, summary: summarise(record) }))
+    .filter(({ summary }) => lane === null || lanesOf(summary).includes(lane));
+  const tasks = chosen.map(({ summary }) => summary);
+  const times = chosen.map(({ record: { task } }) => task);
+  return {
+    format: 'sparklane outcomes',
+    formatVersion: 1,
+    taskCount: tasks.length,
+    fromMs: times.length === 0 ? null : times.reduce((ms, task) => Math.min(ms, task.createdMs), Infinity),
+    toMs: times.length === 0 ? null : times.reduce((ms, task) => Math.max(ms, task.updatedMs), -Infinity),
+    sampleRule: `p95 is stated from ${samplesNeeded(P95)} tasks on, below which 95 % confidence cannot bound it`,
+    formulas: FORMULAS,
+    rows: rowsOf(tasks, faster),
+    tasks,
+  };
+}
+
+/** Totals only where they are of more than one row. */
+function rowsOf(tasks: readonly TaskSummary[], faster: number | null): ReportRow[] {
+  const lanes = grouped(tasks, ({ lane }) => lane ?? UNKNOWN);
+  const rows: ReportRow[] = [];
+  for (const [lane, inLane] of lanes) {
+    const classes = grouped(inLane, ({ taskClass }) => taskClass ?? UNKNOWN);
+    for (const [taskClass, some] of classes) rows.push(rowOf({ lane, taskClass }, some, faster));
+    if (classes.length > 1) rows.push(rowOf({ lane, taskClass: ALL }, inLane, faster));
+  }
+  if (lanes.length > 1) rows.push(rowOf({ lane: ALL, taskClass: ALL }, tasks, faster));
+  return rows;
+}
+
+function rowOf(
+  name: Pick<ReportRow, 'lane' | 'taskClass'>,
+  tasks: readonly TaskSummary[],
+  factor: number | null,
+): ReportRow {
+  const count = (fits: (task: TaskSummary) => boolean) => tasks.filter(fits).length;
+  const acceptedCount = count(({ outcome }) => outcome === 'accepted');
+  const firstPassCount = count(({ firstPass }) => firstPass);
+  const openCount = count(({ outcome }) => outcome === 'open');
+  const decided = tasks.length - openCount;
+  const share = (part: number): Rate => ({ value: decided === 0 ? null : part / decided, count: decided });
+  const cycles = total(tasks.filter(({ outcome }) => outcome !== 'open').map((task) => task.reworkCycles));
+  const cost = total(tasks.map((task) => task.cost));
+  return {
+    ...name,
+    taskCount: tasks.length,
+    derivedCount: count(({ source }) => source === 'derived'),
+    ...{ openCount, acceptedCount, firstPassCount },
+    revertedCount: count(({ outcome }) => outcome === 'reverted'),
+    firstDiff: spreadOf(tasks.map(({ firstDiffMs }) => firstDiffMs)),
+    endToEnd: spreadOf(tasks.map(({ endToEndMs }) => endToEndMs)),
+    ...timesOf(tasks, factor),
+    firstPass: share(firstPassCount),
+    rollback: share(count(({ reverted, outcome }) => reverted && outcome !== 'open')),
+    reworkCycles: share(cycles),
+    costPerAccepted: { value: acceptedCount === 0 ? null : cost / acceptedCount, count: acceptedCount },
+  };
+}
+
+function timesOf(
+  tasks: readonly TaskSummary[],
+  factor: number | null,
+): Pick<ReportRow, 'timedCount' | 'phaseMeanMs' | 'phaseShare' | 'totalMeanMs' | 'faster'> {
+  const timed = tasks.filter(({ totalMs }) => totalMs > 0);
+  const timedCount = timed.length;
+  const sums = byPhase((phase) => total(timed.map(({ phaseMs }) => phaseMs[phase])));
+  const whole = total(PHASES.map((phase) => sums[phase]));
+  if (whole === 0) {
+    return { timedCount, phaseMeanMs: sums, phaseShare: null, totalMeanMs: null, faster: null };
+  }
+  const phaseMeanMs = byPhase((phase) => sums[phase] / timedCount);
+  const totalMeanMs = whole / timedCount;
+  return {
+    ...{ timedCount, phaseMeanMs, totalMeanMs },
+    phaseShare: byPhase((phase) => sums[phase] / whole),
+    faster: factor === null ? null : fasterBy(factor, phaseMeanMs.model, totalMeanMs),
+  };
+}
+
+/** Raw speed cuts only the model's share. */
+export function fasterBy(factor: number, modelMs: number, totalMs: number): Faster {
+  const savedMs = modelMs - modelMs / factor;
+  return {
+    factor,
+    modelMs: modelMs / factor,
+    totalMs: totalMs - savedMs,
+    shorterShare: totalMs === 0 ? 0 : savedMs / totalMs,
+  };
+}
+
+/** Quantiles are order statistics: values that were measured. */
+function spreadOf(given: readonly (number | null)[]): Spread {
+  const values = given.filter((value) => value !== null).sort((a, b) => a - b);
+  const count = values.length;
+  const at = (q: number) => values[Math.max(0, Math.ceil(q * count) - 1)] ?? null;
+  const refusal = refusalOf(P95, count);
+  return { count, medianMs: at(0.5), p95Ms: refusal === null ? at(P95) : null, refusal };
+}
+
+function lanesOf({ lane }: TaskSummary): readonly string[] {
+  return (lane ?? UNKNOWN).split(' → ');
+}
+
+function grouped<T>(items: readonly T[], nameOf: (item: T) => string): [string, T[]][] {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const name = nameOf(item);
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [item]);
+    else group.push(item);
+  }
+  return [...groups].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+function byPhase(of: (phase: Phase) => number): Record<Phase, number> {
+  return Object.fromEntries(PHASES.map((phase) => [phase, of(phase)])) as Record<Phase, number>;
+}
+
+function total(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
+}
