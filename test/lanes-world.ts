@@ -26,6 +26,8 @@ export interface LanesServerOptions {
   readonly upstream?: (body: WireBody, attempt: number) => WireScript;
   readonly engine?: HttpWorldOptions['engine'];
   readonly flags?: HttpWorldOptions['flags'];
+  readonly observer?: (clock: VirtualClock) => LaneObserver; // another one beside the test's
+  readonly app?: HttpWorldOptions['app'];
 }
 
 export class LanesServer extends ResponsesServer {
@@ -80,16 +82,20 @@ export async function lanesServer(options: LanesServerOptions = {}): Promise<Lan
   });
   const logLines: string[] = [];
   const metrics = new ServerMetrics({ nodeMetrics: false });
+  const another = options.observer?.(clock);
   const counted: LaneObserver = new LaneMetrics(metrics.registry, () => lanes);
   const observer: LaneObserver = {
     onRouted: (report) => {
       routed.push(report);
       counted.onRouted(report);
+      another?.onRouted(report);
     },
+    watch: (report, conversation) => another?.watch?.(report, conversation) ?? null,
     onRefused: (lane, code) => counted.onRefused(lane, code),
     onLaneEnd: (report) => {
       ends.push(report);
       counted.onLaneEnd(report);
+      another?.onLaneEnd(report);
     },
     onAttempt: (lane, outcome) => counted.onAttempt(lane, outcome),
   };
@@ -111,7 +117,7 @@ export async function lanesServer(options: LanesServerOptions = {}): Promise<Lan
   const server = httpServer({
     clock,
     ...(options.flags !== undefined && { flags: options.flags }),
-    app: { lanes, log, metrics },
+    app: { lanes, log, metrics, ...options.app },
     engine: {
       script: (request) => {
         const prompt = Buffer.from(request.tokens.filter((id) => id < 256)).toString();

@@ -6,7 +6,7 @@ import type { Reservation } from './budget.ts';
 import type { Ticket } from './gate.ts';
 import type { Lane, LanesWorld } from './lanes.ts';
 import { costOf } from './lanes-file.ts';
-import type { RoutedReport } from './observer.ts';
+import type { AnswerWatch, RoutedReport } from './observer.ts';
 
 export interface EntryParts {
   readonly lane: Lane;
@@ -15,6 +15,7 @@ export interface EntryParts {
   readonly ticket: Ticket;
   readonly reservation: Reservation;
   readonly answer: UpstreamAnswer | null; // null: this server's own model
+  readonly watch: AnswerWatch | null; // hears the answer's text
 }
 
 const METADATA_LENGTH_MAX = 512; // characters of a value; OpenAI's bound
@@ -65,9 +66,16 @@ export class LaneEntry {
   /** Tells the sink's ends what they cost, and settles with the last of them. */
   meter(sink: GenerationSink, choiceCount: number): GenerationSink {
     this.#phase = 'started';
+    const { watch } = this.#parts;
     const ends: GenerationEnd[] = [];
     return {
-      onDelta: (delta) => sink.onDelta(delta),
+      onDelta:
+        watch === null
+          ? (delta) => sink.onDelta(delta)
+          : (delta) => {
+              if (delta.choice === 0) watch.onText(delta.text);
+              sink.onDelta(delta);
+            },
       onEnd: (end) => {
         ends.push(end);
         if (ends.length < choiceCount) sink.onEnd(end);

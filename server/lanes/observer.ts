@@ -1,5 +1,6 @@
 // What lanes tell about themselves to whoever counts or records: decisions, refusals, ends. Types only. lanes.ts calls;
-// lane-metrics.ts and the task store listen. No prompt text passes here.
+// lane-metrics.ts and the task store listen. Text passes through `watch` alone, for whoever reads numbers off it.
+import type { Conversation } from './conversation.ts';
 import type { RouteDecision } from './decide.ts';
 import type { TaskSignals } from './signals.ts';
 
@@ -8,6 +9,7 @@ export interface RoutedReport {
   readonly requestId: string;
   readonly owner: string; // whose API key
   readonly sessionKey: string | null;
+  readonly taskId: string | null; // as its client calls the task
   readonly asked: string; // a lane, or auto
   readonly decision: RouteDecision;
   readonly signals: TaskSignals;
@@ -28,8 +30,15 @@ export interface LaneEndReport {
   readonly failed: boolean;
 }
 
+/** Hears one answer's text as it is written. It must take no time worth speaking of: tokens come this way. */
+export interface AnswerWatch {
+  onText(text: string): void;
+}
+
 export interface LaneObserver {
   onRouted(report: RoutedReport): void;
+  /** After onRouted: what was asked, and whether its answer is to be heard. At most one observer may want to. */
+  watch?(report: RoutedReport, conversation: Conversation): AnswerWatch | null;
   onRefused(lane: string, code: string): void;
   onLaneEnd(report: LaneEndReport): void;
   onAttempt(lane: string, outcome: string): void; // of an upstream

@@ -115,6 +115,13 @@ function together(observers: readonly LaneObserver[]): LaneObserver {
     onRouted: (report) => {
       for (const observer of observers) observer.onRouted(report);
     },
+    watch: (report, conversation) => {
+      for (const observer of observers) {
+        const watch = observer.watch?.(report, conversation) ?? null;
+        if (watch !== null) return watch;
+      }
+      return null;
+    },
     onRefused: (lane, code) => {
       for (const observer of observers) observer.onRefused(lane, code);
     },

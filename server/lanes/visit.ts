@@ -17,6 +17,7 @@ export interface LaneAsk {
   readonly model: string; // a lane, or auto
   readonly conversation: Conversation;
   readonly sessionKey: string | null;
+  readonly taskId?: string | null; // as its client calls the task
   /** What an upstream is asked; `system` comes before what the client told. */
   readonly upstreamBody: (model: string, system: string) => string;
 }
@@ -159,16 +160,17 @@ export class Visit {
     this.#leave = null;
     const { router, world } = this.#lanes;
     router.enter(this.#task, this.#ask.sessionKey);
-    const { requestId, owner, sessionKey, model } = this.#ask;
+    const { requestId, owner, sessionKey, taskId = null, model, conversation } = this.#ask;
     const { decision, signals } = this.#task;
     const report = {
-      ...{ requestId, owner, sessionKey, asked: model, decision, signals },
+      ...{ requestId, owner, sessionKey, taskId, asked: model, decision, signals },
       lane: lane.name,
       overflowFrom: this.#overflowFrom,
       waitedMs: this.#waitedMs,
       routeMs: this.#routeMs,
     };
     world.observer.onRouted(report);
+    const watch = world.observer.watch?.(report, conversation) ?? null;
     const { taskClass, rule, move, from, reason } = decision;
     world.log.info('routed', {
       ...{ id: requestId, owner, asked: model, lane: lane.name, taskClass, rule, move, from, reason },
@@ -176,7 +178,7 @@ export class Visit {
       ...{ waitedMs: Math.round(this.#waitedMs), routeMs: Number(this.#routeMs.toFixed(3)) },
     });
     const system = this.#systemIn(lane);
-    this.#listener.onEntered(new LaneEntry({ ...held, lane, report, system }, world));
+    this.#listener.onEntered(new LaneEntry({ ...held, lane, report, system, watch }, world));
   }
 
   #refuse(lane: Lane, refused: Fault): void {

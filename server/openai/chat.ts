@@ -42,6 +42,7 @@ function chatSchema(bounds: RequestBounds) {
     tool_choice: z.union([z.string(), z.looseObject({})]).nullish(),
     parallel_tool_calls: z.boolean().nullish(),
     prompt_cache_key: z.string().max(1024).nullish(), // names the conversation, for lanes
+    metadata: z.looseObject({ task_id: z.string().max(512).nullish() }).nullish(), // names the task, likewise
     prediction: z.object({ type: z.string(), content: z.union([z.string(), z.array(part)]) }).nullish(),
   });
 }
@@ -71,7 +72,7 @@ function laneCall(body: ChatRequest, owner: string): LaneCall {
     stream: body.stream === true,
     logprobs: body.logprobs === true || body.return_token_ids === true,
     ask: (model, requestId) => ({
-      ...{ model, requestId, owner, conversation },
+      ...{ model, requestId, owner, conversation, taskId: body.metadata?.task_id ?? null },
       sessionKey: sessionKeyOf(owner, body.prompt_cache_key, conversation),
       upstreamBody: (upstreamModel, system) =>
         upstreamBody({

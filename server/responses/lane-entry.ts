@@ -46,7 +46,14 @@ export function laneTurn(parts: TurnParts, world: ResponsesWorld): Parsed<LaneTu
       sessionKey,
       logprobs: request.top_logprobs != null || request.include?.includes(LOGPROBS_INCLUDE) === true,
       ask: (model, requestId) => ({
-        ...{ model, requestId, owner, conversation, sessionKey },
+        ...{
+          model,
+          requestId,
+          owner,
+          conversation,
+          sessionKey,
+          taskId: request.metadata?.['task_id'] ?? null,
+        },
         upstreamBody: (upstreamModel, system) =>
           upstreamBody({ ...upstreamAskOf(request, items), model: upstreamModel, system }),
       }),
