@@ -1,6 +1,7 @@
 // LiveSession: one session under way. Plays its turns one after the other, presses Esc where the plan says so, gives up
 // on a turn that takes too long, and tells its host how it went. Before it: driver.ts; after it: a target's conversation.
 import type { Clock, Timer } from '../kernels/clock.ts';
+import { UsefulDiff } from '../server/outcomes/useful-diff.ts';
 import type { DriverPlan, DriverRecorder } from './driver.ts';
 import type { FinishedSession } from './recorder.ts';
 import {
@@ -12,7 +13,6 @@ import {
   type TurnEvents,
 } from './target/target.ts';
 import { Timeline } from './timeline.ts';
-import { UsefulDiff } from './useful-diff.ts';
 import type { Item, PlannedSession, PlannedTurn } from './workload/turn.ts';
 
 /** The driver, as its sessions see it. */

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { VirtualClock } from '../kernels/clock.ts';
 import { Random } from '../kernels/random.ts';
+import type { Route } from '../server/http.ts';
 import { LaneMetrics } from '../server/lanes/lane-metrics.ts';
 import { Lanes } from '../server/lanes/lanes.ts';
 import { parseLanes } from '../server/lanes/lanes-file.ts';
@@ -26,8 +27,11 @@ export interface LanesServerOptions {
   readonly upstream?: (body: WireBody, attempt: number) => WireScript;
   readonly engine?: HttpWorldOptions['engine'];
   readonly flags?: HttpWorldOptions['flags'];
-  readonly observer?: (clock: VirtualClock) => LaneObserver; // another one beside the test's
-  readonly app?: HttpWorldOptions['app'];
+  /** Who else hears what lanes do, and routes beside the app's own. */
+  readonly beside?: (clock: VirtualClock) => {
+    readonly observer: LaneObserver;
+    readonly routes: readonly Route[];
+  };
 }
 
 export class LanesServer extends ResponsesServer {
@@ -82,7 +86,7 @@ export async function lanesServer(options: LanesServerOptions = {}): Promise<Lan
   });
   const logLines: string[] = [];
   const metrics = new ServerMetrics({ nodeMetrics: false });
-  const another = options.observer?.(clock);
+  const { observer: another, routes = [] } = options.beside?.(clock) ?? {};
   const counted: LaneObserver = new LaneMetrics(metrics.registry, () => lanes);
   const observer: LaneObserver = {
     onRouted: (report) => {
@@ -117,7 +121,7 @@ export async function lanesServer(options: LanesServerOptions = {}): Promise<Lan
   const server = httpServer({
     clock,
     ...(options.flags !== undefined && { flags: options.flags }),
-    app: { lanes, log, metrics, ...options.app },
+    app: { lanes, log, metrics, routes },
     engine: {
       script: (request) => {
         const prompt = Buffer.from(request.tokens.filter((id) => id < 256)).toString();

@@ -33,9 +33,9 @@ export interface OutcomesServerOptions {
   readonly port?: (store: TaskStore, clock: VirtualClock) => StorePort;
 }
 
-export async function outcomesServer(options: OutcomesServerOptions = {}): Promise<OutcomesServer> {
-  const clock = new VirtualClock();
-  const { flags = {}, store = memoryStore() } = options;
+/** A record and what belongs to it, on any clock. */
+export function outcomesOn(clock: VirtualClock, { flags = {}, ...options }: OutcomesServerOptions = {}) {
+  const store = options.store ?? memoryStore();
   const config = loadConfig({ flags, env: { HOME: '/home/ada' } });
   const metrics = new ServerMetrics({ nodeMetrics: false });
   const logLines: string[] = [];
@@ -45,7 +45,14 @@ export async function outcomesServer(options: OutcomesServerOptions = {}): Promi
   let idCount = 0;
   const freshId = () => `${++idCount}`;
   const outcomes = new Outcomes({ port, config, clock, epochMs, freshId, log, metrics });
-  const http = httpServer({ clock, flags, app: { routes: taskRoutes(outcomes), log, metrics } });
+  return { outcomes, store, log, logLines, metrics };
+}
+
+export async function outcomesServer(options: OutcomesServerOptions = {}): Promise<OutcomesServer> {
+  const clock = new VirtualClock();
+  const { outcomes, store, log, logLines, metrics } = outcomesOn(clock, options);
+  const app = { routes: taskRoutes(outcomes), log, metrics };
+  const http = httpServer({ clock, flags: options.flags ?? {}, app });
   const server = new ResponsesServer(clock, { ...http, logLines, metrics }, []);
   await server.transport.listen('127.0.0.1', 0, http.app.handlers);
   const ask = async (method: string, path: string, body?: object, key?: string) => {

@@ -12,6 +12,7 @@ import { Listener } from '../listener.ts';
 import { createLog, type Log } from '../log.ts';
 import { ServerMetrics } from '../metrics.ts';
 import { openOutcomes } from '../outcomes/outcomes.ts';
+import { TaskTracker } from '../outcomes/tracker.ts';
 import { packageVersion } from '../package-version.ts';
 import { progressBar } from './progress.ts';
 import type { Host } from './terminal.ts';
@@ -51,7 +52,10 @@ export async function startLocalServer(config: Config, host: Host): Promise<Loca
   const lanes =
     config.lanes === null
       ? null
-      : openLanes({ path: config.lanes, env: host.env, clock, epochMs, random, log, metrics });
+      : openLanes({
+          ...{ path: config.lanes, env: host.env, clock, epochMs, random, log, metrics },
+          observers: outcomes === null ? [] : [new TaskTracker(outcomes)],
+        });
   const server = await startServer({
     config,
     version,

@@ -1,6 +1,6 @@
 // When a streamed answer first contains a change that could be applied.
 import { expect, test } from 'vitest';
-import { UsefulDiff } from '../../../loadtest/useful-diff.ts';
+import { UsefulDiff } from '../../../../server/outcomes/useful-diff.ts';
 
 const original = [
   'function add(a, b) {',
