@@ -3,6 +3,7 @@
 // nothing but the path is measured; what engine and generator take alone is measured too and taken off.
 // Run: npx tsx test/bench/wire.bench.ts
 import { type ClientRequest, request as httpRequest } from 'node:http';
+import OpenAI from 'openai';
 import { WallClock } from '../../kernels/clock.ts';
 import { Random } from '../../kernels/random.ts';
 import { SimBackend } from '../../kernels/sim/backend.ts';
@@ -35,10 +36,12 @@ export async function wireBench(): Promise<WireCost[]> {
   const client = await NativeClient.connect(
     webSocketTo(server.url, { apiKey: null, frameSizeMax: 2 ** 20, connectTimeoutMs: 5000 }),
   );
+  const openai = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
   const paths: readonly { readonly name: string; readonly answer: Answer }[] = [
     { name: 'engine and generator alone', answer: alone },
     { name: 'native WebSocket', answer: () => overNative(client) },
-    { name: 'SSE (chat chunks)', answer: () => overSse(server) },
+    { name: 'SSE, leanest client', answer: () => overSse(server) },
+    { name: 'SSE, openai package', answer: () => overOpenAi(openai) },
   ];
   const measured = paths.map(({ name, answer }) => ({
     name,
@@ -163,6 +166,20 @@ async function overNative(client: NativeClient): Promise<void> {
   const end = await session.generate({ maxTokens: TOKENS, ignoreStopTokens: true, seed: 1 }, onFrame).end;
   if (end.usage.outputTokens !== TOKENS || text === '') throw new Error('not the answer that was asked for');
   await session.close();
+}
+
+/** The client most programs use. */
+async function overOpenAi(openai: OpenAI): Promise<void> {
+  const stream = await openai.chat.completions.create({
+    model: 'spark-nano',
+    messages: [{ role: 'user', content: 'x' }],
+    max_tokens: TOKENS,
+    seed: 1,
+    stream: true,
+  });
+  let text = '';
+  for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
+  if (text === '') throw new Error('an empty answer');
 }
 
 /** The leanest client: node's own parser, one JSON.parse per event. */
