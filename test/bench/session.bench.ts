@@ -12,6 +12,7 @@ import type { ClientSession } from '../../server/native/client-session.ts';
 import { type Served, serve } from './served.ts';
 
 const historyCounts = [1000, 4000, 8000]; // tokens
+const textCounts = [1000, 4000, 12_000]; // words of history, about a token each
 const newCount = 64; // tokens of a turn
 const rounds = 3;
 const plainIds = 8000; // ids below are ordinary tokens in every vocabulary
@@ -25,16 +26,18 @@ export interface TurnCost {
   readonly ratio: number; // median over rounds of session / stateless
 }
 
+export interface RoundTripCost {
+  readonly historyTokens: number;
+  readonly engineMs: number; // of the one-token turn itself; taken off below
+  readonly webSocketMs: number; // medians
+  readonly keepAliveMs: number;
+  readonly newConnectionMs: number;
+}
+
 export interface SessionCosts {
   readonly device: string;
   readonly turns: readonly TurnCost[];
-  readonly roundTrip: {
-    readonly historyTokens: number;
-    readonly engineMs: number; // of the one-token turn itself; taken off below
-    readonly webSocketMs: number; // medians
-    readonly keepAliveMs: number;
-    readonly newConnectionMs: number;
-  };
+  readonly roundTrips: readonly RoundTripCost[];
   readonly stop: { readonly tpotMs: number; readonly tokensAfter: number; readonly lastTokenMs: number };
   readonly steer: { readonly idleTtftMs: number; readonly steerTtftMs: number; readonly tpotMs: number };
   readonly restart: {
@@ -52,11 +55,12 @@ export async function sessionBench(flags: readonly string[]): Promise<SessionCos
     await turnCost(client, 500, 1); // warm
     const turns: TurnCost[] = [];
     for (const count of historyCounts) turns.push(await turnCost(client, count, rounds));
-    const roundTrip = await roundTripCost(served, client);
+    const roundTrips: RoundTripCost[] = [];
+    for (const count of textCounts) roundTrips.push(await roundTripCost(served, client, count));
     const stop = await stopCost(client);
     const steer = await steerCost(client);
     client.close();
-    const costs = { device: served.device, turns, roundTrip, stop, steer };
+    const costs = { device: served.device, turns, roundTrips, stop, steer };
     return { ...costs, restart: await restartCost(flags) };
   } finally {
     await served.stop();
@@ -114,11 +118,15 @@ async function askOnce(client: NativeClient, tokens: number[]): Promise<number> 
   return ms;
 }
 
-/** One new word in, one token out, on a history of about 4,000 tokens of text, as chat clients have it. */
-async function roundTripCost(served: Served, client: NativeClient): Promise<SessionCosts['roundTrip']> {
+/** One new word in, one token out, on a history of `wordCount` words of text, as chat clients have it. */
+async function roundTripCost(
+  served: Served,
+  client: NativeClient,
+  wordCount: number,
+): Promise<RoundTripCost> {
   const random = new Random(3);
   const word = () => words[random.integer(0, words.length - 1)]!;
-  const history = Array.from({ length: 2400 }, word).join(' ');
+  const history = Array.from({ length: wordCount }, word).join(' ');
   const session = client.open({ temperature: 0 });
   const report = session.nextPrefilled();
   const { position: historyTokens } = await session.append({ text: history });
@@ -325,12 +333,16 @@ export function printSession(costs: SessionCosts): void {
       'session / computed': percent(ratio),
     })),
   );
-  const { roundTrip, stop, steer, restart } = costs;
-  const saved = 1 - roundTrip.webSocketMs / roundTrip.newConnectionMs;
-  console.log(
-    `overhead of a turn on ${roundTrip.historyTokens} tokens: WebSocket ${roundTrip.webSocketMs.toFixed(2)} ms, ` +
-      `HTTP kept alive ${roundTrip.keepAliveMs.toFixed(2)} ms, new connection ` +
-      `${roundTrip.newConnectionMs.toFixed(2)} ms: saved ${percent(saved)} (bound 90 %, OpenAI reports 80 %)`,
+  const { roundTrips, stop, steer, restart } = costs;
+  console.log('overhead of a turn, ms (bound of what is saved: 90 %; OpenAI reports 80 %)');
+  console.table(
+    roundTrips.map(({ historyTokens, webSocketMs, keepAliveMs, newConnectionMs }) => ({
+      history: historyTokens,
+      WebSocket: webSocketMs.toFixed(2),
+      'HTTP kept alive': keepAliveMs.toFixed(2),
+      'new connection': newConnectionMs.toFixed(2),
+      saved: percent(1 - webSocketMs / newConnectionMs),
+    })),
   );
   console.log(
     `stop to last token: ${stop.lastTokenMs.toFixed(2)} ms, at most ${stop.tokensAfter} tokens; ` +
