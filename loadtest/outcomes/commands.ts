@@ -1,10 +1,12 @@
 // The commands about recorded tasks for commander: report and whatif. A thin layer: reads flags and files, calls the
 // functions of this folder, prints or writes. Mounted by the composition root of the `sparklane` program.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { addConfigFlags, configFlags } from '../../server/cli/flags.ts';
 import { loadConfig, outcomesPath } from '../../server/config.ts';
+import { readLanes } from '../../server/lanes/open-lanes.ts';
+import { type Policy, PolicyError, parsePolicy } from '../../server/lanes/policy.ts';
 import { exportOf } from '../../server/outcomes/wire.ts';
 import { packageVersion } from '../../server/package-version.ts';
 import { FlagError } from '../flag-error.ts';
@@ -13,6 +15,8 @@ import { outcomesPage } from './page.ts';
 import { readSource, type TaskSource } from './source.ts';
 import { formulaLines, reportTable } from './table.ts';
 import { taskReport } from './task-report.ts';
+import { whatIf } from './what-if.ts';
+import { whatIfTable } from './what-if-table.ts';
 
 export interface OutcomesIo {
   write(text: string): void; // results
@@ -42,6 +46,16 @@ export function addOutcomeCommands(program: Command, io: OutcomesIo): void {
   addSourceFlags(command)
     .allowExcessArguments(false)
     .action((flags: Flags) => report(flags, io));
+  const question = program
+    .command('whatif')
+    .description('what another routing policy would have done to time and cost of the recorded requests')
+    .requiredOption('--policy <path>', 'the policy to replay')
+    .option('--lanes <path>', 'lanes file whose prices count; default: prices as the record shows them')
+    .option('--seed <number>', 'of the resamples', seedOf, 1)
+    .option('--json', 'print the answer as JSON');
+  addSourceFlags(question)
+    .allowExcessArguments(false)
+    .action((flags: Flags) => answerWhatIf(flags, io));
 }
 
 function addSourceFlags(command: Command): Command {
@@ -90,6 +104,26 @@ function report(flags: Flags, io: OutcomesIo): void {
   if (written.length > 0) io.note(`wrote ${written.join(', ')}\n`);
 }
 
+function answerWhatIf(flags: Flags, io: OutcomesIo): void {
+  const policy = readPolicy(textOf(flags, 'policy')!);
+  const lanes = textOf(flags, 'lanes');
+  const prices =
+    lanes === null
+      ? null
+      : Object.fromEntries(Object.entries(readLanes(lanes).lanes).map(([name, { price }]) => [name, price]));
+  const { records } = sourceOf(flags, io);
+  const made = whatIf(records, { policy, prices, seed: flags['seed'] as number });
+  io.write(flags['json'] === true ? `${JSON.stringify(made, null, 2)}\n` : whatIfTable(made));
+}
+
+function readPolicy(path: string): Policy {
+  try {
+    return parsePolicy(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    throw new PolicyError(`${path}: ${(error as Error).message}`);
+  }
+}
+
 function sourceOf(flags: Flags, { env }: OutcomesIo): TaskSource {
   const config = loadConfig({ flags: configFlags(flags), env });
   const since = flags['since'];
@@ -111,6 +145,12 @@ function factorOf(text: string): number {
   const factor = match === null ? Number.NaN : Number(match[1]) / Number(match[2] ?? 1);
   if (factor >= 1 && factor <= 1e6) return factor;
   throw new FlagError('faster', text, 'a number or a fraction from 1 to 1000000');
+}
+
+function seedOf(text: string): number {
+  const seed = Number(text);
+  if (/^\d+$/.test(text) && seed < 2 ** 32) return seed;
+  throw new FlagError('seed', text, 'an integer from 0 to 4294967295');
 }
 
 function dateOf(text: string): number {

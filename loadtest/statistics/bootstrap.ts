@@ -75,7 +75,8 @@ function weightedQuantile(
   return Number.NaN;
 }
 
-function percentileInterval(results: Float64Array): Interval | null {
+/** Of the results of all resamples; those that are no number are left out. Null: none is one. Sorts a copy. */
+export function percentileInterval(results: Float64Array): Interval | null {
   const valid = results.filter((value) => !Number.isNaN(value)).sort();
   if (valid.length === 0) return null;
   const at = (share: number) =>
