@@ -11,6 +11,7 @@ const say = (message: FromStore) => port.postMessage(message);
 function open({ path, bounds, epochMs }: StoreSetup): void {
   const { database, putAside } = openDatabase(path, epochMs);
   const store = new TaskStore(database, bounds);
+  store.prune(epochMs); // it may have lain for long, or have had other bounds
   port.on('message', ({ number, call }: ToStore) => {
     if (call === null) {
       store.close();

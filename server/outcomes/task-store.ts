@@ -64,9 +64,8 @@ export class TaskStore {
 
   /** The task as it is now, and whether it is new: asking twice makes one. */
   create(task: NewTask, nowMs: number): { readonly task: Task; readonly created: boolean } {
-    return this.#together(() => {
-      const created = this.#insertTask(task);
-      this.#prune(nowMs);
+    return this.#together(nowMs, () => {
+      const created = this.#insertTask(task, nowMs);
       return { task: this.#task(task.owner, task.id)!, created };
     });
   }
@@ -79,22 +78,20 @@ export class TaskStore {
     readonly nowMs: number;
   }): readonly string[] | 'unknown-task' | 'task-full' {
     const { owner, task, events, nowMs } = ask;
-    return this.#together(() => {
+    return this.#together(nowMs, () => {
       const room = this.#roomIn(owner, task);
       if (room === null) return 'unknown-task';
       if (events.length > room) return 'task-full';
       const added = events.filter((event) => this.#insertEvent(owner, task, event)).map(({ id }) => id);
-      this.#prune(nowMs);
       return added;
     });
   }
 
   /** Carries out observations in one transaction. How many could not be kept: their task is gone or full. */
   record(observations: readonly Observation[], nowMs: number): number {
-    return this.#together(() => {
+    return this.#together(nowMs, () => {
       let lost = 0;
-      for (const observation of observations) if (!this.#carryOut(observation)) lost++;
-      this.#prune(nowMs);
+      for (const observation of observations) if (!this.#carryOut(observation, nowMs)) lost++;
       return lost;
     });
   }
@@ -121,14 +118,19 @@ export class TaskStore {
     for (const row of this.#sql.allTasks.all(sinceMs) as Row[]) yield this.#whole(taskOf(row));
   }
 
+  /** Keeps to the bounds now: nothing else does while nobody calls. */
+  prune(nowMs: number): void {
+    this.#together(nowMs, () => {});
+  }
+
   close(): void {
     closeDatabase(this.#database);
   }
 
-  #carryOut(observation: Observation): boolean {
+  #carryOut(observation: Observation, nowMs: number): boolean {
     const { owner } = observation;
     if (observation.op === 'task') {
-      this.#insertTask(observation.task);
+      this.#insertTask(observation.task, nowMs);
       return true;
     }
     const { task } = observation;
@@ -152,8 +154,9 @@ export class TaskStore {
     return true;
   }
 
-  #insertTask({ id, owner, source, taskClass, lane, title, createdMs }: NewTask): boolean {
-    const values = [id, owner, source, taskClass, lane, title, createdMs, createdMs];
+  /** Told of now, however long ago it began. */
+  #insertTask({ id, owner, source, taskClass, lane, title, createdMs }: NewTask, nowMs: number): boolean {
+    const values = [id, owner, source, taskClass, lane, title, createdMs, Math.max(createdMs, nowMs)];
     const { changes } = this.#sql.addTask.run(...values);
     this.#rowCount += changes;
     return changes > 0;
@@ -193,7 +196,11 @@ export class TaskStore {
     const { ageMsMax, rowsMax } = this.#bounds;
     if (nowMs - this.#prunedMs >= PRUNE_EVERY_MS) {
       this.#prunedMs = nowMs;
-      this.#removed(this.#sql.older.all(nowMs - ageMsMax) as OldTask[]);
+      for (;;) {
+        const old = this.#sql.older.all(nowMs - ageMsMax) as OldTask[];
+        if (old.length === 0) break;
+        this.#removed(old);
+      }
     }
     if (this.#rowCount <= rowsMax) return;
     let excess = this.#rowCount - Math.floor(rowsMax * (1 - PRUNE_SHARE));
@@ -217,11 +224,12 @@ export class TaskStore {
     }
   }
 
-  #together<T>(run: () => T): T {
+  #together<T>(nowMs: number, run: () => T): T {
     const before = this.#rowCount;
     this.#database.exec('BEGIN IMMEDIATE');
     try {
       const value = run();
+      this.#prune(nowMs);
       this.#database.exec('COMMIT');
       return value;
     } catch (error) {
