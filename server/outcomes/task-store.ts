@@ -137,7 +137,7 @@ export class TaskStore {
     if (observation.op === 'end') {
       const { durationMs, promptTokens, cachedTokens, outputTokens, cost, failed } = observation.end;
       const values = [durationMs, promptTokens, cachedTokens, outputTokens, cost, failed ? 1 : 0];
-      this.#sql.touch.run(observation.atMs, owner, task);
+      this.#touch(owner, task, observation.atMs);
       return this.#sql.end.run(...values, owner, task, observation.request).changes > 0;
     }
     if (observation.op === 'phase') {
@@ -149,15 +149,16 @@ export class TaskStore {
     else {
       const values = requestValues(observation.request);
       this.#counted(owner, task, this.#sql.addRequest.run(owner, task, ...values).changes);
-      this.#sql.touch.run(observation.request.atMs, owner, task);
+      this.#touch(owner, task, observation.request.atMs);
     }
     return true;
   }
 
   /** Told of now, however long ago it began. */
   #insertTask({ id, owner, source, taskClass, lane, title, createdMs }: NewTask, nowMs: number): boolean {
-    const values = [id, owner, source, taskClass, lane, title, createdMs, Math.max(createdMs, nowMs)];
-    const { changes } = this.#sql.addTask.run(...values);
+    const values = [id, owner, source, taskClass, lane, title];
+    const times = [Math.round(createdMs), Math.round(Math.max(createdMs, nowMs))];
+    const { changes } = this.#sql.addTask.run(...values, ...times);
     this.#rowCount += changes;
     return changes > 0;
   }
@@ -165,8 +166,12 @@ export class TaskStore {
   #insertEvent(owner: string, task: string, event: TaskEvent): boolean {
     const { changes } = this.#sql.addEvent.run(owner, task, ...eventValues(event));
     this.#counted(owner, task, changes);
-    this.#sql.touch.run(event.atMs, owner, task);
+    this.#touch(owner, task, event.atMs);
     return changes > 0;
+  }
+
+  #touch(owner: string, task: string, atMs: number): void {
+    this.#sql.touch.run(Math.round(atMs), owner, task);
   }
 
   #counted(owner: string, task: string, changes: number): void {

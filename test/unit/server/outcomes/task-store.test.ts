@@ -53,6 +53,23 @@ test('a task comes back with its events and requests, by time whatever the order
   expect(store.rowCount).toBe(4);
 });
 
+test('fractions of a millisecond, as real clocks have them, are no reason to lose a batch', () => {
+  const store = memoryStore();
+  const [atMs, owner, task] = [START_MS + 0.25, '', 'task'];
+  const { end } = taskRequest();
+  const lost = store.record(
+    [
+      { op: 'task', owner, task: newTask({ createdMs: atMs }) },
+      { op: 'event', owner, task, event: taskEvent({ atMs, durationMs: 0.5 }) },
+      { op: 'request', owner, task, request: taskRequest({ atMs, waitedMs: 0.125 }) },
+      { op: 'end', owner, task, request: 'request', end: { ...end!, durationMs: 1.5 }, atMs },
+    ],
+    atMs,
+  );
+  expect(lost).toBe(0);
+  expect(store.find(owner, task)!.requests[0]!.end!.durationMs).toBe(1.5);
+});
+
 test('asking twice makes one task, and an event id counts once', () => {
   const store = memoryStore();
   expect(store.create(newTask({ lane: 'a' }), START_MS).created).toBe(true);
