@@ -1,14 +1,23 @@
-// DiffWatch: hears an answer and says, once it is over, when its first useful diff was complete: one that applies to text
-// that the conversation shows. Owns what it holds meanwhile, which is bounded; nothing of it is kept. The reading happens
-// after the answer, so that no token waits for it. Before it: tracker.ts; after it: useful-diff.ts.
+// DiffWatch: hears an answer, line by line, so that once it is over somebody else can say when its first useful diff was
+// complete: one that applies to text that the conversation shows. Owns what is held meanwhile and how much that may be;
+// nothing of it is kept. The reading itself is done in the store's thread, so that no token waits for it. Before it:
+// tracker.ts; after it: useful-diff.ts.
 import type { Conversation } from '../lanes/conversation.ts';
 import { changeOfText } from '../lanes/evidence.ts';
 import type { AnswerWatch } from '../lanes/observer.ts';
 import { UsefulDiff } from './useful-diff.ts';
 
-const ANSWER_LENGTH_MAX = 131_072; // characters that are heard
-const ORIGINAL_LENGTH_MAX = 262_144; // characters of the conversation that a diff may apply to, the latest
+const ANSWER_LENGTH_MAX = 65_536; // characters that are heard
+const ANSWER_LINES_MAX = 2048;
+const ORIGINAL_LENGTH_MAX = 131_072; // characters of the conversation that a diff may apply to, the latest
+const ORIGINAL_LINES_MAX = 8192; // each line of the answer may be looked for among them
 const EDIT_MARK = /(^|\n)(@@|<<<<<<< |\*\*\* Begin Patch|```)/; // an answer without any proposes nothing
+
+/** An answer and what it may apply to. */
+export interface DiffQuestion {
+  readonly original: string;
+  readonly lines: readonly { readonly text: string; readonly atMs: number }[]; // one or more, with their ends
+}
 
 export interface ProposedDiff {
   readonly atMs: number; // time of day at which it was complete
@@ -18,8 +27,9 @@ export interface ProposedDiff {
 export class DiffWatch implements AnswerWatch {
   readonly #entries: Conversation['entries'];
   readonly #epochMs: () => number;
-  readonly #pieces: { readonly text: string; readonly atMs: number }[] = [];
-  #length = 0;
+  readonly #lines: { readonly text: string; readonly atMs: number }[] = [];
+  #open = ''; // line that has not ended
+  #room = ANSWER_LENGTH_MAX;
 
   constructor({ entries }: Conversation, epochMs: () => number) {
     this.#entries = entries;
@@ -27,20 +37,23 @@ export class DiffWatch implements AnswerWatch {
   }
 
   onText(text: string): void {
-    if (text === '' || this.#length >= ANSWER_LENGTH_MAX) return;
-    this.#length += text.length;
-    this.#pieces.push({ text, atMs: this.#epochMs() });
+    if (this.#room < text.length) {
+      this.#room = 0;
+      return;
+    }
+    this.#room -= text.length;
+    this.#open += text;
+    if (!text.includes('\n')) return;
+    this.#lines.push({ text: this.#open, atMs: this.#epochMs() });
+    this.#open = '';
+    if (this.#lines.length >= ANSWER_LINES_MAX) this.#room = 0;
   }
 
-  /** Null: nothing was proposed. Takes milliseconds for a long answer. */
-  proposed(): ProposedDiff | null {
-    const answer = this.#pieces.map(({ text }) => text).join('');
-    if (!EDIT_MARK.test(answer)) return null;
-    const useful = new UsefulDiff(this.#original());
-    for (const { text, atMs } of this.#pieces) if (useful.push(text)) return { atMs, applies: true };
-    const last = this.#pieces.at(-1)!;
-    if (useful.push('\n')) return { atMs: last.atMs, applies: true };
-    return changeOfText(answer).linesChanged > 0 ? { atMs: last.atMs, applies: null } : null;
+  /** Null: the answer has nothing that looks like a change. */
+  question(): DiffQuestion | null {
+    const lines = [...this.#lines, { text: `${this.#open}\n`, atMs: this.#epochMs() }];
+    if (!EDIT_MARK.test(lines.map(({ text }) => text).join(''))) return null;
+    return { original: this.#original(), lines };
   }
 
   #original(): string {
@@ -54,4 +67,13 @@ export class DiffWatch implements AnswerWatch {
     }
     return texts.reverse().join('\n');
   }
+}
+
+/** Null: nothing was proposed. Takes up to some hundred milliseconds where everything is as long as it may be. */
+export function proposedDiff({ original, lines }: DiffQuestion): ProposedDiff | null {
+  const useful = new UsefulDiff(original.split('\n').slice(-ORIGINAL_LINES_MAX).join('\n'));
+  for (const { text, atMs } of lines) if (useful.push(text)) return { atMs, applies: true };
+  const answer = lines.map(({ text }) => text).join('');
+  const { linesChanged } = changeOfText(answer);
+  return linesChanged > 0 ? { atMs: lines.at(-1)!.atMs, applies: null } : null;
 }

@@ -52,8 +52,20 @@ export class Recorder {
   /** After all that was observed before. False: too many wait already, nothing was asked. */
   call<C extends StoreCall>(call: C, done: (answer: StoreAnswer<StoreValues[C['kind']]>) => void): boolean {
     if (this.#callCount >= CALLS_MAX) return false;
-    this.#callCount++;
     while (this.#queue.length > 0) this.#write();
+    return this.compute(call, done);
+  }
+
+  /** Whatever was observed before. False, and counted: too many wait already. */
+  compute<C extends StoreCall>(
+    call: C,
+    done: (answer: StoreAnswer<StoreValues[C['kind']]>) => void,
+  ): boolean {
+    if (this.#callCount >= CALLS_MAX) {
+      this.#world.metrics.onLoss('queue-full', 1);
+      return false;
+    }
+    this.#callCount++;
     this.#world.port.call(call, (answer) => {
       this.#callCount--;
       this.#heard(answer);

@@ -6,6 +6,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../../kernels/clock.ts';
 import { OutcomesError } from './database.ts';
+import { type DiffQuestion, type ProposedDiff, proposedDiff } from './diff-watch.ts';
 import type { TaskEvent } from './task-record.ts';
 import type { NewTask, Observation, StoreBounds, TaskQuery, TaskStore } from './task-store.ts';
 
@@ -20,7 +21,8 @@ export type StoreCall =
     }
   | { readonly kind: 'record'; readonly observations: readonly Observation[]; readonly nowMs: number }
   | { readonly kind: 'find'; readonly owner: string; readonly id: string }
-  | { readonly kind: 'list'; readonly query: TaskQuery };
+  | { readonly kind: 'list'; readonly query: TaskQuery }
+  | { readonly kind: 'diff'; readonly question: DiffQuestion }; // for the thread's sake: nothing of it is kept
 
 export interface StoreValues {
   readonly create: ReturnType<TaskStore['create']>;
@@ -28,6 +30,7 @@ export interface StoreValues {
   readonly record: number; // observations that could not be kept
   readonly find: ReturnType<TaskStore['find']>;
   readonly list: ReturnType<TaskStore['list']>;
+  readonly diff: ProposedDiff | null;
 }
 
 export type StoreAnswer<V> =
@@ -62,6 +65,8 @@ function carriedOut(store: TaskStore, call: StoreCall): StoreValues[StoreCall['k
       return store.find(call.owner, call.id);
     case 'list':
       return store.list(call.query);
+    case 'diff':
+      return proposedDiff(call.question);
   }
 }
 

@@ -136,7 +136,8 @@ export class TaskStore {
     const { task } = observation;
     if (observation.op === 'end') {
       const { durationMs, promptTokens, cachedTokens, outputTokens, cost, failed } = observation.end;
-      const values = [durationMs, promptTokens, cachedTokens, outputTokens, cost, failed ? 1 : 0];
+      const tokens = [promptTokens, cachedTokens, outputTokens].map(Math.round); // an upstream may tell anything
+      const values = [durationMs, ...tokens, cost, failed ? 1 : 0];
       this.#touch(owner, task, observation.atMs);
       return this.#sql.end.run(...values, owner, task, observation.request).changes > 0;
     }

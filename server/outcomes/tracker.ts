@@ -84,11 +84,14 @@ export class TaskTracker implements LaneObserver {
   }
 
   #readAnswer(task: OpenTask, request: string, watch: DiffWatch): void {
-    const diff = watch.proposed();
-    if (diff === null) return;
-    task.hasDiff = true;
-    const { atMs, applies: ok } = diff;
-    this.#observeEvent(task, { id: `${request}.diff`, kind: 'diff_proposed', atMs, ok });
+    const question = watch.question();
+    if (question === null) return;
+    this.#outcomes.recorder.compute({ kind: 'diff', question }, (answer) => {
+      if (!answer.ok || answer.value === null) return;
+      const { atMs, applies: ok } = answer.value;
+      task.hasDiff = true;
+      this.#observeEvent(task, { id: `${request}.diff`, kind: 'diff_proposed', atMs, ok });
+    });
   }
 
   #taskOf(report: RoutedReport, conversation: Conversation, atMs: number): OpenTask {
