@@ -266,7 +266,7 @@ export const OPTIONS = {
     'outcomes-rows',
     integer(10_000, 100_000_000),
     500_000,
-    'tasks, events and requests kept together; the tasks that were quiet for longest go first',
+    'tasks, events and requests kept together; quiet tasks go first, of the key that has the most',
   ),
   outcomesQueueMax: option(
     'outcomes-queue',

@@ -1,7 +1,8 @@
 // Where recorded tasks come from: a server's file, also while it serves, or an exported one. Owns what is said when
 // neither can be read. Before it: commands.ts; after it: task-report.ts and what-if.ts.
 import { existsSync, readFileSync } from 'node:fs';
-import { OutcomesError, readDatabase } from '../../server/outcomes/database.ts';
+import { readDatabase } from '../../server/outcomes/database.ts';
+import { OutcomesError } from '../../server/outcomes/outcomes-error.ts';
 import type { TaskRecord } from '../../server/outcomes/task-record.ts';
 import { TaskStore } from '../../server/outcomes/task-store.ts';
 import { exportSchema, recordsOf } from '../../server/outcomes/wire.ts';

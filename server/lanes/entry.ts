@@ -50,7 +50,8 @@ export class LaneEntry {
 
   /** The decision in the shape of OpenAI's `metadata`. */
   get metadata(): Readonly<Record<string, string>> {
-    const { decision, lane, overflowFrom, waitedMs } = this.#parts.report;
+    const { report, watch } = this.#parts;
+    const { decision, lane, overflowFrom, waitedMs } = report;
     return {
       sparklane_lane: lane,
       sparklane_class: decision.taskClass,
@@ -59,6 +60,7 @@ export class LaneEntry {
       sparklane_move: decision.move,
       ...(decision.from !== null && { sparklane_from: decision.from }),
       ...(overflowFrom !== null && { sparklane_overflow_from: overflowFrom }),
+      ...(watch !== null && { sparklane_task: watch.taskId }),
       ...(waitedMs > 0 && { sparklane_queue_ms: `${Math.round(waitedMs)}` }),
     };
   }

@@ -32,6 +32,7 @@ export interface LaneEndReport {
 
 /** Hears one answer's text as it is written. It must take no time worth speaking of: tokens come this way. */
 export interface AnswerWatch {
+  readonly taskId: string; // of the record, for the answer's metadata
   onText(text: string): void;
 }
 

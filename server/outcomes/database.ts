@@ -4,13 +4,9 @@
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Libsql from 'libsql';
+import { OutcomesError } from './outcomes-error.ts';
 
 export type Database = InstanceType<typeof Libsql>;
-
-/** A file of tasks that cannot be used: which file, why. */
-export class OutcomesError extends Error {
-  override readonly name = 'OutcomesError';
-}
 
 export interface OpenedDatabase {
   readonly database: Database;

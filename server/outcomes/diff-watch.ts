@@ -25,13 +25,15 @@ export interface ProposedDiff {
 }
 
 export class DiffWatch implements AnswerWatch {
+  readonly taskId: string;
   readonly #entries: Conversation['entries'];
   readonly #epochMs: () => number;
   readonly #lines: { readonly text: string; readonly atMs: number }[] = [];
   #open = ''; // line that has not ended
   #room = ANSWER_LENGTH_MAX;
 
-  constructor({ entries }: Conversation, epochMs: () => number) {
+  constructor(taskId: string, { entries }: Conversation, epochMs: () => number) {
+    this.taskId = taskId;
     this.#entries = entries;
     this.#epochMs = epochMs;
   }

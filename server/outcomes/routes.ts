@@ -5,8 +5,7 @@ import type { Route } from '../http.ts';
 import type { HttpCall } from '../http-call.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { StoreAnswer, StoreCall, StoreValues } from './store-port.ts';
-import type { TaskRecord } from './task-record.ts';
-import { ROWS_PER_TASK_MAX } from './task-store.ts';
+import { ROWS_PER_TASK_MAX, type TaskRecord } from './task-record.ts';
 import { summarise } from './task-summary.ts';
 import { eventObject, eventsSchema, reportedEvent, requestObject, taskObject, taskSchema } from './wire.ts';
 
@@ -97,8 +96,7 @@ function list(call: HttpCall, outcomes: Outcomes): void {
   const owner = outcomes.ownerIdOf(call.facts.owner);
   const after = query.get('after');
   const asked = { owner, limit, after, ascending: order === 'asc' };
-  ask(call, outcomes, { kind: 'list', query: asked }, ({ tasks, hasMore }) => {
-    const data = tasks.map((record) => taskObject(record, summarise(record)));
+  ask(call, outcomes, { kind: 'list', query: asked }, ({ tasks: data, hasMore }) => {
     const ends = { first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null };
     call.reply(200, { object: 'list', data, ...ends, has_more: hasMore });
   });

@@ -5,10 +5,12 @@ import { dirname, extname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../../kernels/clock.ts';
-import { OutcomesError } from './database.ts';
 import { type DiffQuestion, type ProposedDiff, proposedDiff } from './diff-watch.ts';
+import { OutcomesError } from './outcomes-error.ts';
 import type { TaskEvent } from './task-record.ts';
 import type { NewTask, Observation, StoreBounds, TaskQuery, TaskStore } from './task-store.ts';
+import { summarise } from './task-summary.ts';
+import { taskObject } from './wire.ts';
 
 export type StoreCall =
   | { readonly kind: 'create'; readonly task: NewTask; readonly nowMs: number }
@@ -29,7 +31,7 @@ export interface StoreValues {
   readonly events: ReturnType<TaskStore['addEvents']>;
   readonly record: number; // observations that could not be kept
   readonly find: ReturnType<TaskStore['find']>;
-  readonly list: ReturnType<TaskStore['list']>;
+  readonly list: { readonly tasks: readonly ReturnType<typeof taskObject>[]; readonly hasMore: boolean };
   readonly diff: ProposedDiff | null;
 }
 
@@ -64,10 +66,15 @@ function carriedOut(store: TaskStore, call: StoreCall): StoreValues[StoreCall['k
     case 'find':
       return store.find(call.owner, call.id);
     case 'list':
-      return store.list(call.query);
+      return listed(store.list(call.query));
     case 'diff':
       return proposedDiff(call.question);
   }
+}
+
+/** Summed up here: a page of whole tasks would be megabytes on their way. */
+function listed({ tasks, hasMore }: ReturnType<TaskStore['list']>): StoreValues['list'] {
+  return { tasks: tasks.map((record) => taskObject(record, summarise(record))), hasMore };
 }
 
 /** A store without a thread of its own, for tests in virtual time. */

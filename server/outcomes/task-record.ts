@@ -93,6 +93,8 @@ export interface TaskRecord {
   readonly requests: readonly TaskRequest[];
 }
 
+export const ROWS_PER_TASK_MAX = 4096; // itself, its events and requests: one that runs wild takes no other's place
+
 /** By time, then by id, so that it does not matter in which order they were told. */
 export function inOrder<T extends { readonly atMs: number; readonly id: string }>(items: readonly T[]): T[] {
   return [...items].sort((a, b) => a.atMs - b.atMs || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));

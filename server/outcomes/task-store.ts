@@ -1,9 +1,16 @@
 // TaskStore: tasks, events and requests in the database. Owns every statement and the retention: what is too old or too
-// much goes, whole tasks at a time, quiet for longest first. Synchronous; lives in a thread of its own (store-worker.ts)
+// much goes, whole tasks at a time, those of the owner with the most first, and of these the quiet ones. Synchronous; lives in a thread of its own (store-worker.ts)
 // or in a test. Before it: database.ts opens the file; after it: store-port.ts brings calls.
 import { closeDatabase, type Database } from './database.ts';
 import { eventOf, eventValues, type Row, requestOf, requestValues, taskOf } from './row.ts';
-import type { RequestEnd, Task, TaskEvent, TaskRecord, TaskRequest } from './task-record.ts';
+import {
+  type RequestEnd,
+  ROWS_PER_TASK_MAX,
+  type Task,
+  type TaskEvent,
+  type TaskRecord,
+  type TaskRequest,
+} from './task-record.ts';
 
 export interface StoreBounds {
   readonly ageMsMax: number; // of a task's latest event or request
@@ -38,8 +45,6 @@ export interface TaskQuery {
   readonly after: string | null; // id of the last task of the page before
   readonly ascending: boolean; // by creation
 }
-
-export const ROWS_PER_TASK_MAX = 4096; // a task that runs wild takes no other's place
 
 const PRUNE_EVERY_MS = 60_000;
 const PRUNE_SHARE = 0.05; // of the rows beyond the bound, so that not every batch has to
@@ -197,7 +202,7 @@ export class TaskStore {
     return { task, events, requests };
   }
 
-  /** Too old: now and then. Too many: at once. */
+  /** Too old: now and then. Too many: at once, of the owner who has the most. */
   #prune(nowMs: number): void {
     const { ageMsMax, rowsMax } = this.#bounds;
     if (nowMs - this.#prunedMs >= PRUNE_EVERY_MS) {
@@ -211,8 +216,9 @@ export class TaskStore {
     if (this.#rowCount <= rowsMax) return;
     let excess = this.#rowCount - Math.floor(rowsMax * (1 - PRUNE_SHARE));
     while (excess > 0) {
-      const oldest = this.#sql.oldest.all() as OldTask[];
-      if (oldest.length === 0) return;
+      const [largest] = this.#sql.largest.all() as { owner: string }[];
+      if (largest === undefined) return;
+      const oldest = this.#sql.oldest.all(largest.owner) as OldTask[];
       const gone: OldTask[] = [];
       for (const task of oldest) {
         if (excess <= 0) break;
@@ -287,7 +293,8 @@ function prepare(database: Database) {
     ),
     allTasks: sql('SELECT * FROM tasks WHERE updated_ms >= ? ORDER BY created_ms, owner, id'),
     older: sql('SELECT owner, id, row_count FROM tasks WHERE updated_ms < ? ORDER BY updated_ms LIMIT 1000'),
-    oldest: sql('SELECT owner, id, row_count FROM tasks ORDER BY updated_ms, owner, id LIMIT 100'),
+    largest: sql('SELECT owner FROM tasks GROUP BY owner ORDER BY sum(row_count) DESC, owner LIMIT 1'),
+    oldest: sql('SELECT owner, id, row_count FROM tasks WHERE owner = ? ORDER BY updated_ms, id LIMIT 16'),
     remove: sql('DELETE FROM tasks WHERE owner = ? AND id = ?'),
   };
 }

@@ -60,11 +60,11 @@ export class TaskTracker implements LaneObserver {
     const { background } = report.signals;
     if (!background) this.#readTurn(task, report, { conversation, atMs });
     this.#observeRequest(task, report, atMs);
-    const watch = background ? null : new DiffWatch(conversation, epochMs);
+    const watch = background ? null : new DiffWatch(task.id, conversation, epochMs);
     this.#running.set(report.requestId, { task, background, watch });
     if (this.#running.size > RUNNING_MAX) this.#running.delete(firstKey(this.#running));
     task.seenMs = clock.nowMs();
-    return watch;
+    return watch ?? { taskId: task.id, onText: () => {} };
   }
 
   onLaneEnd(end: LaneEndReport): void {

@@ -6,11 +6,11 @@ import {
   EVENT_KINDS,
   PHASE_OF_KIND,
   PHASES,
+  ROWS_PER_TASK_MAX,
   type TaskEvent,
   type TaskRecord,
   type TaskRequest,
 } from '../../../server/outcomes/task-record.ts';
-import { ROWS_PER_TASK_MAX } from '../../../server/outcomes/task-store.ts';
 import { summarise } from '../../../server/outcomes/task-summary.ts';
 import { exportOf, exportSchema, recordsOf, reportedEvent } from '../../../server/outcomes/wire.ts';
 import { DAY_MS, memoryStore, newTask, START_MS, taskEvent, taskRequest } from '../../outcome-records.ts';

@@ -1,14 +1,11 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import {
-  closeDatabase,
-  OutcomesError,
-  openDatabase,
-  readDatabase,
-} from '../../../../server/outcomes/database.ts';
+import { closeDatabase, openDatabase, readDatabase } from '../../../../server/outcomes/database.ts';
+import { OutcomesError } from '../../../../server/outcomes/outcomes-error.ts';
 import { openStoreThread, type StorePort } from '../../../../server/outcomes/store-port.ts';
-import { ROWS_PER_TASK_MAX, TaskStore } from '../../../../server/outcomes/task-store.ts';
+import { ROWS_PER_TASK_MAX } from '../../../../server/outcomes/task-record.ts';
+import { TaskStore } from '../../../../server/outcomes/task-store.ts';
 import {
   DAY_MS,
   memoryStore,
@@ -119,6 +116,18 @@ test('tasks that were quiet for too long go, with all that is theirs', () => {
   store.create(newTask({ id: 'new', createdMs: START_MS + 11 * DAY_MS }), START_MS + 11 * DAY_MS);
   expect(store.find('', 'old')).toBeNull();
   expect(store.rowCount).toBe(1);
+});
+
+test('a key with many tasks makes room by its own, not by those of others', () => {
+  const store = memoryStore({ ...WIDE, rowsMax: 20 });
+  store.create(newTask({ id: 'oldest', owner: 'ada' }), START_MS);
+  for (let index = 0; index < 100; index++) {
+    store.create(newTask({ id: `t${index}`, owner: 'bob', createdMs: START_MS + index }), START_MS + index);
+    expect(store.rowCount).toBeLessThanOrEqual(20);
+  }
+  expect(store.find('ada', 'oldest')).not.toBeNull();
+  expect(store.find('bob', 't99')).not.toBeNull();
+  expect(store.find('bob', 't0')).toBeNull();
 });
 
 test('a task that runs wild is full, and takes no other task’s place', () => {

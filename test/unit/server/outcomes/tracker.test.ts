@@ -139,6 +139,16 @@ test('a named task is one, whatever its conversations, and joins what its client
   expect([...store.readAll(0)]).toHaveLength(1);
 });
 
+test('an answer names its task, so that its client can say what came of it', async () => {
+  const { server } = await tracked();
+  const body = { model: 'auto', messages: [user('fix a.ts')], max_tokens: 20 };
+  const { json } = await server.request('POST', '/v1/chat/completions', body);
+  const id = (json as { metadata: Record<string, string> }).metadata['sparklane_task']!;
+  await server.request('POST', `/v1/tasks/${id}/events`, { type: 'accepted' });
+  const task = await server.request('GET', `/v1/tasks/${id}`);
+  expect(task.json).toMatchObject({ id, outcome: 'accepted', first_pass: true, request_count: 1 });
+});
+
 test('the Responses API tells of a task too, along its chain', async () => {
   const { server, store } = await tracked();
   const first = await server.create({ model: 'spark', input: 'hello', metadata: { task_id: 'chain' } });
