@@ -15,7 +15,7 @@ import { byteLogprobs, type HttpWorldOptions, httpServer } from './http-world.ts
 import { ResponsesServer } from './responses-world.ts';
 import { chunksOf, ScriptedWire, type WireBody, type WireScript } from './scripted-wire.ts';
 
-export const EPOCH_MS = Date.UTC(2026, 10, 20, 12, 0, 0);
+const EPOCH_MS = Date.UTC(2026, 10, 20, 12, 0, 0);
 
 const POLICY = readFileSync('policies/default.json', 'utf8');
 

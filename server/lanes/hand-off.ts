@@ -12,7 +12,7 @@ export interface HandOffBounds {
   readonly filesMax: number;
 }
 
-export const HAND_OFF_BOUNDS: HandOffBounds = {
+const HAND_OFF_BOUNDS: HandOffBounds = {
   diffLengthMax: 6000,
   outputLengthMax: 800,
   outputCountMax: 3,

@@ -11,7 +11,7 @@ const CATEGORIES_MAX = 32;
 const CLASSES_MAX = 32;
 const REASON_MAX = 240; // characters
 
-export const COSTS = ['low', 'medium', 'high'] as const;
+const COSTS = ['low', 'medium', 'high'] as const;
 export type CostOfFailure = (typeof COSTS)[number];
 
 /** Facts of a condition beside `words.<category>`: signals, and what the session has been through. */
