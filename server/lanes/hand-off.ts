@@ -44,7 +44,7 @@ export function handOffNote(
   const outputs = entries.filter(({ kind }) => kind === 'output').slice(-bounds.outputCountMax);
   if (files.size === 0 && outputs.length === 0) return '';
   return [
-    `Work comes to you (${lane}) from ${from ?? 'another lane'}: ${reason}. The conversation above is the user's; go on with it as one.`,
+    `Work comes to you (${lane}) from ${from ?? 'another lane'}: ${reason}. What follows is the user's one conversation; go on with it.`,
     files.size === 0 ? '' : `Changed so far: ${[...files].join(', ')} (${linesChanged} lines).`,
     diffs.length === 0 ? '' : `The changes, oldest first:\n${diffs.reverse().join('\n')}`,
     outputs.length === 0
