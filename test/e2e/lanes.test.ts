@@ -4,10 +4,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import OpenAI, { NotFoundError, RateLimitError } from 'openai';
-import type {
-  ResponseCreateParamsNonStreaming,
-  ResponseStreamEvent,
-} from 'openai/resources/responses/responses';
+import type { ResponseInput, ResponseStreamEvent } from 'openai/resources/responses/responses';
 import { afterEach, expect, test } from 'vitest';
 import { WallClock } from '../../kernels/clock.ts';
 import { Random } from '../../kernels/random.ts';
@@ -83,7 +80,7 @@ async function twoServers(limits: object = {}) {
   closing.push(() => lanes.close());
   const quick = await serve('count it is.', { app: { lanes, metrics } });
   const client = new OpenAI({ baseURL: quick.url, apiKey: 'none', maxRetries: 0 });
-  const ask = (input: ResponseCreateParamsNonStreaming['input'], more: object = {}) =>
+  const ask = (input: string | ResponseInput, more: object = {}) =>
     client.responses.create({ model: 'auto', input, ...more });
   return { strong, quick, lanes, client, ask };
 }
