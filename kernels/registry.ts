@@ -4,6 +4,7 @@ import type { ModelSpec } from '../models/spec.ts';
 import type { Backend } from './backend.ts';
 import type { Clock } from './clock.ts';
 import type { DecoderGraph, DeviceSizes } from './onnx/backend.ts';
+import type { KvCalibration } from './onnx/kv-calibration.ts';
 
 export interface BackendWorld {
   readonly spec: ModelSpec;
@@ -11,10 +12,16 @@ export interface BackendWorld {
   readonly threadCount: number; // of all replicas together
   readonly stepTimeoutMs: number; // longer: the device counts as hung
   readonly tellIntervalMs: number; // tokens drawn within it are told together
-  readonly openGraph: () => Promise<DecoderGraph>; // called only by devices that compute
+  readonly openGraph: () => Promise<OpenedGraph>; // called only by devices that compute
   readonly simulated: SimulatedChoice;
   readonly clock: Clock;
   readonly log: BackendLog;
+}
+
+/** What a device computes with. */
+export interface OpenedGraph {
+  readonly graph: DecoderGraph;
+  readonly int8Kv: KvCalibration | null; // null: KV as fp32
 }
 
 /** What runs on a simulated chip. */
@@ -46,11 +53,12 @@ const devices: Readonly<Record<string, (world: BackendWorld) => Promise<Backend>
   async cpu(world) {
     const { createCpuBackend } = await import('./onnx/backend.ts');
     const { sizes, threadCount, stepTimeoutMs, tellIntervalMs, clock, log } = world;
-    const graph = await world.openGraph();
+    const { graph, int8Kv } = await world.openGraph();
     // Spinning: 0.39 ms against 0.44–0.54 for a step of a small model. Workers do nothing else.
     const chosen = { runtime: 'auto', spinning: true, openTimeoutMs } as const;
     return createCpuBackend({
       graph,
+      int8Kv,
       sizes,
       threadCount,
       stepTimeoutMs,

@@ -267,7 +267,7 @@ function draftsUnasked({ speculation }: Config): DraftingBounds['draftsUnasked']
 
 /** Equal for servers that give equal answers to equal requests with equal seeds. */
 function fingerprintOf({ version, model, backend, config }: AppWorld): string {
-  const parts = [version, model.name, backend.name, config.precision].join('\0');
+  const parts = [version, model.name, backend.name, config.precision, config.kvPrecision].join('\0');
   return `fp_${createHash('sha256').update(parts).digest('hex').slice(0, 12)}`;
 }
 

@@ -1,6 +1,7 @@
 // From a config to an open device: sizes that fit the model, the built graph if the device computes, what `auto`
 // means, and how a device is described to people. Computes nothing. Before it: cli/local-server.ts; after it:
 // kernels/registry.ts.
+import { join } from 'node:path';
 import type { Backend, BackendLimits } from '../kernels/backend.ts';
 import type { Clock } from '../kernels/clock.ts';
 import { type BackendLog, createBackend } from '../kernels/registry.ts';
@@ -35,7 +36,9 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
     const { cacheDirectory } = config;
     const precision = precisionFor(config, spec);
     graph = await buildGraph(loadCheckpoint(model.directory), { precision, cacheDirectory, onProgress });
-    return graph;
+    const file = join(cacheDirectory, `kv-scales-${graph.contentHash}-${CALIBRATION_VERSION}.bin`);
+    const int8Kv = config.kvPrecision === 'int8' ? { tokens: calibrationTokens(model), file } : null;
+    return { graph, int8Kv };
   };
   const sizes = sizesFor(config, spec);
   const { threads: threadCount, stepTimeoutMs, streamIntervalMs: tellIntervalMs } = config;
@@ -45,7 +48,7 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
     ...{ openGraph, simulated, clock, log },
   };
   const backend = await createBackend(config.backend, options);
-  const kvIdentity = graph === null ? `simulated ${spec.name}` : graphIdentity(graph);
+  const kvIdentity = graph === null ? `simulated ${spec.name}` : graphIdentity(graph, config);
   return { backend, kvIdentity, description: describe(config, backend, spec, graph) };
 }
 
@@ -55,7 +58,7 @@ export function precisionFor({ precision }: Pick<Config, 'precision'>, spec: Mod
 }
 
 function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprobsMax' | 'vocabSize'> {
-  const { contextTokens, blockCount } = boundsForModel(config, spec);
+  const { contextTokens, blockCount } = boundsForModel(config, spec, KV_ELEMENT_SIZES[config.kvPrecision]);
   return {
     replicaCount: config.replicas,
     slotCount: config.slots,
@@ -69,8 +72,17 @@ function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprob
   };
 }
 
-function graphIdentity({ contentHash, precision }: BuiltGraph): string {
-  return `${contentHash} ${precision}`;
+function graphIdentity({ contentHash, precision }: BuiltGraph, { kvPrecision }: Config): string {
+  const kv = kvPrecision === 'fp32' ? '' : ` kv ${kvPrecision} ${CALIBRATION_VERSION}`;
+  return `${contentHash} ${precision}${kv}`;
+}
+
+/** Code, prose and the whole vocabulary, so that every channel shows what it can do. */
+function calibrationTokens({ tokenizer, spec }: Model): Int32Array {
+  const text = tokenizer.encode(CALIBRATION_TEXT);
+  const stride = Math.max(1, Math.floor(tokenizer.vocabSize / 256));
+  const spread = Array.from({ length: 256 }, (_, index) => (index * stride) % tokenizer.vocabSize);
+  return Int32Array.from([...tokenizer.startIds, ...text, ...spread]).subarray(0, spec.contextLength);
 }
 
 // The last token of a row of 2 · headSize + 1 is computed by the path for single tokens, which rounds otherwise
@@ -88,15 +100,40 @@ function describe(
   const computing =
     graph === null
       ? 'simulated: what it says is noise'
-      : `${graph.precision}, ${config.replicas} × ${config.threadsPerReplica} threads`;
+      : `${graph.precision}${config.kvPrecision === 'int8' ? ', KV int8' : ''}, ${config.replicas} × ${config.threadsPerReplica} threads`;
   const { slotCount, slotTokensMax, blockCount, blockSize } = limits;
   const cachedCount = blockCount * blockSize;
   const sizes = `${slotCount} slots of ${slotTokensMax} tokens, ${cachedCount} tokens cached`;
   if (graph === null) return `${name} (${computing}), ${sizes}`;
   // Reserved, not taken: the operating system gives a page when it is first written.
   const tokenCount = config.replicas * slotCount * slotTokensMax + cachedCount;
-  const kvMib = Math.ceil((tokenCount * kvBytesPerToken(spec, KV_ELEMENT_SIZE)) / 2 ** 20);
+  const kvMib = Math.ceil(
+    (tokenCount * kvBytesPerToken(spec, KV_ELEMENT_SIZES[config.kvPrecision])) / 2 ** 20,
+  );
   return `${name} (${computing}), ${sizes}, at most ${kvMib} MiB of KV, taken as it fills`;
 }
 
-const KV_ELEMENT_SIZE = 4; // bytes, fp32
+const KV_ELEMENT_SIZES = { fp32: 4, int8: 1 } as const; // bytes
+
+const CALIBRATION_VERSION = 1; // raise it with anything that changes the scales
+
+const CALIBRATION_TEXT = `import { readFile } from 'node:fs/promises';
+
+/** Counts the words of a file; throws if it cannot be read. */
+export async function countWords(path: string, { min = 1 } = {}): Promise<Map<string, number>> {
+  const counts = new Map<string, number>();
+  for (const word of (await readFile(path, 'utf8')).split(/\\s+/)) {
+    if (word.length >= min) counts.set(word, (counts.get(word) ?? 0) + 1);
+  }
+  return counts;
+}
+
+class Point:
+    def __init__(self, x: float = 0.0, y: float = -1.5e3) -> None:
+        self.x, self.y = x, y
+
+# The quick brown fox asks: "Why is 7 * 6 == 42, and not 0x2B?" — because it is.
+SELECT name, COUNT(*) FROM users WHERE age > 30 GROUP BY name ORDER BY 2 DESC;
+<div class="row"><a href="https://example.org/?q=1&r=2">Über größe</a></div>
+{"type": "function", "function": {"name": "apply_patch", "arguments": "{}"}}
+`;

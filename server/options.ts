@@ -64,6 +64,12 @@ export const OPTIONS = {
     'auto',
     'number format of the weights; auto takes the measured best for the model',
   ),
+  kvPrecision: option(
+    'kv-precision',
+    choice(['fp32', 'int8']),
+    'fp32',
+    'number format of keys and values; int8 takes a quarter of the memory, and of the time only with VNNI or NEON',
+  ),
   replicas: option('replicas', integer(1, 64), 1, 'independent decoders; a sequence stays on one'),
   threads: option(
     'threads',

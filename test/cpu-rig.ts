@@ -73,6 +73,7 @@ export class CpuRig {
   static async open(graph: BuiltGraph, options: RigOptions = {}): Promise<CpuRig> {
     const { sizes, ...others } = options;
     const backend = await createCpuBackend({
+      int8Kv: null,
       graph,
       sizes: {
         replicaCount: 1,

@@ -14,16 +14,18 @@ import {
   type StepPlan,
 } from '../backend.ts';
 import type { Clock } from '../clock.ts';
+import { type KvCalibration, measureKvScales, readKvScales } from './kv-calibration.ts';
 import {
   allocateBlocks,
   allocateSeats,
   blockBytes,
   copyContent,
   type KvArrays,
+  type KvScales,
   type KvShape,
 } from './kv-memory.ts';
 import type { Fault, RuntimeSetup, WorkerSetup } from './messages.ts';
-import { OrtError, openSession } from './ort.ts';
+import { OrtError, openBindingSession, openSession } from './ort.ts';
 import { Replica, type ReplicaLog } from './replica.ts';
 import type { Session, SessionOptions } from './runtime.ts';
 import { verifyInPlace } from './self-test.ts';
@@ -34,6 +36,7 @@ import { createStepFrame } from './step-frame.ts';
 export interface DecoderGraph {
   readonly modelPath: string; // for the C API
   readonly bindingModelPath: string; // for the official binding
+  readonly int8Kv: { readonly modelPath: string; readonly bindingModelPath: string }; // the same with KV as int8
   readonly topCount: number; // K
   readonly spec: ModelSpec;
 }
@@ -44,6 +47,7 @@ export type DeviceSizes = Omit<BackendLimits, 'vocabSize' | 'logprobsMax'>;
 export interface CpuBackendOptions {
   readonly graph: DecoderGraph;
   readonly sizes: DeviceSizes;
+  readonly int8Kv: KvCalibration | null; // null: KV as fp32
   readonly runtime: 'auto' | 'c-api' | 'binding'; // auto: the C API if it can be loaded, else the official binding
   readonly threadCount: number; // of all replicas together, ≥ replicaCount
   readonly spinning: boolean; // those threads busy-wait for the next operator
@@ -60,8 +64,9 @@ export interface CpuBackendOptions {
  */
 export async function createCpuBackend(options: CpuBackendOptions): Promise<CpuBackend> {
   const limits = limitsOf(options);
+  const scales = options.int8Kv === null ? null : await scalesFor(options, options.int8Kv);
   const session = openRuntime(options);
-  const backend = new CpuBackend({ options, limits, session });
+  const backend = new CpuBackend({ options, limits, session, scales });
   try {
     await backend.open();
     return backend;
@@ -84,15 +89,21 @@ export class CpuBackend implements Backend {
   #closed: Promise<void> | null = null;
 
   /** Use createCpuBackend. */
-  constructor(parts: { options: CpuBackendOptions; limits: BackendLimits; session: Session | null }) {
-    const { options, limits, session } = parts;
+  constructor(parts: {
+    readonly options: CpuBackendOptions;
+    readonly limits: BackendLimits;
+    readonly session: Session | null;
+    readonly scales: KvScales | null;
+  }) {
+    const { options, limits, session, scales } = parts;
     this.#options = options;
     this.limits = limits;
     this.#session = session;
     this.runtime = session?.runtime ?? 'binding';
     const { layerCount, kvHeadCount, headSize } = options.graph.spec;
     const { slotCount, slotTokensMax, blockSize, blockCount } = limits;
-    this.#kvShape = { layerCount, kvHeadCount, headSize, slotCount, slotTokensMax, blockSize, blockCount };
+    const places = { slotCount, slotTokensMax, blockSize, blockCount };
+    this.#kvShape = { layerCount, kvHeadCount, headSize, ...places, scales };
     this.#blocks = allocateBlocks(this.#kvShape);
     this.#replicas = Array.from({ length: limits.replicaCount }, (_, index) => this.#createReplica(index));
   }
@@ -207,6 +218,20 @@ function limitsOf({ graph, sizes, threadCount }: CpuBackendOptions): BackendLimi
   return { ...sizes, logprobsMax: graph.topCount, vocabSize };
 }
 
+/** Of an earlier start if there was one, else measured in a session of its own. */
+async function scalesFor(options: CpuBackendOptions, calibration: KvCalibration): Promise<KvScales> {
+  const { graph } = options;
+  const known = readKvScales(calibration.file, graph.spec);
+  if (known !== null) return known;
+  const fp32 = { ...options, int8Kv: null };
+  const session = openRuntime(fp32) ?? (await openBindingSession(sessionOptions(fp32, 'binding')));
+  try {
+    return measureKvScales(session, graph, calibration);
+  } finally {
+    session.release();
+  }
+}
+
 /** The process's session, or null where each worker opens its own through the official binding. */
 function openRuntime(options: CpuBackendOptions): Session | null {
   if (options.runtime === 'binding') return null;
@@ -223,7 +248,8 @@ function openRuntime(options: CpuBackendOptions): Session | null {
 }
 
 function sessionOptions(options: CpuBackendOptions, runtime: Session['runtime']): SessionOptions {
-  const { graph, sizes, threadCount, spinning } = options;
+  const { sizes, threadCount, spinning } = options;
+  const graph = options.int8Kv === null ? options.graph : options.graph.int8Kv;
   // Each worker computes on its own thread too. The one session lends its helpers to all workers, those of its own
   // that a worker has are its alone.
   return runtime === 'c-api'

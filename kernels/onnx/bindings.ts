@@ -102,7 +102,7 @@ export class GraphBindings {
     const { topCount, vocabSize } = this.#bounds;
     const past: BoundTensor[] = [];
     const present: BoundTensor[] = [];
-    const { kvHeadCount, slotTokensMax, headSize } = this.#kvShape;
+    const { kvHeadCount, slotTokensMax, headSize, scales } = this.#kvShape;
     const shape = [slotCount, kvHeadCount, slotTokensMax, headSize];
     const stride = slotElements(this.#kvShape);
     for (const [index, seats] of this.#seats.entries()) {
@@ -110,6 +110,9 @@ export class GraphBindings {
       const name = `${index % 2 === 0 ? 'key' : 'value'}.${index >> 1}`;
       past.push({ name: `past_${name}`, data, shape });
       present.push({ name: `present_${name}`, data, shape });
+      if (scales === null) continue;
+      const [kind, layer] = name.split('.');
+      past.push(tensor(`${kind}_scale.${layer}`, scales[index]!, [1, kvHeadCount, 1, headSize]));
     }
     const inputs: BoundTensor[] = [
       tensor('input_ids', this.inputIds, [slotCount, tokenCount]),

@@ -16,10 +16,14 @@ export interface KvShape {
   readonly slotTokensMax: number;
   readonly blockSize: number; // tokens
   readonly blockCount: number;
+  readonly scales: KvScales | null; // null: numbers are fp32, else int8
 }
 
+/** [2 · layerCount] arrays of [kvHeadCount · headSize], ordered as the arrays of KV: what an int8 step of 1 is worth. */
+export type KvScales = readonly Float32Array[];
+
 /** [2 · layerCount] arrays as drawn above. */
-export type KvArrays = readonly Float32Array[];
+export type KvArrays = readonly (Float32Array | Int8Array)[];
 
 /** Memory for all seats of one replica, zeroed; the operating system commits it page by page as it is written. */
 export function allocateSeats(shape: KvShape, memory: 'shared' | 'private'): KvArrays {
@@ -52,7 +56,7 @@ export function saveBlock(memory: KvMemory, place: BlockPlace): void {
 
 /** Bytes of one block in all arrays. */
 export function blockBytes(shape: KvShape): number {
-  return 2 * shape.layerCount * blockElements(shape) * Float32Array.BYTES_PER_ELEMENT;
+  return 2 * shape.layerCount * blockElements(shape) * elementArray(shape).BYTES_PER_ELEMENT;
 }
 
 /** A block's numbers, array after array, between the store and `bytes` (blockBytes long, of this machine's order). */
@@ -64,7 +68,7 @@ export function copyContent(
 ): void {
   assert(block >= 0 && block < shape.blockCount, `block ${block} of ${shape.blockCount}`);
   assert(bytes.length === blockBytes(shape), `${bytes.length} bytes for a block of ${blockBytes(shape)}`);
-  const size = blockElements(shape) * Float32Array.BYTES_PER_ELEMENT;
+  const size = blockElements(shape) * elementArray(shape).BYTES_PER_ELEMENT;
   for (const [array, store] of blocks.entries()) {
     const inStore = new Uint8Array(store.buffer, store.byteOffset + block * size, size);
     const outside = bytes.subarray(array * size, (array + 1) * size);
@@ -106,7 +110,13 @@ function blockElements(shape: KvShape): number {
 }
 
 function allocate(shape: KvShape, elements: number, memory: 'shared' | 'private'): KvArrays {
-  const size = elements * Float32Array.BYTES_PER_ELEMENT;
+  const size = elements * elementArray(shape).BYTES_PER_ELEMENT;
   const open = () => (memory === 'shared' ? new SharedArrayBuffer(size) : new ArrayBuffer(size));
-  return Array.from({ length: 2 * shape.layerCount }, () => new Float32Array(open()));
+  return Array.from({ length: 2 * shape.layerCount }, () =>
+    shape.scales === null ? new Float32Array(open()) : new Int8Array(open()),
+  );
+}
+
+function elementArray({ scales }: KvShape): typeof Float32Array | typeof Int8Array {
+  return scales === null ? Float32Array : Int8Array;
 }

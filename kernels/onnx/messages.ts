@@ -6,7 +6,7 @@ import type { KvArrays, KvShape } from './kv-memory.ts';
 import type { SessionHandle, SessionOptions } from './runtime.ts';
 import type { StepFrame } from './step-frame.ts';
 
-/** Everything a worker needs; sent once, before its first step. All arrays are shared memory. */
+/** Everything a worker needs; sent once, before its first step. All arrays but the scales are shared memory. */
 export interface WorkerSetup {
   readonly runtime: RuntimeSetup;
   readonly limits: BackendLimits;

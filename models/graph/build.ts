@@ -7,16 +7,19 @@ import { join } from 'node:path';
 import { type FileDigest, hashFiles, openEntry } from '../cache.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import type { ModelSpec } from '../spec.ts';
-import { decoderInterface, topCount, writeDecoder } from './decoder.ts';
+import { decoderInterface, type KvPrecision, topCount, writeDecoder } from './decoder.ts';
 import { type GraphWriter, type TensorRecipe, tensorSize } from './graph-writer.ts';
 import { encodeModel, type TensorProto, type ValueInfo } from './onnx-proto.ts';
 import type { Precision } from './precision.ts';
 
 // Part of every entry's key: raise it whenever the same checkpoint would give other files.
-const builderVersion = '3';
+const builderVersion = '4';
 
-const modelFile = 'model.onnx';
-const bindingModelFile = 'model-binding.onnx';
+const modelFiles: Readonly<Record<KvPrecision, string>> = { fp32: 'model.onnx', int8: 'model-kv-int8.onnx' };
+const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
+  fp32: 'model-binding.onnx',
+  int8: 'model-binding-kv-int8.onnx',
+};
 const weightsFile = 'weights.bin';
 const alignment = 64; // bytes, a cache line and the widest vector
 
@@ -35,6 +38,7 @@ export interface BuiltGraph {
   readonly directory: string;
   readonly modelPath: string; // for the C API
   readonly bindingModelPath: string; // for the official binding: the same graph with a sequence as first output
+  readonly int8Kv: { readonly modelPath: string; readonly bindingModelPath: string }; // the same weights, KV as int8
   readonly precision: Precision;
   readonly contentHash: string; // hex; equal hashes have equal files
   readonly topCount: number; // K of top_values and top_ids
@@ -57,10 +61,14 @@ export async function buildGraph(checkpoint: Checkpoint, options: BuildOptions):
     key: `${precision}-${contentHash}`,
     build: (directory) => writeEntry(directory, checkpoint, precision, onProgress ?? (() => undefined)),
   });
+  const pathsFor = (kv: KvPrecision) => ({
+    modelPath: join(entry.directory, modelFiles[kv]),
+    bindingModelPath: join(entry.directory, bindingModelFiles[kv]),
+  });
   return {
     directory: entry.directory,
-    modelPath: join(entry.directory, modelFile),
-    bindingModelPath: join(entry.directory, bindingModelFile),
+    ...pathsFor('fp32'),
+    int8Kv: pathsFor('int8'),
     precision,
     contentHash,
     topCount: topCount(spec),
@@ -89,18 +97,20 @@ async function writeEntry(
   onProgress: (progress: BuildProgress) => void,
 ): Promise<FileDigest[]> {
   const { spec } = checkpoint;
-  const writer = writeDecoder(spec, precision, checkpoint);
-  const weights = await writeWeights(join(directory, weightsFile), writer.recipes, onProgress);
+  const { recipes } = writeDecoder(spec, { precision, kv: 'fp32' }, checkpoint);
+  const weights = await writeWeights(join(directory, weightsFile), recipes, onProgress);
+  const files: FileDigest[] = [{ file: weightsFile, size: weights.size, sha256: weights.sha256 }];
   const producer = { name: 'sparklane', version: builderVersion };
-  const initializers = [...writer.constants, ...weights.tensors, ...aliased(writer, weights.tensors)];
-  const { inputs, outputs } = decoderInterface(spec);
-  const graph = { name: 'decoder', nodes: writer.nodes, initializers, inputs, outputs };
-  const guarded = withCopyGuard(writer, outputs);
-  return [
-    { file: weightsFile, size: weights.size, sha256: weights.sha256 },
-    await writeWhole(directory, modelFile, encodeModel(graph, producer)),
-    await writeWhole(directory, bindingModelFile, encodeModel({ ...graph, ...guarded }, producer)),
-  ];
+  for (const kv of ['fp32', 'int8'] as const) {
+    const writer = writeDecoder(spec, { precision, kv }, checkpoint);
+    const initializers = [...writer.constants, ...weights.tensors, ...aliased(writer, weights.tensors)];
+    const { inputs, outputs } = decoderInterface(spec, kv);
+    const graph = { name: 'decoder', nodes: writer.nodes, initializers, inputs, outputs };
+    const guarded = { ...graph, ...withCopyGuard(writer, outputs) };
+    files.push(await writeWhole(directory, modelFiles[kv], encodeModel(graph, producer)));
+    files.push(await writeWhole(directory, bindingModelFiles[kv], encodeModel(guarded, producer)));
+  }
+  return files;
 }
 
 /** The sequence output that keeps the official binding from copying the KV cache; see kernels/onnx/ort-binding.ts. */

@@ -3,7 +3,8 @@
 //   inputs   input_ids int32 [B, n]; seqlens_k int32 [B], length of each sequence after the step − 1;
 //            total_sequence_length int32 [], the longest of them after the step;
 //            logit_rows int32 [R], indices into the B·n tokens whose logits are wanted, R ≥ 1;
-//            past_key.L, past_value.L f32 [B, kvHeads, capacity, headSize] per layer L
+//            past_key.L, past_value.L f32 or int8 [B, kvHeads, capacity, headSize] per layer L;
+//            with int8: key_scale.L, value_scale.L f32 [1, kvHeads, 1, headSize], what a step of 1 is worth
 //   outputs  top_values f32 [R, K], top_ids int32 [R, K], descending, equal values by lower id; K = topCount;
 //            logsumexp f32 [R]; logits f32 [R, V];
 //            present_key.L, present_value.L, to be bound to the memory of the past: updated in place
@@ -13,7 +14,7 @@
 import type { ModelSpec } from '../spec.ts';
 import type { Arithmetic, Linear, WeightSource } from './arithmetic.ts';
 import { bytesOf, GraphWriter } from './graph-writer.ts';
-import type { GraphProto, ValueInfo } from './onnx-proto.ts';
+import type { DataType, GraphProto, ValueInfo } from './onnx-proto.ts';
 import { arithmeticOf, type Precision } from './precision.ts';
 import { rotaryTables } from './rotary.ts';
 
@@ -25,10 +26,17 @@ export function topCount(spec: ModelSpec): number {
   return Math.min(32, spec.vocabSize);
 }
 
+/** How keys and values are kept; the weights do not depend on it. */
+export type KvPrecision = 'fp32' | 'int8';
+
 /** The nodes and recipes of a whole decoder. Reads no weights: recipes do, when the builder runs them. */
-export function writeDecoder(spec: ModelSpec, precision: Precision, source: WeightSource): GraphWriter {
+export function writeDecoder(
+  spec: ModelSpec,
+  { precision, kv }: { readonly precision: Precision; readonly kv: KvPrecision },
+  source: WeightSource,
+): GraphWriter {
   const writer = new GraphWriter();
-  const decoder: Decoder = { spec, source, writer, arithmetic: arithmeticOf(precision, source) };
+  const decoder: Decoder = { spec, kv, source, writer, arithmetic: arithmeticOf(precision, source) };
   writeRotary(decoder);
   const table = {
     weight: 'model.embed_tokens.weight',
@@ -60,13 +68,21 @@ export function writeDecoder(spec: ModelSpec, precision: Precision, source: Weig
 }
 
 /** The graph's inputs and outputs around `writer`'s nodes; initializers come from the builder. */
-export function decoderInterface(spec: ModelSpec): Pick<GraphProto, 'inputs' | 'outputs'> {
-  const kv = ['batch', spec.kvHeadCount, 'capacity', spec.headSize];
-  const cache = (name: string): ValueInfo[] =>
-    Array.from({ length: spec.layerCount }, (_, layer) => [
-      { name: `${name}_key.${layer}`, type: 'float' as const, shape: kv },
-      { name: `${name}_value.${layer}`, type: 'float' as const, shape: kv },
-    ]).flat();
+export function decoderInterface(spec: ModelSpec, kv: KvPrecision): Pick<GraphProto, 'inputs' | 'outputs'> {
+  const perLayer = (type: DataType, names: readonly string[], shape: ValueInfo['shape']): ValueInfo[] =>
+    Array.from({ length: spec.layerCount }, (_, layer) =>
+      names.map((name) => ({ name: `${name}.${layer}`, type, shape })),
+    ).flat();
+  const cache = (name: string) =>
+    perLayer(
+      kv === 'int8' ? 'int8' : 'float',
+      [`${name}_key`, `${name}_value`],
+      ['batch', spec.kvHeadCount, 'capacity', spec.headSize],
+    );
+  const scales =
+    kv === 'int8'
+      ? perLayer('float', ['key_scale', 'value_scale'], [1, spec.kvHeadCount, 1, spec.headSize])
+      : [];
   return {
     inputs: [
       { name: 'input_ids', type: 'int32', shape: ['batch', 'tokens'] },
@@ -74,6 +90,7 @@ export function decoderInterface(spec: ModelSpec): Pick<GraphProto, 'inputs' | '
       { name: 'total_sequence_length', type: 'int32', shape: [] },
       { name: 'logit_rows', type: 'int32', shape: ['rows'] },
       ...cache('past'),
+      ...scales,
     ],
     outputs: [
       { name: 'top_values', type: 'float', shape: ['rows', topCount(spec)] },
@@ -87,6 +104,7 @@ export function decoderInterface(spec: ModelSpec): Pick<GraphProto, 'inputs' | '
 
 interface Decoder {
   readonly spec: ModelSpec;
+  readonly kv: KvPrecision;
   readonly source: WeightSource;
   readonly writer: GraphWriter;
   readonly arithmetic: Arithmetic;
@@ -137,7 +155,7 @@ function skipNorm(
   return [outputs[0]!, keepSum ? outputs[3]! : ''];
 }
 
-function attention({ spec, writer, arithmetic }: Decoder, layer: number, input: string): string {
+function attention({ spec, kv, writer, arithmetic }: Decoder, layer: number, input: string): string {
   const prefix = `model.layers.${layer}.self_attn`;
   const projections = ['q_proj', 'k_proj', 'v_proj'];
   const packed: Linear = {
@@ -150,12 +168,19 @@ function attention({ spec, writer, arithmetic }: Decoder, layer: number, input: 
   const [qkv] = arithmetic.project(writer, input, [packed]);
   const inputs = [qkv!, '', '', `past_key.${layer}`, `past_value.${layer}`];
   inputs.push('seqlens_k', 'total_sequence_length', 'rotary.cos', 'rotary.sin');
+  // Left out: positions, an attention bias, a head sink.
+  if (kv === 'int8') inputs.push('', '', '', `key_scale.${layer}`, `value_scale.${layer}`);
   const outputs = [`${prefix}.attended`, `present_key.${layer}`, `present_value.${layer}`];
   writer.contrib('GroupQueryAttention', outputs, inputs, {
     num_heads: { int: spec.headCount },
     kv_num_heads: { int: spec.kvHeadCount },
     do_rotary: { int: 1 },
     rotary_interleaved: { int: 0 },
+    ...(kv === 'int8' && {
+      k_quant_type: { text: 'PER_CHANNEL' },
+      v_quant_type: { text: 'PER_CHANNEL' },
+      kv_cache_bit_width: { int: 8 },
+    }),
   });
   return outputs[0]!;
 }

@@ -73,6 +73,7 @@ async function measure(graph: BuiltGraph, options: BackendBenchOptions): Promise
   const sizes = { replicaCount: 1, slotCount, slotTokensMax, blockSize, blockCount: 256 };
   const backend = await createCpuBackend({
     graph,
+    int8Kv: null,
     sizes: { ...sizes, rowTokensMax: 128, stepTokensMax: 256, sampleCountMax: 1 },
     runtime: 'c-api',
     threadCount,
@@ -151,7 +152,16 @@ function decodeRows(slots: readonly number[], position: number, sampling: Partia
 
 function openBare(graph: BuiltGraph, sizes: { slotTokensMax: number; threadCount: number }) {
   const { layerCount, kvHeadCount, headSize, vocabSize } = graph.spec;
-  const shape = { layerCount, kvHeadCount, headSize, slotCount, blockSize, blockCount: 0, ...sizes };
+  const shape = {
+    layerCount,
+    kvHeadCount,
+    headSize,
+    slotCount,
+    blockSize,
+    blockCount: 0,
+    scales: null,
+    ...sizes,
+  };
   const session = openSession({
     modelPath: graph.modelPath,
     intraOpThreads: sizes.threadCount,

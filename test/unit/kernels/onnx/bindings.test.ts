@@ -4,6 +4,7 @@ import { allocateSeats, type KvShape } from '../../../../kernels/onnx/kv-memory.
 import type { Binding, BoundTensor, Session } from '../../../../kernels/onnx/runtime.ts';
 
 const shape: KvShape = {
+  scales: null,
   layerCount: 2,
   kvHeadCount: 1,
   headSize: 2,

@@ -50,7 +50,7 @@ class Scribe implements Session {
 }
 
 function open() {
-  const kvShape = { ...limits, layerCount: 1, kvHeadCount: 1, headSize: 1 };
+  const kvShape = { ...limits, layerCount: 1, kvHeadCount: 1, headSize: 1, scales: null };
   const frame = createStepFrame(limits);
   const seats = allocateSeats(kvShape, 'shared');
   const session = new Scribe();

@@ -8,6 +8,7 @@ import {
 } from '../../../../kernels/onnx/kv-memory.ts';
 
 const shape: KvShape = {
+  scales: null,
   layerCount: 2,
   kvHeadCount: 3,
   headSize: 4,

@@ -51,7 +51,9 @@ test('progress rises to the size of the weights file', async () => {
   expect(seen.every(({ doneSize }, i) => i === 0 || doneSize > seen[i - 1]!.doneSize)).toBe(true);
   expect(readdirSync(directory).sort()).toEqual([
     'manifest.json',
+    'model-binding-kv-int8.onnx',
     'model-binding.onnx',
+    'model-kv-int8.onnx',
     'model.onnx',
     'weights.bin',
   ]);
