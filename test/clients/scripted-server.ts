@@ -7,9 +7,14 @@ import { linearCostModel } from '../../kernels/sim/cost-model.ts';
 import { loadModel } from '../../models/model.ts';
 import { type RunningServer, startServer } from '../../server/compose.ts';
 import { loadConfig } from '../../server/config.ts';
+import { openLanes } from '../../server/lanes/open-lanes.ts';
 import { Listener } from '../../server/listener.ts';
 import { createLog } from '../../server/log.ts';
 import { ServerMetrics } from '../../server/metrics.ts';
+import { Outcomes } from '../../server/outcomes/outcomes.ts';
+import { LocalPort } from '../../server/outcomes/store-port.ts';
+import type { TaskStore } from '../../server/outcomes/task-store.ts';
+import { TaskTracker } from '../../server/outcomes/tracker.ts';
 import { ScriptedTokens } from '../scripted-tokens.ts';
 
 export interface ScriptedServer extends RunningServer {
@@ -22,6 +27,7 @@ export interface ScriptedServerOptions {
   readonly say: (prompt: string) => string;
   readonly flags?: Readonly<Record<string, unknown>>;
   readonly tokenMs?: number; // time per decoded token
+  readonly record?: { readonly lanesPath: string; readonly store: TaskStore }; // lanes, and what they tell of tasks
 }
 
 export async function startScriptedServer(options: ScriptedServerOptions): Promise<ScriptedServer> {
@@ -55,6 +61,20 @@ export async function startScriptedServer(options: ScriptedServerOptions): Promi
   const costModel = linearCostModel({ stepMs: options.tokenMs ?? 0.2, rowMs: 0, tokenMs: 0.01, blockMs: 0 });
   const logLines: string[] = [];
   let idCount = 0;
+  const freshId = () => `${(++idCount).toString().padStart(8, '0')}`;
+  const epochMs = () => Date.now();
+  const random = new Random(1);
+  const log = createLog({ level: 'debug', write: (line) => void logLines.push(line), epochMs });
+  const metrics = new ServerMetrics({ nodeMetrics: false });
+  const { record } = options;
+  const port = record === undefined ? null : new LocalPort(record.store, clock);
+  const outcomes =
+    port === null ? null : new Outcomes({ port, config, clock, epochMs, freshId, log, metrics });
+  const observers = outcomes === null ? [] : [new TaskTracker(outcomes)];
+  const lanes =
+    record === undefined
+      ? null
+      : openLanes({ path: record.lanesPath, env: {}, clock, epochMs, random, log, metrics, observers });
   const server = await startServer({
     config,
     version: '0.0.0',
@@ -62,11 +82,7 @@ export async function startScriptedServer(options: ScriptedServerOptions): Promi
     backend: new SimBackend('scripted', { limits, clock, costModel, tokens: source, faults: null }),
     transport: new Listener(config),
     clock,
-    epochMs: () => Date.now(),
-    random: new Random(1),
-    freshId: () => `${(++idCount).toString().padStart(8, '0')}`,
-    log: createLog({ level: 'debug', write: (line) => void logLines.push(line), epochMs: () => Date.now() }),
-    metrics: new ServerMetrics({ nodeMetrics: false }),
+    ...{ epochMs, random, freshId, log, metrics, lanes, outcomes },
   });
   return { ...server, prompts, source, logLines };
 }
