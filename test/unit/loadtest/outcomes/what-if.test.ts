@@ -9,7 +9,10 @@ import { whatIfTable } from '../../../../loadtest/outcomes/what-if-table.ts';
 import { decideRoute, NEW_SESSION, nextState } from '../../../../server/lanes/decide.ts';
 import { parsePolicy } from '../../../../server/lanes/policy.ts';
 import type { TaskRecord, TaskRequest } from '../../../../server/outcomes/task-record.ts';
+import { TaskTracker } from '../../../../server/outcomes/tracker.ts';
+import { lanesServer } from '../../../lanes-world.ts';
 import { NO_SIGNALS, newTask, START_MS, taskRequest } from '../../../outcome-records.ts';
+import { outcomesOn } from '../../../outcome-world.ts';
 
 const STANDARD = parsePolicy(JSON.parse(readFileSync('policies/default.json', 'utf8')));
 
@@ -199,4 +202,36 @@ test('a lane’s pace is a base and so much per token, and never less than nothi
       },
     ),
   );
+});
+
+test('what a server recorded is replayed to what it decided, promotions and background work included', async () => {
+  let store: ReturnType<typeof outcomesOn>['store'] | null = null;
+  const server = await lanesServer({
+    beside: (clock) => {
+      const made = outcomesOn(clock);
+      store = made.store;
+      return { observer: new TaskTracker(made.outcomes), routes: [] };
+    },
+  });
+  const asked =
+    (prompt_cache_key: string) =>
+    async (content: string, more: object = {}) =>
+      server.create({ model: 'auto', input: content, prompt_cache_key, ...more });
+  const [one, two] = [asked('one'), asked('two')];
+  const first = await one('Rename x in a.ts');
+  const grown = { previous_response_id: (first.json as { id: string }).id };
+  await one('Refactor the whole codebase on your own until all tests pass', grown);
+  await one('Refactor the error handling across all packages', { background: true });
+  await one('Fix the typo in README.md', grown);
+  await two('Change how passwords are checked at login');
+  await two('No, that is wrong, undo it');
+  await two('What does parsePolicy do?', { model: 'spark' });
+  await server.settle();
+  const records = [...store!.readAll(0)];
+  const requests = records.flatMap((record) => record.requests);
+  expect(requests).toHaveLength(7);
+  expect(new Set(requests.map(({ decided }) => decided)).size).toBe(2);
+  for (const { request, lane } of replay(records, STANDARD)) expect(lane).toBe(request.lane);
+  const made = whatIf(records, { policy: STANDARD, prices: null, seed: 1 });
+  expect(made).toMatchObject({ movedCount: 0, pinnedCount: 1, unendedCount: 0, unknownWords: [] });
 });
