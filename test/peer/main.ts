@@ -1,5 +1,6 @@
 // `make bench-peer`: this engine and llama.cpp on the same cores and weights, in one run; ratios with intervals, and the
-// gate against committed ratios. By hand only. `ARGS="--only nano/8bit"` plays cells whose names begin so, `--bless` commits ratios.
+// gate against committed ratios. By hand only. `ARGS="--only nano/8bit"` plays cells whose names begin so, `--blocks 2` makes
+// each of them shorter, `--bless` commits ratios.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +15,11 @@ const resultsPath = join(resultsFolder, 'peer.json');
 const machine = `${cpus()[0]?.model}, ${cpus().length} cores, Node ${process.version}`;
 
 const only = argv.includes('--only') ? argv[argv.indexOf('--only') + 1]!.split(',') : null;
+const blocksMax = argv.includes('--blocks') ? Number(argv[argv.indexOf('--blocks') + 1]) : 100;
+if (!Number.isInteger(blocksMax) || blocksMax < 1) {
+  console.log('--blocks takes a whole number of at least 1');
+  exit(2);
+}
 const isWanted = (name: string) => only === null || only.some((wish) => name.startsWith(wish));
 const chosen = groups.filter(
   ({ name }) => isWanted(name) || only!.some((wish) => wish.startsWith(`${name} `)),
@@ -31,7 +37,7 @@ for (const group of chosen) {
   for (const reason of open.skipped) console.log(`  skipped: ${reason}`);
   try {
     for (const cell of open.cells.filter(({ name }) => isWanted(name))) {
-      results[cell.name] = await playCell(cell);
+      results[cell.name] = await playCell({ ...cell, blocks: Math.min(cell.blocks, blocksMax) });
       printCell(cell, results[cell.name]!);
     }
   } finally {
@@ -45,8 +51,9 @@ if (argv.includes('--bless')) {
   console.log(`\n${ratiosPath} has the ratios of this run`);
 } else if (!printVerdicts()) exit(1);
 
-function printCell({ name, blocks, arms }: Cell, { arms: times, against }: CellResult): void {
-  console.log(`\n${name} (${blocks} blocks of two)`);
+function printCell({ name, arms }: Cell, { arms: times, against }: CellResult): void {
+  const legCount = times[arms[0]!.name]!.ms.length;
+  console.log(`\n${name} (${legCount / 2} blocks of two)`);
   for (const { name: arm } of arms) {
     const { ms, tokens, accepted, rejected } = times[arm]!;
     const median = ms.toSorted((a, b) => a - b)[ms.length >> 1]!;

@@ -6,7 +6,7 @@ import { type EditSet, readEdits } from './edits.ts';
 import type { GgufFormat } from './gguf-model.ts';
 import { findProgram, LlamaBenchSide } from './llama-bench.ts';
 import { cacheDirectory, type PeerModelName, prepareModel } from './peer-models.ts';
-import { type EditTask, type Leg, type Opening, Side, type Task } from './side.ts';
+import { type EditTask, type Leg, noiseTokens, type Opening, Side, type Task } from './side.ts';
 import { SocketSide } from './socket-side.ts';
 
 export interface Group {
@@ -128,7 +128,7 @@ export async function openGroup(group: Group): Promise<OpenGroup> {
     if (program === null) skipped.push('llama-bench: not on the PATH');
     else entrants.push(entrant('llama-bench', new LlamaBenchSide(program, opening(gguf, threads))));
   }
-  await checkTokens(entrants);
+  const agreement = await checkSameModel(entrants);
   const socket = group.websocket ? await SocketSide.open(opening(model.directory, threads)) : null;
   const sockets = socket === null ? [] : [entrant('sparklane, WebSocket', socket)];
   const cells = [
@@ -137,7 +137,10 @@ export async function openGroup(group: Group): Promise<OpenGroup> {
     ...(await editCells(group, entrants, skipped)),
   ];
   return {
-    about: Object.fromEntries([...entrants, ...sockets].map(({ name, about }) => [name, about])),
+    about: {
+      ...Object.fromEntries([...entrants, ...sockets].map(({ name, about }) => [name, about])),
+      ...(agreement !== null && { 'sparklane and llama.cpp': agreement }),
+    },
     cells,
     skipped,
     async close() {
@@ -148,15 +151,29 @@ export async function openGroup(group: Group): Promise<OpenGroup> {
 
 const checkedText =
   '<|im_start|>user\nfunction add(a, b) {\n\treturn a - b; // h\u00e9llo \u4e16\u754c \ud83d\ude80 1234\n}<|im_end|>\n  \n';
+const checkedPrompts = 16;
+const agreementMin = 0.5; // of two formats of the same weights; other weights agree on one in thousands
 
-/** The same model: llama.cpp must read the same tokens, and say nearly the same. Throws otherwise. */
-async function checkTokens(entrants: readonly Entrant[]): Promise<void> {
+/** The same model: llama.cpp must read the same tokens, and mostly say the same. Throws otherwise; answers what it found. */
+async function checkSameModel(entrants: readonly Entrant[]): Promise<string | null> {
   const [ours, theirs] = entrants;
-  if (theirs === undefined) return;
-  const [own, other] = await Promise.all(
-    [ours!, theirs].map(async ({ play }) => (await play({ kind: 'encode', text: checkedText })).tokens),
-  );
+  if (theirs === undefined) return null;
+  const both = async (task: Task) => {
+    const own = await ours!.play(task);
+    const other = await theirs.play(task);
+    return [own.tokens, other.tokens] as const;
+  };
+  const [own, other] = await both({ kind: 'encode', text: checkedText });
   if (String(own) !== String(other)) throw new Error(`llama.cpp reads other tokens: ${own} and ${other}`);
+  let agreeing = 0;
+  for (let at = 0; at < checkedPrompts; at++) {
+    const prompt = [...own, ...noiseTokens(at, 1 + 3 * at)];
+    const [mine, yours] = await both({ kind: 'greedy', prompt, count: 1 });
+    if (mine[0] === yours[0]) agreeing++;
+  }
+  const found = `${agreeing} of ${checkedPrompts} next tokens are the same`;
+  if (agreeing < checkedPrompts * agreementMin) throw new Error(`these are not the same weights: ${found}`);
+  return found;
 }
 
 function entrant(name: string, side: Pick<Entrant, 'about' | 'play' | 'close'>): Entrant {
@@ -224,7 +241,7 @@ interface EncodedEdit {
   readonly original: readonly number[];
 }
 
-/** Both engines get our ids, which are the same as llama.cpp's (checkTokens). */
+/** Both engines get our ids, which are the same as llama.cpp's (checkSameModel). */
 async function encodedEdits(
   ours: Entrant,
   { set, blocks }: Group['edits'][number],
