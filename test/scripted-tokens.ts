@@ -77,6 +77,8 @@ export class ScriptedTokens implements TokenSource {
     const answer = this.#answerTo(Int32Array.from(seat.slice(0, promptCount)));
     const next = answer[seat.length - promptCount] ?? this.#world.stopToken;
     if (mask === null || maskAllows(mask, next)) return next;
+    // After a guess that was wrong nobody wants what comes next.
+    if (seat.slice(promptCount).some((token, index) => token !== answer[index])) return this.#world.stopToken;
     const said = this.#world.decode(answer.subarray(0, seat.length - promptCount));
     const wanted = this.#world.decode(Int32Array.of(next));
     this.fault = `after ${JSON.stringify(said)} the grammar forbids ${JSON.stringify(wanted)}`;

@@ -50,7 +50,7 @@ describe.skipIf(codexMissing).each([
     const store = memoryStore();
     const server = await startScriptedServer({
       say: (prompt) => answers[prompt.split('<tool_response>').length - 1] ?? 'Done.',
-      flags: { speculation: 'off' }, // what is guessed is no matter here
+
       record: { lanesPath, store },
     });
     open.push({ close: () => server.stop() });
