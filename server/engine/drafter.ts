@@ -1,10 +1,10 @@
 // Drafter: guesses the next tokens of one sequence from what stands in its own text (prompt lookup) or in the answer
-// that the client predicts. A guess costs a little compute and never changes the answer: the device draws every
+// that the client predicts; a draft model's guesses come from draft-model.ts. A guess costs a little compute and never changes the answer: the device draws every
 // token itself and a guess only counts where it agrees. How many to guess is speculation.ts's decision.
 import { TokenIndex } from './token-index.ts';
 
 /** Where a guess comes from; each has its own record of how often it was right. */
-export type DraftSource = 'prediction' | 'long-match' | 'short-match';
+export type DraftSource = 'prediction' | 'long-match' | 'model' | 'short-match';
 
 export interface Draft {
   readonly source: DraftSource;

@@ -16,16 +16,19 @@ import {
 import type { Clock } from '../../kernels/clock.ts';
 import { refusalOf } from './admission.ts';
 import type { BlockArchive } from './block-archive.ts';
+import type { DraftModel } from './draft-model.ts';
 import { type EngineBounds, Floor, type KvLoad } from './floor.ts';
 import type { EngineObserver } from './observer.ts';
 import type { SequenceEnd, SequenceEngine, SequenceRequest, SequenceSink, SubmitResult } from './request.ts';
 import { type Departure, Sequence } from './sequence.ts';
+import { judgeDraft } from './sequence-draft.ts';
 
 export type { EngineBounds, KvLoad } from './floor.ts';
 
 export class Engine implements SequenceEngine {
   readonly #clock: Clock;
   readonly #observer: EngineObserver;
+  readonly #draftModel: DraftModel | null;
   #floor: Floor;
   #replacement: Replacement | null = null; // from the wish to the move
   readonly #sequences = new Map<number, Sequence>(); // bounded: queueLengthMax + seats
@@ -44,9 +47,11 @@ export class Engine implements SequenceEngine {
     bounds: EngineBounds,
     observer: EngineObserver,
     archive: BlockArchive | null = null,
+    draftModel: DraftModel | null = null,
   ) {
     this.#clock = clock;
     this.#observer = observer;
+    this.#draftModel = draftModel;
     this.#floor = this.#newFloor(backend, bounds, archive);
   }
 
@@ -138,8 +143,9 @@ export class Engine implements SequenceEngine {
   }
 
   #newFloor(backend: Backend, bounds: EngineBounds, archive: BlockArchive | null): Floor {
-    const onFetched = () => this.#schedulePump();
-    return new Floor(backend, { clock: this.#clock, bounds, observer: this.#observer, archive, onFetched });
+    const onReady = () => this.#schedulePump();
+    const world = { clock: this.#clock, observer: this.#observer, draftModel: this.#draftModel, onReady };
+    return new Floor(backend, { ...world, bounds, archive });
   }
 
   #depart(sequence: Sequence, departure: Departure): void {
@@ -285,7 +291,7 @@ export class Engine implements SequenceEngine {
 
   #commitRow(row: StepRow, outcome: RowOutcome, drawn: Drawn): void {
     const { sequence } = drawn;
-    const acceptedCount = this.#judgeDraft(sequence, outcome);
+    const acceptedCount = judgeDraft(sequence, outcome, this.#floor.draftModel);
     const position = sequence.computedCount;
     if (position === sequence.tokenCount) return; // has left its step behind: these rounds are for others
     const end = position + row.tokens.length;
@@ -310,18 +316,6 @@ export class Engine implements SequenceEngine {
     sequence.inFlight = false;
     this.#floor.register(sequence);
     if (sequence.ending !== null && sequence.departure === null) this.#end(sequence, sequence.ending, null);
-  }
-
-  // The device has drawn a token after each guess; guesses count as long as they are what it drew.
-  #judgeDraft(sequence: Sequence, outcome: RowOutcome): number {
-    const { draft } = sequence;
-    if (draft === null) return 0;
-    sequence.draft = null;
-    const count = draft.tokens.length;
-    let accepted = 0;
-    while (accepted < count && outcome.tokens[accepted] === draft.tokens[accepted]) accepted++;
-    sequence.speculation!.learn(draft.source, { count, accepted });
-    return accepted;
   }
 
   #failRows(plan: StepPlan, { code, message }: DeviceFailure): void {

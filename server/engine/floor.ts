@@ -8,6 +8,7 @@ import { type AdmissionBounds, contextTokensMax } from './admission.ts';
 import type { BlockArchive } from './block-archive.ts';
 import { BlockPool } from './block-pool.ts';
 import { ColdTier } from './cold-tier.ts';
+import type { DraftModel } from './draft-model.ts';
 import type { EngineObserver } from './observer.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import { Reporter } from './reporter.ts';
@@ -28,7 +29,8 @@ export interface FloorWorld {
   readonly bounds: EngineBounds;
   readonly observer: EngineObserver;
   readonly archive: BlockArchive | null;
-  readonly onFetched: () => void; // somebody may sit down now
+  readonly draftModel: DraftModel | null;
+  readonly onReady: () => void; // somebody may sit down now, or has been guessed for
 }
 
 export class Floor {
@@ -39,11 +41,13 @@ export class Floor {
   readonly cold: ColdTier | null;
   readonly scheduler: Scheduler;
   readonly reporter: Reporter;
+  readonly draftModel: DraftModel | null; // of the world's, if it suits the device
+  readonly #onReady: () => void;
   readonly #pool: BlockPool;
   readonly #cache: PrefixCache;
   readonly #inFlight: (StepPlan | null)[]; // [replica]
 
-  constructor(backend: Backend, { clock, bounds, observer, archive, onFetched }: FloorWorld) {
+  constructor(backend: Backend, { clock, bounds, observer, archive, draftModel, onReady }: FloorWorld) {
     const { limits } = backend;
     this.backend = backend;
     this.limits = limits;
@@ -52,16 +56,19 @@ export class Floor {
     this.#pool = new BlockPool(limits.blockCount);
     this.#cache = new PrefixCache(this.#pool, limits.blockSize);
     const { blockSize } = limits;
-    this.cold =
-      archive === null ? null : new ColdTier({ archive, cache: this.#cache, blockSize, clock, onFetched });
+    const coldWorld = { cache: this.#cache, blockSize, clock, onFetched: onReady };
+    this.cold = archive === null ? null : new ColdTier({ archive, ...coldWorld });
+    this.draftModel = draftModel?.fits(limits) ? draftModel : null;
+    this.#onReady = onReady;
     this.scheduler = new Scheduler(backend, bounds, this.#cache, this.cold);
     this.reporter = new Reporter(observer, this.scheduler, this.#cache, this.cold);
     this.#inFlight = new Array(limits.replicaCount).fill(null);
   }
 
-  /** No step and no fetch is under way. */
+  /** No step, no fetch and no guess is under way. */
   get quiet(): boolean {
-    return this.#inFlight.every((plan) => plan === null) && this.cold?.fetching !== true;
+    if (this.cold?.fetching === true || this.draftModel?.quiet === false) return false;
+    return this.#inFlight.every((plan) => plan === null);
   }
 
   get kv(): KvLoad {
@@ -73,9 +80,16 @@ export class Floor {
   *plans(): Iterable<StepPlan> {
     const { scheduler } = this;
     for (let at = scheduler.nextOccupied(0); at !== -1; at = scheduler.nextOccupied(at + 1)) {
-      const plan = this.#inFlight[at] === null ? scheduler.plan(at) : null;
+      const plan = this.#inFlight[at] !== null || this.#isGuessing(at) ? null : scheduler.plan(at);
       if (plan !== null) yield plan;
     }
+  }
+
+  #isGuessing(replica: number): boolean {
+    if (this.draftModel === null) return false;
+    const { limits, costs = null } = this.backend;
+    const seated = this.scheduler.seated(replica);
+    return this.draftModel.prepare(replica, seated, { limits, costs }, this.#onReady);
   }
 
   sent(plan: StepPlan): void {

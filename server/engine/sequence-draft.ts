@@ -1,6 +1,6 @@
 // What to guess for a sequence's next step, if anything. Pure but for what the drafter remembers of the text. Used by
 // scheduler.ts; before it: drafter.ts finds guesses, speculation.ts says how many are worth it.
-import { type BackendLimits, maskAllows, type StepCosts } from '../../kernels/backend.ts';
+import { type BackendLimits, maskAllows, type RowOutcome, type StepCosts } from '../../kernels/backend.ts';
 import type { Draft } from './drafter.ts';
 import type { TokenConstraint } from './request.ts';
 import type { Sequence } from './sequence.ts';
@@ -8,6 +8,12 @@ import type { Sequence } from './sequence.ts';
 /** Guesses as the device is to verify them. */
 export interface SequenceDraft extends Draft {
   readonly masks: readonly (Uint32Array | null)[] | null; // [1 + tokens] what may be drawn in place of each and after the last
+}
+
+/** What a draft model guesses to come after the first `tokenCount` tokens. */
+export interface ModelGuess {
+  readonly tokenCount: number;
+  readonly tokens: Int32Array; // [≥ 1]
 }
 
 /** At most `countMax` guesses to go into the same row as the token they follow, or null. */
@@ -43,6 +49,26 @@ export function mayDraft(
   return draft !== null && sequence.speculation!.worthwhileCount(draft, costs, decodingCount) > 0;
 }
 
+/**
+ * How many guesses of the row that has answered were right: the device has drawn a token after each, and they count as
+ * long as they are what it drew. Whoever made them learns of it.
+ */
+export function judgeDraft(
+  sequence: Sequence,
+  { tokens }: RowOutcome,
+  draftModel: { learn(result: { readonly count: number; readonly accepted: number }): void } | null,
+): number {
+  const { draft } = sequence;
+  if (draft === null) return 0;
+  sequence.draft = null;
+  const count = draft.tokens.length;
+  let accepted = 0;
+  while (accepted < count && tokens[accepted] === draft.tokens[accepted]) accepted++;
+  sequence.speculation!.learn(draft.source, { count, accepted });
+  if (draft.source === 'model') draftModel?.learn({ count, accepted });
+  return accepted;
+}
+
 /** The masks before each guess up to the first that is not allowed, and after the last of them. */
 function masksAlong(constraint: TokenConstraint, tokens: Int32Array): (Uint32Array | null)[] {
   const masks = [constraint.mask()];
@@ -65,5 +91,10 @@ function guessOf(sequence: Sequence, limits: BackendLimits, countMax: number): D
     request.maxTokens - sequence.outputCount - 1, // the step draws one more than it guesses
     limits.slotTokensMax - tokenCount,
   );
-  return room < 1 ? null : drafter.draft(sequence.tokens, { count: tokenCount, promptCount }, room);
+  if (room < 1) return null;
+  const found = drafter.draft(sequence.tokens, { count: tokenCount, promptCount }, room);
+  const { modelGuess } = sequence;
+  // The model has only been asked where nothing better than a short match was to be found.
+  if (modelGuess?.tokenCount !== tokenCount) return found;
+  return { source: 'model', tokens: modelGuess.tokens.subarray(0, room) };
 }

@@ -5,7 +5,7 @@ import type { ColdFetch } from './cold-tier.ts';
 import { Drafter } from './drafter.ts';
 import type { PrefixNode } from './prefix-cache.ts';
 import type { FinishReason, SequenceFailureCode, SequenceRequest, SequenceSink } from './request.ts';
-import type { SequenceDraft } from './sequence-draft.ts';
+import type { ModelGuess, SequenceDraft } from './sequence-draft.ts';
 import { Speculation } from './speculation.ts';
 
 export type Phase = 'waiting' | 'running' | 'ended';
@@ -50,6 +50,7 @@ export class Sequence {
   readonly drafter: Drafter | null;
   readonly speculation: Speculation | null;
   draft: SequenceDraft | null = null; // being verified by the step in flight
+  modelGuess: ModelGuess | null = null; // the draft model's latest
   node: PrefixNode | null = null; // of the last registered block; null while waiting
 
   constructor(id: number, request: SequenceRequest, sink: SequenceSink, submitMs: number) {

@@ -14,8 +14,17 @@ const priorWeight = 2; // imagined guesses behind each prior
 const priors: Readonly<{ [source in DraftSource]: number }> = {
   prediction: 0.85,
   'long-match': 0.7,
+  model: 0.7,
   'short-match': 0.3,
 };
+/** What guessing costs where guesses are computed, per sequence. */
+export interface Guessing {
+  readonly countMax: number;
+  readonly roundMs: number; // each guess
+  readonly tripMs: number; // all of them together, besides
+  readonly rate: number; // share of guesses that were right, of all sequences
+}
+
 const gainMin = 1.03; // expected speed-up below which a guess is not worth its risk
 const probeInterval = 64; // a source that stopped paying is tried once in so many tokens
 
@@ -23,6 +32,7 @@ export class Speculation {
   readonly #records: { [source in DraftSource]: Record } = {
     prediction: { right: 0, wrong: 0 },
     'long-match': { right: 0, wrong: 0 },
+    model: { right: 0, wrong: 0 },
     'short-match': { right: 0, wrong: 0 },
   };
   #probedCount = 0; // output tokens at the last probe
@@ -45,6 +55,29 @@ export class Speculation {
       if (speed <= bestSpeed) continue;
       best = count;
       bestSpeed = speed;
+    }
+    return best;
+  }
+
+  /** Tokens that a model had best guess for the next step, and what that saves per token drawn. */
+  worthGuessing(
+    { countMax, roundMs, tripMs, rate: prior }: Guessing,
+    costs: StepCosts,
+    decodingCount: number,
+  ): { readonly count: number; readonly savedMs: number } {
+    const { right, wrong } = this.#records.model;
+    const rate = (right + prior * priorWeight) / (right + wrong + priorWeight);
+    const plainMs = batchMs(costs, decodingCount) / decodingCount;
+    const best = { count: 0, savedMs: 0 };
+    let expected = 1;
+    let chance = 1;
+    for (let count = 1; count <= Math.min(countMax, costs.rowMs.length - 1); count++) {
+      chance *= rate;
+      expected += chance;
+      const guessedMs = (costs.rowMs[count]! + tripMs + count * roundMs) / expected;
+      if (guessedMs * gainMin > plainMs || plainMs - guessedMs <= best.savedMs) continue;
+      best.count = count;
+      best.savedMs = plainMs - guessedMs;
     }
     return best;
   }

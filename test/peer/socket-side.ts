@@ -33,7 +33,8 @@ export class SocketSide {
     let firstMs = 0;
     let firstCount = 0;
     let lastMs = 0;
-    const options = { maxTokens: task.count, ignoreStopTokens: true, temperature: 0 };
+    // One token at a time, as the others: lookup has cells of its own.
+    const options = { maxTokens: task.count, ignoreStopTokens: true, temperature: 0, speculation: false };
     const answer = session.generate(options, (frame) => {
       lastMs = performance.now();
       if (firstMs === 0) [firstMs, firstCount] = [lastMs, frame.tokens.length];

@@ -12,8 +12,10 @@ import { KeyChain } from '../../server/archive/key-chain.ts';
 import { type ArchiveBounds, KvArchive } from '../../server/archive/kv-archive.ts';
 import { HEADER_SIZE } from '../../server/archive/record.ts';
 import { contextTokensMax } from '../../server/engine/admission.ts';
+import { DraftModel } from '../../server/engine/draft-model.ts';
 import { Engine, type EngineBounds } from '../../server/engine/engine.ts';
 import type { Priority, SequenceEnd, SequenceRequest } from '../../server/engine/request.ts';
+import { LyingTokens } from '../lying-tokens.ts';
 import { MemoryDisk } from '../memory-disk.ts';
 import { quietObserver } from './observer.ts';
 import { oracleAnswer } from './oracle.ts';
@@ -78,7 +80,8 @@ export function runSwarm(seed: number): SwarmResult {
       disk = disk === null ? new MemoryDisk(world) : disk.crash(world);
     }
     const archive = disk === null ? null : openArchive({ disk, backend, clock, bounds: archived!, life });
-    const engine = new Engine(backend, clock, bounds, observer, archive);
+    const draftModel = drawDraftModel(seed, limits, clock);
+    const engine = new Engine(backend, clock, bounds, observer, archive, draftModel);
     const scene = {
       random,
       clock,
@@ -104,6 +107,20 @@ export function runSwarm(seed: number): SwarmResult {
   const { preemptions, fetchedBlocks, skippedBlocks, recomputedTokens } = observer;
   const counts = { preemptions, fetchedBlocks, skippedBlocks, recomputedTokens, stepCount, virtualMs };
   return { ...summarise(clients, lines), ...counts, ...moves };
+}
+
+// From chance of its own: without it the same seed draws the same swarm. It may be right, wrong, slow, or fail.
+function drawDraftModel(seed: number, limits: BackendLimits, clock: VirtualClock): DraftModel | null {
+  const random = new Random(seed ^ 0xd4af7);
+  if (random.next() < 0.4) return null;
+  const tokens = new LyingTokens(limits, { share: random.next() ** 2, random });
+  const costModel = linearCostModel({
+    ...{ stepMs: 0.2 * random.next(), rowMs: 0.02, tokenMs: 0.01, blockMs: 0 },
+  });
+  const rates = drawFaultRates(random);
+  const faults = random.next() < 0.3 ? { rates, random } : null;
+  const backend = new SimBackend('sim', { limits, clock, costModel, tokens, faults });
+  return new DraftModel(backend, clock, () => {});
 }
 
 function drawArchive(random: Random, { blockSize }: BackendLimits) {
