@@ -24,40 +24,57 @@ const TEXT_FIELDS = [
 ];
 const DEPTH_MAX = 4; // of arguments; edits lie no deeper
 
+const SHOWN = /(?:^|\n)(?:@@|\*\*\* (?:Add|Update|Delete) File: |<<<<<<< )/;
+const NAMING = /^(?:\+\+\+ (?:b\/)?|--- (?:a\/)?|\*\*\* (?:Add|Update|Delete) File: |diff --git a\/)([^\s]+)/;
+const CLOSING = /^(?:>>>>>>> |\*\*\* End Patch|```)/;
+const MARKS = new Set(Array.from('+-@*<>`d', (mark) => mark.charCodeAt(0))); // with which a line that means something starts
+
 /** Diffs that stand in a text, fenced or not. */
 export function changeOfText(text: string): Change {
-  if (!/(^|\n)(@@|\*\*\* (Add|Update|Delete) File: |<<<<<<< )/.test(text)) return NOTHING;
+  if (!SHOWN.test(text)) return NOTHING;
   const files = new Set<string>();
   let linesChanged = 0;
   let inside: 'no' | 'diff' | 'block' = 'no';
-  for (const line of text.split('\n')) {
-    const named =
-      /^(?:\+\+\+ (?:b\/)?|--- (?:a\/)?|\*\*\* (?:Add|Update|Delete) File: |diff --git a\/)([^\s]+)/.exec(
-        line,
-      );
+  for (let start = 0, end = 0; end < text.length; start = end + 1) {
+    end = text.indexOf('\n', start);
+    if (end < 0) end = text.length;
+    const mark = text.charCodeAt(start);
+    if (inside !== 'block' && !MARKS.has(mark)) continue; // most lines, and every request reads its whole conversation
+    const line = text.slice(start, end);
+    const added = mark === PLUS && line[1] !== '+';
+    const removed = mark === MINUS && line[1] !== '-';
+    const named = added || removed ? null : NAMING.exec(line);
     if (named !== null && named[1] !== '/dev/null') files.add(named[1]!);
     if (named !== null || line.startsWith('@@')) inside = 'diff';
-    else if (/^<<<<<<< /.test(line)) inside = 'block';
-    else if (/^(>>>>>>> |\*\*\* End Patch|```)/.test(line)) inside = 'no';
-    else if (inside === 'diff' && /^[+-]/.test(line)) linesChanged++;
+    else if (line.startsWith('<<<<<<< ')) inside = 'block';
+    else if (CLOSING.test(line)) inside = 'no';
+    else if (inside === 'diff' && (mark === PLUS || mark === MINUS)) linesChanged++;
     else if (inside === 'block' && line !== '=======') linesChanged++;
   }
   return { files: [...files], linesChanged, texts: [text] };
 }
+
+const PLUS = 43;
+const MINUS = 45;
 
 /** What a call of an editing tool, or of a shell that applies a patch, would change. `text`: its arguments. */
 export function changeOfCall(name: string, text: string): Change {
   const value = text.startsWith('{') ? jsonOrNull(text) : null;
   if (value === null) return changeOfText(text);
   const changes: Change[] = [];
+  const add = (change: Change) => {
+    if (change !== NOTHING) changes.push(change);
+  };
+  const editing = EDITING_TOOL.test(name);
   const visit = (given: unknown, depth: number): void => {
-    if (typeof given === 'string') changes.push(changeOfText(given));
+    if (typeof given === 'string') add(changeOfText(given));
     else if (typeof given === 'object' && given !== null && depth < DEPTH_MAX) {
-      if (EDITING_TOOL.test(name) && !Array.isArray(given)) changes.push(fieldChange(given as Fields));
+      if (editing && !Array.isArray(given)) add(fieldChange(given as Fields));
       for (const inner of Object.values(given)) visit(inner, depth + 1);
     }
   };
   visit(value, 0);
+  if (changes.length <= 1) return changes[0] ?? NOTHING;
   return {
     files: [...new Set(changes.flatMap(({ files }) => files))],
     linesChanged: changes.reduce((sum, { linesChanged }) => sum + linesChanged, 0),
@@ -87,9 +104,10 @@ export function toolFailed(output: string): boolean {
 type Fields = Readonly<Record<string, unknown>>;
 
 function fieldChange(fields: Fields): Change {
-  const path = PATH_FIELDS.map((name) => fields[name]).find((value) => typeof value === 'string');
-  if (path === undefined) return NOTHING;
-  const shown: string[] = [path as string];
+  const field = PATH_FIELDS.find((name) => typeof fields[name] === 'string');
+  if (field === undefined) return NOTHING;
+  const path = fields[field] as string;
+  const shown: string[] = [path];
   let linesChanged = 0;
   for (const name of TEXT_FIELDS) {
     const text = fields[name];
@@ -99,7 +117,7 @@ function fieldChange(fields: Fields): Change {
     const sign = name.startsWith('old') ? '-' : '+';
     shown.push(...lines.map((line) => sign + line));
   }
-  return { files: [path as string], linesChanged, texts: linesChanged === 0 ? [] : [shown.join('\n')] };
+  return { files: [path], linesChanged, texts: linesChanged === 0 ? [] : [shown.join('\n')] };
 }
 
 function jsonOrNull(text: string): unknown {

@@ -3,7 +3,7 @@
 // Owns its size. Pure. Before it: router.ts; after it: the style that the lane's model is given.
 import type { Conversation, Entry } from './conversation.ts';
 import type { RouteDecision } from './decide.ts';
-import { changeOfCall, changeOfText, exitCodeOf } from './evidence.ts';
+import { type Change, exitCodeOf } from './evidence.ts';
 
 export interface HandOffBounds {
   readonly diffLengthMax: number; // characters of all diffs together, the latest win
@@ -22,6 +22,7 @@ const HAND_OFF_BOUNDS: HandOffBounds = {
 /** '' if there is nothing that the transcript does not say more plainly. */
 export function handOffNote(
   { entries }: Conversation,
+  changes: readonly (Change | null)[], // of the entries (signals.ts)
   { from, lane, reason }: Pick<RouteDecision, 'from' | 'lane' | 'reason'>,
   bounds: HandOffBounds = HAND_OFF_BOUNDS,
 ): string {
@@ -30,10 +31,8 @@ export function handOffNote(
   let linesChanged = 0;
   let room = bounds.diffLengthMax;
   for (let index = entries.length - 1; index >= 0; index--) {
-    const entry = entries[index]!;
-    if (entry.kind !== 'call' && entry.kind !== 'assistant') continue;
-    const change = entry.kind === 'call' ? changeOfCall(entry.name, entry.text) : changeOfText(entry.text);
-    if (change.files.length === 0 && change.linesChanged === 0) continue;
+    const change = changes[index];
+    if (change == null) continue;
     for (const file of change.files) if (files.size < bounds.filesMax) files.add(file);
     linesChanged += change.linesChanged;
     const whole = change.texts.join('\n');

@@ -14,7 +14,7 @@ import {
 import { handOffNote } from './hand-off.ts';
 import { AUTO } from './lanes-file.ts';
 import type { PolicySource } from './policy-source.ts';
-import { readSignals, type TaskSignals } from './signals.ts';
+import { changesOf, readSignals, type TaskSignals } from './signals.ts';
 
 export interface RoutedTask {
   readonly decision: RouteDecision;
@@ -54,7 +54,8 @@ export class Router {
   /** Remembers nothing: `enter` does. `model`: a lane, or auto. */
   route(model: string, conversation: Conversation, sessionKey: string | null): RoutedTask {
     const { policy, vocabulary } = this.#policies.current();
-    const signals = readSignals(conversation, vocabulary);
+    const changes = changesOf(conversation);
+    const signals = readSignals(conversation, vocabulary, changes);
     const session = sessionKey === null ? undefined : this.#sessions.get(sessionKey);
     const state = session?.state ?? NEW_SESSION;
     // Work in the background is apart from the lane in which the session talks.
@@ -64,7 +65,7 @@ export class Router {
     const moved = { ...decision, from: state.lane };
     const comes = state.lane !== null && state.lane !== decision.lane;
     const risen = policy.order.indexOf(decision.lane) > policy.order.indexOf(state.lane ?? decision.lane);
-    const fresh = comes && risen ? handOffNote(conversation, moved) : '';
+    const fresh = comes && risen ? handOffNote(conversation, changes, moved) : '';
     const kept = state.lane === decision.lane ? (session?.handOff ?? '') : '';
     return { decision, signals, handOff: fresh || kept };
   }

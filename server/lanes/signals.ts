@@ -1,7 +1,7 @@
 // TaskSignals: what a request shows of its task, in numbers and flags; no text of it. Owns how they are read and what
 // reading may cost (it is bounded). Pure. Before it: conversation.ts; after it: decide.ts, and whoever records them.
 import type { Conversation, Entry } from './conversation.ts';
-import { changeOfCall, changeOfText, toolFailed } from './evidence.ts';
+import { type Change, changeOfCall, changeOfText, toolFailed } from './evidence.ts';
 
 /** JSON-able. Tokens are estimated from characters, so that no lane's tokenizer has to be asked first. */
 export interface TaskSignals {
@@ -33,7 +33,26 @@ const PATH =
   /(?<![\w/:.@-])(?:\.{0,2}\/)?(?:[\w@-][\w@.-]*\/)*[\w@-][\w@.-]*\.[A-Za-z][A-Za-z0-9]{0,5}(?![\w/])/g;
 const NO_PATH = /^(e\.g|i\.e|(node|next|vue|react|express|three|d3)\.js)$/i;
 
-export function readSignals(conversation: Conversation, vocabulary: Vocabulary): TaskSignals {
+/** The changes that the entries show, null where they show none or are too far back to be read: the latest are read first. */
+export function changesOf({ entries }: Pick<Conversation, 'entries'>): readonly (Change | null)[] {
+  const changes = new Array<Change | null>(entries.length).fill(null);
+  let left = EVIDENCE_SCAN_MAX;
+  for (let index = entries.length - 1; index >= 0; index--) {
+    const { kind, text, name } = entries[index]!;
+    if ((kind !== 'call' && kind !== 'assistant') || left < text.length) continue;
+    left -= text.length;
+    const change = kind === 'call' ? changeOfCall(name, text) : changeOfText(text);
+    if (change.files.length > 0 || change.linesChanged > 0) changes[index] = change;
+  }
+  return changes;
+}
+
+/** `changes`: changesOf(conversation), where its caller needs them as well. */
+export function readSignals(
+  conversation: Conversation,
+  vocabulary: Vocabulary,
+  changes = changesOf(conversation),
+): TaskSignals {
   const { entries, toolsOffered, outputTokensMax, background } = conversation;
   const latest = latestUser(entries);
   const asked = (entries[latest]?.text ?? '').slice(0, MESSAGE_SCAN_MAX);
@@ -41,7 +60,7 @@ export function readSignals(conversation: Conversation, vocabulary: Vocabulary):
   for (const [category, pattern] of vocabulary) words[category] = countOf(asked, pattern);
   return {
     ...countsOf(entries, vocabulary.get('rework') ?? null),
-    ...evidenceOf(entries, latest),
+    ...evidenceOf(entries, changes, latest),
     midTurn: latest >= 0 && latest < entries.length - 1,
     promptTokens: tokensOf(entries[latest]?.text.length ?? 0),
     outputTokensMax,
@@ -77,27 +96,24 @@ function countsOf(
   return { turnIndex: Math.max(0, users - 1), contextTokens: tokensOf(characters), reworkTurns };
 }
 
-/** From the end, so that what is left unread when the bound is reached is the oldest. */
 function evidenceOf(
   entries: readonly Entry[],
+  changes: readonly (Change | null)[],
   latest: number,
 ): Pick<TaskSignals, 'toolCalls' | 'toolFailures' | 'recentFailures' | 'filesTouched' | 'linesChanged'> {
   const files = new Set<string>();
-  let left = EVIDENCE_SCAN_MAX;
   let linesChanged = 0;
   let toolCalls = 0;
   let toolFailures = 0;
   let recentFailures = 0;
-  for (let index = entries.length - 1; index >= 0; index--) {
-    const { kind, text, name } = entries[index]!;
+  for (const [index, { kind, text }] of entries.entries()) {
     if (kind === 'call') toolCalls++;
     else if (kind === 'output' && toolFailed(text)) {
       toolFailures++;
       if (index > latest) recentFailures++;
     }
-    if ((kind !== 'call' && kind !== 'assistant') || left < text.length) continue;
-    left -= text.length;
-    const change = kind === 'call' ? changeOfCall(name, text) : changeOfText(text);
+    const change = changes[index];
+    if (change == null) continue;
     for (const file of change.files) files.add(file);
     linesChanged += change.linesChanged;
   }

@@ -7,6 +7,7 @@ import { argv } from 'node:process';
 import { backendBench, printBackendCosts } from './backend.bench.ts';
 import { constrainedBench, printConstrained } from './constrained.bench.ts';
 import { printCodecs, protocolBench } from './protocol.bench.ts';
+import { printRouting, routingBench } from './routing.bench.ts';
 import { printServing, servingBench } from './serving.bench.ts';
 import { printSession, sessionBench } from './session.bench.ts';
 import { printSpeculation, speculationBench } from './speculation.bench.ts';
@@ -44,10 +45,12 @@ const backend = await backendBench({ model: 'spark-nano', precision: 'w8a8', thr
 printBackendCosts(backend);
 const codecs = protocolBench();
 printCodecs(codecs);
+const routing = routingBench();
+printRouting(routing);
 
 mkdirSync(folder, { recursive: true });
 writeFileSync(
   join(folder, 'latest.json'),
-  JSON.stringify({ machine, serving, speculation, constrained, session, backend, codecs }, null, 2),
+  JSON.stringify({ machine, serving, speculation, constrained, session, backend, codecs, routing }, null, 2),
 );
 console.log('\nJSON: bench-results/latest.json');
