@@ -31,7 +31,7 @@ const contextTokens = 8192 + 512;
 /** Tokens of a decode leg: under a second for the small model, one or two for the large one. */
 function decodeTokens(model: PeerModelName, context: number): number {
   if (model === 'half-b') return context > 4096 ? 8 : 16;
-  return context > 4096 ? 32 : context > 1024 ? 96 : 256;
+  return context > 4096 ? 32 : context > 1024 ? 64 : 128;
 }
 
 const none = { decode: [], prefill: [], edits: [], websocket: false };
