@@ -12,6 +12,7 @@ import type { Config } from './config.ts';
 import { CurrentDevice, type DeviceChoice } from './current-device.ts';
 import type { Device } from './device.ts';
 import type { BlockArchive } from './engine/block-archive.ts';
+import { DraftModel } from './engine/draft-model.ts';
 import { Engine, type EngineBounds } from './engine/engine.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import type { Log } from './log.ts';
@@ -25,6 +26,7 @@ export interface ServerParts {
   readonly version: string;
   readonly model: Model;
   readonly backend: Backend; // closed by the server's stop(), or once another one has taken its place
+  readonly draftBackend?: Backend | null; // likewise; a draft model's, with as many replicas and slots
   readonly description?: string; // of the backend, for people; its name unless given
   readonly openBackend?: (choice: DeviceChoice) => Promise<Device>; // POST /admin/backend; without it the backend stays
   readonly archive?: ServerArchive | null; // likewise
@@ -61,7 +63,9 @@ export class AddressError extends Error {
 /** Rejects with AddressError when the address cannot be bound; the backend is closed then. */
 export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const { config, model, backend, transport, clock, log, metrics, archive = null, outcomes = null } = parts;
-  const engine = new Engine(backend, clock, engineBounds(config, backend), metrics, archive);
+  const { draftBackend = null } = parts;
+  const draftModel = draftBackend === null ? null : openDraftModel(draftBackend, parts);
+  const engine = new Engine(backend, clock, engineBounds(config, backend), metrics, archive, draftModel);
   const device = new CurrentDevice({
     first: { backend, description: parts.description ?? backend.name },
     choice: config,
@@ -82,7 +86,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const listening = await transport
     .listen(config.host, config.port, app.handlers)
     .catch(async (error: Error) => {
-      await backend.close();
+      await Promise.all([backend.close(), draftBackend?.close()]);
       throw new AddressError(error.message, { cause: error });
     });
   let stopped: Promise<void> | null = null;
@@ -104,8 +108,15 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     parts.lanes?.close();
     await outcomes?.close();
     if (archive !== null) await closed(archive, clock);
-    await device.close();
+    await Promise.all([device.close(), draftBackend?.close()]);
   }
+}
+
+function openDraftModel(backend: Backend, { clock, log, metrics }: ServerParts): DraftModel {
+  return new DraftModel(backend, clock, ({ code, message }) => {
+    log.error('the draft model is off: its device has failed', { code, reason: message });
+    metrics.onDraftModelLost(code);
+  });
 }
 
 const ARCHIVE_CLOSE_MS = 10_000; // a disk that is slower loses what is not written

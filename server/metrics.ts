@@ -28,6 +28,7 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
   readonly #stepRows = this.#histogram('step_rows', 'Batch size: sequences in a step', [], ROW_BUCKETS);
   readonly #stepTokens = this.#counter('step_tokens_total', 'Tokens computed', ['kind']);
   readonly #stepFailures = this.#counter('step_failures_total', 'Steps that the device failed', ['code']);
+  readonly #draftLosses = this.#counter('draft_model_losses_total', 'Draft models switched off', ['code']);
   readonly #promptTokens = this.#counter('prompt_tokens_total', 'Prompt tokens of ended sequences');
   readonly #cachedTokens = this.#counter('cached_tokens_total', 'Prompt tokens found in the prefix cache');
   readonly #outputTokens = this.#counter('output_tokens_total', 'Output tokens of ended sequences');
@@ -137,6 +138,10 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
 
   onStepFailure(code: DeviceFailureCode): void {
     this.#stepFailures.inc({ code });
+  }
+
+  onDraftModelLost(code: DeviceFailureCode): void {
+    this.#draftLosses.inc({ code });
   }
 
   onKv(report: KvReport): void {

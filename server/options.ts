@@ -1,6 +1,20 @@
 // Every option of the server, declared once: type with bounds, default, help. The CLI derives its flags from this
 // table, config.ts reads flags, environment and file through it, `sparklane serve --help` prints it. Data only.
-import { z } from 'zod';
+import type { z } from 'zod';
+import {
+  choice,
+  type Domain,
+  GIB,
+  identifier,
+  integer,
+  KIB,
+  key,
+  list,
+  MIB,
+  orNull,
+  size,
+  text,
+} from './option-domains.ts';
 
 /** One option. Its key in OPTIONS is its name in the JSON file and in Config. */
 export interface Option<T> {
@@ -13,15 +27,6 @@ export interface Option<T> {
   readonly help: string;
 }
 
-interface Domain<T> {
-  readonly type: z.ZodType<T>;
-  readonly bound: string;
-  readonly repeatable?: boolean;
-}
-
-const KIB = 1024;
-const MIB = 1024 * KIB;
-const GIB = 1024 * MIB;
 const HOUR_MS = 3_600_000;
 
 export const OPTIONS = {
@@ -63,6 +68,18 @@ export const OPTIONS = {
     choice(['auto', 'fp32', 'int8', 'int4', 'w8a8']),
     'auto',
     'number format of the weights; auto takes the measured best for the model',
+  ),
+  draftModel: option(
+    'draft-model',
+    orNull('none', text(4096)),
+    null,
+    'small model with the same tokenizer that guesses ahead: a name or a directory, like --model',
+  ),
+  draftPrecision: option(
+    'draft-precision',
+    choice(['auto', 'fp32', 'int8', 'int4', 'w8a8']),
+    'auto',
+    'number format of its weights',
   ),
   kvPrecision: option(
     'kv-precision',
@@ -322,76 +339,5 @@ function option<T>(
     default: fallback,
     repeatable: domain.repeatable ?? false,
     help,
-  };
-}
-
-function text(lengthMax: number): Domain<string> {
-  return { type: z.string().min(1).max(lengthMax), bound: `text of 1 to ${lengthMax} characters` };
-}
-
-function identifier(): Domain<string> {
-  return { type: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/), bound: 'a name of a-z, 0-9 and -' };
-}
-
-/** Long enough not to be guessed, printable so that it survives a header, no comma because of the environment's list. */
-function key(): Domain<string> {
-  return {
-    type: z.string().regex(/^[!-+\--~]{8,256}$/),
-    bound: 'a key of 8 to 256 printable characters, no comma',
-  };
-}
-
-function integer(min: number, max: number): Domain<number> {
-  const fromText = (value: unknown) =>
-    typeof value === 'string' && /^[+-]?\d{1,15}$/.test(value.trim()) ? Number(value) : value;
-  return {
-    type: z.preprocess(fromText, z.int().min(min).max(max)),
-    bound: `an integer from ${min} to ${max}`,
-  };
-}
-
-/** Bytes: a number, or text such as `512MiB`. */
-function size(min: number, max: number): Domain<number> {
-  const factors: Readonly<Record<string, number>> = { b: 1, kib: KIB, mib: MIB, gib: GIB };
-  const fromText = (value: unknown) => {
-    const match = typeof value === 'string' ? /^(\d{1,15})\s*(b|kib|mib|gib)?$/i.exec(value.trim()) : null;
-    return match === null ? value : Number(match[1]) * factors[(match[2] ?? 'b').toLowerCase()]!;
-  };
-  return {
-    type: z.preprocess(fromText, z.int().min(min).max(max)),
-    bound: `a size from ${sizeText(min)} to ${sizeText(max)} (bytes, KiB, MiB or GiB)`,
-  };
-}
-
-function sizeText(bytes: number): string {
-  if (bytes % GIB === 0) return `${bytes / GIB}GiB`;
-  if (bytes % MIB === 0) return `${bytes / MIB}MiB`;
-  return bytes % KIB === 0 ? `${bytes / KIB}KiB` : `${bytes}B`;
-}
-
-function choice<const T extends readonly string[]>(values: T): Domain<T[number]> {
-  return { type: z.enum(values), bound: `one of ${values.join(', ')}` };
-}
-
-/** `word` (or null in a file) leaves the decision to the start-up. */
-function orNull<T>(word: string, domain: Domain<T>): Domain<T | null> {
-  return {
-    type: z.preprocess((value) => (value === word ? null : value), domain.type.nullable()),
-    bound: `${domain.bound}, or "${word}"`,
-  };
-}
-
-function list<T>(item: Domain<T>, countMax: number): Domain<readonly T[]> {
-  const fromText = (value: unknown) =>
-    typeof value === 'string'
-      ? value
-          .split(',')
-          .map((part) => part.trim())
-          .filter((part) => part !== '')
-      : value;
-  return {
-    type: z.preprocess(fromText, z.array(item.type).max(countMax)),
-    bound: `at most ${countMax} of: ${item.bound}`,
-    repeatable: true,
   };
 }

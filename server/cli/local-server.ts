@@ -7,6 +7,7 @@ import { openArchive } from '../archive/open-archive.ts';
 import { type RunningServer, startServer } from '../compose.ts';
 import type { Config } from '../config.ts';
 import { openDevice } from '../device.ts';
+import { openDraftDevice } from '../draft-device.ts';
 import { openLanes } from '../lanes/open-lanes.ts';
 import { Listener } from '../listener.ts';
 import { createLog, type Log } from '../log.ts';
@@ -36,6 +37,7 @@ export async function startLocalServer(config: Config, host: Host): Promise<Loca
   const device = await openDevice(config, model, { clock, log, onProgress: bar.onProgress }).finally(() =>
     bar.end(),
   );
+  const draft = await openDraftDevice(config, model, device.backend, { clock, log, onProgress: () => {} });
   const version = packageVersion();
   const freshId = config.seed === null ? randomId : repeatableIds(config.seed);
   const metrics = new ServerMetrics({ nodeMetrics: true });
@@ -61,6 +63,7 @@ export async function startLocalServer(config: Config, host: Host): Promise<Loca
     version,
     model,
     backend,
+    draftBackend: draft?.backend ?? null,
     description: device.description,
     openBackend: (choice) =>
       openDevice({ ...config, ...choice }, model, { clock, log, onProgress: () => {} }),
@@ -75,7 +78,8 @@ export async function startLocalServer(config: Config, host: Host): Promise<Loca
     log,
     metrics,
   });
-  return { ...server, model, version, description: device.description, log };
+  const drafted = draft === null ? '' : `; drafts by ${draft.description}`;
+  return { ...server, model, version, description: `${device.description}${drafted}`, log };
 }
 
 function randomId(): string {

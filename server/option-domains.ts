@@ -1,0 +1,84 @@
+// What an option may be: types with bounds that take text (flags, environment) and JSON values (file), each with its
+// bound in words for whoever is refused. Pure. Used by options.ts.
+import { z } from 'zod';
+
+export interface Domain<T> {
+  readonly type: z.ZodType<T>;
+  readonly bound: string;
+  readonly repeatable?: boolean;
+}
+
+export const KIB = 1024;
+export const MIB = 1024 * KIB;
+export const GIB = 1024 * MIB;
+
+export function text(lengthMax: number): Domain<string> {
+  return { type: z.string().min(1).max(lengthMax), bound: `text of 1 to ${lengthMax} characters` };
+}
+
+export function identifier(): Domain<string> {
+  return { type: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/), bound: 'a name of a-z, 0-9 and -' };
+}
+
+/** Long enough not to be guessed, printable so that it survives a header, no comma because of the environment's list. */
+export function key(): Domain<string> {
+  return {
+    type: z.string().regex(/^[!-+\--~]{8,256}$/),
+    bound: 'a key of 8 to 256 printable characters, no comma',
+  };
+}
+
+export function integer(min: number, max: number): Domain<number> {
+  const fromText = (value: unknown) =>
+    typeof value === 'string' && /^[+-]?\d{1,15}$/.test(value.trim()) ? Number(value) : value;
+  return {
+    type: z.preprocess(fromText, z.int().min(min).max(max)),
+    bound: `an integer from ${min} to ${max}`,
+  };
+}
+
+/** Bytes: a number, or text such as `512MiB`. */
+export function size(min: number, max: number): Domain<number> {
+  const factors: Readonly<Record<string, number>> = { b: 1, kib: KIB, mib: MIB, gib: GIB };
+  const fromText = (value: unknown) => {
+    const match = typeof value === 'string' ? /^(\d{1,15})\s*(b|kib|mib|gib)?$/i.exec(value.trim()) : null;
+    return match === null ? value : Number(match[1]) * factors[(match[2] ?? 'b').toLowerCase()]!;
+  };
+  return {
+    type: z.preprocess(fromText, z.int().min(min).max(max)),
+    bound: `a size from ${sizeText(min)} to ${sizeText(max)} (bytes, KiB, MiB or GiB)`,
+  };
+}
+
+function sizeText(bytes: number): string {
+  if (bytes % GIB === 0) return `${bytes / GIB}GiB`;
+  if (bytes % MIB === 0) return `${bytes / MIB}MiB`;
+  return bytes % KIB === 0 ? `${bytes / KIB}KiB` : `${bytes}B`;
+}
+
+export function choice<const T extends readonly string[]>(values: T): Domain<T[number]> {
+  return { type: z.enum(values), bound: `one of ${values.join(', ')}` };
+}
+
+/** `word` (or null in a file) leaves the decision to the start-up. */
+export function orNull<T>(word: string, domain: Domain<T>): Domain<T | null> {
+  return {
+    type: z.preprocess((value) => (value === word ? null : value), domain.type.nullable()),
+    bound: `${domain.bound}, or "${word}"`,
+  };
+}
+
+export function list<T>(item: Domain<T>, countMax: number): Domain<readonly T[]> {
+  const fromText = (value: unknown) =>
+    typeof value === 'string'
+      ? value
+          .split(',')
+          .map((part) => part.trim())
+          .filter((part) => part !== '')
+      : value;
+  return {
+    type: z.preprocess(fromText, z.array(item.type).max(countMax)),
+    bound: `at most ${countMax} of: ${item.bound}`,
+    repeatable: true,
+  };
+}
