@@ -16,7 +16,7 @@ export function reportTable(report: TaskReport): string {
     'WHERE THE TIME GOES: T_total = T_plan + T_model + T_tools + T_verify + T_review + T_rework, mean of the tasks',
     ...columns([PHASE_HEAD, ...rows.filter(({ phaseShare }) => phaseShare !== null).flatMap(phaseCells)]),
     '',
-    'WHAT BECAME OF IT',
+    'WHAT BECAME OF IT (derived: tasks of which their traffic alone tells)',
     ...columns([OUTCOME_HEAD, ...rows.map(outcomeCells)]),
     ...fasterLines(rows),
   ];
@@ -74,7 +74,7 @@ function phaseCells(row: ReportRow): string[][] {
 
 const OUTCOME_HEAD = [
   ...['lane', 'class', 'tasks', 'accepted', 'reverted', 'open'],
-  ...['first pass', 'rollback', 'rework cycles', 'cost per accepted'],
+  ...['first pass', 'rollback', 'rework cycles', 'cost per accepted', 'derived'],
 ];
 
 function outcomeCells(row: ReportRow): string[] {
@@ -86,6 +86,7 @@ function outcomeCells(row: ReportRow): string[] {
     rate(rollback, formatShare),
     rate(reworkCycles, (value) => value.toFixed(2)),
     rate(costPerAccepted, formatMoney),
+    `${row.derivedCount} of ${row.taskCount}`,
   ];
 }
 

@@ -27,6 +27,7 @@ export class Recorder {
   #writingCount = 0; // observations on their way
   #callCount = 0;
   #timer: Timer | null = null;
+  #closed = false; // who still has something to say at the end is not heard
   #complainedMs = Number.NEGATIVE_INFINITY;
 
   constructor(world: RecorderWorld) {
@@ -36,6 +37,7 @@ export class Recorder {
   /** Takes no time and never fails; false: dropped. */
   observe(observation: Observation): boolean {
     const { queueLengthMax, metrics, clock } = this.#world;
+    if (this.#closed) return false;
     if (this.#queue.length + this.#writingCount >= queueLengthMax) {
       metrics.onLoss('queue-full', 1);
       return false;
@@ -76,6 +78,7 @@ export class Recorder {
 
   /** Writes what waits and closes the store. */
   close(done: () => void): void {
+    this.#closed = true;
     this.#timer?.cancel();
     this.#timer = null;
     while (this.#queue.length > 0) this.#write();

@@ -56,7 +56,7 @@ const eventSchema = z.object({
   tool: name.nullish(),
   exit_code: z
     .int()
-    .min(-32_768)
+    .min(-(2 ** 31))
     .max(2 ** 32)
     .nullish(),
   ok: z.boolean().nullish(),
