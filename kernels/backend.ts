@@ -35,6 +35,23 @@ export interface SamplingParams {
   readonly stopTokenIds: readonly number[];
 }
 
+/** The likeliest token each time, of the logits as they are. */
+export const greedySampling: SamplingParams = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  logitBias: null,
+  seed: 0,
+  stream: 0,
+  logprobs: null,
+  minTokens: 0,
+  stopTokenIds: [],
+};
+
 /** Brings cached KV into a seat before the rows of the step run: blocks[i] covers tokens position + i·blockSize. */
 export interface KvRestore {
   readonly slot: number;

@@ -2,7 +2,7 @@
 // finishes is found again in the prefix cache. Owns when to start, and the report; never holds up a question.
 // Before it: session.ts; after it: the engine itself (a prefill draws no tokens).
 import assert from 'node:assert/strict';
-import type { SamplingParams } from '../kernels/backend.ts';
+import { greedySampling } from '../kernels/backend.ts';
 import type { Clock } from '../kernels/clock.ts';
 import type { SequenceEnd, SequenceEngine, SequenceSink } from './engine/request.ts';
 import type { Transcript } from './transcript.ts';
@@ -124,26 +124,9 @@ export class PrefillAhead implements SequenceSink {
   }
 }
 
-/** A prefill draws nothing, but every sequence carries sampling parameters. */
-const NO_SAMPLING: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: null,
-  seed: 0,
-  stream: 0,
-  logprobs: null,
-  minTokens: 0,
-  stopTokenIds: [],
-};
-
 const REQUEST = {
   maxTokens: 0,
-  sampling: NO_SAMPLING,
+  sampling: greedySampling, // a prefill draws nothing, but every sequence carries sampling parameters
   constraint: null,
   ignoreStopTokens: true,
   speculation: null,

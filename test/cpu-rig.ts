@@ -1,6 +1,13 @@
 // A tiny model on real worker threads, and the reference decoder beside it: what tests of the cpu backend share.
 import { join } from 'node:path';
-import type { RowOutcome, SamplingParams, StepOutcome, StepPlan, StepRow } from '../kernels/backend.ts';
+import {
+  greedySampling,
+  type RowOutcome,
+  type SamplingParams,
+  type StepOutcome,
+  type StepPlan,
+  type StepRow,
+} from '../kernels/backend.ts';
 import { WallClock } from '../kernels/clock.ts';
 import { type CpuBackend, type CpuBackendOptions, createCpuBackend } from '../kernels/onnx/backend.ts';
 import { createReferenceDecoder, type ReferenceDecoder } from '../kernels/reference/decoder.ts';
@@ -24,21 +31,7 @@ export async function buildTinyGraph(directory: string): Promise<TinyGraph> {
   return { checkpoint, graph, reference: createReferenceDecoder(checkpoint) };
 }
 
-export const greedy: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: null,
-  seed: 17,
-  stream: 0,
-  logprobs: null,
-  minTokens: 0,
-  stopTokenIds: [],
-};
+export const greedy: SamplingParams = { ...greedySampling, seed: 17 };
 
 export type RowInput = Pick<StepRow, 'slot' | 'position'> & {
   readonly tokens: ArrayLike<number>;

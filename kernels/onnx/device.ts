@@ -2,7 +2,7 @@
 // Everything it works in is allocated once; a token allocates nothing. Owns the
 // bindings; the KV belongs to the main thread where the runtime allows it. Before it: worker.ts; after it: ort.ts.
 import assert from 'node:assert/strict';
-import type { SamplingParams } from '../backend.ts';
+import { greedySampling, type SamplingParams } from '../backend.ts';
 import { type DrawPlace, type LogitsRow, Sampler } from '../sampling.ts';
 import { type BindingShape, GraphBindings } from './bindings.ts';
 import { type KvMemory, restoreBlock, saveBlock } from './kv-memory.ts';
@@ -46,7 +46,7 @@ export class Device {
     this.#sampler = new Sampler(vocabSize);
     this.#logitsRows = Array.from({ length: logitRowsMax }, (_, row) => this.#logitsRow(row, bounds));
     this.#ends = new Int32Array(limits.slotCount);
-    this.#params = Array.from({ length: limits.slotCount }, () => ({ ...unsetParams }));
+    this.#params = Array.from({ length: limits.slotCount }, () => ({ ...greedySampling }));
     const { masks, maskSize } = frame;
     this.#masks = Array.from(frame.hasMask, (_, i) => masks.subarray(i * maskSize, (i + 1) * maskSize));
     this.#histories = Array.from({ length: limits.slotCount }, (_, slot) =>
@@ -205,7 +205,7 @@ export class Device {
       params.logprobs = logprobs < 0 ? null : logprobs;
       params.minTokens = sampling[at + samplingWords.minTokens]!;
       params.logitBias = null;
-      params.stopTokenIds = unsetParams.stopTokenIds;
+      params.stopTokenIds = greedySampling.stopTokenIds;
     }
     if (rare === null) return;
     for (const { row, logitBias, stopTokenIds } of rare) {
@@ -224,22 +224,6 @@ export class Device {
     };
   }
 }
-
-const unsetParams: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: null,
-  seed: 0,
-  stream: 0,
-  logprobs: null,
-  minTokens: 0,
-  stopTokenIds: [],
-};
 
 function placeAt(places: Int32Array, index: number) {
   const at = index * placeWords.size;

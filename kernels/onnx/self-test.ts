@@ -1,7 +1,7 @@
 // The self-test at start: a sequence computed in two steps must continue as if it had been computed in one, which it
 // does only if the first step left its keys and values in the seat. An ONNX Runtime that copied them elsewhere would
 // go on without an error and talk nonsense. Before it: backend.ts, on idle replicas; after it: Backend.step.
-import type { Backend, SamplingParams, StepOutcome, TokenLogprobs } from '../backend.ts';
+import { type Backend, greedySampling, type StepOutcome, type TokenLogprobs } from '../backend.ts';
 
 export class SelfTestError extends Error {
   override readonly name = 'SelfTestError';
@@ -42,7 +42,7 @@ function probe(
   { replica, position, tokens }: { replica: number; position: number; tokens: Int32Array },
 ): Promise<TokenLogprobs> {
   const slot = backend.limits.slotCount - 1;
-  const sampling = { ...greedy, logprobs: Math.min(rankCount, backend.limits.logprobsMax) };
+  const sampling = { ...greedySampling, logprobs: Math.min(rankCount, backend.limits.logprobsMax) };
   const row = {
     ...{ sequenceId: 0, slot, position, tokens, sampling },
     ...{ sampleCount: 1, promptCount: position + tokens.length, history: null, masks: null },
@@ -67,19 +67,3 @@ function distanceNats(a: TokenLogprobs, b: TokenLogprobs): number {
   });
   return Math.max(...differences);
 }
-
-const greedy: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: null,
-  seed: 0,
-  stream: 0,
-  logprobs: null,
-  minTokens: 0,
-  stopTokenIds: [],
-};

@@ -1,7 +1,7 @@
 // What steps cost on this device, measured once at start by running them, for the engine's decision how many guessed
 // tokens are worth verifying. Only ratios matter, so the fastest of a few repeats is taken. Before it: backend.ts, on
 // idle replicas; after it: Backend.step.
-import type { Backend, SamplingParams, StepCosts, StepOutcome, StepRow } from '../backend.ts';
+import { type Backend, greedySampling, type StepCosts, type StepOutcome, type StepRow } from '../backend.ts';
 
 const contextTokens = 128; // behind each measured row; attention adds the same to every count
 const repeatsMax = 5; // after one that warms up
@@ -84,22 +84,6 @@ function timeStep(
 function probeRow(slot: number, position: number, tokenCount: number): StepRow {
   return {
     ...{ sequenceId: slot, slot, position, tokens: new Int32Array(tokenCount), sampleCount: tokenCount },
-    ...{ sampling: greedy, promptCount: position, history: null, masks: null },
+    ...{ sampling: greedySampling, promptCount: position, history: null, masks: null },
   };
 }
-
-const greedy: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: null,
-  seed: 0,
-  stream: 0,
-  logprobs: null,
-  minTokens: 0,
-  stopTokenIds: [],
-};

@@ -1,6 +1,12 @@
 // What a simulated device's step costs in time. The interfaces that the GPU and wafer models implement, and the
 // plainest model of all, for tests.
-import type { BackendLimits, StepCosts, StepPlan, StepRow } from '../backend.ts';
+import {
+  type BackendLimits,
+  greedySampling,
+  type StepCosts,
+  type StepPlan,
+  type StepRow,
+} from '../backend.ts';
 import type { Clock } from '../clock.ts';
 
 /** A device that does one step after the other. Pure: a plan in, milliseconds out. */
@@ -88,19 +94,3 @@ function emptyPlan(
   );
   return { replica: 0, restores: [], rows, saves: [] };
 }
-
-const greedySampling = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: null,
-  seed: 0,
-  stream: 0,
-  logprobs: null,
-  minTokens: 0,
-  stopTokenIds: [],
-};

@@ -1,7 +1,7 @@
 // Simulation: the engine that serves real traffic, on a simulated device and a virtual clock. Plays a load, keeps
 // nothing but a tally. Deterministic: the same device, load and options give the same report, byte for byte.
 // Before it: load.ts or replay.ts; after it: report.ts.
-import type { SamplingParams } from '../../kernels/backend.ts';
+import { greedySampling } from '../../kernels/backend.ts';
 import { VirtualClock } from '../../kernels/clock.ts';
 import { type SimDevice, simBackend } from '../../kernels/sim/device.ts';
 import { PlainTokens } from '../../kernels/sim/token-source.ts';
@@ -131,7 +131,7 @@ class Stage {
       {
         tokens: promptTokens(turn),
         maxTokens: turn.outputTokens,
-        sampling: samplingOf(this.#seed++),
+        sampling: { ...greedySampling, seed: this.#seed++ },
         constraint: null,
         speculation: null,
         ignoreStopTokens: true,
@@ -190,20 +190,3 @@ class TurnSink implements SequenceSink {
 }
 
 // The seed keeps answers apart: equal prompts with equal answers would share KV that real users do not share.
-function samplingOf(seed: number): SamplingParams {
-  return {
-    temperature: 0,
-    topP: 1,
-    topK: 0,
-    minP: 0,
-    repetitionPenalty: 1,
-    frequencyPenalty: 0,
-    presencePenalty: 0,
-    logitBias: null,
-    seed,
-    stream: 0,
-    logprobs: null,
-    minTokens: 0,
-    stopTokenIds: [],
-  };
-}

@@ -1,6 +1,6 @@
 // One scheduler trace as text, to be read in review: what each step of a small, busy device contains.
 import { expect, test } from 'vitest';
-import type { StepPlan } from '../../kernels/backend.ts';
+import { greedySampling, type StepPlan } from '../../kernels/backend.ts';
 import { VirtualClock } from '../../kernels/clock.ts';
 import { SimBackend } from '../../kernels/sim/backend.ts';
 import { linearCostModel } from '../../kernels/sim/cost-model.ts';
@@ -39,21 +39,7 @@ function prompt(count: number): number[] {
 }
 
 function request(tokens: number[], maxTokens: number, priority: Priority): SequenceRequest {
-  const sampling = {
-    temperature: 0,
-    topP: 1,
-    topK: 0,
-    minP: 0,
-    repetitionPenalty: 1,
-    frequencyPenalty: 0,
-    presencePenalty: 0,
-    logitBias: null,
-    seed: 1,
-    stream: 0,
-    logprobs: null,
-    minTokens: 0,
-    stopTokenIds: [],
-  };
+  const sampling = { ...greedySampling, seed: 1 };
   return {
     tokens: Int32Array.from(tokens),
     maxTokens,

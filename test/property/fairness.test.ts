@@ -3,7 +3,7 @@
 // wait is bounded by the work that came before that time.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { BackendLimits, SamplingParams } from '../../kernels/backend.ts';
+import { type BackendLimits, greedySampling, type SamplingParams } from '../../kernels/backend.ts';
 import { VirtualClock } from '../../kernels/clock.ts';
 import { SimBackend } from '../../kernels/sim/backend.ts';
 import { linearCostModel } from '../../kernels/sim/cost-model.ts';
@@ -35,21 +35,7 @@ const bounds = {
   retryAfterMs: 1,
 };
 
-const sampling: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: null,
-  seed: 1,
-  stream: 0,
-  logprobs: null,
-  minTokens: 0,
-  stopTokenIds: [],
-};
+const sampling: SamplingParams = { ...greedySampling, seed: 1 };
 
 interface Arrival {
   readonly atMs: number;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { BackendLimits, SamplingParams } from '../../../kernels/backend.ts';
+import { type BackendLimits, greedySampling, type SamplingParams } from '../../../kernels/backend.ts';
 import { VirtualClock } from '../../../kernels/clock.ts';
 import { SimBackend } from '../../../kernels/sim/backend.ts';
 import { linearCostModel } from '../../../kernels/sim/cost-model.ts';
@@ -30,21 +30,7 @@ const bounds: EngineBounds = {
   retryAfterMs: 500,
 };
 
-const greedy: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: null,
-  seed: 1,
-  stream: 0,
-  logprobs: null,
-  minTokens: 0,
-  stopTokenIds: [],
-};
+const greedy: SamplingParams = { ...greedySampling, seed: 1 };
 
 function request(tokens: number[], overrides: Partial<SequenceRequest> = {}): SequenceRequest {
   return {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { SamplingParams } from '../../../kernels/backend.ts';
+import { greedySampling, type SamplingParams } from '../../../kernels/backend.ts';
 import {
   type LogitsRow,
   Sampler,
@@ -8,21 +8,7 @@ import {
   tokenLogprobs,
 } from '../../../kernels/sampling.ts';
 
-const greedy: SamplingParams = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: null,
-  seed: 1,
-  stream: 0,
-  logprobs: null,
-  minTokens: 0,
-  stopTokenIds: [],
-};
+const greedy: SamplingParams = { ...greedySampling, seed: 1 };
 const start = { position: 0, promptCount: 0, history: null, mask: null };
 
 function rowOf(logits: Float32Array, headCount: number): LogitsRow {
