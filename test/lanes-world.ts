@@ -87,7 +87,7 @@ export async function lanesServer(options: LanesServerOptions = {}): Promise<Lan
   const logLines: string[] = [];
   const metrics = new ServerMetrics({ nodeMetrics: false });
   const { observer: another, routes = [] } = options.beside?.(clock) ?? {};
-  const counted: LaneObserver = new LaneMetrics(metrics.registry, () => lanes);
+  const counted = new LaneMetrics(metrics.registry, () => lanes);
   const observer: LaneObserver = {
     onRouted: (report) => {
       routed.push(report);
@@ -110,6 +110,7 @@ export async function lanesServer(options: LanesServerOptions = {}): Promise<Lan
       lanes: Object.keys(file.lanes),
       clock,
       log,
+      onRead: (used) => counted.onPolicyRead(used),
     }),
     wireTo: () => wire,
     clock,

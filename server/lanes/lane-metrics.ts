@@ -14,6 +14,7 @@ export class LaneMetrics implements LaneObserver {
   readonly #attempts: Counter;
   readonly #tokens: Counter;
   readonly #cost: Counter;
+  readonly #policyReads: Counter;
   readonly #routeSeconds: Histogram;
   readonly #waitSeconds: Histogram;
   readonly #answerSeconds: Histogram;
@@ -35,6 +36,11 @@ export class LaneMetrics implements LaneObserver {
     this.#attempts = counter('upstream_attempts_total', 'Requests to an upstream', ['lane', 'outcome']);
     this.#tokens = counter('lane_tokens_total', 'Tokens of ended answers', ['lane', 'kind']);
     this.#cost = counter('lane_cost_total', "Money, in the lanes file's currency", ['lane']);
+    this.#policyReads = counter(
+      'policy_reads_total',
+      'Changed policy files: used, or refused and the old one kept',
+      ['outcome'],
+    );
     this.#routeSeconds = histogram('lane_route_seconds', 'Reading signals and deciding', [], ROUTE_BUCKETS);
     this.#waitSeconds = histogram('lane_wait_seconds', 'Queue of a lane', ['lane'], WAIT_BUCKETS);
     this.#answerSeconds = histogram('lane_answer_seconds', 'Lane entered to end', ['lane'], WAIT_BUCKETS);
@@ -72,6 +78,10 @@ export class LaneMetrics implements LaneObserver {
 
   onAttempt(lane: string, outcome: string): void {
     this.#attempts.inc({ lane, outcome });
+  }
+
+  onPolicyRead(used: boolean): void {
+    this.#policyReads.inc({ outcome: used ? 'used' : 'refused' });
   }
 
   onLaneEnd({ lane, promptTokens, cachedTokens, outputTokens, cost, durationMs }: LaneEndReport): void {

@@ -2,7 +2,8 @@
 // and for an upstream its open answer as the generator. Makes one; owns nothing. Before it: lane-edge.ts; after it: the
 // routes, which notice no difference.
 import type { GenerateResult, GenerationRequest, GenerationSink } from '../generation.ts';
-import type { OpenAiWorld, ServedModel } from '../openai/world.ts';
+import type { ServedModel } from '../openai/served-model.ts';
+import type { OpenAiWorld } from '../openai/world.ts';
 import { framedReader } from '../upstream/framed-calls.ts';
 import type { LaneEntry } from './entry.ts';
 

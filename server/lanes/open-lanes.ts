@@ -31,18 +31,20 @@ export interface OpenLanesWorld {
 export function openLanes(world: OpenLanesWorld): Lanes {
   const { path, clock, log, metrics, observers = [] } = world;
   const file = readLanes(path);
+  const counted = new LaneMetrics(metrics.registry, () => lanes);
   const policies = new PolicySource({
     file: policyFile(policyPathOf(path, file)),
     lanes: Object.keys(file.lanes),
     clock,
     log,
+    onRead: (used) => counted.onPolicyRead(used),
   });
   const lanes: Lanes = new Lanes({
     ...world,
     file,
     policies,
     wireTo: (lane) => wireTo(lane, file.lanes[lane]!.upstream!, world),
-    observer: together([new LaneMetrics(metrics.registry, () => lanes), ...observers]),
+    observer: together([counted, ...observers]),
   });
   return lanes;
 }

@@ -24,6 +24,7 @@ export class PolicySource {
   readonly #lanes: readonly string[];
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #onRead: (used: boolean) => void;
   #stamp: string;
   #lookedMs: number;
   #current: PolicyInForce;
@@ -34,11 +35,13 @@ export class PolicySource {
     readonly lanes: readonly string[];
     readonly clock: Clock;
     readonly log: Log;
+    readonly onRead: (used: boolean) => void; // whenever a changed file was looked into
   }) {
     this.#file = world.file;
     this.#lanes = world.lanes;
     this.#clock = world.clock;
     this.#log = world.log;
+    this.#onRead = world.onRead;
     this.#stamp = world.file.stamp();
     this.#lookedMs = world.clock.nowMs();
     this.#current = this.#load();
@@ -60,8 +63,13 @@ export class PolicySource {
       this.#stamp = stamp;
       this.#current = this.#load();
       this.#log.info('the routing policy was read again', { policy: this.#current.policy.name });
+      this.#onRead(true);
     } catch (err) {
-      this.#log.warn('the routing policy has changed but cannot be used; the old one stays', { err });
+      const { message } = err as Error; // names the place and what would be accepted
+      this.#log.warn('the routing policy has changed but cannot be used; the old one stays', {
+        fault: message,
+      });
+      this.#onRead(false);
     }
   }
 

@@ -7,7 +7,7 @@ import type { Route } from '../http.ts';
 import type { Parsed } from '../json-body.ts';
 import { type Answer, deliverOutcome } from './answer.ts';
 import { CompletionEvents } from './completion-events.ts';
-import { commonFields, generationOf, modelFault } from './fields.ts';
+import { commonFields, generationOf, ownModelFault } from './fields.ts';
 import { encodePrompt } from './prompt-text.ts';
 import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
 
@@ -45,7 +45,7 @@ export function completionRoute(world: OpenAiWorld): Route {
 
 function answerOf(body: CompletionRequest, owner: string, world: OpenAiWorld): Parsed<Answer> {
   const { model } = world;
-  const unusable = modelFault(body.model, model.name) ?? unsupportedFault(body);
+  const unusable = ownModelFault(body.model, world) ?? unsupportedFault(body);
   if (unusable !== null) return { ok: false, fault: unusable };
   const prompts: Prompt[] = [];
   const generations: GenerationRequest[] = [];

@@ -111,6 +111,14 @@ export function modelFault(asked: string | null | undefined, served: string): Fa
   return fault('model_not_found', message, { param: 'model' });
 }
 
+/** As modelFault, for routes that are not routed: the server's own model may also be called by its lane. */
+export function ownModelFault(
+  asked: string | null | undefined,
+  { model, lanes }: Pick<OpenAiWorld, 'model' | 'lanes'>,
+): Fault | null {
+  return asked != null && lanes?.isLocal(asked) === true ? null : modelFault(asked, model.name);
+}
+
 /** More output than fits is cut by the context ('length'); a prompt that leaves no room is a mistake. */
 function contextFault(parts: GenerationParts, room: number, contextTokensMax: number): Fault | null {
   const needed = parts.maxTokens === 0 ? 0 : 1;

@@ -9,7 +9,7 @@ import type { HttpCall } from '../http-call.ts';
 import type { Parsed } from '../json-body.ts';
 import { type Answer, type AnswerShape, deliverOutcome, type WholeChoice } from './answer.ts';
 import { ChatEvents } from './chat-events.ts';
-import { type CommonFields, commonFields, generationOf, modelFault } from './fields.ts';
+import { type CommonFields, commonFields, generationOf, ownModelFault } from './fields.ts';
 import { encodePrompt } from './prompt-text.ts';
 import type { Usage } from './usage.ts';
 import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
@@ -81,7 +81,7 @@ function fimAnswer(
   owner: string,
   world: OpenAiWorld,
 ): Parsed<Answer> {
-  const absent = modelFault(body.model, world.model.name);
+  const absent = ownModelFault(body.model, world);
   if (absent !== null) return { ok: false, fault: absent };
   const tokens = fimTokens({ before: body.prompt, after: body.suffix ?? '', extra: [] }, world);
   if (!tokens.ok) return tokens;

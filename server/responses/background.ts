@@ -1,7 +1,7 @@
 // BackgroundResponse: a response that goes on without its caller, through its lane's queue to its end, and comes back to
 // its conversation. Owns its events for watchers, and that it counts as delegated work of its session while it runs.
 // Before it: routes.ts and lane.ts; after it: lanes/lanes.ts and run.ts.
-import type { Fault } from '../errors.ts';
+import { type Fault, fault } from '../errors.ts';
 import type { QueuePlace } from '../lanes/gate.ts';
 import { logprobsFault } from '../lanes/lane-edge.ts';
 import { laneWorld } from '../lanes/lane-world.ts';
@@ -73,7 +73,7 @@ export class BackgroundResponse {
     const turn = laneTurn(this.#parts, this.#world);
     if (!turn.ok) return turn.fault;
     this.#turn = turn.value;
-    store.add({
+    const kept = store.add({
       id: this.id,
       owner,
       input: turn.value.input,
@@ -84,6 +84,8 @@ export class BackgroundResponse {
       cancel: () => this.cancel(),
       log: this.log,
     });
+    if (!kept)
+      return fault('queue_full', 'background: there is no room to store the answer until it is read');
     this.#lanes.router.delegate(turn.value.sessionKey, 1);
     let refusedAtOnce: Fault | null = null;
     let begun = false;

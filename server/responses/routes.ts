@@ -162,8 +162,11 @@ function refuse(call: HttpCall, request: ResponseRequest, refused: Fault, world:
 function countTokens(call: HttpCall, request: ResponseRequest, world: ResponsesWorld): void {
   const { owner } = call.facts;
   const history = storedHistory(request.previous_response_id, owner, world);
+  // An upstream's tokens are not known here: every lane is counted in those of the server's own model.
+  const routed = (world.lanes?.meaning(request.model, world.model.name) ?? null) !== null;
+  const counted = routed ? { ...request, model: null } : request;
   const plan = history.ok
-    ? planResponse({ request, owner, history: history.value, warmUp: false }, world)
+    ? planResponse({ request: counted, owner, history: history.value, warmUp: false }, world)
     : history;
   if (!plan.ok) call.refuse(plan.fault);
   else {
@@ -186,7 +189,7 @@ const read: Answerer = (call, stored, world) => {
   const query = new URLSearchParams(call.request.query);
   if (query.get('stream') !== 'true') call.reply(200, stored.response());
   else if (stored.log !== undefined) {
-    const after = Number(query.get('starting_after') ?? -1);
+    const after = Number(query.get('starting_after') || (query.has('starting_after') ? Number.NaN : -1));
     if (Number.isSafeInteger(after) && after >= -1) watch(call, stored.log, after + 1, world);
     else {
       const message = 'starting_after: expected the sequence number of an event';

@@ -34,6 +34,7 @@ export function routingBench(): RoutingCost[] {
     lanes: ['spark', 'reliability'],
     clock: new VirtualClock(),
     log: createLog({ level: 'silent', write: () => {}, epochMs: () => 0 }),
+    onRead: () => {},
   });
   return cases().map((given) => measured(given, policies));
 }

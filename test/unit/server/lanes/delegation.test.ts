@@ -101,6 +101,7 @@ test('can be watched by anybody of its key, again and from the middle', async ()
   const whole = sseEvents(await server.request('GET', path));
   expect(whole).toEqual([...seen, ...rest]);
   expect((await server.request('GET', `${path}&starting_after=x`)).status).toBe(400);
+  expect((await server.request('GET', `${path}&starting_after=`)).status).toBe(400);
 });
 
 test('streams to who asked for it with stream, and goes on when that one leaves', async () => {

@@ -102,6 +102,18 @@ describe('chat completions', () => {
     expect(server.wire.running).toBe(0);
   });
 
+  test('routes that are not routed take the local lane for the own model, and count any lane in its tokens', async () => {
+    const server = await lanesServer();
+    const complete = (model: string) => server.request('POST', '/v1/completions', { model, prompt: 'a' });
+    expect((await complete('spark')).status).toBe(200);
+    expect((await complete('reliability')).status).toBe(404);
+    const counted = await server.request('POST', '/v1/responses/input_tokens', {
+      model: 'auto',
+      input: 'Hi',
+    });
+    expect(counted.json).toMatchObject({ object: 'response.input_tokens' });
+  });
+
   test('models lists the lanes', async () => {
     const server = await lanesServer();
     const list = (await server.request('GET', '/v1/models')).json as { data: { id: string }[] };
@@ -257,5 +269,9 @@ test('a policy that changes is in force at the next look, one that is wrong is n
   ).toMatchObject({
     metadata: { sparklane_reason: 'today everything is' },
   });
-  expect(server.server.logLines.some((line) => line.includes('cannot be used'))).toBe(true);
+  const line = server.server.logLines.find((each) => each.includes('cannot be used'));
+  expect(line).toContain('"fault":"name: ');
+  const { text } = await server.request('GET', '/metrics');
+  expect(text).toContain('sparklane_policy_reads_total{outcome="used"} 1');
+  expect(text).toContain('sparklane_policy_reads_total{outcome="refused"} 1');
 });
