@@ -4,29 +4,12 @@
 import assert from 'node:assert/strict';
 import type { Clock, Timer } from '../kernels/clock.ts';
 import type { Random } from '../kernels/random.ts';
+import type { DriverPlan } from './driver-plan.ts';
 import { EARLY_MS, LiveSession, type SessionHost } from './live-session.ts';
-import type { FinishedSession, FinishedTurn } from './recorder.ts';
+import type { DriverRecorder, FinishedSession } from './recorder.ts';
 import type { Target } from './target/target.ts';
-import { arrivals, type Load } from './workload/arrival.ts';
+import { arrivals } from './workload/arrival.ts';
 import { type PlannedSession, saltedSession } from './workload/turn.ts';
-
-export interface DriverPlan {
-  readonly load: Load;
-  readonly durationMs: number; // no turn is intended after this, from the start of the run
-  readonly sessionsMax: number; // no more sessions than this
-  readonly sessionsInFlightMax: number; // an arrival over this is shed, and the run is void
-  readonly turnTimeoutMs: number; // from the dispatch
-  readonly leadMs: number; // a session's connection is opened this long before its first turn
-  readonly salt: number; // makes this run's content differ from that of other runs of the same workload
-}
-
-/** Where finished things go; statistics, files and the live view hang on it. */
-export interface DriverRecorder {
-  /** Returns whether the turn was good: inside every objective. */
-  onTurn(turn: FinishedTurn): boolean;
-  onSession(session: FinishedSession): void;
-  onShed(): void;
-}
 
 export interface DriverWorld {
   readonly clock: Clock;

@@ -2,8 +2,8 @@
 // on a turn that takes too long, and tells its host how it went. Before it: driver.ts; after it: a target's conversation.
 import type { Clock, Timer } from '../kernels/clock.ts';
 import { UsefulDiff } from '../server/outcomes/useful-diff.ts';
-import type { DriverPlan, DriverRecorder } from './driver.ts';
-import type { FinishedSession } from './recorder.ts';
+import type { DriverPlan } from './driver-plan.ts';
+import type { DriverRecorder, FinishedSession } from './recorder.ts';
 import {
   type Conversation,
   type Delta,

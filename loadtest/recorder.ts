@@ -28,3 +28,11 @@ export interface FinishedSession {
   readonly complete: boolean; // every planned turn was played
   readonly failed: boolean; // a turn failed, the rest was not played
 }
+
+/** Where finished things go; statistics, files and the live view hang on it. */
+export interface DriverRecorder {
+  /** Returns whether the turn was good: inside every objective. */
+  onTurn(turn: FinishedTurn): boolean;
+  onSession(session: FinishedSession): void;
+  onShed(): void;
+}

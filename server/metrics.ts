@@ -3,7 +3,7 @@
 // On the hot path (one call per token and stream) it does one observation without labels, about 0.6 µs.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { DeviceFailureCode } from '../kernels/backend.ts';
-import type { ArchiveObserver } from './archive/kv-archive.ts';
+import type { ArchiveObserver } from './archive/archive-observer.ts';
 import type { EngineObserver, KvReport, StepReport } from './engine/observer.ts';
 import type { FinishReason, Priority, RefusalReason } from './engine/request.ts';
 

@@ -3,7 +3,8 @@
 // noise floor. Before it: the command line; after it: report/comparison-table.ts and the page's forest plot.
 import type { Clock } from '../../kernels/clock.ts';
 import { Random } from '../../kernels/random.ts';
-import { Driver, type DriverPlan } from '../driver.ts';
+import { Driver } from '../driver.ts';
+import type { DriverPlan } from '../driver-plan.ts';
 import type { FinishedTurn } from '../recorder.ts';
 import { formatSlo, latencyMsOf, SLO_METRICS, type Slo, type SloMetric } from '../slo.ts';
 import { type PairedRatio, type PairedSession, pairedRatio } from '../statistics/paired-ratio.ts';

@@ -2,9 +2,10 @@
 // time is pumped by the caller. The other experiments are made of runs.
 import type { Clock } from '../../kernels/clock.ts';
 import { Random } from '../../kernels/random.ts';
-import { Driver, type DriverPlan, type DriverRecorder } from '../driver.ts';
+import { Driver } from '../driver.ts';
+import type { DriverPlan } from '../driver-plan.ts';
 import { LagProbe } from '../lag-probe.ts';
-import type { FinishedSession, FinishedTurn } from '../recorder.ts';
+import type { DriverRecorder, FinishedSession, FinishedTurn } from '../recorder.ts';
 import { type Provenance, type RunReport, runReport } from '../report/run-report.ts';
 import type { Slo } from '../slo.ts';
 import { RunStatistics } from '../statistics/run-statistics.ts';

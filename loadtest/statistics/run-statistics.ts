@@ -1,7 +1,6 @@
 // RunStatistics: sums up a run as it goes, in memory that does not grow with it: histograms, counters, a bounded sample
 // of sessions. A recorder of driver.ts; report/run-report.ts reads it when the run is over (or was stopped).
-import type { DriverRecorder } from '../driver.ts';
-import type { FinishedSession, FinishedTurn } from '../recorder.ts';
+import type { DriverRecorder, FinishedSession, FinishedTurn } from '../recorder.ts';
 import { isGood, type Slo } from '../slo.ts';
 import type { Outcome } from '../target/target.ts';
 import type { CountedBy } from '../timeline.ts';

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import type { Backend } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
 import type { BlockArchive, BlockKey } from '../engine/block-archive.ts';
+import type { ArchiveObserver } from './archive-observer.ts';
 import type { Disk } from './disk.ts';
 import type { KeyChain } from './key-chain.ts';
 import { HEADER_SIZE, readPayload, sealRecord } from './record.ts';
@@ -18,14 +19,6 @@ export interface ArchiveBounds {
   readonly sizeMax: number; // bytes of all segments; a little more while one is being written
   readonly segmentSizeMax: number; // bytes
   readonly queueSizeMax: number; // bytes that wait to be written
-}
-
-export interface ArchiveObserver {
-  onArchived(blockCount: number, bytes: number): void;
-  onUnarchived(blockCount: number, bytes: number): void;
-  /** Blocks that are not there (any more): not taken, thrown out for newer ones, damaged, or not to be written. */
-  onArchiveLoss(reason: 'busy' | 'size' | 'damaged' | 'unwritable', blockCount: number): void;
-  onArchiveSize(bytes: number): void;
 }
 
 export interface KvArchiveWorld {

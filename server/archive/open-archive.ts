@@ -6,9 +6,10 @@ import type { Model } from '../../models/model.ts';
 import type { Config } from '../config.ts';
 import { ownedKey } from '../guard.ts';
 import type { Log } from '../log.ts';
+import type { ArchiveObserver } from './archive-observer.ts';
 import { FolderDisk } from './disk.ts';
 import { KeyChain } from './key-chain.ts';
-import { type ArchiveObserver, type CopyableBlocks, KvArchive } from './kv-archive.ts';
+import { type CopyableBlocks, KvArchive } from './kv-archive.ts';
 
 export interface OpenArchiveWorld {
   readonly config: Config;

@@ -3,8 +3,8 @@
 // kv-archive.ts.
 import type { Clock } from '../../kernels/clock.ts';
 import type { BlockKey } from '../engine/block-archive.ts';
+import type { ArchiveObserver } from './archive-observer.ts';
 import type { Disk } from './disk.ts';
-import type { ArchiveObserver } from './kv-archive.ts';
 import { HEADER_SIZE, readHeader } from './record.ts';
 
 export interface Segment {

@@ -1,32 +1,14 @@
 // One connection that speaks the native protocol. Owns the greeting, and what happens when its peer is slow, wrong or
 // gone; never sees the engine. Before it: app.ts mounts it at /v1/sparklane; after it: session-desk.ts, which has its
 // sessions.
-import type { Clock, Timer } from '../../kernels/clock.ts';
+import type { Timer } from '../../kernels/clock.ts';
 import { ERRORS, type Fault, fault } from '../errors.ts';
-import type { SessionTable } from '../session-table.ts';
 import type { SocketConnection, SocketEvents } from '../transport.ts';
-import {
-  type ClientMessage,
-  type MessageOf,
-  PROTOCOL_VERSION,
-  type ServerHello,
-  type ServerMessage,
-} from './messages.ts';
+import { type ClientMessage, type MessageOf, PROTOCOL_VERSION, type ServerMessage } from './messages.ts';
 import { decodeClientFrame, encodeServerMessage, type FrameLabels, labelsOf } from './protocol.ts';
-import type { QuestionBounds } from './question.ts';
 import { errorMessage, type FrameWriter, toUs } from './reader.ts';
 import { SessionDesk } from './session-desk.ts';
-
-/** What all native connections of a server share. */
-export interface NativeWorld {
-  readonly clock: Clock;
-  readonly sessions: SessionTable;
-  readonly hello: Omit<ServerHello, 'type' | 'version' | 'timeUs'>;
-  readonly question: QuestionBounds;
-  readonly bufferSizeMax: number; // unread bytes of one socket at which its answers wait
-  /** Whose key this is (the name under which sessions and cached prefixes are kept); null: nobody's. */
-  readonly ownerOf: (apiKey: string) => string | null;
-}
+import type { NativeWorld } from './world.ts';
 
 const MALFORMED_FRAMES_MAX = 8; // then the connection is closed: its peer speaks something else
 const HELLO_TIMEOUT_MS = 10_000; // a socket that says nothing holds a connection for this long

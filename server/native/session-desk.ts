@@ -4,11 +4,11 @@
 import { type Fault, fault } from '../errors.ts';
 import type { Session, SessionSampling, SessionStart } from '../session.ts';
 import type { OpenOutcome, SessionHolder } from '../session-table.ts';
-import type { NativeWorld } from './connection.ts';
 import type { ClientMessage, MessageOf, SessionClosed, SessionSummary } from './messages.ts';
 import { labelsOf } from './protocol.ts';
 import { contentOf, questionOf, replacementOf } from './question.ts';
 import { type FrameWriter, Reader, toUs } from './reader.ts';
+import type { NativeWorld } from './world.ts';
 
 export const SESSIONS_PER_CONNECTION_MAX = 64;
 

@@ -4,8 +4,9 @@
 import type { GenerationDelta } from '../generation.ts';
 import type { AnswerShape, WholeChoice } from './answer.ts';
 import { chatLogprobs } from './logprobs.ts';
+import type { ServedModel } from './served-model.ts';
 import type { Usage } from './usage.ts';
-import type { AnswerHead, ServedModel } from './world.ts';
+import type { AnswerHead } from './world.ts';
 
 export interface ChatEventOptions {
   readonly head: AnswerHead;

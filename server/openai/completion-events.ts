@@ -3,8 +3,9 @@
 import type { GenerationDelta } from '../generation.ts';
 import type { AnswerShape, WholeChoice } from './answer.ts';
 import { CompletionLogprobRun, type CompletionLogprobs } from './logprobs.ts';
+import type { ServedModel } from './served-model.ts';
 import type { Usage } from './usage.ts';
-import type { AnswerHead, ServedModel } from './world.ts';
+import type { AnswerHead } from './world.ts';
 
 export interface CompletionEventOptions {
   readonly head: AnswerHead;

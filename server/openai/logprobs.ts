@@ -2,7 +2,7 @@
 // were drawn have them: prompt tokens of `echo` get null (the engine computes no logits for a prompt).
 // Before it: answer.ts; used by chat-events.ts and completion-events.ts.
 import type { TokenLogprobs } from '../../kernels/backend.ts';
-import type { ServedModel } from './world.ts';
+import type { ServedModel } from './served-model.ts';
 
 type TokenBytes = Pick<ServedModel['tokenizer'], 'tokenBytes'>;
 

@@ -4,7 +4,7 @@
 // Before it: chat-prompt.ts; after it: prompt-text.ts and the tokenizer.
 import type { Parsed } from '../json-body.ts';
 import { encodePrompt } from './prompt-text.ts';
-import type { ServedModel } from './world.ts';
+import type { ServedModel } from './served-model.ts';
 
 export interface EncoderBounds {
   readonly promptCountMax: number;

@@ -2,7 +2,7 @@
 // only thread, at about 0.5 ms per 1,000 characters. Before it: chat.ts, completions.ts; after it: the tokenizer.
 import { fault } from '../errors.ts';
 import type { Parsed } from '../json-body.ts';
-import type { ServedModel } from './world.ts';
+import type { ServedModel } from './served-model.ts';
 
 // Code and prose have two to six characters per token. A text of more than this many per token of the whole context
 // is looked at in part before it is tokenised in full.

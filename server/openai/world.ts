@@ -1,28 +1,12 @@
 // What the OpenAI routes share: the model, the generator, bounds, and where ids and times come from. Types and two
 // small makers only. Before it: app.ts builds one; used by every file of this folder.
 import type { Clock } from '../../kernels/clock.ts';
-import type { ChatTemplate } from '../../models/chat-template.ts';
-import type { FimTokens, SamplingDefaults } from '../../models/model.ts';
-import type { ModelSpec } from '../../models/spec.ts';
-import type { Tokenizer } from '../../models/tokenizer.ts';
 import type { DraftingBounds } from '../drafting.ts';
 import type { TextGenerator } from '../generation.ts';
 import type { Lanes } from '../lanes/lanes.ts';
 import type { FormWorld } from './form.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
-
-/** A Model (models/model.ts) is one; tests may bring smaller ones. */
-export interface ServedModel {
-  readonly name: string;
-  readonly spec: Pick<ModelSpec, 'vocabSize' | 'eosTokenIds'>;
-  readonly tokenizer: Pick<
-    Tokenizer,
-    'vocabSize' | 'startIds' | 'encode' | 'decode' | 'tokenBytes' | 'isSpecial' | 'specialTokenId'
-  >;
-  readonly chatTemplate: Pick<ChatTemplate, 'render'> | null;
-  readonly defaults: SamplingDefaults;
-  readonly fim: FimTokens | null;
-}
+import type { ServedModel } from './served-model.ts';
 
 export interface RequestBounds {
   readonly choiceCountMax: number; // n

@@ -1,0 +1,17 @@
+// NativeWorld: what the native endpoint is made of. A type only. Before it: app.ts makes one; used by connection.ts and
+// session-desk.ts.
+import type { Clock } from '../../kernels/clock.ts';
+import type { SessionTable } from '../session-table.ts';
+import type { ServerHello } from './messages.ts';
+import type { QuestionBounds } from './question.ts';
+
+/** What all native connections of a server share. */
+export interface NativeWorld {
+  readonly clock: Clock;
+  readonly sessions: SessionTable;
+  readonly hello: Omit<ServerHello, 'type' | 'version' | 'timeUs'>;
+  readonly question: QuestionBounds;
+  readonly bufferSizeMax: number; // unread bytes of one socket at which its answers wait
+  /** Whose key this is (the name under which sessions and cached prefixes are kept); null: nobody's. */
+  readonly ownerOf: (apiKey: string) => string | null;
+}
