@@ -15,7 +15,8 @@ export interface Arm {
 export interface Cell {
   readonly name: string;
   readonly arms: readonly Arm[]; // the first is compared with each of the others
-  readonly blocks: number; // of two visits each
+  readonly blocks: number; // of two visits each, at most
+  readonly secondsMax: number; // no block begins later, but for the second one
   readonly warmUps: number; // visits before the first block
   readonly timeMs: (leg: Leg) => number;
 }
@@ -59,7 +60,8 @@ export async function playCell(cell: Cell): Promise<CellResult> {
     }
   };
   for (let at = 0; at < cell.warmUps; at++) await visit(cell.arms, at, false);
-  for (let block = 0; block < cell.blocks; block++) {
+  const endMs = performance.now() + cell.secondsMax * 1000;
+  for (let block = 0; block < cell.blocks && (block < 2 || performance.now() < endMs); block++) {
     await visit(cell.arms, cell.warmUps + 2 * block, true);
     await visit(cell.arms.toReversed(), cell.warmUps + 2 * block + 1, true);
   }

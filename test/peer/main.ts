@@ -1,6 +1,6 @@
 // `make bench-peer`: this engine and llama.cpp on the same cores and weights, in one run; ratios with intervals, and the
 // gate against committed ratios. By hand only. `ARGS="--only nano/8bit"` plays cells whose names begin so, `--blocks 2` makes
-// each of them shorter, `--bless` commits ratios.
+// each of them shorter, as `--seconds 60` does, `--bless` commits ratios.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -15,11 +15,8 @@ const resultsPath = join(resultsFolder, 'peer.json');
 const machine = `${cpus()[0]?.model}, ${cpus().length} cores, Node ${process.version}`;
 
 const only = argv.includes('--only') ? argv[argv.indexOf('--only') + 1]!.split(',') : null;
-const blocksMax = argv.includes('--blocks') ? Number(argv[argv.indexOf('--blocks') + 1]) : 100;
-if (!Number.isInteger(blocksMax) || blocksMax < 1) {
-  console.log('--blocks takes a whole number of at least 1');
-  exit(2);
-}
+const blocksMax = countOf('--blocks', 100);
+const secondsMax = countOf('--seconds', 600);
 const isWanted = (name: string) => only === null || only.some((wish) => name.startsWith(wish));
 const chosen = groups.filter(
   ({ name }) => isWanted(name) || only!.some((wish) => wish.startsWith(`${name} `)),
@@ -37,7 +34,11 @@ for (const group of chosen) {
   for (const reason of open.skipped) console.log(`  skipped: ${reason}`);
   try {
     for (const cell of open.cells.filter(({ name }) => isWanted(name))) {
-      results[cell.name] = await playCell({ ...cell, blocks: Math.min(cell.blocks, blocksMax) });
+      results[cell.name] = await playCell({
+        ...cell,
+        blocks: Math.min(cell.blocks, blocksMax),
+        secondsMax: Math.min(cell.secondsMax, secondsMax),
+      });
       printCell(cell, results[cell.name]!);
     }
   } finally {
@@ -50,6 +51,14 @@ if (argv.includes('--bless')) {
   writeFileSync(ratiosPath, `${JSON.stringify(blessed(committed, results, machine), null, 2)}\n`);
   console.log(`\n${ratiosPath} has the ratios of this run`);
 } else if (!printVerdicts()) exit(1);
+
+function countOf(flag: string, fallback: number): number {
+  if (!argv.includes(flag)) return fallback;
+  const count = Number(argv[argv.indexOf(flag) + 1]);
+  if (Number.isInteger(count) && count >= 1) return count;
+  console.log(`${flag} takes a whole number of at least 1`);
+  exit(2);
+}
 
 function printCell({ name, arms }: Cell, { arms: times, against }: CellResult): void {
   const legCount = times[arms[0]!.name]!.ms.length;

@@ -26,6 +26,7 @@ interface Amount {
 }
 
 const threads = 2;
+const secondsMax = 300; // of a cell
 const contextTokens = 8192 + 512;
 
 /** Tokens of a decode leg: under a second for the small model, one or two for the large one. */
@@ -186,6 +187,7 @@ function decodeCell(group: Group, entrants: readonly Entrant[], { tokens, blocks
     ...{
       name: `${group.name} decode at ${tokens}`,
       blocks,
+      secondsMax,
       warmUps: 1,
       timeMs: ({ restMs, restTokens }) => restMs / restTokens,
     },
@@ -197,7 +199,13 @@ function prefillCell(group: Group, entrants: readonly Entrant[], { tokens, block
   const task = (visit: number): Task => ({ kind: 'prefill', count: tokens, seed: 100 + visit });
   const warmUps = blocks > 1 ? 1 : 0; // one block: a minute a leg, and warm from the cell before
   return {
-    ...{ name: `${group.name} prefill of ${tokens}`, blocks, warmUps, timeMs: ({ firstMs }) => firstMs },
+    ...{
+      name: `${group.name} prefill of ${tokens}`,
+      blocks,
+      secondsMax,
+      warmUps,
+      timeMs: ({ firstMs }) => firstMs,
+    },
     arms: entrants.map(({ name, play }) => ({ name, play, task })),
   };
 }
@@ -230,7 +238,7 @@ async function editCells(group: Group, entrants: readonly Entrant[], skipped: st
     if (theirs !== undefined) arms.push(arm(theirs, 'plain', false), arm(theirs, 'lookup', true));
     const timeMs = ({ firstMs, restMs }: Leg) => firstMs + restMs;
     const name = `${group.name} ${set}, ${forced ? 'reference answer' : 'free'}`;
-    cells.push({ name, arms, blocks, warmUps: group.model === 'nano' ? 1 : 0, timeMs });
+    cells.push({ name, arms, blocks, secondsMax, warmUps: group.model === 'nano' ? 1 : 0, timeMs });
   }
   return cells;
 }

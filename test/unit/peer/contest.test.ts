@@ -20,7 +20,7 @@ test('arms are visited there and back, warm-ups do not count, and ratios tell ho
   });
   const arms = [arm('a', 10), arm('b', 20), arm('c', 5)];
   const { against, arms: times } = await playCell({
-    ...{ name: 'cell', arms, blocks: 2, warmUps: 1, timeMs: ({ restMs }) => restMs },
+    ...{ name: 'cell', arms, blocks: 2, secondsMax: 60, warmUps: 1, timeMs: ({ restMs }) => restMs },
   });
   expect(order.join(' ')).toBe('a0 b0 c0 a1 b1 c1 c2 b2 a2 a3 b3 c3 c4 b4 a4');
   expect(against['b']!.speedup).toBeCloseTo(2);
