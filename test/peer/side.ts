@@ -10,6 +10,7 @@ export interface Opening {
   readonly threads: number;
   readonly contextTokens: number; // longest sequence that will be asked for
   readonly cacheDirectory: string;
+  readonly flags?: Readonly<Record<string, string>>; // more options of sparklane's
 }
 
 export interface EditTask {

@@ -7,6 +7,7 @@ import { loadModel } from '../../models/model.ts';
 import { startServer } from '../../server/compose.ts';
 import { loadConfig } from '../../server/config.ts';
 import { openDevice } from '../../server/device.ts';
+import { openDraftDevice } from '../../server/draft-device.ts';
 import type { Engine } from '../../server/engine/engine.ts';
 import type { SpeculationRequest } from '../../server/engine/request.ts';
 import { createLog } from '../../server/log.ts';
@@ -19,19 +20,21 @@ answerTasks(async (opening: Opening): Promise<Player> => {
   const { modelPath, precision, threads, cacheDirectory, contextTokens } = opening;
   const flags = {
     ...{ model: modelPath, precision, cacheDirectory, logLevel: 'warn', slots: '4' },
-    ...{ threads: String(threads), contextTokens: String(contextTokens) },
+    ...{ threads: String(threads), contextTokens: String(contextTokens), ...opening.flags },
   };
   const config = loadConfig({ flags, env: {} });
   const model = loadModel(modelPath);
   const clock = new WallClock();
   const log = createLog({ level: 'warn', write: console.warn, epochMs: Date.now });
   const device = await openDevice(config, model, { clock, log, onProgress: () => {} });
+  const draft = await openDraftDevice(config, model, device.backend, { clock, log, onProgress: () => {} });
   const script = new Script();
   const server = await startServer({
     config,
     version: packageVersion(),
     model,
     backend: new ScriptedBackend(device.backend, script),
+    draftBackend: draft?.backend ?? null,
     transport: { listen: async () => ({ port: 1 }), stopListening() {}, close() {} },
     clock,
     epochMs: Date.now,
