@@ -86,12 +86,9 @@ export class LaneGate {
     return this.#running < this.#limits.concurrency && this.#blockedMs(ask) === 0 ? this.#admit(ask) : null;
   }
 
-  /** How long until the ask may be let in, as far as can be told: exact for rates, from the average for seats. */
-  estimateMs(ask: GateAsk, ahead = this.#queue.length): number {
-    const { concurrency } = this.#limits;
-    const seats = Math.max(0, concurrency - this.#running);
-    const rounds = Math.ceil(Math.max(0, ahead + 1 - seats) / concurrency);
-    return Math.max(rounds * this.#serviceMs, this.#blockedMs(ask));
+  /** How long until the ask may be let in, behind everybody who waits. */
+  estimateMs(ask: GateAsk): number {
+    return this.#estimateMs(ask, aheadOf(this.#queue));
   }
 
   /** Queues the ask; null: the queue is full. Cancelling is idempotent and harmless once it is in. */
@@ -178,14 +175,32 @@ export class LaneGate {
     if (this.#tick !== null) return;
     this.#tick = this.#clock.schedule(PLACE_MS, () => {
       this.#tick = null;
-      for (const queued of [...this.#queue]) queued.waiter.onPlace(this.#placeOf(queued));
+      const ahead = new Ahead();
+      for (const { ask, waiter } of [...this.#queue]) {
+        waiter.onPlace(this.#placeBehind(ahead, ask));
+        ahead.add(ask);
+      }
       if (this.#queue.length > 0) this.#startTicking();
     });
   }
 
   #placeOf(queued: Queued): QueuePlace {
-    const ahead = this.#queue.indexOf(queued);
-    return { position: ahead + 1, estimatedWaitMs: Math.ceil(this.estimateMs(queued.ask, ahead)) };
+    return this.#placeBehind(aheadOf(this.#queue.slice(0, this.#queue.indexOf(queued))), queued.ask);
+  }
+
+  #placeBehind(ahead: Ahead, ask: GateAsk): QueuePlace {
+    return { position: ahead.all.requests + 1, estimatedWaitMs: Math.ceil(this.#estimateMs(ask, ahead)) };
+  }
+
+  /** As far as can be told: for rates from the tokens that those ahead ask for, for seats from the average service. */
+  #estimateMs(ask: GateAsk, ahead: Ahead): number {
+    const { concurrency } = this.#limits;
+    const seats = Math.max(0, concurrency - this.#running);
+    const rounds = Math.ceil(Math.max(0, ahead.all.requests + 1 - seats) / concurrency);
+    const nowMs = this.#clock.nowMs();
+    const [lane, own] = this.#bucketsFor(ask.owner);
+    const ownMs = own === undefined ? 0 : missingMs(own, ask, nowMs, ahead.of(ask.owner));
+    return Math.max(rounds * this.#serviceMs, missingMs(lane!, ask, nowMs, ahead.all), ownMs);
   }
 
   #remove(queued: Queued): boolean {
@@ -228,6 +243,42 @@ function bucketsOf({ requestsPerMinute, tokensPerMinute }: RateLimits, nowMs: nu
   };
 }
 
-function missingMs({ requests, tokens }: Buckets, ask: GateAsk, nowMs: number): number {
-  return Math.max(requests?.missingMs(1, nowMs) ?? 0, tokens?.missingMs(ask.tokens, nowMs) ?? 0);
+interface Demand {
+  readonly requests: number;
+  readonly tokens: number;
+}
+
+const NOBODY: Demand = { requests: 0, tokens: 0 };
+
+/** What those ahead of somebody ask for, together and by key. */
+class Ahead {
+  #all = NOBODY;
+  readonly #byOwner = new Map<string, Demand>();
+
+  get all(): Demand {
+    return this.#all;
+  }
+
+  of(owner: string): Demand {
+    return this.#byOwner.get(owner) ?? NOBODY;
+  }
+
+  add({ owner, tokens }: GateAsk): void {
+    const more = (demand: Demand) => ({ requests: demand.requests + 1, tokens: demand.tokens + tokens });
+    this.#all = more(this.#all);
+    this.#byOwner.set(owner, more(this.of(owner)));
+  }
+}
+
+function aheadOf(queue: readonly Queued[]): Ahead {
+  const ahead = new Ahead();
+  for (const { ask } of queue) ahead.add(ask);
+  return ahead;
+}
+
+function missingMs({ requests, tokens }: Buckets, ask: GateAsk, nowMs: number, ahead = NOBODY): number {
+  return Math.max(
+    requests?.missingMs(1, nowMs, ahead.requests) ?? 0,
+    tokens?.missingMs(ask.tokens, nowMs, ahead.tokens) ?? 0,
+  );
 }

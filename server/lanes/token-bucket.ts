@@ -14,10 +14,13 @@ export class TokenBucket {
     this.#atMs = nowMs;
   }
 
-  /** Milliseconds until `amount` can be taken, 0 if now. More than a full bucket waits for a full one. */
-  missingMs(amount: number, nowMs: number): number {
+  /**
+   * Milliseconds until `amount` can be taken, 0 if now; `ahead`: what others will have taken before. More than a full bucket
+   * waits for a full one.
+   */
+  missingMs(amount: number, nowMs: number, ahead = 0): number {
     this.#flow(nowMs);
-    const missing = Math.min(amount, this.#capacity) - this.#level;
+    const missing = ahead + Math.min(amount, this.#capacity) - this.#level;
     return missing <= SLACK ? 0 : (missing * MINUTE_MS) / this.#capacity;
   }
 
