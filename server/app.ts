@@ -116,6 +116,7 @@ export function createApp(world: AppWorld): App {
   return {
     handlers: door,
     drain: () => {
+      world.lanes?.drain();
       drained ??= drain(world, door).finally(() => native.sessions.closeAll());
       return drained;
     },

@@ -44,6 +44,7 @@ export class Lanes {
   readonly #lanes: ReadonlyMap<string, Lane>;
   readonly router: Router;
   readonly budget: Budget;
+  #draining = false;
 
   constructor(world: LanesWorld) {
     const { file, policies, epochMs } = world;
@@ -87,6 +88,15 @@ export class Lanes {
     if (model === AUTO || this.#lanes.has(model)) return model;
     if (model !== ownModel) return null;
     return [...this.#lanes.values()].find(({ upstream }) => upstream === null)?.name ?? null;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Nobody comes in any more; who is in, or waits, goes on. */
+  drain(): void {
+    this.#draining = true;
   }
 
   /** The listener is told once that the request is in or why not, maybe in the caller's stack, and its place meanwhile. */

@@ -36,6 +36,10 @@ export interface AnswerWatch {
   onText(text: string): void;
 }
 
+/**
+ * For every request: onRefused, or onRouted (then watch) followed by onLaneEnd once its answer has ended; a request that is
+ * left between the two has no onLaneEnd. onAttempt belongs to none. All synchronous, none may throw.
+ */
 export interface LaneObserver {
   onRouted(report: RoutedReport): void;
   /** After onRouted: what was asked, and whether its answer is to be heard. At most one observer may want to. */

@@ -10,9 +10,10 @@ import type { ServerMetrics } from '../metrics.ts';
 import { packageDirectory } from '../package-version.ts';
 import { undiciWire } from '../upstream/undici-wire.ts';
 import type { UpstreamWire } from '../upstream/wire.ts';
+import { chatConversation } from './conversation.ts';
 import { LaneMetrics } from './lane-metrics.ts';
 import { Lanes } from './lanes.ts';
-import { LanesError, type LanesFile, parseLanes, type UpstreamConfig } from './lanes-file.ts';
+import { AUTO, LanesError, type LanesFile, parseLanes, type UpstreamConfig } from './lanes-file.ts';
 import type { LaneObserver } from './observer.ts';
 import { type PolicyFile, PolicySource } from './policy-source.ts';
 
@@ -46,6 +47,8 @@ export function openLanes(world: OpenLanesWorld): Lanes {
     wireTo: (lane) => wireTo(lane, file.lanes[lane]!.upstream!, world),
     observer: together([counted, ...observers]),
   });
+  // Patterns are compiled when they are first used: not by the first request, which would wait some ten milliseconds.
+  lanes.router.route(AUTO, chatConversation({ messages: [{ role: 'user', content: 'Fix a.ts' }] }), null);
   return lanes;
 }
 

@@ -54,7 +54,9 @@ export class Visit {
   }
 
   begin(): void {
-    this.#try(this.#lanes.get(this.#task.decision.lane));
+    const lane = this.#lanes.get(this.#task.decision.lane);
+    if (this.#lanes.draining) this.#refuse(lane, fault('draining', 'the server is shutting down'));
+    else this.#try(lane);
   }
 
   /** Nobody wants to come in any more. Idempotent, harmless once it is in. */

@@ -299,6 +299,25 @@ describe('an upstream', () => {
   });
 });
 
+test('a server that shuts down lets nobody in, and an upstream’s answer ends', async () => {
+  const server = await lanesServer({
+    upstream: () => ({ pieces: chunksOf(['slow ', 'answer']), pieceMs: 1000 }),
+  });
+  const inside = send(server, { model: 'reliability', ...ask() });
+  await server.settle(500);
+  let drained = false;
+  const draining = server.server.app.drain().then(() => {
+    drained = true;
+  });
+  const late = send(server, { model: 'reliability', ...ask() });
+  await server.settle(800);
+  expect(code(late)).toBe('draining');
+  expect(drained).toBe(false);
+  await server.settle();
+  await draining;
+  expect(inside.json).toMatchObject({ choices: [{ message: { content: 'slow answer' } }] });
+});
+
 test('metrics count routes, attempts, waits and money', async () => {
   const server = await lanesServer();
   await server.chat({ model: 'auto', ...ask('Refactor it everywhere') });

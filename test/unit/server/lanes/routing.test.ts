@@ -1,5 +1,6 @@
 // Requests through a server with two lanes, in virtual time: which lane answers, what the answer says about it, what
 // the other model is told, what it costs. The quick lane is the server's own model, the strong one an upstream.
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { lanesServer, TWO_LANES } from '../../../lanes-world.ts';
 import {
@@ -274,4 +275,40 @@ test('a policy that changes is in force at the next look, one that is wrong is n
   const { text } = await server.request('GET', '/metrics');
   expect(text).toContain('sparklane_policy_reads_total{outcome="used"} 1');
   expect(text).toContain('sparklane_policy_reads_total{outcome="refused"} 1');
+});
+
+test('a third class and lane are a matter of the files', async () => {
+  const base = JSON.parse(readFileSync('policies/default.json', 'utf8')) as {
+    classes: object;
+    promote: object[];
+  };
+  const toReview = {
+    name: 'review-asked',
+    when: { facts: { 'words.review': { atLeast: 1 } } },
+    to: 'review',
+    reason: 'a review is asked for',
+  };
+  const policy = {
+    ...base,
+    order: ['spark', 'reliability', 'review'],
+    classes: { ...base.classes, review: { lane: 'review', costOfFailure: 'medium' } },
+    promote: [toReview, ...base.promote],
+  };
+  const review = { upstream: { url: 'http://judge.test/v1', model: 'judge' } };
+  const server = await lanesServer({
+    lanes: { ...TWO_LANES, review },
+    policy: JSON.stringify(policy),
+  });
+  const first = await server.chat({ model: 'auto', prompt_cache_key: 's', ...small });
+  const judged = await server.chat({
+    model: 'auto',
+    prompt_cache_key: 's',
+    messages: [{ role: 'user', content: 'Review this change' }],
+  });
+  expect([first.json, judged.json]).toMatchObject([
+    { model: 'spark' },
+    { model: 'review', metadata: { sparklane_class: 'review', sparklane_move: 'promote' } },
+  ]);
+  expect(server.wire.asked[0]).toMatchObject({ model: 'judge' });
+  expect(server.wire.asked[0]!.messages[0]!.content).toContain('You review a change');
 });
