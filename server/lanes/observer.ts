@@ -37,8 +37,8 @@ export interface AnswerWatch {
 }
 
 /**
- * For every request: onRefused, or onRouted (then watch) followed by onLaneEnd once its answer has ended; a request that is
- * left between the two has no onLaneEnd. onAttempt belongs to none. All synchronous, none may throw.
+ * For every request: onRefused, or onRouted (then watch) followed by onLaneEnd once its answer has ended; one that is left
+ * before its answer begins has no onLaneEnd. onAttempt belongs to none. All synchronous, none may throw.
  */
 export interface LaneObserver {
   onRouted(report: RoutedReport): void;
