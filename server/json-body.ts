@@ -73,6 +73,10 @@ interface Issue {
  */
 function innermost(issue: z.core.$ZodIssue): Issue {
   const { path, message } = issue;
+  // The record's key: what would be accepted is said by the key's own issue.
+  if (issue.code === 'invalid_key') {
+    return { path, message: issue.issues[0]?.message ?? message, mistyped: false };
+  }
   if (issue.code !== 'invalid_union') return { path, message, mistyped: issue.code === 'invalid_type' };
   const firsts = issue.errors.flatMap((issues) => (issues[0] === undefined ? [] : [innermost(issues[0])]));
   const fitting = firsts.filter(({ mistyped }) => !mistyped);

@@ -1,6 +1,7 @@
 // The lanes file: which lanes there are, what answers in them, their limits, prices, styles and what happens when they are
 // full. Owns its shape, bounds and defaults; reads nothing from disk. Before it: open-lanes.ts; after it: lanes.ts.
 import { z } from 'zod';
+import { checkJson } from '../json-body.ts';
 import { STYLES } from './styles.ts';
 
 const LANES_MAX = 8;
@@ -121,10 +122,9 @@ export class LanesError extends Error {
 
 /** Throws LanesError. */
 export function parseLanes(value: unknown): LanesFile {
-  const parsed = fileSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  throw new LanesError(`${issue.path.join('.') || 'the lanes file'}: ${issue.message}`);
+  const parsed = checkJson(value, fileSchema);
+  if (parsed.ok) return parsed.value;
+  throw new LanesError(parsed.fault.message);
 }
 
 export function styleOf(name: string, { style }: LaneConfig): string {

@@ -2,6 +2,7 @@
 // demotion. Owns the shape of the file and its checks, down to the names of facts; decides nothing.
 // Before it: a JSON file; after it: decide.ts.
 import { z } from 'zod';
+import { checkJson } from '../json-body.ts';
 import type { TaskSignals, Vocabulary } from './signals.ts';
 
 const NAME = /^[a-z][a-z0-9-]{0,31}$/;
@@ -121,10 +122,9 @@ export class PolicyError extends Error {
 
 /** Checks everything that can be checked without lanes. Throws PolicyError. */
 export function parsePolicy(value: unknown): Policy {
-  const parsed = policySchema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  throw new PolicyError(`${issue.path.join('.') || 'the policy'}: ${issue.message}`);
+  const parsed = checkJson(value, policySchema);
+  if (parsed.ok) return parsed.value;
+  throw new PolicyError(parsed.fault.message);
 }
 
 /** Patterns of the policy's words: whole words, any case, spaces as any white space. Make it once per policy. */

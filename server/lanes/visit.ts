@@ -34,7 +34,9 @@ export class Visit {
   readonly #listener: LaneListener;
   readonly #task: RoutedTask;
   readonly #routeMs: number;
+  #hasBeenElsewhere = false; // once is enough
   #overflowFrom: string | null = null;
+  #full: Lane | null = null; // had no seat, but has a queue, should the other lane be of no use
   #waitedMs = 0;
   #leave: (() => void) | null = null; // gives back whatever is held right now
   #over = false;
@@ -84,7 +86,8 @@ export class Visit {
     const { name, gate } = lane;
     const ask = { owner: this.#ask.owner, tokens: this.#tokens };
     const retryAfterMs = Math.ceil(gate.estimateMs(ask));
-    if (typeof overflow !== 'string' && this.#overflowFrom === null) {
+    if (typeof overflow !== 'string' && !this.#hasBeenElsewhere) {
+      this.#full = lane;
       this.#elsewhere(lane, overflow.to);
       return;
     }
@@ -99,6 +102,7 @@ export class Visit {
         this.#admitted(lane, ticket, reservation);
       },
       onTooLong: ({ position, estimatedWaitMs }) => {
+        this.#full = null; // one queue is enough
         const message = `waited ${lane.config.limits.queueWaitMs} ms for the lane ${name}, now at place ${position}`;
         this.#refuse(lane, fault('queue_full', message, { retryAfterMs: estimatedWaitMs }));
       },
@@ -131,9 +135,12 @@ export class Visit {
       onOpen: (answer) => this.#enter(lane, { ticket, reservation, answer }),
       onFault: (refused, elsewhere) => {
         const { overflow } = lane.config;
-        if (elsewhere && typeof overflow !== 'string' && this.#overflowFrom === null) {
+        if (elsewhere && typeof overflow !== 'string' && !this.#hasBeenElsewhere) {
           this.#elsewhere(lane, overflow.to);
-        } else this.#refuse(lane, refused);
+          return;
+        }
+        if (!elsewhere) this.#full = null; // the request is at fault, wherever it goes
+        this.#refuse(lane, refused);
       },
     });
     this.#leave = () => {
@@ -146,6 +153,7 @@ export class Visit {
   #elsewhere(lane: Lane, to: string): void {
     this.#leave?.();
     this.#leave = null;
+    this.#hasBeenElsewhere = true;
     this.#overflowFrom = lane.name;
     this.#try(this.#lanes.get(to));
   }
@@ -184,9 +192,16 @@ export class Visit {
   }
 
   #refuse(lane: Lane, refused: Fault): void {
-    this.#over = true;
     this.#leave?.();
     this.#leave = null;
+    const full = this.#full;
+    if (full !== null) {
+      this.#full = null;
+      this.#overflowFrom = null;
+      this.#try(full);
+      return;
+    }
+    this.#over = true;
     const { log, observer } = this.#lanes.world;
     const { requestId: id, owner } = this.#ask;
     observer.onRefused(lane.name, refused.code);

@@ -299,6 +299,23 @@ describe('an upstream', () => {
   });
 });
 
+test('whom the other lane cannot take either waits in the queue of the first', async () => {
+  const server = await lanesServer({
+    lanes: {
+      spark: { ...spark, limits: { concurrency: 1, queueLength: 1 }, overflow: { to: 'reliability' } },
+      reliability,
+    },
+    engine: slow,
+    upstream: () => ({ broken: 'ECONNREFUSED' }),
+  });
+  const calls = [1, 2, 3].map(() => send(server, { model: 'spark', ...ask() }));
+  await server.settle();
+  expect(calls.map(({ status }) => status)).toEqual([200, 200, 429]);
+  expect(code(calls[2]!)).toBe('queue_full');
+  expect((calls[1]!.json as { metadata: object }).metadata).not.toHaveProperty('sparklane_overflow_from');
+  expect((calls[1]!.json as { metadata: object }).metadata).toHaveProperty('sparklane_queue_ms');
+});
+
 test('a server that shuts down lets nobody in, and an upstream’s answer ends', async () => {
   const server = await lanesServer({
     upstream: () => ({ pieces: chunksOf(['slow ', 'answer']), pieceMs: 1000 }),
