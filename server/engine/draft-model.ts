@@ -13,6 +13,7 @@ import type {
   StepRow,
 } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
+import { DraftPace } from './draft-pace.ts';
 import type { Sequence } from './sequence.ts';
 import { mayDraft } from './sequence-draft.ts';
 
@@ -34,20 +35,20 @@ const forgetting = 0.98; // of the record, per sequence that sits down: a model 
 const priorRight = 1.4; // imagined guesses behind the record: 70 % of two are right
 const priorCount = 2;
 const chunkTokensMax = 128; // to catch up with between two steps
-const learningRate = 0.1; // of how much longer guessing takes than its steps
+const abreastMax = 16; // tokens that one step catches up with, however many decode
 
 export class DraftModel {
   readonly #backend: Backend;
   readonly #costs: StepCosts | null;
   readonly #clock: Clock;
   readonly #onLost: (failure: DeviceFailure) => void;
+  readonly #pace: DraftPace;
   readonly #twins: Twin[][]; // [replica][slot]
   readonly #busy: boolean[]; // [replica] guesses are under way
   readonly #ready: boolean[]; // [replica] they have come; the next step may be planned
   #lost = false;
   #right = 0;
   #wrong = 0;
-  #tripMs = 0; // what guessing takes beyond its steps: learned
 
   /** `onLost` is called once, when the device has failed and nothing is guessed here any more. */
   constructor(backend: Backend, clock: Clock, onLost: (failure: DeviceFailure) => void) {
@@ -56,6 +57,7 @@ export class DraftModel {
     this.#costs = backend.costs ?? null;
     this.#clock = clock;
     this.#onLost = onLost;
+    this.#pace = new DraftPace(replicaCount);
     this.#twins = Array.from({ length: replicaCount }, () =>
       Array.from({ length: slotCount }, () => ({ sequenceId: 0, count: 0, guesses: [] })),
     );
@@ -89,11 +91,19 @@ export class DraftModel {
       return false;
     }
     const decoding = seated.filter(isDecoding);
+    const undisturbed = decoding.length === seated.length;
+    const nowMs = this.#clock.nowMs();
+    const decodeMs = costOf(device.costs.decodeMs, decoding.length);
+    this.#pace.end(replica, undisturbed ? decoding : [], { nowMs, decodeMs });
     const wishes: Wish[] = [];
     for (const sequence of decoding) {
       const count = this.#wishedCount(sequence, device.limits, device.costs, decoding.length);
       if (count > 0) wishes.push({ sequence, slot: sequence.slot, count });
     }
+    const predictedMs = wishes.length === 0 ? null : this.#predictedMs(wishes, device.costs);
+    // With much to catch up with, some are decoded without guesses meanwhile: nothing is learned of such a cycle.
+    const abreast = wishes.every((wish) => this.#missingCount(wish) <= abreastMax);
+    this.#pace.turn(replica, undisturbed && abreast ? decoding : [], { nowMs, predictedMs });
     if (wishes.length === 0) return false;
     this.#busy[replica] = true;
     const end = () => {
@@ -124,20 +134,37 @@ export class DraftModel {
       own.slotTokensMax - tokenCount,
     );
     if (countMax < 1 || mayDraft(sequence, limits, costs, decodingCount)) return 0;
-    const { decodeMs, rowMs } = this.#costs!;
-    const roundMs = decodeMs[Math.min(decodingCount, decodeMs.length) - 1]! / decodingCount;
     const guessing = {
       countMax,
-      roundMs,
-      tripMs: this.#tripMs / decodingCount,
+      roundMs: costOf(this.#costs!.decodeMs, decodingCount) / decodingCount,
+      slowness: this.#pace.slowness,
       rate: (this.#right + priorRight) / (this.#right + this.#wrong + priorCount),
     };
     const { count, savedMs } = sequence.speculation!.worthGuessing(guessing, costs, decodingCount);
     if (count === 0) return 0;
     const missingCount = tokenCount - this.#heldCount(sequence) - 1;
-    const tokenMs = rowMs.at(-1)! / rowMs.length;
+    const tokenMs = this.#tokenMs();
     const expectedCount = Math.min(request.maxTokens - outputCount, Math.max(outputCount, expectedTokensMin));
     return savedMs * expectedCount > missingCount * tokenMs ? count : 0;
+  }
+
+  /** Of the cycle that these wishes begin: catching up, guesses, and a longer row for each in a step of all. */
+  #predictedMs(wishes: readonly Wish[], { rowMs }: StepCosts): number {
+    const rounds = Math.max(...wishes.map(({ count }) => count));
+    let sum = rounds * costOf(this.#costs!.decodeMs, wishes.length);
+    for (const wish of wishes) sum += this.#missingCount(wish) * this.#tokenMs() + rowMs[wish.count]!;
+    return sum;
+  }
+
+  /** Tokens before the last one that its twin has not computed. */
+  #missingCount({ sequence, slot }: Wish): number {
+    return sequence.tokenCount - 1 - this.#twins[sequence.replica]![slot]!.count;
+  }
+
+  /** Of each token to catch up with. */
+  #tokenMs(): number {
+    const { rowMs } = this.#costs!;
+    return rowMs.at(-1)! / rowMs.length;
   }
 
   // Tokens of the text that its twin has computed; guesses that came true are among them.
@@ -146,6 +173,7 @@ export class DraftModel {
     if (twin.sequenceId !== id) {
       this.#right *= forgetting;
       this.#wrong *= forgetting;
+      this.#pace.forget(1 - forgetting);
       this.#backend.releaseSlot(replica, slot);
       twin.sequenceId = id;
       twin.count = 0;
@@ -196,10 +224,8 @@ export class DraftModel {
       const { tokenCount } = sequence;
       return rowOf(sequence, { slot, from: tokenCount - 1, to: tokenCount, draws: true });
     });
-    const startMs = this.#clock.nowMs();
     this.#step(replica, { rows, rounds }, (outcomes) => {
       if (outcomes === null) return end();
-      this.#learnTrip(this.#clock.nowMs() - startMs, rows.length, rounds);
       for (const [index, { sequence, slot, count }] of abreast.entries()) {
         const drawn = outcomes.map(({ rows: drawnRows }) => drawnRows[index]!.tokens[0]!);
         const twin = this.#twins[replica]![slot]!;
@@ -229,12 +255,6 @@ export class DraftModel {
     });
   }
 
-  #learnTrip(elapsedMs: number, rowCount: number, rounds: number): void {
-    const { decodeMs } = this.#costs!;
-    const stepsMs = decodeMs[Math.min(rowCount, decodeMs.length) - 1]! * rounds;
-    this.#tripMs += (elapsedMs - stepsMs - this.#tripMs) * learningRate;
-  }
-
   #lose(failure: DeviceFailure): void {
     if (this.#lost) return;
     this.#lost = true;
@@ -243,6 +263,11 @@ export class DraftModel {
 }
 
 const expectedTokensMin = 16; // an answer is taken to go on for as long as it has, and for so many at least
+
+/** Of a step of `rowCount` rows; beyond what was measured, of as many as were. */
+function costOf(decodeMs: readonly number[], rowCount: number): number {
+  return decodeMs[Math.max(0, Math.min(rowCount, decodeMs.length) - 1)]!;
+}
 
 function isDecoding(sequence: Sequence): boolean {
   const { request, paused, departure, ending, remainingCount, outputCount } = sequence;

@@ -21,7 +21,7 @@ const priors: Readonly<{ [source in DraftSource]: number }> = {
 export interface Guessing {
   readonly countMax: number;
   readonly roundMs: number; // each guess
-  readonly tripMs: number; // all of them together, besides
+  readonly slowness: number; // of steps with guesses, against what all costs say
   readonly rate: number; // share of guesses that were right, of all sequences
 }
 
@@ -61,7 +61,7 @@ export class Speculation {
 
   /** Tokens that a model had best guess for the next step, and what that saves per token drawn. */
   worthGuessing(
-    { countMax, roundMs, tripMs, rate: prior }: Guessing,
+    { countMax, roundMs, slowness, rate: prior }: Guessing,
     costs: StepCosts,
     decodingCount: number,
   ): { readonly count: number; readonly savedMs: number } {
@@ -74,7 +74,7 @@ export class Speculation {
     for (let count = 1; count <= Math.min(countMax, costs.rowMs.length - 1); count++) {
       chance *= rate;
       expected += chance;
-      const guessedMs = (costs.rowMs[count]! + tripMs + count * roundMs) / expected;
+      const guessedMs = ((costs.rowMs[count]! + count * roundMs) * slowness) / expected;
       if (guessedMs * gainMin > plainMs || plainMs - guessedMs <= best.savedMs) continue;
       best.count = count;
       best.savedMs = plainMs - guessedMs;

@@ -153,7 +153,8 @@ export async function openGroup(group: Group): Promise<OpenGroup> {
 const checkedText =
   '<|im_start|>user\nfunction add(a, b) {\n\treturn a - b; // h\u00e9llo \u4e16\u754c \ud83d\ude80 1234\n}<|im_end|>\n  \n';
 const checkedPrompts = 16;
-const agreementMin = 0.5; // of two formats of the same weights; other weights agree on one in thousands
+// Two formats of random weights differ in many near ties; other weights would agree on one in thousands.
+const agreementMin = 0.12;
 
 /** The same model: llama.cpp must read the same tokens, and mostly say the same. Throws otherwise; answers what it found. */
 async function checkSameModel(entrants: readonly Entrant[]): Promise<string | null> {

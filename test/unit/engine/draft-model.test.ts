@@ -3,7 +3,7 @@ import type { Backend, BackendLimits, StepPlan } from '../../../kernels/backend.
 import { VirtualClock } from '../../../kernels/clock.ts';
 import { Random } from '../../../kernels/random.ts';
 import { SimBackend } from '../../../kernels/sim/backend.ts';
-import { linearCostModel } from '../../../kernels/sim/cost-model.ts';
+import { linearCostModel, modelledCosts } from '../../../kernels/sim/cost-model.ts';
 import { DraftModel } from '../../../server/engine/draft-model.ts';
 import { Engine } from '../../../server/engine/engine.ts';
 import type { SequenceEnd, SequenceRequest } from '../../../server/engine/request.ts';
@@ -27,17 +27,18 @@ const quick = linearCostModel({ stepMs: 0.5, rowMs: 0.05, tokenMs: 0.02, blockMs
 interface Scene {
   readonly lies: number; // share of guesses that are wrong
   readonly failing?: boolean; // the draft's device
+  readonly slower?: number; // it takes so many times what its costs say
   readonly request?: Partial<SequenceRequest>;
 }
 
-function play({ lies, failing = false, request = {} }: Scene) {
+function play({ lies, failing = false, slower = 1, request = {} }: Scene) {
   const clock = new VirtualClock();
   const target = new SimBackend('sim', { limits, clock, costModel: slow, faults: null });
   const rates = { slow: 0, slowFactor: 1, failRows: 0, failSlots: failing ? 0.2 : 0, failAll: 0 };
   const draft = new SimBackend('sim', {
     limits,
     clock,
-    costModel: quick,
+    costModel: { stepDurationMs: (work) => slower * quick.stepDurationMs(work) },
     tokens: new LyingTokens(limits, { share: lies, random: new Random(1) }),
     faults: failing ? { rates, random: new Random(3) } : null,
   });
@@ -45,7 +46,7 @@ function play({ lies, failing = false, request = {} }: Scene) {
   const watched: Backend = {
     name: draft.name,
     limits: draft.limits,
-    costs: draft.costs,
+    costs: modelledCosts(quick, limits),
     step(plan, done, onRounds) {
       plans.push(plan);
       draft.step(plan, done, onRounds);
@@ -87,6 +88,15 @@ test('a draft model that is always wrong changes no token and costs less than 3 
   const drafted = play({ lies: 1, request });
   expect(drafted.tokens).toEqual(drafted.expected);
   expect(drafted.usage.acceptedDraftTokens).toBe(0);
+  expect(drafted.ms).toBeLessThan(alone.ms / 0.97);
+});
+
+test('a draft device that is slower than it claims is found out by the clock, though all it says is right', () => {
+  const request = { maxTokens: 500 };
+  const alone = play({ lies: 0, request: { ...request, ...plain } });
+  const drafted = play({ lies: 0, slower: 20, request });
+  expect(drafted.tokens).toEqual(drafted.expected);
+  expect(drafted.usage.acceptedDraftTokens).toBeGreaterThan(0);
   expect(drafted.ms).toBeLessThan(alone.ms / 0.97);
 });
 
