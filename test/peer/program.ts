@@ -1,6 +1,6 @@
 // What is played: groups of cells that share a model, a format and therefore open engines. Data and a little wiring;
-// contest.ts plays, main.ts prints. Every group of two-thread engines also meets llama.cpp on one thread: on shared
-// cores its threads wait for each other, and a user would choose what is faster.
+// contest.ts plays, main.ts prints. Engines of two threads meet those of one: where another program takes a core, two
+// threads wait for each other, and a user would choose what is faster.
 import type { Arm, Cell } from './contest.ts';
 import { type EditSet, readEdits } from './edits.ts';
 import type { GgufFormat } from './gguf-model.ts';
@@ -121,15 +121,16 @@ export async function openGroup(group: Group): Promise<OpenGroup> {
   await enter('sparklane', 'sparklane', model.directory, threads);
   await enter('node-llama-cpp, 2 threads', 'llama', gguf, threads);
   await enter('node-llama-cpp, 1 thread', 'llama', gguf, 1);
+  const agreement = await checkSameModel(entrants);
   const isSpeed = group.decode.length + group.prefill.length > 0;
   if (isSpeed) {
+    await enter('sparklane, 1 thread', 'sparklane', model.directory, 1);
     await enter('llama.cpp, 2 threads', 'native', gguf, threads);
     await enter('llama.cpp, 1 thread', 'native', gguf, 1);
     const program = findProgram('llama-bench');
     if (program === null) skipped.push('llama-bench: not on the PATH');
     else entrants.push(entrant('llama-bench', new LlamaBenchSide(program, opening(gguf, threads))));
   }
-  const agreement = await checkSameModel(entrants);
   const socket = group.websocket ? await SocketSide.open(opening(model.directory, threads)) : null;
   const sockets = socket === null ? [] : [entrant('sparklane, WebSocket', socket)];
   const cells = [
