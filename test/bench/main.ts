@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { argv } from 'node:process';
 import { backendBench, printBackendCosts } from './backend.bench.ts';
 import { constrainedBench, printConstrained } from './constrained.bench.ts';
+import { editsBench, printEdits } from './edits.bench.ts';
 import { printCodecs, protocolBench } from './protocol.bench.ts';
 import { printRouting, routingBench } from './routing.bench.ts';
 import { printServing, servingBench } from './serving.bench.ts';
@@ -37,6 +38,8 @@ const serving = await servingBench(argv.slice(2));
 printServing(serving);
 const speculation = await speculationBench(argv.slice(2));
 printSpeculation(speculation);
+const edits = await editsBench();
+printEdits(edits);
 const constrained = await constrainedBench(argv.slice(2));
 printConstrained(constrained);
 const session = await sessionBench(argv.slice(2));
@@ -51,6 +54,10 @@ printRouting(routing);
 mkdirSync(folder, { recursive: true });
 writeFileSync(
   join(folder, 'latest.json'),
-  JSON.stringify({ machine, serving, speculation, constrained, session, backend, codecs, routing }, null, 2),
+  JSON.stringify(
+    { machine, serving, speculation, edits, constrained, session, backend, codecs, routing },
+    null,
+    2,
+  ),
 );
 console.log('\nJSON: bench-results/latest.json');
