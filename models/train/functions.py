@@ -11,6 +11,7 @@ LINE_CHARS_MAX = 120
 TS_HEAD = re.compile(r"^( *)(?:export )?(?:default )?(?:async )?function\*? ?(\w+)")
 PY_HEAD = re.compile(r"^( *)(?:async )?def (\w+)")
 IDENTIFIER = re.compile(r"(?<![\w$.'\"/-])[A-Za-z_$][\w$]*(?![\w$'\"/-])")
+TEXT = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|`[^`]*`|//.*|#.*|/\*[\s\S]*?\*/")  # strings and comments
 RESERVED = frozenset(
     "abstract and any as assert async await boolean break case catch class const continue def default del delete do "
     "elif else enum except export extends false False finally for from function get global if implements import in "
@@ -73,12 +74,20 @@ class Edit:
 
 
 def rename(one: Function, random) -> Edit | None:
-    """One local identifier, every occurrence outside member access, strings and comments of one line."""
-    if re.search(r"['\"`#]|//|/\*", one.code):
-        return None  # a name may stand inside text: the answer would not be certain
-    names = [n for n in IDENTIFIER.findall(one.code) if n not in RESERVED and len(n) > 1]
-    counts = {n: names.count(n) for n in dict.fromkeys(names)}
-    usable = [n for n, count in counts.items() if count >= 2 and f".{n}" not in one.code and f"{n}:" not in one.code]
+    """One local identifier, every occurrence. Names that also stand in text, after a dot or as a key are left alone:
+    for those the answer would not be certain."""
+    names = [n for n in IDENTIFIER.findall(TEXT.sub("", one.code)) if n not in RESERVED and len(n) > 1]
+    inner = one.code.partition("\n")[2]  # a colon in the head is a type, below it may be a key
+
+    def certain(name: str) -> bool:
+        word = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
+        return (
+            names.count(name) >= 2
+            and len(word.findall(one.code)) == names.count(name)
+            and not re.search(rf"{re.escape(name)}\??:|[{{,] *{re.escape(name)} *[,}}]", inner)
+        )
+
+    usable = [n for n in dict.fromkeys(names) if certain(n)]
     fresh = [n for n in NEW_NAMES if not re.search(rf"\b{n}\b", one.code)]
     if not usable or not fresh:
         return None
