@@ -9,11 +9,13 @@ test/bench/model-quality.ts, which asks the server.
 import argparse
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 from functions import functions_of, remove_line, rename
 
 COUNT_MAX = 200  # of each kind
+FILE_COUNT_MAX = 6  # of each kind from one file: a long test file must not be the measure
 EDIT_LINES_MAX = 10
 
 
@@ -52,8 +54,11 @@ def main() -> None:
     cases = [case for file in files for case in cases_of(file["path"], file["text"], draw)]
     draw.shuffle(cases)
     kept: dict[str, list] = {}
+    counts: Counter = Counter()
     for case in cases:
-        kept.setdefault(case["kind"], []).append(case)
+        counts[case["kind"], case["path"]] += 1
+        if counts[case["kind"], case["path"]] <= FILE_COUNT_MAX:
+            kept.setdefault(case["kind"], []).append(case)
     with (options.data / "cases.jsonl").open("w") as out:
         out.writelines(json.dumps(case) + "\n" for kind in kept.values() for case in kind[:COUNT_MAX])
     print({kind: min(COUNT_MAX, len(found)) for kind, found in kept.items()})

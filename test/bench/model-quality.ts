@@ -11,6 +11,7 @@ import { serve } from './served.ts';
 const root = join(import.meta.dirname, '../..');
 const caseSchema = z.object({
   kind: z.enum(['rename', 'remove-line', 'fim-line', 'complete']),
+  path: z.string(), // of the file, with its repository
   prompt: z.string(),
   suffix: z.string().optional(),
   head: z.string().optional(), // the signature's line, of `complete`
@@ -36,7 +37,7 @@ try {
     if (some.length === 0) continue;
     const answers: string[] = [];
     for (const one of some) answers.push(await answerTo(one));
-    result[kind] = kind === 'complete' ? parsed(some, answers) : matched(some, answers);
+    result[kind] = kind === 'complete' ? parsedOf(some, answers) : matched(some, answers);
     console.error(kind, JSON.stringify(result[kind]));
   }
   console.log(JSON.stringify(result));
@@ -89,12 +90,21 @@ function similarityOf(a: string, b: string): number {
   return 1 - row[b.length]! / Math.max(a.length, b.length, 1);
 }
 
+/** Only functions whose true text parses alone count: the instrument must be able to say yes. */
+function parsedOf(some: readonly Case[], answers: readonly string[]) {
+  const truths = some.map((one) => one.expected.replace(/\n\}$/, ''));
+  const unfit = badOnes(some, truths);
+  const fit = some.map((_, i) => i).filter((i) => !unfit.has(String(i)));
+  const bad = badOnes(some, answers);
+  return { count: fit.length, unfit: unfit.size, parsed: fit.filter((i) => !bad.has(String(i))).length };
+}
+
 /** The head and the answer up to the closing brace, as files of their own; errors TS1xxx are the parser's. */
-function parsed(some: readonly Case[], answers: readonly string[]) {
+function badOnes(some: readonly Case[], answers: readonly string[]) {
   const directory = mkdtempSync(join(tmpdir(), 'sparklane-quality-'));
   try {
     const names = some.map((one, i) => {
-      const name = join(directory, `case-${i}.ts`);
+      const name = join(directory, `case-${i}.${one.path.endsWith('x') ? 'tsx' : 'ts'}`);
       writeFileSync(name, `${one.head}\n${answers[i]}\n}\n`);
       return name;
     });
@@ -108,17 +118,21 @@ function parsed(some: readonly Case[], answers: readonly string[]) {
       '--pretty',
       'false',
     ];
-    const said = spawnSync('node', [compiler, ...flags, '--target', 'esnext', ...names], {
-      encoding: 'utf8',
-    });
+    const said = spawnSync(
+      'node',
+      [compiler, ...flags, '--target', 'esnext', '--jsx', 'preserve', ...names],
+      {
+        encoding: 'utf8',
+      },
+    );
     const bad = new Set(
-      [...said.stdout.matchAll(/case-(\d+)\.ts\(\d+,\d+\): error TS1\d{3}:/g)].map(([, i]) => i),
+      [...said.stdout.matchAll(/case-(\d+)\.tsx?\(\d+,\d+\): error TS1\d{3}:/g)].map(([, i]) => i),
     );
     const other = said.stdout
       .split('\n')
-      .filter((line) => line.includes('error') && !/case-\d+\.ts/.test(line));
+      .filter((line) => line.includes('error') && !/case-\d+\.tsx?/.test(line));
     if (said.error || other.length > 0) throw new Error(`the compiler refused: ${said.error ?? other[0]}`);
-    return { count: some.length, parsed: some.length - bad.size };
+    return bad;
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
