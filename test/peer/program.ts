@@ -18,6 +18,7 @@ export interface Group {
   readonly prefill: readonly Amount[]; // tokens of prompt
   readonly edits: readonly { readonly set: EditSet; readonly blocks: number; readonly forced: boolean }[];
   readonly websocket: boolean; // our server through its socket, beside the engine in process
+  readonly flags?: Readonly<Record<string, string>>; // more of ours
 }
 
 interface Amount {
@@ -42,6 +43,10 @@ export const groups: readonly Group[] = [
   {
     ...{ ...none, name: 'nano/8bit', model: 'nano', precision: 'auto', format: 'Q8_0', websocket: true },
     ...{ decode: amounts(8, 128, 2048, 8192), prefill: amounts(6, 512, 4096) },
+  },
+  {
+    ...{ ...none, name: 'nano/8bit-kv8', model: 'nano', precision: 'auto', format: 'Q8_0' },
+    ...{ flags: { kvPrecision: 'int8' }, decode: amounts(8, 128, 2048, 8192), prefill: amounts(6, 512) },
   },
   {
     ...{ ...none, name: 'nano/4bit', model: 'nano', precision: 'int4', format: 'Q4_0' },
@@ -99,7 +104,8 @@ export async function openGroup(group: Group): Promise<OpenGroup> {
   const gguf = model.gguf(group.format);
   const skipped: string[] = [];
   const opening = (modelPath: string, count: number): Opening => {
-    return { modelPath, precision: group.precision, threads: count, contextTokens, cacheDirectory };
+    const { precision, flags = {} } = group;
+    return { modelPath, precision, threads: count, contextTokens, cacheDirectory, flags };
   };
   const entrants: Entrant[] = [];
   const enter = async (
