@@ -1,6 +1,6 @@
 // The engine and a simulated device keep to a grammar, with other sequences around and draws of any temperature.
 import { expect, test } from 'vitest';
-import type { BackendLimits } from '../../../kernels/backend.ts';
+import { type BackendLimits, greedySampling } from '../../../kernels/backend.ts';
 import { VirtualClock } from '../../../kernels/clock.ts';
 import { SimBackend } from '../../../kernels/sim/backend.ts';
 import { linearCostModel } from '../../../kernels/sim/cost-model.ts';
@@ -73,18 +73,10 @@ async function answersOf(guessing: boolean): Promise<Answer[]> {
         tokens: Int32Array.from([seed, seed + 1, seed + 2]),
         maxTokens: 600,
         sampling: {
+          ...greedySampling,
           temperature: seed % 2,
           topP: 0.95,
-          topK: 0,
-          minP: 0,
-          repetitionPenalty: 1,
-          frequencyPenalty: 0,
-          presencePenalty: 0,
-          logitBias: null,
           seed,
-          stream: 0,
-          logprobs: null,
-          minTokens: 0,
           stopTokenIds: [stopTokenId],
         },
         constraint: isConstrained ? newConstraint() : null,

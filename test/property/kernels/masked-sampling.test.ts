@@ -1,25 +1,11 @@
 // A mask changes what may be drawn, not by which path: the head and the full logits give the same token.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { maskAllows, type SamplingParams } from '../../../kernels/backend.ts';
+import { greedySampling, maskAllows, type SamplingParams } from '../../../kernels/backend.ts';
 import { Random } from '../../../kernels/random.ts';
 import { type LogitsRow, Sampler } from '../../../kernels/sampling.ts';
 
-const base: SamplingParams = {
-  temperature: 1,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: null,
-  seed: 0,
-  stream: 0,
-  logprobs: null,
-  minTokens: 0,
-  stopTokenIds: [],
-};
+const base: SamplingParams = { ...greedySampling, temperature: 1 };
 
 function rowOf(
   random: Random,

@@ -1,25 +1,11 @@
 // The two paths of the sampler agree on every draw, and both follow the distribution that a naive softmax gives.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { SamplingParams } from '../../../kernels/backend.ts';
+import { greedySampling, type SamplingParams } from '../../../kernels/backend.ts';
 import { Random } from '../../../kernels/random.ts';
 import { type LogitsRow, Sampler, SamplingError } from '../../../kernels/sampling.ts';
 
-const plain: SamplingParams = {
-  temperature: 1,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: null,
-  seed: 0,
-  stream: 0,
-  logprobs: null,
-  minTokens: 0,
-  stopTokenIds: [],
-};
+const plain: SamplingParams = { ...greedySampling, temperature: 1 };
 
 const start = { position: 0, promptCount: 0, history: null, mask: null };
 

@@ -1,6 +1,6 @@
 // A real backend's tokens at a simulated pace: same tokens, other times.
 import { expect, test } from 'vitest';
-import type { Backend, BackendLimits } from '../../../../kernels/backend.ts';
+import { type Backend, type BackendLimits, greedySampling } from '../../../../kernels/backend.ts';
 import { VirtualClock } from '../../../../kernels/clock.ts';
 import { SimBackend } from '../../../../kernels/sim/backend.ts';
 import { linearCostModel } from '../../../../kernels/sim/cost-model.ts';
@@ -27,18 +27,7 @@ function answer(backend: Backend, clock: VirtualClock): { tokens: number[]; endM
   const engine = new Engine(backend, clock, { ...bounds, ...rest }, quietObserver());
   const tokens: number[] = [];
   let endMs = 0;
-  const sampling = {
-    ...{
-      temperature: 0,
-      topP: 1,
-      topK: 0,
-      minP: 0,
-      repetitionPenalty: 1,
-      frequencyPenalty: 0,
-      presencePenalty: 0,
-    },
-    ...{ logitBias: null, seed: 1, stream: 0, logprobs: null, minTokens: 0, stopTokenIds: [] },
-  };
+  const sampling = { ...greedySampling, seed: 1 };
   const request = { tokens: Int32Array.from({ length: 50 }, (_, id) => id % 40), maxTokens: 30, sampling };
   const flags = {
     constraint: null,
