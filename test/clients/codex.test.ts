@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { CodexHome, codexMissing } from './codex-home.ts';
 import { startEmbeddedServer } from './embedded-server.ts';
+import { call, PATCH } from './scripted-calls.ts';
 import { type ScriptedServer, type ScriptedServerOptions, startScriptedServer } from './scripted-server.ts';
 
 if (codexMissing) console.log('skipped: @openai/codex is not installed here; make test-clients installs it');
@@ -27,22 +28,10 @@ function homeFor(server: ScriptedServer, webSockets: boolean): CodexHome {
   return home;
 }
 
-function call(name: string, args: object): string {
-  return `<tool_call>\n${JSON.stringify({ name, arguments: args })}\n</tool_call>`;
-}
-
 /** What the conversation holds since the last thing that its user asked. */
 function resultCount(prompt: string): number {
   return prompt.split('<tool_response>').length - 1;
 }
-
-const PATCH = `*** Begin Patch
-*** Update File: greeting.txt
-@@
--hello
-+good morning
-*** End Patch
-`;
 
 describe.skipIf(codexMissing).each([
   ['SSE', false],

@@ -7,6 +7,7 @@ import { summarise } from '../../server/outcomes/task-summary.ts';
 import { memoryStore } from '../outcome-records.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 import { CodexHome, codexMissing } from './codex-home.ts';
+import { call, PATCH } from './scripted-calls.ts';
 import { startScriptedServer } from './scripted-server.ts';
 
 const directory = temporaryDirectory();
@@ -25,17 +26,6 @@ afterEach(async () => {
   for (const one of open.splice(0)) await one.close();
 });
 
-const call = (name: string, args: object) =>
-  `<tool_call>\n${JSON.stringify({ name, arguments: args })}\n</tool_call>`;
-
-const PATCH = `*** Begin Patch
-*** Update File: greeting.txt
-@@
--hello
-+good morning
-*** End Patch
-`;
-
 describe.skipIf(codexMissing).each([
   ['SSE', false],
   ['WebSocket', true],
@@ -50,7 +40,6 @@ describe.skipIf(codexMissing).each([
     const store = memoryStore();
     const server = await startScriptedServer({
       say: (prompt) => answers[prompt.split('<tool_response>').length - 1] ?? 'Done.',
-
       record: { lanesPath, store },
     });
     open.push({ close: () => server.stop() });
