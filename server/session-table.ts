@@ -38,7 +38,8 @@ export class SessionTable {
   readonly #countByOwner = new Map<string, number>();
   #timer: Timer | null = null;
 
-  /** `freshId`: an id nobody can guess and that never repeats. */
+  /** `freshId`: an id nobody can guess and that never repeats. It gets a prefix: one that began with a dash would be a
+   * flag on the command line. */
   constructor(world: SessionWorld, bounds: SessionTableBounds, freshId: () => string) {
     this.#world = world;
     this.#bounds = bounds;
@@ -70,7 +71,7 @@ export class SessionTable {
   open(owner: string, holder: SessionHolder, start: SessionStart = {}): OpenOutcome {
     const refused = this.#makeRoom(owner);
     if (refused !== null) return { ok: false, fault: refused };
-    const session = new Session(this.#freshId(), owner, this.#world, holder.reader, start);
+    const session = new Session(`sess_${this.#freshId()}`, owner, this.#world, holder.reader, start);
     this.#entries.set(session.id, { session, holder });
     this.#countByOwner.set(owner, this.countOf(owner) + 1);
     this.#schedule();

@@ -88,7 +88,7 @@ export class NativeServer {
       sessionIdleTimeoutMs: 60_000,
       ...options.table,
     };
-    this.sessions = new SessionTable(this.sessionWorld, bounds, () => `session-${++sessionCount}`);
+    this.sessions = new SessionTable(this.sessionWorld, bounds, () => `${++sessionCount}`);
     this.world = {
       clock,
       sessions: this.sessions,

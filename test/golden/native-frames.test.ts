@@ -22,17 +22,17 @@ const fromClient: readonly ClientMessage[] = [
   { type: 'cancel', session: 1, generation: 1, keep: true },
   { type: 'session.close', session: 1, request: 6 },
   { type: 'ping', nonce: 7 },
-  { type: 'session.resume', session: 2, request: 7, id: 'Zk3rXw0T9qLb5nYc', generation: 1, index: 40 },
+  { type: 'session.resume', session: 2, request: 7, id: 'sess_Zk3rXw0T9qLb5nYc', generation: 1, index: 40 },
   { type: 'session.edit', session: 2, request: 8, start: 3, count: 5, text: 'const b' },
   { type: 'session.fork', session: 3, request: 9, of: 2, count: 8 },
   { type: 'steer', session: 2, generation: 2, running: 1, text: '// in Rust\n', maxTokens: 64 },
   { type: 'sessions.list', request: 10 },
-  { type: 'sessions.show', request: 11, id: 'Zk3rXw0T9qLb5nYc', tokenCount: 16 },
-  { type: 'sessions.drop', request: 12, id: 'Zk3rXw0T9qLb5nYc' },
+  { type: 'sessions.show', request: 11, id: 'sess_Zk3rXw0T9qLb5nYc', tokenCount: 16 },
+  { type: 'sessions.drop', request: 12, id: 'sess_Zk3rXw0T9qLb5nYc' },
 ];
 
 const summary = {
-  id: 'Zk3rXw0T9qLb5nYc',
+  id: 'sess_Zk3rXw0T9qLb5nYc',
   position: 52,
   attached: false,
   generation: 1,
@@ -59,7 +59,7 @@ const fromServer: readonly ServerMessage[] = [
     },
     features: { chat: true, fillInTheMiddle: true },
   },
-  { type: 'session.opened', session: 1, request: 1, id: 'Zk3rXw0T9qLb5nYc' },
+  { type: 'session.opened', session: 1, request: 1, id: 'sess_Zk3rXw0T9qLb5nYc' },
   { type: 'session.appended', session: 1, request: 2, tokenCount: 8, position: 8 },
   {
     type: 'session.prefilled',
@@ -125,7 +125,7 @@ const fromServer: readonly ServerMessage[] = [
     type: 'session.resumed',
     session: 2,
     request: 7,
-    id: 'Zk3rXw0T9qLb5nYc',
+    id: 'sess_Zk3rXw0T9qLb5nYc',
     position: 52,
     generation: 1,
     nextIndex: 44,
@@ -133,10 +133,10 @@ const fromServer: readonly ServerMessage[] = [
   },
   { type: 'session.taken', session: 1 },
   { type: 'session.edited', session: 2, request: 8, start: 4, tokenCount: 45, position: 49 },
-  { type: 'session.forked', session: 3, request: 9, id: 'p0cV7mQe2sHd1xRa', position: 8 },
+  { type: 'session.forked', session: 3, request: 9, id: 'sess_p0cV7mQe2sHd1xRa', position: 8 },
   { type: 'sessions.listed', request: 10, sessions: [summary] },
   { type: 'sessions.shown', request: 11, summary, text: ' return n < 2' },
-  { type: 'sessions.dropped', request: 12, id: 'Zk3rXw0T9qLb5nYc' },
+  { type: 'sessions.dropped', request: 12, id: 'sess_Zk3rXw0T9qLb5nYc' },
 ];
 
 const examples = [

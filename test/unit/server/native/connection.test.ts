@@ -113,7 +113,7 @@ describe('a conversation', () => {
     );
     clock.run(100);
     const messages = heard(socket);
-    expect(messages[1]).toMatchObject({ type: 'session.opened', session: 7, request: 1, id: 'session-1' });
+    expect(messages[1]).toMatchObject({ type: 'session.opened', session: 7, request: 1, id: 'sess_1' });
     expect(messages[2]).toMatchObject({
       type: 'session.appended',
       session: 7,
@@ -298,7 +298,7 @@ describe('the peer', () => {
     socket.disconnect();
     clock.run(5000);
     expect(server.sessions.count).toBe(1);
-    const away = server.sessions.find('session-1', 'owner')!.tokenCount;
+    const away = server.sessions.find('sess_1', 'owner')!.tokenCount;
     expect(away).toBeGreaterThan(128);
     expect(away).toBeLessThan(160);
     clock.run(100_000); // its idle time counts from when its reader left
@@ -328,9 +328,9 @@ describe('the peer', () => {
     clock.run(3000);
     expect(heard(quick).at(-1)).toMatchObject({ type: 'generation.end', usage: { outputTokens: 2000 } });
     expect(slow.bufferedMax).toBeLessThan(100);
-    const paused = server.sessions.find('session-1', 'owner')!.tokenCount;
+    const paused = server.sessions.find('sess_1', 'owner')!.tokenCount;
     clock.run(5000);
-    expect(server.sessions.find('session-1', 'owner')!.tokenCount).toBe(paused);
+    expect(server.sessions.find('sess_1', 'owner')!.tokenCount).toBe(paused);
     expect(paused).toBeLessThan(200);
     slow.startReading();
     clock.run(9000);

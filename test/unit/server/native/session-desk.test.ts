@@ -61,7 +61,7 @@ describe('coming back', () => {
     const before = tokensOf(heard(first), 4);
     expect(before).toEqual(letters.slice(0, before.length));
     const second = greeted();
-    say(second, { type: 'session.resume', session: 9, request: 1, id: 'session-1', generation: 4, index });
+    say(second, { type: 'session.resume', session: 9, request: 1, id: 'sess_1', generation: 4, index });
     clock.run(2000);
     const messages = heard(second);
     expect(messages[1]).toMatchObject({
@@ -85,7 +85,7 @@ describe('coming back', () => {
     clock.run(3000);
     first.disconnect();
     const second = greeted();
-    const resume = { type: 'session.resume', session: 0, id: 'session-1' };
+    const resume = { type: 'session.resume', session: 0, id: 'sess_1' };
     say(second, { ...resume, request: 1, generation: 0, index: 3 }, { ...resume, request: 2 });
     clock.run(4000);
     expect(heard(second)).toMatchObject([
@@ -100,7 +100,7 @@ describe('coming back', () => {
     const [older, newer] = [greeted(), greeted()];
     say(older, ...opened);
     clock.run(100);
-    say(newer, { type: 'session.resume', session: 5, id: 'session-1' });
+    say(newer, { type: 'session.resume', session: 5, id: 'sess_1' });
     clock.run(200);
     expect(heard(older).at(-1)).toEqual({ type: 'session.taken', session: 0 });
     say(older, { type: 'session.append', session: 0, text: 'y' });
@@ -120,7 +120,7 @@ describe('coming back', () => {
     const [mine, other] = [greeted(), greeted('somebody else')];
     say(mine, ...opened);
     clock.run(100);
-    const id = 'session-1';
+    const id = 'sess_1';
     say(other, { type: 'session.resume', session: 0, id }, { type: 'sessions.show', id });
     say(other, { type: 'sessions.drop', id }, { type: 'sessions.list' });
     clock.run(200);
@@ -147,7 +147,7 @@ describe('coming back', () => {
       { type: 'session.opened', session: 1 },
       { code: 'session_limit', session: 2 },
     ]);
-    expect(server.sessions.find('session-1', 'owner')).toBeNull();
+    expect(server.sessions.find('sess_1', 'owner')).toBeNull();
   });
 });
 
@@ -275,14 +275,14 @@ test('all sessions of a key can be listed, looked at and dropped from anywhere',
   const [worker, admin] = [greeted(), greeted()];
   say(worker, ...opened, { type: 'session.open', session: 1 });
   clock.run(100);
-  say(admin, { type: 'sessions.list', request: 1 }, { type: 'sessions.show', request: 2, id: 'session-1' });
-  say(admin, { type: 'sessions.drop', request: 3, id: 'session-1' }, { type: 'sessions.list', request: 4 });
+  say(admin, { type: 'sessions.list', request: 1 }, { type: 'sessions.show', request: 2, id: 'sess_1' });
+  say(admin, { type: 'sessions.drop', request: 3, id: 'sess_1' }, { type: 'sessions.list', request: 4 });
   clock.run(200);
   const [, listed, shown, dropped, rest] = heard(admin);
-  expect(listed).toMatchObject({ sessions: [{ id: 'session-1', attached: true }, { id: 'session-2' }] });
+  expect(listed).toMatchObject({ sessions: [{ id: 'sess_1', attached: true }, { id: 'sess_2' }] });
   expect(shown).toMatchObject({ type: 'sessions.shown', text: 'x', summary: { position: 1 } });
-  expect(dropped).toMatchObject({ type: 'sessions.dropped', id: 'session-1' });
-  expect(rest).toMatchObject({ sessions: [{ id: 'session-2' }] });
+  expect(dropped).toMatchObject({ type: 'sessions.dropped', id: 'sess_1' });
+  expect(rest).toMatchObject({ sessions: [{ id: 'sess_2' }] });
   expect(heard(worker).at(-1)).toEqual({ type: 'session.closed', session: 0, reason: 'dropped' });
   expect(typesOf(heard(worker))).toEqual([]);
 });
