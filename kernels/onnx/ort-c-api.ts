@@ -1,10 +1,11 @@
 // ONNX Runtime's C API: loads the shared library that the onnxruntime-node package ships and turns its table of
 // function pointers into typed JavaScript functions. Owns no session and no memory; knows no model.
-// Before it: ort.ts; after it: the native library. The only file that imports koffi.
+// Before it: ort.ts; after it: the native library, with denormals flushed while it computes (float-mode.ts).
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
 import { dirname, join } from 'node:path';
+import { type FloatMode, loadFloatMode } from './float-mode.ts';
 import { OrtError } from './ort-error.ts';
 
 /** An address in this process; 0n is NULL. */
@@ -13,6 +14,7 @@ export type Address = bigint;
 /** The functions used, bound to the library. Each that can fail throws OrtError with ONNX Runtime's message. */
 export interface OrtApi {
   readonly version: string;
+  readonly floatMode: FloatMode | null;
   createEnv(severity: number, logId: string): Address;
   createSessionOptions(): Address;
   setGraphOptimizationLevel(options: Address, level: number): void;
@@ -251,6 +253,7 @@ function openTable(): OrtApi {
   const library = openLibrary();
   const callers = callersOf(library);
   const { fail, checked, creator, releaser } = callers;
+  const floatMode = loadFloatMode();
   const createTensor = creator(positions.CreateTensorWithDataAsOrtValue, [
     'void *', // OrtMemoryInfo
     'void *', // data
@@ -264,6 +267,7 @@ function openTable(): OrtApi {
   const runWithBinding = library.read(positions.RunWithBinding, 'void *', ['void *', 'void *', 'void *']);
   return {
     version: library.version,
+    floatMode,
     ...optionsTable(library, callers),
     createEnv: creator(positions.CreateEnv, ['int32_t', 'str']),
     createSession: creator(positions.CreateSession, ['void *', library.pathType, 'void *']),
@@ -278,7 +282,9 @@ function openTable(): OrtApi {
     bindInput: checked(positions.BindInput, ['void *', 'str', 'void *']),
     bindOutput: checked(positions.BindOutput, ['void *', 'str', 'void *']),
     runWithBinding(session, binding) {
+      floatMode?.flush();
       const status = runWithBinding(session, null, binding) as Address | null;
+      floatMode?.restore();
       if (status !== null) fail(status);
     },
     releaseEnv: releaser(positions.ReleaseEnv),

@@ -22,9 +22,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(g: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """Nearest matrix whose singular values are about 1, by Newton-Schulz in bf16."""
+    """Nearest matrix whose singular values are about 1, by Newton-Schulz, in bf16 on a GPU."""
     a, b, c = 3.4445, -4.7750, 2.0315  # source: the post above
-    x = g.bfloat16()
+    x = g.bfloat16() if g.is_cuda else g.float()
     tall = x.shape[0] > x.shape[1]
     x = x.mT if tall else x
     x = x / (x.norm() + 1e-7)

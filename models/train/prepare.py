@@ -23,6 +23,7 @@ from functions import functions_of
 HELD_PERMILLE = 10  # of the files, by the hash of `repository/path`
 FILE_BYTES_MIN, FILE_BYTES_MAX = 150, 60_000
 SUFFIXES = {"ts": (".ts", ".tsx", ".js", ".mjs"), "py": (".py",)}
+CODE = (*SUFFIXES["ts"], *SUFFIXES["py"], ".rs", ".snap")  # named after licences, stating none
 SKIPPED = re.compile(
     r"(^|/)(node_modules|dist|build|vendor|vendored|third[-_]party|fixtures?|__snapshots__|locales?|generated|__generated__)/"
     r"|\.d\.ts$|\.min\.|\.generated\.|(?i:humaneval|human_eval|nofuneval|mbpp)"
@@ -31,22 +32,24 @@ TEST = re.compile(r"(^|/)(tests?|__tests__|spec)/|\.(test|spec)\.\w+$|(^|/)test_
 LICENCES = (("MIT", "Permission is hereby granted, free of charge"), ("Apache-2.0", "Apache License"),
             ("BSD", "Redistribution and use in source and binary forms"))
 COPYLEFT = re.compile(r"GNU (LESSER |AFFERO )?GENERAL PUBLIC|Mozilla Public", re.I)
-EDIT_PASSES = 3  # draws of an edit for every function
+LICENCE_FILE = re.compile(r"(^|/)(licen[cs]e|copying)([.-][^/]*)?$", re.I)
 
 
 def git(directory: Path, *command: str) -> bytes:
     return subprocess.run(["git", "-C", str(directory), *command], check=True, capture_output=True).stdout
 
 
-def licence_of(directory: Path, names: list[str]) -> str:
-    """Name of the licence; raises where it is absent, unknown or copyleft."""
-    found = [n for n in names if "/" not in n and re.match(r"(?i)licen[cs]e", n)]
-    text = " ".join(" ".join(git(directory, "show", f"HEAD:{n}").decode("utf-8", "replace") for n in found).split())
+def licence_in(directory: Path, names: list[str]) -> str | None:
+    """Name of the licence that these files state; None where it is absent, unknown or copyleft."""
+    text = " ".join(" ".join(git(directory, "show", f"HEAD:{n}").decode("utf-8", "replace") for n in names).split())
     # Apache-2.0 itself names no GPL; a file with both is refused and left to a person.
-    kind = next((name for name, mark in LICENCES if mark in text), None)
-    if kind is None or COPYLEFT.search(text):
-        raise SystemExit(f"{directory}: licence is not known to be permissive ({found})")
-    return kind
+    return None if COPYLEFT.search(text) else next((name for name, mark in LICENCES if mark in text), None)
+
+
+def refused_folders(directory: Path, names: list[str]) -> tuple[str, ...]:
+    """Folders below the root with a licence of their own that is not one of ours."""
+    own = [n for n in names if "/" in n and LICENCE_FILE.search(n) and not n.endswith(CODE)]
+    return tuple(f"{n.rpartition('/')[0]}/" for n in own if licence_in(directory, [n]) is None)
 
 
 def clean(text: str, path: str) -> str | None:
@@ -70,9 +73,12 @@ def files_of(root: Path, suffixes: tuple[str, ...], seen: set[bytes], table: lis
     """(repository/path, text) of every kept file of one repository; adds its row to the table."""
     repository = root.parent.name.replace("+", "/")
     names = git(root, "ls-tree", "-r", "--name-only", "HEAD").decode().split("\n")
-    licence, kept = licence_of(root, names), []
+    licence, kept = licence_in(root, [n for n in names if "/" not in n and LICENCE_FILE.search(n)]), []
+    if licence is None:
+        raise SystemExit(f"{root}: licence is not known to be permissive")
+    refused = refused_folders(root, names)
     for name in names:
-        if not name.endswith(suffixes) or SKIPPED.search(name):
+        if not name.endswith(suffixes) or SKIPPED.search(name) or name.startswith(refused):
             continue
         path = f"{repository}/{name}"
         if TEST.search(name) and hash_of(path) % 3:
@@ -88,7 +94,7 @@ def files_of(root: Path, suffixes: tuple[str, ...], seen: set[bytes], table: lis
         kept.append((path, text))
     commit = git(root, "rev-parse", "HEAD").decode()[:12]
     table.append({"repository": repository, "commit": commit, "licence": licence, "files": len(kept),
-                  "bytes": sum(len(text) for _, text in kept)})
+                  "bytes": sum(len(text) for _, text in kept), "refused": refused})
     return kept
 
 
@@ -96,12 +102,13 @@ def hash_of(path: str) -> int:
     return int.from_bytes(hashlib.sha1(path.encode()).digest()[:4], "big")
 
 
-def texts_of(path: str, text: str, draw: random.Random) -> list[str]:
+def texts_of(path: str, text: str, edit_passes: int, draw: random.Random) -> list[str]:
+    """`edit_passes`: draws of an edit for every function."""
     name = path.split("/", 2)[2]
     texts = [plain(text, name, draw)]
     texts += [fill_in_the_middle(text, draw) for _ in range(1 + len(text) // 6_000)]
     for one in functions_of(text, name):
-        for _ in range(EDIT_PASSES):
+        for _ in range(edit_passes):
             texts += function_texts(one, draw)
     return texts
 
@@ -112,6 +119,7 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, default=Path(__file__).parent / "data")
     arguments.add_argument("--tokenizer", type=Path, default=Path(__file__).parent.parent / "spark-nano/tokenizer.json")
     arguments.add_argument("--languages", default="ts,py")
+    arguments.add_argument("--edit-passes", type=int, default=3)
     arguments.add_argument("--seed", type=int, default=17)
     options = arguments.parse_args()
     suffixes = tuple(s for language in options.languages.split(",") for s in SUFFIXES[language])
@@ -125,7 +133,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     counts = {}
     for name, part in (("held", held), ("train", train)):
-        texts = [t for path, text in part for t in texts_of(path, text, draw)]
+        texts = [t for path, text in part for t in texts_of(path, text, options.edit_passes, draw)]
         draw.shuffle(texts)
         encoded = (e.ids for at in range(0, len(texts), 512) for e in tokenizer.encode_batch(texts[at : at + 512]))
         tokens = np.concatenate([np.array(ids, dtype=np.uint16) for ids in encoded])

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadFloatMode } from '../../../../kernels/onnx/float-mode.ts';
 import { attachSession, OrtError, openBindingSession, openSession } from '../../../../kernels/onnx/ort.ts';
 import type { Session, SessionOptions } from '../../../../kernels/onnx/runtime.ts';
 import { encodeModel, type GraphProto, type NodeProto } from '../../../../models/graph/onnx-proto.ts';
@@ -164,6 +165,19 @@ describe('the C API', () => {
       )
       .run();
     expect([...product]).toEqual([14, 16, 18]);
+    session.release();
+  });
+
+  test('computes with denormals as zero and leaves those of JavaScript alone', () => {
+    const session = openSession(options);
+    const tiny = Float32Array.of(1e-40, 1e-40, 1); // the first two have no normal form in 32 bits
+    const tensor = (name: string, data: Float32Array) => ({ name, data, shape: [1, 3] });
+    const product = new Float32Array(3);
+    const inputs = [tensor('a', tiny), tensor('b', new Float32Array(3))];
+    session.bind(inputs, [tensor('sum', new Float32Array(3)), tensor('product', product)]).run();
+    if (loadFloatMode() !== null) expect([...product]).toEqual([0, 0, 4]);
+    const operands = Float64Array.of(Number.MIN_VALUE, 1);
+    expect(operands[0]! * operands[1]!).toBe(Number.MIN_VALUE);
     session.release();
   });
 
