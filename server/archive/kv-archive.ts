@@ -10,7 +10,7 @@ import type { ArchiveObserver } from './archive-observer.ts';
 import type { Disk } from './disk.ts';
 import type { KeyChain } from './key-chain.ts';
 import { HEADER_SIZE, readPayload, sealRecord } from './record.ts';
-import { Segments } from './segments.ts';
+import { type Place, Segments } from './segments.ts';
 
 /** A device whose blocks can be copied out and in. */
 export type CopyableBlocks = Required<Pick<Backend, 'blockBytes' | 'readBlock' | 'writeBlock'>>;
@@ -30,6 +30,15 @@ export interface KvArchiveWorld {
   readonly freshName: () => string; // of a segment; never one that exists
   readonly observer: ArchiveObserver;
   readonly onFault: (message: string) => void; // for the log
+}
+
+/** Blocks on their way from the disk; `end`: leading ones that will have come, null while that is open. */
+interface Fetch {
+  readonly keys: readonly BlockKey[];
+  readonly blocks: readonly number[];
+  readonly done: (count: number) => void;
+  end: number | null;
+  told: boolean;
 }
 
 const BATCH_SIZE_MAX = 4 * 2 ** 20; // bytes of one read or write: long enough for any disk, short for the event loop
@@ -91,7 +100,11 @@ export class KvArchive implements BlockArchive {
 
   fetch(keys: readonly BlockKey[], blocks: readonly number[], done: (count: number) => void): void {
     assert(keys.length === blocks.length);
-    this.#world.clock.defer(() => this.#fetchFrom(keys, blocks, 0, done));
+    const fetch: Fetch = { keys, blocks, done, end: null, told: false };
+    this.#world.clock.defer(() => {
+      this.#fetchFrom(fetch, 0);
+      this.#tellEnd(fetch);
+    });
   }
 
   /** Calls back once nothing waits to be written any more, or cannot be. Nothing is stored afterwards. */
@@ -102,14 +115,10 @@ export class KvArchive implements BlockArchive {
     this.#write();
   }
 
-  // One batch after the other: as many blocks as lie behind each other.
-  #fetchFrom(
-    keys: readonly BlockKey[],
-    blocks: readonly number[],
-    start: number,
-    done: (count: number) => void,
-  ): void {
-    const { clock, disk, observer, blocks: store } = this.#world;
+  /** Starts the read of one batch, as many blocks as lie behind each other; the next one starts when it is here. */
+  #fetchFrom(fetch: Fetch, start: number): void {
+    const { disk, observer, blocks: store } = this.#world;
+    const { keys, blocks } = fetch;
     let at = start;
     // What has not been written yet needs no reading.
     for (let record = this.#waiting.get(keys[at]!); record; record = this.#waiting.get(keys[++at]!)) {
@@ -117,24 +126,38 @@ export class KvArchive implements BlockArchive {
     }
     const place = at < keys.length ? this.#segments.find(keys[at]!) : null;
     if (place === null) {
-      done(at);
+      fetch.end = at;
       return;
     }
-    const { segment, offset } = place;
-    const recordSize = HEADER_SIZE + store.blockBytes;
+    const end = this.#batchEnd(keys, at, place);
+    this.#segments.use(place.segment);
+    const size = (end - at) * (HEADER_SIZE + store.blockBytes);
+    disk.read(place.segment.name, place.offset, size, (bytes) => {
+      if (fetch.told) return;
+      this.#fetchFrom(fetch, end); // is read while this one is unpacked
+      const count = this.#unpack(bytes, keys.slice(at, end), blocks.slice(at, end));
+      observer.onUnarchived(count, count * store.blockBytes);
+      if (count < end - at) fetch.end = at + count;
+      this.#tellEnd(fetch);
+    });
+  }
+
+  /** Index after the last key whose record lies directly behind the one before, within one batch. */
+  #batchEnd(keys: readonly BlockKey[], at: number, { segment, offset }: Place): number {
+    const recordSize = HEADER_SIZE + this.#world.blocks.blockBytes;
     let end = at + 1;
     while (end < keys.length && (end - at + 1) * recordSize <= BATCH_SIZE_MAX) {
       const next = this.#segments.find(keys[end]!);
       if (next?.segment !== segment || next.offset !== offset + (end - at) * recordSize) break;
       end++;
     }
-    this.#segments.use(segment);
-    disk.read(segment.name, offset, (end - at) * recordSize, (bytes) => {
-      const count = this.#unpack(bytes, keys.slice(at, end), blocks.slice(at, end));
-      observer.onUnarchived(count, count * store.blockBytes);
-      if (count < end - at || end === keys.length) done(at + count);
-      else clock.defer(() => this.#fetchFrom(keys, blocks, end, done)); // others have their turn between batches
-    });
+    return end;
+  }
+
+  #tellEnd(fetch: Fetch): void {
+    if (fetch.end === null) return;
+    fetch.told = true;
+    fetch.done(fetch.end);
   }
 
   /** Leading blocks that are whole; the first one that is not is forgotten. */
