@@ -1,7 +1,7 @@
 // One answer of a session: from the question to the end that its reader has heard. Owns the outbox, the pace (a reader
 // that is behind pauses its own generation) and the numbers of the end; never starts another. Before it: session.ts;
 // after it: generation.ts draws, the reader takes.
-import type { Clock } from '../kernels/clock.ts';
+import type { Clock, Timer } from '../kernels/clock.ts';
 import { type Fault, faultOfFailure, faultOfRefusal } from './errors.ts';
 import type {
   GenerationDelta,
@@ -49,6 +49,7 @@ export interface AnswerWorld {
   readonly clock: Clock;
   readonly transcript: Transcript; // its answer is open
   readonly bounds: AnswerBounds;
+  readonly frameIntervalMs: number; // between deliveries of tokens; 0: none
   readonly reader: () => AnswerReader | null; // null: nobody listens now
   readonly onEnded: () => void; // the engine has nothing more to do for it
 }
@@ -76,6 +77,8 @@ export class SessionAnswer implements GenerationSink {
   #lastMs = -1;
   #end: AnswerEnd | null = null;
   #told = false;
+  #deliveredMs = Number.NEGATIVE_INFINITY;
+  #timer: Timer | null = null; // tokens wait for their interval
 
   constructor(generation: number, world: AnswerWorld) {
     this.generation = generation;
@@ -147,12 +150,13 @@ export class SessionAnswer implements GenerationSink {
     }
     this.#text += delta.text;
     this.#outbox.push(delta, nowMs);
-    this.deliver();
+    if (!this.#gathers(nowMs)) this.deliver();
   }
 
   onEnd(end: GenerationEnd): void {
     const { transcript, onEnded } = this.#world;
     this.#running = null;
+    this.#timer?.cancel();
     // A cancellation that came too late, after the last token was drawn, drops nothing.
     transcript.closeAnswer({ keep: this.#keep !== false || end.reason !== 'cancelled', text: this.#text });
     this.#end = this.#endOf(end);
@@ -173,6 +177,23 @@ export class SessionAnswer implements GenerationSink {
       this.#told = true;
       reader.onEnd(this.#end);
     } else this.#setPace(reader);
+  }
+
+  /** Tokens that come soon after others wait for more: a frame costs its reader and us as much as a token does. */
+  #gathers(nowMs: number): boolean {
+    const { clock, frameIntervalMs, bounds } = this.#world;
+    if (this.#timer !== null) return this.#outbox.unsentCount < bounds.unsentTokensMax;
+    const waitMs = this.#deliveredMs + frameIntervalMs - nowMs;
+    if (waitMs <= 0) {
+      this.#deliveredMs = nowMs;
+      return false;
+    }
+    this.#timer = clock.schedule(waitMs, () => {
+      this.#timer = null;
+      this.#deliveredMs = clock.nowMs();
+      this.deliver();
+    });
+    return true;
   }
 
   /** Nobody computes for somebody who is behind, or away, by more than may be kept for him. */

@@ -71,6 +71,7 @@ export type Content =
 export type Question = Omit<GenerationRequest, 'tokens' | 'choiceCount' | 'cacheSalt' | 'maxTokens'> & {
   readonly generation: number; // chosen by the asker, above every earlier one of the session
   readonly maxTokens: number | null;
+  readonly frameIntervalMs: number; // tokens that come sooner after others are told together; 0: each at once
 };
 
 interface Steer {
@@ -257,7 +258,7 @@ export class Session {
     const opened = this.#transcript.openAnswer();
     if (!opened.ok) return opened.fault;
     this.#prefill.forget(opened.start);
-    const answer = this.#newAnswer(question.generation);
+    const answer = this.#newAnswer(question);
     const refused = this.#start(answer, question);
     if (refused !== null) {
       this.#transcript.closeAnswer({ keep: false, text: '' });
@@ -268,8 +269,9 @@ export class Session {
     return null;
   }
 
-  #newAnswer(generation: number): SessionAnswer {
+  #newAnswer({ generation, frameIntervalMs }: Question): SessionAnswer {
     const answer = new SessionAnswer(generation, {
+      frameIntervalMs,
       clock: this.#world.clock,
       transcript: this.#transcript,
       bounds: this.#world.bounds,
@@ -301,7 +303,7 @@ export class Session {
   }
 
   /** Prompt and answer together stay within the session's bound and the engine's. */
-  #start(answer: SessionAnswer, { generation: _, ...question }: Question): Fault | null {
+  #start(answer: SessionAnswer, { generation: _, frameIntervalMs: __, ...question }: Question): Fault | null {
     const { tokens } = this.#transcript;
     const room = this.#tokensMax - tokens.length;
     if (room <= 0 && question.maxTokens !== 0) {

@@ -84,6 +84,7 @@ def main() -> None:
     options = options_of()
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)  # a softmax is full of them, and a processor is slow at each
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = Decoder(SIZES[options.size]).to(device)
     if options.start:

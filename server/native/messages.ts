@@ -12,6 +12,7 @@ const STOP_LENGTH_MAX = 1024; // characters of one stop string
 const LOGIT_BIAS_MAX = 1024; // entries
 const MESSAGES_MAX = 4096; // chat messages in one append
 const SHOWN_TOKENS_MAX = 65_536;
+const FRAME_INTERVAL_US_MAX = 1_000_000;
 
 /** Numbers that the client chooses: of a session on its socket, of a generation in its session, of a request. */
 const label = z.int().min(0).max(0xffff_ffff);
@@ -108,6 +109,7 @@ const questionFields = {
   speculation: z.boolean().optional(), // false: draw one token at a time; the answer is the same
   priority: z.enum(['turn', 'side']).optional(),
   deadlineUs: z.int().min(1).optional(), // from the arrival of this message
+  frameIntervalUs: z.int().min(0).max(FRAME_INTERVAL_US_MAX).optional(), // between frames of tokens; 0 or absent: none
 };
 
 const generate = z.object({

@@ -106,6 +106,7 @@ export function questionOf(
     ),
     priority: message.priority ?? 'turn',
     deadlineMs: nowMs + timeoutMs,
+    frameIntervalMs: (message.frameIntervalUs ?? 0) / 1000,
   };
   return { ok: true, question };
 }

@@ -1,6 +1,6 @@
 // CPU time of one token from the engine to a client's hands, over real sockets: the native WebSocket against OpenAI's
-// SSE stream, client and server counted together (both run in this process). The device answers at once, so that
-// nothing but the path is measured; what engine and generator take alone is measured too and taken off.
+// SSE stream, client and server counted together (both run in this process). The device draws a token a millisecond, as
+// a fast one does, and computes nothing; what engine and generator take alone is measured too and taken off.
 // Run: npx tsx test/bench/wire.bench.ts
 import { type ClientRequest, request as httpRequest } from 'node:http';
 import OpenAI from 'openai';
@@ -19,8 +19,10 @@ import { ServerMetrics } from '../../server/metrics.ts';
 import { NativeClient } from '../../server/native/client.ts';
 import { webSocketTo } from '../../server/native/web-socket.ts';
 
-const TOKENS = 2000; // per answer
-const ROUNDS = 15;
+const TOKENS = 500; // per answer
+const ROUNDS = 11;
+const STEP_MS = 1;
+const FRAME_INTERVAL_US = 8000; // half of what a screen takes
 
 export interface WireCost {
   readonly name: string;
@@ -39,7 +41,8 @@ export async function wireBench(): Promise<WireCost[]> {
   const openai = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
   const paths: readonly { readonly name: string; readonly answer: Answer }[] = [
     { name: 'engine and generator alone', answer: alone },
-    { name: 'native WebSocket', answer: () => overNative(client) },
+    { name: 'native WebSocket, a frame a token', answer: () => overNative(client, 0) },
+    { name: 'native WebSocket, a frame every 8 ms', answer: () => overNative(client, FRAME_INTERVAL_US) },
     { name: 'SSE, leanest client', answer: () => overSse(server) },
     { name: 'SSE, openai package', answer: () => overOpenAi(openai) },
   ];
@@ -89,7 +92,10 @@ async function start(): Promise<{ server: RunningServer; alone: Answer }> {
   const backend = new SimBackend('instant', {
     limits,
     clock,
-    costModel: { start: (_plan, done) => clock.defer(() => done(0)), releaseSlot: () => {} },
+    costModel: {
+      start: (_plan, done) => clock.schedule(STEP_MS, () => done(STEP_MS)),
+      releaseSlot: () => {},
+    },
     tokens: new PlainTokens({ idMin: 1000, idCount: 4096 }),
     faults: null,
   });
@@ -156,14 +162,15 @@ function generated(generator: TextGenerator): Promise<void> {
   });
 }
 
-async function overNative(client: NativeClient): Promise<void> {
+async function overNative(client: NativeClient, frameIntervalUs: number): Promise<void> {
   const session = client.open({ temperature: 0 });
   void session.append({ tokens: [1, 2, 3] });
   let text = '';
   const onFrame = (frame: { readonly text: string }) => {
     text += frame.text;
   };
-  const end = await session.generate({ maxTokens: TOKENS, ignoreStopTokens: true, seed: 1 }, onFrame).end;
+  const asked = { maxTokens: TOKENS, ignoreStopTokens: true, seed: 1, frameIntervalUs };
+  const end = await session.generate(asked, onFrame).end;
   if (end.usage.outputTokens !== TOKENS || text === '') throw new Error('not the answer that was asked for');
   await session.close();
 }

@@ -92,6 +92,7 @@ test('a session at work does not expire, and has its full time after the answer'
     ignoreStopTokens: false,
     priority: 'turn',
     deadlineMs: null,
+    frameIntervalMs: 0,
   });
   clock.run(5600); // eleven tokens, 500 ms each
   expect(expired).toEqual([]);

@@ -96,6 +96,7 @@ function question(generation: number, more: Partial<Question> = {}): Question {
     ignoreStopTokens: false,
     priority: 'turn',
     deadlineMs: null,
+    frameIntervalMs: 0,
     ...more,
   };
 }
@@ -145,6 +146,37 @@ test('a question that arrives with its prompt costs no prefill of its own', () =
   session.generate(question(0));
   clock.run(1000);
   expect(requests.length).toBe(1);
+});
+
+test('tokens within a frame interval are told together; the first one and the end do not wait', () => {
+  const ask = (frameIntervalMs: number) => {
+    const { clock, session, reader } = setup({ stepMs: 1, say: () => says('x'.repeat(30)) });
+    session.append(asText('y'));
+    session.generate(question(0, { frameIntervalMs }));
+    clock.run(1000);
+    return { counts: reader.batches.map(({ tokens }) => tokens.length), end: reader.ends[0]! };
+  };
+  const each = ask(0);
+  const gathered = ask(10);
+  expect(each.counts).toEqual(new Array(30).fill(1));
+  expect(gathered.counts).toEqual([1, 9, 10, 10]);
+  expect(gathered.end).toEqual(each.end); // its times too
+});
+
+test('a frame that waits for its interval is not told to a reader who has left, but to the next one', () => {
+  const { clock, session, reader } = setup({ stepMs: 1, say: () => says('x'.repeat(30)) });
+  session.append(asText('y'));
+  session.generate(question(0, { frameIntervalMs: 10 }));
+  clock.run(clock.nowMs() + 8);
+  session.detach();
+  clock.run(1000);
+  const told = reader.batches.length;
+  const next = new RecordingReader();
+  session.attach(next, { generation: 0, index: reader.text.length });
+  session.flush();
+  clock.run(2000);
+  expect(reader.batches.length).toBe(told);
+  expect(reader.text + next.text).toBe('x'.repeat(30));
 });
 
 test('the answer belongs to the transcript, and a stop token ends it without becoming part of raw text', () => {
