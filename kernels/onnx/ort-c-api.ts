@@ -37,7 +37,8 @@ export interface OrtApi {
   createIoBinding(session: Address): Address;
   bindInput(binding: Address, name: string, value: Address): void;
   bindOutput(binding: Address, name: string, value: Address): void;
-  runWithBinding(session: Address, binding: Address): void;
+  /** `flushDenormals`: where the floating-point mode can be switched. */
+  runWithBinding(session: Address, binding: Address, flushDenormals: boolean): void;
   releaseEnv(env: Address): void;
   releaseMemoryInfo(memoryInfo: Address): void;
   releaseSession(session: Address): void;
@@ -281,10 +282,10 @@ function openTable(): OrtApi {
     createIoBinding: creator(positions.CreateIoBinding, ['void *']),
     bindInput: checked(positions.BindInput, ['void *', 'str', 'void *']),
     bindOutput: checked(positions.BindOutput, ['void *', 'str', 'void *']),
-    runWithBinding(session, binding) {
-      floatMode?.flush();
+    runWithBinding(session, binding, flushDenormals) {
+      if (flushDenormals) floatMode?.flush();
       const status = runWithBinding(session, null, binding) as Address | null;
-      floatMode?.restore();
+      if (flushDenormals) floatMode?.restore();
       if (status !== null) fail(status);
     },
     releaseEnv: releaser(positions.ReleaseEnv),

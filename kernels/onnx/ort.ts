@@ -13,6 +13,7 @@ export interface SessionTuning {
   readonly graphOptimizationLevel: 'none' | 'basic' | 'extended' | 'all';
   readonly memoryPattern: boolean; // plan the arena by input shape: one allocation per step
   readonly memoryArena: boolean;
+  readonly flushDenormals: boolean; // where float-mode.ts can
   readonly profilePrefix: string | null; // writes <prefix>_<time>.json when the session is released
 }
 
@@ -20,6 +21,7 @@ export const measuredTuning: SessionTuning = {
   graphOptimizationLevel: 'all',
   memoryPattern: true,
   memoryArena: true,
+  flushDenormals: true,
   profilePrefix: null,
 };
 
@@ -36,7 +38,7 @@ export function openSession(options: SessionOptions, tuning: SessionTuning = mea
   const env = api.createEnv(logSeverity, 'sparklane');
   try {
     const address = createSession(api, env, options, tuning);
-    return new CApiSession(api, address, () => {
+    return new CApiSession(api, address, tuning.flushDenormals, () => {
       api.releaseSession(address);
       api.releaseEnv(env);
     });
@@ -58,7 +60,7 @@ export function attachSession(handle: SessionHandle): Session {
       `session of ONNX Runtime ${handle.version}, library is ${api.version}`,
     );
   }
-  return new CApiSession(api, handle.sessionAddress, () => undefined);
+  return new CApiSession(api, handle.sessionAddress, true, () => undefined);
 }
 
 function createSession(api: OrtApi, env: Address, options: SessionOptions, tuning: SessionTuning): Address {
@@ -70,7 +72,9 @@ function createSession(api: OrtApi, env: Address, options: SessionOptions, tunin
     api.setGraphOptimizationLevel(native, levels[tuning.graphOptimizationLevel]);
     api.setMemoryPattern(native, tuning.memoryPattern);
     api.setMemoryArena(native, tuning.memoryArena);
-    for (const [key, value] of Object.entries(configEntries(options, api.floatMode !== null))) {
+    for (const [key, value] of Object.entries(
+      configEntries(options, tuning.flushDenormals && api.floatMode !== null),
+    )) {
       api.addConfigEntry(native, { key, value });
     }
     if (tuning.profilePrefix !== null) api.enableProfiling(native, tuning.profilePrefix);
@@ -81,13 +85,13 @@ function createSession(api: OrtApi, env: Address, options: SessionOptions, tunin
   }
 }
 
-function configEntries(options: SessionOptions, restorable: boolean): Record<string, string> {
+function configEntries(options: SessionOptions, flushDenormals: boolean): Record<string, string> {
   return {
     'session.intra_op.allow_spinning': options.spinning ? '1' : '0',
     'session.inter_op.allow_spinning': '0',
     // Long contexts take three times as long with denormals. Sets ONNX Runtime's own threads, and its opener's: where
     // that one's mode cannot be put back, JavaScript's arithmetic would lose denormals for good.
-    'session.set_denormal_as_zero': restorable ? '1' : '0',
+    'session.set_denormal_as_zero': flushDenormals ? '1' : '0',
   };
 }
 
@@ -96,12 +100,14 @@ class CApiSession implements Session {
   readonly version: string;
   readonly #api: OrtApi;
   readonly #address: Address;
+  readonly #flushDenormals: boolean;
   readonly #memoryInfo: Address;
   readonly #bindings = new Set<Binding>(); // what release() must take with it
   #close: (() => void) | null;
 
-  constructor(api: OrtApi, address: Address, close: () => void) {
+  constructor(api: OrtApi, address: Address, flushDenormals: boolean, close: () => void) {
     this.version = api.version;
+    this.#flushDenormals = flushDenormals;
     this.#api = api;
     this.#address = address;
     this.#memoryInfo = api.createCpuMemoryInfo();
@@ -114,7 +120,8 @@ class CApiSession implements Session {
 
   bind(inputs: readonly BoundTensor[], outputs: readonly BoundTensor[]): Binding {
     if (this.#close === null) throw new OrtError('invalid-argument', 'the session has been released');
-    const binding = new CApiBinding(this.#api, this.#address, (self) => this.#bindings.delete(self));
+    const onRelease = (self: Binding) => this.#bindings.delete(self);
+    const binding = new CApiBinding(this.#api, this.#address, this.#flushDenormals, onRelease);
     try {
       for (const tensor of inputs) binding.addInput(this.#memoryInfo, tensor);
       for (const tensor of outputs) binding.addOutput(this.#memoryInfo, tensor);
@@ -140,13 +147,15 @@ class CApiBinding implements Binding {
   readonly #api: OrtApi;
   readonly #session: Address;
   readonly #address: Address;
+  readonly #flushDenormals: boolean;
   readonly #values: Address[] = [];
   readonly #memory: TensorData[] = []; // ONNX Runtime holds bare pointers: these references keep the arrays alive
   readonly #onRelease: (self: Binding) => void;
   #released = false;
 
-  constructor(api: OrtApi, session: Address, onRelease: (self: Binding) => void) {
+  constructor(api: OrtApi, session: Address, flushDenormals: boolean, onRelease: (self: Binding) => void) {
     this.#api = api;
+    this.#flushDenormals = flushDenormals;
     this.#session = session;
     this.#address = api.createIoBinding(session);
     this.#onRelease = onRelease;
@@ -162,7 +171,7 @@ class CApiBinding implements Binding {
 
   run(): void {
     if (this.#released) throw new OrtError('invalid-argument', 'the binding has been released');
-    this.#api.runWithBinding(this.#session, this.#address);
+    this.#api.runWithBinding(this.#session, this.#address, this.#flushDenormals);
   }
 
   release(): void {

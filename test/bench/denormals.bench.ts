@@ -1,0 +1,101 @@
+// What denormals cost: the softmax over a long context is full of them. One graph opened twice, denormals kept and
+// flushed, in turn over the KV of the same random tokens. Run: npx tsx test/bench/denormals.bench.ts [model] [precision]
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { argv } from 'node:process';
+import { GraphBindings } from '../../kernels/onnx/bindings.ts';
+import { allocateSeats, type KvShape } from '../../kernels/onnx/kv-memory.ts';
+import { measuredTuning, openSession } from '../../kernels/onnx/ort.ts';
+import { Random } from '../../kernels/random.ts';
+import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
+import type { Precision } from '../../models/graph/precision.ts';
+import { resolveModel } from '../../models/model.ts';
+
+const contexts = [128, 1024, 4096, 8064]; // multiples of the chunk, but for what follows the last
+const chunk = 128;
+const rounds = 9;
+const threadCount = 1; // two sessions that both spin would disturb each other
+const plainIds = 8000; // ids below are ordinary tokens in every vocabulary
+
+const directory = mkdtempSync(join(tmpdir(), 'sparklane-bench-'));
+try {
+  const [model = 'spark-nano', precision = 'w8a8'] = argv.slice(2);
+  const checkpoint = loadCheckpoint(resolveModel(model));
+  await measure(
+    await buildGraph(checkpoint, { precision: precision as Precision, cacheDirectory: directory }),
+  );
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
+
+async function measure(graph: BuiltGraph): Promise<void> {
+  const random = new Random(7);
+  const tokens = Array.from({ length: 2 * contexts.at(-1)! }, () => random.integer(0, plainIds - 1));
+  const arms = { kept: openArm(graph, false), flushed: openArm(graph, true) };
+  const rows: Record<string, string | number>[] = [];
+  let start = 0;
+  for (const context of contexts) {
+    for (; start + chunk <= context; start += chunk) {
+      for (const arm of [arms.kept, arms.flushed]) arm.run(tokens.slice(start, start + chunk), start);
+    }
+    const took = {
+      token: { kept: [] as number[], flushed: [] as number[] },
+      chunk: { kept: [] as number[], flushed: [] as number[] },
+    };
+    for (let round = -1; round < rounds; round++) {
+      for (const name of round % 2 === 0 ? (['kept', 'flushed'] as const) : (['flushed', 'kept'] as const)) {
+        const tokenMs = arms[name].run(tokens.slice(context, context + 1), context);
+        const chunkMs = arms[name].run(tokens.slice(context, context + chunk), context);
+        if (round < 0) continue; // warm-up
+        took.token[name].push(tokenMs);
+        took.chunk[name].push(chunkMs);
+      }
+    }
+    rows.push({
+      context,
+      'a token, kept': median(took.token.kept).toFixed(2),
+      flushed: median(took.token.flushed).toFixed(2),
+      [`${chunk} tokens, kept`]: median(took.chunk.kept).toFixed(1),
+      'flushed ': median(took.chunk.flushed).toFixed(1),
+    });
+  }
+  console.log('ms, medians:');
+  console.table(rows);
+  for (const arm of Object.values(arms)) arm.release();
+}
+
+function openArm(graph: BuiltGraph, flushDenormals: boolean) {
+  const { layerCount, kvHeadCount, headSize, vocabSize } = graph.spec;
+  const slotTokensMax = contexts.at(-1)! + 2 * chunk;
+  const shape: KvShape = {
+    ...{ layerCount, kvHeadCount, headSize, slotTokensMax },
+    ...{ slotCount: 1, blockSize: 16, blockCount: 0, scales: null },
+  };
+  const session = openSession(
+    { modelPath: graph.modelPath, intraOpThreads: threadCount, spinning: false },
+    { ...measuredTuning, flushDenormals },
+  );
+  const bounds = { topCount: graph.topCount, vocabSize, runTokensMax: chunk, logitRowsMax: 1 };
+  const bindings = new GraphBindings(session, { shape, seats: allocateSeats(shape, 'shared') }, bounds);
+  return {
+    /** Milliseconds of one run of `tokens` behind the first `start`. */
+    run(tokens: readonly number[], start: number): number {
+      const tokenCount = tokens.length;
+      for (const [index, id] of tokens.entries()) bindings.inputIds[index] = id;
+      bindings.seqlensK[0] = start + tokenCount - 1;
+      bindings.totalSequenceLength[0] = start + tokenCount;
+      bindings.logitRows[0] = tokenCount - 1;
+      const binding = bindings.get({ slotStart: 0, slotCount: 1, tokenCount, logitRowCount: 1 });
+      const startMs = performance.now();
+      binding.run();
+      return performance.now() - startMs;
+    },
+    release: () => session.release(),
+  };
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
+}
