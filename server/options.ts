@@ -130,7 +130,7 @@ export const OPTIONS = {
   decodeRounds: option(
     'decode-rounds',
     integer(1, 256),
-    16,
+    32,
     'tokens that a replica may draw at a stretch while nothing else waits for it',
   ),
   // Waking the server and its reader costs as much as a token of a small model does; nobody sees 4 ms.

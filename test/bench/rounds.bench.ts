@@ -5,14 +5,16 @@ import { Random } from '../../kernels/random.ts';
 import { serve } from './served.ts';
 
 const outputTokens = 256;
-const repeats = 7; // after one that warms up
+const repeats = 15; // after one that warms up
 
 const variants = [
   { rounds: 1, intervalMs: 0, threads: 2 },
   { rounds: 16, intervalMs: 0, threads: 2 },
   { rounds: 16, intervalMs: 4, threads: 2 },
-  { rounds: 16, intervalMs: 4, threads: 1 },
-  { rounds: 16, intervalMs: 8, threads: 2 },
+  { rounds: 32, intervalMs: 4, threads: 2 },
+  { rounds: 32, intervalMs: 4, threads: 1 },
+  { rounds: 32, intervalMs: 8, threads: 2 },
+  { rounds: 64, intervalMs: 4, threads: 2 },
 ];
 
 export interface RoundsRate {
@@ -54,10 +56,13 @@ async function oneStream(served: Awaited<ReturnType<typeof serve>>, seed: number
   await session.append({ tokens: Array.from({ length: 64 }, () => random.integer(0, 7999)) });
   let firstMs = 0;
   let lastMs = 0;
-  const answer = session.generate({ maxTokens: outputTokens, ignoreStopTokens: true, temperature: 0 }, () => {
-    lastMs = performance.now();
-    if (firstMs === 0) firstMs = lastMs;
-  });
+  const answer = session.generate(
+    { maxTokens: outputTokens, ignoreStopTokens: true, temperature: 0, speculation: false },
+    () => {
+      lastMs = performance.now();
+      if (firstMs === 0) firstMs = lastMs;
+    },
+  );
   await answer.end;
   await session.close();
   client.close();
