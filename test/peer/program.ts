@@ -73,6 +73,10 @@ export const groups: readonly Group[] = [
     ...{ decode: amounts(4, 8192), prefill: amounts(1, 4096) },
   },
   {
+    ...{ ...none, name: 'half-b/w8a8', model: 'half-b', precision: 'w8a8', format: 'Q8_0' },
+    ...{ decode: amounts(4, 128), prefill: amounts(3, 512) },
+  },
+  {
     ...{ ...none, name: 'half-b/4bit', model: 'half-b', precision: 'int4', format: 'Q4_0' },
     ...{ decode: amounts(4, 128), prefill: amounts(2, 512) },
   },
