@@ -4,16 +4,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { argv } from 'node:process';
-import { GraphBindings } from '../../kernels/onnx/bindings.ts';
-import { allocateSeats, type KvShape } from '../../kernels/onnx/kv-memory.ts';
 import { measuredTuning, openSession } from '../../kernels/onnx/ort.ts';
 import { Random } from '../../kernels/random.ts';
 import { loadCheckpoint } from '../../models/checkpoint.ts';
 import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
 import type { Precision } from '../../models/graph/precision.ts';
 import { resolveModel } from '../../models/model.ts';
+import { openSeat } from './bare-seat.ts';
 
-const contexts = [128, 1024, 4096, 8064]; // multiples of the chunk, but for what follows the last
+const contexts = [128, 1024, 4096, 8064];
 const chunk = 128;
 const rounds = 9;
 const threadCount = 1; // two sessions that both spin would disturb each other
@@ -37,9 +36,8 @@ async function measure(graph: BuiltGraph): Promise<void> {
   const rows: Record<string, string | number>[] = [];
   let start = 0;
   for (const context of contexts) {
-    for (; start + chunk <= context; start += chunk) {
-      for (const arm of [arms.kept, arms.flushed]) arm.run(tokens.slice(start, start + chunk), start);
-    }
+    for (const arm of [arms.kept, arms.flushed]) arm.fill(tokens.slice(start, context), start);
+    start = context;
     const took = {
       token: { kept: [] as number[], flushed: [] as number[] },
       chunk: { kept: [] as number[], flushed: [] as number[] },
@@ -67,33 +65,11 @@ async function measure(graph: BuiltGraph): Promise<void> {
 }
 
 function openArm(graph: BuiltGraph, flushDenormals: boolean) {
-  const { layerCount, kvHeadCount, headSize, vocabSize } = graph.spec;
-  const slotTokensMax = contexts.at(-1)! + 2 * chunk;
-  const shape: KvShape = {
-    ...{ layerCount, kvHeadCount, headSize, slotTokensMax },
-    ...{ slotCount: 1, blockSize: 16, blockCount: 0, scales: null },
-  };
   const session = openSession(
     { modelPath: graph.modelPath, intraOpThreads: threadCount, spinning: false },
     { ...measuredTuning, flushDenormals },
   );
-  const bounds = { topCount: graph.topCount, vocabSize, runTokensMax: chunk, logitRowsMax: 1 };
-  const bindings = new GraphBindings(session, { shape, seats: allocateSeats(shape, 'shared') }, bounds);
-  return {
-    /** Milliseconds of one run of `tokens` behind the first `start`. */
-    run(tokens: readonly number[], start: number): number {
-      const tokenCount = tokens.length;
-      for (const [index, id] of tokens.entries()) bindings.inputIds[index] = id;
-      bindings.seqlensK[0] = start + tokenCount - 1;
-      bindings.totalSequenceLength[0] = start + tokenCount;
-      bindings.logitRows[0] = tokenCount - 1;
-      const binding = bindings.get({ slotStart: 0, slotCount: 1, tokenCount, logitRowCount: 1 });
-      const startMs = performance.now();
-      binding.run();
-      return performance.now() - startMs;
-    },
-    release: () => session.release(),
-  };
+  return { ...openSeat(graph, session, contexts.at(-1)! + 2 * chunk), release: () => session.release() };
 }
 
 function median(values: readonly number[]): number {

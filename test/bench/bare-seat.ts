@@ -1,0 +1,43 @@
+// One seat of KV and the bare runs of a graph in this thread, without backend, worker or sampling: what the kernel
+// benchmarks time.
+import { GraphBindings } from '../../kernels/onnx/bindings.ts';
+import { allocateSeats, type KvShape } from '../../kernels/onnx/kv-memory.ts';
+import type { Session } from '../../kernels/onnx/runtime.ts';
+import type { BuiltGraph } from '../../models/graph/build.ts';
+
+const chunk = 128;
+
+export interface BareSeat {
+  /** Milliseconds of one run of 1 to 128 `tokens` behind the first `start`. */
+  run(tokens: readonly number[], start: number): number;
+  /** The same for any number of tokens, in chunks. */
+  fill(tokens: readonly number[], start: number): void;
+}
+
+/** Goes with the session. */
+export function openSeat(graph: BuiltGraph, session: Session, slotTokensMax: number): BareSeat {
+  const { layerCount, kvHeadCount, headSize, vocabSize } = graph.spec;
+  const shape: KvShape = {
+    ...{ layerCount, kvHeadCount, headSize, slotTokensMax },
+    ...{ slotCount: 1, blockSize: 16, blockCount: 0, scales: null },
+  };
+  const bounds = { topCount: graph.topCount, vocabSize, runTokensMax: chunk, logitRowsMax: 1 };
+  const bindings = new GraphBindings(session, { shape, seats: allocateSeats(shape, 'shared') }, bounds);
+  const run = (tokens: readonly number[], start: number): number => {
+    const tokenCount = tokens.length;
+    for (const [index, id] of tokens.entries()) bindings.inputIds[index] = id;
+    bindings.seqlensK[0] = start + tokenCount - 1;
+    bindings.totalSequenceLength[0] = start + tokenCount;
+    bindings.logitRows[0] = tokenCount - 1;
+    const binding = bindings.get({ slotStart: 0, slotCount: 1, tokenCount, logitRowCount: 1 });
+    const startMs = performance.now();
+    binding.run();
+    return performance.now() - startMs;
+  };
+  return {
+    run,
+    fill(tokens, start) {
+      for (let at = 0; at < tokens.length; at += chunk) run(tokens.slice(at, at + chunk), start + at);
+    },
+  };
+}
