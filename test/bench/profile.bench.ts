@@ -44,7 +44,9 @@ try {
   console.log(`| µs of a token, at context | calls | ${contexts.join(' | ')} |`);
   console.log(`|---|---|${contexts.map(() => '---|').join('')}`);
   for (const { operator, calls, us } of rows.sort((a, b) => b.us[0]! - a.us[0]!)) {
-    console.log(`| ${operator} | ${Math.round(calls)} | ${us.map((value) => value.toFixed(0)).join(' | ')} |`);
+    console.log(
+      `| ${operator} | ${Math.round(calls)} | ${us.map((value) => value.toFixed(0)).join(' | ')} |`,
+    );
   }
   console.log(
     `| between operators | | ${columns.map(({ betweenUs }) => betweenUs.toFixed(0)).join(' | ')} |`,
