@@ -170,6 +170,8 @@ export interface Backend {
   readBlock?(block: number, into: Uint8Array): void;
   /** Gives a block the content that readBlock() gave of it or another. Not for a block that a step in flight uses. */
   writeBlock?(block: number, content: Uint8Array): void;
+  /** The memory itself of a block's content, in readBlock()'s order, to be written under the same condition. */
+  blockPieces?(block: number): readonly Uint8Array[];
   /** Waits for steps in flight, then frees everything. Idempotent. */
   close(): Promise<void>;
 }

@@ -57,16 +57,23 @@ export class MemoryDisk implements Disk {
 
   endScan(): void {}
 
-  read(name: string, offset: number, size: number, done: (bytes: Buffer | null) => void): void {
+  read(name: string, offset: number, into: readonly Uint8Array[], done: (size: number) => void): void {
     const { clock, random, latencyMs, faults } = this.#world;
     clock.schedule(latencyMs * random.next(), () => {
       const file = this.#files.get(name);
-      if (file === undefined || (faults !== null && random.next() < faults.failReads)) return done(null);
-      const bytes = Buffer.from(file.bytes.subarray(offset, offset + size));
+      if (file === undefined || (faults !== null && random.next() < faults.failReads)) return done(0);
+      const wanted = into.reduce((sum, { length }) => sum + length, 0);
+      const bytes = Buffer.from(file.bytes.subarray(offset, offset + wanted));
       if (faults !== null && random.next() < faults.damageReads) {
         bytes[random.integer(0, bytes.length - 1)]! ^= 1 << random.integer(0, 7);
       }
-      done(bytes);
+      let at = 0;
+      for (const piece of into) {
+        const part = bytes.subarray(at, at + piece.length);
+        piece.set(part);
+        at += part.length;
+      }
+      done(at);
     });
   }
 

@@ -19,6 +19,7 @@ import {
   allocateBlocks,
   allocateSeats,
   blockBytes,
+  blockPieces,
   copyContent,
   type KvArrays,
   type KvScales,
@@ -155,6 +156,10 @@ export class CpuBackend implements Backend {
 
   writeBlock(block: number, content: Uint8Array): void {
     copyContent({ shape: this.#kvShape, blocks: this.#blocks }, block, content, 'write');
+  }
+
+  blockPieces(block: number): readonly Uint8Array[] {
+    return blockPieces({ shape: this.#kvShape, blocks: this.#blocks }, block);
   }
 
   close(): Promise<void> {

@@ -66,15 +66,24 @@ export function copyContent(
   bytes: Uint8Array,
   direction: 'read' | 'write',
 ): void {
-  assert(block >= 0 && block < shape.blockCount, `block ${block} of ${shape.blockCount}`);
   assert(bytes.length === blockBytes(shape), `${bytes.length} bytes for a block of ${blockBytes(shape)}`);
-  const size = blockElements(shape) * elementArray(shape).BYTES_PER_ELEMENT;
-  for (const [array, store] of blocks.entries()) {
-    const inStore = new Uint8Array(store.buffer, store.byteOffset + block * size, size);
-    const outside = bytes.subarray(array * size, (array + 1) * size);
-    if (direction === 'read') outside.set(inStore);
-    else inStore.set(outside);
+  let at = 0;
+  for (const piece of blockPieces({ shape, blocks }, block)) {
+    const outside = bytes.subarray(at, at + piece.length);
+    if (direction === 'read') outside.set(piece);
+    else piece.set(outside);
+    at += piece.length;
   }
+}
+
+/** The block's numbers in the store, one view for each array. */
+export function blockPieces(
+  { shape, blocks }: Pick<KvMemory, 'shape' | 'blocks'>,
+  block: number,
+): readonly Uint8Array[] {
+  assert(block >= 0 && block < shape.blockCount, `block ${block} of ${shape.blockCount}`);
+  const size = blockElements(shape) * elementArray(shape).BYTES_PER_ELEMENT;
+  return blocks.map((store) => new Uint8Array(store.buffer, store.byteOffset + block * size, size));
 }
 
 export interface KvMemory {

@@ -6,9 +6,9 @@ import {
   mkdirSync,
   open,
   openSync,
-  read,
   readdirSync,
   readSync,
+  readv,
   rmSync,
   statSync,
   utimes,
@@ -29,8 +29,9 @@ export interface Disk {
   readNow(name: string, offset: number, size: number): Buffer;
   /** There will be no more readNow(). */
   endScan(): void;
-  /** Null if the file is gone or cannot be read; fewer bytes at its end. The bytes are lent until `done` returns. */
-  read(name: string, offset: number, size: number, done: (bytes: Buffer | null) => void): void;
+  /** Fills `into`, at most PIECES_MAX, one after the other. `done` gets the count of bytes, fewer at the file's end; 0 if
+   * the file is gone or cannot be read. */
+  read(name: string, offset: number, into: readonly Uint8Array[], done: (size: number) => void): void;
   /** Writes all of it at `offset` of a file of this process, created if need be. `done` gets the reason of a failure. */
   write(name: string, offset: number, bytes: Buffer, done: (error: string | null) => void): void;
   /** Notes that the file was used. */
@@ -38,8 +39,8 @@ export interface Disk {
   remove(name: string): void;
 }
 
-const SPARE_BUFFERS_MAX = 2; // one is unpacked while the next is being read
-const SPARE_SIZE_MAX = 4 * 2 ** 20; // bytes of each
+export const PIECES_MAX = 1024; // of one read; source: IOV_MAX of Linux and macOS
+
 const OWNER_ONLY = 0o600; // KV tells what the conversations were
 const OWNER_ONLY_FOLDER = 0o700;
 
@@ -50,7 +51,6 @@ export class FolderDisk implements Disk {
   readonly #epochMs: () => number; // time of day
   #scanned: { readonly name: string; readonly fd: number } | null = null; // the file that readNow() read last
   #writing: { readonly name: string; readonly fd: number } | null = null; // the file written last
-  readonly #spares: Buffer[] = []; // fresh memory costs as much as reading into it
 
   constructor(directory: string, { suffix, epochMs }: { suffix: string; epochMs: () => number }) {
     mkdirSync(directory, { recursive: true, mode: OWNER_ONLY_FOLDER });
@@ -81,16 +81,12 @@ export class FolderDisk implements Disk {
     this.#scanned = null;
   }
 
-  read(name: string, offset: number, size: number, done: (bytes: Buffer | null) => void): void {
+  read(name: string, offset: number, into: readonly Uint8Array[], done: (size: number) => void): void {
     open(join(this.#directory, name), 'r', (openError, fd) => {
-      if (openError !== null) return done(null);
-      const spare = this.#spares.findIndex(({ length }) => length >= size);
-      const bytes = spare === -1 ? Buffer.allocUnsafe(size) : this.#spares.splice(spare, 1)[0]!;
-      read(fd, bytes, 0, size, offset, (error, count) => {
+      if (openError !== null) return done(0);
+      readv(fd, into, offset, (error, size) => {
         close(fd, ignore);
-        done(error === null ? bytes.subarray(0, count) : null);
-        if (this.#spares.length < SPARE_BUFFERS_MAX && bytes.length <= SPARE_SIZE_MAX)
-          this.#spares.push(bytes);
+        done(error === null ? size : 0);
       });
     });
   }

@@ -7,13 +7,14 @@ import type { Backend } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
 import type { BlockArchive, BlockKey } from '../engine/block-archive.ts';
 import type { ArchiveObserver } from './archive-observer.ts';
-import type { Disk } from './disk.ts';
+import { type Disk, PIECES_MAX } from './disk.ts';
 import type { KeyChain } from './key-chain.ts';
-import { HEADER_SIZE, readPayload, sealRecord } from './record.ts';
+import { HEADER_SIZE, isWhole, sealRecord } from './record.ts';
 import { type Place, Segments } from './segments.ts';
 
 /** A device whose blocks can be copied out and in. */
-export type CopyableBlocks = Required<Pick<Backend, 'blockBytes' | 'readBlock' | 'writeBlock'>>;
+export type CopyableBlocks = Required<Pick<Backend, 'blockBytes' | 'readBlock' | 'writeBlock'>> &
+  Pick<Backend, 'blockPieces'>;
 
 export interface ArchiveBounds {
   readonly sizeMax: number; // bytes of all segments; a little more while one is being written
@@ -32,13 +33,20 @@ export interface KvArchiveWorld {
   readonly onFault: (message: string) => void; // for the log
 }
 
-/** Blocks on their way from the disk; `end`: leading ones that will have come, null while that is open. */
+/** Blocks on their way from the disk. */
 interface Fetch {
   readonly keys: readonly BlockKey[];
   readonly blocks: readonly number[];
   readonly done: (count: number) => void;
-  end: number | null;
-  told: boolean;
+  end: number | null; // leading ones that will have come; null while that is open
+  reading: boolean; // into blocks that must not be given away meanwhile
+}
+
+/** Where a record goes: into the store itself where that is possible, else beside it first. */
+interface Landing {
+  readonly header: Buffer;
+  readonly payload: readonly Uint8Array[];
+  readonly isCopy: boolean;
 }
 
 const BATCH_SIZE_MAX = 4 * 2 ** 20; // bytes of one read or write: long enough for any disk, short for the event loop
@@ -100,7 +108,7 @@ export class KvArchive implements BlockArchive {
 
   fetch(keys: readonly BlockKey[], blocks: readonly number[], done: (count: number) => void): void {
     assert(keys.length === blocks.length);
-    const fetch: Fetch = { keys, blocks, done, end: null, told: false };
+    const fetch: Fetch = { keys, blocks, done, end: null, reading: false };
     this.#world.clock.defer(() => {
       this.#fetchFrom(fetch, 0);
       this.#tellEnd(fetch);
@@ -131,22 +139,35 @@ export class KvArchive implements BlockArchive {
     }
     const end = this.#batchEnd(keys, at, place);
     this.#segments.use(place.segment);
-    const size = (end - at) * (HEADER_SIZE + store.blockBytes);
-    disk.read(place.segment.name, place.offset, size, (bytes) => {
-      if (fetch.told) return;
-      this.#fetchFrom(fetch, end); // is read while this one is unpacked
-      const count = this.#unpack(bytes, keys.slice(at, end), blocks.slice(at, end));
-      observer.onUnarchived(count, count * store.blockBytes);
-      if (count < end - at) fetch.end = at + count;
+    const landings = blocks.slice(at, end).map((block) => this.#landing(block));
+    const into = landings.flatMap(({ header, payload }) => [header, ...payload]);
+    fetch.reading = true;
+    disk.read(place.segment.name, place.offset, into, (size) => {
+      fetch.reading = false;
+      if (fetch.end === null) {
+        this.#fetchFrom(fetch, end); // is read while this one is checked
+        const count = this.#check(fetch, at, landings, size);
+        observer.onUnarchived(count, count * store.blockBytes);
+        if (count < end - at) fetch.end = at + count;
+      }
       this.#tellEnd(fetch);
     });
+  }
+
+  #landing(block: number): Landing {
+    const { blocks: store } = this.#world;
+    const pieces = store.blockPieces?.(block);
+    const payload = pieces ?? [Buffer.allocUnsafe(store.blockBytes)];
+    return { header: Buffer.allocUnsafe(HEADER_SIZE), payload, isCopy: pieces === undefined };
   }
 
   /** Index after the last key whose record lies directly behind the one before, within one batch. */
   #batchEnd(keys: readonly BlockKey[], at: number, { segment, offset }: Place): number {
     const recordSize = HEADER_SIZE + this.#world.blocks.blockBytes;
+    const pieceCount = 1 + (this.#world.blocks.blockPieces?.(0).length ?? 1);
+    const countMax = Math.floor(Math.min(BATCH_SIZE_MAX / recordSize, PIECES_MAX / pieceCount));
     let end = at + 1;
-    while (end < keys.length && (end - at + 1) * recordSize <= BATCH_SIZE_MAX) {
+    while (end < keys.length && end - at < countMax) {
       const next = this.#segments.find(keys[end]!);
       if (next?.segment !== segment || next.offset !== offset + (end - at) * recordSize) break;
       end++;
@@ -155,26 +176,23 @@ export class KvArchive implements BlockArchive {
   }
 
   #tellEnd(fetch: Fetch): void {
-    if (fetch.end === null) return;
-    fetch.told = true;
-    fetch.done(fetch.end);
+    if (fetch.end !== null && !fetch.reading) fetch.done(fetch.end);
   }
 
-  /** Leading blocks that are whole; the first one that is not is forgotten. */
-  #unpack(bytes: Buffer | null, keys: readonly BlockKey[], blocks: readonly number[]): number {
+  /** Leading blocks that are whole; the first one that is not is forgotten. `size`: bytes that were read. */
+  #check(fetch: Fetch, start: number, landings: readonly Landing[], size: number): number {
     const { blocks: store, observer } = this.#world;
     const recordSize = HEADER_SIZE + store.blockBytes;
-    for (const [index, key] of keys.entries()) {
-      const record = bytes?.subarray(index * recordSize, (index + 1) * recordSize) ?? Buffer.alloc(0);
-      const payload = readPayload(record, key);
-      if (payload === null || payload.length !== store.blockBytes) {
+    for (const [index, { header, payload, isCopy }] of landings.entries()) {
+      const key = fetch.keys[start + index]!;
+      if ((index + 1) * recordSize > size || !isWhole(header, payload, key)) {
         this.#segments.forget(key);
         observer.onArchiveLoss('damaged', 1);
         return index;
       }
-      store.writeBlock(blocks[index]!, payload);
+      if (isCopy) store.writeBlock(fetch.blocks[start + index]!, payload[0]!);
     }
-    return keys.length;
+    return landings.length;
   }
 
   #write(): void {

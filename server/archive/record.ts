@@ -38,11 +38,15 @@ export function readHeader(bytes: Buffer): RecordHeader | null {
   return { key: bytes.toString('latin1', 8, 8 + KEY_SIZE), payloadSize, payloadSum: bytes.readUInt32LE(40) };
 }
 
-/** The payload of a record that is to have `key`, as a view; null if it is another's, cut short or damaged. */
-export function readPayload(record: Buffer, key: BlockKey): Buffer | null {
-  const header = readHeader(record);
-  if (header === null || header.key !== key) return null;
-  const payload = record.subarray(HEADER_SIZE, HEADER_SIZE + header.payloadSize);
-  if (payload.length < header.payloadSize || crc32(payload) !== header.payloadSum) return null;
-  return payload;
+/** Whether the header is that of `key` and the pieces are its payload, whole and undamaged. */
+export function isWhole(header: Buffer, payload: readonly Uint8Array[], key: BlockKey): boolean {
+  const read = readHeader(header);
+  if (read === null || read.key !== key) return false;
+  let size = 0;
+  let sum = 0;
+  for (const piece of payload) {
+    size += piece.length;
+    sum = crc32(piece, sum);
+  }
+  return size === read.payloadSize && sum === read.payloadSum;
 }

@@ -1,10 +1,10 @@
 // What a model can do, asked through the server's own routes: the cases that models/train/cases.py drew from held-out
 // files. Prints one JSON line: exact matches by kind, edit similarity, and how many completions the compiler parses.
-//   npx tsx test/bench/model-quality.ts MODEL [cases.jsonl] [count]
+//   npx tsx test/bench/model-quality.ts MODEL-OR-FOLDER [cases.jsonl] [count]
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { serve } from './served.ts';
 
@@ -46,7 +46,7 @@ try {
 }
 
 async function answerTo(one: Case): Promise<string> {
-  const common = { model, temperature: 0, max_tokens: one.kind === 'fim-line' ? 48 : 256 };
+  const common = { model: basename(model), temperature: 0, max_tokens: one.kind === 'fim-line' ? 48 : 256 };
   if (one.kind === 'rename' || one.kind === 'remove-line') {
     const messages = [{ role: 'user', content: one.prompt }];
     const { choices } = chatSchema.parse(await post('/v1/chat/completions', { ...common, messages }));

@@ -47,21 +47,29 @@ export function goldenModels(): GoldenModel[] {
   });
 }
 
-/** Null, with the reason printed, when it is absent or belongs to other weights than the embedded ones. */
+/**
+ * The directory whose weights the golden outputs were made with: the embedded model's, or those of its first training.
+ * Null, with the reason printed, when there is none.
+ */
 export function sparkNanoGolden(): { directory: string; golden: SparkNanoGolden } | null {
-  const directory = join(root, 'models/spark-nano');
   const file = join(shared, 'spark-nano/golden.json');
   if (!existsSync(file)) {
     console.info('skipped: ../shared/data/golden/spark-nano is absent');
     return null;
   }
   const golden = readJson(file) as SparkNanoGolden;
-  const weights = readFileSync(join(directory, 'model.safetensors'));
-  if (createHash('sha256').update(weights).digest('hex') !== golden.weights_sha256) {
+  const candidates = [join(root, 'models/spark-nano'), resolve(root, '../shared/models/spark-nano')];
+  const directory = candidates.find((candidate) => weightsHash(candidate) === golden.weights_sha256);
+  if (directory === undefined) {
     console.info('skipped: the golden outputs of spark-nano belong to other weights');
     return null;
   }
   return { directory, golden };
+}
+
+function weightsHash(directory: string): string | null {
+  const file = join(directory, 'model.safetensors');
+  return existsSync(file) ? createHash('sha256').update(readFileSync(file)).digest('hex') : null;
 }
 
 function readJson(file: string): unknown {

@@ -22,14 +22,28 @@ class Store {
   }
 }
 
+/** The same, whose memory can be written to where it lies. */
+class OpenStore extends Store {
+  blockPieces(block: number): readonly Uint8Array[] {
+    const whole = this.blocks[block]!;
+    return [whole.subarray(0, 20), whole.subarray(20)];
+  }
+}
+
 function setup(
-  more: { sizeMax?: number; queueSizeMax?: number; failWrites?: number; disk?: MemoryDisk } = {},
+  more: {
+    sizeMax?: number;
+    queueSizeMax?: number;
+    failWrites?: number;
+    disk?: MemoryDisk;
+    blocks?: Store;
+  } = {},
 ) {
   const clock = new VirtualClock();
   const faults = { failWrites: more.failWrites ?? 0, failReads: 0, damageReads: 0 };
   const world = { clock, random: new Random(1), latencyMs: 1, faults };
   const disk = more.disk?.crash(world) ?? new MemoryDisk(world);
-  const blocks = new Store();
+  const blocks = more.blocks ?? new Store();
   const losses: string[] = [];
   const faultLines: string[] = [];
   const known = new Set(disk.list().map(({ name }) => name));
@@ -80,6 +94,9 @@ function chain(archive: KvArchive, count: number, salt = 'a'): string[] {
   return keys;
 }
 
+const chainBlocks = (start: number, count: number) =>
+  Array.from({ length: count }, (_, index) => start + index);
+
 describe('what was stored', () => {
   test('is fetched byte by byte, before it is written and after, and by the next process', () => {
     const first = setup();
@@ -101,6 +118,20 @@ describe('what was stored', () => {
       ),
     ).toBe(10);
     for (let index = 0; index < 10; index++) expect(second.blocks.blocks[30 + index]![31]).toBe(index + 1);
+  });
+
+  test('is read into the store itself where its memory can be reached', () => {
+    const first = setup();
+    const keys = chain(first.archive, 10); // more than a segment holds: several reads
+    for (const [block, key] of keys.entries()) first.archive.store(key, block);
+    first.clock.run();
+    const blocks = new OpenStore();
+    blocks.writeBlock = () => expect.fail('copied');
+    const second = setup({ disk: first.disk, blocks });
+    expect(second.fetch(keys, chainBlocks(30, 10))).toBe(10);
+    for (let index = 0; index < 10; index++) {
+      expect(blocks.blocks[30 + index]).toEqual(new Uint8Array(blockBytes).fill(index + 1));
+    }
   });
 
   test('ends at the first gap', () => {
@@ -158,6 +189,23 @@ describe('trouble', () => {
     expect(archive.has(keys[1]!)).toBe(false);
     archive.store(keys[1]!, 1);
     expect(fetch(keys, [10, 11, 12])).toBe(3);
+  });
+
+  test('nobody gets the blocks back while one of them is still being read into', () => {
+    const first = setup();
+    const keys = chain(first.archive, 8);
+    for (const [block, key] of keys.entries()) first.archive.store(key, block);
+    first.clock.run();
+    first.disk.damage('0', HEADER_SIZE); // the first block of the first of two reads
+    const { archive, clock, blocks } = setup({ disk: first.disk, blocks: new OpenStore() });
+    let got = -1;
+    archive.fetch(keys, chainBlocks(30, 8), (count) => {
+      got = count;
+      for (const block of blocks.blocks) block.fill(99); // somebody else's now
+    });
+    clock.run();
+    expect(got).toBe(0);
+    expect(blocks.blocks.every((block) => block.every((value) => value === 99))).toBe(true);
   });
 
   test('the queue is bounded, and says so', () => {
