@@ -38,8 +38,16 @@ interface Fetch {
   readonly keys: readonly BlockKey[];
   readonly blocks: readonly number[];
   readonly done: (count: number) => void;
-  end: number | null; // leading ones that will have come; null while that is open
-  reading: boolean; // into blocks that must not be given away meanwhile
+  readonly batches: Batch[]; // being read, in order; their blocks must not be given away meanwhile
+  next: number; // first key that no batch has
+  end: number; // leading blocks that can still come
+}
+
+/** Records behind each other in one file. */
+interface Batch {
+  readonly start: number; // index of its first key
+  readonly landings: readonly Landing[];
+  size: number | null; // bytes that were read; null: not yet
 }
 
 /** Where a record goes: into the store itself where that is possible, else beside it first. */
@@ -50,6 +58,7 @@ interface Landing {
 }
 
 const BATCH_SIZE_MAX = 4 * 2 ** 20; // bytes of one read or write: long enough for any disk, short for the event loop
+const READS_MAX = 2; // at a time for one sequence: filling memory takes a processor as long as anything
 const WRITE_PAUSE_MS = 30_000; // after a failed write: the disk is full, or gone
 
 export class KvArchive implements BlockArchive {
@@ -108,11 +117,8 @@ export class KvArchive implements BlockArchive {
 
   fetch(keys: readonly BlockKey[], blocks: readonly number[], done: (count: number) => void): void {
     assert(keys.length === blocks.length);
-    const fetch: Fetch = { keys, blocks, done, end: null, reading: false };
-    this.#world.clock.defer(() => {
-      this.#fetchFrom(fetch, 0);
-      this.#tellEnd(fetch);
-    });
+    const fetch: Fetch = { keys, blocks, done, batches: [], next: 0, end: keys.length };
+    this.#world.clock.defer(() => this.#advance(fetch));
   }
 
   /** Calls back once nothing waits to be written any more, or cannot be. Nothing is stored afterwards. */
@@ -123,34 +129,53 @@ export class KvArchive implements BlockArchive {
     this.#write();
   }
 
-  /** Starts the read of one batch, as many blocks as lie behind each other; the next one starts when it is here. */
-  #fetchFrom(fetch: Fetch, start: number): void {
-    const { disk, observer, blocks: store } = this.#world;
-    const { keys, blocks } = fetch;
-    let at = start;
-    // What has not been written yet needs no reading.
-    for (let record = this.#waiting.get(keys[at]!); record; record = this.#waiting.get(keys[++at]!)) {
-      store.writeBlock(blocks[at]!, record.subarray(HEADER_SIZE));
+  /** Keeps the disk reading while what is here is checked; tells the end once nothing is under way. */
+  #advance(fetch: Fetch): void {
+    const { batches } = fetch;
+    const { observer, blocks } = this.#world;
+    this.#readOn(fetch);
+    for (let batch = batches[0]; batch !== undefined && batch.size !== null; batch = batches[0]) {
+      batches.shift();
+      this.#readOn(fetch);
+      if (batch.start >= fetch.end) continue; // behind a damaged one
+      const count = this.#check(fetch, batch, batch.size);
+      observer.onUnarchived(count, count * blocks.blockBytes);
+      if (count < batch.landings.length) fetch.end = batch.start + count;
     }
-    const place = at < keys.length ? this.#segments.find(keys[at]!) : null;
+    if (batches.length === 0) fetch.done(fetch.end);
+  }
+
+  #readOn(fetch: Fetch): void {
+    while (fetch.next < fetch.end && fetch.batches.length < READS_MAX) this.#readBatch(fetch);
+  }
+
+  /** Starts the next read, or finds that there is none. */
+  #readBatch(fetch: Fetch): void {
+    const { disk, blocks: store } = this.#world;
+    const { keys, blocks, batches } = fetch;
+    // What has not been written yet needs no reading.
+    for (
+      let record = this.#waiting.get(keys[fetch.next]!);
+      record;
+      record = this.#waiting.get(keys[fetch.next]!)
+    ) {
+      store.writeBlock(blocks[fetch.next++]!, record.subarray(HEADER_SIZE));
+    }
+    const start = fetch.next;
+    const place = start < keys.length ? this.#segments.find(keys[start]!) : null;
     if (place === null) {
-      fetch.end = at;
+      fetch.end = start;
       return;
     }
-    const end = this.#batchEnd(keys, at, place);
+    fetch.next = this.#batchEnd(keys, start, place);
     this.#segments.use(place.segment);
-    const landings = blocks.slice(at, end).map((block) => this.#landing(block));
+    const landings = blocks.slice(start, fetch.next).map((block) => this.#landing(block));
+    const batch: Batch = { start, landings, size: null };
+    batches.push(batch);
     const into = landings.flatMap(({ header, payload }) => [header, ...payload]);
-    fetch.reading = true;
     disk.read(place.segment.name, place.offset, into, (size) => {
-      fetch.reading = false;
-      if (fetch.end === null) {
-        this.#fetchFrom(fetch, end); // is read while this one is checked
-        const count = this.#check(fetch, at, landings, size);
-        observer.onUnarchived(count, count * store.blockBytes);
-        if (count < end - at) fetch.end = at + count;
-      }
-      this.#tellEnd(fetch);
+      batch.size = size;
+      this.#advance(fetch);
     });
   }
 
@@ -175,12 +200,8 @@ export class KvArchive implements BlockArchive {
     return end;
   }
 
-  #tellEnd(fetch: Fetch): void {
-    if (fetch.end !== null && !fetch.reading) fetch.done(fetch.end);
-  }
-
-  /** Leading blocks that are whole; the first one that is not is forgotten. `size`: bytes that were read. */
-  #check(fetch: Fetch, start: number, landings: readonly Landing[], size: number): number {
+  /** Leading blocks of a batch that are whole; the first one that is not is forgotten. `size`: bytes that were read. */
+  #check(fetch: Fetch, { start, landings }: Batch, size: number): number {
     const { blocks: store, observer } = this.#world;
     const recordSize = HEADER_SIZE + store.blockBytes;
     for (const [index, { header, payload, isCopy }] of landings.entries()) {
