@@ -1,6 +1,5 @@
-// Scheduler: who sits, who computes how much, and who must stand up when seats or blocks run short.
-// Decode rows first, prefill chunks fill the rest of the budget. Pure bookkeeping: no time, no I/O; the engine calls
-// seat() and plan() between steps and carries the plan to the backend.
+// Scheduler: who sits, who computes how much, and who must stand up when seats or blocks run short. Pure bookkeeping: no
+// time, no I/O; the engine calls seat() and plan() between steps and carries the plan to the backend.
 import assert from 'node:assert/strict';
 import type {
   Backend,
@@ -11,7 +10,7 @@ import type {
   StepPlan,
   StepRow,
 } from '../../kernels/backend.ts';
-import { chunkCount, matchLimit } from './chunks.ts';
+import { chunkCount, matchLimit, pieceCount, tokensBesideDecodes } from './chunks.ts';
 import type { ColdTier } from './cold-tier.ts';
 import type { PrefixCache } from './prefix-cache.ts';
 import type { Priority } from './request.ts';
@@ -127,12 +126,13 @@ export class Scheduler {
     const spareCount = this.#cache.availableCount - this.#promisedCount;
     const rounds = prefills.length === 0 ? roundsOf(decodes, this.#limits, spareCount) : 1;
     for (const sequence of decodes) {
-      // Not if it was preempted for the blocks of somebody more urgent.
       if (sequence.phase === 'running')
         this.#addRow(sequence, { count: 1, rounds }, { rows, restores, saves });
     }
     prefills.sort((a, b) => this.#urgency(a) - this.#urgency(b));
-    let budget = this.#bounds.prefillTokensPerStep;
+    const { prefillChunkTokens, prefillTokensPerStep } = this.#bounds;
+    let budget = tokensBesideDecodes(rows.length, this.#costs, prefillTokensPerStep, this.#limits.blockSize);
+    const unit = budget < prefillTokensPerStep ? this.#limits.blockSize : 0;
     for (const sequence of prefills) {
       if (sequence.phase !== 'running') continue; // preempted for the blocks of somebody more urgent
       this.#matchLate(sequence);
@@ -140,8 +140,8 @@ export class Scheduler {
         this.#complete.push(sequence);
         continue;
       }
-      const count = chunkCount(sequence, this.#bounds.prefillChunkTokens);
-      if (count > budget) continue; // never split a chunk: its borders must not depend on the load
+      const count = pieceCount(chunkCount(sequence, prefillChunkTokens), budget, unit);
+      if (count === 0) continue;
       if (this.#addRow(sequence, { count, rounds }, { rows, restores, saves })) budget -= count;
     }
     dropRows({ rows, restores, saves }, (row) => seats[row.slot]?.id === row.sequenceId); // of sequences preempted since
