@@ -87,6 +87,10 @@ export const groups: readonly Group[] = [
       { set: 'nofuneval', blocks: 2, forced: true },
     ],
   },
+  {
+    ...{ ...none, name: 'half-b/w8a8-edits', model: 'half-b', precision: 'w8a8', format: 'Q8_0' },
+    edits: [{ set: 'humanevalpack', blocks: 2, forced: true }],
+  },
 ];
 
 interface Entrant {
