@@ -1,7 +1,8 @@
 // Where a sequence's tokens are cut into rows. Real kernels compute a single row by another path than several, and
-// the two differ in their last bits (PERFORMANCE.md, "Row invariance"); so whether a token is computed alone must be
+// the two differ in their last bits (PERFORMANCE.md, "Does a row depend on its neighbours?"); so whether a token is computed alone must be
 // a property of its place in the text, never of the cache, the load or a preemption. Pure; used by scheduler.ts.
 import type { StepCosts } from '../../kernels/backend.ts';
+import { decodeCostMs } from './decode-cost.ts';
 import type { Sequence } from './sequence.ts';
 
 /** Tokens of the next row: prompts end at absolute multiples of `chunkTokens`, output is computed one by one. */
@@ -36,11 +37,10 @@ export function tokensBesideDecodes(
   blockSize: number,
 ): number {
   if (decodingCount === 0 || costs === null) return tokensPerStep;
-  const { decodeMs, rowMs } = costs;
+  const { rowMs } = costs;
   const tokenMs = (rowMs.at(-1)! - rowMs[0]!) / (rowMs.length - 1);
   if (!(tokenMs > 0)) return tokensPerStep; // only one was measured, or they cost nothing
-  const stepMs = decodeMs[Math.min(decodingCount, decodeMs.length) - 1]!;
-  const blockCount = Math.max(1, Math.floor(stepMs / tokenMs / blockSize));
+  const blockCount = Math.max(1, Math.floor(decodeCostMs(costs, decodingCount) / tokenMs / blockSize));
   return Math.min(tokensPerStep, blockCount * blockSize);
 }
 

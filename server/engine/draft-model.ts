@@ -13,6 +13,7 @@ import type {
   StepRow,
 } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
+import { decodeCostMs } from './decode-cost.ts';
 import { DraftPace } from './draft-pace.ts';
 import type { Sequence } from './sequence.ts';
 import { mayDraft } from './sequence-draft.ts';
@@ -93,7 +94,7 @@ export class DraftModel {
     const decoding = seated.filter(isDecoding);
     const undisturbed = decoding.length === seated.length;
     const nowMs = this.#clock.nowMs();
-    const decodeMs = costOf(device.costs.decodeMs, decoding.length);
+    const decodeMs = decodeCostMs(device.costs, decoding.length);
     this.#pace.end(replica, undisturbed ? decoding : [], { nowMs, decodeMs });
     const wishes: Wish[] = [];
     for (const sequence of decoding) {
@@ -136,7 +137,7 @@ export class DraftModel {
     if (countMax < 1 || mayDraft(sequence, limits, costs, decodingCount)) return 0;
     const guessing = {
       countMax,
-      roundMs: costOf(this.#costs!.decodeMs, decodingCount) / decodingCount,
+      roundMs: decodeCostMs(this.#costs!, decodingCount) / decodingCount,
       slowness: this.#pace.slowness,
       rate: (this.#right + priorRight) / (this.#right + this.#wrong + priorCount),
     };
@@ -151,7 +152,7 @@ export class DraftModel {
   /** Of the cycle that these wishes begin: catching up, guesses, and a longer row for each in a step of all. */
   #predictedMs(wishes: readonly Wish[], { rowMs }: StepCosts): number {
     const rounds = Math.max(...wishes.map(({ count }) => count));
-    let sum = rounds * costOf(this.#costs!.decodeMs, wishes.length);
+    let sum = rounds * decodeCostMs(this.#costs!, wishes.length);
     for (const wish of wishes) sum += this.#missingCount(wish) * this.#tokenMs() + rowMs[wish.count]!;
     return sum;
   }
@@ -263,11 +264,6 @@ export class DraftModel {
 }
 
 const expectedTokensMin = 16; // an answer is taken to go on for as long as it has, and for so many at least
-
-/** Of a step of `rowCount` rows; beyond what was measured, of as many as were. */
-function costOf(decodeMs: readonly number[], rowCount: number): number {
-  return decodeMs[Math.max(0, Math.min(rowCount, decodeMs.length) - 1)]!;
-}
 
 function isDecoding(sequence: Sequence): boolean {
   const { request, paused, departure, ending, remainingCount, outputCount } = sequence;
