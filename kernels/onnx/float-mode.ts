@@ -14,19 +14,19 @@ export interface FloatMode {
 
 interface Layout {
   readonly library: string;
-  readonly size: number; // of fenv_t, bytes; at least
   readonly control: number; // byte offset of the control register
   readonly bits: number;
 }
 
 const sseBits = 0x8040; // MXCSR: flush to zero, denormals are zero
 const armBit = 0x0100_0000; // FPCR: FZ
+const environmentSizeMax = 64; // bytes; the largest fenv_t below has 32
 // Source: <bits/fenv.h> of glibc, <fenv.h> of macOS. Layouts are not taken on trust: loadFloatMode() tries them.
 const layouts: Readonly<Record<string, Layout>> = {
-  'linux/x64': { library: 'libm.so.6', size: 32, control: 28, bits: sseBits },
-  'linux/arm64': { library: 'libm.so.6', size: 8, control: 0, bits: armBit },
-  'darwin/x64': { library: '/usr/lib/libSystem.B.dylib', size: 16, control: 4, bits: sseBits },
-  'darwin/arm64': { library: '/usr/lib/libSystem.B.dylib', size: 16, control: 8, bits: armBit },
+  'linux/x64': { library: 'libm.so.6', control: 28, bits: sseBits },
+  'linux/arm64': { library: 'libm.so.6', control: 0, bits: armBit },
+  'darwin/x64': { library: '/usr/lib/libSystem.B.dylib', control: 4, bits: sseBits },
+  'darwin/arm64': { library: '/usr/lib/libSystem.B.dylib', control: 8, bits: armBit },
 };
 
 /** For this thread; null where it cannot be switched (another C library, another system). */
@@ -44,21 +44,17 @@ export function loadFloatMode(): FloatMode | null {
   }
 }
 
-function openMode({ library, size, control, bits }: Layout): FloatMode {
+function openMode({ library, control, bits }: Layout): FloatMode {
   const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
   const maths = koffi.load(library);
-  const get = maths.func('fegetenv', 'int32_t', ['void *']) as (environment: bigint) => number;
-  const set = maths.func('fesetenv', 'int32_t', ['void *']) as (environment: bigint) => number;
-  const own = new DataView(new ArrayBuffer(Math.max(size, 64)));
-  get(koffi.address(own));
-  const flushing = new DataView(own.buffer.slice(0));
-  flushing.setUint32(control, own.getUint32(control, true) | bits, true);
-  const [ownAddress, flushingAddress] = [koffi.address(own), koffi.address(flushing)];
-  const images = [own, flushing]; // referred to for as long as the addresses are
-  return {
-    flush: () => void (images.length > 0 && set(flushingAddress)),
-    restore: () => void (images.length > 0 && set(ownAddress)),
-  };
+  const get = maths.func('fegetenv', 'int32_t', ['void *']) as (environment: Uint8Array) => number;
+  const set = maths.func('fesetenv', 'int32_t', ['void *']) as (environment: Uint8Array) => number;
+  const own = new Uint8Array(environmentSizeMax);
+  get(own);
+  const flushing = own.slice();
+  const view = new DataView(flushing.buffer);
+  view.setUint32(control, view.getUint32(control, true) | bits, true);
+  return { flush: () => void set(flushing), restore: () => void set(own) };
 }
 
 const numbers = Float64Array.of(Number.MIN_VALUE, 1); // from memory: a constant would be computed beforehand
