@@ -1,5 +1,6 @@
 // A whole native server of small real parts on a virtual clock: byte tokenizer, a chat template of one line,
 // sessions, connections over memory. The engine is scripted, or the real one over the simulated device.
+import { greedySampling } from '../kernels/backend.ts';
 import type { Timer, VirtualClock } from '../kernels/clock.ts';
 import { Random } from '../kernels/random.ts';
 import type { SequenceEngine } from '../server/engine/request.ts';
@@ -114,7 +115,7 @@ export class NativeServer {
         draftTokensMax: 4,
         contextTokensMax: engine.contextTokensMax,
         encode: encodeBytes,
-        defaults: GREEDY,
+        defaults: greedySampling,
       },
       bufferSizeMax: 4096,
       ownerOf: (apiKey) => (apiKey === 'secret-key' ? 'owner' : null),
@@ -149,16 +150,6 @@ export class NativeServer {
     }
   }
 }
-
-export const GREEDY = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-} as const;
 
 /** Every promise that can settle without the clock has settled. */
 export async function turn(): Promise<void> {

@@ -18,6 +18,7 @@ import { createLog } from '../../server/log.ts';
 import { ServerMetrics } from '../../server/metrics.ts';
 import { NativeClient } from '../../server/native/client.ts';
 import { webSocketTo } from '../../server/native/web-socket.ts';
+import { greedyRequest } from '../greedy-request.ts';
 
 const TOKENS = 500; // per answer
 const ROUNDS = 11;
@@ -128,25 +129,11 @@ function generated(generator: TextGenerator): Promise<void> {
     let tokenCount = 0;
     const started = generator.start(
       {
+        ...greedyRequest,
         tokens: Int32Array.of(1, 2, 3),
-        choiceCount: 1,
         maxTokens: TOKENS,
-        minTokens: 0,
-        temperature: 0,
-        topP: 1,
-        topK: 0,
-        minP: 0,
-        repetitionPenalty: 1,
-        frequencyPenalty: 0,
-        presencePenalty: 0,
-        logitBias: null,
         seed: 1,
-        logprobs: null,
-        stopStrings: [],
         ignoreStopTokens: true,
-        priority: 'turn',
-        cacheSalt: '',
-        deadlineMs: null,
       },
       {
         onDelta: ({ tokens }) => {

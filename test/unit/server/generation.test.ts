@@ -10,29 +10,10 @@ import {
   TextGenerator,
 } from '../../../server/generation.ts';
 import { BYTE_EOS, ByteText, encodeBytes } from '../../byte-text.ts';
+import { greedyRequest } from '../../greedy-request.ts';
 import { ScriptedEngine, type ScriptedEngineOptions } from '../../scripted-engine.ts';
 
-const defaults: GenerationRequest = {
-  tokens: encodeBytes('prompt'),
-  choiceCount: 1,
-  maxTokens: 100,
-  minTokens: 0,
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  frequencyPenalty: 0,
-  presencePenalty: 0,
-  logitBias: null,
-  seed: 17,
-  logprobs: null,
-  stopStrings: [],
-  ignoreStopTokens: false,
-  priority: 'turn',
-  cacheSalt: '',
-  deadlineMs: null,
-};
+const defaults: GenerationRequest = { ...greedyRequest, tokens: encodeBytes('prompt'), seed: 17 };
 
 function setup(says: string | readonly number[], options: Partial<ScriptedEngineOptions> = {}) {
   const clock = new VirtualClock();

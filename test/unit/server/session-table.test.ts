@@ -4,7 +4,8 @@ import type { SessionReader } from '../../../server/answer-line.ts';
 import type { Session } from '../../../server/session.ts';
 import type { SessionHolder } from '../../../server/session-table.ts';
 import { BYTE_EOS, encodeBytes } from '../../byte-text.ts';
-import { countingTimers, GREEDY, NativeServer } from '../../native-world.ts';
+import { greedyQuestion } from '../../greedy-request.ts';
+import { countingTimers, NativeServer } from '../../native-world.ts';
 import { ScriptedEngine } from '../../scripted-engine.ts';
 
 const quiet: SessionReader = {
@@ -80,20 +81,7 @@ test('a session at work does not expire, and has its full time after the answer'
   const { clock, sessions, expired, open } = setup(500);
   const session = open('a');
   session.append({ text: 'x', suffix: null, tokens: null, messages: null });
-  session.generate({
-    ...GREEDY,
-    generation: 0,
-    maxTokens: null,
-    minTokens: 0,
-    logitBias: null,
-    seed: null,
-    logprobs: null,
-    stopStrings: [],
-    ignoreStopTokens: false,
-    priority: 'turn',
-    deadlineMs: null,
-    frameIntervalMs: 0,
-  });
+  session.generate(greedyQuestion(0));
   clock.run(5600); // eleven tokens, 500 ms each
   expect(expired).toEqual([]);
   expect(session.generating).toBe(false);

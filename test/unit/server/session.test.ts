@@ -5,10 +5,11 @@ import type { SequenceRequest } from '../../../server/engine/request.ts';
 import type { Fault } from '../../../server/errors.ts';
 import type { OutboxBatch } from '../../../server/outbox.ts';
 import type { PrefillReport } from '../../../server/prefill-ahead.ts';
-import { type Question, Session, type SessionBounds } from '../../../server/session.ts';
+import { Session, type SessionBounds } from '../../../server/session.ts';
 import type { AnswerEnd } from '../../../server/session-answer.ts';
 import { BYTE_EOS, encodeBytes } from '../../byte-text.ts';
-import { GREEDY, NativeServer } from '../../native-world.ts';
+import { greedyQuestion } from '../../greedy-request.ts';
+import { NativeServer } from '../../native-world.ts';
 import { type Script, ScriptedEngine, type ScriptedEngineOptions } from '../../scripted-engine.ts';
 
 class RecordingReader implements SessionReader {
@@ -83,24 +84,6 @@ const asIds = (tokens: number[]) => ({ text: null, suffix: null, tokens, message
 const asChat = (...messages: { role: string; content: string }[]) =>
   ({ text: null, suffix: null, tokens: null, messages }) as const;
 
-function question(generation: number, more: Partial<Question> = {}): Question {
-  return {
-    ...GREEDY,
-    generation,
-    maxTokens: null,
-    minTokens: 0,
-    logitBias: null,
-    seed: null,
-    logprobs: null,
-    stopStrings: [],
-    ignoreStopTokens: false,
-    priority: 'turn',
-    deadlineMs: null,
-    frameIntervalMs: 0,
-    ...more,
-  };
-}
-
 const textOf = (request: SequenceRequest) =>
   Buffer.from([...request.tokens].map((t) => (t === BYTE_EOS ? 36 : t))).toString();
 
@@ -132,7 +115,7 @@ test('a question takes over from the prefill of its own prompt', () => {
   const { clock, session, requests, reader, engine } = setup({ stepMs: 5 });
   session.append(asText('x'.repeat(64)));
   clock.run(2);
-  expect(session.generate(question(0))).toBeNull();
+  expect(session.generate(greedyQuestion(0))).toBeNull();
   clock.run(1000);
   expect(requests.map(({ maxTokens }) => maxTokens > 0)).toEqual([false, true]);
   expect(reader.prefills).toMatchObject([{ outcome: 'superseded', position: 64 }]);
@@ -143,7 +126,7 @@ test('a question takes over from the prefill of its own prompt', () => {
 test('a question that arrives with its prompt costs no prefill of its own', () => {
   const { clock, session, requests } = setup();
   session.append(asText('x'.repeat(64)));
-  session.generate(question(0));
+  session.generate(greedyQuestion(0));
   clock.run(1000);
   expect(requests.length).toBe(1);
 });
@@ -152,7 +135,7 @@ test('tokens within a frame interval are told together; the first one and the en
   const ask = (frameIntervalMs: number) => {
     const { clock, session, reader } = setup({ stepMs: 1, say: () => says('x'.repeat(30)) });
     session.append(asText('y'));
-    session.generate(question(0, { frameIntervalMs }));
+    session.generate(greedyQuestion(0, { frameIntervalMs }));
     clock.run(1000);
     return { counts: reader.batches.map(({ tokens }) => tokens.length), end: reader.ends[0]! };
   };
@@ -166,7 +149,7 @@ test('tokens within a frame interval are told together; the first one and the en
 test('a frame that waits for its interval is not told to a reader who has left, but to the next one', () => {
   const { clock, session, reader } = setup({ stepMs: 1, say: () => says('x'.repeat(30)) });
   session.append(asText('y'));
-  session.generate(question(0, { frameIntervalMs: 10 }));
+  session.generate(greedyQuestion(0, { frameIntervalMs: 10 }));
   clock.run(clock.nowMs() + 8);
   session.detach();
   clock.run(1000);
@@ -182,13 +165,13 @@ test('a frame that waits for its interval is not told to a reader who has left, 
 test('the answer belongs to the transcript, and a stop token ends it without becoming part of raw text', () => {
   const { clock, session, requests, reader } = setup({ say: () => says('one', BYTE_EOS) });
   session.append(asText('say '));
-  session.generate(question(0));
+  session.generate(greedyQuestion(0));
   clock.run(1000);
   expect(reader.text).toBe('one');
   expect(reader.batches.flatMap(({ tokens }) => tokens)).toEqual([...encodeBytes('one'), BYTE_EOS]);
   expect(reader.ends).toMatchObject([{ reason: 'stop', outputTokens: 4, position: 7 }]);
   session.append(asText(' two'));
-  session.generate(question(1));
+  session.generate(greedyQuestion(1));
   clock.run(2000);
   expect(textOf(requests.at(-1)!)).toBe('say one two');
 });
@@ -196,11 +179,11 @@ test('the answer belongs to the transcript, and a stop token ends it without bec
 test('a chat is laid out by the template, answers included', () => {
   const { clock, session, requests } = setup({ say: () => says('hi', BYTE_EOS) });
   session.append(asChat({ role: 'system', content: 'be brief' }, { role: 'user', content: 'hello' }));
-  session.generate(question(0));
+  session.generate(greedyQuestion(0));
   clock.run(1000);
   expect(textOf(requests.at(-1)!)).toBe('system: be brief$\nuser: hello$\nassistant: ');
   session.append(asChat({ role: 'user', content: 'again' }));
-  session.generate(question(1));
+  session.generate(greedyQuestion(1));
   clock.run(2000);
   const asked = textOf(requests.at(-1)!);
   expect(asked).toBe('system: be brief$\nuser: hello$\nassistant: hi$\nuser: again$\nassistant: ');
@@ -209,10 +192,10 @@ test('a chat is laid out by the template, answers included', () => {
 test('a chat answer cut short is closed by the template before the next message', () => {
   const { clock, session, requests } = setup({ say: () => says('a long story') });
   session.append(asChat({ role: 'user', content: 'tell' }));
-  session.generate(question(0, { maxTokens: 6 }));
+  session.generate(greedyQuestion(0, { maxTokens: 6 }));
   clock.run(1000);
   session.append(asChat({ role: 'user', content: 'more' }));
-  session.generate(question(1));
+  session.generate(greedyQuestion(1));
   clock.run(2000);
   expect(textOf(requests.at(-1)!)).toBe('user: tell$\nassistant: a long$\nuser: more$\nassistant: ');
 });
@@ -221,7 +204,7 @@ test('an answer that is dropped leaves the session as it was asked', () => {
   const { clock, session, reader } = setup({ say: () => says('wrong direction entirely') });
   session.append(asChat({ role: 'user', content: 'go' }));
   const before = session.tokenCount;
-  session.generate(question(0));
+  session.generate(greedyQuestion(0));
   clock.run(4);
   expect(session.cancel(0, false)).toBe(true);
   const told = reader.text;
@@ -235,11 +218,11 @@ test('an answer that is dropped leaves the session as it was asked', () => {
 test('a cancelled answer is kept as far as it was told', () => {
   const { clock, session, requests, reader } = setup({ say: () => says('abcdefghijk') });
   session.append(asText('> '));
-  session.generate(question(0));
+  session.generate(greedyQuestion(0));
   clock.run(4);
   session.cancel(0, true);
   clock.run(1000);
-  session.generate(question(1));
+  session.generate(greedyQuestion(1));
   clock.run(2000);
   expect(textOf(requests.at(-1)!)).toBe(`> ${reader.text.slice(0, reader.ends[0]!.outputTokens)}`);
 });
@@ -247,26 +230,26 @@ test('a cancelled answer is kept as far as it was told', () => {
 test('one answer at a time, and its numbers only go up', () => {
   const { clock, session, reader } = setup();
   session.append(asText('x'));
-  expect(session.generate(question(5))).toBeNull();
-  expect(session.generate(question(6))).toMatchObject({ code: 'session_busy' });
+  expect(session.generate(greedyQuestion(5))).toBeNull();
+  expect(session.generate(greedyQuestion(6))).toMatchObject({ code: 'session_busy' });
   expect(session.append(asText('y'))).toMatchObject({ ok: false, fault: { code: 'session_busy' } });
   clock.run(1000);
-  expect(session.generate(question(5))).toMatchObject({ code: 'invalid_request', param: 'generation' });
-  expect(session.generate(question(6))).toBeNull();
+  expect(session.generate(greedyQuestion(5))).toMatchObject({ code: 'invalid_request', param: 'generation' });
+  expect(session.generate(greedyQuestion(6))).toBeNull();
   clock.run(2000);
   expect(reader.ends.map(({ generation }) => generation)).toEqual([5, 6]);
 });
 
 test('an empty session has nothing to answer, a full one no room to', () => {
   const { clock, session } = setup({}, { tokensMax: 32 });
-  expect(session.generate(question(0))).toMatchObject({ code: 'invalid_request' });
+  expect(session.generate(greedyQuestion(0))).toMatchObject({ code: 'invalid_request' });
   expect(session.append(asText('x'.repeat(33)))).toMatchObject({
     ok: false,
     fault: { code: 'context_length_exceeded', message: expect.stringMatching(/33.*32/) },
   });
   expect(session.tokenCount).toBe(0);
   session.append(asText('x'.repeat(32)));
-  expect(session.generate(question(0))).toMatchObject({ code: 'context_length_exceeded' });
+  expect(session.generate(greedyQuestion(0))).toMatchObject({ code: 'context_length_exceeded' });
   clock.run(1000);
   expect(session.busy).toBe(false);
 });
@@ -274,7 +257,7 @@ test('an empty session has nothing to answer, a full one no room to', () => {
 test('an answer never makes a session longer than its bound', () => {
   const { clock, session, reader } = setup({ say: () => says('y'.repeat(100)) }, { tokensMax: 40 });
   session.append(asText('x'.repeat(30)));
-  session.generate(question(0, { maxTokens: 99 }));
+  session.generate(greedyQuestion(0, { maxTokens: 99 }));
   clock.run(1000);
   expect(reader.ends).toMatchObject([{ reason: 'length', outputTokens: 10, position: 40 }]);
 });
@@ -283,7 +266,7 @@ test('the engine saying no leaves the session ready to be asked again', () => {
   const { clock, session, reader } = setup({ slotCount: 0, queueLengthMax: 0 });
   session.append(asChat({ role: 'user', content: 'hello, here are sixteen tokens' }));
   const before = session.tokenCount;
-  expect(session.generate(question(0))).toMatchObject({ code: 'queue_full', retryAfterMs: 1500 });
+  expect(session.generate(greedyQuestion(0))).toMatchObject({ code: 'queue_full', retryAfterMs: 1500 });
   expect(session.tokenCount).toBe(before);
   clock.run(1000);
   expect(reader.prefills).toMatchObject([{ outcome: 'refused' }]);
@@ -294,7 +277,7 @@ test('a device that fails ends the answer with its fault and keeps what was told
   const failure = { code: 'worker-died', message: 'gone' } as const;
   const { clock, session, reader } = setup({ say: () => ({ tokens: [...encodeBytes('half')], failure }) });
   session.append(asText('x'));
-  session.generate(question(0));
+  session.generate(greedyQuestion(0));
   clock.run(1000);
   expect(reader.ends).toMatchObject([{ reason: 'failed', fault: { code: 'worker_died' }, position: 5 }]);
 });
@@ -302,7 +285,7 @@ test('a device that fails ends the answer with its fault and keeps what was told
 test('a reader that is not ready gets the tokens together, in order, and then the end', () => {
   const { clock, session, reader } = setup({ say: () => says('0123456789') });
   session.append(asText('x'));
-  session.generate(question(0));
+  session.generate(greedyQuestion(0));
   clock.run(3);
   const early = reader.batches.length;
   reader.ready = false;
@@ -326,14 +309,14 @@ test('a reader that stays behind pauses its own generation, within the bound, an
     { unsentTokensMax: 20 },
   );
   session.append(asText('x'));
-  session.generate(question(0, { maxTokens: 400 }));
+  session.generate(greedyQuestion(0, { maxTokens: 400 }));
   reader.ready = false;
   clock.run(10_000);
   expect(engine.activeCount).toBe(1);
   const other = new RecordingReader();
   const neighbour = new Session('s2', 'owner', new NativeServer({ clock, engine }).sessionWorld, other);
   neighbour.append(asText('x'));
-  neighbour.generate(question(0, { maxTokens: 300 }));
+  neighbour.generate(greedyQuestion(0, { maxTokens: 300 }));
   clock.run(20_000);
   expect(other.ends).toMatchObject([{ outputTokens: 300 }]);
   reader.ready = true;
@@ -346,7 +329,7 @@ test('a reader that stays behind pauses its own generation, within the bound, an
 test('a closed session says nothing more and leaves nothing running', () => {
   const { clock, session, reader, engine } = setup({ say: () => says('z'.repeat(100)) });
   session.append(asText('x'.repeat(32)));
-  session.generate(question(0));
+  session.generate(greedyQuestion(0));
   clock.run(5);
   const told = reader.batches.length;
   session.close();
@@ -356,13 +339,13 @@ test('a closed session says nothing more and leaves nothing running', () => {
   expect(reader.batches.length).toBe(told);
   expect(reader.ends).toEqual([]);
   expect(session.append(asText('y'))).toMatchObject({ ok: false, fault: { code: 'unknown_session' } });
-  expect(session.generate(question(1))).toMatchObject({ code: 'unknown_session' });
+  expect(session.generate(greedyQuestion(1))).toMatchObject({ code: 'unknown_session' });
 });
 
 test('text held for a stop string that never comes arrives with the end', () => {
   const { clock, session, reader } = setup({ say: () => says('code //') });
   session.append(asText('x'));
-  session.generate(question(0, { stopStrings: ['// end'] }));
+  session.generate(greedyQuestion(0, { stopStrings: ['// end'] }));
   clock.run(1000);
   expect(reader.text + reader.ends[0]!.text).toBe('code //');
   expect(reader.ends[0]!.text).toBe('//');
@@ -371,7 +354,7 @@ test('text held for a stop string that never comes arrives with the end', () => 
 test('a stop string ends the answer; its tokens stay, its text is not told', () => {
   const { clock, session, reader } = setup({ say: () => says('let a;\n\nlet b;') });
   session.append(asText('x'));
-  session.generate(question(0, { stopStrings: ['\n\n'] }));
+  session.generate(greedyQuestion(0, { stopStrings: ['\n\n'] }));
   clock.run(1000);
   expect(reader.text).toBe('let a;');
   expect(reader.ends).toMatchObject([{ reason: 'stop', stopString: '\n\n', outputTokens: 8, position: 9 }]);
@@ -380,7 +363,7 @@ test('a stop string ends the answer; its tokens stay, its text is not told', () 
 test('the numbers of an answer follow their formulas', () => {
   const { clock, session, reader } = setup({ stepMs: 10, say: () => says('abcde') });
   session.append(asText('x'));
-  session.generate(question(0));
+  session.generate(greedyQuestion(0));
   clock.run(1000);
   expect(reader.ends).toMatchObject([
     { ttftMs: 10, tpotMs: 10, totalMs: 50, promptTokens: 1, outputTokens: 5 },
