@@ -1,6 +1,7 @@
 // What a schema costs: tokens per second of constrained against free decoding of the same prompt through the whole
 // server, in turn, round by round. Run: npx tsx test/bench/constrained.bench.ts [server flags]
 import { argv } from 'node:process';
+import { median } from './samples.ts';
 import { serve } from './served.ts';
 
 const outputTokens = 256;
@@ -78,10 +79,6 @@ async function tokensPerSecond(url: string, more: Readonly<Record<string, unknow
   const tokens = Number(/"completion_tokens":(\d+)/.exec(tail)?.[1]);
   if (!(tokens > outputTokens / 2)) throw new Error(`too short an answer to measure: ${tail}`);
   return ((tokens - 1) * 1000) / (lastMs - firstMs);
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
 export function printConstrained(costs: ConstrainedCosts): void {

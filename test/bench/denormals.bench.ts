@@ -11,12 +11,12 @@ import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
 import type { Precision } from '../../models/graph/precision.ts';
 import { resolveModel } from '../../models/model.ts';
 import { openSeat } from './bare-seat.ts';
+import { median, randomTokens } from './samples.ts';
 
 const contexts = [128, 1024, 4096, 8064];
 const chunk = 128;
 const rounds = 9;
 const threadCount = 1; // two sessions that both spin would disturb each other
-const plainIds = 8000; // ids below are ordinary tokens in every vocabulary
 
 const directory = mkdtempSync(join(tmpdir(), 'sparklane-bench-'));
 try {
@@ -31,7 +31,7 @@ try {
 
 async function measure(graph: BuiltGraph): Promise<void> {
   const random = new Random(7);
-  const tokens = Array.from({ length: 2 * contexts.at(-1)! }, () => random.integer(0, plainIds - 1));
+  const tokens = randomTokens(random, 2 * contexts.at(-1)!);
   const arms = { kept: openArm(graph, false), flushed: openArm(graph, true) };
   const rows: Record<string, string | number>[] = [];
   let start = 0;
@@ -70,8 +70,4 @@ function openArm(graph: BuiltGraph, flushDenormals: boolean) {
     { ...measuredTuning, flushDenormals },
   );
   return { ...openSeat(graph, session, contexts.at(-1)! + 2 * chunk), release: () => session.release() };
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }

@@ -10,6 +10,7 @@ import type { Precision } from '../../models/graph/precision.ts';
 import { GraphRunner } from '../golden/graph-runner.ts';
 import { cacheDirectory, prepareModel } from '../peer/peer-models.ts';
 import { noiseTokens } from '../peer/side.ts';
+import { median } from './samples.ts';
 
 const contextTokens = 128;
 const rounds = 6;
@@ -99,8 +100,4 @@ function largest(values: Float32Array): number {
   let best = 0;
   for (let id = 1; id < values.length; id++) if (values[id]! > values[best]!) best = id;
   return best;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }

@@ -4,13 +4,13 @@
 import { argv } from 'node:process';
 import { Random } from '../../kernels/random.ts';
 import type { NativeClient } from '../../server/native/client.ts';
+import { randomTokens } from './samples.ts';
 import { serve } from './served.ts';
 
 const streamCounts = [1, 4, 15]; // of 16 seats: a prompt needs one
 const outputTokens = 384;
 const promptTokens = 2048;
 const rounds = 5; // after one that warms up
-const plainIds = 8000; // ids below are ordinary tokens in every vocabulary
 
 interface Gaps {
   readonly p50Ms: number;
@@ -57,7 +57,7 @@ async function gapsOf(streams: number): Promise<number[]> {
 
 async function oneStream(of: NativeClient, gaps: number[]): Promise<void> {
   const session = of.open();
-  await session.append({ tokens: randomTokens(64) });
+  await session.append({ tokens: randomTokens(random, 64) });
   let lastMs = 0;
   const asked = { maxTokens: outputTokens, ignoreStopTokens: true, temperature: 0, speculation: false };
   await session.generate(asked, ({ tokens }) => {
@@ -77,7 +77,7 @@ function sendPrompts(): { stop: () => Promise<number> } {
     let count = 0;
     while (running) {
       const session = client.open();
-      void session.append({ tokens: randomTokens(promptTokens) });
+      void session.append({ tokens: randomTokens(random, promptTokens) });
       await session.generate({ maxTokens: 1, temperature: 0 }).end;
       await session.close();
       count++;
@@ -95,8 +95,4 @@ function sendPrompts(): { stop: () => Promise<number> } {
 function summary(gaps: readonly number[]): Gaps {
   const sorted = gaps.toSorted((a, b) => a - b);
   return { p50Ms: sorted[sorted.length >> 1]!, p99Ms: sorted[Math.floor(sorted.length * 0.99)]! };
-}
-
-function randomTokens(count: number): number[] {
-  return Array.from({ length: count }, () => random.integer(0, plainIds - 1));
 }

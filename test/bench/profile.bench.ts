@@ -12,10 +12,10 @@ import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
 import type { Precision } from '../../models/graph/precision.ts';
 import { resolveModel } from '../../models/model.ts';
 import { openSeat } from './bare-seat.ts';
+import { randomTokens } from './samples.ts';
 
 const contexts = [128, 2048, 8192];
 const runs = 60;
-const plainIds = 8000; // ids below are ordinary tokens in every vocabulary
 
 /** What ONNX Runtime writes; times in µs. */
 interface ProfileEvent {
@@ -64,11 +64,7 @@ function profileAt(graph: BuiltGraph, context: number) {
     { ...measuredTuning, profilePrefix: prefix },
   );
   const seat = openSeat(graph, session, context + 1);
-  const random = new Random(7);
-  seat.fill(
-    Array.from({ length: context }, () => random.integer(0, plainIds - 1)),
-    0,
-  );
+  seat.fill(randomTokens(new Random(7), context), 0);
   for (let run = 0; run < runs; run++) seat.run([run], context);
   session.release(); // writes the file
   const file = readdirSync(directory).find((name) => name.startsWith(`profile-${context}`))!;

@@ -3,6 +3,7 @@
 import { Packr } from 'msgpackr';
 import { decodeServerFrame, encodeTokens } from '../../server/native/protocol.ts';
 import { ChatEvents } from '../../server/openai/chat-events.ts';
+import { median } from './samples.ts';
 
 export interface CodecCost {
   readonly name: string;
@@ -104,10 +105,6 @@ function timeNs(call: (index: number) => unknown): number {
   const start = process.hrtime.bigint();
   for (let index = 0; index < CALLS_PER_ROUND; index++) kept = call(index);
   return Number(process.hrtime.bigint() - start) / CALLS_PER_ROUND;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
 
 export function printCodecs(costs: readonly CodecCost[]): void {

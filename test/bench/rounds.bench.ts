@@ -2,6 +2,7 @@
 // --decode-rounds, --stream-interval and --threads, one stream at a time, in turn. Run: npx tsx test/bench/rounds.bench.ts
 import { argv } from 'node:process';
 import { Random } from '../../kernels/random.ts';
+import { median } from './samples.ts';
 import { serve } from './served.ts';
 
 const outputTokens = 256;
@@ -67,10 +68,6 @@ async function oneStream(served: Awaited<ReturnType<typeof serve>>, seed: number
   await session.close();
   client.close();
   return ((outputTokens - 1) * 1000) / (lastMs - firstMs);
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
 export function printRounds(rates: readonly RoundsRate[]): void {

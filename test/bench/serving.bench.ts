@@ -3,6 +3,7 @@
 import { argv } from 'node:process';
 import { Random } from '../../kernels/random.ts';
 import type { NativeClient } from '../../server/native/client.ts';
+import { median, randomTokens } from './samples.ts';
 import { type Served, serve } from './served.ts';
 
 const streamCounts = [1, 2, 4, 8, 16];
@@ -11,7 +12,6 @@ const decodeRounds = 5; // after one that warms up
 const prefillTokens = 2048;
 const sharedTokens = 1024;
 const newTokens = 32;
-const plainIds = 8000; // ids below are ordinary tokens in every vocabulary
 
 export interface DecodeRate {
   readonly streams: number;
@@ -153,14 +153,6 @@ async function deviceTime(served: Served) {
     seconds: await served.metric('sparklane_step_device_seconds_sum'),
     steps: await served.metric('sparklane_step_device_seconds_count'),
   };
-}
-
-function randomTokens(random: Random, count: number): number[] {
-  return Array.from({ length: count }, () => random.integer(0, plainIds - 1));
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
 export function printServing(costs: ServingCosts): void {

@@ -9,13 +9,13 @@ import { argv } from 'node:process';
 import { Random } from '../../kernels/random.ts';
 import type { NativeClient } from '../../server/native/client.ts';
 import type { ClientSession } from '../../server/native/client-session.ts';
+import { median, randomTokens } from './samples.ts';
 import { type Served, serve } from './served.ts';
 
 const historyCounts = [1000, 4000, 8000]; // tokens
 const textCounts = [1000, 4000, 12_000]; // words of history, about a token each
 const newCount = 64; // tokens of a turn
 const rounds = 3;
-const plainIds = 8000; // ids below are ordinary tokens in every vocabulary
 const turnRounds = 40;
 
 export interface TurnCost {
@@ -310,14 +310,6 @@ async function restartCost(flags: readonly string[]): Promise<SessionCosts['rest
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
-}
-
-function randomTokens(random: Random, count: number): number[] {
-  return Array.from({ length: count }, () => random.integer(0, plainIds - 1));
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
 export function printSession(costs: SessionCosts): void {

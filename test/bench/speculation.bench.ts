@@ -4,6 +4,7 @@
 // Run: npx tsx test/bench/speculation.bench.ts [server flags]
 import { argv } from 'node:process';
 import type { NativeClient } from '../../server/native/client.ts';
+import { median } from './samples.ts';
 import { serve } from './served.ts';
 
 const outputTokens = 192;
@@ -70,10 +71,6 @@ async function tokensPerSecond(client: NativeClient, { seed, ...ask }: Ask): Pro
   await answer.end;
   await session.close();
   return (tokens * 1000) / (lastMs - firstMs);
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
 export function printSpeculation(gains: readonly SpeculationGain[]): void {

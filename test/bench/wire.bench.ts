@@ -19,6 +19,7 @@ import { ServerMetrics } from '../../server/metrics.ts';
 import { NativeClient } from '../../server/native/client.ts';
 import { webSocketTo } from '../../server/native/web-socket.ts';
 import { greedyRequest } from '../greedy-request.ts';
+import { median } from './samples.ts';
 
 const TOKENS = 500; // per answer
 const ROUNDS = 11;
@@ -216,10 +217,6 @@ function overSse({ url }: RunningServer): Promise<void> {
 
 interface SseChunk {
   readonly choices: readonly { readonly delta: { readonly content?: string } }[];
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
 
 export function printWire(costs: readonly WireCost[]): void {
