@@ -8,14 +8,13 @@ import { argv } from 'node:process';
 import type { RowOutcome, SamplingParams, StepPlan } from '../../kernels/backend.ts';
 import { WallClock } from '../../kernels/clock.ts';
 import { type CpuBackend, createCpuBackend } from '../../kernels/onnx/backend.ts';
-import { GraphBindings } from '../../kernels/onnx/bindings.ts';
-import { allocateSeats } from '../../kernels/onnx/kv-memory.ts';
 import { openSession } from '../../kernels/onnx/ort.ts';
 import { loadCheckpoint } from '../../models/checkpoint.ts';
 import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
 import type { Precision } from '../../models/graph/precision.ts';
 import { resolveModel } from '../../models/model.ts';
 import { greedy, rowOf } from '../cpu-rig.ts';
+import { openBindings } from './bare-seat.ts';
 
 export interface BackendBenchOptions {
   readonly model: string;
@@ -151,26 +150,9 @@ function decodeRows(slots: readonly number[], position: number, sampling: Partia
 }
 
 function openBare(graph: BuiltGraph, sizes: { slotTokensMax: number; threadCount: number }) {
-  const { layerCount, kvHeadCount, headSize, vocabSize } = graph.spec;
-  const shape = {
-    layerCount,
-    kvHeadCount,
-    headSize,
-    slotCount,
-    blockSize,
-    blockCount: 0,
-    scales: null,
-    ...sizes,
-  };
-  const session = openSession({
-    modelPath: graph.modelPath,
-    intraOpThreads: sizes.threadCount,
-    spinning: true,
-  });
-  const bounds = { topCount: graph.topCount, vocabSize, runTokensMax: 128, logitRowsMax: slotCount };
-  const seats = allocateSeats(shape, 'shared');
-  for (const array of seats) array.fill(0); // written: untouched memory is one page, always in the cache
-  const bindings = new GraphBindings(session, { shape, seats }, bounds);
+  const { slotTokensMax, threadCount: intraOpThreads } = sizes;
+  const session = openSession({ modelPath: graph.modelPath, intraOpThreads, spinning: true });
+  const bindings = openBindings(graph, session, { slotCount, slotTokensMax });
   return {
     decode(batch: number): number {
       bindings.inputIds.fill(100, 0, batch);

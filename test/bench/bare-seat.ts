@@ -14,15 +14,26 @@ export interface BareSeat {
   fill(tokens: readonly number[], start: number): void;
 }
 
+/** KV of `slotCount` seats, written once: untouched memory is one page, always in the cache. Goes with the session. */
+export function openBindings(
+  { spec, topCount }: BuiltGraph,
+  session: Session,
+  seats: { readonly slotCount: number; readonly slotTokensMax: number },
+): GraphBindings {
+  const { layerCount, kvHeadCount, headSize, vocabSize } = spec;
+  const shape: KvShape = {
+    ...{ layerCount, kvHeadCount, headSize, ...seats },
+    ...{ blockSize: 16, blockCount: 0, scales: null },
+  };
+  const memory = allocateSeats(shape, 'shared');
+  for (const array of memory) array.fill(0);
+  const bounds = { topCount, vocabSize, runTokensMax: chunk, logitRowsMax: seats.slotCount };
+  return new GraphBindings(session, { shape, seats: memory }, bounds);
+}
+
 /** Goes with the session. */
 export function openSeat(graph: BuiltGraph, session: Session, slotTokensMax: number): BareSeat {
-  const { layerCount, kvHeadCount, headSize, vocabSize } = graph.spec;
-  const shape: KvShape = {
-    ...{ layerCount, kvHeadCount, headSize, slotTokensMax },
-    ...{ slotCount: 1, blockSize: 16, blockCount: 0, scales: null },
-  };
-  const bounds = { topCount: graph.topCount, vocabSize, runTokensMax: chunk, logitRowsMax: 1 };
-  const bindings = new GraphBindings(session, { shape, seats: allocateSeats(shape, 'shared') }, bounds);
+  const bindings = openBindings(graph, session, { slotCount: 1, slotTokensMax });
   const run = (tokens: readonly number[], start: number): number => {
     const tokenCount = tokens.length;
     for (const [index, id] of tokens.entries()) bindings.inputIds[index] = id;
