@@ -1,7 +1,7 @@
 // CPU time of one token from the engine to a client's hands, over real sockets: the native WebSocket against OpenAI's
 // SSE stream, client and server counted together (both run in this process). The device draws a token a millisecond, as
 // a fast one does, and computes nothing; what engine and generator take alone is measured too and taken off.
-// Run: npx tsx test/bench/wire.bench.ts
+// Run: npx tsx test/bench/wire.bench.ts [ms per token; 0: at once]
 import { type ClientRequest, request as httpRequest } from 'node:http';
 import OpenAI from 'openai';
 import { WallClock } from '../../kernels/clock.ts';
@@ -23,7 +23,7 @@ import { median } from './samples.ts';
 
 const TOKENS = 500; // per answer
 const ROUNDS = 11;
-const STEP_MS = 1;
+const stepMs = Number(process.argv[2] ?? 1);
 const FRAME_INTERVAL_US = 8000; // half of what a screen takes
 
 export interface WireCost {
@@ -95,7 +95,10 @@ async function start(): Promise<{ server: RunningServer; alone: Answer }> {
     limits,
     clock,
     costModel: {
-      start: (_plan, done) => clock.schedule(STEP_MS, () => done(STEP_MS)),
+      start: (_plan, done) => {
+        if (stepMs === 0) clock.defer(() => done(0));
+        else clock.schedule(stepMs, () => done(stepMs));
+      },
       releaseSlot: () => {},
     },
     tokens: new PlainTokens({ idMin: 1000, idCount: 4096 }),
