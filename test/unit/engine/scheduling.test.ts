@@ -1,0 +1,155 @@
+// What the scheduler decides, seen from the plans that it sends: order, seats, replicas, room, guesses, and where a
+// prompt is cut after a cache hit. One rule a test, so that a wrong rule fails here and not only in a swarm.
+import { expect, test } from 'vitest';
+import { type BackendLimits, greedySampling, type StepPlan } from '../../../kernels/backend.ts';
+import { VirtualClock } from '../../../kernels/clock.ts';
+import { SimBackend } from '../../../kernels/sim/backend.ts';
+import { type LinearCosts, linearCostModel } from '../../../kernels/sim/cost-model.ts';
+import { matchLimit } from '../../../server/engine/chunks.ts';
+import { Engine, type EngineBounds } from '../../../server/engine/engine.ts';
+import type { Priority, SequenceRequest } from '../../../server/engine/request.ts';
+import { Sequence } from '../../../server/engine/sequence.ts';
+import { quietObserver } from '../../sim/observer.ts';
+import { oracleAnswer } from '../../sim/oracle.ts';
+
+const limits: BackendLimits = {
+  replicaCount: 1,
+  slotCount: 2,
+  slotTokensMax: 64,
+  blockSize: 4,
+  blockCount: 64,
+  rowTokensMax: 8,
+  stepTokensMax: 32,
+  sampleCountMax: 1,
+  logprobsMax: 0,
+  vocabSize: 32,
+};
+
+const bounds: EngineBounds = {
+  prefillChunkTokens: 8,
+  prefillTokensPerStep: 8,
+  overtakeMsPerToken: 1,
+  classDelayMs: { turn: 0, side: 100, background: 1000 },
+  queueLengthMax: 16,
+  retryAfterMs: 500,
+};
+
+/** An engine whose plans are kept; every step takes a millisecond unless `costs` say otherwise. */
+function rig(change: Partial<BackendLimits> = {}, costs: Partial<LinearCosts> = {}) {
+  const clock = new VirtualClock();
+  const costModel = linearCostModel({ stepMs: 1, rowMs: 0, tokenMs: 0, blockMs: 0, ...costs });
+  const backend = new SimBackend('sim', { limits: { ...limits, ...change }, clock, costModel, faults: null });
+  const plans: StepPlan[] = [];
+  const step = backend.step.bind(backend);
+  backend.step = (plan, ...rest) => {
+    plans.push(structuredClone(plan));
+    step(plan, ...rest);
+  };
+  const observer = quietObserver();
+  const engine = new Engine(backend, clock, bounds, observer);
+  const ended: string[] = [];
+  const submit = (name: string, asked: Partial<SequenceRequest> & { readonly tokens: Int32Array }) => {
+    const tokens: number[] = [];
+    const request = { ...defaults, ...asked };
+    const result = engine.submit(request, {
+      onTokens: (drawn) => tokens.push(...drawn),
+      onEnd: () => ended.push(name),
+    });
+    if (!result.ok) throw new Error(result.message);
+    return { id: result.sequenceId, tokens, request };
+  };
+  return { clock, engine, observer, plans, submit, ended };
+}
+
+const defaults = {
+  maxTokens: 4,
+  sampling: { ...greedySampling, seed: 1 },
+  constraint: null,
+  ignoreStopTokens: true,
+  speculation: null,
+  priority: 'turn' as Priority,
+  cacheSalt: '',
+  deadlineMs: null,
+};
+
+const prompt = (count: number, from = 0): Int32Array =>
+  Int32Array.from({ length: count }, (_, index) => (from + index * 5) % limits.vocabSize);
+
+test('a lesser class waits as long as it is told to, and then goes before turns that came later', () => {
+  const { clock, submit, ended } = rig({ slotCount: 1 });
+  submit('seated', { tokens: prompt(8), maxTokens: 56 }); // 57 steps
+  clock.schedule(1, () => submit('side', { tokens: prompt(8, 1), priority: 'side' })); // ranks with turns of 101
+  clock.schedule(50, () => submit('turn', { tokens: prompt(8, 2) }));
+  clock.run();
+  expect(ended).toEqual(['seated', 'turn', 'side']);
+
+  const late = rig({ slotCount: 1 }, { stepMs: 10 });
+  late.submit('seated', { tokens: prompt(8), maxTokens: 56 }); // until 570
+  late.clock.schedule(1, () => late.submit('side', { tokens: prompt(8, 1), priority: 'side' }));
+  late.clock.schedule(200, () => late.submit('turn', { tokens: prompt(8, 2) }));
+  late.clock.run();
+  expect(late.ended).toEqual(['seated', 'side', 'turn']);
+});
+
+test('nobody sits down without room for all its tokens', () => {
+  const { clock, engine, observer, submit, ended } = rig({ blockCount: 8 });
+  submit('first', { tokens: prompt(20), maxTokens: 8 }); // 6 of 8 blocks for its prompt and a token
+  clock.schedule(1.5, () => submit('second', { tokens: prompt(12, 1) })); // 4 blocks
+  clock.run(3);
+  expect(engine.load).toMatchObject({ runningCount: 1, waitingCount: 1 });
+  clock.run();
+  expect([ended, observer.preemptions]).toEqual([['first', 'second'], 0]);
+});
+
+test('whoever comes takes a seat at the emptiest replica', () => {
+  const { clock, plans, submit } = rig({ replicaCount: 3, slotCount: 2 });
+  const ids = [0, 1, 2, 3].map((from) => submit(`${from}`, { tokens: prompt(6, from) }).id);
+  clock.run();
+  const replicaOf = (id: number) =>
+    plans.find(({ rows }) => rows.some((row) => row.sequenceId === id))!.replica;
+  expect(ids.map(replicaOf).sort()).toEqual([0, 0, 1, 2]);
+});
+
+test('the guesses of a step fit into what its other rows may leave of its budget', () => {
+  const room = 5;
+  const slotCount = 4;
+  const stepTokensMax = slotCount + bounds.prefillTokensPerStep + room;
+  const dearRows = { stepMs: 0, rowMs: 1, tokenMs: 0.01 }; // guesses pay, however many decode
+  const { clock, plans, submit } = rig({ slotCount, stepTokensMax, sampleCountMax: 4 }, dearRows);
+  const context = { vocabSize: limits.vocabSize, contextTokensMax: limits.slotTokensMax };
+  const answers = [0, 1, 2, 3].map((from) => {
+    const asked = { tokens: prompt(6, from), maxTokens: 40 };
+    const { tokens } = oracleAnswer({ ...defaults, ...asked }, context);
+    const speculation = { draftTokensMax: 8, prediction: Int32Array.from(tokens) };
+    return { expected: tokens, told: submit(`${from}`, { ...asked, speculation }).tokens };
+  });
+  clock.run();
+  for (const { expected, told } of answers) expect(told).toEqual(expected);
+  const guesses = plans.map(({ rows }) =>
+    rows.reduce((sum, row) => sum + Math.max(0, row.sampleCount - 1), 0),
+  );
+  expect(Math.max(...guesses)).toBe(room); // all of it is used, and no more
+});
+
+test('after a cache hit a last token is computed alone only where it would be alone without one', () => {
+  const { clock, plans, submit } = rig({ slotTokensMax: 256, blockCount: 128 });
+  for (let count = 1; count <= 41; count++) {
+    const spans = [0, 1].map(() => {
+      plans.length = 0;
+      submit('one', { tokens: prompt(count, count), maxTokens: 1 });
+      clock.run();
+      return plans.flatMap(({ rows }) => rows).find(({ sampleCount }) => sampleCount > 0)!;
+    });
+    const [fresh, found] = spans.map(({ tokens }) => tokens.length);
+    expect([count, found === 1]).toEqual([count, fresh === 1]);
+    // A chunk of 8 ends at each multiple of 8: alone is the token after it.
+    expect([count, fresh === 1]).toEqual([count, count % 8 === 1]);
+    const sequence = new Sequence(
+      1,
+      { ...defaults, tokens: prompt(count) },
+      { onTokens() {}, onEnd() {} },
+      0,
+    );
+    expect(matchLimit(sequence, 8)).toBe(count % 8 === 1 ? count - 1 : count - 2);
+  }
+});
