@@ -1,5 +1,5 @@
-// Finds the reference outputs of Hugging Face transformers: one small model travels with the repository, the others
-// lie in ../shared/data/golden where that folder exists. Tests of what is absent are skipped with the reason.
+// Finds the reference outputs of Hugging Face transformers: small models of random weights travel with the repository;
+// those of spark-nano's first weights lie in ../shared/data/golden, and are skipped with the reason where they do not.
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -33,17 +33,12 @@ const root = resolve(import.meta.dirname, '../..');
 const shared = resolve(root, '../shared/data/golden');
 const names = ['qwen2-tied', 'llama-gqa', 'llama3-rope'];
 
-/** At least the model that travels with the repository. Prints which of the others are absent. */
+/** The models that travel with the repository. */
 export function goldenModels(): GoldenModel[] {
-  return names.flatMap((name) => {
-    const directories = [join(import.meta.dirname, 'models', name), join(shared, name)];
-    const directory = directories.find((candidate) => existsSync(join(candidate, 'golden.json')));
-    if (!directory) {
-      console.info(`skipped: golden model ${name} is not in ../shared/data/golden`);
-      return [];
-    }
+  return names.map((name) => {
+    const directory = join(import.meta.dirname, 'models', name);
     const { cases } = readJson(join(directory, 'golden.json')) as { cases: GoldenCase[] };
-    return [{ name, directory, cases }];
+    return { name, directory, cases };
   });
 }
 
