@@ -64,11 +64,11 @@ function start(diskLatencyMs: number, before: MemoryDisk | null = null) {
   });
   const observer = quietObserver();
   const engine = new Engine(backend, clock, bounds, observer, archive);
-  const prefill = (seed: number, cacheSalt = 'a') => {
+  const ask = (seed: number, cacheSalt: string, maxTokens: number) => {
     const tokens = Int32Array.from({ length: 96 }, (_, at) => (at * 7 + seed) % 32);
     const request = {
       tokens,
-      maxTokens: 0,
+      maxTokens,
       sampling,
       cacheSalt,
       priority: 'turn',
@@ -90,7 +90,9 @@ function start(diskLatencyMs: number, before: MemoryDisk | null = null) {
     while (clock.step()) engine.check();
     return { cachedTokens, tookMs };
   };
-  return { disk, observer, prefill };
+  const prefill = (seed: number, cacheSalt = 'a') => ask(seed, cacheSalt, 0);
+  const answer = (seed: number, tokens: number) => ask(seed, 'a', tokens);
+  return { disk, observer, prefill, answer };
 }
 
 test('what memory has evicted, or a process has left behind, comes back from the archive', () => {
@@ -138,4 +140,18 @@ test('rates: unknown is tried, slow is not, and a slow disk is forgiven after a 
   rates.learnFetch(10, 1);
   rates.learnFetch(10, 1);
   expect(rates.fetchPays(10, 160)).toBe(true);
+});
+
+test('what computing costs is learnt from prompts alone: a token of an answer costs many times one of a prompt', () => {
+  const { prefill, answer, observer } = start(40);
+  const computed = prefill(1);
+  prefill(2);
+  const fetched = prefill(1); // measures the disk: slower than computing, quicker than as many tokens of an answer
+  expect(fetched.cachedTokens).toBe(96);
+  expect(fetched.tookMs).toBeGreaterThan(1.2 * computed.tookMs);
+  const answered = answer(1, 30);
+  expect(answered.tookMs / 30).toBeGreaterThan(2 * (fetched.tookMs / 96));
+  const { skippedBlocks } = observer;
+  expect(prefill(2)).toMatchObject({ cachedTokens: 0 });
+  expect(observer.skippedBlocks).toBeGreaterThan(skippedBlocks);
 });

@@ -68,6 +68,7 @@ describe('browsers', () => {
     expect(some.strangerFault(request({ origin: `${origin}.evil.example` }))).not.toBe(null);
     expect(some.strangerFault(request({ origin: 'null' }))).not.toBe(null);
     expect(some.corsHeaders(request({ origin }))['access-control-allow-origin']).toBe(origin);
+    expect(some.corsHeaders(request({ origin }))['vary']).toBe('origin'); // or a cache gives it to another page
     expect(some.corsHeaders(request({ origin: 'http://evil.example' }))).toEqual({});
     expect(some.corsHeaders(request({}))).toEqual({});
     expect(guard({ corsOrigins: ['*'] }).strangerFault(request({ origin: 'http://any.example' }))).toBe(null);

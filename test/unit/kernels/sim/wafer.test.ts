@@ -5,7 +5,14 @@ import { planSimDevice, type WaferSimDevice } from '../../../../kernels/sim/devi
 import { DoesNotFitError } from '../../../../kernels/sim/fit-error.ts';
 import { namedShape } from '../../../../kernels/sim/shapes.ts';
 import { WAFER_CHIPS } from '../../../../kernels/sim/wafer/chips.ts';
-import { cutWafer, kvBlockCount } from '../../../../kernels/sim/wafer/floorplan.ts';
+import {
+  coreSram,
+  cutWafer,
+  kvBlockCount,
+  stageActivationBytes,
+  stageWeightBytes,
+} from '../../../../kernels/sim/wafer/floorplan.ts';
+import { KvFloor } from '../../../../kernels/sim/wafer/kv-floor.ts';
 import { decodeLayerCycles, productLayerCycles } from '../../../../kernels/sim/wafer/latency.ts';
 import { Pipeline } from '../../../../kernels/sim/wafer/pipeline.ts';
 
@@ -62,6 +69,67 @@ test('a placement holds every layer once, in order, and the head last', () => {
   expect(next).toBe(32);
   expect(placement.stages.at(-1)!.layerCount).toBe(0);
   expect(placement.kvBlocks).toBe(kvBlockCount(placement.stages));
+});
+
+test('the books of a core: weights once, two buffers of activations, and KV in what is left', () => {
+  const { setup } = wafer();
+  const { chunkTokens, chip, blockSize } = setup;
+  const widest = 2 * 14336; // gate and up, wider than q, k and v
+  const content = { firstLayer: 0, layerCount: 2 };
+  const activations = 2 * 2 * chunkTokens * (4096 + widest); // two buffers of 16 bits
+  expect(stageActivationBytes(setup, content)).toBe(activations);
+  expect(stageActivationBytes(setup, { firstLayer: 32, layerCount: 0 })).toBe(2 * 2 * (4096 + 128256));
+  expect(stageWeightBytes(setup, content)).toBe(2 * layer * 2);
+  const sram = coreSram(setup, content, square);
+  expect(sram.activationsBytes).toBe(Math.ceil(activations / 160_000));
+  expect(sram.reservedBytes + sram.weightsBytes + sram.activationsBytes + sram.kvRoomBytes).toBe(
+    chip.coreBytes,
+  );
+  const blockBytes = Math.ceil((blockSize * 2 * 2 * 8 * 128 * 2) / 400); // k and v of two layers over a row
+  expect([sram.blockBytes, sram.blocksPerRow]).toEqual([
+    blockBytes,
+    Math.floor(sram.kvRoomBytes / blockBytes),
+  ]);
+});
+
+test('embeddings that are the output projection too lie on the wafer once', () => {
+  const head = { firstLayer: 0, layerCount: 0 };
+  const { setup } = wafer();
+  expect(stageWeightBytes(setup, head)).toBe(2 * 128256 * 4096 * 2);
+  const tied = { ...setup, shape: { ...shape, tiedEmbeddings: true } };
+  expect(stageWeightBytes(tied, head)).toBe(128256 * 4096 * 2);
+});
+
+test('a chunk is handed on token by token: the next stage begins with the first one', () => {
+  const times = wafer().stageTimes();
+  const tokenCount = 16; // so few are cheaper one by one than as a product
+  const work = { tokenCount, position: 0, draws: true };
+  const perToken = Array.from(
+    { length: times.stageCount - 1 },
+    (_, stage) => times.workMs(stage, work) / tokenCount,
+  );
+  const layersMs = perToken.reduce((sum, ms) => sum + ms, 0) + (tokenCount - 1) * Math.max(...perToken);
+  const headMs = times.workMs(times.stageCount - 1, work);
+  expect(times.prefillMs(tokenCount, tokenCount)).toBeCloseTo(layersMs + headMs, 9);
+});
+
+test('KV that was used longest ago leaves the wafer first', () => {
+  const floor = new KvFloor(wafer().placement.stages, { frameCount: 4, blockCount: 8 });
+  const traffic = { fetched: 0, spilled: 0, streamed: 0 };
+  const use = (seat: number, block: number) => {
+    const before = { ...traffic };
+    floor.hold(seat, [block], 1, traffic);
+    floor.release(seat);
+    floor.check();
+    return traffic.fetched - before.fetched;
+  };
+  for (const block of [0, 1, 2, 3]) use(0, block);
+  use(0, 0); // now 1 is the oldest
+  use(0, 4); // takes its frame
+  expect(traffic).toEqual({ fetched: 0, spilled: 1, streamed: 0 });
+  expect([0, 2, 3, 4].map((block) => use(0, block))).toEqual([0, 0, 0, 0]); // all still there
+  expect(use(0, 1)).toBe(1); // in the place of 0
+  expect(use(0, 0)).toBe(1);
 });
 
 test('the optimiser serves its demand at least as well as the equal split', () => {

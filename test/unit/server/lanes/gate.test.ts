@@ -32,3 +32,22 @@ test('a small request behind a large one that the rate holds up waits without wa
     ['small', 20_000],
   ]);
 });
+
+test('whoever comes while a seat has just come free does not go past those who wait', () => {
+  const clock = new VirtualClock();
+  const gate = new LaneGate({ concurrency: 1, queueLengthMax: 4, queueWaitMsMax: 60_000 }, clock);
+  const entered: string[] = [];
+  const waiter = (name: string): Waiter => ({
+    onTicket: () => void entered.push(name),
+    onTooLong: () => void entered.push(`${name} too long`),
+    onPlace() {},
+  });
+  const seated = gate.tryEnter({ owner: 'a', tokens: 1 })!;
+  gate.wait({ owner: 'b', tokens: 1 }, waiter('b'));
+  clock.run(10);
+  seated.leave(1); // its seat is given away at the end of this turn
+  expect(gate.tryEnter({ owner: 'c', tokens: 1 })).toBe(null);
+  clock.run(20);
+  expect(entered).toEqual(['b']);
+  expect(gate.report).toEqual({ running: 1, waiting: 0 });
+});
