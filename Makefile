@@ -10,7 +10,7 @@ SOURCES := $(shell find models kernels server loadtest -name '*.ts' 2>/dev/null)
 SPARKLANE = node dist/server/main.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve chat test clients test-clients check sim bench peer bench-peer validate loadtest bless clean
+.PHONY: help setup build serve chat test clients test-clients check sim bench quality peer bench-peer validate loadtest bless clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ sim: node_modules/.installed ## one whole run in virtual time: make sim SEED=17
 
 bench: dist/.built ## measure: decode, prefill, server share, time to first token (table and JSON)
 	npx tsx test/bench/main.ts
+
+quality: node_modules/.installed ## measure each precision of MODEL against its fp32: divergence, tokens, speed (PRECISIONS=int8,w8a8 TOKENS=8192)
+	npx tsx test/quality/main.ts --model $(MODEL) $(if $(PRECISIONS),--precisions $(PRECISIONS)) $(if $(TOKENS),--tokens $(TOKENS))
 
 peer: test/peer/node_modules/.installed ## install llama.cpp for bench-peer: node-llama-cpp with its prebuilt binaries (700 MB)
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Backend, BackendLimits } from '../kernels/backend.ts';
 import type { Clock } from '../kernels/clock.ts';
 import { type BackendLog, createBackend } from '../kernels/registry.ts';
+import { calibrationTokens, calibrationVersion } from '../models/calibration.ts';
 import { loadCheckpoint } from '../models/checkpoint.ts';
 import { type BuildProgress, type BuiltGraph, buildGraph } from '../models/graph/build.ts';
 import { defaultPrecision, type Precision } from '../models/graph/precision.ts';
@@ -36,7 +37,7 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
     const { cacheDirectory } = config;
     const precision = precisionFor(config, spec);
     graph = await buildGraph(loadCheckpoint(model.directory), { precision, cacheDirectory, onProgress });
-    const file = join(cacheDirectory, `kv-scales-${graph.contentHash}-${CALIBRATION_VERSION}.bin`);
+    const file = join(cacheDirectory, `kv-scales-${graph.contentHash}-${calibrationVersion}.bin`);
     const int8Kv = config.kvPrecision === 'int8' ? { tokens: calibrationTokens(model), file } : null;
     return { graph, int8Kv };
   };
@@ -73,16 +74,8 @@ function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprob
 }
 
 function graphIdentity({ contentHash, precision }: BuiltGraph, { kvPrecision }: Config): string {
-  const kv = kvPrecision === 'fp32' ? '' : ` kv ${kvPrecision} ${CALIBRATION_VERSION}`;
+  const kv = kvPrecision === 'fp32' ? '' : ` kv ${kvPrecision} ${calibrationVersion}`;
   return `${contentHash} ${precision}${kv}`;
-}
-
-/** Code, prose and the whole vocabulary, so that every channel shows what it can do. */
-function calibrationTokens({ tokenizer, spec }: Model): Int32Array {
-  const text = tokenizer.encode(CALIBRATION_TEXT);
-  const stride = Math.max(1, Math.floor(tokenizer.vocabSize / 256));
-  const spread = Array.from({ length: 256 }, (_, index) => (index * stride) % tokenizer.vocabSize);
-  return Int32Array.from([...tokenizer.startIds, ...text, ...spread]).subarray(0, spec.contextLength);
 }
 
 // The last token of a row of 2 · headSize + 1 is computed by the path for single tokens, which rounds otherwise
@@ -114,26 +107,3 @@ function describe(
 }
 
 const KV_ELEMENT_SIZES = { fp32: 4, int8: 1 } as const; // bytes
-
-const CALIBRATION_VERSION = 1; // raise it with anything that changes the scales
-
-const CALIBRATION_TEXT = `import { readFile } from 'node:fs/promises';
-
-/** Counts the words of a file; throws if it cannot be read. */
-export async function countWords(path: string, { min = 1 } = {}): Promise<Map<string, number>> {
-  const counts = new Map<string, number>();
-  for (const word of (await readFile(path, 'utf8')).split(/\\s+/)) {
-    if (word.length >= min) counts.set(word, (counts.get(word) ?? 0) + 1);
-  }
-  return counts;
-}
-
-class Point:
-    def __init__(self, x: float = 0.0, y: float = -1.5e3) -> None:
-        self.x, self.y = x, y
-
-# The quick brown fox asks: "Why is 7 * 6 == 42, and not 0x2B?" — because it is.
-SELECT name, COUNT(*) FROM users WHERE age > 30 GROUP BY name ORDER BY 2 DESC;
-<div class="row"><a href="https://example.org/?q=1&r=2">Über größe</a></div>
-{"type": "function", "function": {"name": "apply_patch", "arguments": "{}"}}
-`;

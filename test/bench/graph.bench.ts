@@ -1,7 +1,7 @@
-// Built graphs, measured: time per step by precision, threads and spinning; session options; accuracy against fp32 on
-// real source text. Candidates are interleaved round by round, because a shared machine changes speed by the second.
+// Built graphs, measured: time per step by precision, threads and spinning; session options. Candidates are
+// interleaved round by round, because a shared machine changes speed by the second. Accuracy: `make quality`.
 // Run: npx tsx test/bench/graph.bench.ts [model directory or name]
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { argv, memoryUsage } from 'node:process';
@@ -10,7 +10,6 @@ import { loadCheckpoint } from '../../models/checkpoint.ts';
 import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
 import { type Precision, precisions } from '../../models/graph/precision.ts';
 import { resolveModel } from '../../models/model.ts';
-import { Tokenizer } from '../../models/tokenizer.ts';
 import { GraphRunner } from '../golden/graph-runner.ts';
 
 interface Candidate {
@@ -150,93 +149,6 @@ function startUp(graph: BuiltGraph): Record<string, number> {
   return { openMs, openedMb: openedSize / 2 ** 20, firstChunkMs, laterChunkMs };
 }
 
-const sources = [
-  'models/spec.ts',
-  'kernels/random.ts',
-  'kernels/clock.ts',
-  'kernels/backend.ts',
-  'server/transport.ts',
-];
-const sampleTokens = 512; // per text
-
-interface Quality {
-  readonly top1: number; // share of positions whose most likely token is fp32's
-  readonly divergenceNats: number; // mean Kullback-Leibler divergence from fp32
-  readonly relativeError: number; // mean ‖logits − fp32‖ / ‖fp32‖
-  readonly lossNats: number; // mean negative log-likelihood of the text
-}
-
-/** Logits of every position, in chunks of 128. */
-function logitsOf(runner: GraphRunner, tokens: readonly number[]): Float32Array[] {
-  const rows: Float32Array[] = [];
-  const { vocabSize } = runner.graph;
-  for (let start = 0; start < tokens.length; start += 128) {
-    const part = tokens.slice(start, start + 128);
-    const { logits } = runner.chunk(0, part, start, [...part.keys()]);
-    for (const row of part.keys()) rows.push(logits.slice(row * vocabSize, (row + 1) * vocabSize));
-  }
-  return rows;
-}
-
-function logProbs(logits: Float32Array): Float64Array {
-  const max = logits.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY);
-  let sum = 0;
-  for (const value of logits) sum += Math.exp(value - max);
-  return Float64Array.from(logits, (value) => value - max - Math.log(sum));
-}
-
-function compare(
-  tokens: readonly number[],
-  expected: readonly Float32Array[],
-  actual: readonly Float32Array[],
-) {
-  const sums = { top1: 0, divergenceNats: 0, relativeError: 0, lossNats: 0 };
-  for (const [position, reference] of expected.entries()) {
-    const own = actual[position]!;
-    const p = logProbs(reference);
-    const q = logProbs(own);
-    let difference = 0;
-    let norm = 0;
-    for (let id = 0; id < p.length; id++) {
-      sums.divergenceNats += Math.exp(p[id]!) * (p[id]! - q[id]!);
-      const off = own[id]! - reference[id]!;
-      difference += off * off;
-      norm += reference[id]! * reference[id]!;
-    }
-    sums.relativeError += Math.sqrt(difference / norm);
-    sums.top1 += p.indexOf(Math.max(...p)) === q.indexOf(Math.max(...q)) ? 1 : 0;
-    sums.lossNats -= position + 1 < tokens.length ? q[tokens[position + 1]!]! : 0;
-  }
-  return sums;
-}
-
-async function accuracy(graphs: ReadonlyMap<Precision, BuiltGraph>, directory: string): Promise<void> {
-  const tokenizer = Tokenizer.load(directory);
-  const root = join(import.meta.dirname, '../..');
-  const texts = sources.map((file) => [
-    ...tokenizer.encode(readFileSync(join(root, file), 'utf8')).slice(0, sampleTokens),
-  ]);
-  const reference = open(graphs.get('fp32')!, 2, false);
-  const expected = texts.map((tokens) => logitsOf(reference, tokens));
-  const count = texts.reduce((sum, tokens) => sum + tokens.length, 0);
-  console.log(`\naccuracy over ${count} tokens of this repository's own source`);
-  for (const [precision, graph] of graphs) {
-    const runner = precision === 'fp32' ? reference : open(graph, 2, false);
-    const total: Quality = texts
-      .map((tokens, index) => compare(tokens, expected[index]!, logitsOf(runner, tokens)))
-      .reduce((a, b) => ({
-        top1: a.top1 + b.top1,
-        divergenceNats: a.divergenceNats + b.divergenceNats,
-        relativeError: a.relativeError + b.relativeError,
-        lossNats: a.lossNats + b.lossNats,
-      }));
-    const means = Object.entries(total).map(([name, sum]) => [name, Number((sum / count).toPrecision(4))]);
-    console.log(precision.padEnd(6), JSON.stringify(Object.fromEntries(means)));
-    if (runner !== reference) runner.release();
-  }
-  reference.release();
-}
-
 /** How many tokens a decoded continuation keeps when its prompt was computed by single tokens instead of chunks. */
 function decodeAgainstChunk(graphs: ReadonlyMap<Precision, BuiltGraph>): void {
   console.log(
@@ -285,7 +197,6 @@ try {
   }
   await timesByThreads(graphs);
   timesByTuning(graphs.get('w8a8')!);
-  await accuracy(graphs, directory);
   decodeAgainstChunk(graphs);
 } finally {
   rmSync(cacheDirectory, { recursive: true, force: true });
