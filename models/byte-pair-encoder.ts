@@ -4,80 +4,101 @@
 // stays below 1 µs and is held to the package's results by test/property. Before it: tokenizer.ts.
 import { byteCharacters } from './byte-level.ts';
 import { CheckpointError } from './model-file.ts';
-import type { TokenizerFile } from './tokenizer-file.ts';
+import { PieceCache } from './piece-cache.ts';
+import { characterIds } from './token-fallback.ts';
+import type { BpeModel } from './tokenizer-file.ts';
 
 const idSpan = 2 ** 21; // above every id: left · idSpan + right names a pair
 const positionSpan = 2 ** 31; // above every position: rank · positionSpan + position orders merges
-const cachedPieceCountMax = 1 << 15; // pieces; the cache is emptied when full
-const cachedPieceLengthMax = 64; // UTF-16 units; longer pieces rarely come again
 const standIns = byteCharacters(); // [256]
+const utf8 = new TextEncoder();
+
+export interface BpeSettings {
+  readonly path: string; // for messages
+  readonly vocab: ReadonlyMap<string, number>;
+  readonly model: BpeModel;
+  readonly alphabet: 'bytes' | 'characters';
+}
 
 export class BytePairEncoder {
-  readonly #byteIds: Int32Array; // [256]
-  readonly #ranks = new Map<number, number>(); // pair → rank, lower first
-  readonly #mergedIds: Int32Array; // [merges] by rank
-  readonly #wholePieces: ReadonlyMap<string, number> | null; // UTF-8 text → id, if merges may be ignored
-  readonly #cache = new Map<string, Int32Array>();
-  readonly #utf8 = new TextEncoder();
+  readonly #settings: BpeSettings;
+  readonly #byteIds: Int32Array | null; // [256] -1 = no token; null: tokens are written in characters
+  readonly #mergeOf = new Map<number, number>(); // pair → index into the merges
+  readonly #mergedIds: Int32Array; // [merges]
+  readonly #ranks: Int32Array | null; // [merges] null: the index is the rank
+  readonly #words: RegExp | null; // what no merge reaches across
+  readonly #cache = new PieceCache();
 
-  /** Throws CheckpointError when a byte or a merge has no token. */
-  constructor(file: TokenizerFile) {
+  /** Throws CheckpointError when a merge has no token. */
+  constructor(settings: BpeSettings) {
+    const { vocab, model, path } = settings;
     const idOf = (token: string, field: string): number => {
-      const id = file.vocab.get(token);
+      const id = vocab.get(token);
       if (id !== undefined) return id;
-      throw new CheckpointError(`${JSON.stringify(token)} is not in the vocabulary`, {
-        file: file.path,
-        field,
-      });
+      throw new CheckpointError(`${JSON.stringify(token)} is not in the vocabulary`, { file: path, field });
     };
-    this.#byteIds = Int32Array.from(standIns, (character) => idOf(character, 'model.vocab'));
-    this.#mergedIds = new Int32Array(file.merges.length);
-    for (const [rank, [left, right]] of file.merges.entries()) {
-      const field = `model.merges.${rank}`;
+    this.#settings = settings;
+    this.#byteIds =
+      settings.alphabet === 'bytes'
+        ? Int32Array.from(standIns, (character) => vocab.get(character) ?? -1)
+        : null;
+    this.#ranks = model.ranks;
+    this.#mergedIds = new Int32Array(model.merges.length);
+    for (const [index, [left, right]] of model.merges.entries()) {
+      const field = `model.merges.${index}`;
       const pair = idOf(left, field) * idSpan + idOf(right, field);
-      this.#mergedIds[rank] = idOf(left + right, field);
-      if (!this.#ranks.has(pair)) this.#ranks.set(pair, rank);
+      this.#mergedIds[index] = idOf(left + right, field);
+      this.#mergeOf.set(pair, index);
     }
-    this.#wholePieces = file.ignoreMerges ? file.vocab : null;
+    this.#words = wordsOf(settings);
   }
 
-  /** Ids of one piece; the array is shared and must not be written. A lone surrogate counts as U+FFFD. */
+  /** Ids of one piece; the array is shared and must not be written. `piece` is well-formed. */
   encode(piece: string): Int32Array {
-    const cached = this.#cache.get(piece);
-    if (cached) return cached;
-    const bytes = this.#utf8.encode(piece);
-    const ids = this.#encodeWhole(bytes) ?? this.#merge(bytes);
-    if (piece.length <= cachedPieceLengthMax) {
-      if (this.#cache.size >= cachedPieceCountMax) this.#cache.clear();
-      this.#cache.set(piece, ids);
+    return this.#cache.ids(piece, () => this.#encodeNew(piece));
+  }
+
+  #encodeNew(piece: string): Int32Array {
+    const words = this.#words ? (piece.match(this.#words) ?? []) : [];
+    if (words.length > 1) return concatenate(words.map((word) => this.encode(word)));
+    const whole = this.#settings.model.ignoreMerges ? this.#wholeId(piece) : undefined;
+    return whole === undefined ? this.#merge(this.#symbols(piece)) : Int32Array.of(whole);
+  }
+
+  #wholeId(piece: string): number | undefined {
+    const { vocab } = this.#settings;
+    return vocab.get(this.#byteIds ? inStandIns(utf8.encode(piece)) : piece);
+  }
+
+  /** What merging begins with: a token for each byte or character, or what stands in for those without. */
+  #symbols(piece: string): Int32Array {
+    if (!this.#byteIds) return characterIds(piece, this.#settings.vocab, this.#settings.model);
+    const bytes = utf8.encode(piece);
+    const ids = new Int32Array(bytes.length);
+    for (let at = 0; at < bytes.length; at++) {
+      const id = this.#byteIds[bytes[at]!]!;
+      if (id < 0) return characterIds(inStandIns(bytes), this.#settings.vocab, this.#settings.model);
+      ids[at] = id;
     }
     return ids;
   }
 
-  #encodeWhole(bytes: Uint8Array): Int32Array | null {
-    if (!this.#wholePieces) return null;
-    let token = '';
-    for (const byte of bytes) token += standIns[byte];
-    const id = this.#wholePieces.get(token);
-    return id === undefined ? null : Int32Array.of(id);
-  }
-
   /**
-   * Joins the pair of lowest rank, leftmost first, until none is left. Symbols are a linked list over byte
-   * positions: a join keeps the left position and unlinks the right one, [a]→[b]→[c] becomes [ab]→[c].
+   * Joins the pair of lowest rank, leftmost first, until none is left. Symbols are a linked list over their
+   * positions: a join keeps the left position and unlinks the right one, [a]→[b]→[c] becomes [ab]→[c]. Writes `ids`.
    */
-  #merge(bytes: Uint8Array): Int32Array {
-    const count = bytes.length;
-    const ids = Int32Array.from(bytes, (byte) => this.#byteIds[byte]!);
-    const next = Int32Array.from(bytes, (_, at) => at + 1); // count = none
-    const previous = Int32Array.from(bytes, (_, at) => at - 1); // -1 = none
-    const ranks = new Int32Array(count).fill(-1); // of the pair that begins here; tells stale heap entries
+  #merge(ids: Int32Array): Int32Array {
+    const count = ids.length;
+    const next = ids.map((_, at) => at + 1); // count = none
+    const previous = ids.map((_, at) => at - 1); // -1 = none
+    const merges = new Int32Array(count).fill(-1); // of the pair that begins here; tells stale heap entries
     const heap: number[] = [];
+    const rankOf = (merge: number): number => (this.#ranks ? this.#ranks[merge]! : merge);
     const offer = (at: number): void => {
       const right = next[at]!;
-      const rank = right < count ? this.#ranks.get(ids[at]! * idSpan + ids[right]!) : undefined;
-      ranks[at] = rank ?? -1;
-      if (rank !== undefined) pushHeap(heap, rank * positionSpan + at);
+      const merge = right < count ? this.#mergeOf.get(ids[at]! * idSpan + ids[right]!) : undefined;
+      merges[at] = merge ?? -1;
+      if (merge !== undefined) pushHeap(heap, rankOf(merge) * positionSpan + at);
     };
     for (let at = 0; at + 1 < count; at++) offer(at);
     let symbolCount = count;
@@ -85,10 +106,11 @@ export class BytePairEncoder {
       const key = popHeap(heap);
       const rank = Math.floor(key / positionSpan);
       const at = key - rank * positionSpan;
-      if (ranks[at] !== rank) continue;
+      const merge = merges[at]!;
+      if (merge < 0 || rankOf(merge) !== rank) continue;
       const right = next[at]!;
-      ids[at] = this.#mergedIds[rank]!;
-      ranks[right] = -1;
+      ids[at] = this.#mergedIds[merge]!;
+      merges[right] = -1;
       next[at] = next[right]!;
       if (next[at]! < count) previous[next[at]!] = at;
       symbolCount--;
@@ -99,6 +121,34 @@ export class BytePairEncoder {
     for (let at = 0, index = 0; at < count; at = next[at]!) merged[index++] = ids[at]!;
     return merged;
   }
+}
+
+/**
+ * Where tokens are written in characters, a whole text may be one piece. If no token has the mark of a space behind
+ * another character, none reaches across such a place, and words can be merged one by one and remembered.
+ */
+function wordsOf({ alphabet, model, vocab }: BpeSettings): RegExp | null {
+  // A character that is dropped would bring together what lies on both sides of it.
+  const dropsNothing = model.unknownId !== null && vocab.has('▁');
+  if (alphabet === 'bytes' || model.ignoreMerges || !dropsNothing) return null;
+  const reachesAcross = model.merges.some(([left, right]) => /[^▁]▁/u.test(left + right));
+  return reachesAcross ? null : /▁*[^▁]+|▁+/gu;
+}
+
+function inStandIns(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += standIns[byte];
+  return text;
+}
+
+function concatenate(parts: readonly Int32Array[]): Int32Array {
+  const whole = new Int32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /** A binary min-heap of plain numbers. */

@@ -1,13 +1,16 @@
-// tokenizer.json, checked: byte-level BPE as in the GPT-2, Llama 3, Qwen2 and DeepSeek families. Whatever would be
-// encoded differently from Hugging Face tokenizers is refused with the field's name, never approximated.
-// Before it: model-file.ts; after it: tokenizer.ts and byte-pair-encoder.ts.
+// tokenizer.json, checked: BPE over bytes (GPT-2, Llama 3, Qwen2, DeepSeek) or over characters (Llama 2, Gemma), and
+// Unigram. Whatever would be encoded differently from Hugging Face tokenizers is refused with the field's name, never
+// approximated. Before it: model-file.ts; after it: tokenizer.ts. gguf-tokenizer.ts makes the same of a GGUF file.
 import { z } from 'zod';
+import type { AddedToken } from './added-tokens.ts';
 import { CheckpointError, readJson } from './model-file.ts';
+import { compileNormalizer, type Normalize } from './text-normalizer.ts';
+import { compileSplitter, type TextSplitter } from './text-splitter.ts';
+import { type TokenSpelling, tokenSpelling } from './token-spelling.ts';
+import { stepSchema } from './tokenizer-step.ts';
 
 const tokenIdMax = 2 ** 21 - 1; // eight times the largest published vocabulary; pairs of ids must fit 53 bits
-
-const stepSchema = z.looseObject({ type: z.string() });
-type Step = z.output<typeof stepSchema>;
+const addedTokensMax = 2 ** 16; // Gemma 3 has 6,415
 
 const tokenId = z.int().min(0).max(tokenIdMax);
 const fileSchema = z.looseObject({
@@ -16,70 +19,113 @@ const fileSchema = z.looseObject({
       z.looseObject({
         id: tokenId,
         content: z.string().min(1),
-        single_word: z.literal(false).optional(),
-        lstrip: z.literal(false).optional(),
-        rstrip: z.literal(false).optional(),
+        single_word: z.boolean().default(false),
+        lstrip: z.boolean().default(false),
+        rstrip: z.boolean().default(false),
         normalized: z.boolean().optional(),
         special: z.boolean().default(false),
       }),
     )
+    .max(addedTokensMax)
     .default([]),
   normalizer: stepSchema.nullish(),
   pre_tokenizer: stepSchema.nullish(),
   post_processor: stepSchema.nullish(),
   decoder: stepSchema.nullish(),
   model: z.looseObject({
-    type: z.literal('BPE').default('BPE'), // older files leave it out
+    type: z.enum(['BPE', 'Unigram']).optional(), // older files leave it out
     dropout: z.literal(0).nullish(),
     continuing_subword_prefix: z.literal('').nullish(),
     end_of_word_suffix: z.literal('').nullish(),
     ignore_merges: z.boolean().default(false),
-    vocab: z.unknown(), // 10⁵ entries: checked by checkVocab
-    merges: z.unknown(), // the same: checked by checkMerges
+    byte_fallback: z.boolean().default(false),
+    fuse_unk: z.boolean().default(false),
+    unk_token: z.string().nullish(),
+    unk_id: tokenId.nullish(),
+    vocab: z.unknown().optional(), // 10⁵ entries: checked by checkVocab
+    merges: z.unknown().optional(), // the same: checked by checkMerges; Unigram has none
   }),
 });
 type TokenizerJson = z.output<typeof fileSchema>;
 
-export interface AddedToken {
-  readonly id: number;
-  readonly text: string;
-  readonly special: boolean; // control tokens: no text of their own when decoded
-  readonly normalized: boolean; // looked for in the normalised text
-}
-
 export interface TokenizerFile {
   readonly path: string;
   readonly addedTokens: readonly AddedToken[];
-  readonly vocab: ReadonlyMap<string, number>; // in stand-in characters (byte-level.ts); without added tokens
-  readonly merges: readonly (readonly [string, string])[]; // by falling priority
-  readonly ignoreMerges: boolean; // a piece that is a token as a whole is not merged up from bytes
-  readonly normalizer: Step | null; // for @huggingface/tokenizers
-  readonly splits: Step; // for @huggingface/tokenizers: the pre-tokeniser without its bytes
+  readonly vocab: ReadonlyMap<string, number>; // in the splitter's alphabet; without added tokens
+  readonly model: BpeModel | UnigramModel;
+  readonly normalize: Normalize;
+  readonly splitter: TextSplitter;
+  readonly spelling: TokenSpelling;
   readonly startIds: readonly number[]; // what a bare prompt begins with, such as <|begin_of_text|>
 }
 
-/** Throws CheckpointError when the file is missing, malformed, or not a byte-level BPE that we encode exactly. */
+/** What becomes of a character that the vocabulary lacks. */
+export interface Fallback {
+  readonly toBytes: boolean; // <0x0A> and its like, where the vocabulary has them
+  readonly unknownId: number | null; // else this; null: it is dropped
+  readonly fuses: boolean; // several unknown characters in a row are one token
+}
+
+export interface BpeModel extends Fallback {
+  readonly kind: 'bpe';
+  readonly merges: readonly (readonly [string, string])[];
+  readonly ranks: Int32Array | null; // [merges] lower first, equal ones leftmost first; null: their order
+  readonly ignoreMerges: boolean; // a piece that is a token as a whole is not merged up
+}
+
+export interface UnigramModel extends Fallback {
+  readonly kind: 'unigram';
+  readonly scores: ReadonlyMap<number, number>; // id → log-probability
+}
+
+/** Throws CheckpointError when the file is missing, malformed, or no tokenizer that we encode exactly. */
 export function readTokenizerFile(path: string): TokenizerFile {
   const json = readJson(path, fileSchema);
-  if (json.decoder?.type !== 'ByteLevel') {
-    throw new CheckpointError('only ByteLevel is supported', { file: path, field: 'decoder.type' });
-  }
-  const vocab = checkVocab(path, json.model.vocab);
+  const normalize = compileNormalizer(json.normalizer ?? null, { file: path, field: 'normalizer' });
+  const splitter = compileSplitter(json.pre_tokenizer ?? null, { file: path, field: 'pre_tokenizer' });
+  const isUnigram = json.model.type === 'Unigram';
+  const { vocab, scores } = isUnigram
+    ? checkScoredVocab(path, json.model.vocab)
+    : { vocab: checkVocab(path, json.model.vocab), scores: null };
+  const fallback = readFallback(path, json, vocab);
   return {
     path,
-    addedTokens: json.added_tokens.map(({ id, content, special, normalized }) => ({
-      id,
-      text: content,
-      special,
-      normalized: (normalized ?? !special) && json.normalizer != null,
+    addedTokens: json.added_tokens.map((token) => ({
+      id: token.id,
+      text: token.content,
+      special: token.special,
+      normalized: (token.normalized ?? !token.special) && json.normalizer != null,
+      takesLeft: token.lstrip,
+      takesRight: token.rstrip,
+      wholeWord: token.single_word,
     })),
     vocab,
-    merges: checkMerges(path, json.model.merges),
-    ignoreMerges: json.model.ignore_merges,
-    normalizer: checkNormalizer(path, json.normalizer ?? null),
-    splits: { type: 'Sequence', pretokenizers: splitSteps(path, json.pre_tokenizer) },
+    model: scores
+      ? { kind: 'unigram', scores, ...fallback, fuses: true }
+      : {
+          kind: 'bpe',
+          merges: checkMerges(path, json.model.merges),
+          ranks: null,
+          ignoreMerges: json.model.ignore_merges,
+          ...fallback,
+        },
+    normalize,
+    splitter,
+    spelling: tokenSpelling(json.decoder ?? null, splitter.alphabet, { file: path, field: 'decoder' }),
     startIds: startIds(json),
   };
+}
+
+function readFallback(file: string, { model }: TokenizerJson, vocab: ReadonlyMap<string, number>): Fallback {
+  const { byte_fallback: toBytes, fuse_unk: fuses } = model;
+  if (model.unk_token == null) return { toBytes, fuses, unknownId: model.unk_id ?? null };
+  const unknownId = vocab.get(model.unk_token);
+  // Hugging Face tokenizers looks it up in the vocabulary proper, and fails at the first unknown character.
+  if (unknownId !== undefined) return { toBytes, fuses, unknownId };
+  throw new CheckpointError(`${JSON.stringify(model.unk_token)} is not in the vocabulary`, {
+    file,
+    field: 'model.unk_token',
+  });
 }
 
 function checkVocab(file: string, vocab: unknown): ReadonlyMap<string, number> {
@@ -99,6 +145,27 @@ function checkVocab(file: string, vocab: unknown): ReadonlyMap<string, number> {
   return tokens;
 }
 
+/** Unigram: [token, log-probability] by id. */
+function checkScoredVocab(
+  file: string,
+  vocab: unknown,
+): { vocab: ReadonlyMap<string, number>; scores: ReadonlyMap<number, number> } {
+  if (!Array.isArray(vocab) || vocab.length > tokenIdMax) {
+    throw new CheckpointError('expected an array', { file, field: 'model.vocab' });
+  }
+  const ids = new Map<string, number>();
+  const scores = new Map<number, number>();
+  for (const [id, entry] of vocab.entries()) {
+    const [token, score] = Array.isArray(entry) ? entry : [];
+    if (typeof token !== 'string' || typeof score !== 'number') {
+      throw new CheckpointError('expected [token, score]', { file, field: `model.vocab.${id}` });
+    }
+    ids.set(token, id);
+    scores.set(id, score);
+  }
+  return { vocab: ids, scores };
+}
+
 /** Two dialects: "a b", and ["a", "b"] since tokenizers 0.20. */
 function checkMerges(file: string, merges: unknown): readonly (readonly [string, string])[] {
   if (!Array.isArray(merges)) {
@@ -111,65 +178,6 @@ function checkMerges(file: string, merges: unknown): readonly (readonly [string,
     }
     throw new CheckpointError('expected two tokens', { file, field: `model.merges.${index}` });
   });
-}
-
-function checkNormalizer(file: string, step: Step | null, field = 'normalizer'): Step | null {
-  if (step === null) return null;
-  if (['NFC', 'NFD', 'NFKC', 'NFKD'].includes(step.type)) return step;
-  if (step.type !== 'Sequence') {
-    throw new CheckpointError(`${step.type} is not supported`, { file, field: `${field}.type` });
-  }
-  const inner = parseSteps(file, step['normalizers'], `${field}.normalizers`);
-  for (const [index, part] of inner.entries()) {
-    checkNormalizer(file, part, `${field}.normalizers.${index}`);
-  }
-  return step;
-}
-
-function parseSteps(file: string, steps: unknown, field: string): Step[] {
-  const parsed = z.array(stepSchema).max(32).safeParse(steps);
-  if (!parsed.success) throw new CheckpointError(parsed.error.issues[0]!.message, { file, field });
-  return parsed.data;
-}
-
-/**
- * The regular expressions of the pre-tokeniser, as Split steps that @huggingface/tokenizers translates to
- * JavaScript exactly. The ByteLevel step at the end, whose bytes byte-pair-encoder.ts makes, leaves only its regex.
- */
-function splitSteps(file: string, preTokenizer: Step | null | undefined): Step[] {
-  const field = 'pre_tokenizer';
-  const steps =
-    preTokenizer?.type === 'Sequence'
-      ? parseSteps(file, preTokenizer['pretokenizers'], `${field}.pretokenizers`)
-      : preTokenizer
-        ? [preTokenizer]
-        : [];
-  const last = steps.pop();
-  if (last?.type !== 'ByteLevel') {
-    throw new CheckpointError('must end in ByteLevel: only byte-level BPE is supported', { file, field });
-  }
-  if (last['add_prefix_space'] === true) {
-    throw new CheckpointError('true is not supported', { file, field: `${field}.add_prefix_space` });
-  }
-  const splits = steps.map((step, index) => splitStep(file, step, `${field}.pretokenizers.${index}`));
-  if (last['use_regex'] !== false) splits.push(isolate(gpt2Pattern));
-  return splits;
-}
-
-// What ByteLevel splits by itself; source: GPT-2's encoder, kept by Hugging Face tokenizers.
-const gpt2Pattern = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-
-function isolate(pattern: string): Step {
-  return { type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false };
-}
-
-function splitStep(file: string, step: Step, field: string): Step {
-  // The package's Digits knows ASCII only; tokenizers splits at every numeric character.
-  if (step.type === 'Digits') return isolate(step['individual_digits'] === true ? '\\p{N}' : '\\p{N}+');
-  const removesRest = step['behavior'] === 'Removed' && step['invert'] === true;
-  const isolates = step['behavior'] === 'Isolated' && step['invert'] !== true;
-  if (step.type === 'Split' && (isolates || removesRest)) return step;
-  throw new CheckpointError(`${JSON.stringify(step).slice(0, 100)} is not supported`, { file, field });
 }
 
 const templateSchema = z.looseObject({

@@ -55,7 +55,8 @@ const tokenKinds = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const
 
 /** Byte-level BPE ('gpt2'), split as Qwen2 does; ids that mean nothing are filled up, because llama.cpp wants all. */
 function tokenizerMetadata(directory: string, spec: ModelSpec): ReadonlyMap<string, MetadataValue> {
-  const { vocab, merges, addedTokens } = readTokenizerFile(join(directory, 'tokenizer.json'));
+  const { vocab, model, addedTokens } = readTokenizerFile(join(directory, 'tokenizer.json'));
+  const merges = model.kind === 'bpe' ? model.merges : [];
   const tokens = Array.from({ length: spec.vocabSize }, (_, id) => `[PAD${id}]`);
   const kinds = new Array<number>(spec.vocabSize).fill(tokenKinds.unused);
   for (const [token, id] of vocab) {

@@ -58,6 +58,13 @@ test('merges apply by priority, leftmost first', () => {
   expect(cut(load({}, joinAll(['a a'])), 'aaaaa')).toEqual(['aa', 'aa', 'a']);
 });
 
+test('a byte without a token is dropped, as Hugging Face tokenizers does without an unknown token', () => {
+  const { vocab } = tinyTokenizerJson()['model'] as { vocab: Record<string, number> };
+  const { [byteCharacters()[4]!]: _, ...rest } = vocab;
+  expect([...load({}, { vocab: rest }).encode('a\u0004b')]).toEqual([97, 98]);
+  expect([...load().encode('a\u0004b')]).toHaveLength(3);
+});
+
 test('text is normalised to NFC where the model was trained so', () => {
   const composed = load().encode('é');
   expect(load().encode('e\u0301')).toEqual(composed);
@@ -225,55 +232,63 @@ test.each<[string, Json, Json, string]>([
   ['no vocabulary', {}, { vocab: [] }, 'model.vocab'],
   ['an id that is no integer', {}, { vocab: { a: 1.5 } }, 'model.vocab.a'],
   ['an enormous id', {}, { vocab: { a: 2 ** 31 } }, 'model.vocab.a'],
-  ['a byte without a token', {}, { vocab: { a: 1 }, merges: [] }, 'model.vocab'],
   ['merges that are no list', {}, { merges: 'a b' }, 'model.merges'],
   ['a merge of three', {}, { merges: ['a b c'] }, 'model.merges.0'],
   ['a merge into nothing', {}, { merges: ['a q'] }, 'model.merges.0'],
   ['no ByteLevel decoder', { decoder: { type: 'Metaspace' } }, {}, 'decoder.type'],
   ['no decoder', { decoder: null }, {}, 'decoder.type'],
-  ['no pre-tokeniser', { pre_tokenizer: null }, {}, 'pre_tokenizer'],
-  ['another pre-tokeniser', { pre_tokenizer: { type: 'Metaspace' } }, {}, 'pre_tokenizer'],
+  ['a decoder of another alphabet', { pre_tokenizer: null }, {}, 'decoder.type'],
+  ['a decoder over whole texts', { pre_tokenizer: null, decoder: { type: 'WordPiece' } }, {}, 'decoder.type'],
+  [
+    'no decoder of characters',
+    { pre_tokenizer: { type: 'Metaspace', replacement: '▁' }, decoder: null },
+    {},
+    'decoder',
+  ],
+  [
+    'an unknown scheme',
+    { pre_tokenizer: { type: 'Metaspace', prepend_scheme: 'last' } },
+    {},
+    'pre_tokenizer',
+  ],
   [
     'an unknown step',
-    { pre_tokenizer: sequence({ type: 'Punctuation' }, bytes) },
+    { pre_tokenizer: sequence({ type: 'UnicodeScripts' }, bytes) },
     {},
     'pre_tokenizer.pretokenizers.0',
   ],
   [
-    'a merging split',
-    { pre_tokenizer: sequence({ ...isolate('a'), behavior: 'MergedWithNext' }, bytes) },
+    'steps after the bytes',
+    { pre_tokenizer: sequence(bytes, { type: 'Digits' }) },
     {},
     'pre_tokenizer.pretokenizers.0',
   ],
   [
-    'a prefix space',
-    { pre_tokenizer: { ...bytes, add_prefix_space: true } },
+    'an unknown kind of split',
+    { pre_tokenizer: sequence({ ...isolate('a'), behavior: 'Dropped' }, bytes) },
     {},
-    'pre_tokenizer.add_prefix_space',
+    'pre_tokenizer.pretokenizers.0.behavior',
   ],
-  ['an unknown normaliser', { normalizer: { type: 'Lowercase' } }, {}, 'normalizer.type'],
+  [
+    'an expression that is none',
+    { pre_tokenizer: sequence(isolate('(a'), bytes) },
+    {},
+    'pre_tokenizer.pretokenizers.0.pattern',
+  ],
+  ['an unknown normaliser', { normalizer: { type: 'Precompiled' } }, {}, 'normalizer.type'],
   [
     'an unknown normaliser within',
-    { normalizer: { type: 'Sequence', normalizers: [{ type: 'Strip' }] } },
+    { normalizer: { type: 'Sequence', normalizers: [{ type: 'Nmt' }] } },
     {},
     'normalizer.normalizers.0.type',
   ],
-  [
-    'a stripping token',
-    { added_tokens: [{ id: 1, content: 'a', lstrip: true }] },
-    {},
-    'added_tokens.0.lstrip',
-  ],
-  [
-    'a whole-word token',
-    { added_tokens: [{ id: 1, content: 'a', single_word: true }] },
-    {},
-    'added_tokens.0.single_word',
-  ],
+  ['an unknown token that is none', {}, { unk_token: '<nope>' }, 'model.unk_token'],
+  ['scores that are no list', {}, { type: 'Unigram' }, 'model.vocab'],
+  ['no token for the unknown', {}, { type: 'Unigram', vocab: [['a', -1]] }, 'model.unk_id'],
   ['an empty token', { added_tokens: [{ id: 1, content: '' }] }, {}, 'added_tokens.0.content'],
 ])('a tokenizer with %s is refused by its field', (_, changes, modelChanges, field) => {
   expect(() => load(changes, modelChanges)).toThrow(CheckpointError);
-  expect(() => load(changes, modelChanges)).toThrow(`tokenizer.json: ${field}: `);
+  expect(() => load(changes, modelChanges)).toThrow(`tokenizer.json: ${field}`);
 });
 
 test('a missing tokenizer.json is named', () => {
