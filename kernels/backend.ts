@@ -106,10 +106,14 @@ export interface TokenLogprobs {
   readonly topLogprobs: readonly number[]; // same length
 }
 
-/** tokens[i] was drawn after the (n − sampleCount + i)-th token of the row. */
+/**
+ * tokens[i] was drawn after the (n − sampleCount + i)-th token of the row. A row that cannot be sampled fails alone:
+ * it has the tokens before that, and nothing in the later rounds of its step.
+ */
 export interface RowOutcome {
-  readonly tokens: readonly number[]; // [sampleCount]
-  readonly logprobs: readonly TokenLogprobs[] | null; // [sampleCount], null unless asked for
+  readonly tokens: readonly number[]; // [sampleCount], fewer with a failure
+  readonly logprobs: readonly TokenLogprobs[] | null; // parallel to tokens, null unless asked for
+  readonly failure?: string; // why there are no more: what there is to draw from is no distribution
 }
 
 export type DeviceFailureCode = 'worker-died' | 'worker-hung' | 'step-failed';
@@ -211,6 +215,8 @@ export function assertOutcome(plan: StepPlan, outcome: StepOutcome): void {
   if (!outcome.ok) return;
   assert(outcome.rows.length === plan.rows.length, 'one outcome per row');
   for (const [index, row] of plan.rows.entries()) {
-    assert(outcome.rows[index]!.tokens.length === row.sampleCount, 'one token per sampled position');
+    const { tokens, failure } = outcome.rows[index]!;
+    if (failure === undefined) assert(tokens.length === row.sampleCount, 'one token per sampled position');
+    else assert(tokens.length < row.sampleCount, 'a failed row lacks a token');
   }
 }

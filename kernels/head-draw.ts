@@ -109,9 +109,10 @@ export class HeadDraw {
     const massMin = Math.max(0, Math.exp(logsumexp - logsumexpError) - headMass);
     const massMax = Math.max(0, Math.exp(logsumexp + logsumexpError) - headMass);
     const clustered = Math.exp((values[values.length - 1]! - max) * (power - 1));
-    const spread = (this.#vocabSize - values.length) ** (1 - power);
-    if (!this.#isMasked) this.#totalMin += power > 1 ? spread * massMin ** power : massMin * clustered;
-    this.#totalMax += power > 1 ? massMax * clustered : spread * massMax ** power;
+    const count = this.#vocabSize - values.length;
+    const spread = (mass: number) => count * (mass / count) ** power; // in this order nothing overflows
+    if (!this.#isMasked) this.#totalMin += power > 1 ? spread(massMin) : massMin * clustered;
+    this.#totalMax += power > 1 ? massMax * clustered : spread(massMax);
   }
 
   /** The first rank whose cumulative weight reaches `share` of the total; undecided if that may be more than one rank. */

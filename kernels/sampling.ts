@@ -28,10 +28,19 @@ export interface DrawPlace {
   mask: Uint32Array | null; // tokens that may be drawn, see maskAllows(); null: any
 }
 
-/** The model gave something that is not a distribution (NaN or infinite logits). */
+/** What there is to draw from is no distribution (NaN or infinite logits): the model's doing, or the parameters'. */
 export class SamplingError extends Error {
   override readonly name = 'SamplingError';
+  override readonly cause: 'model' | 'parameters';
+
+  constructor(cause: SamplingError['cause'], message: string) {
+    super(message);
+    this.cause = cause;
+  }
 }
+
+/** Below this and above its inverse a penalty is no wish any more but an overflow. */
+export const repetitionPenaltyMin = 0.01;
 
 const temperatureMin = 1e-5; // below: greedy; source: vLLM's _SAMPLING_EPS
 
@@ -51,7 +60,8 @@ export class Sampler {
 
   /** The token at `place`. Takes the head when that provably gives the same token. Throws SamplingError. */
   sample(row: LogitsRow, params: SamplingParams, place: DrawPlace): number {
-    if (!Number.isFinite(row.logsumexp)) throw new SamplingError(`logits are not finite (${row.logsumexp})`);
+    if (!Number.isFinite(row.logsumexp))
+      throw new SamplingError('model', `logits are not finite (${row.logsumexp})`);
     if (row.headIds.length === 0 || changesLogits(params, place)) {
       return this.sampleFull(row.logits, params, place);
     }
@@ -68,12 +78,13 @@ export class Sampler {
     const isChanged = place.mask !== null || changesLogits(params, place);
     const adjusted = isChanged ? this.#adjust(logits, params, place) : logits;
     const best = argmax(adjusted);
-    const max = adjusted[best]!;
+    const max = adjusted[best] ?? Number.NaN;
+    if (Number.isNaN(max) || max === Number.POSITIVE_INFINITY)
+      throw new SamplingError(isChanged ? 'parameters' : 'model', `logits are not numbers (${max})`);
     if (max === Number.NEGATIVE_INFINITY) return lowestAllowed(place.mask); // nothing is left to weigh
     if (params.temperature < temperatureMin) return best;
     const ranking = this.#ranking;
     ranking.load(adjusted, { max, scale: 1 / params.temperature, weightMin: params.minP });
-    if (Number.isNaN(ranking.total)) throw new SamplingError('logits are not numbers');
     let total = ranking.total;
     if (params.topK > 0 && params.topK < ranking.count) total = ranking.sumOf(params.topK);
     if (params.topP < 1) {
@@ -146,10 +157,16 @@ function lowestAllowed(mask: Uint32Array | null): number {
   return id;
 }
 
+/** The lowest id of the greatest value; −1 if any of them is no number. */
 function argmax(values: Float32Array): number {
   let best = 0;
-  for (let id = 1; id < values.length; id++) if (values[id]! > values[best]!) best = id;
-  return best;
+  let hasNaN = false;
+  for (let id = 0; id < values.length; id++) {
+    const value = values[id]!;
+    if (value > values[best]!) best = id;
+    hasNaN ||= Number.isNaN(value);
+  }
+  return hasNaN ? -1 : best;
 }
 
 function hasPenalties(params: SamplingParams): boolean {

@@ -58,6 +58,7 @@ export const ERRORS = {
   worker_died: facts(500, 'server_error', { retryable: true }),
   worker_hung: facts(500, 'server_error', { retryable: true }),
   step_failed: facts(500, 'server_error', { retryable: true }),
+  sampling_failed: facts(500, 'server_error'), // the model gave no distribution; the same text gives none again
   upstream_failed: facts(502, 'server_error', { retryable: true }), // in the middle of its answer
   internal_error: facts(500, 'server_error', { closeCode: 1011 }),
 } as const satisfies Readonly<Record<string, ErrorFacts>>;
@@ -120,6 +121,7 @@ const FAILURE_CODES: Readonly<Record<GenerationFailure['code'], ErrorCode>> = {
   'worker-died': 'worker_died',
   'worker-hung': 'worker_hung',
   'step-failed': 'step_failed',
+  'sampling-failed': 'sampling_failed',
   deadline: 'deadline',
   shutdown: 'shutdown',
   'context-shrunk': 'context_shrunk',

@@ -2,11 +2,11 @@
 // Everything it works in is allocated once; a token allocates nothing. Owns the
 // bindings; the KV belongs to the main thread where the runtime allows it. Before it: worker.ts; after it: ort.ts.
 import assert from 'node:assert/strict';
-import { greedySampling, type SamplingParams } from '../backend.ts';
-import { type DrawPlace, type LogitsRow, Sampler } from '../sampling.ts';
+import { type LogitsRow, Sampler, SamplingError } from '../sampling.ts';
 import { type BindingShape, GraphBindings } from './bindings.ts';
 import { type KvMemory, restoreBlock, saveBlock } from './kv-memory.ts';
 import type { RareSampling, WorkerSetup } from './messages.ts';
+import { RowInputsReader, StaleInputError } from './row-inputs.ts';
 import type { Session } from './runtime.ts';
 import {
   cellWords,
@@ -16,10 +16,8 @@ import {
   rowWords,
   runWords,
   type StepFrame,
-  samplingWords,
+  undrawn,
 } from './step-frame.ts';
-
-type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 export class Device {
   readonly #frame: StepFrame;
@@ -27,11 +25,12 @@ export class Device {
   readonly #bindings: GraphBindings;
   readonly #sampler: Sampler;
   readonly #logitsRows: readonly LogitsRow[]; // [R] views of the graph's outputs
-  readonly #params: readonly Mutable<SamplingParams>[]; // [slotCount] by row of the plan
-  readonly #masks: readonly Uint32Array[]; // [samples] views of the frame
-  readonly #histories: readonly Int32Array[]; // [slotCount] views of the frame
-  readonly #ends: Int32Array; // [slotCount] tokens that the seats of this step's rows hold
-  readonly #place: DrawPlace = { position: 0, promptCount: 0, history: null, mask: null };
+  readonly #inputs: RowInputsReader;
+  // What follows is of the step being carried out, and reset with each.
+  readonly #ends: Int32Array; // [slotCount] tokens that the seats of its rows hold; 0: no row
+  readonly #advances: Int32Array; // [slotCount] by row: tokens it is on from where the step began
+  readonly #failed: Uint8Array; // [slotCount] by row: 1: it draws nothing more
+  #round = 0;
   readonly #shape: BindingShape = { slotStart: 0, slotCount: 0, tokenCount: 0, logitRowCount: 0 };
 
   constructor(session: Session, seats: KvMemory['seats'], setup: WorkerSetup) {
@@ -46,17 +45,14 @@ export class Device {
     this.#sampler = new Sampler(vocabSize);
     this.#logitsRows = Array.from({ length: logitRowsMax }, (_, row) => this.#logitsRow(row, bounds));
     this.#ends = new Int32Array(limits.slotCount);
-    this.#params = Array.from({ length: limits.slotCount }, () => ({ ...greedySampling }));
-    const { masks, maskSize } = frame;
-    this.#masks = Array.from(frame.hasMask, (_, i) => masks.subarray(i * maskSize, (i + 1) * maskSize));
-    this.#histories = Array.from({ length: limits.slotCount }, (_, slot) =>
-      frame.histories.subarray(slot * limits.slotTokensMax, (slot + 1) * limits.slotTokensMax),
-    );
+    this.#advances = new Int32Array(limits.slotCount);
+    this.#failed = new Uint8Array(limits.slotCount);
+    this.#inputs = new RowInputsReader(frame, limits);
   }
 
   /**
-   * Carries out the step in the frame; `onRound` hears of each round but the last, whose number is the answer. Throws
-   * OrtError or SamplingError; the rows are lost then, the device is not.
+   * Carries out the step in the frame; `onRound` hears of each round but the last, whose number is the answer. A row
+   * that cannot be sampled fails alone. Throws OrtError; all rows are lost then, the device is not.
    */
   step(
     rare: readonly RareSampling[] | null,
@@ -64,15 +60,14 @@ export class Device {
     onRound: (round: number) => void,
   ): number {
     const { control, restores, saves } = this.#frame;
-    this.#readParams(rare);
+    this.#begin(rare);
     for (let i = 0; i < control[controlWords.restoreCount]!; i++)
       restoreBlock(this.#kv, placeAt(restores, i));
     beforeRuns();
     const rounds = control[controlWords.rounds]!;
-    let round = 0;
     this.#runAll();
-    while (round < rounds - 1 && Atomics.load(control, controlWords.interrupted) === 0) {
-      onRound(round++);
+    while (this.#round < rounds - 1 && Atomics.load(control, controlWords.interrupted) === 0) {
+      onRound(this.#round++);
       this.#advance();
       this.#runAll();
     }
@@ -84,7 +79,7 @@ export class Device {
       const place = placeAt(saves, i);
       if (place.position + blockSize <= this.#ends[place.slot]!) saveBlock(this.#kv, place);
     }
-    return round;
+    return this.#round;
   }
 
   release(): void {
@@ -107,26 +102,37 @@ export class Device {
     }
   }
 
+  #begin(rare: readonly RareSampling[] | null): void {
+    this.#inputs.begin(rare);
+    this.#ends.fill(0);
+    this.#advances.fill(0);
+    this.#failed.fill(0);
+    this.#round = 0;
+  }
+
   /** Every row's next token is the one it has just drawn. All runs are of one token per seat, so are the cells. */
   #advance(): void {
-    const { control, runs, cells, tokens, rows, drawn } = this.#frame;
-    const rowCount = control[controlWords.rowCount]!;
+    const { control, runs, cells, tokens } = this.#frame;
     let cellCount = 0;
     for (let run = 0; run < control[controlWords.runCount]!; run++)
       cellCount += runs[run * runWords.size + runWords.slotCount]!;
     for (let cell = 0; cell < cellCount; cell++) {
       const at = cell * cellWords.size;
       const row = cells[at + cellWords.row]!;
-      if (row === -1) continue; // fills a gap, and may as well fill it with the same again
-      const rowAt = row * rowWords.size;
-      const token = drawn[rows[rowAt + rowWords.sampleStart]!]!;
+      // Whoever fills a gap may as well fill it with the same again, and so may whoever draws nothing more.
+      if (row === -1 || this.#failed[row] === 1) continue;
+      const token = this.#drawnBefore(row);
       const position = ++cells[at + cellWords.position]!;
       tokens[cell] = token;
-      rows[rowAt + rowWords.sampleStart]! += rowCount;
-      rows[rowAt + rowWords.drawPosition]!++;
-      if (rows[rowAt + rowWords.hasHistory] === 1)
-        this.#histories[rows[rowAt + rowWords.slot]!]![position] = token;
+      this.#advances[row]!++;
+      this.#inputs.remember(row, position, token);
     }
+  }
+
+  #drawnBefore(row: number): number {
+    const { rows, control, drawn } = this.#frame;
+    const before = (this.#round - 1) * control[controlWords.rowCount]!;
+    return drawn[before + rows[row * rowWords.size + rowWords.sampleStart]!]!;
   }
 
   #run(shape: BindingShape, cellStart: number, tokenStart: number): void {
@@ -138,7 +144,8 @@ export class Device {
     for (let i = 0; i < slotCount; i++) {
       const end = cells[(cellStart + i) * cellWords.size + cellWords.position]! + tokenCount;
       bindings.seqlensK[i] = end - 1;
-      this.#ends[shape.slotStart + i] = end;
+      if (cells[(cellStart + i) * cellWords.size + cellWords.row] !== -1)
+        this.#ends[shape.slotStart + i] = end;
       if (end > longest) longest = end;
     }
     bindings.totalSequenceLength[0] = longest;
@@ -156,61 +163,44 @@ export class Device {
     }
   }
 
-  /** `logitRow`: of the row's first sample; the others follow. */
+  /** `logitRow`: of the row's first sample; the others follow. One that cannot be drawn ends the row. */
   #sampleRow(row: number, logitRow: number): void {
-    const { rows, hasMask, drawn } = this.#frame;
+    const { control, rows, drawn, drawnSteps } = this.#frame;
     const at = row * rowWords.size;
-    const sampleStart = rows[at + rowWords.sampleStart]!;
-    const place = this.#place;
-    place.promptCount = rows[at + rowWords.promptCount]!;
-    place.history = rows[at + rowWords.hasHistory] === 1 ? this.#histories[rows[at + rowWords.slot]!]! : null;
+    const sampleStart = rows[at + rowWords.sampleStart]! + this.#round * control[controlWords.rowCount]!;
+    let token = this.#failed[row] === 1 ? undrawn.model : 0;
     for (let i = 0; i < rows[at + rowWords.sampleCount]!; i++) {
       const sample = sampleStart + i;
-      const logits = this.#logitsRows[logitRow + i]!;
-      logits.logsumexp = this.#bindings.logsumexp[logitRow + i]!;
-      place.position = rows[at + rowWords.drawPosition]! + i;
-      place.mask = hasMask[sample] === 1 ? this.#masks[sample]! : null;
-      const token = this.#sampler.sample(logits, this.#params[row]!, place);
+      if (token >= 0) token = this.#draw(row, i, logitRow + i);
+      drawnSteps[sample] = control[controlWords.step]!;
       drawn[sample] = token;
-      this.#writeLogprobs(logits, sample, token, this.#params[row]!.logprobs);
+      if (token < 0) this.#failed[row] = 1;
+      else this.#writeLogprobs(this.#logitsRows[logitRow + i]!, sample, token, row);
     }
   }
 
-  #writeLogprobs(row: LogitsRow, sample: number, token: number, count: number | null): void {
+  /** The row's sample `i`: a token, or a value of `undrawn`. */
+  #draw(row: number, i: number, logitRow: number): number {
+    const logits = this.#logitsRows[logitRow]!;
+    logits.logsumexp = this.#bindings.logsumexp[logitRow]!;
+    try {
+      const place = this.#inputs.place(row, i, this.#advances[row]!);
+      return this.#sampler.sample(logits, this.#inputs.params(row), place);
+    } catch (error) {
+      if (error instanceof SamplingError) return undrawn[error.cause];
+      if (error instanceof StaleInputError) return undrawn.inputs;
+      throw error;
+    }
+  }
+
+  #writeLogprobs(logits: LogitsRow, sample: number, token: number, row: number): void {
+    const { logprobs: count } = this.#inputs.params(row);
     if (count === null) return;
     const { logprobs, topTokens, topLogprobs, logprobsMax } = this.#frame;
-    logprobs[sample] = row.logits[token]! - row.logsumexp;
+    logprobs[sample] = logits.logits[token]! - logits.logsumexp;
     for (let i = 0; i < count; i++) {
-      topTokens[sample * logprobsMax + i] = row.headIds[i]!;
-      topLogprobs[sample * logprobsMax + i] = row.headValues[i]! - row.logsumexp;
-    }
-  }
-
-  #readParams(rare: readonly RareSampling[] | null): void {
-    const { control, rows, sampling } = this.#frame;
-    for (let row = 0; row < control[controlWords.rowCount]!; row++) {
-      if (rows[row * rowWords.size + rowWords.sampleCount] === 0) continue;
-      const params = this.#params[row]!;
-      const at = row * samplingWords.size;
-      const logprobs = sampling[at + samplingWords.logprobs]!;
-      params.temperature = sampling[at + samplingWords.temperature]!;
-      params.topP = sampling[at + samplingWords.topP]!;
-      params.topK = sampling[at + samplingWords.topK]!;
-      params.minP = sampling[at + samplingWords.minP]!;
-      params.repetitionPenalty = sampling[at + samplingWords.repetitionPenalty]!;
-      params.frequencyPenalty = sampling[at + samplingWords.frequencyPenalty]!;
-      params.presencePenalty = sampling[at + samplingWords.presencePenalty]!;
-      params.seed = sampling[at + samplingWords.seed]!;
-      params.stream = sampling[at + samplingWords.stream]!;
-      params.logprobs = logprobs < 0 ? null : logprobs;
-      params.minTokens = sampling[at + samplingWords.minTokens]!;
-      params.logitBias = null;
-      params.stopTokenIds = greedySampling.stopTokenIds;
-    }
-    if (rare === null) return;
-    for (const { row, logitBias, stopTokenIds } of rare) {
-      this.#params[row]!.logitBias = logitBias;
-      this.#params[row]!.stopTokenIds = stopTokenIds;
+      topTokens[sample * logprobsMax + i] = logits.headIds[i]!;
+      topLogprobs[sample * logprobsMax + i] = logits.headValues[i]! - logits.logsumexp;
     }
   }
 

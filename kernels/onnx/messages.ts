@@ -29,6 +29,12 @@ export interface RareSampling {
   readonly stopTokenIds: readonly number[];
 }
 
+/** To the worker: what a step has of them. */
+export interface RareMessage {
+  readonly step: number; // the frame's: one that is left over from another step is thrown away
+  readonly rows: readonly RareSampling[];
+}
+
 /**
  * What a test can make the worker do in the middle of a step: end its thread, never come back, refuse as ONNX Runtime
  * would, or fail outside of any call.
@@ -39,7 +45,7 @@ export type Fault = (typeof faults)[number];
 /** The one task of a worker's life: serve steps until told to close. Rejects if the device cannot be opened. */
 export interface WorkerTask {
   readonly setup: WorkerSetup;
-  readonly port: MessagePort; // to the worker: RareSampling[]; back: WorkerAnswer
+  readonly port: MessagePort; // to the worker: RareMessage; back: WorkerAnswer
 }
 
 export type WorkerAnswer =

@@ -12,21 +12,15 @@ import type {
 } from '../backend.ts';
 import type { RareSampling } from './messages.ts';
 import { groupRows, RunList } from './row-groups.ts';
-import {
-  cellWords,
-  controlWords,
-  placeWords,
-  rowWords,
-  runWords,
-  type StepFrame,
-  samplingWords,
-} from './step-frame.ts';
+import { RowInputsWriter } from './row-inputs.ts';
+import { cellWords, controlWords, placeWords, runWords, type StepFrame, undrawn } from './step-frame.ts';
 
 export class PlanWriter {
   readonly #frame: StepFrame;
   readonly #limits: BackendLimits;
   readonly #list: RunList;
-  readonly #rowBySlot: Int32Array; // [slotCount] of the plan being written, only its seats are valid
+  readonly #inputs: RowInputsWriter;
+  readonly #rowBySlot: Int32Array; // [slotCount] index of the row in the plan being written, −1: none
   // [slotCount] tokens a seat may hold: positions from here on are free to write to. Never too low; too high after
   // rejected drafts and rounds that were not run, which is harmless.
   readonly #computedCounts: Int32Array;
@@ -35,6 +29,7 @@ export class PlanWriter {
     this.#frame = frame;
     this.#limits = limits;
     this.#list = new RunList(limits.slotCount);
+    this.#inputs = new RowInputsWriter(frame, limits.slotTokensMax);
     this.#rowBySlot = new Int32Array(limits.slotCount);
     this.#computedCounts = new Int32Array(limits.slotCount);
   }
@@ -54,7 +49,8 @@ export class PlanWriter {
     control[controlWords.rowCount] = plan.rows.length;
     control[controlWords.rounds] = plan.rounds ?? 1;
     control[controlWords.interrupted] = 0;
-    let sampleStart = 0;
+    this.#inputs.begin();
+    this.#rowBySlot.fill(-1);
     let rare: RareSampling[] | null = null;
     for (let index = 0; index < plan.rows.length; index++) {
       const row = plan.rows[index]!;
@@ -63,13 +59,8 @@ export class PlanWriter {
         `slot ${row.slot} holds less than the row needs`,
       );
       this.#rowBySlot[row.slot] = index;
-      this.#writeRow(row, index, sampleStart);
-      sampleStart += row.sampleCount;
-      if (row.sampleCount > 0 && isRare(row)) {
-        const { logitBias, stopTokenIds } = row.sampling;
-        rare ??= [];
-        rare.push({ row: index, logitBias, stopTokenIds });
-      }
+      const rest = this.#inputs.write(row);
+      if (rest !== null) rare = [...(rare ?? []), rest];
     }
     groupRows(
       plan.rows,
@@ -85,15 +76,24 @@ export class PlanWriter {
     const rows: RowOutcome[] = [];
     let sample = round * plan.rows.length; // several rounds have one sample in each row
     for (const row of plan.rows) {
-      const tokens: number[] = [];
-      const logprobs: TokenLogprobs[] | null = row.sampling.logprobs === null ? null : [];
-      for (let i = 0; i < row.sampleCount; i++, sample++) {
-        tokens.push(this.#frame.drawn[sample]!);
-        logprobs?.push(this.#readLogprobs(sample, row.sampling.logprobs!));
-      }
-      rows.push({ tokens, logprobs });
+      rows.push(this.#readRow(row, sample));
+      sample += row.sampleCount;
     }
     return { ok: true, rows, deviceMs: this.#frame.deviceMs[round]! };
+  }
+
+  #readRow({ sampleCount, sampling }: StepRow, start: number): RowOutcome {
+    const { control, drawn, drawnSteps } = this.#frame;
+    const tokens: number[] = [];
+    const logprobs: TokenLogprobs[] | null = sampling.logprobs === null ? null : [];
+    for (let sample = start; sample < start + sampleCount; sample++) {
+      assert(drawnSteps[sample] === control[controlWords.step], "another step's answer");
+      const token = drawn[sample]!;
+      if (token < 0) return { tokens, logprobs, failure: causes[token]! };
+      tokens.push(token);
+      logprobs?.push(this.#readLogprobs(sample, sampling.logprobs!));
+    }
+    return { tokens, logprobs };
   }
 
   #writeRestores({ restores }: StepPlan): number {
@@ -111,25 +111,6 @@ export class PlanWriter {
   #writeSaves({ saves }: StepPlan): number {
     for (let i = 0; i < saves.length; i++) writePlace(this.#frame.saves, i, saves[i]!);
     return saves.length;
-  }
-
-  #writeRow(row: StepRow, index: number, sampleStart: number): void {
-    const { rows, sampling, histories, hasMask, masks, maskSize } = this.#frame;
-    const at = index * rowWords.size;
-    rows[at + rowWords.sampleCount] = row.sampleCount;
-    rows[at + rowWords.sampleStart] = sampleStart;
-    rows[at + rowWords.drawPosition] = row.position + row.tokens.length - row.sampleCount + 1;
-    rows[at + rowWords.promptCount] = row.promptCount;
-    rows[at + rowWords.slot] = row.slot;
-    rows[at + rowWords.hasHistory] = row.history === null ? 0 : 1;
-    if (row.sampleCount === 0) return;
-    if (row.history !== null) histories.set(row.history, row.slot * this.#limits.slotTokensMax);
-    writeSampling(sampling, index * samplingWords.size, row);
-    for (let i = 0; i < row.sampleCount; i++) {
-      const mask = row.masks?.[i] ?? null;
-      hasMask[sampleStart + i] = mask === null ? 0 : 1;
-      if (mask !== null) masks.set(mask, (sampleStart + i) * maskSize);
-    }
   }
 
   #writeRuns(plan: StepPlan): void {
@@ -173,27 +154,11 @@ export class PlanWriter {
   }
 }
 
-/** Rows whose sampling needs a map or a list; the lists are short-lived or small, so they are cloned. */
-function isRare(row: StepRow): boolean {
-  const { logitBias, minTokens, stopTokenIds } = row.sampling;
-  const outputCount = row.position + row.tokens.length - row.sampleCount + 1 - row.promptCount;
-  return logitBias !== null || (outputCount < minTokens && stopTokenIds.length > 0);
-}
-
-function writeSampling(sampling: Float64Array, at: number, row: StepRow): void {
-  const params = row.sampling;
-  sampling[at + samplingWords.temperature] = params.temperature;
-  sampling[at + samplingWords.topP] = params.topP;
-  sampling[at + samplingWords.topK] = params.topK;
-  sampling[at + samplingWords.minP] = params.minP;
-  sampling[at + samplingWords.repetitionPenalty] = params.repetitionPenalty;
-  sampling[at + samplingWords.frequencyPenalty] = params.frequencyPenalty;
-  sampling[at + samplingWords.presencePenalty] = params.presencePenalty;
-  sampling[at + samplingWords.seed] = params.seed;
-  sampling[at + samplingWords.stream] = params.stream;
-  sampling[at + samplingWords.logprobs] = params.logprobs ?? -1;
-  sampling[at + samplingWords.minTokens] = params.minTokens;
-}
+const causes: Readonly<Record<number, string>> = {
+  [undrawn.model]: 'the model gave logits that are not finite',
+  [undrawn.parameters]: 'bias and penalties made of the logits what is no distribution',
+  [undrawn.inputs]: 'the inputs of the row were not those of its step',
+};
 
 function writePlace(
   places: Int32Array,

@@ -25,18 +25,20 @@ export const controlWords = {
   saveCount: 8,
   rounds: 9, // at most
   interrupted: 10, // main, at any time: 1: the round being computed is the last
-  size: 11,
+  step: 11, // which step the rest is for: every record that is read or answered carries it
+  size: 12,
 } as const;
 export const runWords = { slotStart: 0, slotCount: 1, tokenCount: 2, size: 3 } as const;
 export const cellWords = { row: 0, position: 1, size: 2 } as const; // row −1: fills a gap
 export const rowWords = {
   sampleCount: 0,
-  sampleStart: 1, // into the samples
-  drawPosition: 2, // of the token that the first sample draws
+  sampleStart: 1, // into the samples of the first round
+  drawPosition: 2, // of the token that the first sample draws in the first round
   promptCount: 3,
   slot: 4, // whose history it is
-  hasHistory: 5,
-  size: 6,
+  historyCount: 5, // tokens of it; −1: none
+  step: 6, // it was written for
+  size: 7,
 } as const;
 export const placeWords = { slot: 0, position: 1, block: 2, size: 3 } as const;
 export const samplingWords = {
@@ -53,6 +55,9 @@ export const samplingWords = {
   minTokens: 10,
   size: 11,
 } as const;
+
+/** In place of a drawn token: why there is none. */
+export const undrawn = { model: -1, parameters: -2, inputs: -3 } as const;
 
 export type FrameLimits = Pick<
   BackendLimits,
@@ -77,11 +82,13 @@ export interface StepFrame {
   readonly histories: Int32Array; // [slotCount, slotTokensMax] by seat
   readonly restores: Int32Array; // of placeWords
   readonly saves: Int32Array; // of placeWords
-  readonly hasMask: Uint8Array; // [samples] 1: masks has one
-  readonly masks: Uint32Array; // [samples, maskSize]
+  readonly maskSteps: Int32Array; // [samples of one round] the step that hasMask and masks were written for
+  readonly hasMask: Uint8Array; // [samples of one round] 1: masks has one
+  readonly masks: Uint32Array; // [samples of one round, maskSize]
   readonly maskSize: number; // words
   readonly logprobsMax: number;
-  readonly drawn: Int32Array; // [samples] the answer: token ids
+  readonly drawnSteps: Int32Array; // [samples] the step that the answer is to
+  readonly drawn: Int32Array; // [samples] the answer: token ids, or why there is none (undrawn)
   readonly logprobs: Float64Array; // [samples] of the drawn token
   readonly topTokens: Int32Array; // [samples, logprobsMax]
   readonly topLogprobs: Float64Array; // [samples, logprobsMax]
@@ -91,11 +98,9 @@ export interface StepFrame {
 export function createStepFrame(limits: FrameLimits): StepFrame {
   const { slotCount, slotTokensMax, logprobsMax, stepTokensMax, roundsMax = 1 } = limits;
   const placeCount = slotCount * Math.floor(slotTokensMax / limits.blockSize);
-  // Samples of a round follow those of the round before: the main thread may be behind with reading.
-  const sampleCount = Math.max(
-    Math.min(slotCount * limits.sampleCountMax, stepTokensMax),
-    slotCount * roundsMax,
-  );
+  const inputCount = Math.max(Math.min(slotCount * limits.sampleCountMax, stepTokensMax), slotCount);
+  // Answers of a round follow those of the round before: the main thread may be behind with reading.
+  const sampleCount = Math.max(inputCount, slotCount * roundsMax);
   const maskSize = Math.ceil(limits.vocabSize / 32);
   return {
     control: integers(controlWords.size),
@@ -107,10 +112,12 @@ export function createStepFrame(limits: FrameLimits): StepFrame {
     histories: integers(slotCount * slotTokensMax),
     restores: integers(placeCount * placeWords.size),
     saves: integers(placeCount * placeWords.size),
-    hasMask: new Uint8Array(new SharedArrayBuffer(sampleCount)),
-    masks: new Uint32Array(new SharedArrayBuffer(4 * sampleCount * maskSize)),
+    maskSteps: integers(inputCount),
+    hasMask: new Uint8Array(new SharedArrayBuffer(inputCount)),
+    masks: new Uint32Array(new SharedArrayBuffer(4 * inputCount * maskSize)),
     maskSize,
     logprobsMax,
+    drawnSteps: integers(sampleCount),
     drawn: integers(sampleCount),
     logprobs: doubles(sampleCount),
     topTokens: integers(sampleCount * logprobsMax),

@@ -6,7 +6,14 @@ import { extname } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { MessageChannel, type MessagePort, SHARE_ENV } from 'node:worker_threads';
 import { FixedQueue, Piscina } from 'piscina';
-import { type Fault, faults, type RareSampling, type WorkerAnswer, type WorkerSetup } from './messages.ts';
+import {
+  type Fault,
+  faults,
+  type RareMessage,
+  type RareSampling,
+  type WorkerAnswer,
+  type WorkerSetup,
+} from './messages.ts';
 import { controlWords, phases, type StepFrame } from './step-frame.ts';
 
 export interface WorkerEvents {
@@ -51,7 +58,8 @@ export class WorkerLink {
     const { control } = this.#frame;
     control[controlWords.hasRare] = rare === null ? 0 : 1;
     control[controlWords.fault] = faults.indexOf(fault);
-    if (rare !== null) this.#port.postMessage(rare);
+    if (rare !== null)
+      this.#port.postMessage({ step: control[controlWords.step]!, rows: rare } satisfies RareMessage);
     Atomics.store(control, controlWords.phase, phases.computing);
     this.#ring();
   }

@@ -5,7 +5,14 @@
 import { receiveMessageOnPort } from 'node:worker_threads';
 import { Device } from './device.ts';
 import { allocateSeats } from './kv-memory.ts';
-import { type Fault, faults, type RareSampling, type WorkerAnswer, type WorkerTask } from './messages.ts';
+import {
+  type Fault,
+  faults,
+  type RareMessage,
+  type RareSampling,
+  type WorkerAnswer,
+  type WorkerTask,
+} from './messages.ts';
 import { attachSession, OrtError, openBindingSession } from './ort.ts';
 import { controlWords, type StepFrame } from './step-frame.ts';
 
@@ -30,7 +37,7 @@ export default async function serve({ setup, port }: WorkerTask): Promise<void> 
     try {
       if (fault === 'uncaught') await failUncaught();
       const last = device.step(
-        control[controlWords.hasRare] === 1 ? receiveRare(port) : null,
+        control[controlWords.hasRare] === 1 ? receiveRare(port, control[controlWords.step]!) : null,
         fault === 'none' ? nothing : () => act(fault),
         (round) => {
           takeTime(frame, round, times);
@@ -56,8 +63,12 @@ function takeTime({ deviceMs }: StepFrame, round: number, times: { startMs: numb
   times.startMs = nowMs;
 }
 
-function receiveRare(port: WorkerTask['port']): readonly RareSampling[] {
-  return receiveMessageOnPort(port)!.message as readonly RareSampling[]; // sent before the step was counted
+/** It was sent before the step was counted. */
+function receiveRare(port: WorkerTask['port'], step: number): readonly RareSampling[] {
+  for (;;) {
+    const { message } = receiveMessageOnPort(port)! as { message: RareMessage };
+    if (message.step === step) return message.rows;
+  }
 }
 
 function nothing(): void {}

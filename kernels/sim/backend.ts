@@ -159,9 +159,10 @@ export class SimBackend implements Backend {
 type Done = (outcome: StepOutcome) => void;
 type OnRounds = (outcomes: readonly RoundOutcome[]) => void;
 
-/** The same rows, one token on: each with what it has just drawn. */
+/** The same rows, one token on: each with what it has just drawn. One that has failed stays where it is. */
 function nextRound(plan: StepPlan, { rows }: RoundOutcome): StepPlan {
   const next = plan.rows.map((row, index): StepRow => {
+    if (rows[index]!.failure !== undefined) return row;
     const tokens = Int32Array.from(rows[index]!.tokens);
     const history = row.history === null ? null : Int32Array.from([...row.history, ...tokens]);
     return { ...row, position: row.position + 1, tokens, history };

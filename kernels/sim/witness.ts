@@ -2,8 +2,8 @@
 // once when a block was restored to the wrong place, overwritten or read before it was written. For tests and for
 // serving text; a simulation of millions of requests takes token-source.ts's plain ones.
 import assert from 'node:assert/strict';
-import type { BackendLimits, KvRestore, KvSave, RowOutcome, StepRow } from '../backend.ts';
-import { Sampler, tokenLogprobs } from '../sampling.ts';
+import type { BackendLimits, KvRestore, KvSave, RowOutcome, StepRow, TokenLogprobs } from '../backend.ts';
+import { Sampler, SamplingError, tokenLogprobs } from '../sampling.ts';
 import { babbleLogits, emptyContext, extendContext } from './babble.ts';
 import type { TokenSource } from './token-source.ts';
 
@@ -38,7 +38,7 @@ export class WitnessTokens implements TokenSource {
     const seat = this.#seats[replica]![row.slot]!;
     seat.truncate(row.position);
     const tokens: number[] = [];
-    const logprobs = [];
+    const logprobs: TokenLogprobs[] | null = row.sampling.logprobs === null ? null : [];
     const sampleFrom = row.tokens.length - row.sampleCount;
     for (const [index, token] of row.tokens.entries()) {
       seat.append(token);
@@ -47,11 +47,15 @@ export class WitnessTokens implements TokenSource {
       const logitsRow = { headValues: none, headIds: noIds, logits: this.#logits, logsumexp: 0 };
       const mask = row.masks?.[index - sampleFrom] ?? null;
       const place = { position: seat.length, promptCount: row.promptCount, history: row.history, mask };
-      const drawn = this.#sampler.sample(logitsRow, row.sampling, place);
-      tokens.push(drawn);
-      if (row.sampling.logprobs !== null) logprobs.push(this.#logprobs(drawn, row.sampling.logprobs));
+      try {
+        tokens.push(this.#sampler.sample(logitsRow, row.sampling, place));
+      } catch (error) {
+        if (!(error instanceof SamplingError)) throw error;
+        return { tokens, logprobs, failure: error.message };
+      }
+      logprobs?.push(this.#logprobs(tokens.at(-1)!, row.sampling.logprobs!));
     }
-    return { tokens, logprobs: row.sampling.logprobs === null ? null : logprobs };
+    return { tokens, logprobs };
   }
 
   save(replica: number, { slot, position, block }: KvSave): void {

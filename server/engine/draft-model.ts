@@ -23,6 +23,7 @@ interface Twin {
   sequenceId: number; // 0: nobody's
   count: number; // leading tokens of the text that are computed here
   guesses: readonly number[]; // tokens after them that were drawn and computed here, and may not come true
+  mute: boolean; // the draft model has no distribution for its text: it is not asked for it again
 }
 
 /** A sequence, and how many tokens to guess for it. */
@@ -60,7 +61,7 @@ export class DraftModel {
     this.#onLost = onLost;
     this.#pace = new DraftPace(replicaCount);
     this.#twins = Array.from({ length: replicaCount }, () =>
-      Array.from({ length: slotCount }, () => ({ sequenceId: 0, count: 0, guesses: [] })),
+      Array.from({ length: slotCount }, () => ({ sequenceId: 0, count: 0, guesses: [], mute: false })),
     );
     this.#busy = new Array(replicaCount).fill(false);
     this.#ready = new Array(replicaCount).fill(false);
@@ -134,7 +135,8 @@ export class DraftModel {
       limits.slotTokensMax - tokenCount,
       own.slotTokensMax - tokenCount,
     );
-    if (countMax < 1 || mayDraft(sequence, limits, costs, decodingCount)) return 0;
+    if (countMax < 1 || this.#isMute(sequence)) return 0;
+    if (mayDraft(sequence, limits, costs, decodingCount)) return 0;
     const guessing = {
       countMax,
       roundMs: decodeCostMs(this.#costs!, decodingCount) / decodingCount,
@@ -162,6 +164,11 @@ export class DraftModel {
     return sequence.tokenCount - 1 - this.#twins[sequence.replica]![slot]!.count;
   }
 
+  #isMute({ id, replica, slot }: Sequence): boolean {
+    const { sequenceId, mute } = this.#twins[replica]![slot]!;
+    return mute && sequenceId === id;
+  }
+
   /** Of each token to catch up with. */
   #tokenMs(): number {
     const { rowMs } = this.#costs!;
@@ -179,6 +186,7 @@ export class DraftModel {
       twin.sequenceId = id;
       twin.count = 0;
       twin.guesses = [];
+      twin.mute = false;
     }
     for (const guess of twin.guesses) {
       if (twin.count >= tokenCount || tokens[twin.count] !== guess) break;
@@ -228,9 +236,12 @@ export class DraftModel {
     this.#step(replica, { rows, rounds }, (outcomes) => {
       if (outcomes === null) return end();
       for (const [index, { sequence, slot, count }] of abreast.entries()) {
-        const drawn = outcomes.map(({ rows: drawnRows }) => drawnRows[index]!.tokens[0]!);
+        // None from the round on in which it could not be sampled: the others are not touched by that.
+        const drawn = outcomes.flatMap(({ rows: drawnRows }) => drawnRows[index]!.tokens);
         const twin = this.#twins[replica]![slot]!;
         twin.count++;
+        twin.mute = drawn.length < outcomes.length;
+        if (drawn.length === 0) continue;
         twin.guesses = drawn.slice(0, -1); // the last one was drawn and not computed
         const tokens = Int32Array.from(drawn.slice(0, count));
         sequence.modelGuess = { tokenCount: twin.count, tokens };

@@ -304,9 +304,12 @@ export class Engine implements SequenceEngine {
       return;
     }
     const from = sequence.outputCount;
-    sequence.ending = sequence.take(outcome.tokens, acceptedCount + 1, this.contextTokensMax);
+    const { tokens, failure = null } = outcome;
+    const count = Math.min(acceptedCount + 1, tokens.length);
+    sequence.ending = sequence.take(tokens, count, this.contextTokensMax);
+    if (sequence.ending === null && count <= acceptedCount) sequence.fail(failure!);
     for (let i = 0; i < sequence.outputCount - from; i++) {
-      drawn.tokens.push(outcome.tokens[i]!);
+      drawn.tokens.push(tokens[i]!);
       if (drawn.logprobs !== null) drawn.logprobs.push(outcome.logprobs![i]!);
     }
   }
@@ -314,8 +317,9 @@ export class Engine implements SequenceEngine {
   // Its step has answered: what is computed is kept, and whoever is through leaves.
   #settle(sequence: Sequence): void {
     sequence.inFlight = false;
-    this.#floor.register(sequence);
-    if (sequence.ending !== null && sequence.departure === null) this.#end(sequence, sequence.ending, null);
+    if (sequence.failure === null) this.#floor.register(sequence); // what gave no distribution helps nobody
+    if (sequence.ending !== null && sequence.departure === null)
+      this.#end(sequence, sequence.ending, sequence.failure);
   }
 
   #failRows(plan: StepPlan, { code, message }: DeviceFailure): void {
@@ -324,7 +328,7 @@ export class Engine implements SequenceEngine {
       const sequence = this.#sequences.get(row.sequenceId)!;
       sequence.inFlight = false;
       if (sequence.ending !== null)
-        this.#end(sequence, sequence.ending, null); // it has all it asked for
+        this.#end(sequence, sequence.ending, sequence.failure); // it has all it asked for, or cannot have it
       else this.#end(sequence, 'failed', { code, message });
     }
   }

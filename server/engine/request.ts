@@ -41,8 +41,16 @@ export type FinishReason =
   | 'cancelled'
   | 'failed';
 
-/** Why a sequence failed: the device lost it, its time ran out, or the device that replaced its own cannot hold it. */
-export type SequenceFailureCode = DeviceFailureCode | 'deadline' | 'shutdown' | 'context-shrunk';
+/**
+ * Why a sequence failed: the device lost it, there was no distribution to draw from, its time ran out, or the device
+ * that replaced its own cannot hold it.
+ */
+export type SequenceFailureCode =
+  | DeviceFailureCode
+  | 'sampling-failed'
+  | 'deadline'
+  | 'shutdown'
+  | 'context-shrunk';
 
 export interface SequenceUsage {
   readonly promptTokens: number;

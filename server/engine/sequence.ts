@@ -4,7 +4,13 @@ import type { Timer } from '../../kernels/clock.ts';
 import type { ColdFetch } from './cold-tier.ts';
 import { Drafter } from './drafter.ts';
 import type { PrefixNode } from './prefix-cache.ts';
-import type { FinishReason, SequenceFailureCode, SequenceRequest, SequenceSink } from './request.ts';
+import type {
+  FinishReason,
+  SequenceEnd,
+  SequenceFailureCode,
+  SequenceRequest,
+  SequenceSink,
+} from './request.ts';
 import type { ModelGuess, SequenceDraft } from './sequence-draft.ts';
 import { Speculation } from './speculation.ts';
 
@@ -35,6 +41,7 @@ export class Sequence {
   paused = false;
   departure: Departure | null = null;
   ending: FinishReason | null = null; // its last token is drawn; it leaves when its step has answered
+  failure: SequenceEnd['failure'] = null; // with the ending 'failed'
   replica = -1;
   slot = -1;
   inFlight = false; // has a row in a step that has not answered
@@ -105,6 +112,12 @@ export class Sequence {
       if (this.outputCount >= maxTokens || this.tokenCount >= contextTokensMax) return 'length';
     }
     return null;
+  }
+
+  /** Its row could not be sampled: nothing more can be drawn. */
+  fail(message: string): void {
+    this.ending = 'failed';
+    this.failure = { code: 'sampling-failed', message };
   }
 
   #append(token: number): void {

@@ -2,6 +2,7 @@
 // Owns names, fields and bounds; never sees bytes (protocol.ts) or sessions (connection.ts). PROTOCOL.md explains
 // each message with an example. New messages and new optional fields may be added; nothing is renamed.
 import { z } from 'zod';
+import { repetitionPenaltyMin } from '../../kernels/sampling.ts';
 import type { ErrorCode } from '../errors.ts';
 
 export const PROTOCOL_VERSION = 1;
@@ -23,7 +24,10 @@ const samplingFields = {
   topP: z.number().gt(0).max(1),
   topK: z.int().min(0).max(0x7fff_ffff),
   minP: z.number().min(0).max(1),
-  repetitionPenalty: z.number().gt(0).max(100),
+  repetitionPenalty: z
+    .number()
+    .min(repetitionPenaltyMin)
+    .max(1 / repetitionPenaltyMin),
   frequencyPenalty: z.number().min(-2).max(2),
   presencePenalty: z.number().min(-2).max(2),
 };

@@ -2,6 +2,7 @@
 // generation. Unknown fields are dropped, null means absent, absent sampling fields are the model's own defaults.
 // Before it: http-call.ts hands over a checked body; after it: answer.ts.
 import { z } from 'zod';
+import { repetitionPenaltyMin } from '../../kernels/sampling.ts';
 import { draftingFor } from '../drafting.ts';
 import { type Fault, fault } from '../errors.ts';
 import type { GenerationRequest } from '../generation.ts';
@@ -26,7 +27,11 @@ export function commonFields({ choiceCountMax }: RequestBounds) {
     top_p: z.number().gt(0).max(1).nullish(),
     top_k: z.int().min(-1).max(TOKEN_COUNT_MAX).nullish(), // −1, like 0, is off
     min_p: z.number().min(0).max(1).nullish(),
-    repetition_penalty: z.number().gt(0).max(100).nullish(),
+    repetition_penalty: z
+      .number()
+      .min(repetitionPenaltyMin)
+      .max(1 / repetitionPenaltyMin)
+      .nullish(),
     frequency_penalty: z.number().min(-2).max(2).nullish(),
     presence_penalty: z.number().min(-2).max(2).nullish(),
     logit_bias: z

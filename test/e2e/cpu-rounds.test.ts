@@ -104,4 +104,19 @@ describe.each(['c-api', 'binding'] as const)('through %s,', (runtime) => {
     expect(next![0]).toBe(tiny.reference.greedy(tokens, 1)[0]);
     release([4]);
   });
+
+  test('masks of an older step are gone in every round', async () => {
+    const slots = [0, 1, 2, 3];
+    const free = await seated(slots);
+    const mask = new Uint32Array(10).fill(1 << 7); // few tokens, none of them what the model would say
+    const masked = free.map((row) => ({ ...row, masks: [mask] }));
+    const [drawn] = await rounds({ replica: 0, restores: [], rows: masked, saves: [] });
+    for (const token of drawn!) expect(token % 32).toBe(7);
+    const unmasked = await rounds({ replica: 0, restores: [], rows: free, saves: [], rounds: 6 });
+    for (const [index, slot] of slots.entries()) {
+      const expected = tiny.reference.greedy(promptOf(slot + 3, 5 + 3 * slot), 7).slice(1);
+      expect(unmasked.map((round) => round[index])).toEqual(expected);
+    }
+    release(slots);
+  });
 });

@@ -50,7 +50,11 @@ function distribution(logits: Float32Array, params: SamplingParams): Float64Arra
 }
 
 const settings = fc.record({
-  temperature: fc.oneof(fc.constant(1), fc.double({ min: 0.05, max: 3, noNaN: true })),
+  temperature: fc.oneof(
+    fc.constant(1),
+    fc.double({ min: 0.05, max: 3, noNaN: true }),
+    fc.integer({ min: -5, max: 2 }).map((exponent) => 10 ** exponent), // to both ends of what may be asked for
+  ),
   topP: fc.oneof(fc.constant(1), fc.double({ min: 0.01, max: 1, noNaN: true })),
   topK: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 400 })),
   minP: fc.oneof(fc.constant(0), fc.double({ min: 0, max: 1, noNaN: true })),

@@ -272,3 +272,28 @@ test('drain calls back when the last sequence has ended, abortAll ends them all'
   expect(idle).toBe(true);
   expect(reader.end).toMatchObject({ reason: 'failed', failure: { code: 'shutdown' } });
 });
+
+test.each([{ roundsMax: 1 }, { roundsMax: 8 }, { roundsMax: 1, sampleCountMax: 4 }])(
+  'a row that cannot be sampled fails alone, with %o',
+  (change) => {
+    const { engine, clock, observer } = world({ slotCount: 3, ...change });
+    const speculation = change.sampleCountMax === undefined ? null : { draftTokensMax: 3, prediction: null };
+    // Whatever has been said divides its logit by next to nothing.
+    const hopeless = { ...greedy, repetitionPenalty: 1e-45 };
+    const asked = [
+      request(range(5), { maxTokens: 20, speculation }),
+      request([1, 2, 1, 2, 1], { sampling: hopeless, speculation }),
+      request(range(7, 3), { maxTokens: 20, speculation, sampling: { ...greedy, temperature: 1 } }),
+    ];
+    const readers = asked.map((one) => new Reader(engine, clock, one));
+    while (clock.step()) engine.check();
+    const sizes = { vocabSize: limits.vocabSize, contextTokensMax: engine.contextTokensMax };
+    for (const index of [0, 2]) {
+      expect(readers[index]!.tokens).toEqual(oracleAnswer(asked[index]!, sizes).tokens);
+      expect(readers[index]!.end!.reason).toBe('length');
+    }
+    expect(readers[1]!.tokens).toEqual([]);
+    expect(readers[1]!.end).toMatchObject({ reason: 'failed', failure: { code: 'sampling-failed' } });
+    expect(observer.stepFailures).toBe(0);
+  },
+);

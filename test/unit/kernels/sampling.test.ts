@@ -169,12 +169,35 @@ test('draws belong to seed, stream and position, not to what was drawn before', 
   expect(places.map((place) => sampleToken(logits, { ...params, stream: 1 }, place))).not.toEqual(forward);
 });
 
-test('logits that are not numbers are refused', () => {
-  const logits = Float32Array.of(1, Number.NaN, 2);
-  const params = { ...greedy, temperature: 1 };
-  const row = { ...rowOf(Float32Array.of(1, 0, 2), 2), logits, logsumexp: Number.NaN };
-  expect(() => new Sampler(3).sample(row, params, start)).toThrow(SamplingError);
-  expect(() => sampleToken(logits, params, start)).toThrow(SamplingError);
+test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+  'a sum of %d over all logits is the model’s failure, greedy or drawn',
+  (logsumexp) => {
+    const row = { ...rowOf(Float32Array.of(1, 0, 2), 2), logsumexp };
+    for (const temperature of [0, 1]) {
+      const draw = () => new Sampler(3).sample(row, { ...greedy, temperature }, start);
+      expect(draw).toThrow(SamplingError);
+      expect(draw).toThrow(expect.objectContaining({ cause: 'model' }));
+    }
+  },
+);
+
+test.each([Number.NaN, Number.POSITIVE_INFINITY])('a logit of %d is never drawn', (logit) => {
+  for (const temperature of [0, 1]) {
+    for (const at of [0, 1, 2]) {
+      const logits = Float32Array.of(1, 0, 2);
+      logits[at] = logit;
+      expect(() => sampleToken(logits, { ...greedy, temperature }, start)).toThrow(SamplingError);
+    }
+  }
+});
+
+test('parameters that leave no distribution are named as the cause, and leave no trace', () => {
+  const sampler = new Sampler(3);
+  const row = rowOf(Float32Array.of(1, 0, 2), 2);
+  const place = { position: 1, promptCount: 1, history: Int32Array.of(2), mask: null };
+  const draw = () => sampler.sample(row, { ...greedy, repetitionPenalty: 1e-45 }, place);
+  expect(draw).toThrow(expect.objectContaining({ cause: 'parameters' }));
+  expect(sampler.sample(row, { ...greedy, repetitionPenalty: 1.1 }, place)).toBe(2);
 });
 
 test('logprobs are of the unmodified distribution', () => {

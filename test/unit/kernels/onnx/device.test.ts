@@ -6,7 +6,7 @@ import type { WorkerSetup } from '../../../../kernels/onnx/messages.ts';
 import { PlanWriter } from '../../../../kernels/onnx/plan-writer.ts';
 import type { BoundTensor, Session } from '../../../../kernels/onnx/runtime.ts';
 import { controlWords, createStepFrame, phases } from '../../../../kernels/onnx/step-frame.ts';
-import { rowOf } from '../../../cpu-rig.ts';
+import { greedy, rowOf } from '../../../cpu-rig.ts';
 
 const limits = {
   replicaCount: 1,
@@ -16,7 +16,7 @@ const limits = {
   blockCount: 4,
   rowTokensMax: 8,
   stepTokensMax: 16,
-  sampleCountMax: 1,
+  sampleCountMax: 4,
   roundsMax: 4,
   logprobsMax: 2,
   vocabSize: 8,
@@ -28,8 +28,12 @@ class Scribe implements Session {
   readonly version = '0';
   readonly handle = null;
   readonly runs: { tokens: number[]; seqlensK: number[]; total: number }[] = [];
+  likeliest = 0; // token
+  readonly broken = new Set<number>(); // tokens after which there is no distribution
 
-  bind(inputs: readonly BoundTensor[]) {
+  bind(inputs: readonly BoundTensor[], outputs: readonly BoundTensor[]) {
+    const output = (name: string) =>
+      outputs.find((tensor) => tensor.name === name)!.data as Float32Array | Int32Array;
     const numbers = (name: string) => Array.from(inputs.find((input) => input.name === name)!.data, Number);
     return {
       run: () => {
@@ -42,6 +46,17 @@ class Scribe implements Session {
         const [rows] = inputs.find(({ name }) => name === 'seqlens_k')!.shape as [number];
         const perSeat = key.length / rows;
         for (const [row, last] of numbers('seqlens_k').entries()) key[row * perSeat + last] = 7;
+        const samples = output('logsumexp');
+        const perRow = numbers('input_ids').length / rows;
+        const read = numbers('logit_rows').map((at, row) => at + (rows > 1 ? row * perRow : 0));
+        for (let sample = 0; sample < samples.length; sample++) {
+          const token = numbers('input_ids')[rows > 1 ? sample : read[sample]!]!;
+          samples[sample] = this.broken.has(token) ? Number.NaN : 8;
+          for (let id = 0; id < limits.vocabSize; id++)
+            output('logits')[sample * limits.vocabSize + id] = id === this.likeliest ? 8 : -id;
+          output('top_ids').set([this.likeliest, this.likeliest === 0 ? 1 : 0], 2 * sample);
+          output('top_values').set([8, this.likeliest === 0 ? -1 : 0], 2 * sample);
+        }
       },
       release: () => undefined,
     };
@@ -147,4 +162,103 @@ test('a row that needs more than its seat holds is refused before anything is se
   writer.write({ ...plan, restores: [{ slot: 0, position: 0, blocks: [1, 2] }] });
   writer.releaseSlot(0);
   expect(() => writer.write(plan)).toThrow('holds less than the row needs');
+});
+
+/** Carries out one step and answers each round's rows. */
+function outcomesOf(
+  { frame, device, writer }: ReturnType<typeof open>,
+  step: { readonly rows: readonly Parameters<typeof rowOf>[0][]; readonly rounds?: number },
+) {
+  const plan = { replica: 0, restores: [], saves: [], ...step, rows: step.rows.map(rowOf) };
+  const rare = writer.write(plan);
+  frame.control[controlWords.phase] = phases.computing;
+  const last = device.step(rare, nothing, nothing);
+  return Array.from({ length: last + 1 }, (_, round) => writer.read(plan, round).rows);
+}
+
+const only = (id: number) => Uint32Array.of(1 << id);
+
+test('no round of a step sees a mask that an older step has left behind', () => {
+  const scene = open();
+  scene.session.likeliest = 3;
+  const masked = [0, 1, 2, 3].map((slot) => ({
+    ...{ slot, position: 0, tokens: [1, 1, 1, 1], sampleCount: 4 },
+    masks: [only(5), only(6), only(7), only(5)],
+  }));
+  const [rows] = outcomesOf(scene, { rows: masked });
+  expect(rows!.map(({ tokens }) => tokens)).toEqual(new Array(4).fill([5, 6, 7, 5]));
+  const free = [0, 1, 2, 3].map((slot) => ({ slot, position: 4, tokens: [1] }));
+  const rounds = outcomesOf(scene, { rows: free, rounds: 4 });
+  expect(rounds.map((round) => round.map(({ tokens }) => tokens[0]))).toEqual(
+    new Array(4).fill([3, 3, 3, 3]),
+  );
+});
+
+test('inputs that were not written for the step fail their row and are not used', () => {
+  const scene = open();
+  scene.session.likeliest = 3;
+  const rows = [0, 1].map((slot) => ({ slot, position: 0, tokens: [1] }));
+  outcomesOf(scene, { rows });
+  const { frame, device, writer } = scene;
+  const plan = { replica: 0, restores: [], saves: [], rows: rows.map(rowOf) };
+  writer.write(plan);
+  frame.maskSteps[1]! -= 1; // as if the writer had forgotten it
+  frame.control[controlWords.phase] = phases.computing;
+  device.step(null, nothing, nothing);
+  expect(writer.read(plan, 0).rows).toEqual([
+    { tokens: [3], logprobs: null },
+    { tokens: [], logprobs: null, failure: expect.stringContaining('not those of its step') },
+  ]);
+});
+
+test('an answer of an older step is not taken for this one', () => {
+  const scene = open();
+  const rows = [{ slot: 0, position: 0, tokens: [1] }];
+  outcomesOf(scene, { rows });
+  const plan = { replica: 0, restores: [], saves: [], rows: rows.map(rowOf) };
+  scene.writer.write(plan);
+  expect(() => scene.writer.read(plan, 0)).toThrow("another step's answer");
+});
+
+test('a row without a distribution fails alone, and draws nothing in the rounds that follow', () => {
+  const scene = open();
+  scene.session.likeliest = 3;
+  scene.session.broken.add(6);
+  const rows = [0, 1, 2].map((slot) => ({ slot, position: 0, tokens: [slot === 1 ? 6 : 1] }));
+  const rounds = outcomesOf(scene, { rows, rounds: 3 });
+  const drawn = { tokens: [3], logprobs: null };
+  const failed = { tokens: [], logprobs: null, failure: expect.stringContaining('not finite') };
+  expect(rounds).toEqual(new Array(3).fill([drawn, failed, drawn]));
+  // Its seat is where it was; the others are two tokens on.
+  expect(scene.session.runs.at(-1)).toMatchObject({ tokens: [3, 6, 3], seqlensK: [2, 0, 2] });
+  expect(outcomesOf(scene, { rows: [{ slot: 1, position: 0, tokens: [1] }] })).toEqual([[drawn]]);
+});
+
+test('a guess without a distribution after it leaves what was drawn before', () => {
+  const scene = open();
+  scene.session.likeliest = 3;
+  scene.session.broken.add(6);
+  const guessed = { slot: 0, position: 0, tokens: [1, 2, 6, 2], sampleCount: 4 };
+  const row = { tokens: [3, 3], logprobs: null, failure: expect.stringContaining('not finite') };
+  expect(outcomesOf(scene, { rows: [guessed] })).toEqual([[row]]);
+});
+
+test("parameters are the step's own: nothing of an older row stays", () => {
+  const scene = open();
+  scene.session.likeliest = 3;
+  const sampling = {
+    ...greedy,
+    logitBias: new Map([[4, 100]]),
+    minTokens: 3,
+    stopTokenIds: [4],
+    logprobs: 1,
+  };
+  const history = Int32Array.of(1);
+  const loaded = { slot: 0, position: 0, tokens: [1], promptCount: 1, history, sampling };
+  expect(outcomesOf(scene, { rows: [loaded] })[0]![0]!.tokens).toEqual([3]); // 4 may not be drawn yet
+  expect(
+    outcomesOf(scene, { rows: [{ ...loaded, sampling: { ...sampling, minTokens: 0 } }] })[0]![0]!.tokens,
+  ).toEqual([4]);
+  const plain = { tokens: [3], logprobs: null };
+  expect(outcomesOf(scene, { rows: [{ slot: 0, position: 0, tokens: [1] }] })).toEqual([[plain]]);
 });
