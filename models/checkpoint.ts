@@ -20,7 +20,7 @@ export interface Checkpoint {
   /**
    * A fresh array of the tensor's values, widened to float32. `name` is Hugging Face's, such as
    * `model.layers.0.self_attn.q_proj.weight`. With tied embeddings there need not be an `lm_head.weight`: the
-   * caller takes `model.embed_tokens.weight`. Throws CheckpointError.
+   * caller takes `model.embed_tokens.weight`. Throws CheckpointError, also when a value is no finite number.
    */
   read(name: string): Float32Array;
 }
@@ -46,7 +46,9 @@ export function loadCheckpoint(directory: string): Checkpoint {
     shape: (name) => entry(name).shape,
     read(name) {
       entry(name);
-      return naming(() => readTensor(weights.byTensor.get(name)!, name));
+      const values = naming(() => readTensor(weights.byTensor.get(name)!, name));
+      checkFinite(values, { file: weights.byTensor.get(name)!.path, field: name });
+      return values;
     },
   };
 }
@@ -94,6 +96,13 @@ function checkTensors(spec: ModelSpec, weights: WeightFiles, entry: (name: strin
       );
     }
   }
+}
+
+/** One value that is not finite makes every answer NaN, or only those to the texts that meet it. */
+function checkFinite(values: Float32Array, place: { readonly file: string; readonly field: string }): void {
+  const index = values.findIndex((value) => !Number.isFinite(value));
+  if (index !== -1)
+    throw new CheckpointError(`value ${index} is ${values[index]}, not a finite number`, place);
 }
 
 /** Callers need to know one error: a broken weight file is a broken checkpoint. */

@@ -40,7 +40,7 @@ const generationSchema = z.looseObject({
   temperature: z.number().min(0).nullish(),
   top_p: z.number().positive().max(1).nullish(),
   top_k: z.int().min(0).nullish(),
-  repetition_penalty: z.number().positive().nullish(),
+  repetition_penalty: z.number().min(0.01).max(100).nullish(),
 });
 
 // [prefix, middle, suffix] as the families write them.

@@ -50,8 +50,9 @@ function probe(
   if (position === 0) backend.releaseSlot(replica, slot);
   return new Promise((resolve, reject) => {
     const done = (outcome: StepOutcome) => {
-      if (outcome.ok) resolve(outcome.rows[0]!.logprobs![0]!);
-      else reject(new SelfTestError(`replica ${replica}: ${outcome.failure.message}`));
+      const problem = outcome.ok ? outcome.rows[0]!.failure : outcome.failure.message;
+      if (outcome.ok && problem === undefined) resolve(outcome.rows[0]!.logprobs![0]!);
+      else reject(new SelfTestError(`replica ${replica}: ${problem}`));
     };
     backend.step({ replica, restores: [], rows: [row], saves: [] }, done);
   });

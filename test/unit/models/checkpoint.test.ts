@@ -264,6 +264,22 @@ test('a tensor of another shape or dtype is named at load', () => {
   expect(refusal(() => loadCheckpoint(directory))).toMatchObject({ field: 'model.norm.weight' });
 });
 
+test.each([Number.NaN, Number.NEGATIVE_INFINITY])('a weight of %d is named when it is read', (value) => {
+  const directory = writeTinyModel(join(root, `value${value}`));
+  const tensors = [...requiredTensors(loadCheckpoint(directory).spec)].map(([name, shape]) => {
+    const values = new Float32Array(shape.reduce((a, b) => a * b));
+    if (name === 'model.layers.1.mlp.up_proj.weight') values[77] = value;
+    return floatTensor(name, { shape, values, dtype: 'BF16' });
+  });
+  writeSafetensors(join(directory, 'model.safetensors'), tensors);
+  const checkpoint = loadCheckpoint(directory);
+  expect(checkpoint.read('model.norm.weight')).toHaveLength(64);
+  expect(refusal(() => checkpoint.read('model.layers.1.mlp.up_proj.weight'))).toMatchObject({
+    field: 'model.layers.1.mlp.up_proj.weight',
+    message: expect.stringContaining(`value 77 is ${value}`),
+  });
+});
+
 test('an unknown tensor can be asked for, not read', () => {
   const checkpoint = loadCheckpoint(base);
   expect(checkpoint.has('lm_head.weight')).toBe(false);

@@ -68,6 +68,13 @@ describe('the self-test', () => {
     await expect(verifyInPlace(new Talker(true), 0)).rejects.toThrow(SelfTestError);
     await expect(verifyInPlace(new Talker(true), 0)).rejects.toThrow('not updated in place');
   });
+
+  test('refuses a model whose logits are no numbers', async () => {
+    const talker = new Talker(false);
+    const row = { tokens: [], logprobs: [], failure: 'logits that are not finite' };
+    talker.step = (_, done) => queueMicrotask(() => done({ ok: true, rows: [row], deviceMs: 1 }));
+    await expect(verifyInPlace(talker, 0)).rejects.toThrow('replica 0: logits that are not finite');
+  });
 });
 
 test('step costs are the least of what was measured, with straight lines between', async () => {
