@@ -4,7 +4,10 @@
 import { join } from 'node:path';
 import { Template } from '@huggingface/jinja';
 import { z } from 'zod';
+import { partText } from './content-part.ts';
 import { CheckpointError, readOptionalJson, readTextFile } from './model-file.ts';
+import { type ReasoningMarks, reasoningMarksOf } from './reasoning-marks.ts';
+import { escapeForRegExp, TextGuard } from './text-guard.ts';
 
 /** A message as OpenAI's clients write it; further fields (`tool_calls`, `tool_call_id`, …) go to the template. */
 export interface ChatMessage {
@@ -13,7 +16,7 @@ export interface ChatMessage {
   readonly [field: string]: unknown;
 }
 
-/** Only `{ type: 'text', text }` can be rendered. */
+/** Text, or something that leaves a note (content-part.ts). */
 export interface ChatPart {
   readonly type: string;
   readonly text?: string;
@@ -23,6 +26,14 @@ export interface ChatPart {
 export interface RenderOptions {
   readonly addGenerationPrompt: boolean; // end with the opening of an assistant's turn
   readonly tools?: readonly unknown[];
+  readonly continueFinal?: boolean; // end within the last message, an assistant's, as far as it goes
+  readonly variables?: Readonly<Record<string, unknown>>; // the template's own, such as enable_thinking
+}
+
+/** The added tokens of the tokenizer that encodes what is rendered. */
+export interface TemplateTokens {
+  readonly controlTexts: readonly string[];
+  readonly addedTexts: readonly string[];
 }
 
 /** A conversation that this model's template cannot take. The message names the field where it is known. */
@@ -42,16 +53,21 @@ const configSchema = z.looseObject({
 });
 const tokenNames = ['bos_token', 'eos_token', 'pad_token', 'unk_token'] as const;
 
+const noTokens: TemplateTokens = { controlTexts: [], addedTexts: [] };
+
 export class ChatTemplate {
+  readonly reasoning: ReasoningMarks | null;
   readonly #plain: CompiledTemplate;
   readonly #withTools: CompiledTemplate; // the same, unless the directory brings one of its own
   readonly #tokens: Readonly<Record<string, string>>; // bos_token, …
+  readonly #guard: TextGuard; // of what callers say
+  readonly #answerGuard: TextGuard; // of what the model said: it may reason and call
 
   /**
    * Reads `chat_template.jinja`, or `chat_template` in `tokenizer_config.json`; null when there is neither. Throws
    * CheckpointError when a template does not parse.
    */
-  static load(directory: string): ChatTemplate | null {
+  static load(directory: string, added: TemplateTokens = noTokens): ChatTemplate | null {
     const configFile = join(directory, 'tokenizer_config.json');
     const config = readOptionalJson(configFile, configSchema);
     const tokens: Record<string, string> = {};
@@ -63,14 +79,14 @@ export class ChatTemplate {
     const text = readTextFile(templateFile);
     if (text !== null) {
       const only = compile(text, { file: templateFile, field: null });
-      return new ChatTemplate({ plain: only, withTools: only, tokens });
+      return new ChatTemplate({ plain: only, withTools: only, tokens, added });
     }
     const templates = config?.chat_template;
     if (templates == null) return null;
     const where = { file: configFile, field: 'chat_template' };
     if (typeof templates === 'string') {
       const only = compile(templates, where);
-      return new ChatTemplate({ plain: only, withTools: only, tokens });
+      return new ChatTemplate({ plain: only, withTools: only, tokens, added });
     }
     const named = new Map(templates.map(({ name, template }) => [name, template]));
     const plain = named.get('default');
@@ -79,20 +95,44 @@ export class ChatTemplate {
       plain: compile(plain, where),
       withTools: compile(named.get('tool_use') ?? plain, where),
       tokens,
+      added,
     });
+  }
+
+  /** One template for everything, without a directory. Throws CheckpointError. */
+  static parse(
+    text: string,
+    added: TemplateTokens = noTokens,
+    tokens: Readonly<Record<string, string>> = {},
+  ): ChatTemplate {
+    const only = compile(text, { file: 'chat template', field: null });
+    return new ChatTemplate({ plain: only, withTools: only, tokens, added });
   }
 
   constructor(parts: {
     readonly plain: CompiledTemplate;
     readonly withTools: CompiledTemplate;
     readonly tokens: Readonly<Record<string, string>>;
+    readonly added?: TemplateTokens;
   }) {
+    const { controlTexts, addedTexts } = parts.added ?? noTokens;
     this.#plain = parts.plain;
     this.#withTools = parts.withTools;
     this.#tokens = parts.tokens;
+    this.reasoning = reasoningMarksOf(parts.withTools.source, addedTexts);
+    const sources = parts.plain.source + parts.withTools.source;
+    const written = addedTexts.filter((text) => /^[<[]\S+$/.test(text) && sources.includes(text));
+    const guarded = [...controlTexts, ...written];
+    this.#guard = new TextGuard(guarded);
+    this.#answerGuard = new TextGuard(guarded.filter((text) => !answerMark.test(text)));
   }
 
-  /** The prompt's text, special tokens written out. Throws ChatTemplateError. */
+  /** Whether the template looks at a variable of this name. */
+  reads(name: string): boolean {
+    return new RegExp(`\\b${escapeForRegExp(name)}\\b`).test(this.#withTools.source);
+  }
+
+  /** The prompt's text, control tokens written out, callers' texts guarded (text-guard.ts). Throws ChatTemplateError. */
   render(messages: readonly ChatMessage[], options: RenderOptions): string {
     const hasTools = options.tools !== undefined && options.tools.length > 0;
     const template = hasTools ? this.#withTools : this.#plain;
@@ -100,14 +140,45 @@ export class ChatTemplate {
       throw new ChatTemplateError("tools: this model's chat template takes none");
     }
     const prepared = messages.map((message, index) => prepareMessage(message, { index, template }));
+    const unknown = prepared.findIndex(({ role }) => !this.#knowsRole(template, role as string));
+    if (unknown >= 0) {
+      const role = JSON.stringify(prepared[unknown]!['role']);
+      throw new ChatTemplateError(`messages[${unknown}].role: this model's chat template leaves out ${role}`);
+    }
+    const variables = {
+      ...this.#variables(options),
+      tools: hasTools ? this.#guard.deep(options.tools) : null,
+    };
+    const guarded = prepared.map((message) => this.#guarded(message));
+    if (options.continueFinal !== true) return this.#run(template, guarded, variables);
+    return upToMark(this.#run(template, withFinalMark(guarded), variables));
+  }
+
+  #guarded(message: Prepared): Prepared {
+    return (message['role'] === 'assistant' ? this.#answerGuard : this.#guard).deep(message) as Prepared;
+  }
+
+  #variables({ addGenerationPrompt, variables = {} }: RenderOptions): Record<string, unknown> {
+    for (const name of Object.keys(variables)) {
+      if (ownVariables.has(name) || !this.reads(name)) {
+        const why = ownVariables.has(name)
+          ? 'is not for callers'
+          : "is nothing that this model's template reads";
+        throw new ChatTemplateError(`chat_template_kwargs.${name}: ${why}`);
+      }
+    }
+    // None, not undefined, as transformers does.
+    const given = this.#guard.deep(variables) as Record<string, unknown>;
+    return { documents: null, ...given, ...this.#tokens, add_generation_prompt: addGenerationPrompt };
+  }
+
+  #run(
+    template: CompiledTemplate,
+    messages: readonly Prepared[],
+    variables: Readonly<Record<string, unknown>>,
+  ): string {
     try {
-      return template.compiled.render({
-        ...this.#tokens,
-        messages: prepared,
-        add_generation_prompt: options.addGenerationPrompt,
-        tools: hasTools ? options.tools : null, // none, not undefined: as transformers does
-        documents: null,
-      });
+      return template.compiled.render({ ...variables, messages });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new ChatTemplateError(`messages: the model's chat template refuses them: ${reason}`, {
@@ -115,10 +186,83 @@ export class ChatTemplate {
       });
     }
   }
+
+  /** A role that some conversation shows the text of, or that the template refuses by itself. */
+  #knowsRole(template: CompiledTemplate, role: string): boolean {
+    if (role === 'user' || role === 'assistant') return true;
+    const known = template.roles.get(role);
+    if (known !== undefined) return known;
+    const variables = { ...this.#variables({ addGenerationPrompt: false }), tools: null };
+    let shown = false;
+    let dropped = false;
+    for (const messages of roleProbes(role)) {
+      try {
+        const text = this.#run(template, messages, variables);
+        if (text.includes(PROBE)) shown = true;
+        else dropped = true;
+      } catch (error) {
+        if (!(error instanceof ChatTemplateError)) throw error;
+      }
+    }
+    const outcome = shown || !dropped;
+    if (template.roles.size < ROLES_KEPT_MAX) template.roles.set(role, outcome);
+    return outcome;
+  }
+}
+
+type Prepared = Readonly<Record<string, unknown>>;
+
+const ROLES_KEPT_MAX = 16;
+const PROBE = 'sparklaneprobe';
+
+function roleProbes(role: string): readonly (readonly Prepared[])[] {
+  const probe = { role, content: PROBE, name: 'probe', tool_call_id: 'probe0000' };
+  const question = { role: 'user', content: 'a' };
+  const call = { id: 'probe0000', type: 'function', function: { name: 'probe', arguments: {} } };
+  return [
+    [probe, question],
+    [question, probe],
+    [question, { role: 'assistant', content: '', tool_calls: [call] }, probe],
+    [question, { role: 'assistant', content: 'b' }, probe],
+  ];
+}
+
+const ownVariables: ReadonlySet<string> = new Set([
+  ...['messages', 'tools', 'add_generation_prompt', 'continue_final_message', 'strftime_now'],
+  ...['raise_exception', 'range', 'namespace', ...tokenNames],
+]);
+
+/** An assistant's turn may hold these: they end nobody's turn. */
+const answerMark = /think|tool_call|reasoning/i;
+
+// Where the last message ends. The space shows whether the template trims.
+const FINAL_MARK = '\uf4f5';
+
+function withFinalMark(messages: readonly Prepared[]): readonly Prepared[] {
+  const last = messages.at(-1);
+  if (last?.['role'] !== 'assistant' || last['tool_calls'] !== undefined) {
+    throw new ChatTemplateError(
+      `messages[${messages.length - 1}]: only an assistant's text can be continued (continue_final_message)`,
+    );
+  }
+  return [...messages.slice(0, -1), { ...last, content: `${String(last['content'])}${FINAL_MARK} ` }];
+}
+
+function upToMark(rendered: string): string {
+  const at = rendered.lastIndexOf(FINAL_MARK);
+  if (at < 0) {
+    throw new ChatTemplateError(
+      "messages: this model's chat template changes the last one: it cannot be continued",
+    );
+  }
+  const text = rendered.slice(0, at);
+  return rendered[at + 1] === ' ' ? text : text.trimEnd(); // as transformers does
 }
 
 interface CompiledTemplate {
   readonly compiled: Template;
+  readonly source: string;
+  readonly roles: Map<string, boolean>; // known or not, as far as asked for
   readonly takesTools: boolean;
   readonly takesToolCalls: boolean;
 }
@@ -128,6 +272,8 @@ function compile(text: string, where: { file: string; field: string | null }): C
     return {
       // Hides the package's clock: templates that ask whether it is there fall back to a fixed date.
       compiled: new Template(`{% set strftime_now = undefined %}\n${text}`),
+      source: text,
+      roles: new Map(),
       takesTools: /\btools\b/.test(text),
       takesToolCalls: /\btool_calls\b/.test(text),
     };
@@ -137,10 +283,7 @@ function compile(text: string, where: { file: string; field: string | null }): C
   }
 }
 
-function prepareMessage(
-  message: ChatMessage,
-  at: { index: number; template: CompiledTemplate },
-): Record<string, unknown> {
+function prepareMessage(message: ChatMessage, at: { index: number; template: CompiledTemplate }): Prepared {
   const field = `messages[${at.index}]`;
   const { content, tool_calls: toolCalls, ...rest } = message;
   const prepared: Record<string, unknown> = { ...rest, content: flatten(content, `${field}.content`) };
@@ -163,10 +306,9 @@ function flatten(content: unknown, field: string): string {
     throw new ChatTemplateError(`${field}: expected a string or an array of text parts`);
   }
   const texts = content.map((part: unknown, index) => {
-    if (typeof part === 'object' && part !== null && 'type' in part && part.type === 'text') {
-      if ('text' in part && typeof part.text === 'string') return part.text;
-    }
-    throw new ChatTemplateError(`${field}[${index}]: only parts { type: 'text', text } are supported`);
+    const text = partText(part);
+    if (text !== null) return text;
+    throw new ChatTemplateError(`${field}[${index}]: a part of a type that is not known`);
   });
   return texts.join('\n');
 }

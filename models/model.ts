@@ -68,7 +68,7 @@ export function loadModel(directoryOrName: string): Model {
     directory,
     spec,
     tokenizer,
-    chatTemplate: ChatTemplate.load(directory),
+    chatTemplate: ChatTemplate.load(directory, tokenizer),
     defaults: readDefaults(directory),
     fim: findFimTokens(tokenizer),
   };

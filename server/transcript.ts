@@ -21,7 +21,7 @@ export interface TranscriptModel {
 
 interface Chat {
   messages: readonly ChatMessage[];
-  text: string; // what the tokens say, special tokens included
+  text: string; // what the tokens say, special tokens included, the messages' own guarded (text-guard.ts)
 }
 
 /** Part of a transcript to be replaced: tokens of a raw one, messages of a chat. */
@@ -88,8 +88,8 @@ export class Transcript {
     }
     if (fim === null) return unsupported('suffix', 'this model has no tokens for filling in the middle');
     if (this.#count > 0) return invalid('suffix', 'filling in the middle needs an empty session');
-    const before = tokenizer.encode(text);
-    const after = tokenizer.encode(suffix);
+    const before = tokenizer.encode(text, 'plain');
+    const after = tokenizer.encode(suffix, 'plain');
     return this.#appendRaw([fim.prefixId, ...before, fim.suffixId, ...after, fim.middleId], 'text');
   }
 
@@ -257,7 +257,7 @@ export class Transcript {
     const { tokenizer } = this.#model;
     const adds = to.startsWith(from);
     const mark = adds ? { text: from.length, tokens: this.#count } : this.#markBefore(sharedLength(from, to));
-    const tokens = tokenizer.encode(to.slice(mark.text));
+    const tokens = tokenizer.encode(to.slice(mark.text), 'guarded');
     const start = adds ? this.#count : this.#sharedCount(tokens, mark.tokens);
     const added = adds ? tokens : tokens.subarray(start - mark.tokens);
     const refused = this.#checkRoom(start + added.length, 'messages');

@@ -5,18 +5,24 @@ import { fault } from '../errors.ts';
 import type { Parsed } from '../json-body.ts';
 import type { Tool } from '../tools/definition.ts';
 import { renderToolPrompt } from '../tools/prompt.ts';
+import type { PromptOptions } from './prompt-options.ts';
 import type { OpenAiWorld } from './world.ts';
 
 export interface ChatPromptParts {
   readonly messages: readonly ChatMessage[]; // roles as templates know them
   readonly tools: readonly Tool[];
-  readonly open: boolean; // with the opening of the assistant's turn
+  readonly options: PromptOptions;
+}
+
+export interface ChatPrompt {
+  readonly tokens: Int32Array;
+  readonly inReasoning: boolean; // the answer begins within reasoning that the prompt has opened
 }
 
 export function chatPrompt(
-  { messages, tools, open }: ChatPromptParts,
+  { messages, tools, options }: ChatPromptParts,
   { model, forms: { dialect }, generator, prompts, route }: OpenAiWorld,
-): Parsed<Int32Array> {
+): Parsed<ChatPrompt> {
   const { chatTemplate } = model;
   if (chatTemplate === null) {
     const message = `${model.name} has no chat template; it takes /v1/completions`;
@@ -24,17 +30,35 @@ export function chatPrompt(
   }
   try {
     const told = withSystem(messages, route?.system ?? '');
-    const text = renderToolPrompt(chatTemplate, {
-      messages: told,
-      tools,
-      dialect,
-      addGenerationPrompt: open,
-    });
-    return prompts.encode(text, generator.contextTokensMax);
+    const text = renderToolPrompt(chatTemplate, { messages: told, tools, dialect, options });
+    const tokens = prompts.encode(text, generator.contextTokensMax);
+    if (!tokens.ok) return tokens;
+    return {
+      ok: true,
+      value: {
+        tokens: tokens.value,
+        inReasoning: opensReasoning(text, {
+          model,
+          final: options.continueFinal ? messages.at(-1) : undefined,
+        }),
+      },
+    };
   } catch (error) {
     if (!(error instanceof ChatTemplateError)) throw error;
     return { ok: false, fault: fault('unsupported', error.message, { param: paramOf(error.message) }) };
   }
+}
+
+/** By the end of what was rendered, or of the message that goes on. */
+function opensReasoning(
+  rendered: string,
+  { model, final }: { readonly model: OpenAiWorld['model']; readonly final: ChatMessage | undefined },
+): boolean {
+  const marks = model.chatTemplate?.reasoning ?? null;
+  if (marks === null) return false;
+  if (rendered.trimEnd().endsWith(marks.open)) return true;
+  const begun = typeof final?.content === 'string' ? final.content : '';
+  return begun.lastIndexOf(marks.open) > begun.lastIndexOf(marks.close);
 }
 
 /** One system message at the beginning, as many templates take no other; what the client told comes after `system`. */
@@ -52,5 +76,5 @@ export function withSystem(messages: readonly ChatMessage[], system: string): re
 
 /** The template's errors begin with the field where they know it. */
 function paramOf(message: string): string | null {
-  return /^((?:messages|tools)[\w.[\]]*):/.exec(message)?.[1] ?? null;
+  return /^((?:messages|tools|chat_template_kwargs)[\w.[\]]*):/.exec(message)?.[1] ?? null;
 }

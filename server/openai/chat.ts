@@ -16,21 +16,28 @@ import { chatPrompt } from './chat-prompt.ts';
 import { ChatToolEvents } from './chat-tool-events.ts';
 import { commonFields, generationOf, modelFault } from './fields.ts';
 import { type AnswerForm, textSource, withForm } from './form.ts';
+import { promptFields, promptOptions } from './prompt-options.ts';
 import { type ToolSet, toolSetOf } from './tool-set.ts';
 import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
 
 const MESSAGE_COUNT_MAX = 8192;
 const TOOL_COUNT_MAX = 1024;
 
+const part = z.looseObject({ type: z.string(), text: z.string().optional() });
+
+export const messageSchema = z.looseObject({
+  role: z.string().min(1).max(64),
+  content: z.union([z.string(), z.array(part)]).nullish(),
+});
+
+type WireMessage = z.output<typeof messageSchema>;
+
 function chatSchema(bounds: RequestBounds) {
-  const part = z.looseObject({ type: z.string(), text: z.string().optional() });
-  const message = z.looseObject({
-    role: z.string().min(1).max(64),
-    content: z.union([z.string(), z.array(part)]).nullish(),
-  });
   return z.object({
     ...commonFields(bounds),
-    messages: z.array(message).min(1).max(MESSAGE_COUNT_MAX),
+    ...promptFields,
+    n_predict: z.int().min(-1).nullish(), // llama-server's max_tokens; −1: as far as the context goes
+    messages: z.array(messageSchema).min(1).max(MESSAGE_COUNT_MAX),
     max_completion_tokens: z.int().min(0).nullish(),
     logprobs: z.boolean().nullish(),
     top_logprobs: z.int().min(0).max(bounds.logprobsMax).nullish(),
@@ -80,7 +87,7 @@ function laneCall(body: ChatRequest, owner: string): LaneCall {
           system,
           messages: body.messages as readonly ChatMessage[],
           tools: toolsOf(body),
-          maxTokens: body.max_completion_tokens ?? body.max_tokens ?? null,
+          maxTokens: maxTokensOf(body),
           responseFormat: body.response_format,
           sampling: body,
         }),
@@ -115,13 +122,19 @@ function answerOf(
   world: OpenAiWorld,
 ): Parsed<Answer> {
   const { model } = world;
+  const options = promptOptions(body, model);
+  if (!options.ok) return options;
   const prompt = chatPrompt(
-    { messages: body.messages.map(forTemplate), tools: tools.shown.map(({ tool }) => tool), open: true },
+    {
+      messages: body.messages.map(forTemplate),
+      tools: tools.shown.map(({ tool }) => tool),
+      options: options.value,
+    },
     world,
   );
   if (!prompt.ok) return prompt;
-  const tokens = prompt.value;
-  const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? null;
+  const { tokens } = prompt.value;
+  const maxTokens = maxTokensOf(body);
   const logprobs = body.logprobs === true ? (body.top_logprobs ?? 0) : null;
   const prediction = body.prediction == null ? null : predictedText(body.prediction.content);
   const generation = generationOf(body, { tokens, maxTokens, logprobs, owner, prediction }, world);
@@ -149,6 +162,12 @@ function contradictionFault(body: ChatRequest): Fault | null {
   return fault('invalid_request', 'top_logprobs: needs logprobs to be true', { param: 'top_logprobs' });
 }
 
+/** null: as far as the context goes. */
+function maxTokensOf(body: ChatRequest): number | null {
+  const asked = body.max_completion_tokens ?? body.max_tokens ?? body.n_predict ?? -1;
+  return asked < 0 ? null : asked;
+}
+
 function toolsOf(body: ChatRequest): ToolSet {
   return toolSetOf([body.tools], { choice: body.tool_choice, parallel: body.parallel_tool_calls ?? true });
 }
@@ -159,7 +178,7 @@ function predictedText(content: string | readonly { readonly text?: string | und
 }
 
 /** `developer` is OpenAI's newer word for `system`, and no template's. */
-function forTemplate(message: ChatRequest['messages'][number]): ChatMessage {
+export function forTemplate(message: WireMessage): ChatMessage {
   const { content, ...rest } = message;
   const role = message.role === 'developer' ? 'system' : message.role;
   return { ...rest, role, content: (content ?? null) as ChatMessage['content'] & {} };

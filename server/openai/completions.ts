@@ -108,7 +108,10 @@ function promptOf(
     const message = `${field}[${stray}]: token ${given[stray]} is not in [0, ${spec.vocabSize})`;
     return refused(fault('invalid_request', message, { param: 'prompt' }));
   }
-  const encode = (text: string) => encodePrompt(text, tokenizer, world.generator.contextTokensMax);
+  const { contextTokensMax } = world.generator;
+  // Whoever writes a whole prompt may write control tokens; the parts of a file are text.
+  const mode = suffix === null ? 'raw' : 'plain';
+  const encode = (text: string) => encodePrompt(text, tokenizer, { contextTokensMax, mode });
   const ids: Parsed<Int32Array> =
     typeof given === 'string' ? encode(given) : { ok: true, value: Int32Array.from(given) };
   if (!ids.ok) return ids;

@@ -130,8 +130,9 @@ function fimTokens({ before, after, extra }: Cursor, world: OpenAiWorld): Parsed
   const { contextTokensMax } = generator;
   // A quarter for the answer and what an editor adds while typing; of the rest three parts in four before the cursor.
   const room = contextTokensMax - 3 - (contextTokensMax >> 2);
-  const head = encodePrompt(before, tokenizer, contextTokensMax * 16);
-  const tail = encodePrompt(after, tokenizer, contextTokensMax * 16);
+  const bounds = { contextTokensMax: contextTokensMax * 16, mode: 'plain' } as const; // files quote control tokens
+  const head = encodePrompt(before, tokenizer, bounds);
+  const tail = encodePrompt(after, tokenizer, bounds);
   if (!head.ok) return head;
   if (!tail.ok) return tail;
   const tailTokens = tail.value.subarray(0, Math.max(room >> 2, room - head.value.length));
@@ -140,7 +141,7 @@ function fimTokens({ before, after, extra }: Cursor, world: OpenAiWorld): Parsed
   const files: number[] = [];
   for (const { name, text } of extra) {
     if (text.length > left * 64) continue; // cannot fit, and need not be looked at
-    const tokens = tokenizer.encode(`${name == null ? '' : `// ${name}\n`}${text}\n`);
+    const tokens = tokenizer.encode(`${name == null ? '' : `// ${name}\n`}${text}\n`, 'plain');
     if (tokens.length > left) continue;
     left -= tokens.length;
     files.unshift(...tokens);

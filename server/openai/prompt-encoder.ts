@@ -39,12 +39,15 @@ export class PromptEncoder {
     this.#bounds = bounds;
   }
 
-  /** Refuses early what cannot fit a context of so many tokens; what may fit is checked exactly later (fields.ts). */
+  /** `text` as a template rendered it. Refuses early what cannot fit a context of so many tokens; what may fit is checked exactly later (fields.ts). */
   encode(text: string, contextTokensMax: number): Parsed<Int32Array> {
     const { known, borders } = this.#closest(text);
     const last = borders.at(-1);
     const start = last ?? { offset: 0, index: 0 };
-    const encoded = encodePrompt(text.slice(start.offset), this.#tokenizer, contextTokensMax);
+    const encoded = encodePrompt(text.slice(start.offset), this.#tokenizer, {
+      contextTokensMax,
+      mode: 'guarded',
+    });
     if (!encoded.ok) return encoded;
     const tokens = new Int32Array(start.index + encoded.value.length);
     if (known !== null) tokens.set(known.tokens.subarray(0, start.index));

@@ -1,5 +1,6 @@
 // Text of a prompt → tokens, without letting one enormous text hold up everybody: tokenising runs on the server's
 // only thread, at about 0.5 ms per 1,000 characters. Before it: chat.ts, completions.ts; after it: the tokenizer.
+import type { EncodeMode } from '../../models/tokenizer.ts';
 import { fault } from '../errors.ts';
 import type { Parsed } from '../json-body.ts';
 import type { ServedModel } from './served-model.ts';
@@ -14,12 +15,15 @@ const CUT_SLACK = 16; // tokens that may come out differently where a text is cu
 export function encodePrompt(
   text: string,
   tokenizer: Pick<ServedModel['tokenizer'], 'encode'>,
-  contextTokensMax: number,
+  { contextTokensMax, mode }: { readonly contextTokensMax: number; readonly mode: EncodeMode },
 ): Parsed<Int32Array> {
   const length = contextTokensMax * CHARACTERS_PER_TOKEN;
-  if (text.length > length && tokenizer.encode(text.slice(0, length)).length > contextTokensMax + CUT_SLACK) {
-    const message = `the prompt has far more tokens than the context holds, ${contextTokensMax}, prompt and output together`;
+  const least = text.length > length ? tokenizer.encode(text.slice(0, length), mode).length - CUT_SLACK : 0;
+  if (least > contextTokensMax) {
+    const message =
+      `the prompt has more than ${least} tokens (its first ${length} of ${text.length} characters); ` +
+      `the context holds ${contextTokensMax}, prompt and output together`;
     return { ok: false, fault: fault('context_length_exceeded', message) };
   }
-  return { ok: true, value: tokenizer.encode(text) };
+  return { ok: true, value: tokenizer.encode(text, mode) };
 }

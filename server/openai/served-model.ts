@@ -12,7 +12,9 @@ export interface ServedModel {
     Tokenizer,
     'vocabSize' | 'startIds' | 'encode' | 'decode' | 'tokenBytes' | 'isSpecial' | 'specialTokenId'
   >;
-  readonly chatTemplate: Pick<ChatTemplate, 'render'> | null;
+  readonly chatTemplate:
+    | (Pick<ChatTemplate, 'render'> & Partial<Pick<ChatTemplate, 'reads' | 'reasoning'>>)
+    | null; // the optional ones: unknown, nothing
   readonly defaults: SamplingDefaults;
   readonly fim: FimTokens | null;
 }

@@ -1,20 +1,24 @@
 // POST /tokenize and /detokenize, in the shapes of the two servers that clients know: llama-server (`content`) and
 // vLLM (`prompt` or `messages`, `count`). Before it: http.ts; after it: the tokenizer.
 import { z } from 'zod';
-import { ChatTemplateError } from '../../models/chat-template.ts';
 import { fault } from '../errors.ts';
 import type { Route } from '../http.ts';
 import type { HttpCall } from '../http-call.ts';
 import type { Parsed } from '../json-body.ts';
+import { forTemplate, messageSchema } from './chat.ts';
+import { chatPrompt } from './chat-prompt.ts';
+import { promptFields, promptOptions } from './prompt-options.ts';
+import { toolSetOf } from './tool-set.ts';
 import type { OpenAiWorld } from './world.ts';
 
 const tokenizeSchema = z.object({
   content: z.string().nullish(), // llama-server
   prompt: z.string().nullish(), // vLLM
-  messages: z.array(z.looseObject({ role: z.string() })).nullish(), // vLLM
+  messages: z.array(messageSchema).nullish(), // vLLM, as are the fields of its prompt
+  tools: z.array(z.looseObject({ type: z.string() })).nullish(),
+  ...promptFields,
   add_special: z.boolean().nullish(), // llama-server; default false
   add_special_tokens: z.boolean().nullish(), // vLLM; default true
-  add_generation_prompt: z.boolean().nullish(), // vLLM; default true
   with_pieces: z.boolean().nullish(), // llama-server
 });
 
@@ -42,33 +46,32 @@ type TokenizeRequest = z.output<typeof tokenizeSchema>;
 
 function tokenized(body: TokenizeRequest, world: OpenAiWorld): Parsed<object> {
   const { model, generator } = world;
-  const text = textOf(body, world);
-  if (!text.ok) return text;
-  const addStart = body.content == null ? (body.add_special_tokens ?? true) : (body.add_special ?? false);
-  const start = addStart && body.messages == null ? model.tokenizer.startIds : [];
-  const ids = [...start, ...model.tokenizer.encode(text.value)];
+  const encoded = tokensOf(body, world);
+  if (!encoded.ok) return encoded;
+  const ids = Array.from(encoded.value);
   const pieces = () => ids.map((id) => ({ id, piece: pieceOf(model.tokenizer.tokenBytes(id)) }));
   const tokens = body.with_pieces === true ? pieces() : ids;
   return { ok: true, value: { tokens, count: ids.length, max_model_len: generator.contextTokensMax } };
 }
 
-function textOf(body: TokenizeRequest, { model }: OpenAiWorld): Parsed<string> {
-  const plain = body.content ?? body.prompt;
-  if (plain != null) return { ok: true, value: plain };
+/** A conversation's tokens are exactly those of the prompt that its request would make. */
+function tokensOf(body: TokenizeRequest, world: OpenAiWorld): Parsed<ArrayLike<number>> {
+  const { model } = world;
+  const text = body.content ?? body.prompt;
+  if (text != null) {
+    const addStart = body.content == null ? (body.add_special_tokens ?? true) : (body.add_special ?? false);
+    const start = addStart ? model.tokenizer.startIds : [];
+    return { ok: true, value: [...start, ...model.tokenizer.encode(text)] };
+  }
   if (body.messages == null) {
     return { ok: false, fault: fault('invalid_request', 'one of content, prompt and messages is needed') };
   }
-  const refuse = (message: string): Parsed<never> => {
-    return { ok: false, fault: fault('unsupported', message, { param: 'messages' }) };
-  };
-  if (model.chatTemplate === null) return refuse(`messages: ${model.name} has no chat template`);
-  try {
-    const addGenerationPrompt = body.add_generation_prompt ?? true;
-    return { ok: true, value: model.chatTemplate.render(body.messages, { addGenerationPrompt }) };
-  } catch (error) {
-    if (!(error instanceof ChatTemplateError)) throw error;
-    return refuse(error.message);
-  }
+  const options = promptOptions(body, model);
+  if (!options.ok) return options;
+  const tools = toolSetOf([body.tools], { choice: 'auto', parallel: true }).shown.map(({ tool }) => tool);
+  const messages = body.messages.map(forTemplate);
+  const prompt = chatPrompt({ messages, tools, options: options.value }, world);
+  return prompt.ok ? { ok: true, value: prompt.value.tokens } : prompt;
 }
 
 function detokenized(tokens: readonly number[], { model }: OpenAiWorld): Parsed<object> {

@@ -2,6 +2,8 @@
 // ids, and what an item means to a person or the model; items of unknown types are kept and mean nothing. Pure.
 // Before it: schema.ts; after it: messages.ts.
 
+import { partText } from '../../models/content-part.ts';
+
 /** As its client wrote it. Only `type` is certain. */
 export interface Item {
   readonly type: string;
@@ -46,18 +48,6 @@ export function outputText(output: unknown): string {
 export function textField(item: Item, name: string): string {
   const value = item[name];
   return typeof value === 'string' ? value : '';
-}
-
-function partText(part: unknown): string | null {
-  if (typeof part === 'string') return part;
-  if (typeof part !== 'object' || part === null) return null;
-  const { type, text, refusal } = part as Readonly<Record<string, unknown>>;
-  if (typeof text === 'string') return text;
-  if (typeof refusal === 'string') return refusal;
-  // A refused request would end a coding session over a screenshot; the model may as well know what it misses.
-  if (type === 'input_image') return '[an image that this model cannot see]';
-  if (type === 'input_file') return '[a file that this model cannot read]';
-  return null;
 }
 
 const ID_PREFIXES: Readonly<Record<string, string>> = {

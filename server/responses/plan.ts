@@ -3,9 +3,10 @@
 import { type Fault, fault } from '../errors.ts';
 import type { GenerationRequest } from '../generation.ts';
 import type { Parsed } from '../json-body.ts';
-import { chatPrompt } from '../openai/chat-prompt.ts';
+import { type ChatPrompt, chatPrompt } from '../openai/chat-prompt.ts';
 import { generationOf, modelFault } from '../openai/fields.ts';
 import { type FormAsk, textSource } from '../openai/form.ts';
+import { type PromptOptions, promptOptions } from '../openai/prompt-options.ts';
 import { type ToolSet, toolSetOf } from '../openai/tool-set.ts';
 import { chatFormat, type UpstreamAsk } from '../upstream/chat-body.ts';
 import { contentText, type Item, itemsOf } from './items.ts';
@@ -51,13 +52,15 @@ export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<Re
   const items = [...history, ...delegated, ...input];
   const tools = toolsOf(request, items);
   const system = itemsOf(instructionItems(request.instructions), freshId);
-  const tokens = promptTokens({ system, items, tools, request, open: !parts.warmUp }, world);
-  if (!tokens.ok) return tokens;
+  const options = optionsOf(parts, world);
+  if (!options.ok) return options;
+  const prompt = promptOf({ system, items, tools, request, options: options.value }, world);
+  if (!prompt.ok) return prompt;
   const withLogprobs = request.include?.includes(LOGPROBS_INCLUDE) === true || request.top_logprobs != null;
   const generation = generationOf(
     { ...request, n: 1 },
     {
-      tokens: tokens.value,
+      tokens: prompt.value.tokens,
       maxTokens: parts.warmUp ? 0 : (request.max_output_tokens ?? null),
       logprobs: withLogprobs ? (request.top_logprobs ?? 0) : null,
       owner,
@@ -170,10 +173,20 @@ interface PromptAsk {
   readonly items: readonly Item[];
   readonly tools: ToolSet;
   readonly request: ResponseRequest;
-  readonly open: boolean;
+  readonly options: PromptOptions;
 }
 
-function promptTokens(ask: PromptAsk, world: ResponsesWorld): Parsed<Int32Array> {
+/** `reasoning.effort` as chat completions' `reasoning_effort`. */
+function optionsOf({ request, warmUp }: PlanParts, { model }: ResponsesWorld): Parsed<PromptOptions> {
+  const effort = request.reasoning?.effort ?? null;
+  return promptOptions(
+    { reasoning_effort: effort, add_generation_prompt: !warmUp },
+    model,
+    'reasoning.effort',
+  );
+}
+
+function promptOf(ask: PromptAsk, world: ResponsesWorld): Parsed<ChatPrompt> {
   const whole = layOut(ask, ask.items, world);
   const tooLong = !whole.ok && whole.fault.code === 'context_length_exceeded';
   if (ask.request.truncation !== 'auto' || (!whole.ok && !tooLong)) return whole;
@@ -181,11 +194,11 @@ function promptTokens(ask: PromptAsk, world: ResponsesWorld): Parsed<Int32Array>
   // Room for an answer, else the truncated prompt would be of no use.
   const room =
     contextTokensMax - Math.min(ask.request.max_output_tokens ?? contextTokensMax, contextTokensMax >> 3);
-  return whole.ok && whole.value.length <= room ? whole : truncated(ask, room, world);
+  return whole.ok && whole.value.tokens.length <= room ? whole : truncated(ask, room, world);
 }
 
 /** Leaves out the oldest items, but none that instructs; the fewest that suffice, found by bisection. */
-function truncated(ask: PromptAsk, room: number, world: ResponsesWorld): Parsed<Int32Array> {
+function truncated(ask: PromptAsk, room: number, world: ResponsesWorld): Parsed<ChatPrompt> {
   const droppable = ask.items.flatMap((item, index) => (isInstruction(item) ? [] : [index]));
   const without = (count: number) => {
     const dropped = new Set(droppable.slice(0, count));
@@ -198,7 +211,7 @@ function truncated(ask: PromptAsk, room: number, world: ResponsesWorld): Parsed<
   while (low < high) {
     const middle = (low + high) >> 1;
     const shorter = without(middle);
-    if (shorter.ok && shorter.value.length <= room) {
+    if (shorter.ok && shorter.value.tokens.length <= room) {
       best = shorter;
       high = middle;
     } else low = middle + 1;
@@ -220,8 +233,8 @@ function withoutOrphans(items: readonly Item[]): Item[] {
   });
 }
 
-function layOut(ask: PromptAsk, items: readonly Item[], world: ResponsesWorld): Parsed<Int32Array> {
+function layOut(ask: PromptAsk, items: readonly Item[], world: ResponsesWorld): Parsed<ChatPrompt> {
   const messages = messagesOf([...ask.system, ...items]);
   const tools = ask.tools.shown.map(({ tool }) => tool);
-  return chatPrompt({ messages, tools, open: ask.open }, world);
+  return chatPrompt({ messages, tools, options: ask.options }, world);
 }

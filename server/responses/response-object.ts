@@ -60,7 +60,7 @@ export function responseObject(head: ResponseHead, state: ResponseState): Respon
     parallel_tool_calls: request.parallel_tool_calls ?? true,
     previous_response_id: head.previousResponseId,
     prompt_cache_key: request.prompt_cache_key ?? null,
-    reasoning: { effort: null, summary: null },
+    reasoning: { effort: request.reasoning?.effort ?? null, summary: null },
     safety_identifier: request.safety_identifier ?? null,
     service_tier: 'default',
     store: request.store ?? true,

@@ -2,6 +2,7 @@
 // never refused: clients are newer than servers. Before it: json-body.ts; after it: plan.ts.
 import { z } from 'zod';
 import { commonFields } from '../openai/fields.ts';
+import { promptFields } from '../openai/prompt-options.ts';
 import type { RequestBounds } from '../openai/world.ts';
 
 export const ITEM_COUNT_MAX = 16_384; // of a request, and of a conversation
@@ -46,7 +47,7 @@ function responseFields(bounds: RequestBounds) {
     prompt_cache_key: z.string().max(1024).nullish(),
     safety_identifier: z.string().max(1024).nullish(),
     service_tier: z.string().max(64).nullish(),
-    reasoning: z.looseObject({}).nullish(),
+    reasoning: z.looseObject({ effort: promptFields.reasoning_effort }).nullish(),
     prediction: z
       .looseObject({ type: z.string(), content: z.union([z.string(), z.array(z.unknown())]) })
       .nullish(), // as of chat completions

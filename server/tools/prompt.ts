@@ -2,6 +2,7 @@
 // and results are written into the messages, in the words that Qwen and Hermes models were trained on.
 // Before it: the API routes; after it: models/chat-template.ts.
 import { type ChatMessage, type ChatTemplate, ChatTemplateError } from '../../models/chat-template.ts';
+import { partText } from '../../models/content-part.ts';
 import { asFunction, type Tool } from './definition.ts';
 import type { ToolDialect } from './dialect.ts';
 
@@ -9,18 +10,26 @@ export interface ToolPrompt {
   readonly messages: readonly ChatMessage[]; // OpenAI's chat shape: `tool_calls` of assistants, role `tool` for results
   readonly tools: readonly Tool[]; // [] with tool_choice none
   readonly dialect: ToolDialect;
-  readonly addGenerationPrompt: boolean;
+  readonly options: {
+    readonly open: boolean;
+    readonly continueFinal: boolean;
+    readonly variables: Readonly<Record<string, unknown>>;
+  };
 }
 
 /** Throws ChatTemplateError. */
 export function renderToolPrompt(template: Pick<ChatTemplate, 'render'>, prompt: ToolPrompt): string {
-  const { messages, tools, dialect, addGenerationPrompt } = prompt;
+  const { messages, tools, dialect, options } = prompt;
   const functions = tools.map((tool) => ({ type: 'function', function: asFunction(tool) }));
   const usesTools = tools.length > 0 || messages.some(hasToolContent);
-  if (!usesTools) return template.render(messages, { addGenerationPrompt });
-  if (takesTools(template)) return template.render(messages, { addGenerationPrompt, tools: functions });
-  const written = writeToolMessages(messages, { functions, dialect });
-  return template.render(written, { addGenerationPrompt });
+  const how = {
+    addGenerationPrompt: options.open,
+    continueFinal: options.continueFinal,
+    variables: options.variables,
+  };
+  if (!usesTools) return template.render(messages, how);
+  if (takesTools(template)) return template.render(messages, { ...how, tools: functions });
+  return template.render(writeToolMessages(messages, { functions, dialect }), how);
 }
 
 /** Whether the template renders tools itself. */
@@ -77,7 +86,7 @@ function isResults({ role, content }: ChatMessage): boolean {
 
 function textOf({ content }: ChatMessage): string {
   if (typeof content === 'string') return content;
-  return (content ?? []).map((part) => part.text ?? '').join('\n');
+  return (content ?? []).map((part) => partText(part) ?? '').join('\n');
 }
 
 function writeCall(call: unknown, dialect: ToolDialect): string {

@@ -18,6 +18,11 @@ const PASSED_FIELDS = [
   'presence_penalty',
   'logit_bias',
   'prediction',
+  // Where a client says one of these, it knows what the upstream is.
+  'reasoning_effort',
+  'chat_template_kwargs',
+  'continue_final_message',
+  'add_generation_prompt',
 ];
 
 export interface UpstreamAsk {

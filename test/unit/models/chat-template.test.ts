@@ -89,16 +89,27 @@ test('a turn without content is empty', () => {
   );
 });
 
+test('what a text model cannot take leaves a note', () => {
+  const content = [
+    { type: 'text', text: 'Look:' },
+    { type: 'image_url', image_url: {} },
+    { type: 'input_audio' },
+  ];
+  const text = render(chatMl, [{ role: 'user', content }] as unknown as ChatMessage[]);
+  expect(text).toContain(
+    'Look:\n[an image that this model cannot see]\n[a recording that this model cannot hear]<|im_end|>',
+  );
+});
+
 test.each<[string, unknown, string]>([
   ['a number', 5, 'messages[0].content: expected a string'],
   ['an object', {}, 'messages[0].content: expected a string'],
-  ['an image part', [{ type: 'image_url', image_url: {} }], 'messages[0].content[0]: only parts'],
+  ['a part of another kind', [{ type: 'smell' }], 'messages[0].content[0]: a part of a type that'],
   [
     'a part without text',
     [{ type: 'text', text: 'a' }, { type: 'text' }],
-    'messages[0].content[1]: only parts',
+    'messages[0].content[1]: a part of a type that',
   ],
-  ['a bare string part', ['a'], 'messages[0].content[0]: only parts'],
 ])('content that is %s is refused by its field', (_, content, message) => {
   const messages = [{ role: 'user', content }] as unknown as ChatMessage[];
   expect(() => render(chatMl, messages)).toThrow(ChatTemplateError);

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { ChatTemplate } from '../../../../models/chat-template.ts';
 import { resolveModel } from '../../../../models/model.ts';
+import { plainPrompt } from '../../../../server/openai/prompt-options.ts';
 import type { Tool } from '../../../../server/tools/definition.ts';
 import { hermes, llama3 } from '../../../../server/tools/dialect.ts';
 import { renderToolPrompt, takesTools, writeToolMessages } from '../../../../server/tools/prompt.ts';
@@ -30,7 +31,7 @@ test('a template without tools gets them in the system message', () => {
     messages,
     tools: [weather, patch],
     dialect: hermes,
-    addGenerationPrompt: true,
+    options: plainPrompt,
   });
   expect(text).toMatch(/^<\|im_start\|>system\nBe brief\.\n\n# Tools\n/);
   expect(text).toContain('"name":"weather"');
@@ -41,9 +42,9 @@ test('a template without tools gets them in the system message', () => {
 test('a conversation without tools is rendered as it is', () => {
   const messages = [{ role: 'user', content: 'Hello' }];
   const plain = template.render(messages, { addGenerationPrompt: true });
-  expect(
-    renderToolPrompt(template, { messages, tools: [], dialect: hermes, addGenerationPrompt: true }),
-  ).toBe(plain);
+  expect(renderToolPrompt(template, { messages, tools: [], dialect: hermes, options: plainPrompt })).toBe(
+    plain,
+  );
 });
 
 test('calls and their results become turns, results of parallel calls one', () => {
