@@ -3,6 +3,7 @@
 // Absent fields mean what they mean to transformers. Before it: the disk; after it: checkpoint.ts.
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { hubIdOfPath } from './hub-cache.ts';
 import { CheckpointError, readJson, readOptionalJson } from './model-file.ts';
 import type { ModelSpec, RopeScaling } from './spec.ts';
 
@@ -65,7 +66,7 @@ export function readModelSpec(directory: string): ModelSpec {
   const architecture = architectureOf(config, file);
   refuseUnsupported(config, architecture, file);
   return {
-    name: basename(resolve(directory)),
+    name: hubIdOfPath(directory) ?? basename(resolve(directory)),
     architecture,
     vocabSize: config.vocab_size,
     hiddenSize: config.hidden_size,

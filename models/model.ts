@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { ChatTemplate } from './chat-template.ts';
 import { readModelSpec } from './checkpoint-config.ts';
+import { insideHubFolder } from './hub-cache.ts';
 import { CheckpointError, readOptionalJson } from './model-file.ts';
 import type { ModelSpec } from './spec.ts';
 import { Tokenizer } from './tokenizer.ts';
@@ -26,7 +27,7 @@ export interface FimTokens {
 }
 
 export interface Model {
-  readonly name: string; // of the directory
+  readonly name: string; // of the directory; OWNER/NAME of a model in Hugging Face's cache
   readonly directory: string; // absolute
   readonly spec: ModelSpec;
   readonly tokenizer: Tokenizer;
@@ -77,7 +78,7 @@ export function loadModel(directoryOrName: string): Model {
 /** Absolute directory of a model; embedded ones are found by name. Throws CheckpointError. */
 export function resolveModel(directoryOrName: string): string {
   if (/[/\\]/.test(directoryOrName) || directoryOrName === '.' || directoryOrName === '..') {
-    return resolve(directoryOrName);
+    return insideHubFolder(resolve(directoryOrName));
   }
   const embedded = join(packageRoot(), 'models');
   const names = readdirSync(embedded).filter((name) => existsSync(join(embedded, name, 'config.json')));
