@@ -36,6 +36,13 @@ const importTable: readonly Rule[] = [
     ours: ['server/'],
     packages: ['undici'],
   },
+  // Fetches models; knows no server.
+  { where: 'server/hub/undici-fetch.ts', ours: ['server/hub/'], packages: ['undici'] },
+  {
+    where: 'server/hub/',
+    ours: ['server/package-version.ts', 'kernels/clock.ts', 'models/hub-cache.ts'],
+    packages: ['zod'],
+  },
   {
     where: 'server/outcomes/',
     ours: ['server/', 'kernels/', 'models/'],
