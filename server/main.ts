@@ -76,6 +76,15 @@ class LineReader {
   }
 }
 
+/** Signal 0 only asks. One of another user is alive too. */
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as { code?: string }).code === 'EPERM';
+  }
+}
+
 // The load tester and the simulator use the server and are used by nothing in it; they meet it here, and only when
 // they are called.
 async function loadClients(): Promise<readonly Mount[]> {
@@ -100,7 +109,8 @@ async function loadClients(): Promise<readonly Mount[]> {
 
 const terminal = processTerminal();
 const clock = new WallClock();
-const host = { terminal, env: process.env, clock, epochMs: Date.now };
+const self = { pid: process.pid, isAlive };
+const host = { terminal, env: process.env, clock, epochMs: Date.now, self };
 const code = await runProgram(process.argv.slice(2), host, loadClients);
 terminal.close();
 process.exitCode = code;

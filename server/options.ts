@@ -37,7 +37,12 @@ export const OPTIONS = {
     'address to listen on; anything but loopback needs an API key',
   ),
   port: option('port', integer(0, 65_535), 8080, 'TCP port; 0 takes any free one'),
-  model: option('model', text(4096), 'spark-nano', 'name of an embedded model, or a model directory'),
+  model: option(
+    'model',
+    text(4096),
+    'spark-nano',
+    'name of an embedded model, a model directory, or OWNER/NAME of the hub, which is pulled if it is not in the cache',
+  ),
   backend: option(
     'backend',
     identifier(),

@@ -5,15 +5,18 @@ import { buildGraph } from '../../models/graph/build.ts';
 import { resolveModel } from '../../models/model.ts';
 import type { Config } from '../config.ts';
 import { precisionFor } from '../device.ts';
+import { withLocalModels } from './hub-model.ts';
 import { progressBar } from './progress.ts';
 import type { Host } from './terminal.ts';
 
-/** Prints the folder of the built graph. Rejects with CheckpointError, or the file system's errors. */
-export async function build(config: Config, { terminal, clock }: Host): Promise<void> {
+/** Prints the folder of the built graph. Rejects with CheckpointError, HubError or the file system's errors. */
+export async function build(given: Config, host: Host): Promise<void> {
+  const { terminal, clock } = host;
+  const config = await withLocalModels(given, host);
   const checkpoint = loadCheckpoint(resolveModel(config.model));
   const precision = precisionFor(config, checkpoint.spec);
   const startMs = clock.nowMs();
-  const bar = progressBar(terminal, `building ${checkpoint.spec.name} ${precision}`);
+  const bar = progressBar(host, `building ${checkpoint.spec.name} ${precision}`);
   const { cacheDirectory } = config;
   const built = await buildGraph(checkpoint, {
     precision,

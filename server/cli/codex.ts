@@ -8,6 +8,7 @@ import { resolveModel } from '../../models/model.ts';
 import { boundsForModel, type Config } from '../config.ts';
 import { codexCatalog } from '../openai/codex-catalog.ts';
 import { OPTIONS } from '../options.ts';
+import { withLocalModels } from './hub-model.ts';
 import { type Host, UsageError } from './terminal.ts';
 
 export interface CodexOptions {
@@ -29,8 +30,9 @@ const MARK = '# Written by `sparklane codex`.';
 const CATALOG = 'sparklane-models.json';
 
 /** Prints both files, or writes them. Rejects with UsageError, ConfigError, CheckpointError or the file system's errors. */
-export async function codex(config: Config, options: CodexOptions, host: Host): Promise<void> {
+export async function codex(given: Config, options: CodexOptions, host: Host): Promise<void> {
   const { terminal, env } = host;
+  const config = await withLocalModels(given, host);
   const directory = options.directory ?? (env['CODEX_HOME'] || join(env['HOME'] ?? homedir(), '.codex'));
   const spec = readModelSpec(resolveModel(config.model));
   const { contextTokens } = boundsForModel(config, spec);

@@ -15,6 +15,7 @@ import { ServerMetrics } from '../metrics.ts';
 import { openOutcomes } from '../outcomes/outcomes.ts';
 import { TaskTracker } from '../outcomes/tracker.ts';
 import { packageVersion } from '../package-version.ts';
+import { withLocalModels } from './hub-model.ts';
 import { progressBar } from './progress.ts';
 import type { Host } from './terminal.ts';
 
@@ -28,12 +29,13 @@ export interface LocalServer extends RunningServer {
 const ID_BYTES = 12; // 96 random bits: not to be guessed, never twice
 
 /** Rejects with what is wrong with the model, the device or the address. */
-export async function startLocalServer(config: Config, host: Host): Promise<LocalServer> {
+export async function startLocalServer(given: Config, host: Host): Promise<LocalServer> {
   const { terminal, clock, epochMs } = host;
+  const config = await withLocalModels(given, host);
   const log = createLog({ level: config.logLevel, write: (line) => terminal.note(line), epochMs });
   const model = loadModel(config.model);
   const random = new Random(config.seed ?? randomBytes(4).readUInt32LE());
-  const bar = progressBar(terminal, `building ${model.name}`);
+  const bar = progressBar(host, `building ${model.name}`);
   const device = await openDevice(config, model, { clock, log, onProgress: bar.onProgress }).finally(() =>
     bar.end(),
   );

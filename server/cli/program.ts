@@ -12,6 +12,7 @@ import { codex } from './codex.ts';
 import { type Cursor, complete } from './complete.ts';
 import { connect } from './connect.ts';
 import { addConfigFlags, configFlags } from './flags.ts';
+import { models, pull } from './hub-model.ts';
 import { route } from './route.ts';
 import { serve } from './serve.ts';
 import { dropSessions, listSessions, showSession } from './sessions.ts';
@@ -41,6 +42,7 @@ export async function runProgram(
   addChat(program, host);
   addComplete(program, host);
   addBuild(program, host);
+  addHub(program, host);
   addCodex(program, host);
   addSessions(program, host);
   addRoute(program, host);
@@ -115,9 +117,26 @@ function addComplete(program: Command, host: Host): void {
 function addBuild(program: Command, host: Host): void {
   const names: readonly OptionName[] = ['precision', 'cacheDirectory', 'logLevel'];
   addConfigFlags(program.command('build').description('build the graph of a model into the cache'), names)
-    .argument('<model>', 'name of an embedded model, or a model directory')
+    .argument('<model>', 'name of an embedded model, a model directory, or OWNER/NAME of the hub')
     .allowExcessArguments(false)
     .action((model: string, flags: Flags) => build(configOf({ ...flags, model }, host), host));
+}
+
+function addHub(program: Command, host: Host): void {
+  program
+    .command('pull')
+    .description("fetch a model from Hugging Face's hub into its cache, or see that it is there and whole")
+    .argument(
+      '<model>',
+      'OWNER/NAME, with :QUANT or :FILE.gguf for a GGUF file, @REVISION for another than main',
+    )
+    .allowExcessArguments(false)
+    .action((model: string) => pull(model, host));
+  program
+    .command('models')
+    .description("list the models in Hugging Face's cache")
+    .allowExcessArguments(false)
+    .action(() => models(host));
 }
 
 function addCodex(program: Command, host: Host): void {

@@ -25,6 +25,8 @@ export interface Host {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day
+  /** This process among others, where it matters who is alive; without it only silence tells. */
+  readonly self?: { readonly pid: number; readonly isAlive: (pid: number) => boolean };
 }
 
 /** A mistake of the person at the terminal: printed without a stack. */
