@@ -18,6 +18,7 @@ export const ERRORS = {
   context_length_exceeded: facts(400, 'invalid_request_error'),
   invalid_api_key: facts(401, 'authentication_error', { closeCode: 1008 }),
   origin_not_allowed: facts(403, 'invalid_request_error'),
+  admin_key_needed: facts(403, 'invalid_request_error'), // what changes the server wants a key of its own
   not_found: facts(404, 'invalid_request_error'),
   model_not_found: facts(404, 'invalid_request_error'),
   method_not_allowed: facts(405, 'invalid_request_error'),
@@ -25,6 +26,7 @@ export const ERRORS = {
   unsupported_media_type: facts(415, 'invalid_request_error'),
   upgrade_required: facts(426, 'invalid_request_error'), // a WebSocket route asked for without an upgrade
   websocket_off: facts(426, 'invalid_request_error'), // this server was told to do without; clients fall back to HTTP
+  unsupported_coding: facts(501, 'invalid_request_error'), // a transfer coding other than chunked
   // OpenAI's codes of the Responses API.
   previous_response_not_found: facts(400, 'invalid_request_error'),
   invalid_stream_id: facts(400, 'invalid_request_error'),

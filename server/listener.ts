@@ -1,22 +1,27 @@
-// uWebSockets.js as a Transport; the only file that knows it. Owns sockets, corked writes, what a slow reader has
-// not read yet, payload limits. Never looks into a body or a frame. After it: app.ts.
+// uWebSockets.js as a Transport; with listener-head.ts and listener-socket.ts all that knows it. Owns the port, corked
+// writes, what a slow reader has not read yet. Never looks into a body. After it: app.ts.
 // A response of uWebSockets.js must not be touched after it has ended or aborted (the process would die), so every
 // call here goes through a `#state` check.
 
-import * as uws from 'uWebSockets.js';
-import { STATUS_CODES } from 'node:http';
+import type * as uws from 'uWebSockets.js';
+import { bindFault } from './bind-fault.ts';
+import { type Defer, refuseHead, requestOf, writeHead } from './listener-head.ts';
+import { type SocketData, socketBehavior } from './listener-socket.ts';
+import { framingFault } from './request-head.ts';
 import type {
   HttpExchange,
   HttpRequest,
-  SocketConnection,
-  SocketEvents,
   Transport,
   TransportBounds,
   TransportHandlers,
 } from './transport.ts';
 
-// uws-pack exports names; the original package, which Node 24 needs, exports one object (README).
-const native: typeof uws = 'App' in uws ? uws : (uws as { default: typeof uws }).default;
+/** Loads the native module, which reads the bound of a head from the environment, once per process. */
+async function loadNative(): Promise<typeof uws> {
+  const module: typeof uws = await import('uWebSockets.js');
+  // uws-pack exports names; the original package, which Node 24 needs, exports one object (README).
+  return 'App' in module ? module : (module as { default: typeof uws }).default;
+}
 
 // Largest piece handed over at once. uWebSockets.js keeps what the kernel does not take and does not say how much,
 // so this is also the error of `bufferedBytes`.
@@ -26,64 +31,64 @@ const PIECE_SIZE_MAX = 65_536; // bytes
 // beyond, the connection is closed under it.
 const DRAIN_FACTOR = 4;
 
-const COMPRESSION_DISABLED = 0; // uWS.DISABLED, which the repack's types declare as a type only
+// uWS.LIBUS_LISTEN_EXCLUSIVE_PORT. Without it a second server on the port starts as well, and each gets a share of the
+// connections.
+const EXCLUSIVE_PORT = 1;
 
-const CLOSE_REASON_SIZE_MAX = 123; // bytes, RFC 6455 section 5.5
+/** The form of listen() that the package's types leave out. */
+interface ExclusiveApp {
+  listen(
+    host: string,
+    port: number,
+    options: number,
+    cb: (socket: uws.us_listen_socket | false) => void,
+  ): void;
+}
 
 export class Listener implements Transport {
   readonly #bounds: TransportBounds;
+  readonly #defer: Defer;
+  #used = false;
   #app: uws.TemplatedApp | null = null;
-  #socket: uws.us_listen_socket | null = null;
+  #stop: (() => void) | null = null; // while it accepts
 
-  constructor(bounds: TransportBounds) {
+  constructor(bounds: TransportBounds, defer: Defer) {
     this.#bounds = bounds;
+    this.#defer = defer;
   }
 
-  listen(host: string, port: number, handlers: TransportHandlers): Promise<{ readonly port: number }> {
-    if (this.#app !== null) return Promise.reject(new Error('this listener has been used'));
+  async listen(host: string, port: number, handlers: TransportHandlers): Promise<{ readonly port: number }> {
+    if (this.#used) throw new Error('this listener has been used');
+    this.#used = true;
+    const native = await loadNative();
     const app = native.App();
     this.#app = app;
-    app.ws<SocketData>('/*', socketBehavior(this.#bounds, handlers));
+    app.ws<SocketData>('/*', socketBehavior({ bounds: this.#bounds, handlers, defer: this.#defer }));
     app.any('/*', (res, req) => {
-      const exchange = new Exchange(res, requestOf(res, req), this.#bounds.sendBufferSizeMax);
-      handlers.onRequest(exchange);
+      const request = requestOf(res, req);
+      const unframed = framingFault(request);
+      if (unframed !== null) return refuseHead(res, unframed, this.#defer);
+      handlers.onRequest(new Exchange(res, request, this.#bounds.sendBufferSizeMax));
     });
     const address = host.replace(/^\[(.*)\]$/, '$1'); // [::1] in a URL is ::1 to the resolver
-    return new Promise((resolve, reject) => {
-      app.listen(address, port, (socket) => {
-        if (!socket) return reject(new Error(`cannot listen on ${host}, port ${port}: in use, or not ours`));
-        this.#socket = socket;
-        resolve({ port: native.us_socket_local_port(socket) });
-      });
+    const socket = await new Promise<uws.us_listen_socket | false>((resolve) => {
+      (app as unknown as ExclusiveApp).listen(address, port, EXCLUSIVE_PORT, resolve);
     });
+    if (!socket) throw new Error(await bindFault(address, port));
+    this.#stop = () => native.us_listen_socket_close(socket);
+    return { port: native.us_socket_local_port(socket) };
   }
 
   stopListening(): void {
-    if (this.#socket !== null) native.us_listen_socket_close(this.#socket);
-    this.#socket = null;
+    this.#stop?.();
+    this.#stop = null;
   }
 
   close(): void {
     this.#app?.close();
     this.#app = null;
-    this.#socket = null;
+    this.#stop = null;
   }
-}
-
-/** The request lives on the stack of uWebSockets.js; everything that may be asked later is copied now. */
-function requestOf(res: uws.HttpResponse, req: uws.HttpRequest): HttpRequest {
-  const headers = new Map<string, string>();
-  req.forEach((name, value) => {
-    const earlier = headers.get(name);
-    headers.set(name, earlier === undefined ? value : `${earlier}, ${value}`);
-  });
-  return {
-    method: req.getCaseSensitiveMethod().toUpperCase(),
-    path: req.getUrl(),
-    query: req.getQuery(),
-    header: (name) => headers.get(name) ?? '',
-    remoteAddress: Buffer.from(res.getRemoteAddressAsText()).toString(),
-  };
 }
 
 type ExchangeState = 'idle' | 'begun' | 'ending' | 'over'; // ending: end() was called, bytes are still queued
@@ -94,6 +99,7 @@ class Exchange implements HttpExchange {
   readonly #sendBufferSizeMax: number;
   #state: ExchangeState = 'idle';
   #head: { status: number; headers: Readonly<Record<string, string>> } | null = null; // begun, not yet written
+  #reading = false; // somebody wants the body
   #closeAfter = false; // the rest of the request body is not worth reading
   #onAbort: (() => void) | null = null;
   #onWritable: (() => void) | null = null;
@@ -116,6 +122,7 @@ class Exchange implements HttpExchange {
 
   readBody(bodySizeMax: number, onBody: (body: Uint8Array | null) => void): void {
     if (this.#state !== 'idle') return;
+    this.#reading = true;
     const drainSizeMax = bodySizeMax * DRAIN_FACTOR;
     const pieces: Uint8Array[] = [];
     let size = 0;
@@ -147,6 +154,9 @@ class Exchange implements HttpExchange {
   respond(status: number, headers: Readonly<Record<string, string>>, body: string | Uint8Array): void {
     if (this.#state !== 'idle') return;
     this.#state = 'over';
+    // Answered before its body was asked for, as without a key. Unless somebody takes that body, uWebSockets.js closes
+    // the connection 10 s later, under a sender who may not have come to the answer.
+    if (!this.#reading) this.#res.onData(() => {});
     this.#res.cork(() => {
       writeHead(this.#res, status, headers);
       // An answer to HEAD has the length of a body but none; uWebSockets.js waits for one unless told to close.
@@ -253,120 +263,4 @@ class Exchange implements HttpExchange {
     this.#blocked = false;
     if (!wasEnding) this.#onAbort?.();
   }
-}
-
-function writeHead(res: uws.HttpResponse, status: number, headers: Readonly<Record<string, string>>): void {
-  res.writeStatus(`${status} ${STATUS_CODES[status] ?? 'Status'}`);
-  for (const name in headers) res.writeHeader(name, headers[name]!);
-}
-
-interface SocketData {
-  readonly request: HttpRequest;
-  readonly open: (connection: SocketConnection) => SocketEvents;
-  connection: Connection | null;
-  events: SocketEvents | null; // null before open() has returned and after the close
-  closeCode: number | null;
-}
-
-function socketBehavior(
-  bounds: TransportBounds,
-  handlers: TransportHandlers,
-): uws.WebSocketBehavior<SocketData> {
-  return {
-    maxPayloadLength: bounds.frameSizeMax,
-    maxBackpressure: bounds.sendBufferSizeMax,
-    closeOnBackpressureLimit: true,
-    idleTimeout: bounds.idleTimeoutSeconds,
-    sendPingsAutomatically: true,
-    maxLifetime: 0,
-    compression: COMPRESSION_DISABLED, // loopback has bandwidth; a compressor per socket costs 256 KiB and time per token
-    upgrade: (res, req, context) => upgrade({ res, req, context, handlers }),
-    open: (ws) => {
-      const data = ws.getUserData();
-      data.connection = new Connection(ws, data.request);
-      data.events = data.open(data.connection);
-      if (data.closeCode !== null) tellClosed(data, data.closeCode); // closed by open() itself
-    },
-    message: (ws, message, isBinary) => ws.getUserData().events?.onMessage(new Uint8Array(message), isBinary),
-    drain: (ws) => ws.getUserData().events?.onWritable(),
-    close: (ws, code) => {
-      const data = ws.getUserData();
-      data.connection?.closed();
-      data.closeCode = code;
-      tellClosed(data, code);
-    },
-  };
-}
-
-function tellClosed(data: SocketData, code: number): void {
-  const events = data.events;
-  data.events = null;
-  events?.onClose(code);
-}
-
-function upgrade(on: {
-  res: uws.HttpResponse;
-  req: uws.HttpRequest;
-  context: uws.us_socket_context_t;
-  handlers: TransportHandlers;
-}): void {
-  const { res, req, context } = on;
-  res.onAborted(() => {}); // everything below happens in this stack
-  const request = requestOf(res, req);
-  const decision = on.handlers.onUpgrade(request);
-  res.cork(() => {
-    if (!decision.accept) {
-      writeHead(res, decision.status, decision.headers);
-      res.end(decision.body, true);
-      return;
-    }
-    const data: SocketData = {
-      request,
-      open: decision.open,
-      connection: null,
-      events: null,
-      closeCode: null,
-    };
-    const key = request.header('sec-websocket-key');
-    const extensions = request.header('sec-websocket-extensions');
-    res.upgrade(data, key, decision.protocol ?? '', extensions, context);
-  });
-}
-
-class Connection implements SocketConnection {
-  readonly request: HttpRequest;
-  #ws: uws.WebSocket<SocketData> | null;
-
-  constructor(ws: uws.WebSocket<SocketData>, request: HttpRequest) {
-    this.#ws = ws;
-    this.request = request;
-  }
-
-  get bufferedBytes(): number {
-    return this.#ws?.getBufferedAmount() ?? 0;
-  }
-
-  send(frame: string | Uint8Array): boolean {
-    if (this.#ws === null) return false;
-    return this.#ws.send(frame, typeof frame !== 'string', false) === 1;
-  }
-
-  close(code: number, reason: string): void {
-    const ws = this.#ws;
-    if (ws === null) return;
-    this.#ws = null;
-    ws.end(code, closeReason(reason)); // calls the close handler before it returns
-  }
-
-  closed(): void {
-    this.#ws = null;
-  }
-}
-
-/** As much of the text as a close frame can hold, in whole characters. */
-function closeReason(reason: string): Uint8Array {
-  const bytes = Buffer.from(reason);
-  let size = Math.min(bytes.length, CLOSE_REASON_SIZE_MAX);
-  while (size < bytes.length && size > 0 && (bytes[size]! & 0xc0) === 0x80) size--;
-  return bytes.subarray(0, size);
 }

@@ -30,7 +30,7 @@ const importTable: readonly Rule[] = [
     ours: ['kernels/backend.ts', 'kernels/clock.ts', 'kernels/random.ts', 'models/spec.ts'],
     packages: ['node:assert/strict'],
   },
-  { where: 'server/listener.ts', ours: ['server/'], packages: ['uWebSockets.js'] },
+  { where: 'server/listener', ours: ['server/'], packages: ['uWebSockets.js'] },
   {
     where: 'server/upstream/undici-wire.ts',
     ours: ['server/'],
@@ -63,7 +63,7 @@ interface Rule {
 
 /** Packages that only one place may know. */
 const fenced: Readonly<Record<string, string>> = {
-  'uWebSockets.js': 'server/listener.ts',
+  'uWebSockets.js': 'server/listener',
   piscina: 'kernels/onnx/',
   'onnxruntime-node': 'kernels/onnx/',
   koffi: 'kernels/onnx/',

@@ -34,6 +34,8 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
   const config = await withLocalModels(given, host);
   const log = createLog({ level: config.logLevel, write: (line) => terminal.note(line), epochMs });
   const model = loadModel(config.model);
+  // The socket library reads it when it is loaded, which happens with the first listener.
+  host.env['UWS_HTTP_MAX_HEADERS_SIZE'] = `${config.headerSizeMax}`;
   const random = new Random(config.seed ?? randomBytes(4).readUInt32LE());
   const bar = progressBar(host, `building ${model.name}`);
   const device = await openDevice(config, model, { clock, log, onProgress: bar.onProgress }).finally(() =>
@@ -72,7 +74,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     archive,
     lanes,
     outcomes,
-    transport: new Listener(config),
+    transport: new Listener(config, (fn) => clock.defer(fn)),
     clock,
     epochMs,
     random,

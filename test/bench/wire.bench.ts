@@ -111,7 +111,7 @@ async function start(): Promise<{ server: RunningServer; alone: Answer }> {
     version: '0.0.0',
     model,
     backend,
-    transport: new Listener(config),
+    transport: new Listener(config, setImmediate),
     clock,
     epochMs: () => 1_763_600_000_000,
     random,

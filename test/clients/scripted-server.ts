@@ -80,7 +80,7 @@ export async function startScriptedServer(options: ScriptedServerOptions): Promi
     version: '0.0.0',
     model,
     backend: new SimBackend('scripted', { limits, clock, costModel, tokens: source, faults: null }),
-    transport: new Listener(config),
+    transport: new Listener(config, setImmediate),
     clock,
     ...{ epochMs, random, freshId, log, metrics, lanes, outcomes },
   });

@@ -27,7 +27,7 @@ interface World extends HttpServer {
 
 async function serve(options: Omit<HttpWorldOptions, 'clock'> = {}): Promise<World> {
   const server = httpServer({ clock: new WallClock(), ...options });
-  const listener = new Listener(server.config);
+  const listener = new Listener(server.config, setImmediate);
   listeners.push(listener);
   const { port } = await listener.listen('127.0.0.1', 0, server.app.handlers);
   const client = new OpenAI({ baseURL: `http://127.0.0.1:${port}/v1`, apiKey: 'first-key', maxRetries: 0 });

@@ -44,7 +44,7 @@ async function serve(text: string, options: Omit<HttpWorldOptions, 'clock'> = {}
       ...options.engine,
     },
   });
-  const listener = new Listener(server.config);
+  const listener = new Listener(server.config, setImmediate);
   closing.push(() => listener.close());
   const { port } = await listener.listen('127.0.0.1', 0, server.app.handlers);
   return { ...server, url: `http://127.0.0.1:${port}/v1`, prompts };

@@ -1,6 +1,6 @@
 // The transport over real sockets: what uWebSockets.js does with bodies, slow readers, aborts and frames.
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import WebSocket from 'ws';
 import { Listener } from '../../server/listener.ts';
@@ -29,7 +29,7 @@ async function listen(
   onUpgrade: (path: string) => UpgradeDecision = () => REFUSE,
   host = '127.0.0.1',
 ): Promise<number> {
-  const listener = new Listener(bounds);
+  const listener = new Listener(bounds, setImmediate);
   open.push(listener);
   const { port } = await listener.listen(host, 0, { onRequest, onUpgrade: ({ path }) => onUpgrade(path) });
   return port;
@@ -353,13 +353,35 @@ describe('addresses', () => {
 
   test('a port in use is a clear error', async () => {
     const port = await listen(() => {});
-    const second = new Listener(bounds);
+    const second = new Listener(bounds, setImmediate);
     const handlers = { onRequest: () => {}, onUpgrade: () => REFUSE };
     await expect(second.listen('127.0.0.1', port, handlers)).rejects.toThrow(`127.0.0.1, port ${port}`);
   });
 
+  test('a port that a server was told to take is not shared with a second one', async () => {
+    const free = createServer().listen(0, '127.0.0.1');
+    await once(free, 'listening');
+    const { port } = free.address() as AddressInfo;
+    free.close();
+    await once(free, 'close');
+    const [first, second, third] = [0, 1, 2].map(() => new Listener(bounds, setImmediate));
+    open.push(first!, second!, third!);
+    const handlers = {
+      onRequest: (it: HttpExchange) => it.respond(200, {}, 'first'),
+      onUpgrade: () => REFUSE,
+    };
+    await first!.listen('127.0.0.1', port, handlers);
+    await expect(second!.listen('127.0.0.1', port, handlers)).rejects.toThrow(
+      `cannot listen on 127.0.0.1, port ${port}: another program listens there`,
+    );
+    await expect(third!.listen('192.0.2.1', port, handlers)).rejects.toThrow(
+      'this machine does not have that',
+    );
+    expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe('first');
+  });
+
   test('after stopListening nobody new comes in, open exchanges go on', async () => {
-    const listener = new Listener(bounds);
+    const listener = new Listener(bounds, setImmediate);
     open.push(listener);
     let pending: HttpExchange | undefined;
     const onRequest = (it: HttpExchange) => {

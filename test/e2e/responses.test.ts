@@ -15,7 +15,7 @@ afterEach(() => {
 
 async function serve(options: Omit<HttpWorldOptions, 'clock'> = {}): Promise<HttpServer & { url: string }> {
   const server = httpServer({ clock: new WallClock(), ...options });
-  const listener = new Listener(server.config);
+  const listener = new Listener(server.config, setImmediate);
   listeners.push(listener);
   const { port } = await listener.listen('127.0.0.1', 0, server.app.handlers);
   return { ...server, url: `ws://127.0.0.1:${port}/v1/responses` };
