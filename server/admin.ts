@@ -27,6 +27,7 @@ export function adminRoutes({ device, engine }: AdminWorld): readonly Route[] {
       method: 'POST',
       path,
       open: false,
+      admin: true,
       answer: (call) =>
         call.readJson(wishSchema, (body) => {
           device.replace(engine, wishOf(body)).then(

@@ -5,13 +5,19 @@ import { readFileSync } from 'node:fs';
 import { homedir, platform } from 'node:os';
 import { join } from 'node:path';
 import { kvBytesPerToken, type ModelSpec } from '../models/spec.ts';
+import { keysOf } from './key-file.ts';
+import { key } from './option-domains.ts';
 import { CONFIG_FILE_OPTION, OPTION_NAMES, OPTIONS, type OptionName, type OptionValues } from './options.ts';
 
 const KV_DISK_SIZE_MIN = 2 ** 24; // bytes
+const KEY_COUNT_MAX = 256; // of --api-key-file
 const DEFAULT_THREADS = 2; // a laptop's cores are for its user first; more is a flag away
 
 export interface Config
-  extends Omit<OptionValues, 'cacheDirectory' | 'kvDiskDirectory' | 'outcomesDb' | 'threads'> {
+  extends Omit<
+    OptionValues,
+    'apiKeyFile' | 'adminKeyFile' | 'cacheDirectory' | 'kvDiskDirectory' | 'outcomesDb' | 'threads'
+  > {
   readonly cacheDirectory: string; // resolved
   readonly kvDiskDirectory: string; // resolved
   readonly outcomesDb: string | null; // path; null: off
@@ -51,11 +57,16 @@ export function loadConfig(sources: ConfigSources): Config {
   const options = values as unknown as OptionValues;
   const cacheDirectory = options.cacheDirectory ?? userCacheDirectory(sources.env);
   const threads = options.threads ?? Math.max(DEFAULT_THREADS, options.replicas);
+  const { apiKeyFile, adminKeyFile, ...others } = options;
   const config: Config = {
-    ...options,
+    ...others,
     threads,
     threadsPerReplica: Math.max(1, Math.floor(threads / options.replicas)),
-    apiKeys: Object.freeze([...options.apiKeys]),
+    apiKeys: Object.freeze([
+      ...options.apiKeys,
+      ...keysFrom({ option: 'apiKeyFile', path: apiKeyFile, countMax: KEY_COUNT_MAX }, sources),
+    ]),
+    adminKey: adminKeyOf(options, sources),
     corsOrigins: Object.freeze([...options.corsOrigins]),
     cacheDirectory,
     kvDiskDirectory: options.kvDiskDirectory ?? join(cacheDirectory, 'kv'),
@@ -92,7 +103,7 @@ export function boundsForModel(config: Config, spec: ModelSpec, elementSize = 4)
 
 /** The config as it is printed at start: keys are counted, never shown. */
 export function describeConfig(config: Config): Readonly<Record<string, unknown>> {
-  return { ...config, apiKeys: config.apiKeys.length };
+  return { ...config, apiKeys: config.apiKeys.length, adminKey: config.adminKey !== null };
 }
 
 /** Null: no record is kept. */
@@ -117,6 +128,35 @@ function readOption(name: OptionName, sources: ConfigSources, file: ReadonlyMap<
   const parsed = option.type.safeParse(given.value);
   if (parsed.success) return parsed.data;
   throw new ConfigError({ option: name, value: given.value, bound: option.bound, source: given.source });
+}
+
+interface KeyFile {
+  readonly option: 'apiKeyFile' | 'adminKeyFile';
+  readonly path: string | null;
+  readonly countMax: number;
+}
+
+function keysFrom(
+  { option, path, countMax }: KeyFile,
+  { readFile = readText }: ConfigSources,
+): readonly string[] {
+  if (path === null) return [];
+  const refused = (bound: string) => new ConfigError({ option, value: path, bound, source: 'file' });
+  let content: string;
+  try {
+    content = readFile(path);
+  } catch (error) {
+    throw refused(`a readable file (${(error as Error).message})`);
+  }
+  const read = keysOf(content, key(), countMax);
+  if (!read.ok) throw refused(read.bound);
+  return read.keys;
+}
+
+function adminKeyOf({ adminKey, adminKeyFile }: OptionValues, sources: ConfigSources): string | null {
+  const [fromFile] = keysFrom({ option: 'adminKeyFile', path: adminKeyFile, countMax: 1 }, sources);
+  if (fromFile === undefined || adminKey === null) return adminKey ?? fromFile ?? null;
+  throw contradiction('adminKeyFile', adminKeyFile, 'left out where --admin-key is given');
 }
 
 function readConfigFile(sources: ConfigSources): ReadonlyMap<string, unknown> {
@@ -159,7 +199,10 @@ function checkNames(sources: ConfigSources, file: ReadonlyMap<string, unknown>):
 
 function checkAgreement(config: Config): void {
   if (!config.loopback && config.apiKeys.length === 0) {
-    throw contradiction('host', config.host, 'a loopback address, unless --api-key is set');
+    throw contradiction('host', config.host, 'a loopback address, unless --api-key or --api-key-file is set');
+  }
+  if (config.adminKey !== null && config.apiKeys.includes(config.adminKey)) {
+    throw contradiction('adminKey', config.adminKey, 'a key of its own, none of the API keys');
   }
   if (config.prefillChunkTokens % config.blockSize !== 0) {
     const bound = `a multiple of blockSize (${config.blockSize})`; // chunks end where blocks end, whatever the load
@@ -201,5 +244,7 @@ function readText(path: string): string {
 
 /** Values are quoted in full except keys: a refusal may end up in a log. */
 function shown(option: string, value: unknown): string {
-  return option === 'apiKeys' || option.includes('KEY') ? '(hidden)' : JSON.stringify(value);
+  return option === 'apiKeys' || option === 'adminKey' || option.includes('KEY')
+    ? '(hidden)'
+    : JSON.stringify(value);
 }

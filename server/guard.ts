@@ -8,6 +8,9 @@ import type { HttpRequest } from './transport.ts';
 /** Owner of everything where no key is needed. */
 export const NOBODY = '';
 
+/** Owner of what the admin key asks for. */
+const ADMIN = 'admin';
+
 const OWNER_PREFIX = 'key-';
 
 /** The API key of an owner, null for NOBODY: what is kept beyond a restart must follow the key, not its place in the list. */
@@ -17,6 +20,7 @@ export function ownedKey(apiKeys: readonly string[], owner: string): string | nu
 
 export interface GuardOptions {
   readonly apiKeys: readonly string[];
+  readonly adminKey?: string | null;
   readonly corsOrigins: readonly string[]; // exact origins, or '*'
   readonly host: string; // what the server listens on
 }
@@ -27,6 +31,7 @@ export type Admission =
 
 export class Guard {
   readonly #digests: readonly { readonly digest: Buffer; readonly owner: string }[];
+  readonly #adminDigest: Buffer | null;
   readonly #corsOrigins: ReadonlySet<string>;
   readonly #host: string;
 
@@ -37,6 +42,7 @@ export class Guard {
       digest: digestOf(key),
       owner: `${OWNER_PREFIX}${index + 1}`,
     }));
+    this.#adminDigest = options.adminKey == null ? null : digestOf(options.adminKey);
     this.#corsOrigins = new Set(options.corsOrigins);
     this.#host = options.host;
   }
@@ -66,6 +72,27 @@ export class Guard {
         ? 'an API key is needed: Authorization: Bearer <key>'
         : 'this API key is not one of the server’s';
     return { ok: false, fault: fault('invalid_api_key', message) };
+  }
+
+  /**
+   * Who may change the server: whoever has the admin key. Without one nobody, as soon as there are keys, else anybody
+   * on this machine.
+   */
+  admitAdmin(request: HttpRequest): Admission {
+    const strange = this.strangerFault(request);
+    if (strange !== null) return { ok: false, fault: strange };
+    if (this.#adminDigest === null) {
+      const admission = this.admit(request);
+      if (!admission.ok || !this.keyNeeded) return admission;
+      const message =
+        'this server has API keys and no --admin-key (or --admin-key-file): nobody may change it';
+      return { ok: false, fault: fault('admin_key_needed', message) };
+    }
+    const key = presentedKey(request);
+    if (key !== null && timingSafeEqual(this.#adminDigest, digestOf(key))) return { ok: true, owner: ADMIN };
+    const known = this.keyNeeded && key !== null && this.ownerOf(key) !== null;
+    const message = 'this takes the admin key: Authorization: Bearer <key>';
+    return { ok: false, fault: fault(known ? 'admin_key_needed' : 'invalid_api_key', message) };
   }
 
   /**

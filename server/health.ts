@@ -24,6 +24,7 @@ export function healthRoutes({ metrics, isDraining }: HealthWorld): readonly Rou
       method: 'GET',
       path: '/metrics',
       open: false,
+      whenFull: true, // that is when somebody looks
       answer: (call) => {
         const reply = ({ text, contentType }: { text: string; contentType: string }) =>
           call.replyText(200, text, { 'content-type': contentType });

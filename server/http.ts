@@ -2,7 +2,7 @@
 // Never knows what a route does. Before it: the transport; after it: openai/*.ts and native/connection.ts.
 import type { Clock } from '../kernels/clock.ts';
 import { ERRORS, errorEnvelope, type Fault, fault } from './errors.ts';
-import { type Guard, NOBODY, presentedKey } from './guard.ts';
+import { type Admission, type Guard, NOBODY, presentedKey } from './guard.ts';
 import { type CallWorld, HttpCall } from './http-call.ts';
 import type { Log } from './log.ts';
 import type { ServerMetrics } from './metrics.ts';
@@ -19,6 +19,8 @@ export interface Route {
   readonly method: 'GET' | 'POST' | 'DELETE';
   readonly path: string; // '/v1/models', or '/v1/models/:' where one part may be anything
   readonly open: boolean; // answers anybody, without a key: health only
+  readonly admin?: boolean; // changes the server: takes the admin key
+  readonly whenFull?: boolean; // answers also while all connections are taken, as what is open does
   readonly answer: (call: HttpCall) => void;
 }
 
@@ -26,14 +28,18 @@ export interface SocketRoute {
   readonly path: string;
   readonly keyFollows: boolean; // its first frame may bring the key that the upgrade did not
   readonly switchedOff?: Fault; // every upgrade is refused with it
-  /** `owner` is null where a key is needed and the upgrade brought none: the first frame must bring it. */
-  readonly open: (connection: SocketConnection, owner: string | null) => SocketEvents;
+  /**
+   * `owner` is null where a key is needed and the upgrade brought none: the first frame must bring it. `admitted` is
+   * to be called once it has.
+   */
+  readonly open: (connection: SocketConnection, owner: string | null, admitted: () => void) => SocketEvents;
 }
 
 export interface HttpWorld {
   readonly guard: Guard;
   readonly bodySizeMax: number;
   readonly connectionCountMax: number;
+  readonly ungreetedSocketCountMax: number;
   readonly clock: Clock;
   readonly freshId: () => string;
   readonly log: Log;
@@ -55,6 +61,7 @@ export class HttpDoor implements TransportHandlers {
   readonly #routes: readonly Route[];
   readonly #socketRoutes: readonly SocketRoute[];
   readonly #sockets = new Set<SocketConnection>(); // bounded with #callCount by connectionCountMax
+  readonly #ungreeted = new Set<SocketConnection>(); // those of them whose key is still to come
   readonly #idleCallbacks: (() => void)[] = [];
   #callCount = 0;
 
@@ -74,7 +81,7 @@ export class HttpDoor implements TransportHandlers {
     const { request } = exchange;
     const { guard, freshId, metrics } = this.#world;
     const route = this.#routeOf(request);
-    const admission = route?.open ? { ok: true as const, owner: NOBODY } : guard.admit(request);
+    const admission = admissionTo(route, request, guard);
     const full = this.#fullFault(); // before this call counts itself
     const id = `req_${freshId()}`;
     this.#callCount++;
@@ -91,7 +98,7 @@ export class HttpDoor implements TransportHandlers {
       call.replyText(204, '', PREFLIGHT_HEADERS);
     } else if (!admission.ok) {
       call.refuse(admission.fault, admission.fault.code === 'invalid_api_key' ? CHALLENGE : {});
-    } else if (full !== null && !route?.open) call.refuse(full);
+    } else if (full !== null && !route?.open && !route?.whenFull) call.refuse(full);
     else if (route !== null) call.guard(() => route.answer(call));
     else this.#answerUnrouted(call);
   }
@@ -105,7 +112,7 @@ export class HttpDoor implements TransportHandlers {
     const keyFollows = route.keyFollows && guard.keyNeeded && presentedKey(request) === null;
     const admission = keyFollows ? null : guard.admit(request);
     if (admission !== null && !admission.ok) return refusedUpgrade(admission.fault);
-    const full = this.#fullFault();
+    const full = this.#fullFault() ?? (keyFollows ? this.#ungreetedFault() : null);
     if (full !== null) return refusedUpgrade(full);
     const owner = admission === null ? null : admission.owner;
     return { accept: true, protocol: null, open: (connection) => this.#openSocket(route, connection, owner) };
@@ -142,12 +149,14 @@ export class HttpDoor implements TransportHandlers {
     const { metrics } = this.#world;
     this.#sockets.add(connection);
     metrics.onConnection('websocket', 1);
-    const events = route.open(connection, owner);
+    if (owner === null) this.#ungreeted.add(connection);
+    const events = route.open(connection, owner, () => void this.#ungreeted.delete(connection));
     return {
       onMessage: (frame, isBinary) => events.onMessage(frame, isBinary),
       onWritable: () => events.onWritable(),
       onClose: (code) => {
         this.#sockets.delete(connection);
+        this.#ungreeted.delete(connection);
         metrics.onConnection('websocket', -1);
         events.onClose(code);
       },
@@ -157,7 +166,14 @@ export class HttpDoor implements TransportHandlers {
   #fullFault(): Fault | null {
     const { connectionCountMax } = this.#world;
     if (this.#callCount + this.#sockets.size < connectionCountMax) return null;
-    const message = `${connectionCountMax} requests and sockets are open, as many as may be`;
+    const message = `${connectionCountMax} requests and sockets are open, as many as may be (--connections)`;
+    return fault('connection_limit', message, { retryAfterMs: RETRY_AFTER_MS });
+  }
+
+  #ungreetedFault(): Fault | null {
+    const { ungreetedSocketCountMax } = this.#world;
+    if (this.#ungreeted.size < ungreetedSocketCountMax) return null;
+    const message = `${ungreetedSocketCountMax} sockets without a key are open, as many as may be (--ungreeted-sockets): bring it with the upgrade`;
     return fault('connection_limit', message, { retryAfterMs: RETRY_AFTER_MS });
   }
 
@@ -171,6 +187,11 @@ export class HttpDoor implements TransportHandlers {
     if (this.#callCount > 0) return;
     for (const fn of this.#idleCallbacks.splice(0)) fn();
   }
+}
+
+function admissionTo(route: Route | null, request: HttpRequest, guard: Guard): Admission {
+  if (route?.open) return { ok: true, owner: NOBODY };
+  return route?.admin ? guard.admitAdmin(request) : guard.admit(request);
 }
 
 function matches(pattern: string, path: string): boolean {

@@ -12,7 +12,7 @@ export interface Log {
 }
 
 /** Numbers and names beside the message; an Error under `err` is written with its stack. */
-type LogFields = Readonly<Record<string, unknown>>;
+type LogFields = Readonly<Record<string, unknown>> & { readonly message?: never }; // the line has one
 
 export interface LogWorld {
   readonly level: LogLevel;

@@ -3,8 +3,8 @@
 // console. Owns the terminal it makes of them; everything else is in cli/program.ts, which runs the command.
 import { createInterface, type Interface } from 'node:readline';
 import { text } from 'node:stream/consumers';
-import { WallClock } from '../kernels/clock.ts';
-import { type Mount, runProgram } from './cli/program.ts';
+import { descriptorCountMax } from './cli/descriptors.ts';
+import type { Mount } from './cli/program.ts';
 import type { Terminal } from './cli/terminal.ts';
 
 function processTerminal(): Terminal & { close(): void } {
@@ -107,10 +107,24 @@ async function loadClients(): Promise<readonly Mount[]> {
   ];
 }
 
+const LOADING_COUNT = 256; // open files with which it certainly loads
+
+const allowed = descriptorCountMax() ?? Number.POSITIVE_INFINITY; // asked while there is still one to ask with
 const terminal = processTerminal();
-const clock = new WallClock();
-const self = { pid: process.pid, isAlive };
-const host = { terminal, env: process.env, clock, epochMs: Date.now, self };
-const code = await runProgram(process.argv.slice(2), host, loadClients);
-terminal.close();
-process.exitCode = code;
+try {
+  // Loaded here so that a shell that allows too few open files is told so: loading is what needs most of them.
+  const { WallClock } = await import('../kernels/clock.ts');
+  const { runProgram } = await import('./cli/program.ts');
+  const self = { pid: process.pid, isAlive };
+  const host = { terminal, env: process.env, clock: new WallClock(), epochMs: Date.now, self };
+  process.exitCode = await runProgram(process.argv.slice(2), host, loadClients);
+} catch (error) {
+  // Node says EMFILE, or that it cannot find what it cannot open.
+  if ((error as NodeJS.ErrnoException).code !== 'EMFILE' && allowed > LOADING_COUNT) throw error;
+  terminal.note(
+    `sparklane: ${allowed} open files are too few to load the program; allow more (ulimit -n 1024)\n`,
+  );
+  process.exitCode = 1;
+} finally {
+  terminal.close();
+}

@@ -152,8 +152,21 @@ export const OPTIONS = {
     1024,
     'open HTTP requests and WebSockets together',
   ),
+  // Sockets that may bring their key in the first frame have shown none yet; they must not use up what key holders need.
+  ungreetedSocketCountMax: option(
+    'ungreeted-sockets',
+    integer(0, 65_536),
+    32,
+    'WebSockets that may be open before they have shown an API key, where one is needed',
+  ),
   choiceCountMax: option('choices', integer(1, 128), 16, 'largest n of a request'),
   promptCountMax: option('prompts', integer(1, 2048), 64, 'prompts in one completions request'),
+  headerSizeMax: option(
+    'header-size',
+    size(1 * KIB, 1 * MIB),
+    16 * KIB,
+    'largest head of an HTTP request: its line and headers together',
+  ),
   bodySizeMax: option('body-size', size(1 * KIB, 1 * GIB), 16 * MIB, 'largest HTTP request body'),
   frameSizeMax: option('frame-size', size(1 * KIB, 1 * GIB), 16 * MIB, 'largest incoming WebSocket frame'),
   streamBufferSizeMax: option(
@@ -262,6 +275,24 @@ export const OPTIONS = {
     [],
     'key that callers must present; repeatable',
     'SPARKLANE_API_KEY',
+  ),
+  apiKeyFile: option(
+    'api-key-file',
+    orNull('none', text(4096)),
+    null,
+    'file with more such keys, one a line; # begins a comment',
+  ),
+  adminKey: option(
+    'admin-key',
+    orNull('none', key()),
+    null,
+    'key for what changes the server (POST /admin/backend); without it nobody may where API keys are set, else anybody',
+  ),
+  adminKeyFile: option(
+    'admin-key-file',
+    orNull('none', text(4096)),
+    null,
+    'file with that key, instead of --admin-key',
   ),
   corsOrigins: option(
     'cors-origin',

@@ -127,7 +127,7 @@ export class NativeServer {
   socket(owner: string | null = 'owner', kernelSizeMax?: number): MemorySocket {
     return new MemorySocket({
       clock: this.clock,
-      open: (connection) => openNative(this.world)(connection, owner),
+      open: (connection) => openNative(this.world)(connection, owner, () => {}),
       ...(kernelSizeMax !== undefined && { kernelSizeMax }),
     });
   }

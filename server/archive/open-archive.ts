@@ -50,7 +50,7 @@ export function openArchive(world: OpenArchiveWorld): KvArchive | null {
     }),
     freshName: () => `${freshId()}${SUFFIX}`,
     observer,
-    onFault: (message) => log.error('KV cannot be written to disk', { directory, message }),
+    onFault: (reason) => log.error('KV cannot be written to disk', { directory, reason }),
   });
   log.info('KV on disk', { directory, sizeMax, blocks: archive.blockCount });
   return archive;

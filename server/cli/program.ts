@@ -11,6 +11,7 @@ import { chat } from './chat.ts';
 import { codex } from './codex.ts';
 import { type Cursor, complete } from './complete.ts';
 import { connect } from './connect.ts';
+import { TOO_FEW } from './descriptors.ts';
 import { addConfigFlags, configFlags } from './flags.ts';
 import { models, pull } from './hub-model.ts';
 import { route } from './route.ts';
@@ -66,7 +67,17 @@ export async function runProgram(
 function addServe(program: Command, host: Host): void {
   addConfigFlags(program.command('serve').description('serve a model over HTTP and WebSocket'))
     .allowExcessArguments(false)
-    .action((flags: Flags) => serve(configOf(flags, host), host));
+    .action((flags: Flags) => {
+      const config = configOf(flags, host);
+      for (const name of ['apiKey', 'adminKey'] as const)
+        if (flags[name] !== undefined) host.terminal.note(visibleKey(name));
+      return serve(config, host);
+    });
+}
+
+function visibleKey(name: 'apiKey' | 'adminKey'): string {
+  const { flag, env } = OPTIONS[name === 'apiKey' ? 'apiKeys' : name];
+  return `sparklane: everybody on this machine can read --${flag} off the list of processes; --${flag}-file and ${env} keep it to yourself\n`;
 }
 
 function addChat(program: Command, host: Host): void {
@@ -268,6 +279,7 @@ function numberOf(
 /** Errors with a name of their own, and the system's, say what is wrong; anything else is a bug and brings its stack. */
 function errorText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
+  if ('code' in error && (error.code === 'EMFILE' || error.code === 'ENFILE')) return TOO_FEW;
   const fromSystem = 'code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_');
   if (fromSystem || !BUG_NAMES.has(error.name)) return error.message;
   return error.stack ?? error.message;

@@ -1,6 +1,7 @@
 // `sparklane serve`: one server until a signal ends it. Owns the lines printed when it is ready and what signals mean.
 // Before it: program.ts; after it: device.ts and compose.ts.
 import { type Config, describeConfig } from '../config.ts';
+import { watchDescriptors } from './descriptors.ts';
 import { type LocalServer, startLocalServer } from './local-server.ts';
 import type { Host } from './terminal.ts';
 
@@ -9,9 +10,11 @@ export async function serve(config: Config, host: Host): Promise<void> {
   const { terminal } = host;
   const server = await startLocalServer(config, host);
   server.log.info('config', describeConfig(config));
+  const stopWatching = watchDescriptors(config, { clock: host.clock, log: server.log });
   terminal.write(readyText(server, config));
   await untilSignal(host, config);
   await server.stop();
+  stopWatching();
   terminal.note('sparklane has stopped\n');
 }
 

@@ -22,7 +22,7 @@ export interface Terminal {
 /** What commands get besides their flags. */
 export interface Host {
   readonly terminal: Terminal;
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly env: Record<string, string | undefined>; // of this process; libraries read it too
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day
   /** This process among others, where it matters who is alive; without it only silence tells. */

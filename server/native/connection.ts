@@ -16,8 +16,8 @@ const HELLO_TIMEOUT_MS = 10_000; // a socket that says nothing holds a connectio
 /** `owner` is null where the upgrade carried no key and one is needed: the hello must bring it then. */
 export function openNative(
   world: NativeWorld,
-): (connection: SocketConnection, owner: string | null) => SocketEvents {
-  return (connection, owner) => new NativeConnection(world, connection, owner);
+): (connection: SocketConnection, owner: string | null, admitted: () => void) => SocketEvents {
+  return (connection, owner, admitted) => new NativeConnection(world, connection, { owner, admitted });
 }
 
 class NativeConnection implements SocketEvents, FrameWriter {
@@ -25,15 +25,21 @@ class NativeConnection implements SocketEvents, FrameWriter {
   readonly #socket: SocketConnection;
   readonly #helloTimer: Timer;
   #desk: SessionDesk | null = null; // once greeted
+  readonly #admitted: () => void; // tells that the key is known
   #owner: string | null;
   #phase: 'greeting' | 'open' | 'closed' = 'greeting';
   #behind = false; // the socket holds bytes that the peer has not read
   #malformedCount = 0;
 
-  constructor(world: NativeWorld, socket: SocketConnection, owner: string | null) {
+  constructor(
+    world: NativeWorld,
+    socket: SocketConnection,
+    { owner, admitted }: { readonly owner: string | null; readonly admitted: () => void },
+  ) {
     this.#world = world;
     this.#socket = socket;
     this.#owner = owner;
+    this.#admitted = admitted;
     this.#helloTimer = world.clock.schedule(HELLO_TIMEOUT_MS, () => {
       this.#hangUp(fault('hello_expected', `no hello within ${HELLO_TIMEOUT_MS} ms`));
     });
@@ -95,6 +101,7 @@ class NativeConnection implements SocketEvents, FrameWriter {
     this.#owner ??= apiKey === undefined ? null : this.#world.ownerOf(apiKey);
     if (this.#owner === null) return fault('invalid_api_key', 'an API key is needed');
     this.#helloTimer.cancel();
+    this.#admitted();
     this.#phase = 'open';
     this.#desk = new SessionDesk(this.#world, this, this.#owner);
     this.send({ type: 'hello', version: PROTOCOL_VERSION, timeUs: this.#nowUs(), ...this.#world.hello });

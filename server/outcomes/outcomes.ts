@@ -74,9 +74,8 @@ export async function openOutcomes(
   const { outcomesDb: path, outcomesDays, outcomesRowsMax: rowsMax } = config;
   if (path === null) return null;
   const bounds = { ageMsMax: outcomesDays * DAY_MS, rowsMax };
-  const { port, putAside, rowCount } = await openStoreThread(
-    { path, bounds, epochMs: epochMs() },
-    (message) => log.error('tasks are recorded no longer', { path, message }),
+  const { port, putAside, rowCount } = await openStoreThread({ path, bounds, epochMs: epochMs() }, (reason) =>
+    log.error('tasks are recorded no longer', { path, reason }),
   );
   if (putAside !== null) log.warn('the record of tasks was broken; a new one is begun', { path, putAside });
   log.info('tasks are recorded', { path, rowCount, keepText: config.outcomesText });

@@ -108,6 +108,6 @@ export class Recorder {
     }
     if (clock.nowMs() - this.#complainedMs < COMPLAIN_EVERY_MS) return;
     this.#complainedMs = clock.nowMs();
-    log.error('tasks cannot be recorded', { message: answer.message });
+    log.error('tasks cannot be recorded', { reason: answer.message });
   }
 }

@@ -172,12 +172,33 @@ test('a device whose blocks are kept on disk stays', async () => {
   await settle(server.stop());
 });
 
-test('a key is needed where the server has one', async () => {
-  const { server, transport, settle, ended, replace } = await setup({ apiKeys: 'secret-key' });
+test('where there are keys, replacing takes the admin key and looking any of them', async () => {
+  const { server, transport, settle, ended, replace } = await setup({
+    apiKeys: 'secret-key',
+    adminKey: 'admin-secret',
+  });
   expect((await ended(replace({ backend: 'h100' }))).status).toBe(401);
   expect((await ended(transport.call({ path }))).status).toBe(401);
+  const bearer = (key: string) => ({ authorization: `Bearer ${key}`, 'content-type': 'application/json' });
+  const as = (key: string) =>
+    transport.call({ method: 'POST', path, body: { backend: 'h100' }, headers: bearer(key) });
+  expect((await ended(as('wrong-key'))).status).toBe(401);
+  expect(await ended(as('secret-key'))).toMatchObject({
+    status: 403,
+    body: { error: { code: 'admin_key_needed' } },
+  });
+  expect((await ended(transport.call({ path, headers: bearer('secret-key') }))).status).toBe(200);
+  expect((await ended(as('admin-secret'))).status).toBe(200);
+  expect((await ended(transport.call({ path: '/v1/models', headers: bearer('admin-secret') }))).status).toBe(
+    401,
+  );
+  await settle(server.stop());
+});
+
+test('where there are keys and no admin key, nobody may replace', async () => {
+  const { server, transport, settle, ended } = await setup({ apiKeys: 'secret-key' });
   const headers = { authorization: 'Bearer secret-key', 'content-type': 'application/json' };
   const call = transport.call({ method: 'POST', path, body: { backend: 'h100' }, headers });
-  expect((await ended(call)).status).toBe(200);
+  expect(await ended(call)).toMatchObject({ status: 403, body: { error: { message: /--admin-key/ } } });
   await settle(server.stop());
 });

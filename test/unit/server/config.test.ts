@@ -137,6 +137,53 @@ describe('values', () => {
   });
 });
 
+describe('files of keys', () => {
+  const files: Record<string, string> = {
+    keys: '# of the team\n\nfirst-key\r\n  second#key  # Ada\n',
+    admin: 'admin-secret\n',
+    bad: 'first-key\nno key at all\n',
+    empty: '# nothing yet\n',
+  };
+  const from = (flags: Record<string, unknown>, env = {}) =>
+    loadConfig({
+      flags,
+      env: { ...home, ...env },
+      readFile: (path) => files[path] ?? files['absent']!.trim(),
+    });
+
+  test('lines, comments and blanks; keys given elsewhere come first', () => {
+    expect(from({ apiKeyFile: 'keys' }).apiKeys).toEqual(['first-key', 'second#key']);
+    expect(from({ apiKeyFile: 'keys' }, { SPARKLANE_API_KEY: 'third-key' }).apiKeys).toEqual([
+      'third-key',
+      'first-key',
+      'second#key',
+    ]);
+    expect(from({ host: '0.0.0.0' }, { SPARKLANE_API_KEY_FILE: 'keys' }).loopback).toBe(false);
+  });
+
+  test('an admin key comes from one place, is a key of its own and is never printed', () => {
+    const config = from({ apiKeyFile: 'keys', adminKeyFile: 'admin' });
+    expect(config.adminKey).toBe('admin-secret');
+    expect(JSON.stringify(describeConfig(config))).not.toMatch(/admin-secret|first-key/);
+    expect(refusal(() => from({ adminKey: 'other-secret', adminKeyFile: 'admin' })).option).toBe(
+      'adminKeyFile',
+    );
+    const shared = refusal(() => from({ apiKeys: ['first-key'], adminKey: 'first-key' }));
+    expect([shared.option, shared.message.includes('first-key')]).toEqual(['adminKey', false]);
+  });
+
+  test('a bad line is named by its number, not shown; a file without keys or unreadable is refused', () => {
+    const bad = refusal(() => from({ apiKeyFile: 'bad' }));
+    expect([bad.option, bad.message.includes('line 2'), bad.message.includes('no key at all')]).toEqual([
+      'apiKeyFile',
+      true,
+      false,
+    ]);
+    expect(refusal(() => from({ apiKeyFile: 'empty' })).message).toContain('it has 0');
+    expect(refusal(() => from({ apiKeyFile: 'absent' })).message).toContain('readable');
+  });
+});
+
 describe('refusals', () => {
   test('a number out of range names option, value, source and bound', () => {
     const error = refusal(() => load({}, { SPARKLANE_PORT: '70000' }));

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../kernels/clock.ts';
+import { PROTOCOL_VERSION } from '../../../server/native/messages.ts';
+import { encodeClientMessage } from '../../../server/native/protocol.ts';
 import { type HttpServer, type HttpWorldOptions, httpServer } from '../../http-world.ts';
 import { MemorySocket } from '../../memory-socket.ts';
 import { type MemoryCall, type MemoryRequest, MemoryTransport } from '../../memory-transport.ts';
@@ -193,14 +195,37 @@ describe('bounds', () => {
     clock.run(3);
     expect([second.status, second.headers['retry-after']]).toEqual([503, '1']);
     expect(transport.upgrade('/v1/sparklane')).toMatchObject({ status: 503 });
-    const health = transport.call({ path: '/healthz' });
+    const [health, metrics] = ['/healthz', '/metrics'].map((path) => transport.call({ path }));
     clock.run(4);
-    expect(health.status).toBe(200);
+    while (!metrics!.ended) {
+      await new Promise(setImmediate);
+      clock.run(4);
+    }
+    expect([health!.status, metrics!.status]).toEqual([200, 200]);
     clock.run(1000);
     expect(first.ended).toBe(true);
     expect(ask(completion).status).toBe(200);
     socket.disconnect();
     clock.run();
+    expect(transport.upgrade('/v1/sparklane')).toBeInstanceOf(MemorySocket);
+  });
+
+  test('sockets that have shown no key are bounded apart: key holders come in, and so does who is next', async () => {
+    const { transport, clock } = await world({
+      flags: { apiKeys: ['first-key'], connectionCountMax: 8, ungreetedSocketCountMax: 2 },
+    });
+    const keyless = [0, 1].map(() => transport.upgrade('/v1/sparklane') as MemorySocket);
+    const refused = transport.upgrade('/v1/sparklane');
+    expect(refused).toMatchObject({ status: 503, body: expect.stringContaining('--ungreeted-sockets') });
+    const headers = { authorization: 'Bearer first-key' };
+    expect(transport.upgrade('/v1/sparklane', headers)).toBeInstanceOf(MemorySocket);
+    const version = { min: PROTOCOL_VERSION, max: PROTOCOL_VERSION };
+    const hello = { type: 'hello', version, client: 'test', apiKey: 'first-key' } as const;
+    keyless[0]!.transmit(encodeClientMessage(hello));
+    clock.run(2);
+    expect(transport.upgrade('/v1/sparklane')).toBeInstanceOf(MemorySocket);
+    expect(transport.upgrade('/v1/sparklane')).toMatchObject({ status: 503 });
+    clock.run(20_000); // those that never say hello are closed
     expect(transport.upgrade('/v1/sparklane')).toBeInstanceOf(MemorySocket);
   });
 
