@@ -8,16 +8,9 @@ import { ChatTemplate } from './chat-template.ts';
 import { readModelSpec } from './checkpoint-config.ts';
 import { insideHubFolder } from './hub-cache.ts';
 import { CheckpointError, readOptionalJson } from './model-file.ts';
+import { type SamplingDefaults, samplingDefaults } from './sampling-defaults.ts';
 import type { ModelSpec } from './spec.ts';
 import { Tokenizer } from './tokenizer.ts';
-
-/** What a request that says nothing gets. */
-export interface SamplingDefaults {
-  readonly temperature: number; // ≥ 0; 0 = greedy
-  readonly topP: number; // (0, 1]; 1 = off
-  readonly topK: number; // ≥ 0; 0 = off
-  readonly repetitionPenalty: number; // > 0; 1 = off
-}
 
 /** Prompt order: prefixId, text before, suffixId, text after, middleId; the model goes on with the middle. */
 export interface FimTokens {
@@ -34,15 +27,8 @@ export interface Model {
   readonly chatTemplate: ChatTemplate | null;
   readonly defaults: SamplingDefaults;
   readonly fim: FimTokens | null;
+  readonly warnings: readonly string[]; // what of its files is not used, and why
 }
-
-const generationSchema = z.looseObject({
-  do_sample: z.boolean().nullish(),
-  temperature: z.number().min(0).nullish(),
-  top_p: z.number().positive().max(1).nullish(),
-  top_k: z.int().min(0).nullish(),
-  repetition_penalty: z.number().min(0.01).max(100).nullish(),
-});
 
 // [prefix, middle, suffix] as the families write them.
 const fimSpellings = [
@@ -64,13 +50,15 @@ export function loadModel(directoryOrName: string): Model {
       file: join(directory, 'tokenizer.json'),
     });
   }
+  const advice = readDefaults(directory);
   return {
     name: spec.name,
     directory,
     spec,
     tokenizer,
     chatTemplate: ChatTemplate.load(directory, tokenizer),
-    defaults: readDefaults(directory),
+    defaults: advice.defaults,
+    warnings: advice.ignored.map((field) => `generation_config.json: ${field} is ignored`),
     fim: findFimTokens(tokenizer),
   };
 }
@@ -100,15 +88,11 @@ function packageRoot(): string {
   return directory;
 }
 
-/** generation_config.json has the author's advice; without it the defaults of OpenAI's API hold. */
-function readDefaults(directory: string): SamplingDefaults {
-  const config = readOptionalJson(join(directory, 'generation_config.json'), generationSchema) ?? {};
-  return {
-    temperature: config.do_sample === false ? 0 : (config.temperature ?? 1),
-    topP: config.top_p ?? 1,
-    topK: config.top_k ?? 0,
-    repetitionPenalty: config.repetition_penalty ?? 1,
-  };
+/** generation_config.json has the author's advice. */
+function readDefaults(directory: string): ReturnType<typeof samplingDefaults> {
+  return samplingDefaults(
+    readOptionalJson(join(directory, 'generation_config.json'), z.looseObject({})) ?? {},
+  );
 }
 
 function findFimTokens(tokenizer: Tokenizer): FimTokens | null {

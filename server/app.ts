@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import type { Backend } from '../kernels/backend.ts';
 import type { Clock } from '../kernels/clock.ts';
 import type { Random } from '../kernels/random.ts';
+import { AnswerLog } from './answer-log.ts';
 import type { Config } from './config.ts';
 import type { DraftingBounds } from './drafting.ts';
 import type { SequenceEngine } from './engine/request.ts';
@@ -73,17 +74,20 @@ const LOGPROBS_MAX = 20; // OpenAI's bound; a device may report fewer
 const WEBSOCKET_OFF = fault('websocket_off', 'the WebSocket mode of this server is switched off: use POST');
 const GOING_AWAY = 1001; // RFC 6455 section 7.4.1
 
-export function createApp(world: AppWorld): App {
+export function createApp(parts: AppWorld): App {
+  const world = { ...parts, model: asConfigured(parts.model, parts.config) };
   const { config, engine, model, clock, random, freshId, log, metrics } = world;
+  const answerLog = new AnswerLog(clock, log);
   const generator = new TextGenerator({
     engine,
     stopTokenIds: model.spec.eosTokenIds,
     openText: world.openText,
     random,
+    watch: (request, sink) => answerLog.watch(request, sink, model.name),
   });
   const guard = new Guard(config);
   const logprobsMax = Math.min(LOGPROBS_MAX, world.backend.limits.logprobsMax);
-  const openAi = openAiWorld(world, { generator, logprobsMax });
+  const openAi = openAiWorld(world, { generator, logprobsMax, answerLog });
   const responses = responsesWorld(config, openAi);
   const native = nativeWorld(world, { generator, guard, logprobsMax });
   let drained: Promise<void> | null = null;
@@ -123,10 +127,22 @@ export function createApp(world: AppWorld): App {
   };
 }
 
+/** Its names and defaults as whoever started the server wants them. */
+function asConfigured(model: AppWorld['model'], config: Config): AppWorld['model'] {
+  const { temperature, topP, topK, minP, repetitionPenalty } = config;
+  const own = Object.entries({ temperature, topP, topK, minP, repetitionPenalty });
+  const wanted = Object.fromEntries(own.filter(([, value]) => value !== null));
+  return { ...model, aliases: config.aliases, defaults: { ...model.defaults, ...wanted } };
+}
+
 function openAiWorld(
   world: AppWorld,
-  { generator, logprobsMax }: { readonly generator: TextGenerator; readonly logprobsMax: number },
+  parts: Pick<OpenAiWorld, 'answerLog'> & {
+    readonly generator: TextGenerator;
+    readonly logprobsMax: number;
+  },
 ): OpenAiWorld {
+  const { generator, logprobsMax, answerLog } = parts;
   const { config, model, clock, freshId } = world;
   const { spec, tokenizer } = model;
   const stopTokenIds = spec.eosTokenIds;
@@ -138,6 +154,7 @@ function openAiWorld(
     forms: { compiler, dialect: dialectOf(tokenizer) },
     prompts: new PromptEncoder(tokenizer),
     generator,
+    answerLog,
     lanes: world.lanes ?? null,
     bounds: {
       ...config,
@@ -216,7 +233,7 @@ function nativeWorld(
       replayTokensMax: config.replayTokensMax,
     },
   };
-  const noPenalties = { minP: 0, frequencyPenalty: 0, presencePenalty: 0 };
+  const noPenalties = { frequencyPenalty: 0, presencePenalty: 0 };
   return {
     clock,
     sessions: new SessionTable(sessionWorld, config, freshId),

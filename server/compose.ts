@@ -64,6 +64,7 @@ export class AddressError extends Error {
 export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const { config, model, backend, transport, clock, log, metrics, archive = null, outcomes = null } = parts;
   const { draftBackend = null } = parts;
+  for (const warning of model.warnings) log.warn(warning);
   const draftModel = draftBackend === null ? null : openDraftModel(draftBackend, parts);
   const engine = new Engine(backend, clock, engineBounds(config, backend), metrics, archive, draftModel);
   const device = new CurrentDevice({

@@ -67,6 +67,7 @@ export function loadConfig(sources: ConfigSources): Config {
       ...keysFrom({ option: 'apiKeyFile', path: apiKeyFile, countMax: KEY_COUNT_MAX }, sources),
     ]),
     adminKey: adminKeyOf(options, sources),
+    aliases: Object.freeze([...options.aliases]),
     corsOrigins: Object.freeze([...options.corsOrigins]),
     cacheDirectory,
     kvDiskDirectory: options.kvDiskDirectory ?? join(cacheDirectory, 'kv'),

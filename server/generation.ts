@@ -35,6 +35,7 @@ export interface GenerationRequest {
   readonly newConstraint?: (() => TokenConstraint) | null; // one for each choice, e.g. a grammar at its start
   readonly ignoreStopTokens: boolean;
   readonly speculation?: SpeculationRequest | null; // guess ahead; the answer is the same
+  readonly route?: string; // where it was asked for, for the log
   readonly priority: Priority;
   readonly cacheSalt: string;
   readonly deadlineMs: number | null; // clock time
@@ -89,6 +90,7 @@ export interface GeneratorWorld {
   readonly stopTokenIds: readonly number[]; // the model's
   readonly openText: () => IncrementalText;
   readonly random: Random; // seeds of requests that bring none
+  readonly watch?: (request: GenerationRequest, sink: GenerationSink) => GenerationSink; // beside its reader
 }
 
 export class TextGenerator {
@@ -106,8 +108,9 @@ export class TextGenerator {
   }
 
   /** Starts all choices or none. The sink is called from the engine's commits only, never in the caller's stack. */
-  start(request: GenerationRequest, sink: GenerationSink): GenerateResult {
-    const { engine, openText, random } = this.#world;
+  start(request: GenerationRequest, reader: GenerationSink): GenerateResult {
+    const { engine, openText, random, watch } = this.#world;
+    const sink = watch?.(request, reader) ?? reader;
     const seed = request.seed ?? random.seed();
     const choices: Choice[] = [];
     for (let index = 0; index < request.choiceCount; index++) {

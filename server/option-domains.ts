@@ -37,6 +37,15 @@ export function integer(min: number, max: number): Domain<number> {
   };
 }
 
+export function real(min: number, max: number): Domain<number> {
+  const fromText = (value: unknown) =>
+    typeof value === 'string' && /^\d{1,15}(\.\d{1,15})?$/.test(value.trim()) ? Number(value) : value;
+  return {
+    type: z.preprocess(fromText, z.number().min(min).max(max)),
+    bound: `a number from ${min} to ${max}`,
+  };
+}
+
 /** Bytes: a number, or text such as `512MiB`. */
 export function size(min: number, max: number): Domain<number> {
   const factors: Readonly<Record<string, number>> = { b: 1, kib: KIB, mib: MIB, gib: GIB };

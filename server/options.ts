@@ -1,9 +1,9 @@
 // Every option of the server, declared once: type with bounds, default, help. The CLI derives its flags from this
 // table, config.ts reads flags, environment and file through it, `sparklane serve --help` prints it. Data only.
 import type { z } from 'zod';
+import { type Option, option } from './option.ts';
 import {
   choice,
-  type Domain,
   GIB,
   identifier,
   integer,
@@ -12,20 +12,10 @@ import {
   list,
   MIB,
   orNull,
+  real,
   size,
   text,
 } from './option-domains.ts';
-
-/** One option. Its key in OPTIONS is its name in the JSON file and in Config. */
-export interface Option<T> {
-  readonly flag: string; // without '--'
-  readonly env: string;
-  readonly type: z.ZodType<T>; // takes text (flags, environment) and JSON values (file)
-  readonly bound: string; // what the type accepts, for people
-  readonly default: T; // null may stand for "decided at start", see help
-  readonly repeatable: boolean; // a list: flag several times, environment separated by commas
-  readonly help: string;
-}
 
 const HOUR_MS = 3_600_000;
 
@@ -42,6 +32,27 @@ export const OPTIONS = {
     text(4096),
     'spark-nano',
     'name of an embedded model, a model directory, or OWNER/NAME of the hub, which is pulled if it is not in the cache',
+  ),
+  aliases: option(
+    'alias',
+    list(text(256), 64),
+    [],
+    'other name that the model answers to and is listed under; repeatable',
+  ),
+  temperature: option(
+    'temperature',
+    orNull('model', real(0, 100)),
+    null,
+    'for requests that do not say; 0 is greedy; "model" is its author\'s advice, else 0.3',
+  ),
+  topP: option('top-p', orNull('model', real(0.0001, 1)), null, 'likewise; 1 is off; else 0.95'),
+  topK: option('top-k', orNull('model', integer(0, 2 ** 31 - 1)), null, 'likewise; 0 is off; else 40'),
+  minP: option('min-p', orNull('model', real(0, 1)), null, 'likewise; 0 is off; else 0.05'),
+  repetitionPenalty: option(
+    'repetition-penalty',
+    orNull('model', real(0.01, 100)),
+    null,
+    'likewise; 1 is off, and without advice it is',
   ),
   backend: option(
     'backend',
@@ -359,21 +370,3 @@ export const CONFIG_FILE_OPTION = {
   env: 'SPARKLANE_CONFIG',
   help: 'JSON file with options by name; flags and environment go before it',
 } as const;
-
-function option<T>(
-  flag: string,
-  domain: Domain<T>,
-  fallback: NoInfer<T>,
-  help: string,
-  env?: string,
-): Option<T> {
-  return {
-    flag,
-    env: env ?? `SPARKLANE_${flag.toUpperCase().replaceAll('-', '_')}`,
-    type: domain.type,
-    bound: domain.bound,
-    default: fallback,
-    repeatable: domain.repeatable ?? false,
-    help,
-  };
-}

@@ -43,7 +43,7 @@ export function byteLogprobs(token: number) {
 export const wholeByteModel = {
   ...byteModel,
   name: 'bytes',
-  defaults: { temperature: 0.4, topP: 0.95, topK: 0, repetitionPenalty: 1 },
+  defaults: { temperature: 0.4, topP: 0.95, topK: 0, minP: 0, repetitionPenalty: 1 },
   tokenizer: {
     ...byteModel.tokenizer,
     vocabSize: BYTE_VOCAB_SIZE,

@@ -227,14 +227,14 @@ function addRoute(program: Command, host: Host): void {
 const COMPLETION_TOKENS = 256; // of `complete`, unless --max-tokens says otherwise
 
 function addAskFlags(command: Command): Command {
-  return command
-    .option('--max-tokens <number>', 'longest answer, tokens')
-    .option('--temperature <number>', '0 always takes the likeliest token; default: the model’s own');
+  return command.option('--max-tokens <number>', 'longest answer, tokens');
 }
 
 function askOf(flags: Flags, maxTokens: number | null) {
   const limit = numberOf(flags, 'maxTokens', { min: 1, integer: true }) ?? maxTokens;
-  const temperature = numberOf(flags, 'temperature', { min: 0, integer: false });
+  // An option of the server as well, but a server that is only connected to does not have it.
+  const temperature =
+    flags['temperature'] === 'model' ? null : numberOf(flags, 'temperature', { min: 0, integer: false });
   return { ...(limit !== null && { maxTokens: limit }), ...(temperature !== null && { temperature }) };
 }
 

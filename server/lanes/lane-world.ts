@@ -27,7 +27,9 @@ export function laneWorld<W extends OpenAiWorld>(world: W, entry: LaneEntry): W 
   // The upstream has been asked already, in messages: nothing is laid out or counted here.
   const promptTokens = entry.report.signals.contextTokens;
   const start = (request: GenerationRequest, sink: GenerationSink) =>
-    metered(entry, request, sink, (meter) => answer.start(request, meter));
+    metered(entry, request, sink, (meter) =>
+      answer.start(request, world.answerLog.watch(request, meter, lane.name)),
+    );
   return {
     ...world,
     route,
@@ -63,7 +65,7 @@ function upstreamModel(model: ServedModel, name: string): ServedModel {
     name,
     spec: { vocabSize: TOKENS_MAX, eosTokenIds: [] },
     chatTemplate: { render: () => '' },
-    defaults: { temperature: 1, topP: 1, topK: 0, repetitionPenalty: 1 }, // OpenAI's
+    defaults: { temperature: 1, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 }, // OpenAI's
     fim: null,
   };
 }

@@ -104,6 +104,7 @@ export function questionOf(
       bounds,
       bounds.encode,
     ),
+    route: '/v1/sparklane',
     priority: message.priority ?? 'turn',
     deadlineMs: nowMs + timeoutMs,
     frameIntervalMs: (message.frameIntervalUs ?? 0) / 1000,

@@ -14,12 +14,14 @@ import { type Answer, deliverOutcome } from './answer.ts';
 import { ChatEvents } from './chat-events.ts';
 import { chatPrompt } from './chat-prompt.ts';
 import { ChatToolEvents } from './chat-tool-events.ts';
-import { commonFields, generationOf, modelFault } from './fields.ts';
+import { commonFields, generationOf } from './fields.ts';
 import { type AnswerForm, textSource, withForm } from './form.ts';
+import { modelFault } from './model-name.ts';
 import { promptFields, promptOptions } from './prompt-options.ts';
 import { type ToolSet, toolSetOf } from './tool-set.ts';
 import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
 
+const CHAT_PATH = '/v1/chat/completions';
 const MESSAGE_COUNT_MAX = 8192;
 const TOOL_COUNT_MAX = 1024;
 
@@ -60,7 +62,7 @@ export function chatRoute(world: OpenAiWorld): Route {
   const schema = chatSchema(world.bounds);
   return {
     method: 'POST',
-    path: '/v1/chat/completions',
+    path: CHAT_PATH,
     open: false,
     answer: (call) =>
       call.readJson(schema, (body) => {
@@ -96,7 +98,7 @@ function laneCall(body: ChatRequest, owner: string): LaneCall {
 }
 
 function answer(call: HttpCall, body: ChatRequest, world: OpenAiWorld): void {
-  const unusable = modelFault(body.model, world.model.name) ?? contradictionFault(body);
+  const unusable = modelFault(body.model, world.model) ?? contradictionFault(body);
   if (unusable !== null) {
     call.refuse(unusable);
     return;
@@ -137,11 +139,12 @@ function answerOf(
   const maxTokens = maxTokensOf(body);
   const logprobs = body.logprobs === true ? (body.top_logprobs ?? 0) : null;
   const prediction = body.prediction == null ? null : predictedText(body.prediction.content);
-  const generation = generationOf(body, { tokens, maxTokens, logprobs, owner, prediction }, world);
+  const route = CHAT_PATH;
+  const generation = generationOf(body, { tokens, maxTokens, logprobs, owner, route, prediction }, world);
   if (!generation.ok) return generation;
   const includeUsage = body.stream_options?.include_usage ?? null;
   const events = new ChatEvents({
-    head: newHead(world, 'chatcmpl'),
+    head: newHead(world, 'chatcmpl', body.model),
     tokenizer: model.tokenizer,
     stopTokenIds: new Set(body.ignore_eos === true ? [] : model.spec.eosTokenIds),
     promptTokens: body.return_token_ids === true ? tokens : null,

@@ -7,10 +7,12 @@ import type { Route } from '../http.ts';
 import type { Parsed } from '../json-body.ts';
 import { type Answer, deliverOutcome } from './answer.ts';
 import { CompletionEvents } from './completion-events.ts';
-import { commonFields, generationOf, ownModelFault } from './fields.ts';
+import { commonFields, generationOf } from './fields.ts';
+import { ownModelFault } from './model-name.ts';
 import { encodePrompt } from './prompt-text.ts';
 import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
 
+const COMPLETIONS_PATH = '/v1/completions';
 const MAX_TOKENS_DEFAULT = 16; // OpenAI's for this route; chat has none
 
 function completionSchema(bounds: RequestBounds) {
@@ -36,7 +38,7 @@ export function completionRoute(world: OpenAiWorld): Route {
   const schema = completionSchema(world.bounds);
   return {
     method: 'POST',
-    path: '/v1/completions',
+    path: COMPLETIONS_PATH,
     open: false,
     answer: (call) =>
       call.readJson(schema, (body) => deliverOutcome(call, answerOf(body, call.facts.owner, world), world)),
@@ -55,14 +57,18 @@ function answerOf(body: CompletionRequest, owner: string, world: OpenAiWorld): P
     const prompt = promptOf(given, { suffix: body.suffix || null, field: `prompt[${index}]` }, world);
     if (!prompt.ok) return prompt;
     const { tokens } = prompt.value;
-    const generation = generationOf(body, { tokens, maxTokens, logprobs, owner }, world);
+    const generation = generationOf(
+      body,
+      { tokens, maxTokens, logprobs, owner, route: COMPLETIONS_PATH },
+      world,
+    );
     if (!generation.ok) return generation;
     prompts.push(prompt.value);
     generations.push(generation.value);
   }
   const includeUsage = body.stream_options?.include_usage ?? null;
   const shape = new CompletionEvents({
-    head: newHead(world, 'cmpl'),
+    head: newHead(world, 'cmpl', body.model),
     tokenizer: model.tokenizer,
     stopTokenIds: new Set(body.ignore_eos === true ? [] : model.spec.eosTokenIds),
     prompts,

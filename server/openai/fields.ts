@@ -56,6 +56,7 @@ export interface GenerationParts {
   readonly maxTokens: number | null; // null: as far as the context goes
   readonly logprobs: number | null;
   readonly owner: string;
+  readonly route: string;
   readonly prediction?: string | null; // text that the answer will probably resemble
 }
 
@@ -84,7 +85,7 @@ export function generationOf(
       temperature: fields.temperature ?? defaults.temperature,
       topP: fields.top_p ?? defaults.topP,
       topK: Math.max(0, fields.top_k ?? defaults.topK),
-      minP: fields.min_p ?? 0,
+      minP: fields.min_p ?? defaults.minP,
       repetitionPenalty: fields.repetition_penalty ?? defaults.repetitionPenalty,
       frequencyPenalty: fields.frequency_penalty ?? 0,
       presencePenalty: fields.presence_penalty ?? 0,
@@ -102,26 +103,12 @@ export function generationOf(
         { ...bounds, contextTokensMax: generator.contextTokensMax },
         (text) => model.tokenizer.encode(text),
       ),
+      route: parts.route,
       priority: 'turn',
       cacheSalt: parts.owner,
       deadlineMs: clock.nowMs() + bounds.requestTimeoutMs,
     },
   };
-}
-
-/** A request names the one model there is, or none. */
-export function modelFault(asked: string | null | undefined, served: string): Fault | null {
-  if (asked == null || asked === '' || asked === served) return null;
-  const message = `the model ${JSON.stringify(asked)} is not here; this server has ${JSON.stringify(served)}`;
-  return fault('model_not_found', message, { param: 'model' });
-}
-
-/** As modelFault, for routes that are not routed: the server's own model may also be called by its lane. */
-export function ownModelFault(
-  asked: string | null | undefined,
-  { model, lanes }: Pick<OpenAiWorld, 'model' | 'lanes'>,
-): Fault | null {
-  return asked != null && lanes?.isLocal(asked) === true ? null : modelFault(asked, model.name);
 }
 
 /** More output than fits is cut by the context ('length'); a prompt that leaves no room is a mistake. */

@@ -9,11 +9,14 @@ import type { HttpCall } from '../http-call.ts';
 import type { Parsed } from '../json-body.ts';
 import { type Answer, type AnswerShape, deliverOutcome, type WholeChoice } from './answer.ts';
 import { ChatEvents } from './chat-events.ts';
-import { type CommonFields, commonFields, generationOf, ownModelFault } from './fields.ts';
+import { type CommonFields, commonFields, type GenerationParts, generationOf } from './fields.ts';
+import { ownModelFault } from './model-name.ts';
 import { encodePrompt } from './prompt-text.ts';
 import type { Usage } from './usage.ts';
 import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
 
+const INFILL_PATH = '/infill';
+const FIM_PATH = '/v1/fim/completions';
 const PREDICT_DEFAULT = 128; // tokens; editors ask for a line or a few
 const EXTRA_COUNT_MAX = 256;
 
@@ -43,14 +46,14 @@ export function infillRoutes(world: OpenAiWorld): readonly Route[] {
   return [
     {
       method: 'POST',
-      path: '/infill',
+      path: INFILL_PATH,
       open: false,
       answer: (call) =>
         call.readJson(infill, (body) => deliver(call, (owner) => infillAnswer(body, owner, world))),
     },
     {
       method: 'POST',
-      path: '/v1/fim/completions',
+      path: FIM_PATH,
       open: false,
       answer: (call) => call.readJson(fim, (body) => deliver(call, (owner) => fimAnswer(body, owner, world))),
     },
@@ -67,7 +70,8 @@ function infillAnswer(
   const tokens = fimTokens({ before, after: body.input_suffix ?? '', extra }, world);
   if (!tokens.ok) return tokens;
   const asked = body.n_predict ?? body.max_tokens ?? PREDICT_DEFAULT;
-  const generation = plain(body, { tokens: tokens.value, maxTokens: asked < 0 ? null : asked, owner }, world);
+  const parts = { tokens: tokens.value, maxTokens: asked < 0 ? null : asked, owner, route: INFILL_PATH };
+  const generation = plain(body, parts, world);
   if (!generation.ok) return generation;
   const shape = new InfillEvents(world.model.name, asked);
   return {
@@ -86,11 +90,11 @@ function fimAnswer(
   const tokens = fimTokens({ before: body.prompt, after: body.suffix ?? '', extra: [] }, world);
   if (!tokens.ok) return tokens;
   const maxTokens = body.max_tokens ?? PREDICT_DEFAULT;
-  const generation = plain(body, { tokens: tokens.value, maxTokens, owner }, world);
+  const generation = plain(body, { tokens: tokens.value, maxTokens, owner, route: FIM_PATH }, world);
   if (!generation.ok) return generation;
   const includeUsage = body.stream_options?.include_usage ?? null;
   const shape = new ChatEvents({
-    head: newHead(world, 'chatcmpl'),
+    head: newHead(world, 'chatcmpl', body.model),
     tokenizer: world.model.tokenizer,
     stopTokenIds: new Set(world.model.spec.eosTokenIds),
     promptTokens: null,
@@ -104,7 +108,7 @@ function fimAnswer(
 
 function plain(
   body: CommonFields,
-  parts: { readonly tokens: Int32Array; readonly maxTokens: number | null; readonly owner: string },
+  parts: Omit<GenerationParts, 'logprobs' | 'prediction'>,
   world: OpenAiWorld,
 ) {
   return generationOf({ ...body, n: 1 }, { ...parts, logprobs: null }, world);

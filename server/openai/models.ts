@@ -1,7 +1,7 @@
 // GET /v1/models and /v1/models/{id}: the model that is served, and the lanes where there are any. Pure. Before it: http.ts.
 import type { Route } from '../http.ts';
 import { codexCatalog } from './codex-catalog.ts';
-import { modelFault } from './fields.ts';
+import { modelFault } from './model-name.ts';
 import type { OpenAiWorld } from './world.ts';
 
 export function modelRoutes(world: OpenAiWorld): readonly Route[] {
@@ -14,9 +14,9 @@ export function modelRoutes(world: OpenAiWorld): readonly Route[] {
   });
   // vLLM's name for it; editors size their prompts by it. What an upstream holds is not known here.
   const bounded = (id: string) => ({ ...describe(id), max_model_len: generator.contextTokensMax });
-  const others = (lanes?.models ?? []).filter((name) => name !== model.name);
+  const others = (lanes?.models ?? []).filter((name) => modelFault(name, model) !== null);
   const data = [
-    bounded(model.name),
+    ...[model.name, ...(model.aliases ?? [])].map(bounded),
     ...others.map((name) => (lanes?.isLocal(name) === true ? bounded(name) : describe(name))),
   ];
   const catalog = codexCatalog({ name: model.name, contextTokens: generator.contextTokensMax });
@@ -39,7 +39,7 @@ export function modelRoutes(world: OpenAiWorld): readonly Route[] {
       answer: (call) => {
         const { parameter } = call.facts;
         const described = data.find(({ id }) => id === parameter);
-        const absent = described === undefined ? modelFault(parameter, model.name) : null;
+        const absent = described === undefined ? modelFault(parameter, model) : null;
         if (absent === null) call.reply(200, described ?? data[0]);
         else call.refuse(absent);
       },

@@ -1,12 +1,14 @@
 // ServedModel: what the routes need of a model. A type only; models/model.ts makes one.
 import type { ChatTemplate } from '../../models/chat-template.ts';
-import type { FimTokens, SamplingDefaults } from '../../models/model.ts';
+import type { FimTokens } from '../../models/model.ts';
+import type { SamplingDefaults } from '../../models/sampling-defaults.ts';
 import type { ModelSpec } from '../../models/spec.ts';
 import type { Tokenizer } from '../../models/tokenizer.ts';
 
 /** A Model (models/model.ts) is one; tests may bring smaller ones. */
 export interface ServedModel {
   readonly name: string;
+  readonly aliases?: readonly string[]; // other names that it answers to
   readonly spec: Pick<ModelSpec, 'vocabSize' | 'eosTokenIds'>;
   readonly tokenizer: Pick<
     Tokenizer,

@@ -1,10 +1,12 @@
 // What the OpenAI routes share: the model, the generator, bounds, and where ids and times come from. Types and two
 // small makers only. Before it: app.ts builds one; used by every file of this folder.
 import type { Clock } from '../../kernels/clock.ts';
+import type { AnswerLog } from '../answer-log.ts';
 import type { DraftingBounds } from '../drafting.ts';
 import type { TextGenerator } from '../generation.ts';
 import type { Lanes } from '../lanes/lanes.ts';
 import type { FormWorld } from './form.ts';
+import { askedName } from './model-name.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
 import type { ServedModel } from './served-model.ts';
 
@@ -23,6 +25,7 @@ export interface OpenAiWorld {
   readonly forms: FormWorld;
   readonly prompts: Pick<PromptEncoder, 'encode'>;
   readonly generator: Pick<TextGenerator, 'start' | 'contextTokensMax'>;
+  readonly answerLog: Pick<AnswerLog, 'watch'>;
   readonly lanes?: Lanes | null; // where requests may be routed
   readonly route?: LaneRoute | null; // where this one was
   readonly bounds: RequestBounds;
@@ -48,11 +51,16 @@ export interface AnswerHead {
   readonly system_fingerprint: string;
 }
 
-export function newHead(world: OpenAiWorld, idPrefix: 'chatcmpl' | 'cmpl'): AnswerHead {
+/** `asked`: the model as the request calls it. */
+export function newHead(
+  world: OpenAiWorld,
+  idPrefix: 'chatcmpl' | 'cmpl',
+  asked: string | null | undefined,
+): AnswerHead {
   return {
     id: `${idPrefix}-${world.freshId()}`,
     created: world.epochSeconds(),
-    model: world.model.name,
+    model: askedName(asked, world.model),
     system_fingerprint: world.fingerprint,
   };
 }

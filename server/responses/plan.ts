@@ -4,8 +4,9 @@ import { type Fault, fault } from '../errors.ts';
 import type { GenerationRequest } from '../generation.ts';
 import type { Parsed } from '../json-body.ts';
 import { type ChatPrompt, chatPrompt } from '../openai/chat-prompt.ts';
-import { generationOf, modelFault } from '../openai/fields.ts';
+import { generationOf } from '../openai/fields.ts';
 import { type FormAsk, textSource } from '../openai/form.ts';
+import { askedName, modelFault } from '../openai/model-name.ts';
 import { type PromptOptions, promptOptions } from '../openai/prompt-options.ts';
 import { type ToolSet, toolSetOf } from '../openai/tool-set.ts';
 import { chatFormat, type UpstreamAsk } from '../upstream/chat-body.ts';
@@ -46,7 +47,7 @@ export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<Re
   const resolved = inputOf(parts, world);
   if (!resolved.ok) return resolved;
   const input = resolved.value;
-  const refused = modelFault(request.model, model.name) ?? itemsFault(history, input);
+  const refused = modelFault(request.model, model) ?? itemsFault(history, input);
   if (refused !== null) return { ok: false, fault: refused };
   const delegated = parts.delegated ?? [];
   const items = [...history, ...delegated, ...input];
@@ -64,6 +65,7 @@ export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<Re
       maxTokens: parts.warmUp ? 0 : (request.max_output_tokens ?? null),
       logprobs: withLogprobs ? (request.top_logprobs ?? 0) : null,
       owner,
+      route: '/v1/responses',
       prediction: request.prediction == null ? null : contentText(request.prediction.content),
     },
     world,
@@ -92,7 +94,7 @@ export function headOf(
   return {
     id,
     createdAt: epochSeconds(),
-    model: model.name,
+    model: askedName(request.model, model),
     previousResponseId,
     temperature: request.temperature ?? model.defaults.temperature,
     topP: request.top_p ?? model.defaults.topP,

@@ -3,6 +3,7 @@ import { isAbsolute, join, relative } from 'node:path';
 import { expect, test } from 'vitest';
 import { CheckpointError } from '../../../models/checkpoint.ts';
 import { loadModel, resolveModel } from '../../../models/model.ts';
+import { plainDefaults } from '../../../models/sampling-defaults.ts';
 import { tinyTokenIds, tinyTokenizerJson, writeTinyModel } from '../../golden/tiny-model.ts';
 import { temporaryDirectory } from '../../temporary-directory.ts';
 
@@ -50,11 +51,11 @@ test('an unknown name lists the embedded models', () => {
   expect(() => loadModel(join(root, 'absent'))).toThrow('config.json: is missing');
 });
 
-test('without generation_config.json and template the defaults of the API hold', () => {
+test('without generation_config.json and template our defaults hold', () => {
   const directory = writeTinyModel(join(root, 'bare'), { chatTemplate: null });
   rmSync(join(directory, 'generation_config.json'));
   const model = loadModel(directory);
-  expect(model.defaults).toEqual({ temperature: 1, topP: 1, topK: 0, repetitionPenalty: 1 });
+  expect(model.defaults).toEqual(plainDefaults);
   expect(model.chatTemplate).toBeNull();
 });
 
@@ -68,11 +69,12 @@ test('an author who advises against sampling gets greedy decoding', () => {
     temperature: 0,
     topP: 1,
     topK: 20,
+    minP: 0,
     repetitionPenalty: 1.1,
   });
 });
 
-test('advice out of range is refused by its field', () => {
+test('advice out of range is left out with a word, and the rest of it holds', () => {
   const directory = writeTinyModel(join(root, 'wild'));
   for (const [field, value] of Object.entries({
     temperature: -1,
@@ -80,8 +82,11 @@ test('advice out of range is refused by its field', () => {
     top_k: 0.5,
     repetition_penalty: 0,
   })) {
-    writeFileSync(join(directory, 'generation_config.json'), JSON.stringify({ [field]: value }));
-    expect(() => loadModel(directory)).toThrow(`generation_config.json: ${field}: `);
+    writeFileSync(join(directory, 'generation_config.json'), JSON.stringify({ min_p: 0.1, [field]: value }));
+    const { defaults, warnings } = loadModel(directory);
+    expect(defaults).toEqual({ temperature: 1, topP: 1, topK: 0, minP: 0.1, repetitionPenalty: 1 });
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain(`generation_config.json: ${field} = ${value}: `);
   }
 });
 
