@@ -6,7 +6,7 @@ export class EagerClock implements Clock {
   /** Waits that are over or under way, ms, without the held ones. */
   readonly waits: number[] = [];
   readonly #heldMs: ReadonlySet<number>;
-  readonly #held = new Set<() => void>();
+  readonly #held = new Map<() => void, number>(); // ms of each wait
   #nowMs = 0;
 
   constructor(heldMs: readonly number[]) {
@@ -19,7 +19,7 @@ export class EagerClock implements Clock {
 
   schedule(delayMs: number, fn: () => void): Timer {
     if (this.#heldMs.has(delayMs)) {
-      this.#held.add(fn);
+      this.#held.set(fn, delayMs);
       return { cancel: () => this.#held.delete(fn) };
     }
     this.waits.push(delayMs);
@@ -34,9 +34,10 @@ export class EagerClock implements Clock {
     setImmediate(fn);
   }
 
-  /** Ends all held waits. */
-  expire(): void {
-    for (const fn of [...this.#held]) {
+  /** Ends the held waits of this length. */
+  expire(delayMs: number): void {
+    for (const [fn, heldMs] of [...this.#held]) {
+      if (heldMs !== delayMs) continue;
       this.#held.delete(fn);
       fn();
     }

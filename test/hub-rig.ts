@@ -9,8 +9,8 @@ import { type UndiciFetch, undiciFetch } from '../server/hub/undici-fetch.ts';
 import { EagerClock } from './eager-clock.ts';
 import { HubMirror } from './hub-mirror.ts';
 
-const SILENCE_MS = 30_000;
-const TOUCH_MS = 5000;
+export const SILENCE_MS = 30_000;
+export const TOUCH_MS = 5000;
 
 export class HubRig {
   mirror!: HubMirror;
