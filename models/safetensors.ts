@@ -5,6 +5,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { z } from 'zod';
+import { widenBf16, widenF16 } from './half-floats.ts';
 import { findDuplicateKey } from './json-keys.ts';
 
 const lengthSize = 8; // bytes, little-endian unsigned
@@ -217,28 +218,6 @@ function readHalf(fd: number, file: string, entry: TensorEntry): Float32Array {
     widen(part, bits.subarray(start, start + part.length));
   }
   return values;
-}
-
-function widenBf16(from: Uint16Array, to: Uint32Array): void {
-  for (let i = 0; i < from.length; i++) to[i] = from[i]! << 16;
-}
-
-function widenF16(from: Uint16Array, to: Uint32Array): void {
-  const scratch = new Float32Array(1);
-  const scratchBits = new Uint32Array(scratch.buffer);
-  for (let i = 0; i < from.length; i++) {
-    const half = from[i]!;
-    const sign = (half & 0x8000) << 16;
-    const exponent = (half >> 10) & 0x1f;
-    const mantissa = half & 0x3ff;
-    if (exponent === 0) {
-      scratch[0] = mantissa * 2 ** -24; // Zero or subnormal: exact in float32.
-      to[i] = sign | scratchBits[0]!;
-    } else {
-      const exponent32 = exponent === 31 ? 255 : exponent + 112; // Bias 15 → 127; 31 is infinity or NaN.
-      to[i] = sign | (exponent32 << 23) | (mantissa << 13);
-    }
-  }
 }
 
 /** Fills `target` from the file, piecewise: one read takes at most 2 GiB. Throws at a premature end. */
