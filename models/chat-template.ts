@@ -99,6 +99,20 @@ export class ChatTemplate {
     });
   }
 
+  /** From texts out of one file. Throws CheckpointError with its `field` when they do not parse. */
+  static of(parts: {
+    readonly plain: string;
+    readonly withTools: string;
+    readonly tokens: Readonly<Record<string, string>>;
+    readonly added: TemplateTokens;
+    readonly file: string;
+    readonly field: string;
+  }): ChatTemplate {
+    const plain = compile(parts.plain, parts);
+    const withTools = parts.withTools === parts.plain ? plain : compile(parts.withTools, parts);
+    return new ChatTemplate({ ...parts, plain, withTools });
+  }
+
   /** One template for everything, without a directory. Throws CheckpointError. */
   static parse(
     text: string,

@@ -3,11 +3,13 @@
 // Absent fields mean what they mean to transformers. Before it: the disk; after it: checkpoint.ts.
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { findGguf } from './gguf/find-gguf.ts';
+import { ggufName, openGguf } from './gguf/gguf-file.ts';
+import { ggufSpec } from './gguf/gguf-spec.ts';
 import { hubIdOfPath } from './hub-cache.ts';
 import { CheckpointError, readJson, readOptionalJson } from './model-file.ts';
-import type { ModelSpec, RopeScaling } from './spec.ts';
+import { layerCountMax, type ModelSpec, type RopeScaling } from './spec.ts';
 
-const layerCountMax = 1024; // layers; far above any published decoder, bounds the list of needed tensors
 const count = z.int().positive();
 const tokenId = z.int().nonnegative();
 const tokenIds = z.union([tokenId, z.array(tokenId)]).nullish();
@@ -59,14 +61,27 @@ const architectures: ReadonlyMap<string, ModelSpec['architecture']> = new Map([
 ]);
 const ropeThetaDefault = 10_000; // base of the frequencies; source: transformers 4 Llama and Qwen2 configs
 
-/** Reads config.json (and the stop tokens of generation_config.json). Throws CheckpointError. */
-export function readModelSpec(directory: string): ModelSpec {
+/** Reads config.json (and the stop tokens of generation_config.json), or GGUF metadata. Throws CheckpointError. */
+export function readModelSpec(path: string): ModelSpec {
+  const gguf = findGguf(path);
+  return gguf === null ? readConfig(path) : ggufSpec(openGguf(gguf), modelName(path));
+}
+
+/**
+ * OWNER/NAME in Hugging Face's cache; else what its directory is called, or its GGUF file without extension and shard
+ * number.
+ */
+export function modelName(path: string): string {
+  return hubIdOfPath(path) ?? ggufName(basename(resolve(path)));
+}
+
+function readConfig(directory: string): ModelSpec {
   const file = join(directory, 'config.json');
   const config = readJson(file, configSchema);
   const architecture = architectureOf(config, file);
   refuseUnsupported(config, architecture, file);
   return {
-    name: hubIdOfPath(directory) ?? basename(resolve(directory)),
+    name: modelName(directory),
     architecture,
     vocabSize: config.vocab_size,
     hiddenSize: config.hidden_size,

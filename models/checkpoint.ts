@@ -1,8 +1,12 @@
-// A Hugging Face model directory → ModelSpec and float32 tensors. At load every tensor that the architecture needs
+// A Hugging Face model directory, or a GGUF file, → ModelSpec and float32 tensors. At load every tensor that the architecture needs
 // is checked for presence, dtype and shape; values are read from disk only when asked for. It knows no runtime.
 // Before it: checkpoint-config.ts and weight-files.ts; after it: graph/build.ts and kernels/reference/.
 import { statSync } from 'node:fs';
-import { readModelSpec } from './checkpoint-config.ts';
+import { modelName, readModelSpec } from './checkpoint-config.ts';
+import { findGguf } from './gguf/find-gguf.ts';
+import { ggufCheckpoint } from './gguf/gguf-checkpoint.ts';
+import { openGguf } from './gguf/gguf-file.ts';
+import { ggufSpec } from './gguf/gguf-spec.ts';
 import { CheckpointError } from './model-file.ts';
 import { isReadableDtype, readTensor, SafetensorsError, type TensorEntry } from './safetensors.ts';
 import type { ModelSpec } from './spec.ts';
@@ -12,7 +16,7 @@ export { CheckpointError } from './model-file.ts';
 
 export interface Checkpoint {
   readonly spec: ModelSpec;
-  readonly directory: string;
+  readonly path: string; // a directory, or a GGUF file (the first shard)
   readonly weightFiles: readonly string[]; // paths
   has(name: string): boolean;
   /** Row-major. Throws CheckpointError when there is no such tensor. */
@@ -26,7 +30,15 @@ export interface Checkpoint {
 }
 
 /** Loads the settings and checks the headers of all weight files. Throws CheckpointError; holds no file open. */
-export function loadCheckpoint(directory: string): Checkpoint {
+export function loadCheckpoint(path: string): Checkpoint {
+  const gguf = findGguf(path);
+  if (gguf === null) return loadDirectory(path);
+  const opened = openGguf(gguf);
+  const spec = ggufSpec(opened, modelName(path));
+  return ggufCheckpoint(opened, spec, requiredTensors(spec));
+}
+
+function loadDirectory(directory: string): Checkpoint {
   if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
     throw new CheckpointError('is not a directory', { file: directory });
   }
@@ -40,7 +52,7 @@ export function loadCheckpoint(directory: string): Checkpoint {
   checkTensors(spec, weights, entry);
   return {
     spec,
-    directory,
+    path: directory,
     weightFiles: weights.paths,
     has: (name) => weights.byTensor.has(name),
     shape: (name) => entry(name).shape,

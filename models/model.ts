@@ -1,4 +1,4 @@
-// A model by name or directory, ready for text: spec, tokenizer, chat template, sampling defaults, fill-in-the-
+// A model by name, directory or GGUF file, ready for text: spec, tokenizer, chat template, sampling defaults, fill-in-the-
 // middle tokens. Weights stay on disk (checkpoint.ts, graph/build.ts). After it: server/main.ts hands it around.
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -6,6 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { ChatTemplate } from './chat-template.ts';
 import { readModelSpec } from './checkpoint-config.ts';
+import { findGguf } from './gguf/find-gguf.ts';
+import { openGguf } from './gguf/gguf-file.ts';
+import { GgufMetadata } from './gguf/gguf-metadata.ts';
+import { type Advice, ggufAdvice, ggufFimTokens, ggufTemplate } from './gguf/gguf-text.ts';
 import { insideHubFolder } from './hub-cache.ts';
 import { CheckpointError, readOptionalJson } from './model-file.ts';
 import { type SamplingDefaults, samplingDefaults } from './sampling-defaults.ts';
@@ -21,7 +25,7 @@ export interface FimTokens {
 
 export interface Model {
   readonly name: string; // of the directory; OWNER/NAME of a model in Hugging Face's cache
-  readonly directory: string; // absolute
+  readonly path: string; // absolute: a directory, or a GGUF file
   readonly spec: ModelSpec;
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate | null;
@@ -38,43 +42,52 @@ const fimSpellings = [
 ] as const;
 
 /**
- * Loads everything but weights. A name without a slash is an embedded model, anything else a directory. Throws
- * CheckpointError when there is no such model, or a file of it is bad.
+ * Loads everything but weights. A name without a slash is an embedded model unless it ends in `.gguf`, anything else a
+ * path. Throws CheckpointError when there is no such model, or a file of it is bad.
  */
-export function loadModel(directoryOrName: string): Model {
-  const directory = resolveModel(directoryOrName);
-  const spec = readModelSpec(directory);
-  const tokenizer = Tokenizer.load(directory);
+export function loadModel(pathOrName: string): Model {
+  const path = resolveModel(pathOrName);
+  const spec = readModelSpec(path);
+  const tokenizer = Tokenizer.load(path);
+  const gguf = openMetadata(path);
   if (tokenizer.vocabSize > spec.vocabSize) {
     throw new CheckpointError(`its ids reach ${tokenizer.vocabSize - 1}, the model knows ${spec.vocabSize}`, {
-      file: join(directory, 'tokenizer.json'),
+      file: gguf === null ? join(path, 'tokenizer.json') : path,
     });
   }
-  const advice = readDefaults(directory);
+  const advice = gguf === null ? readAdvice(path) : ggufAdvice(gguf);
   return {
     name: spec.name,
-    directory,
+    path,
     spec,
     tokenizer,
-    chatTemplate: ChatTemplate.load(directory, tokenizer),
+    chatTemplate: gguf === null ? ChatTemplate.load(path, tokenizer) : ggufTemplate(gguf, tokenizer),
     defaults: advice.defaults,
-    warnings: advice.ignored.map((field) => `generation_config.json: ${field} is ignored`),
-    fim: findFimTokens(tokenizer),
+    warnings: advice.ignored.map((field) => `${advice.source}: ${field} is ignored`),
+    fim: (gguf && ggufFimTokens(gguf)) ?? findFimTokens(tokenizer),
   };
 }
 
-/** Absolute directory of a model; embedded ones are found by name. Throws CheckpointError. */
-export function resolveModel(directoryOrName: string): string {
-  if (/[/\\]/.test(directoryOrName) || directoryOrName === '.' || directoryOrName === '..') {
-    return insideHubFolder(resolve(directoryOrName));
-  }
+/** Absolute path of a model, a directory or a GGUF file; embedded ones are found by name. Throws CheckpointError. */
+export function resolveModel(pathOrName: string): string {
+  const isPath = /[/\\]|\.gguf$/i.test(pathOrName) || pathOrName === '.' || pathOrName === '..';
+  if (isPath) return insideHubFolder(resolve(pathOrName));
   const embedded = join(packageRoot(), 'models');
-  const names = readdirSync(embedded).filter((name) => existsSync(join(embedded, name, 'config.json')));
-  if (names.includes(directoryOrName)) return join(embedded, directoryOrName);
+  const names = readdirSync(embedded).filter((name) => isModel(join(embedded, name)));
+  if (names.includes(pathOrName)) return join(embedded, pathOrName);
   throw new CheckpointError(
-    `no embedded model has this name (there are: ${names.join(', ')}); a directory needs a slash, as in ./${directoryOrName}`,
-    { file: directoryOrName },
+    `no embedded model has this name (there are: ${names.join(', ')}); a directory needs a slash, as in ./${pathOrName}`,
+    { file: pathOrName },
   );
+}
+
+function isModel(directory: string): boolean {
+  return existsSync(join(directory, 'config.json')) || findGguf(directory) !== null;
+}
+
+function openMetadata(path: string): GgufMetadata | null {
+  const file = findGguf(path);
+  return file === null ? null : new GgufMetadata(openGguf(file));
 }
 
 /** The same from source (models/model.ts) and from what tsc emitted (dist/models/model.js). */
@@ -89,10 +102,9 @@ function packageRoot(): string {
 }
 
 /** generation_config.json has the author's advice. */
-function readDefaults(directory: string): ReturnType<typeof samplingDefaults> {
-  return samplingDefaults(
-    readOptionalJson(join(directory, 'generation_config.json'), z.looseObject({})) ?? {},
-  );
+function readAdvice(directory: string): Advice {
+  const source = 'generation_config.json';
+  return { source, ...samplingDefaults(readOptionalJson(join(directory, source), z.looseObject({})) ?? {}) };
 }
 
 function findFimTokens(tokenizer: Tokenizer): FimTokens | null {

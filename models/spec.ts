@@ -1,5 +1,5 @@
 // ModelSpec: the dimensions of a decoder, as data. It owns no weights and does no I/O.
-// checkpoint.ts makes one from a Hugging Face config.json; graphs, devices and the engine only read it.
+// checkpoint-config.ts makes one from a Hugging Face config.json, gguf/gguf-spec.ts from GGUF metadata; graphs, devices and the engine only read it.
 
 /** Llama-3 frequency scaling of rotary embeddings. Source: transformers `rope_type: "llama3"`. */
 export interface Llama3RopeScaling {
@@ -16,7 +16,16 @@ export interface LinearRopeScaling {
   readonly factor: number;
 }
 
-export type RopeScaling = Llama3RopeScaling | LinearRopeScaling;
+/** Every frequency is divided by a number of its own, as GGUF files write Llama 3's scaling. */
+export interface DividedRopeScaling {
+  readonly kind: 'divisors';
+  readonly divisors: readonly number[]; // [headSize / 2]
+}
+
+export type RopeScaling = Llama3RopeScaling | LinearRopeScaling | DividedRopeScaling;
+
+/** Far above any published decoder; bounds the list of needed tensors. */
+export const layerCountMax = 1024; // layers
 
 export interface ModelSpec {
   readonly name: string;

@@ -1,11 +1,11 @@
 // Text ⇄ token ids. Added tokens are cut out first, the rest is normalised, cut into pieces and encoded; decoding is by
 // bytes, token by token. Owns the tokens' bytes. Adds no tokens of its own accord. Before it: tokenizer-file.ts,
 // chat-template.ts and the API routes; after it: the engine.
-import { join } from 'node:path';
 import { type AddedToken, AddedTokens } from './added-tokens.ts';
 import { BytePairEncoder } from './byte-pair-encoder.ts';
 import { unguarded } from './text-guard.ts';
-import { readTokenizerFile, type TokenizerFile } from './tokenizer-file.ts';
+import type { TokenizerFile } from './tokenizer-file.ts';
+import { readTokenizer } from './tokenizer-source.ts';
 import { UnigramEncoder } from './unigram-encoder.ts';
 
 /**
@@ -27,9 +27,9 @@ export class Tokenizer {
   readonly #normalized: AddedTokens; // looked for after normalising
   readonly #bytes: TokenBytes;
 
-  /** Reads `tokenizer.json`. Throws CheckpointError when it is missing or not supported. */
-  static load(directory: string): Tokenizer {
-    return new Tokenizer(readTokenizerFile(join(directory, 'tokenizer.json')));
+  /** Reads `tokenizer.json` or a GGUF file. Throws CheckpointError when it is missing or not supported. */
+  static load(path: string): Tokenizer {
+    return new Tokenizer(readTokenizer(path));
   }
 
   constructor(file: TokenizerFile) {

@@ -1,20 +1,20 @@
 // Whether two models mean the same by every token id, which is what lets one guess for the other. Pure but for reading
-// tokenizer.json. Before it: model.ts; used by server/draft-device.ts.
-import { join } from 'node:path';
+// their tokenizers. Before it: model.ts; used by server/draft-device.ts.
 import type { Model } from './model.ts';
-import { readTokenizerFile, type TokenizerFile } from './tokenizer-file.ts';
+import type { TokenizerFile } from './tokenizer-file.ts';
+import { readTokenizer } from './tokenizer-source.ts';
 
 /** The first difference in words, or null: same ids, same texts. Throws CheckpointError for a bad file. */
 export function vocabularyDifference(
-  a: Pick<Model, 'directory' | 'spec'>,
-  b: Pick<Model, 'directory' | 'spec'>,
+  a: Pick<Model, 'path' | 'spec'>,
+  b: Pick<Model, 'path' | 'spec'>,
 ): string | null {
   if (a.spec.vocabSize !== b.spec.vocabSize) {
     return `it has ${b.spec.vocabSize} tokens instead of ${a.spec.vocabSize}`;
   }
-  if (a.directory === b.directory) return null;
-  const ours = textsById(readTokenizerFile(join(a.directory, 'tokenizer.json')));
-  const theirs = textsById(readTokenizerFile(join(b.directory, 'tokenizer.json')));
+  if (a.path === b.path) return null;
+  const ours = textsById(readTokenizer(a.path));
+  const theirs = textsById(readTokenizer(b.path));
   for (let id = 0; id < a.spec.vocabSize; id++) {
     const [own, other] = [ours.get(id), theirs.get(id)];
     if (own !== other) return `token ${id} is ${shown(other)} instead of ${shown(own)}`;

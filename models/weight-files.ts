@@ -6,8 +6,8 @@ import { z } from 'zod';
 import { CheckpointError, readJson } from './model-file.ts';
 import { openSafetensors, type SafetensorsFile } from './safetensors.ts';
 
-const singleName = 'model.safetensors';
-const indexName = 'model.safetensors.index.json';
+export const singleName = 'model.safetensors';
+export const indexName = 'model.safetensors.index.json';
 const shardCountMax = 4096; // files; the largest published checkpoints have a few hundred
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
 

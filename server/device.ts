@@ -36,7 +36,7 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
   const openGraph = async () => {
     const { cacheDirectory } = config;
     const precision = precisionFor(config, spec);
-    graph = await buildGraph(loadCheckpoint(model.directory), { precision, cacheDirectory, onProgress });
+    graph = await buildGraph(loadCheckpoint(model.path), { precision, cacheDirectory, onProgress });
     const file = join(cacheDirectory, `kv-scales-${graph.contentHash}-${calibrationVersion}.bin`);
     const int8Kv = config.kvPrecision === 'int8' ? { tokens: calibrationTokens(model), file } : null;
     return { graph, int8Kv };

@@ -165,13 +165,14 @@ function rotateHeads(
 export function rotaryFrequencies(spec: ModelSpec): Float64Array {
   const half = spec.headSize / 2;
   return Float64Array.from({ length: half }, (_, i) =>
-    scaleFrequency(spec.ropeTheta ** (-i / half), spec.ropeScaling),
+    scaleFrequency(spec.ropeTheta ** (-i / half), i, spec.ropeScaling),
   );
 }
 
-function scaleFrequency(frequency: number, scaling: ModelSpec['ropeScaling']): number {
+function scaleFrequency(frequency: number, index: number, scaling: ModelSpec['ropeScaling']): number {
   if (scaling === null) return frequency;
   if (scaling.kind === 'linear') return frequency / scaling.factor;
+  if (scaling.kind === 'divisors') return frequency / scaling.divisors[index]!;
   // Llama 3: slow turns are slowed by `factor`, fast ones stay, those between are blended.
   const turns = (scaling.originalContextLength * frequency) / (2 * Math.PI); // over the original context
   if (turns < scaling.lowFreqFactor) return frequency / scaling.factor;

@@ -27,13 +27,14 @@ function rotaryFrequencies(spec: ModelSpec): Float64Array {
   const frequencies = new Float64Array(spec.headSize / 2);
   for (let index = 0; index < frequencies.length; index++) {
     const frequency = spec.ropeTheta ** ((-2 * index) / spec.headSize);
-    frequencies[index] = scaled(frequency, spec.ropeScaling);
+    frequencies[index] = scaled(frequency, index, spec.ropeScaling);
   }
   return frequencies;
 }
 
-function scaled(frequency: number, scaling: ModelSpec['ropeScaling']): number {
+function scaled(frequency: number, index: number, scaling: ModelSpec['ropeScaling']): number {
   if (scaling === null) return frequency;
+  if (scaling.kind === 'divisors') return frequency / scaling.divisors[index]!;
   if (scaling.kind === 'linear') return frequency / scaling.factor;
   return scaledLlama3(frequency, scaling);
 }

@@ -25,7 +25,7 @@ function readyText({ url, model, version, description }: LocalServer, config: Co
   return [
     `sparklane ${version} is ready`,
     `  url     ${url}`,
-    `  model   ${model.name} (${model.directory})`,
+    `  model   ${model.name} (${model.path})`,
     `  device  ${description}`,
     `  try     curl -s ${url}/v1/completions -H 'content-type: application/json'${key} -d '${body}'`,
     '',

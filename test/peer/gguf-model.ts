@@ -18,7 +18,7 @@ export function writeGgufModel(path: string, checkpoint: Checkpoint, format: Ggu
 }
 
 function ggufMetadata(
-  { spec, directory }: Pick<Checkpoint, 'spec' | 'directory'>,
+  { spec, path }: Pick<Checkpoint, 'spec' | 'path'>,
   format: GgufFormat,
 ): ReadonlyMap<string, MetadataValue> {
   const { architecture: prefix, ropeScaling } = spec;
@@ -46,7 +46,7 @@ function ggufMetadata(
     text(`${prefix}.rope.scaling.type`, 'linear');
     real(`${prefix}.rope.scaling.factor`, ropeScaling.factor);
   }
-  for (const [key, value] of tokenizerMetadata(directory, spec)) metadata.set(key, value);
+  for (const [key, value] of tokenizerMetadata(path, spec)) metadata.set(key, value);
   return metadata;
 }
 

@@ -45,7 +45,7 @@ const { values } = parseArgs({
   },
 });
 const model = loadModel(values.model);
-const checkpoint = loadCheckpoint(model.directory);
+const checkpoint = loadCheckpoint(model.path);
 const { cacheDirectory } = loadConfig({ flags: {}, env: process.env });
 const capacity = Math.min(model.spec.contextLength, windowTokens);
 const windows = textWindows(model.tokenizer, { windowTokens: capacity, tokensMax: Number(values.tokens) });

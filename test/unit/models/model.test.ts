@@ -15,7 +15,7 @@ test('a directory gives everything but the weights', () => {
   const model = loadModel(directory);
   expect(model).toMatchObject({
     name: 'tiny',
-    directory,
+    path: directory,
     defaults: { temperature: 0.7, topP: 0.9, topK: 0, repetitionPenalty: 1 },
     fim: {
       prefixId: tinyTokenIds.fimPrefix,
@@ -32,14 +32,14 @@ test('a relative directory is made absolute', () => {
   const directory = writeTinyModel(join(root, 'tiny'));
   const path = join('.', relative(process.cwd(), directory));
   const model = loadModel(path.includes('/') ? path : `./${path}`);
-  expect(model.directory).toBe(directory);
+  expect(model.path).toBe(directory);
   expect(resolveModel('.')).toBe(process.cwd());
 });
 
 test('the embedded model is found by its name, wherever one stands', () => {
   const model = loadModel('spark-nano');
   expect(model.name).toBe('spark-nano');
-  expect(isAbsolute(model.directory)).toBe(true);
+  expect(isAbsolute(model.path)).toBe(true);
   expect(model.fim).not.toBeNull();
   expect(model.chatTemplate).not.toBeNull();
 });

@@ -6,15 +6,15 @@ import { vocabularyDifference } from '../../../models/vocabulary-difference.ts';
 import { temporaryDirectory } from '../../temporary-directory.ts';
 
 const directory = temporaryDirectory();
-const nano = { directory: resolveModel('spark-nano'), spec: { vocabSize: 8192 } as never };
+const nano = { path: resolveModel('spark-nano'), spec: { vocabSize: 8192 } as never };
 
 function copyWith(name: string, change: (text: string) => string) {
   const copied = join(directory, name);
   mkdirSync(copied);
-  cpSync(join(nano.directory, 'tokenizer.json'), join(copied, 'tokenizer.json'));
+  cpSync(join(nano.path, 'tokenizer.json'), join(copied, 'tokenizer.json'));
   const path = join(copied, 'tokenizer.json');
   writeFileSync(path, change(readFileSync(path, 'utf8')));
-  return { directory: copied, spec: nano.spec };
+  return { path: copied, spec: nano.spec };
 }
 
 test('a copy of a tokenizer has the same vocabulary', () => {

@@ -1,0 +1,23 @@
+// Which GGUF file a path means: a file, or a directory that holds one GGUF model and no other weights. Looks at names
+// only. Before it: a path from model.ts; after it: gguf-file.ts opens what was found.
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { CheckpointError } from '../model-file.ts';
+import { indexName, singleName } from '../weight-files.ts';
+import { beginsGguf } from './gguf-file.ts';
+
+/** The file (the first shard), or null where the path is no GGUF model's. Throws CheckpointError where it is several's. */
+export function findGguf(path: string): string | null {
+  if (/\.gguf$/i.test(path)) return path;
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return null;
+  if ([singleName, indexName].some((name) => existsSync(join(path, name)))) return null;
+  const names = readdirSync(path).filter((name) => beginsGguf(name) && !isProjector(name));
+  if (names.length <= 1) return names.length === 0 ? null : join(path, names[0]!);
+  const listed = names.sort().join(', ');
+  throw new CheckpointError(`holds several GGUF models: name one of ${listed}`, { file: path });
+}
+
+/** Image encoders lie beside their language models under this name. */
+function isProjector(name: string): boolean {
+  return /^mmproj/i.test(name);
+}

@@ -1,0 +1,114 @@
+// The tensors of a GGUF file under Hugging Face's names and in their order of rows. Owns the two ways in which the
+// formats differ: names, and the rows of q and k where the rotary embedding turns neighbours instead of halves.
+// Before it: gguf-file.ts and gguf-spec.ts; after it: checkpoint.ts.
+import type { Checkpoint } from '../checkpoint.ts';
+import { CheckpointError } from '../model-file.ts';
+import type { ModelSpec } from '../spec.ts';
+import { decodeBlocks, type GgufFile, readBlocks } from './gguf-file.ts';
+import type { GgufTensor } from './gguf-header.ts';
+import { architectureOf } from './gguf-spec.ts';
+
+const outerNames: ReadonlyMap<string, string> = new Map([
+  ['model.embed_tokens', 'token_embd'],
+  ['model.norm', 'output_norm'],
+  ['lm_head', 'output'],
+]);
+
+const layerNames: ReadonlyMap<string, string> = new Map([
+  ['input_layernorm', 'attn_norm'],
+  ['self_attn.q_proj', 'attn_q'],
+  ['self_attn.k_proj', 'attn_k'],
+  ['self_attn.v_proj', 'attn_v'],
+  ['self_attn.o_proj', 'attn_output'],
+  ['post_attention_layernorm', 'ffn_norm'],
+  ['mlp.gate_proj', 'ffn_gate'],
+  ['mlp.up_proj', 'ffn_up'],
+  ['mlp.down_proj', 'ffn_down'],
+]);
+
+/** `model.layers.3.self_attn.q_proj.weight` → `blk.3.attn_q.weight`; null for a name that no decoder of ours has. */
+function ggufTensorName(name: string): string | null {
+  const [, stem, kind] = /^(.+)\.(weight|bias)$/.exec(name) ?? [];
+  if (stem === undefined) return null;
+  const outer = outerNames.get(stem);
+  if (outer !== undefined) return `${outer}.${kind}`;
+  const [, layer, part] = /^model\.layers\.(\d+)\.(.+)$/.exec(stem) ?? [];
+  const inner = part === undefined ? undefined : layerNames.get(part);
+  return inner === undefined ? null : `blk.${layer}.${inner}.${kind}`;
+}
+
+/** Throws CheckpointError for a tensor that is missing, of another shape or type, or that no graph would use. */
+export function ggufCheckpoint(
+  gguf: GgufFile,
+  spec: ModelSpec,
+  required: ReadonlyMap<string, readonly number[]>,
+): Checkpoint {
+  const find = (name: string): GgufTensor => {
+    const stored = ggufTensorName(name);
+    const tensor = stored === null ? undefined : gguf.tensors.get(stored);
+    if (tensor) return tensor;
+    throw new CheckpointError('is missing from the weights', { file: gguf.path, field: stored ?? name });
+  };
+  for (const [name, shape] of required) checkTensor(ggufTensorName(name)!, find(name), shape);
+  refuseUnused(gguf, required);
+  const { interleavesHeads } = architectureOf(gguf);
+  const read = (name: string): Uint8Array => {
+    const blocks = readBlocks(find(name));
+    return interleavesHeads && /\.self_attn\.[qk]_proj\./.test(name) ? halvesFirst(blocks, name) : blocks;
+  };
+  const halvesFirst = (blocks: Uint8Array, name: string): Uint8Array => {
+    const { headCount, kvHeadCount, headSize } = spec;
+    return separateHalves(blocks, {
+      rowCount: (name.includes('q_proj') ? headCount : kvHeadCount) * headSize,
+      headSize,
+    });
+  };
+  return {
+    spec,
+    path: gguf.path,
+    weightFiles: gguf.paths,
+    has: (name) => gguf.tensors.has(ggufTensorName(name) ?? ''),
+    shape: (name) => find(name).shape,
+    read: (name) => decodeBlocks(ggufTensorName(name)!, find(name), read(name)),
+  };
+}
+
+function checkTensor(name: string, tensor: GgufTensor, shape: readonly number[]): void {
+  if (tensor.type.decode === null) decodeBlocks(name, tensor, new Uint8Array()); // says which types are read
+  if (tensor.shape.length === shape.length && shape.every((size, axis) => size === tensor.shape[axis]))
+    return;
+  throw new CheckpointError(
+    `has shape [${tensor.shape.join(', ')}], the metadata asks for [${shape.join(', ')}]`,
+    { file: tensor.path, field: name },
+  );
+}
+
+/** What a file brings is part of its computation: a tensor that we would leave out makes another model of it. */
+function refuseUnused(gguf: GgufFile, required: ReadonlyMap<string, unknown>): void {
+  const used = new Set([...required.keys()].map(ggufTensorName));
+  used.add('rope_freqs.weight');
+  for (const [name, { path }] of gguf.tensors) {
+    if (used.has(name)) continue;
+    const problem = 'is no part of this architecture as it is computed here';
+    throw new CheckpointError(problem, { file: path, field: name });
+  }
+}
+
+/**
+ * Rows 2i and 2i + 1 of every head become rows i and i + headSize / 2. Rows are moved as bytes, so that it works for
+ * every type: a row is whole blocks.
+ */
+function separateHalves(
+  blocks: Uint8Array,
+  { rowCount, headSize }: { readonly rowCount: number; readonly headSize: number },
+): Uint8Array {
+  const rowSize = blocks.length / rowCount;
+  const half = headSize / 2;
+  const separated = new Uint8Array(blocks.length);
+  for (let row = 0; row < rowCount; row++) {
+    const within = row % headSize;
+    const to = row - within + (within >> 1) + (within & 1) * half;
+    separated.set(blocks.subarray(row * rowSize, (row + 1) * rowSize), to * rowSize);
+  }
+  return separated;
+}
