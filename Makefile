@@ -5,12 +5,13 @@ MODEL ?= spark-nano
 BACKEND ?= cpu
 ARGS ?=
 SEED ?=
+REQUESTS ?= 5000
 
 SOURCES := $(shell find models kernels server loadtest -name '*.ts' 2>/dev/null)
 SPARKLANE = node dist/server/main.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve chat test clients test-clients check sim bench quality peer bench-peer validate loadtest bless clean
+.PHONY: help setup build serve chat test clients test-clients check law sim bench quality peer bench-peer validate loadtest bless clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +53,9 @@ check: node_modules/.installed ## the quick ones, before every commit: types, li
 	npx biome check .
 	npx knip
 	SEEDS=20 npx vitest run test/unit test/property test/sim test/tidy.test.ts
+
+law: node_modules/.installed ## no answer depends on the others: the long form (SEED, REQUESTS=5000)
+	REQUESTS=$(REQUESTS) SEED=$(SEED) npx vitest run test/law --disable-console-intercept
 
 sim: node_modules/.installed ## one whole run in virtual time: make sim SEED=17
 	SEED=$(SEED) npx vitest run test/sim --disable-console-intercept

@@ -1,0 +1,73 @@
+// The law of isolation on the real kernels: what one caller is told does not depend on anybody else. Each answer, with
+// its log-probabilities, is that of a fresh server, before, while and after a crowd asks everything else.
+// `make law` is the long form, `make law SEED=7 REQUESTS=5000` repeats one.
+import { describe, expect, test } from 'vitest';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { leakMasks } from './leaky.ts';
+import { freshAnswers, type Known, type LawPlan, runLaw } from './run.ts';
+
+const requests = Number(process.env['REQUESTS'] || 0); // 0: the quick form
+const seed = Number(process.env['SEED'] || 1);
+const cacheDirectory = temporaryDirectory();
+const common = { cacheDirectory, kvCacheSizeMax: '64MiB', contextTokens: '512' };
+const guessing = { precision: 'fp32', speculation: 'on' };
+
+interface Served {
+  readonly name: string;
+  readonly flags: object;
+  readonly drafts: boolean;
+}
+
+const shipped: Served = { name: 'as it is shipped', flags: {}, drafts: false };
+const drafted: Served = {
+  name: 'guessing ahead with a draft model, fp32',
+  flags: { ...guessing, draftModel: 'spark-nano', draftPrecision: 'int4' },
+  drafts: true,
+};
+const others: readonly Served[] = [
+  {
+    name: 'two replicas of two seats, KV as int8',
+    flags: { replicas: '2', slots: '2', kvPrecision: 'int8' },
+    drafts: false,
+  },
+  {
+    name: 'short of KV, with an archive',
+    flags: { slots: '6', kvCacheSizeMax: '4MiB', kvDiskSizeMax: '64MiB', prefillChunkTokens: '32' },
+    drafts: false,
+  },
+  { name: 'guessing ahead, few rounds, fp32', flags: { ...guessing, decodeRounds: '3' }, drafts: true },
+  { name: 'one round a step, no guesses', flags: { decodeRounds: '1', speculation: 'off' }, drafts: false },
+];
+const served = requests === 0 ? [shipped, drafted] : [shipped, drafted, ...others];
+
+function planOf({ flags, drafts }: Served, index: number): LawPlan {
+  const sizes =
+    requests === 0
+      ? { cases: 8, requests: drafts ? 40 : 100, callers: 8 }
+      : { cases: 40, requests: Math.ceil(requests / served.length), callers: 24 };
+  const files = { kvDiskDirectory: `${cacheDirectory}/kv${index}` };
+  return { seed: seed + index, flags: { ...common, ...files, ...flags }, drafts, ...sizes };
+}
+
+describe.each(served.map((one, index) => [one.name, planOf(one, index)] as const))('%s,', (name, plan) => {
+  let known: readonly Known[] = [];
+
+  test('no answer depends on the others', { timeout: 3_600_000 }, async () => {
+    known = await freshAnswers(plan);
+    const report = await runLaw(plan, known);
+    const counts = { ...report, broken: report.broken.length };
+    console.log(`law, ${name}, seed ${plan.seed}: ${JSON.stringify(counts)}`);
+    expect(report.broken.slice(0, 5)).toEqual([]);
+    expect(report.compared).toBeGreaterThan(plan.requests / 2);
+    expect(report.nearTies).toBeLessThan(5 + report.compared / 50);
+  });
+
+  test.runIf(name === shipped.name)(
+    'but on a server that shows rows the masks of an older step they do, and that is seen',
+    { timeout: 600_000 },
+    async () => {
+      const report = await runLaw({ ...plan, onServer: leakMasks }, known);
+      expect(report.broken.length).toBeGreaterThan(0);
+    },
+  );
+});
