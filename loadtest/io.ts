@@ -23,7 +23,7 @@ export interface LoadtestIo {
   openFile(directory: string, name: string): ReportFile;
   /** Ctrl-C; call the result to stop listening. */
   onInterrupt(fn: () => void): () => void;
-  /** Null where nobody watches. */
+  /** Redrawn where somebody watches, lines where nobody does; null where there is no time to watch. */
   openLive(): LiveScreen | null;
   /** Lets everything that is waiting in this process run; virtual time is pumped between. */
   settle(): Promise<void>;

@@ -10,6 +10,7 @@ import { Command, CommanderError } from 'commander';
 import { WallClock } from '../kernels/clock.ts';
 import { addLoadtestCommand } from './command.ts';
 import type { LoadtestIo } from './io.ts';
+import { lineScreen } from './line-screen.ts';
 import type { LiveScreen } from './live-view.ts';
 
 const EXPECTED_ERRORS = [
@@ -41,7 +42,8 @@ export function processIo(): LoadtestIo {
       process.on('SIGINT', fn);
       return () => void process.off('SIGINT', fn);
     },
-    openLive: () => (process.stderr.isTTY ? forkLive() : null),
+    openLive: () =>
+      process.stderr.isTTY ? forkLive() : lineScreen((text) => void process.stderr.write(text)),
     settle: () => new Promise((resolve) => setImmediate(resolve)),
     setExitCode: (code) => {
       process.exitCode = code;
