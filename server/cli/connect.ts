@@ -22,6 +22,7 @@ export async function connect(url: string | null, config: Config, host: Host): P
     const client = await clientTo(checkedUrl(url), config.apiKeys[0] ?? null, config);
     return { client, close: async () => client.close() };
   }
+  host.terminal.note(`loading ${config.model} …\n`);
   const key = randomBytes(16).toString('base64url');
   const own: Config = Object.freeze({
     ...config,

@@ -60,6 +60,7 @@ export class NativeClient implements ClientSocketEvents, SessionLink {
   #hello: ServerHello | null = null;
   #lastError: NativeError | null = null; // of the connection itself: often says why it is being closed
   #nextNumber = 0;
+  #opened = false;
   #closed = false;
   /** Errors that belong to no request, and the end of the connection. */
   onError: ((error: NativeError) => void) | null = null;
@@ -162,6 +163,7 @@ export class NativeClient implements ClientSocketEvents, SessionLink {
   }
 
   onOpen(): void {
+    this.#opened = true;
     const { client, apiKey } = this.#options;
     this.send({
       type: 'hello',
@@ -186,7 +188,9 @@ export class NativeClient implements ClientSocketEvents, SessionLink {
   onClose(code: number, reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
-    const text = `the connection closed with code ${code}${reason === '' ? '' : `: ${reason}`}`;
+    const closed = `the connection closed with code ${code}`;
+    // Before the socket was open the reason says it all.
+    const text = reason === '' ? closed : this.#opened ? `${closed}: ${reason}` : reason;
     const error = this.#lastError ?? new NativeError('connection_closed', text, { retryable: true });
     this.#greeting.reject(error);
     for (const pending of this.#pending.values()) pending.reject(error);

@@ -26,8 +26,12 @@ export function webSocketTo(url: string, options: WebSocketOptions): OpenSocket 
       ...(options.apiKey !== null && { headers: { authorization: `Bearer ${options.apiKey}` } }),
     });
     let failure = '';
+    let opened = false;
     socket.binaryType = 'nodebuffer';
-    socket.on('open', () => events.onOpen());
+    socket.on('open', () => {
+      opened = true;
+      events.onOpen();
+    });
     socket.on('message', (data) => events.onMessage(data as Buffer));
     socket.on('unexpected-response', (_request, response) => {
       // The server's own words instead of ws's. 'error' and 'close' follow terminate().
@@ -36,8 +40,10 @@ export function webSocketTo(url: string, options: WebSocketOptions): OpenSocket 
         socket.terminate();
       });
     });
-    socket.on('error', (error) => {
-      failure ||= error.message; // 'close' follows
+    // 'close' follows. Where a name has several addresses the error has only a code.
+    socket.on('error', (error: Error & { code?: string }) => {
+      const reason = error.message || error.code || error.name;
+      failure ||= opened ? reason : `no server answers at ${url}: ${reason}`;
     });
     socket.on('close', (code, reason) => events.onClose(code, failure || reason.toString()));
     return {
