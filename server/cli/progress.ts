@@ -27,7 +27,7 @@ const RATE_WINDOW_MS = 15_000; // the rate is of so long ago until now
 export function progressBar({ terminal, clock }: Host, title: string): ProgressBar {
   const { screen } = terminal;
   if (screen === null) {
-    const line = everyTenSeconds(clock.nowMs());
+    const line = everyTenSeconds();
     return {
       onProgress: ({ doneSize, totalSize }) => {
         const percent = Math.floor((100 * doneSize) / Math.max(1, totalSize));
@@ -49,7 +49,7 @@ export function progressBar({ terminal, clock }: Host, title: string): ProgressB
 export function transferBar({ terminal, clock }: Host, title: string): TransferBar {
   const { screen } = terminal;
   const rate = new Rate();
-  const line = everyTenSeconds(clock.nowMs());
+  const line = everyTenSeconds();
   const bar = screen === null ? null : new Bar(screen, `${title} {bar} {percentage} % of {size}{pace}`);
   return {
     onProgress: ({ doneSize, totalSize, arrivedSize }) => {
@@ -115,8 +115,9 @@ class Rate {
   }
 }
 
-function everyTenSeconds(startMs: number): (nowMs: number) => boolean {
-  let lastMs = startMs;
+/** At once, and then every ten seconds. */
+function everyTenSeconds(): (nowMs: number) => boolean {
+  let lastMs = Number.NEGATIVE_INFINITY;
   return (nowMs) => {
     if (nowMs - lastMs < LINE_INTERVAL_MS) return false;
     lastMs = nowMs;
