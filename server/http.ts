@@ -17,7 +17,7 @@ import type {
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'DELETE';
-  readonly path: string; // '/v1/models', or '/v1/models/:' where one part may be anything
+  readonly path: string; // '/v1/models', or '/v1/models/:' where one part may be anything, or '/v1/models/:*' where all that follows may
   readonly open: boolean; // answers anybody, without a key: health only
   readonly admin?: boolean; // changes the server: takes the admin key
   readonly whenFull?: boolean; // answers also while all connections are taken, as what is open does
@@ -198,17 +198,20 @@ function matches(pattern: string, path: string): boolean {
   const wildcard = pattern.indexOf('/:');
   if (wildcard < 0) return pattern === path;
   const before = pattern.slice(0, wildcard + 1);
-  const after = pattern.slice(wildcard + 2);
+  const tail = pattern.slice(wildcard + 2);
+  const takesSlashes = tail === '*';
+  const after = takesSlashes ? '' : tail;
   if (path.length <= before.length + after.length || !path.startsWith(before) || !path.endsWith(after))
     return false;
-  return !path.slice(before.length, path.length - after.length).includes('/');
+  return takesSlashes || !path.slice(before.length, path.length - after.length).includes('/');
 }
 
 /** What stands where the pattern has its ':'; '' for a pattern without one. */
 function parameterOf(pattern: string, path: string): string {
   const wildcard = pattern.indexOf('/:');
   if (wildcard < 0) return '';
-  const part = path.slice(wildcard + 1, path.length - (pattern.length - wildcard - 2));
+  const after = pattern.endsWith('/:*') ? 0 : pattern.length - wildcard - 2;
+  const part = path.slice(wildcard + 1, path.length - after);
   try {
     return decodeURIComponent(part);
   } catch {

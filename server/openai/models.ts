@@ -34,7 +34,7 @@ export function modelRoutes(world: OpenAiWorld): readonly Route[] {
     },
     {
       method: 'GET',
-      path: '/v1/models/:',
+      path: '/v1/models/:*', // OWNER/NAME has a slash
       open: false,
       answer: (call) => {
         const { parameter } = call.facts;

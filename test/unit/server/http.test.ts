@@ -249,7 +249,7 @@ describe('metrics', () => {
     ask({ path: '/made/up' });
     const { text } = await metrics.render();
     expect(text).toContain('sparklane_http_requests_total{route="/v1/models",status="200"} 1');
-    expect(text).toContain('sparklane_http_requests_total{route="/v1/models/:",status="404"} 1');
+    expect(text).toContain('sparklane_http_requests_total{route="/v1/models/:*",status="404"} 1');
     expect(text).toContain('sparklane_http_requests_total{route="unmatched",status="404"} 1');
     expect(text).not.toContain('made');
     expect(text).toContain('sparklane_open_connections{kind="http"} 0');
