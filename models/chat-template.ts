@@ -1,10 +1,10 @@
 // A conversation → the text that the model was trained to continue, by the Jinja template its directory brings.
-// Owns what a template may see; never looks at the clock, so that equal conversations give equal prompts (and
-// cached prefixes stay valid overnight). Before it: the chat routes and server/session.ts; after it: tokenizer.ts.
+// Owns what a template may see: of the time only what it is given, and prints (strftime_now). Before it: the chat routes
+// and server/session.ts; after it: tokenizer.ts.
 import { join } from 'node:path';
-import { Template } from '@huggingface/jinja';
 import { z } from 'zod';
 import { partText } from './content-part.ts';
+import { Template } from './jinja/template.ts';
 import { CheckpointError, readOptionalJson, readTextFile } from './model-file.ts';
 import { type ReasoningMarks, reasoningMarksOf } from './reasoning-marks.ts';
 import { escapeForRegExp, TextGuard } from './text-guard.ts';
@@ -60,14 +60,19 @@ export class ChatTemplate {
   readonly #plain: CompiledTemplate;
   readonly #withTools: CompiledTemplate; // the same, unless the directory brings one of its own
   readonly #tokens: Readonly<Record<string, string>>; // bos_token, …
+  readonly #now: (() => Date) | null;
   readonly #guard: TextGuard; // of what callers say
   readonly #answerGuard: TextGuard; // of what the model said: it may reason and call
 
   /**
-   * Reads `chat_template.jinja`, or `chat_template` in `tokenizer_config.json`; null when there is neither. Throws
-   * CheckpointError when a template does not parse.
+   * Reads `chat_template.jinja`, or `chat_template` in `tokenizer_config.json`; null when there is neither. `now` is the
+   * time that a template may print; without it, its own date stands. Throws CheckpointError when a template does not parse.
    */
-  static load(directory: string, added: TemplateTokens = noTokens): ChatTemplate | null {
+  static load(
+    directory: string,
+    added: TemplateTokens = noTokens,
+    now: (() => Date) | null = null,
+  ): ChatTemplate | null {
     const configFile = join(directory, 'tokenizer_config.json');
     const config = readOptionalJson(configFile, configSchema);
     const tokens: Record<string, string> = {};
@@ -79,14 +84,14 @@ export class ChatTemplate {
     const text = readTextFile(templateFile);
     if (text !== null) {
       const only = compile(text, { file: templateFile, field: null });
-      return new ChatTemplate({ plain: only, withTools: only, tokens, added });
+      return new ChatTemplate({ plain: only, withTools: only, tokens, added, now });
     }
     const templates = config?.chat_template;
     if (templates == null) return null;
     const where = { file: configFile, field: 'chat_template' };
     if (typeof templates === 'string') {
       const only = compile(templates, where);
-      return new ChatTemplate({ plain: only, withTools: only, tokens, added });
+      return new ChatTemplate({ plain: only, withTools: only, tokens, added, now });
     }
     const named = new Map(templates.map(({ name, template }) => [name, template]));
     const plain = named.get('default');
@@ -96,6 +101,7 @@ export class ChatTemplate {
       withTools: compile(named.get('tool_use') ?? plain, where),
       tokens,
       added,
+      now,
     });
   }
 
@@ -105,6 +111,7 @@ export class ChatTemplate {
     readonly withTools: string;
     readonly tokens: Readonly<Record<string, string>>;
     readonly added: TemplateTokens;
+    readonly now: (() => Date) | null;
     readonly file: string;
     readonly field: string;
   }): ChatTemplate {
@@ -128,11 +135,13 @@ export class ChatTemplate {
     readonly withTools: CompiledTemplate;
     readonly tokens: Readonly<Record<string, string>>;
     readonly added?: TemplateTokens;
+    readonly now?: (() => Date) | null;
   }) {
     const { controlTexts, addedTexts } = parts.added ?? noTokens;
     this.#plain = parts.plain;
     this.#withTools = parts.withTools;
     this.#tokens = parts.tokens;
+    this.#now = parts.now ?? null;
     this.reasoning = reasoningMarksOf(parts.withTools.source, addedTexts);
     const sources = parts.plain.source + parts.withTools.source;
     const written = addedTexts.filter((text) => /^[<[]\S+$/.test(text) && sources.includes(text));
@@ -192,7 +201,7 @@ export class ChatTemplate {
     variables: Readonly<Record<string, unknown>>,
   ): string {
     try {
-      return template.compiled.render({ ...variables, messages });
+      return template.compiled.render({ ...variables, messages }, this.#now);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new ChatTemplateError(`messages: the model's chat template refuses them: ${reason}`, {
@@ -284,8 +293,7 @@ interface CompiledTemplate {
 function compile(text: string, where: { file: string; field: string | null }): CompiledTemplate {
   try {
     return {
-      // Hides the package's clock: templates that ask whether it is there fall back to a fixed date.
-      compiled: new Template(`{% set strftime_now = undefined %}\n${text}`),
+      compiled: new Template(text),
       source: text,
       roles: new Map(),
       takesTools: /\btools\b/.test(text),

@@ -43,9 +43,10 @@ const fimSpellings = [
 
 /**
  * Loads everything but weights. A name without a slash is an embedded model unless it ends in `.gguf`, anything else a
- * path. Throws CheckpointError when there is no such model, or a file of it is bad.
+ * path. `now` is the time that a chat template may print (chat-template.ts). Throws CheckpointError when there is no such
+ * model, or a file of it is bad.
  */
-export function loadModel(pathOrName: string): Model {
+export function loadModel(pathOrName: string, now: (() => Date) | null = null): Model {
   const path = resolveModel(pathOrName);
   const spec = readModelSpec(path);
   const tokenizer = Tokenizer.load(path);
@@ -61,7 +62,8 @@ export function loadModel(pathOrName: string): Model {
     path,
     spec,
     tokenizer,
-    chatTemplate: gguf === null ? ChatTemplate.load(path, tokenizer) : ggufTemplate(gguf, tokenizer),
+    chatTemplate:
+      gguf === null ? ChatTemplate.load(path, tokenizer, now) : ggufTemplate(gguf, tokenizer, now),
     defaults: advice.defaults,
     warnings: advice.ignored.map((field) => `${advice.source}: ${field} is ignored`),
     fim: (gguf && ggufFimTokens(gguf)) ?? findFimTokens(tokenizer),

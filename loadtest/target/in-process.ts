@@ -36,7 +36,7 @@ export async function startInProcess(options: InProcessOptions): Promise<InProce
     flags: { backend: options.device, model: options.model, logLevel: 'warn', seed: String(seed) },
     env: {},
   });
-  const model = loadModel(options.model);
+  const model = loadModel(options.model, () => new Date(epochMs()));
   const log = createLog({ level: 'warn', write, epochMs });
   const device = await openDevice(config, model, { clock, log, onProgress: () => {} });
   const transport = new MemoryListener();

@@ -33,7 +33,11 @@ const tokenNames = [
 ] as const;
 
 /** `tokenizer.chat_template`, and the one for tools if the file has its own; null without. Throws CheckpointError. */
-export function ggufTemplate(metadata: GgufMetadata, added: TemplateTokens): ChatTemplate | null {
+export function ggufTemplate(
+  metadata: GgufMetadata,
+  added: TemplateTokens,
+  now: (() => Date) | null,
+): ChatTemplate | null {
   const key = 'tokenizer.chat_template';
   const plain = metadata.text(key);
   if (plain === null) return null;
@@ -45,7 +49,7 @@ export function ggufTemplate(metadata: GgufMetadata, added: TemplateTokens): Cha
     if (spelling !== undefined) tokens[name] = spelling;
   }
   const withTools = metadata.text(`${key}.tool_use`) ?? plain;
-  return ChatTemplate.of({ plain, withTools, tokens, added, file: metadata.path, field: key });
+  return ChatTemplate.of({ plain, withTools, tokens, added, now, file: metadata.path, field: key });
 }
 
 /** What the file says; null where it does not, or names only a part. */

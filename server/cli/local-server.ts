@@ -33,7 +33,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
   const { terminal, clock, epochMs } = host;
   const config = await withLocalModels(given, host);
   const log = createLog({ level: config.logLevel, write: (line) => terminal.note(line), epochMs });
-  const model = loadModel(config.model);
+  const model = loadModel(config.model, () => new Date(epochMs()));
   // The socket library reads it when it is loaded, which happens with the first listener.
   host.env['UWS_HTTP_MAX_HEADERS_SIZE'] = `${config.headerSizeMax}`;
   const random = new Random(config.seed ?? randomBytes(4).readUInt32LE());

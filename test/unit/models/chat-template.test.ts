@@ -69,9 +69,22 @@ test('the white space of a template is trimmed as in transformers, a leading new
   expect(render('\n{% if true %}\n  a\n{% endif %}\n', hello)).toBe('\n  a\n');
 });
 
-test('templates do not see the clock', () => {
-  const dated = "{% if strftime_now is defined %}{{ strftime_now('%d') }}{% else %}26 Jul 2024{% endif %}";
+test('templates see the time only where there is one to see', () => {
+  const dated =
+    "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% else %}26 Jul 2024{% endif %}";
   expect(render(dated, hello)).toBe('26 Jul 2024');
+  const directory = mkdtempSync(join(root, 'template-'));
+  writeFileSync(join(directory, 'chat_template.jinja'), dated);
+  const template = ChatTemplate.load(directory, undefined, () => new Date(2026, 0, 5));
+  expect(template!.render(hello, { addGenerationPrompt: true })).toBe('05 Jan 2026');
+});
+
+test('a template that never ends is refused', () => {
+  const endless = '{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}';
+  expect(() => render(endless, hello)).toThrow(/takes more than \d+ steps/);
+  expect(() => render('{% for a in range(10 ** 9) %}{% endfor %}', hello)).toThrow('Range too big');
+  expect(() => render("{{ 'a' * 10 ** 9 }}", hello)).toThrow('too long');
+  expect(() => render('{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}', hello)).toThrow('calls itself');
 });
 
 test('text parts become one string', () => {
