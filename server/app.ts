@@ -17,6 +17,7 @@ import { healthRoutes } from './health.ts';
 import { HttpDoor, type Route } from './http.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import type { Log } from './log.ts';
+import { type EncodeElsewhere, LongTexts } from './long-texts.ts';
 import type { ServerMetrics } from './metrics.ts';
 import { openNative } from './native/connection.ts';
 import { SESSIONS_PER_CONNECTION_MAX } from './native/session-desk.ts';
@@ -52,6 +53,7 @@ export interface AppWorld {
   readonly backend: Pick<Backend, 'name' | 'limits'>; // the present one: may be another later
   readonly routes?: readonly Route[]; // beside the app's own
   readonly lanes?: Lanes | null; // where requests are routed; without them all go to the model
+  readonly encodeElsewhere?: EncodeElsewhere; // long texts; without it all are tokenised here
   readonly engine: AppEngine;
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day
@@ -75,7 +77,9 @@ const WEBSOCKET_OFF = fault('websocket_off', 'the WebSocket mode of this server 
 const GOING_AWAY = 1001; // RFC 6455 section 7.4.1
 
 export function createApp(parts: AppWorld): App {
-  const world = { ...parts, model: asConfigured(parts.model, parts.config) };
+  const texts = new LongTexts(parts.model.tokenizer, parts.encodeElsewhere ?? null);
+  const configured = asConfigured(parts.model, parts.config);
+  const world = { ...parts, model: { ...configured, tokenizer: texts.tokenizer } };
   const { config, engine, model, clock, random, freshId, log, metrics } = world;
   const answerLog = new AnswerLog(clock, log);
   const generator = new TextGenerator({
@@ -92,7 +96,7 @@ export function createApp(parts: AppWorld): App {
   const native = nativeWorld(world, { generator, guard, logprobsMax });
   let drained: Promise<void> | null = null;
   const door = new HttpDoor(
-    { ...config, guard, clock, freshId, log, metrics },
+    { ...config, guard, clock, freshId, log, metrics, texts },
     [
       chatRoute(openAi),
       completionRoute(openAi),

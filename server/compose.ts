@@ -16,6 +16,7 @@ import { DraftModel } from './engine/draft-model.ts';
 import { Engine, type EngineBounds } from './engine/engine.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import type { Log } from './log.ts';
+import type { EncodeElsewhere } from './long-texts.ts';
 import type { ServerMetrics } from './metrics.ts';
 import type { Outcomes } from './outcomes/outcomes.ts';
 import { taskRoutes } from './outcomes/routes.ts';
@@ -32,6 +33,7 @@ export interface ServerParts {
   readonly archive?: ServerArchive | null; // likewise
   readonly lanes?: Lanes | null; // likewise; without them every request goes to the model
   readonly outcomes?: Outcomes | null; // likewise; without it no task is recorded
+  readonly encodeElsewhere?: EncodeElsewhere; // long texts; without it all are tokenised here
   readonly transport: Transport; // likewise
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day

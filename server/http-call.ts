@@ -5,11 +5,13 @@ import type { z } from 'zod';
 import type { Clock } from '../kernels/clock.ts';
 import { ERRORS, errorEnvelope, type Fault, fault } from './errors.ts';
 import { parseJsonBody } from './json-body.ts';
+import type { LongTexts } from './long-texts.ts';
 import type { HttpExchange, HttpRequest } from './transport.ts';
 
 export interface CallWorld {
   readonly clock: Clock;
   readonly bodySizeMax: number;
+  readonly texts: Pick<LongTexts, 'run'>;
   /** Once per call, when its answer is complete or its caller has gone (status 499). */
   readonly onEnd: (call: HttpCall, status: number, durationMs: number) => void;
   /** A route threw: a mistake of ours. */
@@ -86,22 +88,27 @@ export class HttpCall {
         this.refuse(fault('body_too_large', `the body is larger than ${bodySizeMax} bytes`));
         return;
       }
+      let parsed: ReturnType<typeof parseJsonBody<T>> | null = null; // once, however often the rest is run
       this.guard(() => {
-        const parsed = parseJsonBody(body, schema);
+        parsed ??= parseJsonBody(body, schema);
         if (parsed.ok) then(parsed.value);
         else this.refuse(parsed.fault);
       });
     });
   }
 
-  /** Runs a part of a route; if it throws, the caller gets a 500 and the log the reason. */
+  /**
+   * Runs a part of a route; if it throws, the caller gets a 500 and the log the reason. It may run again from its
+   * beginning where it needs the tokens of a long text (long-texts.ts).
+   */
   guard(run: () => void): void {
-    try {
-      run();
-    } catch (error) {
-      this.#world.onCrash(this, error);
-      this.refuse(fault('internal_error', `an internal error; the log has it under ${this.facts.id}`));
-    }
+    this.#world.texts.run(run, {
+      over: () => this.#ended,
+      failed: (error) => {
+        this.#world.onCrash(this, error);
+        this.refuse(fault('internal_error', `an internal error; the log has it under ${this.facts.id}`));
+      },
+    });
   }
 
   /** `value` as JSON; a string is taken to be JSON already. */

@@ -5,6 +5,7 @@ import { ERRORS, errorEnvelope, type Fault, fault } from './errors.ts';
 import { type Admission, type Guard, NOBODY, presentedKey } from './guard.ts';
 import { type CallWorld, HttpCall } from './http-call.ts';
 import type { Log } from './log.ts';
+import type { LongTexts } from './long-texts.ts';
 import type { ServerMetrics } from './metrics.ts';
 import type {
   HttpExchange,
@@ -44,6 +45,7 @@ export interface HttpWorld {
   readonly freshId: () => string;
   readonly log: Log;
   readonly metrics: ServerMetrics;
+  readonly texts: LongTexts;
 }
 
 const UNMATCHED = 'unmatched'; // route label of whatever callers make up
@@ -72,6 +74,7 @@ export class HttpDoor implements TransportHandlers {
     this.#callWorld = {
       clock: world.clock,
       bodySizeMax: world.bodySizeMax,
+      texts: world.texts,
       onEnd: (call, status, durationMs) => this.#onEnd(call, status, durationMs),
       onCrash: ({ facts: { id, route } }, err) => world.log.error('a route failed', { id, route, err }),
     };

@@ -15,6 +15,7 @@ import { ServerMetrics } from '../metrics.ts';
 import { openOutcomes } from '../outcomes/outcomes.ts';
 import { TaskTracker } from '../outcomes/tracker.ts';
 import { packageVersion } from '../package-version.ts';
+import { TextThread } from '../text-thread.ts';
 import { withLocalModels } from './hub-model.ts';
 import { progressBar } from './progress.ts';
 import type { Host } from './terminal.ts';
@@ -74,6 +75,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     archive,
     lanes,
     outcomes,
+    encodeElsewhere: new TextThread({ model: config.model }),
     transport: new Listener(config, (fn) => clock.defer(fn)),
     clock,
     epochMs,

@@ -1,5 +1,5 @@
-// Text of a prompt → tokens, without letting one enormous text hold up everybody: tokenising runs on the server's
-// only thread, at about 0.5 ms per 1,000 characters. Before it: chat.ts, completions.ts; after it: the tokenizer.
+// Text of a prompt → tokens, without looking at all of one that is far too long for the context. Before it: chat.ts,
+// completions.ts; after it: the tokenizer, which has long texts looked at elsewhere (long-texts.ts).
 import type { EncodeMode } from '../../models/tokenizer.ts';
 import { fault } from '../errors.ts';
 import type { Parsed } from '../json-body.ts';

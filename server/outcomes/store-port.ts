@@ -1,10 +1,8 @@
 // StorePort: the way to the store of tasks, which answers later. Owns the calls that cross it, and the store in a thread of
 // its own, so that no token waits for a disk. Before it: recorder.ts and routes.ts; after it: store-worker.ts.
-import { createRequire } from 'node:module';
-import { dirname, extname, join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { Clock } from '../../kernels/clock.ts';
+import { startThread } from '../thread-entry.ts';
 import { type DiffQuestion, type ProposedDiff, proposedDiff } from './diff-watch.ts';
 import { OutcomesError } from './outcomes-error.ts';
 import type { TaskEvent } from './task-record.ts';
@@ -124,7 +122,11 @@ export interface OpenedStore {
 
 /** Rejects with OutcomesError where the file cannot be used. `onLost`: the thread died later; calls are refused then. */
 export function openStoreThread(setup: StoreSetup, onLost: (message: string) => void): Promise<OpenedStore> {
-  const worker = startWorker(setup);
+  const worker = startThread('./store-worker', {
+    from: import.meta.url,
+    name: 'outcomes',
+    workerData: setup,
+  });
   return new Promise((resolve, reject) => {
     const port = new ThreadPort(worker, onLost);
     worker.once('message', (first: FromStore) => {
@@ -187,17 +189,4 @@ class ThreadPort implements StorePort {
     for (const number of [...this.#waiting.keys()]) this.#settle(number, { ok: false, message });
     if (!this.#closing) this.#onLost(message);
   }
-}
-
-/** store-worker.ts beside this file, in the same form: TypeScript through tsx from source, JavaScript from dist. */
-function startWorker(workerData: StoreSetup): Worker {
-  const extension = extname(fileURLToPath(import.meta.url));
-  const entry = new URL(`./store-worker${extension}`, import.meta.url);
-  const options = { workerData, name: 'outcomes' };
-  if (extension !== '.ts') return new Worker(entry, { ...options, execArgv: [] });
-  const tsx = createRequire(import.meta.url).resolve('tsx/package.json'); // by address: the process may run elsewhere
-  const api = pathToFileURL(join(dirname(tsx), 'dist/esm/api/index.mjs')).href;
-  const first = `const load = (file) => import(file);
-    load(${JSON.stringify(api)}).then(({ register }) => { register(); return load(${JSON.stringify(entry.href)}); });`;
-  return new Worker(first, { ...options, eval: true, execArgv: [] });
 }
