@@ -20,12 +20,12 @@ export class LyingTokens implements TokenSource {
   }
 
   compute(replica: number, row: StepRow): RowOutcome {
-    const { tokens, logprobs } = this.#honest.compute(replica, row);
-    const said = tokens.map((token) => {
+    const outcome = this.#honest.compute(replica, row);
+    const tokens = outcome.tokens.map((token) => {
       if (this.#random.next() >= this.#share) return token;
       return (token + this.#random.integer(1, this.#vocabSize - 1)) % this.#vocabSize;
     });
-    return { tokens: said, logprobs };
+    return { ...outcome, tokens };
   }
 
   restore(replica: number, restore: KvRestore): void {

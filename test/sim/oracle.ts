@@ -1,12 +1,14 @@
 // The oracle of the simulated device: one sequence at a time, no cache, no batch, no seats. What it says is right.
 
-import { sampleToken } from '../../kernels/sampling.ts';
+import type { SamplingParams, TokenLogprobs } from '../../kernels/backend.ts';
+import { SamplingError, sampleToken } from '../../kernels/sampling.ts';
 import { babbleLogits, emptyContext, extendContext } from '../../kernels/sim/babble.ts';
 import type { SequenceRequest } from '../../server/engine/request.ts';
 
 export interface OracleAnswer {
   readonly tokens: readonly number[];
-  readonly reason: 'stop' | 'length';
+  readonly logprobs: readonly TokenLogprobs[] | null; // parallel to tokens, null unless asked for
+  readonly reason: 'stop' | 'length' | 'failed'; // failed: its parameters leave no distribution
 }
 
 /** The tokens that `request` must get on any simulated device, whatever else happens there. */
@@ -15,21 +17,49 @@ export function oracleAnswer(
   { vocabSize, contextTokensMax }: { vocabSize: number; contextTokensMax: number },
 ): OracleAnswer {
   const history = [...request.tokens];
-  const output: number[] = [];
+  const tokens: number[] = [];
+  const logprobs: TokenLogprobs[] | null = request.sampling.logprobs === null ? null : [];
+  const constraint = request.constraint?.fork() ?? null;
   let context = emptyContext;
   for (const token of history) context = extendContext(context, token);
   const logits = new Float32Array(vocabSize);
   const promptCount = history.length;
-  while (output.length < request.maxTokens && history.length < contextTokensMax) {
+  while (tokens.length < request.maxTokens && history.length < contextTokensMax) {
     babbleLogits(context, logits);
-    const place = { position: history.length, promptCount, history: Int32Array.from(history), mask: null };
-    const token = sampleToken(logits, request.sampling, place);
-    output.push(token);
+    const mask = constraint?.mask() ?? null;
+    const place = { position: history.length, promptCount, history: Int32Array.from(history), mask };
+    const token = drawn(logits, request.sampling, place);
+    if (token === null) return { tokens, logprobs, reason: 'failed' };
+    tokens.push(token);
+    logprobs?.push(logprobsOf(logits, token, request.sampling.logprobs!));
     history.push(token);
+    constraint?.accept(token);
     context = extendContext(context, token);
     if (!request.ignoreStopTokens && request.sampling.stopTokenIds.includes(token)) {
-      return { tokens: output, reason: 'stop' };
+      return { tokens, logprobs, reason: 'stop' };
     }
   }
-  return { tokens: output, reason: 'length' };
+  return { tokens, logprobs, reason: 'length' };
+}
+
+function drawn(
+  logits: Float32Array,
+  params: SamplingParams,
+  place: Parameters<typeof sampleToken>[2],
+): number | null {
+  try {
+    return sampleToken(logits, params, place);
+  } catch (error) {
+    if (!(error instanceof SamplingError)) throw error;
+    return null;
+  }
+}
+
+function logprobsOf(logits: Float32Array, token: number, count: number): TokenLogprobs {
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit);
+  const logsumexp = Math.log(sum);
+  const ids = [...logits.keys()].sort((a, b) => logits[b]! - logits[a]! || a - b).slice(0, count);
+  const topLogprobs = ids.map((id) => logits[id]! - logsumexp);
+  return { logprob: logits[token]! - logsumexp, topTokens: ids, topLogprobs };
 }

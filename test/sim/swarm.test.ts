@@ -20,6 +20,8 @@ test('every swarm answers what the oracle says and loses no block', { timeout: 1
     completed: 0,
     cancelled: 0,
     failed: 0,
+    unsampled: 0,
+    masked: 0,
     refused: 0,
     cachedTokens: 0,
     preemptions: 0,

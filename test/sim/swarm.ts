@@ -3,7 +3,7 @@
 // with an archive may be killed at any event, in mid-write too, and live again on what the disk holds then.
 // Repeat one run with `make sim SEED=17`.
 import assert from 'node:assert/strict';
-import type { BackendLimits, SamplingParams } from '../../kernels/backend.ts';
+import type { BackendLimits, TokenLogprobs } from '../../kernels/backend.ts';
 import { VirtualClock } from '../../kernels/clock.ts';
 import { Random } from '../../kernels/random.ts';
 import { SimBackend } from '../../kernels/sim/backend.ts';
@@ -14,11 +14,12 @@ import { HEADER_SIZE } from '../../server/archive/record.ts';
 import { contextTokensMax } from '../../server/engine/admission.ts';
 import { DraftModel } from '../../server/engine/draft-model.ts';
 import { Engine, type EngineBounds } from '../../server/engine/engine.ts';
-import type { Priority, SequenceEnd, SequenceRequest } from '../../server/engine/request.ts';
+import type { SequenceEnd, SequenceRequest } from '../../server/engine/request.ts';
 import { LyingTokens } from '../lying-tokens.ts';
 import { MemoryDisk } from '../memory-disk.ts';
 import { quietObserver } from './observer.ts';
 import { oracleAnswer } from './oracle.ts';
+import { drawRequest } from './swarm-requests.ts';
 
 export interface SwarmResult {
   readonly transcript: string; // everything that clients saw, with virtual times: equal for equal seeds
@@ -27,6 +28,8 @@ export interface SwarmResult {
   readonly completed: number;
   readonly cancelled: number;
   readonly failed: number;
+  readonly unsampled: number; // of them: by their own parameters
+  readonly masked: number; // completed under a constraint
   readonly cachedTokens: number;
   readonly acceptedDraftTokens: number;
   readonly rejectedDraftTokens: number;
@@ -41,8 +44,9 @@ export interface SwarmResult {
 }
 
 interface Client {
-  readonly request: SequenceRequest;
+  readonly request: SequenceRequest; // its constraint is at the beginning
   readonly tokens: number[];
+  readonly logprobs: TokenLogprobs[];
   id: number;
   end: SequenceEnd | null;
   cancelledMs: number; // −1: never
@@ -250,23 +254,28 @@ function scheduleClients(scene: Scene): void {
 
 function submit(scene: Scene): void {
   const { random, clock, engine, clients, lines } = scene;
-  const request = drawRequest(scene);
-  const client: Client = { request, tokens: [], id: -1, end: null, cancelledMs: -1 };
+  const request = drawRequest(random, { ...scene, known: [...scene.elders, ...clients] });
+  const client: Client = { request, tokens: [], logprobs: [], id: -1, end: null, cancelledMs: -1 };
   const say = (text: string) => lines.push(`${clock.nowMs().toFixed(3)} #${client.id} ${text}`);
-  const result = engine.submit(request, {
-    onTokens(tokens, index) {
-      assert.equal(client.end, null, 'no token after the end');
-      assert.equal(client.cancelledMs, -1, 'no token after the cancellation');
-      assert.equal(index, client.tokens.length, 'tokens come in order, each once');
-      client.tokens.push(...tokens);
-      say(`tokens ${tokens.join(',')}`);
+  const constraint = request.constraint?.fork() ?? null;
+  const result = engine.submit(
+    { ...request, constraint },
+    {
+      onTokens(tokens, index, logprobs) {
+        assert.equal(client.end, null, 'no token after the end');
+        assert.equal(client.cancelledMs, -1, 'no token after the cancellation');
+        assert.equal(index, client.tokens.length, 'tokens come in order, each once');
+        client.tokens.push(...tokens);
+        client.logprobs.push(...(logprobs ?? []));
+        say(`tokens ${tokens.join(',')}`);
+      },
+      onEnd(end) {
+        assert.equal(client.end, null, 'one end');
+        client.end = end;
+        say(`${end.reason} ${end.failure?.code ?? ''}`);
+      },
     },
-    onEnd(end) {
-      assert.equal(client.end, null, 'one end');
-      client.end = end;
-      say(`${end.reason} ${end.failure?.code ?? ''}`);
-    },
-  });
+  );
   if (!result.ok) {
     lines.push(`${clock.nowMs().toFixed(3)} refused ${result.reason}`);
     return;
@@ -285,64 +294,6 @@ function submit(scene: Scene): void {
   }
 }
 
-function drawRequest({ random, clock, engine, limits, clients, elders }: Scene): SequenceRequest {
-  const known = [...elders, ...clients];
-  const earlier = known[random.integer(0, Math.max(0, known.length - 1))];
-  const base = earlier && random.next() < 0.7 ? [...earlier.request.tokens, ...earlier.tokens] : [];
-  const kept = base.slice(0, random.integer(0, base.length));
-  const fresh = Array.from({ length: random.integer(1, 40) }, () => random.integer(0, limits.vocabSize - 1));
-  const tokens = Int32Array.from([...kept, ...fresh]).slice(0, engine.contextTokensMax + 2); // some too long
-  const priority = (['turn', 'turn', 'side', 'background'] as const)[random.integer(0, 3)] satisfies
-    | Priority
-    | undefined;
-  const asked: SequenceRequest = {
-    tokens,
-    maxTokens: random.next() < 0.15 ? 0 : random.integer(1, 40),
-    sampling: drawSampling(random),
-    constraint: null,
-    ignoreStopTokens: random.next() < 0.2,
-    speculation: null,
-    priority: priority!,
-    cacheSalt: random.next() < 0.8 ? 'a' : 'b',
-    deadlineMs: random.next() < 0.1 ? clock.nowMs() + random.next() * 300 : null,
-  };
-  const bounds = { vocabSize: limits.vocabSize, contextTokensMax: engine.contextTokensMax };
-  const answer = () => oracleAnswer(asked, bounds).tokens;
-  return { ...asked, speculation: drawSpeculation(random, answer) };
-}
-
-// Babble is never guessed right by lookup, so some clients predict the very answer, or half of it, or nonsense.
-function drawSpeculation(random: Random, answer: () => readonly number[]) {
-  if (random.next() < 0.3) return null;
-  const draftTokensMax = random.integer(1, 8);
-  const draw = random.next();
-  if (draw < 0.3) return { draftTokensMax, prediction: null };
-  const tokens = [...answer()];
-  if (draw < 0.7)
-    for (let index = 3; index < tokens.length; index += 5) tokens[index] = random.integer(0, 39);
-  return { draftTokensMax, prediction: Int32Array.from(tokens) };
-}
-
-function drawSampling(random: Random): SamplingParams {
-  const greedy = random.next() < 0.5;
-  const penalised = random.next() < 0.2;
-  return {
-    temperature: greedy ? 0 : 0.2 + random.next(),
-    topP: random.next() < 0.5 ? 1 : 0.9,
-    topK: random.next() < 0.5 ? 0 : 5,
-    minP: 0,
-    repetitionPenalty: penalised ? 1.2 : 1,
-    frequencyPenalty: penalised ? 0.3 : 0,
-    presencePenalty: 0,
-    logitBias: random.next() < 0.1 ? new Map([[3, 2]]) : null,
-    seed: random.seed(),
-    stream: random.integer(0, 2),
-    logprobs: random.next() < 0.1 ? 2 : null,
-    minTokens: random.integer(0, 3),
-    stopTokenIds: [7],
-  };
-}
-
 function verifyRest(engine: Engine): void {
   const { waitingCount, runningCount, kv } = engine.load;
   assert.equal(waitingCount + runningCount, 0, 'nobody is left behind');
@@ -351,13 +302,14 @@ function verifyRest(engine: Engine): void {
 }
 
 function verify(
-  { id, end, request, tokens, cancelledMs }: Client,
+  { id, end, request, tokens, logprobs, cancelledMs }: Client,
   { limits, contexts }: Scene,
   { faulty, killed }: { readonly faulty: boolean; readonly killed: boolean },
 ): void {
   const longest = Math.max(...contexts);
   const answer = oracleAnswer(request, { vocabSize: limits.vocabSize, contextTokensMax: longest });
   assert.deepEqual(tokens, answer.tokens.slice(0, tokens.length), `sequence ${id} says what the oracle says`);
+  assert.deepEqual(logprobs, answer.logprobs?.slice(0, tokens.length) ?? [], `sequence ${id}: as likely`);
   if (killed && end === null) return;
   assert(end !== null, `sequence ${id} ended`);
   assert.equal(end.usage.outputTokens >= tokens.length, true);
@@ -369,6 +321,9 @@ function verify(
     assert.equal(end.reason, answer.reason);
   } else if (end.reason === 'cancelled') {
     assert(cancelledMs >= 0, 'cancelled only if asked');
+  } else if (end.failure?.code === 'sampling-failed') {
+    assert.equal(answer.reason, 'failed', `sequence ${id} fails where its own parameters say so`);
+    assert.equal(tokens.length, answer.tokens.length);
   } else if (end.failure?.code === 'context-shrunk') {
     const [, count, room] = / (\d+) tokens.* (\d+)$/.exec(end.failure.message)!.map(Number);
     assert(contexts.includes(room!) && count! >= room!, end.failure.message);
@@ -390,6 +345,8 @@ function summarise(clients: readonly Client[], lines: readonly string[]) {
     completed: count('stop', 'length'),
     cancelled: count('cancelled'),
     failed: count('failed'),
+    unsampled: clients.filter(({ end }) => end?.failure?.code === 'sampling-failed').length,
+    masked: clients.filter(({ end, request }) => end?.failure === null && request.constraint !== null).length,
     cachedTokens: sum('cachedTokens'),
     acceptedDraftTokens: sum('acceptedDraftTokens'),
     rejectedDraftTokens: sum('rejectedDraftTokens'),
