@@ -5,15 +5,18 @@ import type { Tokenizer } from './tokenizer.ts';
 /** What all push() calls and flush() return together is what Tokenizer.decode returns for the same ids. */
 export class Detokenizer {
   readonly #tokenizer: Tokenizer;
+  readonly #shown: ReadonlySet<number>;
   readonly #utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
-  constructor(tokenizer: Tokenizer) {
+  /** `shown`: special tokens that somebody behind reads as text, such as marks of reasoning. */
+  constructor(tokenizer: Tokenizer, shown: ReadonlySet<number> = noTokens) {
     this.#tokenizer = tokenizer;
+    this.#shown = shown;
   }
 
   /** The text completed by this token: '' for special tokens and unfinished characters, U+FFFD for invalid bytes. */
   push(id: number): string {
-    if (this.#tokenizer.isSpecial(id)) return '';
+    if (this.#tokenizer.isSpecial(id) && !this.#shown.has(id)) return '';
     return this.#utf8.decode(this.#tokenizer.tokenBytes(id), { stream: true });
   }
 
@@ -22,3 +25,5 @@ export class Detokenizer {
     return this.#utf8.decode();
   }
 }
+
+const noTokens: ReadonlySet<number> = new Set();

@@ -6,8 +6,11 @@ export interface ReasoningMarks {
   readonly close: string;
 }
 
+/** Of Qwen3, DeepSeek, GLM, SmolLM3, Granite and most others. */
+export const commonMarks: ReasoningMarks = { open: '<think>', close: '</think>' };
+
 const families: readonly ReasoningMarks[] = [
-  { open: '<think>', close: '</think>' }, // Qwen3, DeepSeek, GLM, SmolLM3, Granite, …
+  commonMarks,
   { open: '[THINK]', close: '[/THINK]' }, // Mistral
   { open: '<seed:think>', close: '</seed:think>' }, // Seed-OSS
   { open: '<reasoning>', close: '</reasoning>' },

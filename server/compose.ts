@@ -78,13 +78,14 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     clock,
     log,
   });
+  const marks = new Set(marksOf(model));
   const routes = [...adminRoutes({ device, engine }), ...taskRoutes(outcomes)];
   const app = createApp({
     ...parts,
     backend: device,
     routes,
     engine,
-    openText: () => new Detokenizer(model.tokenizer),
+    openText: () => new Detokenizer(model.tokenizer, marks),
   });
   const listening = await transport
     .listen(config.host, config.port, app.handlers)
@@ -113,6 +114,12 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     if (archive !== null) await closed(archive, clock);
     await Promise.all([device.close(), draftBackend?.close()]);
   }
+}
+
+/** Tokens that stand for marks which the routes read out of an answer, even where the vocabulary calls them special. */
+function marksOf({ chatTemplate, tokenizer }: Model): readonly number[] {
+  const { open, close } = chatTemplate?.reasoning ?? { open: '', close: '' };
+  return [open, close].flatMap((mark) => tokenizer.specialTokenId(mark) ?? []);
 }
 
 function openDraftModel(backend: Backend, { clock, log, metrics }: ServerParts): DraftModel {

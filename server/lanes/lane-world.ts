@@ -1,7 +1,9 @@
 // The world of the OpenAI routes as a request in a lane sees it: the lane's name as the model, its system prompt, its meter,
 // and for an upstream its open answer as the generator. Makes one; owns nothing. Before it: lane-edge.ts; after it: the
 // routes, which notice no difference.
+import { commonMarks } from '../../models/reasoning-marks.ts';
 import type { GenerateResult, GenerationRequest, GenerationSink } from '../generation.ts';
+import { ReasoningReader } from '../openai/reasoning-reader.ts';
 import type { ServedModel } from '../openai/served-model.ts';
 import type { OpenAiWorld } from '../openai/world.ts';
 import { framedReader } from '../upstream/framed-calls.ts';
@@ -39,7 +41,13 @@ export function laneWorld<W extends OpenAiWorld>(world: W, entry: LaneEntry): W 
       ...world.forms,
       elsewhere: (tools) => ({
         newConstraint: null,
-        newReader: (parts) => framedReader(tools.callable, parts),
+        // Upstreams that do not set reasoning apart leave the marks of most families in the text.
+        newReader: (parts) =>
+          new ReasoningReader(
+            { marks: commonMarks, open: false },
+            parts,
+            framedReader(tools.callable, parts),
+          ),
       }),
     },
     bounds: { ...world.bounds, draftTokensMax: 0 },

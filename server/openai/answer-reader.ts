@@ -5,6 +5,7 @@ import type { ToolDialect } from '../tools/dialect.ts';
 import type { WireTool } from './tool-set.ts';
 
 export interface AnswerParts {
+  reasoning(text: string): void; // before the answer, marks left out
   text(text: string): void;
   callStart(tool: WireTool): void;
   callDelta(text: string): void; // of the arguments' JSON, or of a custom tool's input

@@ -19,11 +19,12 @@ export interface ChatEventOptions {
 
 /** What an assistant's message says. */
 export interface WholeMessage {
+  readonly reasoning_content?: string;
   readonly content: string | null;
   readonly tool_calls?: readonly unknown[];
 }
 
-/** Answers of text only; chat-tool-events.ts writes those that may call tools. */
+/** Answers of text only; chat-tool-events.ts writes those that may reason or call tools. */
 export class ChatEvents implements AnswerShape {
   readonly #options: ChatEventOptions;
   readonly #chunkStart: string; // up to the choice's index
@@ -83,14 +84,15 @@ export class ChatEvents implements AnswerShape {
     });
   }
 
-  whole(choices: readonly WholeChoice[], usage: Usage, read?: (text: string) => WholeMessage): unknown {
+  /** `messages` instead of the choices' texts. */
+  whole(choices: readonly WholeChoice[], usage: Usage, messages?: readonly WholeMessage[]): unknown {
     const { head, promptTokens, metadata } = this.#options;
     return {
       id: head.id,
       object: 'chat.completion',
       ...withoutId(head),
       choices: choices.map(({ text, tokens, logprobs, reason }, index) => {
-        const message = read?.(text) ?? { content: text };
+        const message = messages?.[index] ?? { content: text };
         const called = message.tool_calls !== undefined && reason === 'stop';
         return {
           index,

@@ -6,6 +6,7 @@ import type { Parsed } from '../json-body.ts';
 import type { Tool } from '../tools/definition.ts';
 import { renderToolPrompt } from '../tools/prompt.ts';
 import type { PromptOptions } from './prompt-options.ts';
+import type { ReasoningStart } from './reasoning-reader.ts';
 import type { OpenAiWorld } from './world.ts';
 
 export interface ChatPromptParts {
@@ -16,7 +17,7 @@ export interface ChatPromptParts {
 
 export interface ChatPrompt {
   readonly tokens: Int32Array;
-  readonly inReasoning: boolean; // the answer begins within reasoning that the prompt has opened
+  readonly reasoning: ReasoningStart | null; // how its answer begins; null: this model does not reason
 }
 
 export function chatPrompt(
@@ -33,16 +34,9 @@ export function chatPrompt(
     const text = renderToolPrompt(chatTemplate, { messages: told, tools, dialect, options });
     const tokens = prompts.encode(text, generator.contextTokensMax);
     if (!tokens.ok) return tokens;
-    return {
-      ok: true,
-      value: {
-        tokens: tokens.value,
-        inReasoning: opensReasoning(text, {
-          model,
-          final: options.continueFinal ? messages.at(-1) : undefined,
-        }),
-      },
-    };
+    const final = options.continueFinal ? messages.at(-1) : undefined;
+    const reasoning = reasoningStart(text, { model, final });
+    return { ok: true, value: { tokens: tokens.value, reasoning } };
   } catch (error) {
     if (!(error instanceof ChatTemplateError)) throw error;
     return { ok: false, fault: fault('unsupported', error.message, { param: paramOf(error.message) }) };
@@ -50,15 +44,15 @@ export function chatPrompt(
 }
 
 /** By the end of what was rendered, or of the message that goes on. */
-function opensReasoning(
+function reasoningStart(
   rendered: string,
   { model, final }: { readonly model: OpenAiWorld['model']; readonly final: ChatMessage | undefined },
-): boolean {
+): ReasoningStart | null {
   const marks = model.chatTemplate?.reasoning ?? null;
-  if (marks === null) return false;
-  if (rendered.trimEnd().endsWith(marks.open)) return true;
+  if (marks === null) return null;
+  if (rendered.trimEnd().endsWith(marks.open)) return { marks, open: true };
   const begun = typeof final?.content === 'string' ? final.content : '';
-  return begun.lastIndexOf(marks.open) > begun.lastIndexOf(marks.close);
+  return { marks, open: begun.lastIndexOf(marks.open) > begun.lastIndexOf(marks.close) };
 }
 
 /** One system message at the beginning, as many templates take no other; what the client told comes after `system`. */

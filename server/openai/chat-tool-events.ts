@@ -1,10 +1,11 @@
-// Chat answers that may call tools: text and `tool_calls` deltas in the chunks of chat-events.ts. Owns the reading of
-// each choice's text and the numbers of its calls; never runs anything. Before it: answer.ts; after it: chat-events.ts.
+// Chat answers that may reason or call tools: `reasoning_content`, text and `tool_calls` deltas in the chunks of
+// chat-events.ts. Owns the reading of each choice's text and the numbers of its calls; never runs anything. Before it: answer.ts; after it: chat-events.ts.
 import type { GenerationDelta } from '../generation.ts';
 import type { AnswerShape, WholeChoice } from './answer.ts';
 import type { AnswerParts, AnswerReader } from './answer-reader.ts';
 import type { ChatEvents, WholeMessage } from './chat-events.ts';
 import type { AnswerForm } from './form.ts';
+import { withReasoning } from './reasoning.ts';
 import type { WireTool } from './tool-set.ts';
 import type { Usage } from './usage.ts';
 
@@ -20,15 +21,24 @@ export class ChatToolEvents implements AnswerShape {
   readonly #events: ChatEvents;
   readonly #newReader: AnswerForm['newReader'];
   readonly #freshId: () => string;
+  readonly #countReasoning: (text: string) => number;
   readonly #choices = new Map<number, ChoiceReading>(); // while streaming
 
   constructor(
     events: ChatEvents,
-    { newReader, freshId }: Pick<AnswerForm, 'newReader'> & { readonly freshId: () => string },
+    {
+      newReader,
+      freshId,
+      countReasoning,
+    }: Pick<AnswerForm, 'newReader'> & {
+      readonly freshId: () => string;
+      readonly countReasoning: (text: string) => number; // tokens
+    },
   ) {
     this.#events = events;
     this.#newReader = newReader;
     this.#freshId = freshId;
+    this.#countReasoning = countReasoning;
   }
 
   opening(choice: number): string {
@@ -45,15 +55,31 @@ export class ChatToolEvents implements AnswerShape {
     const reading = this.#reading(choice);
     reading.end();
     const shown = reading.callCount > 0 && reason === 'stop' ? 'tool_calls' : reason;
-    return this.#events.ending(choice, shown, usage, reading.takeDelta());
+    return this.#events.ending(choice, shown, usage && this.#counted(usage), reading.takeDelta());
   }
 
   usage(usage: Usage): string {
-    return this.#events.usage(usage);
+    return this.#events.usage(this.#counted(usage));
   }
 
   whole(choices: readonly WholeChoice[], usage: Usage): unknown {
-    return this.#events.whole(choices, usage, (text) => this.#message(text));
+    const messages = choices.map(({ text }) => this.#message(text));
+    const reasoned = messages.map(({ reasoning_content: text = '' }) => text);
+    return this.#events.whole(choices, this.#withTokens(usage, reasoned), messages);
+  }
+
+  #counted(usage: Usage): Usage {
+    return this.#withTokens(
+      usage,
+      [...this.#choices.values()].map(({ reasoned }) => reasoned),
+    );
+  }
+
+  #withTokens(usage: Usage, reasoned: readonly string[]): Usage {
+    return withReasoning(
+      usage,
+      reasoned.reduce((sum, text) => sum + this.#countReasoning(text), 0),
+    );
   }
 
   #message(text: string): WholeMessage {
@@ -82,7 +108,9 @@ class ChoiceReading implements AnswerParts {
   readonly #reader: AnswerReader;
   readonly #freshId: () => string;
   callCount = 0;
+  reasoned = ''; // all of it
   #kind: 'function' | 'custom' = 'function';
+  #reasoning = '';
   #text = '';
   #calls: CallDelta[] = [];
 
@@ -97,6 +125,11 @@ class ChoiceReading implements AnswerParts {
 
   end(): void {
     this.#reader.end();
+  }
+
+  reasoning(text: string): void {
+    this.#reasoning += text;
+    this.reasoned += text;
   }
 
   text(text: string): void {
@@ -133,17 +166,20 @@ class ChoiceReading implements AnswerParts {
 
   takeDelta(): string {
     const delta = {
+      ...(this.#reasoning !== '' && { reasoning_content: this.#reasoning }),
       ...(this.#text !== '' && { content: this.#text }),
       ...(this.#calls.length > 0 && { tool_calls: this.#calls }),
     };
+    this.#reasoning = '';
     this.#text = '';
     this.#calls = [];
     return JSON.stringify(delta);
   }
 
   takeMessage(): WholeMessage {
-    if (this.#calls.length === 0) return { content: this.#text };
+    const reasoning = this.#reasoning === '' ? {} : { reasoning_content: this.#reasoning };
+    if (this.#calls.length === 0) return { ...reasoning, content: this.#text };
     const calls = this.#calls.map(({ index: _index, ...call }) => call);
-    return { content: this.#text === '' ? null : this.#text, tool_calls: calls };
+    return { ...reasoning, content: this.#text === '' ? null : this.#text, tool_calls: calls };
   }
 }

@@ -18,6 +18,7 @@ import { commonFields, generationOf } from './fields.ts';
 import { type AnswerForm, textSource, withForm } from './form.ts';
 import { modelFault } from './model-name.ts';
 import { promptFields, promptOptions } from './prompt-options.ts';
+import { leavesReasoning, reasoningFields, reasoningForm, reasoningTokens } from './reasoning.ts';
 import { type ToolSet, toolSetOf } from './tool-set.ts';
 import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
 
@@ -38,6 +39,7 @@ function chatSchema(bounds: RequestBounds) {
   return z.object({
     ...commonFields(bounds),
     ...promptFields,
+    ...reasoningFields,
     n_predict: z.int().min(-1).nullish(), // llama-server's max_tokens; −1: as far as the context goes
     messages: z.array(messageSchema).min(1).max(MESSAGE_COUNT_MAX),
     max_completion_tokens: z.int().min(0).nullish(),
@@ -151,12 +153,17 @@ function answerOf(
     withUsage: includeUsage === true,
     metadata: world.route?.metadata ?? null,
   });
-  const shape =
-    tools.callable.length === 0
-      ? events
-      : new ChatToolEvents(events, { newReader: form.newReader, freshId: world.freshId });
+  const { reasoning: start } = prompt.value;
+  const shown = !leavesReasoning(body);
+  const { newReader, newConstraint } = reasoningForm(form, { start, shown, model });
+  const isRead =
+    tools.callable.length > 0 || world.forms.elsewhere !== undefined || (start !== null && shown);
+  const countReasoning = (text: string) => reasoningTokens(text, { tokenizer: model.tokenizer, start });
+  const shape = isRead
+    ? new ChatToolEvents(events, { newReader, freshId: world.freshId, countReasoning })
+    : events;
   const stream = body.stream === true;
-  const generations = [{ ...generation.value, newConstraint: form.newConstraint }];
+  const generations = [{ ...generation.value, newConstraint }];
   return { ok: true, value: { generations, stream, includeUsage, shape } };
 }
 

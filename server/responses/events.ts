@@ -44,6 +44,13 @@ interface OpenMessage {
   readonly logprobs: unknown[];
 }
 
+interface OpenReasoning {
+  readonly kind: 'reasoning';
+  readonly id: string;
+  readonly index: number;
+  readonly texts: string[];
+}
+
 interface OpenCall {
   readonly kind: 'call';
   readonly id: string;
@@ -56,7 +63,7 @@ interface OpenCall {
 export class ResponseEvents {
   readonly #world: EventWorld;
   readonly #output: Item[] = []; // finished items
-  #open: OpenMessage | OpenCall | null = null;
+  #open: OpenMessage | OpenReasoning | OpenCall | null = null;
   #sequence = 0;
   #failure: Fault | null = null;
   #state: ResponseState = {
@@ -116,6 +123,14 @@ export class ResponseEvents {
     const index = this.#output.length;
     this.#emit('response.output_item.added', { output_index: index, item });
     this.#finishItem(index, item);
+  }
+
+  /** Reasoning before the answer; opens an item where none is open. */
+  reasoning(text: string): void {
+    const { id, index, texts } = this.#open?.kind === 'reasoning' ? this.#open : this.#openReasoning();
+    texts.push(text);
+    const at = { item_id: id, output_index: index, content_index: 0 };
+    this.#emit('response.reasoning_text.delta', { ...at, delta: text });
   }
 
   /** Text of the answer; opens a message where none is open. `logprobs` of exactly the span's tokens. */
@@ -183,6 +198,7 @@ export class ResponseEvents {
     const open = this.#open;
     this.#open = null;
     if (open?.kind === 'message') this.#closeMessage(open, status);
+    else if (open?.kind === 'reasoning') this.#closeReasoning(open, status);
     else if (open?.kind === 'call') {
       this.#finishItem(open.index, callItem(open, 'incomplete', open.texts.join('')));
     }
@@ -244,6 +260,28 @@ export class ResponseEvents {
     this.#emit('response.output_text.done', { ...at, text, logprobs });
     this.#emit('response.content_part.done', { ...at, part });
     this.#finishItem(index, { id, type: 'message', status, role: 'assistant', content: [part] });
+  }
+
+  #openReasoning(): OpenReasoning {
+    this.closeItem('completed');
+    const id = `rs_${this.#world.freshId()}`;
+    const index = this.#output.length;
+    const open: OpenReasoning = { kind: 'reasoning', id, index, texts: [] };
+    this.#open = open;
+    const item = { id, type: 'reasoning', status: 'in_progress', summary: [], content: [] };
+    this.#emit('response.output_item.added', { output_index: index, item });
+    const part = { type: 'reasoning_text', text: '' };
+    this.#emit('response.content_part.added', { item_id: id, output_index: index, content_index: 0, part });
+    return open;
+  }
+
+  #closeReasoning({ id, index, texts }: OpenReasoning, status: 'completed' | 'incomplete'): void {
+    const text = texts.join('');
+    const at = { item_id: id, output_index: index, content_index: 0 };
+    const part = { type: 'reasoning_text', text };
+    this.#emit('response.reasoning_text.done', { ...at, text });
+    this.#emit('response.content_part.done', { ...at, part });
+    this.#finishItem(index, { id, type: 'reasoning', status, summary: [], content: [part] });
   }
 
   #finishItem(index: number, item: Item): void {

@@ -8,6 +8,7 @@ import { generationOf } from '../openai/fields.ts';
 import { type FormAsk, textSource } from '../openai/form.ts';
 import { askedName, modelFault } from '../openai/model-name.ts';
 import { type PromptOptions, promptOptions } from '../openai/prompt-options.ts';
+import type { ReasoningStart } from '../openai/reasoning-reader.ts';
 import { type ToolSet, toolSetOf } from '../openai/tool-set.ts';
 import { chatFormat, type UpstreamAsk } from '../upstream/chat-body.ts';
 import { contentText, type Item, itemsOf } from './items.ts';
@@ -34,6 +35,7 @@ export interface ResponsePlan {
   readonly input: readonly Item[];
   readonly delegated: readonly Item[];
   readonly form: FormAsk;
+  readonly reasoning: ReasoningStart | null; // how the answer begins
   readonly generation: GenerationRequest;
 }
 
@@ -80,6 +82,7 @@ export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<Re
       input,
       delegated,
       form: { tools, text: textSource(request.text?.format), textParam: 'text.format' },
+      reasoning: prompt.value.reasoning,
       generation: { ...generation.value, priority: priorityOf(parts) },
     },
   };

@@ -80,13 +80,14 @@ export function responseObject(head: ResponseHead, state: ResponseState): Respon
   };
 }
 
-export function responseUsage(end: GenerationEnd): ResponseUsage {
+/** `reasoningTokens` of the output. */
+export function responseUsage(end: GenerationEnd, reasoningTokens: number): ResponseUsage {
   return {
     input_tokens: end.promptTokens,
     input_tokens_details: { cached_tokens: end.cachedTokens, cache_write_tokens: 0 },
     output_tokens: end.outputTokens,
     output_tokens_details: {
-      reasoning_tokens: 0,
+      reasoning_tokens: Math.min(reasoningTokens, end.outputTokens),
       accepted_prediction_tokens: end.acceptedDraftTokens,
       rejected_prediction_tokens: end.rejectedDraftTokens,
     },

@@ -7,6 +7,7 @@ import type { GenerationDelta, GenerationEnd, RunningGeneration } from '../gener
 import type { AnswerReader } from '../openai/answer-reader.ts';
 import type { AnswerForm } from '../openai/form.ts';
 import { chatLogprobs } from '../openai/logprobs.ts';
+import { reasoningForm, reasoningTokens } from '../openai/reasoning.ts';
 import { type ResponseEvent, ResponseEvents, type TokenSpan } from './events.ts';
 import type { Item } from './items.ts';
 import type { ResponsePlan } from './plan.ts';
@@ -48,6 +49,7 @@ export class ResponseRun {
   #paused = false;
   #span: TokenSpan = { index: 0, count: 0 }; // tokens not yet told
   #logprobs: unknown[] = []; // of those
+  #reasoned = ''; // all of it
 
   constructor(plan: ResponsePlan, world: ResponsesWorld, listener: RunListener) {
     this.plan = plan;
@@ -82,8 +84,10 @@ export class ResponseRun {
   }
 
   /** Says `response.created`, or returns why the engine takes no more; then nothing has been said. */
-  start(form: AnswerForm): Fault | null {
+  start(whole: AnswerForm): Fault | null {
     if (this.#phase !== 'new') return null; // cancelled while its form was being made
+    const { model } = this.#world;
+    const form = reasoningForm(whole, { start: this.plan.reasoning, shown: true, model });
     const request = { ...this.plan.generation, newConstraint: form.newConstraint };
     const started = this.#world.generator.start(request, {
       onDelta: (delta) => this.#onDelta(delta),
@@ -94,6 +98,7 @@ export class ResponseRun {
     this.#phase = 'running';
     if (this.#paused) started.pause();
     this.#reader = form.newReader({
+      reasoning: (text) => this.#reason(text),
       text: (text) => this.#say(text),
       callStart: (tool) => this.#events.openCall(tool),
       callDelta: (text) => this.#events.callDelta(text),
@@ -163,10 +168,17 @@ export class ResponseRun {
     this.#logprobs = [];
   }
 
+  #reason(text: string): void {
+    this.#reasoned += text;
+    this.#events.reasoning(text);
+  }
+
   #onEnd(end: GenerationEnd): void {
     if (this.#phase === 'over') return;
     this.#reader?.end();
-    const usage = responseUsage(end);
+    const { tokenizer } = this.#world.model;
+    const reasoned = reasoningTokens(this.#reasoned, { tokenizer, start: this.plan.reasoning });
+    const usage = responseUsage(end, reasoned);
     const asked = this.#events.output.some(({ type }) => type.endsWith('_call'));
     if (end.failure !== null) this.#events.fail(faultOfFailure(end.failure));
     else if (end.reason === 'length') this.#events.incomplete('max_output_tokens', usage);

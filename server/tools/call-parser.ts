@@ -283,7 +283,7 @@ function couldOpenInput(text: string): boolean {
 }
 
 /** Length of the longest end of the text that begins the tag. */
-function partialTag(text: string, tag: string): number {
+export function partialTag(text: string, tag: string): number {
   for (let length = Math.min(text.length, tag.length - 1); length > 0; length--) {
     if (text.endsWith(tag.slice(0, length))) return length;
   }

@@ -4,7 +4,7 @@
 import { createParser } from 'eventsource-parser';
 import type { Clock, Timer } from '../../kernels/clock.ts';
 import type { GenerateResult, GenerationEnd, GenerationRequest, GenerationSink } from '../generation.ts';
-import { callClosing, callOpening, unframed } from './framed-calls.ts';
+import { callClosing, callOpening, framedReasoning, unframed } from './framed-calls.ts';
 import type { WireCall } from './wire.ts';
 
 export interface UpstreamAnswerWorld {
@@ -175,6 +175,10 @@ export class UpstreamAnswer {
     const choice = this.#choices[index];
     if (choice === undefined || choice.reason !== null) return;
     let text = unframed(typeof delta?.content === 'string' ? delta.content : '');
+    const reasoning = delta?.reasoning_content ?? delta?.reasoning;
+    if (typeof reasoning === 'string' && reasoning !== '' && choice.call === null) {
+      text = framedReasoning(reasoning) + text;
+    }
     if (text !== '' && choice.call !== null) {
       text = callClosing + text;
       choice.call = null;
@@ -244,7 +248,12 @@ interface ChunkUsage {
 
 interface ChunkChoice {
   readonly index?: number;
-  readonly delta?: { readonly content?: unknown; readonly tool_calls?: readonly ChunkCall[] | null } | null;
+  readonly delta?: {
+    readonly content?: unknown;
+    readonly reasoning_content?: unknown; // of most servers
+    readonly reasoning?: unknown; // of some
+    readonly tool_calls?: readonly ChunkCall[] | null;
+  } | null;
   readonly finish_reason?: string | null;
 }
 

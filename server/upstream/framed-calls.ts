@@ -1,5 +1,5 @@
-// Tool calls inside the text of an answer, on their way through this process: an upstream sends calls apart from text, the
-// routes read calls out of text. Owns the three private characters that frame a call and both ends of that way; they never
+// Tool calls and reasoning inside the text of an answer, on their way through this process: an upstream sends them apart
+// from text, the routes read them out of text. Owns the private characters that frame them and both ends of that way; they never
 // reach a client or an upstream. Before it: answer.ts; after it: the readers of openai/answer-reader.ts's users.
 import type { AnswerParts, AnswerReader } from '../openai/answer-reader.ts';
 import type { WireTool } from '../openai/tool-set.ts';
@@ -8,10 +8,12 @@ import { customInputKey } from '../tools/definition.ts';
 const OPEN = '\ue0f0'; // then the tool's name
 const NAMED = '\ue0f1'; // then the arguments as JSON
 const CLOSE = '\ue0f2';
+const REASONING = '\ue0f3'; // then reasoning
+const ANSWER = '\ue0f4'; // its end
 
 /** Text that cannot be taken for a frame. */
 export function unframed(text: string): string {
-  return /[\ue0f0-\ue0f2]/.test(text) ? text.replace(/[\ue0f0-\ue0f2]/g, '\ufffd') : text;
+  return /[\ue0f0-\ue0f4]/.test(text) ? text.replace(/[\ue0f0-\ue0f4]/g, '\ufffd') : text;
 }
 
 export function callOpening(name: string): string {
@@ -20,20 +22,26 @@ export function callOpening(name: string): string {
 
 export const callClosing = CLOSE;
 
+export function framedReasoning(text: string): string {
+  return REASONING + unframed(text) + ANSWER;
+}
+
 /** Reads framed text; a tool that was not offered is shown under the name it was called by. */
 export function framedReader(tools: readonly WireTool[], parts: AnswerParts): AnswerReader {
   const byName = new Map(tools.map((tool) => [tool.tool.name, tool]));
-  let state: 'text' | 'name' | 'arguments' = 'text';
+  let state: 'text' | 'reasoning' | 'name' | 'arguments' = 'text';
   let held = ''; // of a name, or of a custom tool's arguments: told once they are whole
   let tool: WireTool | null = null;
   const take = (piece: string): void => {
     if (piece === '') return;
     if (state === 'text') parts.text(piece);
+    else if (state === 'reasoning') parts.reasoning(piece);
     else if (state === 'name' || tool?.tool.kind === 'custom') held += piece;
     else parts.callDelta(piece);
   };
   const cross = (border: string): void => {
-    if (border === OPEN) state = 'name';
+    if (border === REASONING || border === ANSWER) state = border === ANSWER ? 'text' : 'reasoning';
+    else if (border === OPEN) state = 'name';
     else if (border === NAMED && state === 'name') {
       tool = byName.get(held) ?? strange(held);
       held = '';
@@ -48,11 +56,11 @@ export function framedReader(tools: readonly WireTool[], parts: AnswerParts): An
   };
   return {
     get inCall() {
-      return state !== 'text';
+      return state === 'name' || state === 'arguments';
     },
     push: (text) => {
       let start = 0;
-      for (const border of text.matchAll(/[\ue0f0-\ue0f2]/g)) {
+      for (const border of text.matchAll(/[\ue0f0-\ue0f4]/g)) {
         take(text.slice(start, border.index));
         cross(border[0]);
         start = border.index + 1;
