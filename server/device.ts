@@ -4,11 +4,17 @@
 import { join } from 'node:path';
 import type { Backend, BackendLimits } from '../kernels/backend.ts';
 import type { Clock } from '../kernels/clock.ts';
+import { calibrationOn } from '../kernels/onnx/activation-probe.ts';
 import { type BackendLog, createBackend } from '../kernels/registry.ts';
 import { calibrationTokens, calibrationVersion } from '../models/calibration.ts';
 import { loadCheckpoint } from '../models/checkpoint.ts';
 import { type BuildProgress, type BuiltGraph, buildGraph } from '../models/graph/build.ts';
-import { defaultPrecision, type Precision } from '../models/graph/precision.ts';
+import {
+  defaultPrecision,
+  divergenceBound,
+  expectedDivergence,
+  type Precision,
+} from '../models/graph/precision.ts';
 import type { Model } from '../models/model.ts';
 import { kvBytesPerToken, type ModelSpec } from '../models/spec.ts';
 import { boundsForModel, type Config } from './config.ts';
@@ -35,8 +41,8 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
   let graph: BuiltGraph | null = null;
   const openGraph = async () => {
     const { cacheDirectory } = config;
-    const precision = precisionFor(config, spec);
-    graph = await buildGraph(loadCheckpoint(model.path), { precision, cacheDirectory, onProgress });
+    graph = await graphFor(config, model, onProgress);
+    warnOfDivergence(graph.precision, log);
     const file = join(cacheDirectory, `kv-scales-${graph.contentHash}-${calibrationVersion}.bin`);
     const int8Kv = config.kvPrecision === 'int8' ? { tokens: calibrationTokens(model), file } : null;
     return { graph, int8Kv };
@@ -51,6 +57,27 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
   const backend = await createBackend(config.backend, options);
   const kvIdentity = graph === null ? `simulated ${spec.name}` : graphIdentity(graph, config);
   return { backend, kvIdentity, description: describe(config, backend, spec, graph) };
+}
+
+/** The graph that a device of this config opens; builds it if the cache has none. Rejects as buildGraph does. */
+export async function graphFor(
+  config: Pick<Config, 'precision' | 'cacheDirectory' | 'threadsPerReplica'>,
+  model: Model,
+  onProgress: (progress: BuildProgress) => void,
+): Promise<BuiltGraph> {
+  const { cacheDirectory, threadsPerReplica } = config;
+  const precision = precisionFor(config, model.spec);
+  const calibration = calibrationOn(calibrationTokens(model), threadsPerReplica);
+  const options = { precision, cacheDirectory, calibration, onProgress };
+  return buildGraph(loadCheckpoint(model.path), options);
+}
+
+/** Who asked for a format beyond the bound of a default is told what it may cost. */
+function warnOfDivergence(precision: Precision, log: BackendLog): void {
+  const expected = expectedDivergence[precision];
+  if (expected <= divergenceBound) return;
+  const bound = `a default keeps ${divergenceBound} (PERFORMANCE.md, "Accuracy")`;
+  log.warn(`precision ${precision}: up to ${expected} nats of divergence from fp32; ${bound}`, {});
 }
 
 /** `auto` is what was measured to be fastest within an accuracy bound for a model of this size. */

@@ -27,7 +27,6 @@ const PIECE_SIZE = 16 * 1024;
 export class HubMirror {
   readonly requests: MirrorRequest[] = [];
   served = 0; // bytes of files that were given to sockets
-  architecture: string | null = null; // of GGUF files, as the hub reads it off them
   token: string | null = null; // needed for everything, if set
   listedMax = 1000; // files in the short listing
   pageSize = 1000; // files on a page of the long one
@@ -150,7 +149,6 @@ export class HubMirror {
         gated: false,
         siblings,
         tags: [],
-        ...(this.architecture !== null && { gguf: { architecture: this.architecture, total: 1 } }),
       });
     }
     const from = Number(url.searchParams.get('cursor') ?? 0);

@@ -39,7 +39,6 @@ export class HubRig {
       self: { pid: puller, host: 'here', token: `puller-${puller}` },
       isAlive: () => true,
       checkSettings: () => {},
-      checkArchitecture: () => {},
       progress: { onPlan: () => {}, onSize: () => {} },
       ...world,
     });

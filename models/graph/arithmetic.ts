@@ -16,9 +16,13 @@ export interface Matrix {
   readonly weights: readonly string[]; // checkpoint names, stacked in this order
 }
 
+/** What a linear reads: the attention's norm, its heads, the feed-forward's norm, its product. */
+export type LinearRole = 'attention-in' | 'attention-out' | 'feed-in' | 'feed-out';
+
 /** y = x · Wᵀ + b. */
 export interface Linear extends Matrix {
   readonly name: string; // of the result
+  readonly role: LinearRole;
   readonly biases: readonly string[]; // one per weight, or none
 }
 

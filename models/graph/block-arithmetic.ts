@@ -6,6 +6,8 @@ import {
   type EmbeddingTable,
   embedFloat,
   ints,
+  type Linear,
+  type LinearRole,
   type Matrix,
   prefersFloatTable,
   readStacked,
@@ -18,82 +20,126 @@ import { bytesOf, type GraphWriter } from './graph-writer.ts';
 const accuracyLevel = 4; // activations are rounded to int8 per row and block; fp32 activations cost twice the time
 
 /**
- * The largest block whose kernel gives a row the same bits alone and among others (AVX-512 without VNNI; larger ones
- * compute rows in pairs, another way than a last odd row): 64 at 8 bits, 32 at 4. Smaller blocks also err less.
+ * An outlier among the activations spoils its own block, so small ones err least (PERFORMANCE.md, "Accuracy"); with VNNI
+ * they cost a sixth of a chunk's time. Where outliers have been smoothed away 64 do at 8 bits. Larger ones never: their
+ * kernel for AVX-512 without VNNI computes rows in pairs, and a last odd row another way than among others.
  */
-function blockSizeFor(inSize: number, bits: Bits): number {
-  return bits === 8 && inSize % 64 === 0 ? 64 : 32;
+const fineBlockSize = 32;
+const smoothedBlockSize = 64;
+
+interface Blocks {
+  readonly bits: Bits;
+  readonly blockSize: number;
 }
 
-export function blockArithmetic(source: WeightSource, bits: Bits): Arithmetic {
+// Of the embeddings and the head, in every format: each error there is a logit's.
+const tableBlocks = { bits: 8, blockSize: fineBlockSize } as const;
+
+// 4 bits lose most where the attention's norm is read, and that is the smallest part of a layer.
+const fourBitPlan: Readonly<Record<LinearRole, Bits>> = {
+  'attention-in': 8,
+  'attention-out': 4,
+  'feed-in': 4,
+  'feed-out': 4,
+};
+
+export function blockArithmetic(source: WeightSource, bits: Bits, smoothed: boolean): Arithmetic {
+  const layoutOf = ({ role, inSize }: Linear): Blocks => ({
+    bits: bits === 8 ? 8 : fourBitPlan[role],
+    blockSize: smoothed && inSize % smoothedBlockSize === 0 ? smoothedBlockSize : fineBlockSize,
+  });
   return {
     embed(writer, ids, table) {
-      if (prefersFloatTable(table)) return embedFloat(writer, source, ids, table);
-      packTable(writer, table);
-      return gatherBlocks(writer, ids, table, bits);
+      return prefersFloatTable(table)
+        ? embedFloat(writer, source, ids, table)
+        : embedBlocks(writer, source, ids, table);
     },
     project(writer, input, linears) {
       return linears.map((linear) => {
-        pack(writer, linear.name, linear);
-        const bias = linear.biases.length > 0 ? ['', '', writeBias(writer, source, linear)] : [];
-        return multiply(writer, { output: linear.name, matrix: linear.name, input, bias }, linear);
+        const { name, inSize, outSize } = linear;
+        const layout = layoutOf(linear);
+        writeBlocks(writer, source, { ...linear, ...layout });
+        const bias = linear.biases.length > 0 ? [writeBias(writer, source, linear)] : [];
+        const sizes = { inSize, outSize, ...layout };
+        return multiplyBlocks(writer, { output: name, matrix: name, input, bias }, sizes);
       });
     },
-    unembed(writer, input, head) {
-      if (!head.tied || prefersFloatTable(head)) packTable(writer, head);
-      const names = { output: 'logits', matrix: head.weight, input, bias: [] };
-      return multiply(writer, names, { inSize: head.hiddenSize, outSize: head.vocabSize });
-    },
+    unembed: (writer, input, head) => unembedBlocks(writer, source, input, head),
   };
-
-  function packTable(writer: GraphWriter, { weight, vocabSize, hiddenSize }: EmbeddingTable): void {
-    pack(writer, weight, { weights: [weight], outSize: vocabSize, inSize: hiddenSize });
-  }
-
-  function pack(writer: GraphWriter, name: string, matrix: Matrix): void {
-    writeBlocks(writer, source, { name, bits, ...matrix });
-  }
-
-  function multiply(
-    writer: GraphWriter,
-    names: { output: string; matrix: string; input: string; bias: readonly string[] },
-    { inSize: K, outSize: N }: Omit<Matrix, 'weights'>,
-  ): string {
-    const inputs = [names.input, `${names.matrix}.packed`, `${names.matrix}.scales`, ...names.bias];
-    const attributes = { K, N, bits, block_size: blockSizeFor(K, bits), accuracy_level: accuracyLevel };
-    return writer.contrib('MatMulNBits', [names.output], inputs, ints(attributes))[0]!;
-  }
 }
 
-/** `<name>.packed` and `<name>.scales`, as MatMulNBits wants them. */
-export function writeBlocks(
+/** Logits from the table of embedBlocks where the two are tied, else from a matrix of the head's own. */
+export function unembedBlocks(
   writer: GraphWriter,
   source: WeightSource,
-  matrix: Matrix & { readonly name: string; readonly bits: Bits },
-): void {
-  const { name, bits, inSize: columns, outSize, weights } = matrix;
-  const blockSize = blockSizeFor(columns, bits);
-  const blocks = Math.ceil(columns / blockSize);
-  writer.weights({
-    tensors: [
-      { name: `${name}.packed`, type: 'uint8', shape: [outSize, blocks, (blockSize * bits) / 8] },
-      { name: `${name}.scales`, type: 'float', shape: [outSize, blocks] },
-    ],
-    produce: () => {
-      const { data, scales } = quantiseBlocks(readStacked(source, weights), { columns, blockSize, bits });
-      return [data, bytesOf(scales)];
-    },
-  });
+  input: string,
+  head: EmbeddingTable & { readonly tied: boolean },
+): string {
+  const { weight: matrix, vocabSize: outSize, hiddenSize: inSize } = head;
+  if (!head.tied || prefersFloatTable(head)) writeTable(writer, source, head);
+  const names = { output: 'logits', matrix, input, bias: [] };
+  return multiplyBlocks(writer, names, { inSize, outSize, ...tableBlocks });
 }
 
-/** Embeddings out of a table written by writeBlocks; the operator wants the same bytes as a matrix. */
-export function gatherBlocks(writer: GraphWriter, ids: string, table: EmbeddingTable, bits: Bits): string {
+/** Embeddings out of a table of blocks; the operator wants the same bytes as a matrix. */
+export function embedBlocks(
+  writer: GraphWriter,
+  source: WeightSource,
+  ids: string,
+  table: EmbeddingTable,
+): string {
+  writeTable(writer, source, table);
   const { weight, vocabSize, hiddenSize } = table;
-  const blockSize = blockSizeFor(hiddenSize, bits);
-  const rowSize = (Math.ceil(hiddenSize / blockSize) * blockSize * bits) / 8;
+  const { bits, blockSize } = tableBlocks;
+  const rowSize = Math.ceil(hiddenSize / blockSize) * blockSize;
   const rows = `${weight}.rows`;
   writer.aliases.push({ name: rows, type: 'uint8', shape: [vocabSize, rowSize], of: `${weight}.packed` });
   const attributes = { bits, block_size: blockSize, gather_axis: 0, quantize_axis: 1 };
   const inputs = [rows, ids, `${weight}.scales`];
   return writer.contrib('GatherBlockQuantized', ['embeddings'], inputs, ints(attributes))[0]!;
+}
+
+function writeTable(writer: GraphWriter, source: WeightSource, table: EmbeddingTable): void {
+  const { weight: name, vocabSize: outSize, hiddenSize: inSize } = table;
+  writeBlocks(writer, source, { name, ...tableBlocks, weights: [name], outSize, inSize });
+}
+
+/** `<name>.packed`, `<name>.scales` and, at 4 bits, `<name>.zeros`, as MatMulNBits wants them. */
+function writeBlocks(
+  writer: GraphWriter,
+  source: WeightSource,
+  matrix: Matrix & Blocks & { readonly name: string },
+): void {
+  const { name, bits, blockSize, inSize: columns, outSize, weights } = matrix;
+  const blocks = Math.ceil(columns / blockSize);
+  writer.weights({
+    tensors: [
+      { name: `${name}.packed`, type: 'uint8', shape: [outSize, blocks, (blockSize * bits) / 8] },
+      { name: `${name}.scales`, type: 'float', shape: [outSize, blocks] },
+      ...(bits === 4
+        ? [{ name: `${name}.zeros`, type: 'uint8' as const, shape: [outSize, Math.ceil(blocks / 2)] }]
+        : []),
+    ],
+    produce: () => {
+      const { data, scales, zeroPoints } = quantiseBlocks(readStacked(source, weights), {
+        columns,
+        blockSize,
+        bits,
+      });
+      return [data, bytesOf(scales), ...(zeroPoints === null ? [] : [zeroPoints])];
+    },
+  });
+}
+
+function multiplyBlocks(
+  writer: GraphWriter,
+  names: { output: string; matrix: string; input: string; bias: readonly string[] },
+  { inSize: K, outSize: N, bits, blockSize }: Blocks & { readonly inSize: number; readonly outSize: number },
+): string {
+  const { output, matrix, input, bias } = names;
+  const zeros = bits === 4 ? `${matrix}.zeros` : '';
+  const inputs = [input, `${matrix}.packed`, `${matrix}.scales`, zeros, '', ...bias];
+  while (inputs.at(-1) === '') inputs.pop();
+  const attributes = { K, N, bits, block_size: blockSize, accuracy_level: accuracyLevel };
+  return writer.contrib('MatMulNBits', [output], inputs, ints(attributes))[0]!;
 }

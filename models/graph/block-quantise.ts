@@ -1,80 +1,147 @@
 // Weights as small integers with one scale per block, in the layout of ONNX Runtime's MatMulNBits and
-// GatherBlockQuantized. Pure arithmetic on one matrix at a time. Before it: precision.ts.
+// GatherBlockQuantized: 8 bits about a zero in the middle, 4 bits about a zero point of each block's own.
+// Pure arithmetic on one matrix at a time. Before it: block-arithmetic.ts.
 
 export type Bits = 4 | 8;
 
 export interface BlockQuantised {
-  readonly data: Uint8Array; // [rows, blocks, blockSize · bits / 8], zero point 2^(bits − 1); low nibble first
+  readonly data: Uint8Array; // [rows, blocks, blockSize · bits / 8]; low nibble first
   readonly scales: Float32Array; // [rows, blocks]
+  readonly zeroPoints: Uint8Array | null; // 4 bits: [rows, ⌈blocks / 2⌉], low nibble first; 8 bits: all are 128
 }
 
-/** Symmetric, nearest; the last block of a row is padded with zeros when `blockSize` does not divide `columns`. */
-export function quantiseBlocks(
-  values: Float32Array, // [rows, columns]
-  { columns, blockSize, bits }: { readonly columns: number; readonly blockSize: number; readonly bits: Bits },
-): BlockQuantised {
+interface Layout {
+  readonly columns: number;
+  readonly blockSize: number;
+  readonly bits: Bits;
+}
+
+/** Nearest values; the last block of a row is padded with zeros when `blockSize` does not divide `columns`. */
+export function quantiseBlocks(values: Float32Array, layout: Layout): BlockQuantised {
+  return layout.bits === 8 ? quantiseBytes(values, layout) : quantiseNibbles(values, layout);
+}
+
+const middle = 128;
+
+/** The block's extreme becomes ±127. */
+function quantiseBytes(values: Float32Array, { columns, blockSize }: Layout): BlockQuantised {
   const rows = values.length / columns;
   const blocks = Math.ceil(columns / blockSize);
-  const data = new Uint8Array((rows * blocks * blockSize * bits) / 8);
+  const data = new Uint8Array(rows * blocks * blockSize).fill(middle);
   const scales = new Float32Array(rows * blocks);
-  const zero = 2 ** (bits - 1);
-  if (bits === 8) data.fill(zero);
-  else data.fill(zero | (zero << 4));
-  for (let row = 0; row < rows; row++) {
-    for (let block = 0; block < blocks; block++) {
-      const start = row * columns + block * blockSize;
-      const source = values.subarray(start, Math.min(start + blockSize, (row + 1) * columns));
-      const at = row * blocks + block;
-      const scale = bits === 8 ? scale8(source) : scale4(source);
-      scales[at] = scale;
-      writeBlock(source, { scale, bits, target: data, offset: at * blockSize });
+  for (let at = 0; at < rows * blocks; at++) {
+    const source = blockAt(values, at, { columns, blockSize, blocks });
+    const scale = Math.fround(Math.abs(extremeOf(source)) / 127);
+    const inverse = scale === 0 ? 0 : 1 / scale;
+    scales[at] = scale;
+    for (let index = 0; index < source.length; index++) {
+      data[at * blockSize + index] = level(source[index]! * inverse + middle, 255);
     }
   }
-  return { data, scales };
+  return { data, scales, zeroPoints: null };
 }
 
-function writeBlock(
-  source: Float32Array,
-  to: { readonly scale: number; readonly bits: Bits; readonly target: Uint8Array; readonly offset: number },
-): void {
-  const zero = 2 ** (to.bits - 1);
-  const inverse = to.scale === 0 ? 0 : 1 / to.scale;
-  for (let index = 0; index < source.length; index++) {
-    const value = quantised(source[index]! * inverse, zero) + zero;
-    const at = to.offset + index;
-    if (to.bits === 8) to.target[at] = value;
-    else {
-      const shift = (at & 1) * 4;
-      to.target[at >> 1] = (to.target[at >> 1]! & (0xf0 >> shift)) | (value << shift);
+function quantiseNibbles(values: Float32Array, { columns, blockSize }: Layout): BlockQuantised {
+  const rows = values.length / columns;
+  const blocks = Math.ceil(columns / blockSize);
+  const data = new Uint8Array((rows * blocks * blockSize) / 2);
+  const scales = new Float32Array(rows * blocks);
+  const zeroRow = Math.ceil(blocks / 2); // bytes
+  const zeroPoints = new Uint8Array(rows * zeroRow);
+  for (let at = 0; at < rows * blocks; at++) {
+    const source = blockAt(values, at, { columns, blockSize, blocks });
+    const { scale, zero } = nearestGrid(source);
+    const inverse = scale === 0 ? 0 : 1 / scale;
+    const block = at % blocks;
+    scales[at] = scale;
+    zeroPoints[((at - block) / blocks) * zeroRow + (block >> 1)]! |= zero << (4 * (block & 1));
+    for (let index = 0; index < blockSize; index++) {
+      const nibble = index < source.length ? level(source[index]! * inverse + zero, 15) : zero;
+      data[(at * blockSize + index) >> 1]! |= nibble << (4 * (index & 1));
     }
   }
+  return { data, scales, zeroPoints };
 }
 
-/** Nearest level in [−zero, zero): the shift makes it positive, so that truncation (`| 0`) rounds to nearest. */
-function quantised(level: number, zero: number): number {
-  const rounded = ((level + 0.5 + 2 * zero) | 0) - 2 * zero;
-  return rounded < -zero ? -zero : rounded >= zero ? zero - 1 : rounded;
+function blockAt(
+  values: Float32Array,
+  at: number,
+  { columns, blockSize, blocks }: { columns: number; blockSize: number; blocks: number },
+): Float32Array {
+  const block = at % blocks;
+  const start = ((at - block) / blocks) * columns + block * blockSize;
+  return values.subarray(start, Math.min(start + blockSize, start + columns - block * blockSize));
 }
 
-function scale8(block: Float32Array): number {
-  return Math.fround(Math.abs(extremeOf(block)) / 127);
+/** Rounded to an integer within 0 … max. What is added first makes it positive, so that `| 0` rounds to nearest. */
+function level(value: number, max: number): number {
+  const rounded = ((value + 0.5 + max) | 0) - max;
+  return rounded < 0 ? 0 : Math.min(rounded, max);
 }
 
-// Candidates for the 4-bit scale, as a share of the one that maps the block's extreme to −8: the extreme may be
-// clipped a little where that serves the many small weights.
-const shares4 = [1, 0.95, 0.9, 0.85, 0.8, 0.75, 1.07];
+/** Values are scale · (level − zero), levels 0 … 15. */
+interface Grid {
+  readonly scale: number;
+  readonly zero: number;
+}
 
-/** The candidate with the least squared error. */
-function scale4(block: Float32Array): number {
-  const extreme = extremeOf(block);
-  let best = 0;
-  let bestError = Number.POSITIVE_INFINITY;
-  for (const share of shares4) {
-    const scale = Math.fround((extreme * share) / -8);
-    const error = squaredError(block, scale);
-    if (error < bestError) [best, bestError] = [scale, error];
+// Candidates for the distance of neighbours, as a share of the one that spans the block from its least to its largest:
+// a few extremes may be clipped where that serves the many small weights.
+const shares = [1, 0.9, 0.8];
+const refinements = 2;
+
+/** Of least squared error among the candidates, its scale then fitted to the levels it gave. */
+function nearestGrid(block: Float32Array): Grid {
+  // The grid of Q4_0, so that weights which were once on it keep their values.
+  let best: Grid = { scale: Math.fround(extremeOf(block) / -8), zero: 8 };
+  let error = squaredError(block, best);
+  const attempt = (grid: Grid): boolean => {
+    const own = squaredError(block, grid);
+    if (own >= error) return false;
+    [best, error] = [grid, own];
+    return true;
+  };
+  let [least, largest] = [0, 0]; // zero stays a level: it is where the padding and most of the weights are
+  for (let index = 0; index < block.length; index++) {
+    const value = block[index]!;
+    if (value < least) least = value;
+    else if (value > largest) largest = value;
+  }
+  if (error <= 1e-12 * (largest - least) ** 2) return best;
+  const wholeZero = (-15 * least) / (largest - least);
+  for (const share of shares) {
+    const scale = Math.fround(((largest - least) * share) / 15);
+    attempt({ scale, zero: Math.floor(wholeZero) });
+    attempt({ scale, zero: Math.ceil(wholeZero) });
+  }
+  for (let round = 0; round < refinements; round++) {
+    if (!attempt({ scale: fittedScale(block, best), zero: best.zero })) break;
   }
   return best;
+}
+
+function squaredError(block: Float32Array, { scale, zero }: Grid): number {
+  const inverse = scale === 0 ? 0 : 1 / scale;
+  let sum = 0;
+  for (let index = 0; index < block.length; index++) {
+    const value = block[index]!;
+    const difference = value - (level(value * inverse + zero, 15) - zero) * scale;
+    sum += difference * difference;
+  }
+  return sum;
+}
+
+/** The scale of least squared error for the levels that `grid` gives. */
+function fittedScale(block: Float32Array, { scale, zero }: Grid): number {
+  const inverse = scale === 0 ? 0 : 1 / scale;
+  let [product, square] = [0, 0];
+  for (let index = 0; index < block.length; index++) {
+    const value = block[index]!;
+    const step = level(value * inverse + zero, 15) - zero;
+    product += step * value;
+    square += step * step;
+  }
+  return square === 0 ? 0 : Math.fround(product / square);
 }
 
 /** The value of the largest magnitude, with its sign. */
@@ -85,15 +152,4 @@ function extremeOf(block: Float32Array): number {
     if (Math.abs(value) > Math.abs(extreme)) extreme = value;
   }
   return extreme;
-}
-
-function squaredError(block: Float32Array, scale: number): number {
-  const inverse = scale === 0 ? 0 : 1 / scale;
-  let sum = 0;
-  for (let index = 0; index < block.length; index++) {
-    const value = block[index]!;
-    const difference = value - quantised(value * inverse, 8) * scale;
-    sum += difference * difference;
-  }
-  return sum;
 }

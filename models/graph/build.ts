@@ -2,18 +2,27 @@
 // weights, streamed tensor by tensor. Owns the entry's content and its key; models/cache.ts owns the entry itself.
 // Before it: checkpoint.ts; after it: kernels/onnx opens the files.
 import { createHash } from 'node:crypto';
-import { type FileHandle, open, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FileDigest, hashFiles, openEntry } from '../cache.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import type { ModelSpec } from '../spec.ts';
-import { decoderInterface, type KvPrecision, topCount, writeDecoder } from './decoder.ts';
+import type { WeightSource } from './arithmetic.ts';
+import {
+  decoderInterface,
+  type KvPrecision,
+  rangeName,
+  rangeOutputs,
+  topCount,
+  writeDecoder,
+} from './decoder.ts';
 import { type GraphWriter, type TensorRecipe, tensorSize } from './graph-writer.ts';
-import { encodeModel, type TensorProto, type ValueInfo } from './onnx-proto.ts';
-import type { Precision } from './precision.ts';
+import { encodeModel, type GraphProto, type TensorProto, type ValueInfo } from './onnx-proto.ts';
+import { isSmoothable, type Precision } from './precision.ts';
+import { type ActivationRanges, type SmoothedRole, smoothed } from './smoothing.ts';
 
 // Part of every entry's key: raise it whenever the same checkpoint would give other files.
-const builderVersion = '4';
+const builderVersion = '5';
 
 const modelFiles: Readonly<Record<KvPrecision, string>> = { fp32: 'model.onnx', int8: 'model-kv-int8.onnx' };
 const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
@@ -21,6 +30,7 @@ const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
   int8: 'model-binding-kv-int8.onnx',
 };
 const weightsFile = 'weights.bin';
+const producer = { name: 'sparklane', version: builderVersion };
 const alignment = 64; // bytes, a cache line and the widest vector
 
 export interface BuildProgress {
@@ -28,9 +38,23 @@ export interface BuildProgress {
   readonly totalSize: number; // bytes
 }
 
+/** A graph that also answers how large its activations are; it lives as long as the measuring. */
+export interface ProbeGraph {
+  readonly modelPath: string;
+  readonly spec: ModelSpec;
+  readonly rangeNames: (role: SmoothedRole, layer: number) => string; // outputs, beside those of every decoder
+}
+
+/** Measures a model's activations, which needs a runtime: kernels/onnx/activation-probe.ts. */
+export interface Calibration {
+  readonly key: string; // changes with whatever changes the ranges of a model
+  readonly measure: (probe: ProbeGraph) => Promise<ActivationRanges>;
+}
+
 export interface BuildOptions {
   readonly precision: Precision;
   readonly cacheDirectory: string; // created if missing
+  readonly calibration?: Calibration; // formats that gain by it err less; without it they are built all the same
   readonly onProgress?: (progress: BuildProgress) => void;
 }
 
@@ -59,7 +83,12 @@ export async function buildGraph(checkpoint: Checkpoint, options: BuildOptions):
   const entry = await openEntry({
     cacheDirectory,
     key: `${precision}-${contentHash}`,
-    build: (directory) => writeEntry(directory, checkpoint, precision, onProgress ?? (() => undefined)),
+    build: async (directory) => {
+      const ranges = await measuredRanges(join(directory, 'probe'), checkpoint, options);
+      const source = ranges === null ? checkpoint : smoothed(checkpoint, ranges);
+      const format = { precision, smoothed: ranges !== null };
+      return writeEntry(directory, { spec, source, format }, onProgress ?? (() => undefined));
+    },
   });
   const pathsFor = (kv: KvPrecision) => ({
     modelPath: join(entry.directory, modelFiles[kv]),
@@ -81,36 +110,73 @@ export async function buildGraph(checkpoint: Checkpoint, options: BuildOptions):
 /** Everything that decides the entry's bytes: the weights, the dimensions, the precision and this builder. */
 async function contentHashOf(
   checkpoint: Checkpoint,
-  { precision, cacheDirectory }: BuildOptions,
+  { precision, cacheDirectory, calibration }: BuildOptions,
 ): Promise<string> {
   const { name: _name, bosTokenId: _bos, eosTokenIds: _eos, ...dimensions } = checkpoint.spec;
   const hash = createHash('sha256');
-  hash.update(JSON.stringify([builderVersion, precision, dimensions]));
+  hash.update(
+    JSON.stringify([builderVersion, precision, dimensions, isSmoothable(precision) && calibration?.key]),
+  );
   for (const digest of await hashFiles(checkpoint.weightFiles, cacheDirectory)) hash.update(digest);
   return hash.digest('hex').slice(0, 32);
 }
 
-async function writeEntry(
+/** Null where nothing is to be measured. `directory` is there only meanwhile. */
+async function measuredRanges(
   directory: string,
   checkpoint: Checkpoint,
-  precision: Precision,
+  { precision, calibration }: BuildOptions,
+): Promise<ActivationRanges | null> {
+  if (calibration === undefined || !isSmoothable(precision)) return null;
+  const { spec } = checkpoint;
+  await mkdir(directory);
+  try {
+    const writer = writeDecoder(spec, { precision: 'int8', kv: 'fp32', probed: true }, checkpoint);
+    const weights = await writeWeights(join(directory, weightsFile), writer.recipes, () => undefined);
+    const { inputs, outputs } = decoderInterface(spec, 'fp32');
+    const graph = graphOf(writer, weights, { inputs, outputs: [...outputs, ...rangeOutputs(spec)] });
+    await writeWhole(directory, modelFiles.fp32, encodeModel(graph, producer));
+    return await calibration.measure({
+      modelPath: join(directory, modelFiles.fp32),
+      spec,
+      rangeNames: rangeName,
+    });
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+interface Entry {
+  readonly spec: ModelSpec;
+  readonly source: WeightSource;
+  readonly format: { readonly precision: Precision; readonly smoothed: boolean };
+}
+
+async function writeEntry(
+  directory: string,
+  { spec, source, format }: Entry,
   onProgress: (progress: BuildProgress) => void,
 ): Promise<FileDigest[]> {
-  const { spec } = checkpoint;
-  const { recipes } = writeDecoder(spec, { precision, kv: 'fp32' }, checkpoint);
+  const { recipes } = writeDecoder(spec, { ...format, kv: 'fp32' }, source);
   const weights = await writeWeights(join(directory, weightsFile), recipes, onProgress);
   const files: FileDigest[] = [{ file: weightsFile, size: weights.size, sha256: weights.sha256 }];
-  const producer = { name: 'sparklane', version: builderVersion };
   for (const kv of ['fp32', 'int8'] as const) {
-    const writer = writeDecoder(spec, { precision, kv }, checkpoint);
-    const initializers = [...writer.constants, ...weights.tensors, ...aliased(writer, weights.tensors)];
-    const { inputs, outputs } = decoderInterface(spec, kv);
-    const graph = { name: 'decoder', nodes: writer.nodes, initializers, inputs, outputs };
-    const guarded = { ...graph, ...withCopyGuard(writer, outputs) };
+    const writer = writeDecoder(spec, { ...format, kv }, source);
+    const graph = graphOf(writer, weights, decoderInterface(spec, kv));
+    const guarded = { ...graph, ...withCopyGuard(writer, graph.outputs) };
     files.push(await writeWhole(directory, modelFiles[kv], encodeModel(graph, producer)));
     files.push(await writeWhole(directory, bindingModelFiles[kv], encodeModel(guarded, producer)));
   }
   return files;
+}
+
+function graphOf(
+  writer: GraphWriter,
+  weights: WrittenWeights,
+  { inputs, outputs }: Pick<GraphProto, 'inputs' | 'outputs'>,
+): GraphProto {
+  const initializers = [...writer.constants, ...weights.tensors, ...aliased(writer, weights.tensors)];
+  return { name: 'decoder', nodes: writer.nodes, initializers, inputs, outputs };
 }
 
 /** The sequence output that keeps the official binding from copying the KV cache; see kernels/onnx/ort-binding.ts. */

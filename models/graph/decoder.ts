@@ -12,11 +12,12 @@
 // ONNX Runtime's CPU kernel allows B > 1 with a past only where n = 1: a chunk is of one sequence.
 // Before it: build.ts with a checkpoint; after it: precision.ts for every matrix, onnx-proto.ts for the bytes.
 import type { ModelSpec } from '../spec.ts';
-import type { Arithmetic, Linear, WeightSource } from './arithmetic.ts';
+import type { Arithmetic, Linear, LinearRole, WeightSource } from './arithmetic.ts';
 import { bytesOf, GraphWriter } from './graph-writer.ts';
 import type { DataType, GraphProto, ValueInfo } from './onnx-proto.ts';
 import { arithmeticOf, type Precision } from './precision.ts';
 import { rotaryTables } from './rotary.ts';
+import { type SmoothedRole, smoothedRoles } from './smoothing.ts';
 
 /**
  * How many of the most likely tokens a step reports; bounds top-k sampling and logprobs without the full logits.
@@ -29,14 +30,19 @@ export function topCount(spec: ModelSpec): number {
 /** How keys and values are kept; the weights do not depend on it. */
 export type KvPrecision = 'fp32' | 'int8';
 
+export interface DecoderFormat {
+  readonly precision: Precision;
+  readonly kv: KvPrecision;
+  readonly smoothed?: boolean; // the source is `smoothed`: activations are even enough for faster kernels
+  readonly probed?: boolean; // with rangeOutputs()
+}
+
 /** The nodes and recipes of a whole decoder. Reads no weights: recipes do, when the builder runs them. */
-export function writeDecoder(
-  spec: ModelSpec,
-  { precision, kv }: { readonly precision: Precision; readonly kv: KvPrecision },
-  source: WeightSource,
-): GraphWriter {
+export function writeDecoder(spec: ModelSpec, format: DecoderFormat, source: WeightSource): GraphWriter {
+  const { precision, kv, smoothed = false, probed = false } = format;
   const writer = new GraphWriter();
-  const decoder: Decoder = { spec, kv, source, writer, arithmetic: arithmeticOf(precision, source) };
+  const arithmetic = arithmeticOf(precision, source, smoothed);
+  const decoder: Decoder = { spec, kv, probed, source, writer, arithmetic };
   writeRotary(decoder);
   const table = {
     weight: 'model.embed_tokens.weight',
@@ -102,9 +108,27 @@ export function decoderInterface(spec: ModelSpec, kv: KvPrecision): Pick<GraphPr
   };
 }
 
+/** What a probed decoder answers besides: the largest magnitude of each channel of an input, over the step's tokens. */
+export function rangeOutputs({ layerCount, hiddenSize, ffnSize }: ModelSpec): ValueInfo[] {
+  return Array.from({ length: layerCount }, (_, layer) =>
+    smoothedRoles.map((role): ValueInfo => {
+      return {
+        name: rangeName(role, layer),
+        type: 'float',
+        shape: [role === 'feed-out' ? ffnSize : hiddenSize],
+      };
+    }),
+  ).flat();
+}
+
+export function rangeName(role: SmoothedRole, layer: number): string {
+  return `range.${role}.${layer}`;
+}
+
 interface Decoder {
   readonly spec: ModelSpec;
   readonly kv: KvPrecision;
+  readonly probed: boolean;
   readonly source: WeightSource;
   readonly writer: GraphWriter;
   readonly arithmetic: Arithmetic;
@@ -155,11 +179,14 @@ function skipNorm(
   return [outputs[0]!, keepSum ? outputs[3]! : ''];
 }
 
-function attention({ spec, kv, writer, arithmetic }: Decoder, layer: number, input: string): string {
+function attention(decoder: Decoder, layer: number, input: string): string {
   const prefix = `model.layers.${layer}.self_attn`;
+  probe(decoder, rangeName('attention-in', layer), [input, decoder.spec.hiddenSize]);
+  const { spec, kv, writer, arithmetic } = decoder;
   const projections = ['q_proj', 'k_proj', 'v_proj'];
   const packed: Linear = {
     name: `${prefix}.qkv`,
+    role: 'attention-in',
     inSize: spec.hiddenSize,
     outSize: (spec.headCount + 2 * spec.kvHeadCount) * spec.headSize,
     weights: projections.map((name) => `${prefix}.${name}.weight`),
@@ -199,6 +226,7 @@ function outputProjection({ spec, writer, arithmetic }: Decoder, layer: number, 
   const name = `model.layers.${layer}.self_attn.o_proj`;
   const linear: Linear = {
     name,
+    role: 'attention-out',
     inSize: spec.headCount * spec.headSize,
     outSize: spec.hiddenSize,
     weights: [`${name}.weight`],
@@ -208,21 +236,38 @@ function outputProjection({ spec, writer, arithmetic }: Decoder, layer: number, 
 }
 
 /** down(silu(gate(x)) · up(x)); QuickGelu with alpha 1 is SiLU. */
-function feedForward({ spec, writer, arithmetic }: Decoder, layer: number, input: string): string {
+function feedForward(decoder: Decoder, layer: number, input: string): string {
+  const { spec, writer, arithmetic } = decoder;
   const prefix = `model.layers.${layer}.mlp`;
-  const linear = (name: string, inSize: number, outSize: number): Linear => ({
+  const linear = (name: string, role: LinearRole, inSize: number, outSize: number): Linear => ({
     name: `${prefix}.${name}`,
+    role,
     inSize,
     outSize,
     weights: [`${prefix}.${name}.weight`],
     biases: spec.mlpBias ? [`${prefix}.${name}.bias`] : [],
   });
   const { hiddenSize, ffnSize } = spec;
-  const wide = [linear('gate_proj', hiddenSize, ffnSize), linear('up_proj', hiddenSize, ffnSize)];
+  probe(decoder, rangeName('feed-in', layer), [input, hiddenSize]);
+  const wide = [
+    linear('gate_proj', 'feed-in', hiddenSize, ffnSize),
+    linear('up_proj', 'feed-in', hiddenSize, ffnSize),
+  ];
   const [gate, up] = arithmetic.project(writer, input, wide);
   const [activated] = writer.contrib('QuickGelu', [`${prefix}.silu`], [gate!], { alpha: { float: 1 } });
   const product = writer.node('Mul', `${prefix}.product`, [activated!, up!]);
-  return arithmetic.project(writer, product, [linear('down_proj', ffnSize, hiddenSize)])[0]!;
+  probe(decoder, rangeName('feed-out', layer), [product, ffnSize]);
+  return arithmetic.project(writer, product, [linear('down_proj', 'feed-out', ffnSize, hiddenSize)])[0]!;
+}
+
+/** [..., size] → [size], the largest magnitude of each channel. */
+function probe({ writer, probed }: Decoder, output: string, [input, size]: readonly [string, number]): void {
+  if (!probed) return;
+  const shape = writer.constant(`shape.${size}`, 'int64', [2], BigInt64Array.of(-1n, BigInt(size)));
+  const axes = writer.constant('first_axis', 'int64', [1], BigInt64Array.of(0n));
+  const magnitudes = writer.node('Abs', `${output}.magnitudes`, [input]);
+  const rows = writer.node('Reshape', `${output}.rows`, [magnitudes, shape]);
+  writer.node('ReduceMax', output, [rows, axes], { keepdims: { int: 0 } });
 }
 
 function rankTokens({ spec, writer }: Decoder): void {

@@ -10,12 +10,11 @@ import {
   type WeightSource,
   writeBias,
 } from './arithmetic.ts';
-import { gatherBlocks, writeBlocks } from './block-arithmetic.ts';
+import { embedBlocks, unembedBlocks } from './block-arithmetic.ts';
 import { quantiseChannels } from './channel-quantise.ts';
 import { bytesOf, type GraphWriter } from './graph-writer.ts';
 
 const activationMax = 127; // level of a row's largest value; 0 is level 128, so levels are 1 … 255
-const tableBits = 8; // of an embedding table too large for float
 
 /** A row-wise quantised input, shared by every matrix that it meets. */
 interface Quantised {
@@ -26,10 +25,9 @@ interface Quantised {
 export function integerArithmetic(source: WeightSource): Arithmetic {
   return {
     embed(writer, ids, table) {
-      if (prefersFloatTable(table)) return embedFloat(writer, source, ids, table);
-      const { weight: name, vocabSize: outSize, hiddenSize: inSize } = table;
-      writeBlocks(writer, source, { name, bits: tableBits, inSize, outSize, weights: [name] });
-      return gatherBlocks(writer, ids, table, tableBits);
+      return prefersFloatTable(table)
+        ? embedFloat(writer, source, ids, table)
+        : embedBlocks(writer, source, ids, table);
     },
     project(writer, input, linears) {
       const quantised = quantise(writer, input);
@@ -42,12 +40,8 @@ export function integerArithmetic(source: WeightSource): Arithmetic {
         return writer.node('Add', linear.name, [product, writeBias(writer, source, linear)]);
       });
     },
-    // The head's own copy even of a tied table: integer products want it transposed.
-    unembed(writer, input, { weight, vocabSize: outSize, hiddenSize: inSize }) {
-      const matrix = `${weight}.head`;
-      writeChannels(writer, source, matrix, { inSize, outSize, weights: [weight] });
-      return multiply(writer, { output: 'logits', matrix }, quantise(writer, input));
-    },
+    // In blocks, which err least; prompts need one row of it in hundreds, and a tied table is held once.
+    unembed: (writer, input, head) => unembedBlocks(writer, source, input, head),
   };
 }
 

@@ -9,28 +9,47 @@ import { integerArithmetic } from './integer-arithmetic.ts';
 export const precisions = ['fp32', 'int8', 'int4', 'w8a8'] as const;
 export type Precision = (typeof precisions)[number];
 
-export function arithmeticOf(precision: Precision, source: WeightSource): Arithmetic {
+/**
+ * Whether a format errs less with smoothed weights: those that round the activations finely enough for it to matter. Not
+ * at 4 bits, which would lose the grid of weights that were quantised to it before.
+ */
+export function isSmoothable(precision: Precision): boolean {
+  return precision === 'int8' || precision === 'w8a8';
+}
+
+/** `smoothed`: whether the source's activations have been evened out (smoothing.ts). */
+export function arithmeticOf(precision: Precision, source: WeightSource, smoothed: boolean): Arithmetic {
   switch (precision) {
     case 'fp32':
       return floatArithmetic(source);
     case 'int8':
-      return blockArithmetic(source, 8);
+      return blockArithmetic(source, 8, smoothed);
     case 'int4':
-      return blockArithmetic(source, 4);
+      return blockArithmetic(source, 4, smoothed);
     case 'w8a8':
       return integerArithmetic(source);
   }
 }
 
-// Past this many weights a decode step is bound by reading them, not by the number of operators, and activations
-// have outliers that one scale per row does not survive.
-const smallModelWeights = 100e6;
-
 /**
- * The fastest format that keeps 95 % of the most likely tokens of fp32 and 0.005 nats of its distribution, as
- * measured by test/bench/graph.bench.ts (PERFORMANCE.md, "Precision and graphs"): w8a8 for small models; for large
- * ones, where w8a8 is unproven, int8 in blocks. int4 is never a default: it loses one most likely token in eight.
+ * Mean divergence from fp32 that each format stays within, nats, where it was calibrated: measured on SmolLM2-135M and
+ * spark-nano by `make quality` (PERFORMANCE.md, "Accuracy"). Other models may differ; larger ones usually err less.
  */
+export const expectedDivergence: Readonly<Record<Precision, number>> = {
+  fp32: 0,
+  int8: 0.0045,
+  w8a8: 0.02,
+  int4: 0.25,
+};
+
+/** What a default may cost at most, nats; beyond it the server says so at start. */
+export const divergenceBound = 0.005;
+
+// Up to this many weights a decode step is bound by the number of operators, and activations have no outliers to speak
+// of: w8a8 of spark-nano, 6.5 M, stays within the bound (0.0021), of SmolLM2, 135 M, it does not (PERFORMANCE.md).
+const smallModelWeights = 20e6;
+
+/** The fastest format that keeps `divergenceBound`: w8a8 for small models, int8 in blocks for all others. */
 export function defaultPrecision(spec: ModelSpec): Precision {
   return weightCount(spec) <= smallModelWeights ? 'w8a8' : 'int8';
 }

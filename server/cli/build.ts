@@ -1,10 +1,8 @@
 // `sparklane build MODEL`: makes the graph that a device will open, ahead of the first start. Owns what is printed.
 // Before it: program.ts; after it: models/graph/build.ts.
-import { loadCheckpoint } from '../../models/checkpoint.ts';
-import { buildGraph } from '../../models/graph/build.ts';
-import { resolveModel } from '../../models/model.ts';
+import { loadModel } from '../../models/model.ts';
 import type { Config } from '../config.ts';
-import { precisionFor } from '../device.ts';
+import { graphFor, precisionFor } from '../device.ts';
 import { withLocalModels } from './hub-model.ts';
 import { progressBar } from './progress.ts';
 import type { Host } from './terminal.ts';
@@ -13,18 +11,13 @@ import type { Host } from './terminal.ts';
 export async function build(given: Config, host: Host): Promise<void> {
   const { terminal, clock } = host;
   const config = await withLocalModels(given, host);
-  const checkpoint = loadCheckpoint(resolveModel(config.model));
-  const precision = precisionFor(config, checkpoint.spec);
+  const model = loadModel(config.model);
+  const precision = precisionFor(config, model.spec);
   const startMs = clock.nowMs();
-  const bar = progressBar(host, `building ${checkpoint.spec.name} ${precision}`);
-  const { cacheDirectory } = config;
-  const built = await buildGraph(checkpoint, {
-    precision,
-    cacheDirectory,
-    onProgress: bar.onProgress,
-  }).finally(() => bar.end());
+  const bar = progressBar(host, `building ${model.name} ${precision}`);
+  const built = await graphFor(config, model, bar.onProgress).finally(() => bar.end());
   const seconds = ((clock.nowMs() - startMs) / 1000).toFixed(1);
   const how = built.fromCache ? 'was there already' : `took ${seconds} s`;
-  terminal.note(`${checkpoint.spec.name} at ${precision} ${how}:\n`);
+  terminal.note(`${model.name} at ${precision} ${how}:\n`);
   terminal.write(`${built.directory}\n`);
 }

@@ -8,7 +8,6 @@ import { referenceText } from './reference.ts';
 export interface HubListing {
   readonly commit: string;
   readonly files: ReadonlyMap<string, ListedFile>; // by path
-  readonly architecture: string | null; // of its GGUF files, as their metadata say; null: the hub does not know
 }
 
 /** Null: the listing does not say. */
@@ -38,7 +37,6 @@ const size = z.int().min(0).nullish();
 const text = z.string().nullish();
 const infoSchema = z.looseObject({
   sha: z.string().regex(/^[0-9a-f]{7,64}$/, 'is not a commit'),
-  gguf: z.looseObject({ architecture: text }).nullish(),
   siblings: z
     .array(
       z.looseObject({
@@ -67,9 +65,8 @@ export async function listModel(client: HubClient): Promise<HubListing> {
   const url = `${api}/revision/${encodeURIComponent(revision)}?blobs=true`;
   const { value } = await askJson(client, url, infoSchema);
   const { sha: commit, siblings } = value;
-  const architecture = value.gguf?.architecture ?? null;
   if (siblings == null || siblings.length >= LISTED_WHOLE_MAX) {
-    return { commit, architecture, files: await listTree(client, `${api}/tree/${commit}?recursive=true`) };
+    return { commit, files: await listTree(client, `${api}/tree/${commit}?recursive=true`) };
   }
   const files = siblings.map(
     ({ rfilename, size, blobId, lfs }) =>
@@ -78,7 +75,7 @@ export async function listModel(client: HubClient): Promise<HubListing> {
         { size: lfs?.size ?? size ?? null, sha256: lfs?.sha256 ?? null, gitSha1: blobId ?? null },
       ] as const,
   );
-  return { commit, architecture, files: new Map(files) };
+  return { commit, files: new Map(files) };
 }
 
 /** Rejects with HubError. */

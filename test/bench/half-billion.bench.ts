@@ -3,6 +3,7 @@
 // outliers, which is what w8a8 could fail at: times hold for the real model, the accuracy is a lower bound of the error.
 // Run: npx tsx test/bench/half-billion.bench.ts (builds 4 GB of graphs in the cache the first time; add --build to only build)
 import { argv } from 'node:process';
+import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
 import { openSession } from '../../kernels/onnx/ort.ts';
 import { type Checkpoint, loadCheckpoint } from '../../models/checkpoint.ts';
 import { buildGraph } from '../../models/graph/build.ts';
@@ -35,7 +36,8 @@ if (!argv.includes('--build')) {
 for (const runner of runners.values()) runner.release();
 
 async function openRunner(from: Checkpoint, precision: Precision): Promise<GraphRunner> {
-  const graph = await buildGraph(from, { precision, cacheDirectory });
+  const calibration = calibrationOn(Int32Array.from(noiseTokens(5, 256)), 2);
+  const graph = await buildGraph(from, { precision, cacheDirectory, calibration });
   const session = openSession({ modelPath: graph.modelPath, intraOpThreads: 2, spinning: true });
   return new GraphRunner(session, graph, { slotCount: 4, capacity: 512 });
 }

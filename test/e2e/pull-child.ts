@@ -25,7 +25,6 @@ await pullModel(parseReference(name!)!, {
     }
   },
   checkSettings: () => {},
-  checkArchitecture: () => {},
   progress: { onPlan: () => {}, onSize: () => {} },
 });
 await connection.close();

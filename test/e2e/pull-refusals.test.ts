@@ -318,16 +318,6 @@ test('what cannot be served is not fetched', async () => {
   expect(existsSync(join(folder(), 'refs'))).toBe(false);
 });
 
-test('nor are GGUF files of an architecture that the hub knows and we do not', async () => {
-  gguf();
-  rig.mirror.architecture = 'mamba';
-  const checkArchitecture = (architecture: string) => {
-    throw new Error(`no: ${architecture}`);
-  };
-  await expect(rig.pull('acme/m', { checkArchitecture })).rejects.toThrow('no: mamba');
-  expect(rig.mirror.requests.filter(({ method }) => method === 'HEAD')).toEqual([]);
-});
-
 test('something else at the endpoint is noticed', async () => {
   rig.mirror.fault = () => ({ status: 200 });
   await expect(rig.pull('acme/m')).rejects.toMatchObject({ code: 'answer' });

@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { argv } from 'node:process';
 import { parseArgs } from 'node:util';
+import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
 import { calibrationTokens } from '../../models/calibration.ts';
 import { loadCheckpoint } from '../../models/checkpoint.ts';
 import { buildGraph } from '../../models/graph/build.ts';
@@ -49,6 +50,7 @@ const checkpoint = loadCheckpoint(model.path);
 const { cacheDirectory } = loadConfig({ flags: {}, env: process.env });
 const capacity = Math.min(model.spec.contextLength, windowTokens);
 const windows = textWindows(model.tokenizer, { windowTokens: capacity, tokensMax: Number(values.tokens) });
+const threads = Math.min(2, availableParallelism());
 const names = values.precisions.split(',').filter((name) => name !== 'fp32');
 
 const reference = await open('fp32');
@@ -70,12 +72,13 @@ async function open(name: string): Promise<Candidate> {
   const precision = name.replace(kvSuffix, '') as Precision;
   if (!precisions.includes(precision))
     throw new Error(`${name} is none of ${precisions.join(', ')}, each also with ${kvSuffix}`);
-  const graph = await buildGraph(checkpoint, { precision, cacheDirectory });
+  const calibration = calibrationOn(calibrationTokens(model), threads);
+  const graph = await buildGraph(checkpoint, { precision, cacheDirectory, calibration });
   const reader = new GraphReader(graph, {
     kv: name.endsWith(kvSuffix) ? 'int8' : 'fp32',
     calibration: calibrationTokens(model),
     scalesFile: join(cacheDirectory, `quality-kv-scales-${graph.contentHash}.bin`),
-    threads: Math.min(2, availableParallelism()),
+    threads,
     capacity,
   });
   const counts = { greedyWhole: 0, greedySame: 0, greedyFirst: 0 };
