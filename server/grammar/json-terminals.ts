@@ -6,8 +6,8 @@ import { allCodePoints, oneOf } from './code-points.ts';
 
 export const integerDigitsMax = 21; // what JavaScript prints without an exponent
 export const fractionDigitsMax = 25; // 1e-6 with 17 significant digits has 23
-const indentSpacesMax = 64;
-const indentTabsMax = 16;
+const indentSpacesMax = 24; // twelve levels of two
+const indentTabsMax = 12;
 
 export interface JsonTerminals {
   readonly space: Regex; // perhaps nothing

@@ -16,8 +16,8 @@ export interface AnswerParts {
 export interface AnswerReader {
   readonly inCall: boolean; // to stop now would cut a call off
   push(text: string): void;
-  /** No more text comes; what was held back because it might have begun a call is told now. */
-  end(): void;
+  /** No more text comes; what was held back because it might have begun a call is told now. `cut`: the answer was. */
+  end(cut: boolean): void;
 }
 
 /** For answers without tools. */
@@ -55,6 +55,6 @@ export function toolReader(
       return parser.inCall;
     },
     push: (text) => tell(parser.push(text)),
-    end: () => tell(parser.end()),
+    end: (cut) => tell(parser.end(cut)),
   };
 }

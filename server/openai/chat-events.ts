@@ -22,6 +22,16 @@ export interface WholeMessage {
   readonly reasoning_content?: string;
   readonly content: string | null;
   readonly tool_calls?: readonly unknown[];
+  readonly broken?: boolean; // the last call was cut off
+}
+
+/** Whoever sees `tool_calls` runs them: a call that was cut off, by a stop string too, is none to be run. */
+export function finishOf(
+  reason: 'stop' | 'length',
+  { called, broken }: { readonly called: boolean; readonly broken: boolean },
+): 'stop' | 'length' | 'tool_calls' {
+  if (broken) return 'length';
+  return called && reason === 'stop' ? 'tool_calls' : reason;
 }
 
 /** Answers of text only; chat-tool-events.ts writes those that may reason or call tools. */
@@ -92,13 +102,13 @@ export class ChatEvents implements AnswerShape {
       object: 'chat.completion',
       ...withoutId(head),
       choices: choices.map(({ text, tokens, logprobs, reason }, index) => {
-        const message = messages?.[index] ?? { content: text };
-        const called = message.tool_calls !== undefined && reason === 'stop';
+        const { broken = false, ...message } = messages?.[index] ?? { content: text };
+        const called = message.tool_calls !== undefined;
         return {
           index,
           message: { role: 'assistant', refusal: null, ...message },
           logprobs: logprobs === null ? null : this.#logprobsOf(tokens, logprobs),
-          finish_reason: called ? 'tool_calls' : reason,
+          finish_reason: finishOf(reason, { called, broken }),
           ...(promptTokens !== null && { token_ids: tokens }),
         };
       }),

@@ -3,7 +3,7 @@
 import type { GenerationDelta } from '../generation.ts';
 import type { AnswerShape, WholeChoice } from './answer.ts';
 import type { AnswerParts, AnswerReader } from './answer-reader.ts';
-import type { ChatEvents, WholeMessage } from './chat-events.ts';
+import { type ChatEvents, finishOf, type WholeMessage } from './chat-events.ts';
 import type { AnswerForm } from './form.ts';
 import { withReasoning } from './reasoning.ts';
 import type { WireTool } from './tool-set.ts';
@@ -53,8 +53,8 @@ export class ChatToolEvents implements AnswerShape {
 
   ending(choice: number, reason: 'stop' | 'length', usage: Usage | null): string {
     const reading = this.#reading(choice);
-    reading.end();
-    const shown = reading.callCount > 0 && reason === 'stop' ? 'tool_calls' : reason;
+    reading.end(reason === 'length');
+    const shown = finishOf(reason, { called: reading.callCount > 0, broken: reading.broken });
     return this.#events.ending(choice, shown, usage && this.#counted(usage), reading.takeDelta());
   }
 
@@ -63,7 +63,7 @@ export class ChatToolEvents implements AnswerShape {
   }
 
   whole(choices: readonly WholeChoice[], usage: Usage): unknown {
-    const messages = choices.map(({ text }) => this.#message(text));
+    const messages = choices.map((choice) => this.#message(choice));
     const reasoned = messages.map(({ reasoning_content: text = '' }) => text);
     return this.#events.whole(choices, this.#withTokens(usage, reasoned), messages);
   }
@@ -82,10 +82,10 @@ export class ChatToolEvents implements AnswerShape {
     );
   }
 
-  #message(text: string): WholeMessage {
+  #message({ text, reason }: WholeChoice): WholeMessage {
     const reading = this.#newReading();
     reading.push(text);
-    reading.end();
+    reading.end(reason === 'length');
     return reading.takeMessage();
   }
 
@@ -108,6 +108,7 @@ class ChoiceReading implements AnswerParts {
   readonly #reader: AnswerReader;
   readonly #freshId: () => string;
   callCount = 0;
+  broken = false; // a call was cut off, by whatever
   reasoned = ''; // all of it
   #kind: 'function' | 'custom' = 'function';
   #reasoning = '';
@@ -123,8 +124,8 @@ class ChoiceReading implements AnswerParts {
     this.#reader.push(text);
   }
 
-  end(): void {
-    this.#reader.end();
+  end(cut: boolean): void {
+    this.#reader.end(cut);
   }
 
   reasoning(text: string): void {
@@ -162,7 +163,9 @@ class ChoiceReading implements AnswerParts {
   callEnd(): void {}
 
   /** Chat completions cannot mark one: what came of it stands, and finish_reason says that it was cut. */
-  callBroken(): void {}
+  callBroken(): void {
+    this.broken = true;
+  }
 
   takeDelta(): string {
     const delta = {
@@ -180,6 +183,11 @@ class ChoiceReading implements AnswerParts {
     const reasoning = this.#reasoning === '' ? {} : { reasoning_content: this.#reasoning };
     if (this.#calls.length === 0) return { ...reasoning, content: this.#text };
     const calls = this.#calls.map(({ index: _index, ...call }) => call);
-    return { ...reasoning, content: this.#text === '' ? null : this.#text, tool_calls: calls };
+    return {
+      ...reasoning,
+      content: this.#text === '' ? null : this.#text,
+      tool_calls: calls,
+      broken: this.broken,
+    };
   }
 }

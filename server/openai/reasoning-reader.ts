@@ -41,16 +41,16 @@ export class ReasoningReader implements AnswerReader {
     while (this.#advance());
   }
 
-  end(): void {
+  end(cut: boolean): void {
     const { open, close } = this.#marks;
     const left = this.#pending.trimEnd();
     this.#pending = '';
-    if (this.#state === 'start' && !isBeginning(left.trimStart(), open)) this.#answer.push(left);
+    if (this.#state === 'start' && !(cut && isBeginning(left.trimStart(), open))) this.#answer.push(left);
     if (this.#state === 'opened' || this.#state === 'reasoning') {
       const shown = left.slice(0, left.length - partialTag(left, close)).trimEnd();
       this.#reason(shown);
     }
-    this.#answer.end();
+    this.#answer.end(cut);
   }
 
   /** False when more text is needed. */

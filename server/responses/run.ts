@@ -50,6 +50,7 @@ export class ResponseRun {
   #span: TokenSpan = { index: 0, count: 0 }; // tokens not yet told
   #logprobs: unknown[] = []; // of those
   #reasoned = ''; // all of it
+  #broken = false; // a call was cut off, by whatever
 
   constructor(plan: ResponsePlan, world: ResponsesWorld, listener: RunListener) {
     this.plan = plan;
@@ -103,7 +104,10 @@ export class ResponseRun {
       callStart: (tool) => this.#events.openCall(tool),
       callDelta: (text) => this.#events.callDelta(text),
       callEnd: () => this.#events.closeCall(),
-      callBroken: () => this.#events.closeItem('incomplete'),
+      callBroken: () => {
+        this.#broken = true;
+        this.#events.closeItem('incomplete');
+      },
     });
     this.#events.created();
     for (const item of this.plan.delegated) this.#events.foreign(item);
@@ -175,13 +179,14 @@ export class ResponseRun {
 
   #onEnd(end: GenerationEnd): void {
     if (this.#phase === 'over') return;
-    this.#reader?.end();
+    this.#reader?.end(end.reason !== 'stop');
     const { tokenizer } = this.#world.model;
     const reasoned = reasoningTokens(this.#reasoned, { tokenizer, start: this.plan.reasoning });
     const usage = responseUsage(end, reasoned);
     const asked = this.#events.output.some(({ type }) => type.endsWith('_call'));
     if (end.failure !== null) this.#events.fail(faultOfFailure(end.failure));
-    else if (end.reason === 'length') this.#events.incomplete('max_output_tokens', usage);
+    else if (end.reason === 'length' || (end.reason === 'stop' && this.#broken))
+      this.#events.incomplete('max_output_tokens', usage);
     else if (end.reason === 'cancelled' && !asked) this.#events.incomplete('steered', usage);
     else this.#events.complete(usage);
     this.#finish();

@@ -58,12 +58,20 @@ export class CallParser {
     return this.#take();
   }
 
-  /** The answer has ended, for whatever reason. */
-  end(): ToolEvent[] {
+  /**
+   * The answer has ended. `cut`: by its bound or a stop string, so that the beginning of a tag may be no text. What is
+   * there of a call that has no name yet is markup, and shown to nobody.
+   */
+  end(cut: boolean): ToolEvent[] {
+    const { open } = this.#dialect;
     if (this.#phase === 'arguments' || this.#phase === 'input') this.#break();
-    const left = this.#phase === 'head' ? this.#raw + this.#pending : this.#pending;
-    const isWrapping = this.#phase === 'tail' || (left.trim() === '' && this.#callCount > 0);
-    if (!isWrapping) this.#tell(left);
+    else if (this.#phase === 'head') {
+      // Without tags an object is a call only as far as it looks like one.
+      if (open === '' && !couldOpenCall(this.#pending)) this.#tell(this.#raw + this.#pending);
+    } else if (this.#phase === 'text') {
+      const left = this.#pending.slice(0, this.#pending.length - (cut ? partialTag(this.#pending, open) : 0));
+      if (left.trim() !== '' || this.#callCount === 0) this.#tell(left);
+    }
     this.#pending = '';
     return this.#take();
   }
@@ -275,6 +283,11 @@ export class CallParser {
 }
 
 const inputOpening = new RegExp(`^\\s*\\{\\s*"${customInputKey}"\\s*:\\s*"`);
+
+function couldOpenCall(text: string): boolean {
+  const bare = text.replace(/\s/g, '');
+  return bare.startsWith('{"name":"') || '{"name":"'.startsWith(bare);
+}
 
 /** Whether more text could make it the opening of a custom tool's input. */
 function couldOpenInput(text: string): boolean {

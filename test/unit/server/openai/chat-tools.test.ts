@@ -14,6 +14,19 @@ interface Chunk {
   }[];
 }
 
+interface Said {
+  readonly message: { readonly content: string | null };
+  readonly finish_reason: string;
+}
+
+interface Response_ {
+  readonly status: string;
+  readonly output: readonly {
+    readonly type: string;
+    readonly content?: readonly { readonly text: string }[];
+  }[];
+}
+
 describe('tool calls', () => {
   const say = () => `Looking.\n${hermesCall('shell', { a: 1 })}\n${hermesCall('shell', { b: 2 })}`;
 
@@ -59,6 +72,45 @@ describe('tool calls', () => {
       expect(choices.map(({ delta }) => delta.content ?? '').join('')).toBe('Looking.');
       expect(choices.at(-1)!.finish_reason).toBe('tool_calls');
     }
+  });
+
+  const answer = `Looking.\n${hermesCall('shell', { a: 1 })}`;
+
+  test.each([...answer].map((_, index) => index + 1).filter((count) => count < answer.length - 12))(
+    'cut after %i bytes show no markup, and are not finished, in either API',
+    async (max_tokens) => {
+      const server = await responsesServer({ say: () => answer });
+      const whole = await server.request('POST', path, { messages, tools, max_tokens });
+      const { message, finish_reason } = (whole.json as unknown as { choices: Said[] }).choices[0]!;
+      expect((message.content ?? '').trimEnd()).toBe('Looking.'.slice(0, max_tokens));
+      expect(finish_reason).toBe('length');
+      const stream = await server.request('POST', path, { messages, tools, max_tokens, stream: true });
+      const chunks = stream.events.filter((event) => event !== '[DONE]') as Chunk[];
+      expect(chunks.map(({ choices }) => choices[0]?.delta.content ?? '').join('')).toBe(
+        message.content ?? '',
+      );
+      const function_ = { type: 'function', name: 'shell', parameters: { type: 'object' } };
+      const ask = { input: 'Hi', tools: [function_], max_output_tokens: max_tokens };
+      const response = (await server.request('POST', '/v1/responses', ask)).json as unknown as Response_;
+      expect(response.status).toBe('incomplete');
+      const texts = response.output
+        .filter(({ type }) => type === 'message')
+        .map(({ content }) => content![0]!.text);
+      expect(texts.join('')).toBe(message.content ?? '');
+    },
+  );
+
+  test('cut by a stop string are not finished either', async () => {
+    const server = await responsesServer({ say: () => answer });
+    const call = await server.request('POST', path, { messages, tools, stop: ['"a"'] });
+    expect(call.json).toMatchObject({
+      choices: [
+        { finish_reason: 'length', message: { content: 'Looking.', tool_calls: [{ type: 'function' }] } },
+      ],
+    });
+    const stream = await server.request('POST', path, { messages, tools, stop: ['"a"'], stream: true });
+    const chunks = stream.events.filter((event) => event !== '[DONE]') as Chunk[];
+    expect(chunks.at(-1)!.choices[0]!.finish_reason).toBe('length');
   });
 
   test('an answer that looks like a call and is none is text', async () => {

@@ -22,7 +22,7 @@ function read(pieces: readonly string[], open = false) {
   };
   const reader = new ReasoningReader({ marks: commonMarks, open }, parts, plainReader(parts));
   for (const piece of pieces) reader.push(piece);
-  reader.end();
+  reader.end(true);
   return { reasoning, answer };
 }
 

@@ -115,7 +115,7 @@ test.each([hermes, llama3])(
       const draw = drawText(constraint, { random: new Random(seed), wildCount: 60, tokensMax: 600 });
       if (!draw.ended) continue;
       const parser = new CallParser(tools, dialect);
-      const events = [...Array.from(draw.text).flatMap((piece) => parser.push(piece)), ...parser.end()];
+      const events = [...Array.from(draw.text).flatMap((piece) => parser.push(piece)), ...parser.end(false)];
       expect(events.filter(({ kind }) => kind === 'text' || kind === 'call-broken')).toEqual([]);
       const closed = events.filter((event) => event.kind === 'call-closed');
       expect(closed.length).toBeGreaterThan(0);

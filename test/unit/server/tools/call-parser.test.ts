@@ -10,7 +10,7 @@ const tools = [weather, patch];
 
 function parse(pieces: readonly string[], dialect: ToolDialect = hermes): ToolEvent[] {
   const parser = new CallParser(tools, dialect);
-  return [...pieces.flatMap((piece) => parser.push(piece)), ...parser.end()];
+  return [...pieces.flatMap((piece) => parser.push(piece)), ...parser.end(false)];
 }
 
 /** Neighbouring texts and arguments joined, tools by name. */
@@ -86,11 +86,17 @@ describe('Hermes', () => {
     ]);
   });
 
+  test.each(['<tool_call>{"name": "wea', '<tool_call>\n', '<tool_call>'])(
+    'what is there of a call without its name is told to nobody: %j',
+    (answer) => {
+      expect(outline(parse([...answer]))).toEqual([]);
+    },
+  );
+
   test.each([
     '<tool_call>no JSON</tool_call> and so on',
     '<tool_call>{"name": "unknown", "arguments": {}}</tool_call>',
     '<tool_call>{"name": "weather"}</tool_call>',
-    '<tool_call>{"name": "wea',
     'a < b <tool_cal',
     '  \n',
     'plain text',
