@@ -93,7 +93,7 @@ export function createApp(parts: AppWorld): App {
   const logprobsMax = Math.min(LOGPROBS_MAX, world.backend.limits.logprobsMax);
   const openAi = openAiWorld(world, { generator, logprobsMax, answerLog });
   const responses = responsesWorld(config, openAi);
-  const native = nativeWorld(world, { generator, guard, logprobsMax });
+  const native = nativeWorld(world, { generator, guard, texts, logprobsMax });
   let drained: Promise<void> | null = null;
   const door = new HttpDoor(
     { ...config, guard, clock, freshId, log, metrics, texts },
@@ -217,10 +217,15 @@ function drain({ config, engine, clock, log }: AppWorld, door: HttpDoor): Promis
 
 function nativeWorld(
   world: AppWorld,
-  parts: { readonly generator: TextGenerator; readonly guard: Guard; readonly logprobsMax: number },
+  parts: {
+    readonly generator: TextGenerator;
+    readonly guard: Guard;
+    readonly texts: LongTexts;
+    readonly logprobsMax: number;
+  },
 ): Parameters<typeof openNative>[0] {
   const { config, version, model, backend, engine, clock, freshId } = world;
-  const { generator, guard, logprobsMax } = parts;
+  const { generator, guard, texts, logprobsMax } = parts;
   const sessionTokensMax = config.sessionTokensMax ?? Number.POSITIVE_INFINITY;
   const tokensMax = () => Math.min(sessionTokensMax, engine.contextTokensMax);
   const sessionWorld = {
@@ -274,6 +279,9 @@ function nativeWorld(
       defaults: { ...noPenalties, ...model.defaults },
     },
     bufferSizeMax: config.streamBufferSizeMax,
+    texts,
+    waitingSizeMax: 2 * config.frameSizeMax,
+    onCrash: (err) => world.log.error('a message failed', { err }),
     ownerOf: (apiKey) => guard.ownerOf(apiKey),
   };
 }

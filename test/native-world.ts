@@ -118,6 +118,17 @@ export class NativeServer {
         defaults: greedySampling,
       },
       bufferSizeMax: 4096,
+      texts: {
+        run: (act, end) => {
+          act();
+          end.ended?.();
+          return true;
+        },
+      },
+      waitingSizeMax: 65_536,
+      onCrash: (error) => {
+        throw error;
+      },
       ownerOf: (apiKey) => (apiKey === 'secret-key' ? 'owner' : null),
       ...options.native,
     };

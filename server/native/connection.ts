@@ -3,6 +3,7 @@
 // sessions.
 import type { Timer } from '../../kernels/clock.ts';
 import { ERRORS, type Fault, fault } from '../errors.ts';
+import { MessageLine } from '../message-line.ts';
 import type { SocketConnection, SocketEvents } from '../transport.ts';
 import { type ClientMessage, type MessageOf, PROTOCOL_VERSION, type ServerMessage } from './messages.ts';
 import { decodeClientFrame, encodeServerMessage, type FrameLabels, labelsOf } from './protocol.ts';
@@ -11,6 +12,7 @@ import { SessionDesk } from './session-desk.ts';
 import type { NativeWorld } from './world.ts';
 
 const MALFORMED_FRAMES_MAX = 8; // then the connection is closed: its peer speaks something else
+const RETRY_AFTER_MS = 1000; // when too much waits behind a long text
 const HELLO_TIMEOUT_MS = 10_000; // a socket that says nothing holds a connection for this long
 
 /** `owner` is null where the upgrade carried no key and one is needed: the hello must bring it then. */
@@ -24,6 +26,7 @@ class NativeConnection implements SocketEvents, FrameWriter {
   readonly #world: NativeWorld;
   readonly #socket: SocketConnection;
   readonly #helloTimer: Timer;
+  readonly #line: MessageLine;
   #desk: SessionDesk | null = null; // once greeted
   readonly #admitted: () => void; // tells that the key is known
   #owner: string | null;
@@ -40,6 +43,10 @@ class NativeConnection implements SocketEvents, FrameWriter {
     this.#socket = socket;
     this.#owner = owner;
     this.#admitted = admitted;
+    this.#line = new MessageLine(world.texts, world.waitingSizeMax, (error) => {
+      world.onCrash(error);
+      this.#hangUp(fault('internal_error', 'an internal error; the log has it'));
+    });
     this.#helloTimer = world.clock.schedule(HELLO_TIMEOUT_MS, () => {
       this.#hangUp(fault('hello_expected', `no hello within ${HELLO_TIMEOUT_MS} ms`));
     });
@@ -53,7 +60,7 @@ class NativeConnection implements SocketEvents, FrameWriter {
     if (this.#phase === 'closed') return;
     const decoded = isBinary ? decodeClientFrame(frame) : TEXT_FRAME;
     if (!decoded.ok) this.#onUnreadable(decoded.fault, decoded.labels);
-    else if (this.#phase === 'open') this.#onRequest(decoded.message);
+    else if (this.#phase === 'open') this.#take(decoded.message, frame.length);
     else this.#onGreeting(decoded.message);
   }
 
@@ -67,6 +74,7 @@ class NativeConnection implements SocketEvents, FrameWriter {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
     this.#helloTimer.cancel();
+    this.#line.close();
     this.#desk?.leave();
   }
 
@@ -106,6 +114,13 @@ class NativeConnection implements SocketEvents, FrameWriter {
     this.#desk = new SessionDesk(this.#world, this, this.#owner);
     this.send({ type: 'hello', version: PROTOCOL_VERSION, timeUs: this.#nowUs(), ...this.#world.hello });
     return null;
+  }
+
+  #take(message: ClientMessage, size: number): void {
+    if (this.#line.take(size, () => this.#onRequest(message))) return;
+    const bound = this.#world.waitingSizeMax;
+    const refused = `${bound} bytes of messages wait on this connection, as many as may: a long text is before them`;
+    this.#sendFault(fault('queue_full', refused, { retryAfterMs: RETRY_AFTER_MS }), labelsOf(message));
   }
 
   #onRequest(message: ClientMessage): void {

@@ -1,6 +1,7 @@
 // NativeWorld: what the native endpoint is made of. A type only. Before it: app.ts makes one; used by connection.ts and
 // session-desk.ts.
 import type { Clock } from '../../kernels/clock.ts';
+import type { LongTexts } from '../long-texts.ts';
 import type { SessionTable } from '../session-table.ts';
 import type { ServerHello } from './messages.ts';
 import type { QuestionBounds } from './question.ts';
@@ -12,6 +13,10 @@ export interface NativeWorld {
   readonly hello: Omit<ServerHello, 'type' | 'version' | 'timeUs'>;
   readonly question: QuestionBounds;
   readonly bufferSizeMax: number; // unread bytes of one socket at which its answers wait
+  readonly texts: Pick<LongTexts, 'run'>;
+  readonly waitingSizeMax: number; // bytes of messages of one socket that may wait behind a long text
+  /** A message failed: a mistake of ours. */
+  readonly onCrash: (error: unknown) => void;
   /** Whose key this is (the name under which sessions and cached prefixes are kept); null: nobody's. */
   readonly ownerOf: (apiKey: string) => string | null;
 }
