@@ -91,7 +91,7 @@ export function createApp(parts: AppWorld): App {
   });
   const guard = new Guard(config);
   const logprobsMax = Math.min(LOGPROBS_MAX, world.backend.limits.logprobsMax);
-  const openAi = openAiWorld(world, { generator, logprobsMax, answerLog });
+  const openAi = openAiWorld(world, { generator, logprobsMax, answerLog, texts });
   const responses = responsesWorld(config, openAi);
   const native = nativeWorld(world, { generator, guard, texts, logprobsMax });
   let drained: Promise<void> | null = null;
@@ -141,7 +141,7 @@ function asConfigured(model: AppWorld['model'], config: Config): AppWorld['model
 
 function openAiWorld(
   world: AppWorld,
-  parts: Pick<OpenAiWorld, 'answerLog'> & {
+  parts: Pick<OpenAiWorld, 'answerLog' | 'texts'> & {
     readonly generator: TextGenerator;
     readonly logprobsMax: number;
   },
@@ -157,6 +157,7 @@ function openAiWorld(
     model,
     forms: { compiler, dialect: dialectOf(tokenizer) },
     prompts: new PromptEncoder(tokenizer),
+    texts: parts.texts,
     generator,
     answerLog,
     lanes: world.lanes ?? null,

@@ -5,6 +5,7 @@ import type { AnswerLog } from '../answer-log.ts';
 import type { DraftingBounds } from '../drafting.ts';
 import type { TextGenerator } from '../generation.ts';
 import type { Lanes } from '../lanes/lanes.ts';
+import type { LongTexts } from '../long-texts.ts';
 import type { FormWorld } from './form.ts';
 import { askedName } from './model-name.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
@@ -24,6 +25,7 @@ export interface OpenAiWorld {
   readonly model: ServedModel;
   readonly forms: FormWorld;
   readonly prompts: Pick<PromptEncoder, 'encode'>;
+  readonly texts: Pick<LongTexts, 'run'>; // whatever asks for tokens outside of HttpCall.guard asks within its run
   readonly generator: Pick<TextGenerator, 'start' | 'contextTokensMax'>;
   readonly answerLog: Pick<AnswerLog, 'watch'>;
   readonly lanes?: Lanes | null; // where requests may be routed

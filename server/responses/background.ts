@@ -10,7 +10,7 @@ import { withForm } from '../openai/form.ts';
 import { resultItem } from './delegations.ts';
 import { EventLog } from './event-log.ts';
 import { type LaneTurn, laneTurn, type TurnParts } from './lane-entry.ts';
-import { headOf, planResponse } from './plan.ts';
+import { headOf, type ResponsePlan, withPlan } from './plan.ts';
 import { type ResponseHead, type ResponseObject, responseObject } from './response-object.ts';
 import { ResponseRun, sayRefused } from './run.ts';
 import type { ResponsesWorld } from './world.ts';
@@ -127,18 +127,21 @@ export class BackgroundResponse {
   #answer(world: ResponsesWorld): void {
     const { owner, history } = this.#parts;
     const { request, input } = this.#turn!;
-    const plan = planResponse({ request, owner, history, input, warmUp: false, id: this.id }, world);
-    if (!plan.ok) {
-      this.#refuse(plan.fault);
-      return;
-    }
-    withForm(plan.value.form, world.forms, (form) => {
+    withPlan({ request, owner, history, input, warmUp: false, id: this.id }, world, (plan) => {
+      if (this.over) return; // cancelled while its prompt was made
+      if (plan.ok) this.#start(plan.value, world);
+      else this.#refuse(plan.fault);
+    });
+  }
+
+  #start(plan: ResponsePlan, world: ResponsesWorld): void {
+    withForm(plan.form, world.forms, (form) => {
       if (this.over) return; // cancelled while the grammar was compiled
       if (!form.ok) {
         this.#refuse(form.fault);
         return;
       }
-      const run = new ResponseRun(plan.value, world, {
+      const run = new ResponseRun(plan, world, {
         onEvent: (event) => this.log.add(event),
         onEnd: () => this.#end(run.events.response),
       });

@@ -11,7 +11,7 @@ import { storedHistory, storeRun } from './chain.ts';
 import type { ResponseEvent } from './events.ts';
 import type { Item } from './items.ts';
 import { laneTurn, type TurnParts } from './lane-entry.ts';
-import { headOf, type PlanParts, planResponse, type ResponsePlan } from './plan.ts';
+import { headOf, type PlanParts, type ResponsePlan, withPlan } from './plan.ts';
 import { ResponseRun, sayRefused } from './run.ts';
 import type { CreateFrame } from './schema.ts';
 import {
@@ -65,6 +65,8 @@ export class Lane {
   #steers: Steer[] = []; // for #run
   #waiting: Waiting | null = null;
   #memory: Memory | null = null;
+  #planning = false; // the turn's prompt is being made
+  #closed = false;
   #cancelWarmUp: (() => void) | null = null;
   #visit: { cancel(): void } | null = null; // the turn's way into one of the server's lanes (server/lanes)
 
@@ -74,7 +76,7 @@ export class Lane {
   }
 
   get busy(): boolean {
-    return this.#run !== null || this.#visit !== null;
+    return this.#run !== null || this.#visit !== null || this.#planning;
   }
 
   get queuedCount(): number {
@@ -139,6 +141,7 @@ export class Lane {
 
   /** The socket is gone: all work stops, what was computed stays cached. */
   close(): void {
+    this.#closed = true;
     this.#queue.length = 0;
     this.#steers = [];
     this.#cancelWarmUp?.();
@@ -165,11 +168,21 @@ export class Lane {
     else this.#enter(turn, parts.value, meant);
   }
 
-  #planned(turn: Turn, parts: PlanParts, world: ResponsesWorld): void {
-    const planned = planResponse(parts, world);
-    if (!planned.ok) this.#refuseTurn(turn, planned.fault);
-    else if (parts.warmUp) this.#warmUp(planned.value);
-    else this.#answer(turn, planned.value, world);
+  /** `over`: after which the lane is busy with its answer, or was refused. */
+  #planned(turn: Turn, parts: PlanParts, world: ResponsesWorld, over: () => void = () => {}): void {
+    let inside = true;
+    this.#planning = true;
+    withPlan(parts, world, (planned) => {
+      this.#planning = false;
+      if (!this.#closed) {
+        if (!planned.ok) this.#refuseTurn(turn, planned.fault);
+        else if (parts.warmUp) this.#warmUp(planned.value);
+        else this.#answer(turn, planned.value, world);
+      }
+      over();
+      if (!inside && !this.busy) this.#host.onFree();
+    });
+    inside = false;
   }
 
   /** What the turn goes on from, and its own input where it is not the request's. */
@@ -202,6 +215,13 @@ export class Lane {
       inside = true;
       this.#visit = null;
     };
+    let release = () => {};
+    const settle = () => {
+      if (this.#run === null) {
+        release();
+        this.#host.onFree();
+      } else world.delegations.delivered(sessionKey, delegated);
+    };
     const visit = world.lanes!.enter(ask(model, `ws_${world.freshId()}`), {
       onPlace: ({ lane, position, estimatedWaitMs }) => {
         const place = { lane, position, estimated_wait_ms: estimatedWaitMs };
@@ -209,13 +229,15 @@ export class Lane {
       },
       onEntered: (entry) => {
         leave();
+        release = () => entry.release();
         const unable = logprobs ? logprobsFault(entry) : null;
         if (unable !== null) this.#refuseTurn(turn, unable);
-        else this.#planned(turn, { ...parts, ...routed.value, warmUp: false }, laneWorld(world, entry));
-        if (this.#run === null) {
-          entry.release();
-          this.#host.onFree();
-        } else world.delegations.delivered(sessionKey, delegated);
+        else {
+          const planned = { ...parts, ...routed.value, warmUp: false };
+          this.#planned(turn, planned, laneWorld(world, entry), settle);
+          return;
+        }
+        settle();
       },
       onRefused: (refused) => {
         leave();

@@ -43,6 +43,25 @@ export interface ResponsePlan {
 const SIDE_FORMAT = 'codex_output_schema';
 const LOGPROBS_INCLUDE = 'message.output_text.logprobs';
 
+/** Plans at once, or once the tokens of long texts are there; calls `then` once. */
+export function withPlan(
+  parts: PlanParts,
+  world: ResponsesWorld,
+  then: (plan: Parsed<ResponsePlan>) => void,
+): void {
+  let plan: Parsed<ResponsePlan> | null = null;
+  world.texts.run(
+    () => {
+      plan = planResponse(parts, world);
+    },
+    {
+      over: () => false,
+      failed: (error) => then({ ok: false, fault: fault('internal_error', `the prompt: ${String(error)}`) }),
+      ended: () => then(plan!),
+    },
+  );
+}
+
 export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<ResponsePlan> {
   const { request, owner, history } = parts;
   const { model, freshId } = world;
