@@ -56,7 +56,7 @@ export function loadModel(pathOrName: string, now: (() => Date) | null = null): 
       file: gguf === null ? join(path, 'tokenizer.json') : path,
     });
   }
-  const advice = gguf === null ? readAdvice(path) : ggufAdvice(gguf);
+  const advice = (gguf && ggufAdvice(gguf)) ?? readAdvice(gguf === null ? path : dirname(gguf.path));
   return {
     name: spec.name,
     path,
@@ -70,6 +70,11 @@ export function loadModel(pathOrName: string, now: (() => Date) | null = null): 
   };
 }
 
+// Embedded models too large for the npm package, and their names on the hub.
+const leftOut: ReadonlyMap<string, string> = new Map([
+  ['smollm2-135m-instruct', 'HuggingFaceTB/SmolLM2-135M-Instruct'],
+]);
+
 /** Absolute path of a model, a directory or a GGUF file; embedded ones are found by name. Throws CheckpointError. */
 export function resolveModel(pathOrName: string): string {
   const isPath = /[/\\]|\.gguf$/i.test(pathOrName) || pathOrName === '.' || pathOrName === '..';
@@ -77,6 +82,13 @@ export function resolveModel(pathOrName: string): string {
   const embedded = join(packageRoot(), 'models');
   const names = readdirSync(embedded).filter((name) => isModel(join(embedded, name)));
   if (names.includes(pathOrName)) return join(embedded, pathOrName);
+  const hubId = leftOut.get(pathOrName);
+  if (hubId !== undefined) {
+    throw new CheckpointError(
+      `is in the repository, not in the npm package: sparklane pull ${hubId} fetches it, --model ${hubId} serves it, and --model spark-nano is here`,
+      { file: pathOrName },
+    );
+  }
   throw new CheckpointError(
     `no embedded model has this name (there are: ${names.join(', ')}); a directory needs a slash, as in ./${pathOrName}`,
     { file: pathOrName },
@@ -103,7 +115,7 @@ function packageRoot(): string {
   return directory;
 }
 
-/** generation_config.json has the author's advice. */
+/** generation_config.json has the author's advice; it may lie beside a GGUF file too. */
 function readAdvice(directory: string): Advice {
   const source = 'generation_config.json';
   return { source, ...samplingDefaults(readOptionalJson(join(directory, source), z.looseObject({})) ?? {}) };

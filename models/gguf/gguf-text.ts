@@ -9,7 +9,7 @@ export interface Advice extends ReturnType<typeof samplingDefaults> {
   readonly source: string; // where it is written, for messages
 }
 
-// As generation_config.json names them.
+/** By the names of generation_config.json. */
 const advised = [
   ['temperature', 'temp'],
   ['top_p', 'top_p'],
@@ -18,9 +18,10 @@ const advised = [
   ['repetition_penalty', 'penalty_repeat'],
 ] as const;
 
-/** Newer files carry their author's advice under general.sampling. */
-export function ggufAdvice(metadata: GgufMetadata): Advice {
-  const advice = advised.map(([name, key]) => [name, metadata.number(`general.sampling.${key}`)]);
+/** Newer files carry their author's advice under general.sampling; null for the others. */
+export function ggufAdvice(metadata: GgufMetadata): Advice | null {
+  const advice = advised.map(([name, key]) => [name, metadata.number(`general.sampling.${key}`)] as const);
+  if (advice.every(([, value]) => value === null)) return null;
   return { source: 'general.sampling', ...samplingDefaults(Object.fromEntries(advice)) };
 }
 
