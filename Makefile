@@ -1,7 +1,7 @@
 # Sparklane. `make serve` and `make test` need nothing but Node ≥ 20.19 and npm; they install what is missing.
 PORT ?= 8080
 HOST ?= 127.0.0.1
-MODEL ?= spark-nano
+MODEL ?= smollm2-135m-instruct
 BACKEND ?= cpu
 ARGS ?=
 SEED ?=

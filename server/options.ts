@@ -30,8 +30,8 @@ export const OPTIONS = {
   model: option(
     'model',
     text(4096),
-    'spark-nano',
-    'name of an embedded model, a model directory, or OWNER/NAME of the hub, which is pulled if it is not in the cache',
+    'smollm2-135m-instruct',
+    'name of an embedded model, a model directory, a GGUF file, or OWNER/NAME of the hub, which is pulled if it is not in the cache',
   ),
   aliases: option(
     'alias',

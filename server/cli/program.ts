@@ -128,7 +128,10 @@ function addComplete(program: Command, host: Host): void {
 function addBuild(program: Command, host: Host): void {
   const names: readonly OptionName[] = ['precision', 'cacheDirectory', 'logLevel'];
   addConfigFlags(program.command('build').description('build the graph of a model into the cache'), names)
-    .argument('<model>', 'name of an embedded model, a model directory, or OWNER/NAME of the hub')
+    .argument(
+      '<model>',
+      'name of an embedded model, a model directory, a GGUF file, or OWNER/NAME of the hub',
+    )
     .allowExcessArguments(false)
     .action((model: string, flags: Flags) => build(configOf({ ...flags, model }, host), host));
 }

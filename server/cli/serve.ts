@@ -21,15 +21,25 @@ export async function serve(config: Config, host: Host): Promise<void> {
 /** What a person needs to know, and one line to try. */
 function readyText({ url, model, version, description }: LocalServer, config: Config): string {
   const key = config.apiKeys.length > 0 ? ` -H 'authorization: Bearer YOUR_KEY'` : '';
-  const body = JSON.stringify({ model: model.name, prompt: 'function fibonacci(n: number)', max_tokens: 64 });
+  const { path, body } = example(model);
   return [
     `sparklane ${version} is ready`,
     `  url     ${url}`,
     `  model   ${model.name} (${model.path})`,
     `  device  ${description}`,
-    `  try     curl -s ${url}/v1/completions -H 'content-type: application/json'${key} -d '${body}'`,
+    `  try     curl -s ${url}${path} -H 'content-type: application/json'${key} -d '${JSON.stringify(body)}'`,
     '',
   ].join('\n');
+}
+
+/** A model that fills in the middle is one for code; another is asked. */
+function example({ name: model, chatTemplate, fim }: LocalServer['model']): { path: string; body: object } {
+  if (chatTemplate === null || fim !== null) {
+    const body = { model, prompt: 'function fibonacci(n: number)', max_tokens: 64 };
+    return { path: '/v1/completions', body };
+  }
+  const messages = [{ role: 'user', content: 'What is the capital of France?' }];
+  return { path: '/v1/chat/completions', body: { model, messages } };
 }
 
 /** The first Ctrl-C or SIGTERM starts the drain. After that nobody listens: a second one ends the process. */

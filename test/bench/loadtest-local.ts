@@ -1,5 +1,5 @@
 // `make loadtest`: starts a server on a free port of this machine, replays agent sessions against it, writes a report
-// and stops it. More flags of `sparklane loadtest` may follow; `--` and then flags of `sparklane serve`.
+// and stops it. The model is spark-nano, which is there for such. More flags of `sparklane loadtest` may follow; `--` and then flags of `sparklane serve`.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { argv } from 'node:process';
@@ -16,7 +16,17 @@ const serve = split === -1 ? [] : words.slice(split + 1);
 
 const server = spawn(
   process.execPath,
-  ['--import', 'tsx', join(root, 'server/main.ts'), 'serve', '--port', '0', ...serve],
+  [
+    '--import',
+    'tsx',
+    join(root, 'server/main.ts'),
+    'serve',
+    '--port',
+    '0',
+    '--model',
+    'spark-nano',
+    ...serve,
+  ],
   {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // Ctrl-C is for the load tester; the server is stopped when the report is written

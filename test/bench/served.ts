@@ -24,9 +24,13 @@ export interface Served {
 export async function serve(flags: readonly string[]): Promise<Served> {
   const startMs = performance.now();
   const entry = join(root, 'dist/server/main.js');
-  const child = spawn('node', [entry, 'serve', '--port', '0', '--log-level', 'warn', ...flags], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    'node',
+    [entry, 'serve', '--port', '0', '--log-level', 'warn', '--model', 'spark-nano', ...flags],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   const { url, device } = await readiness(child);
   const readyMs = performance.now() - startMs;
   const end = async (signal: 'SIGTERM' | 'SIGKILL') => {

@@ -5,7 +5,7 @@ import { loadConfig } from '../../server/config.ts';
 
 export function startEmbeddedServer(): Promise<LocalServer> {
   // Answers of a small model may go on for ever; every request of Codex ends in reasonable time here.
-  const flags = { port: 0, logLevel: 'warn', requestTimeoutMs: 60_000, seed: 1 };
+  const flags = { model: 'spark-nano', port: 0, logLevel: 'warn', requestTimeoutMs: 60_000, seed: 1 };
   const terminal = {
     screen: null,
     write: () => {},

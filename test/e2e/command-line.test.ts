@@ -19,7 +19,16 @@ interface Run {
   readonly exit: Promise<number | null>;
 }
 
-const DEVICE = ['--backend', 'sim', '--kv-cache-size', '64MiB', '--log-level', 'warn'];
+const DEVICE = [
+  '--model',
+  'spark-nano',
+  '--backend',
+  'sim',
+  '--kv-cache-size',
+  '64MiB',
+  '--log-level',
+  'warn',
+];
 
 function sparklane(...args: string[]): Run {
   const child = spawn(process.execPath, ['--import', 'tsx', 'server/main.ts', ...args], {

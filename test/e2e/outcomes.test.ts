@@ -44,7 +44,18 @@ function run(...args: string[]): {
 }
 
 async function serving(path: string, ...more: string[]) {
-  const flags = ['--backend', 'sim', '--kv-cache-size', '64MiB', '--log-level', 'warn', '--port', '0'];
+  const flags = [
+    '--model',
+    'spark-nano',
+    '--backend',
+    'sim',
+    '--kv-cache-size',
+    '64MiB',
+    '--log-level',
+    'warn',
+    '--port',
+    '0',
+  ];
   const server = run('serve', ...flags, '--lanes', LANES, '--outcomes-db', path, ...more);
   while (!server.out().includes('try ')) {
     await Promise.race([once(server.child.stdout!, 'data'), once(server.child, 'close')]);

@@ -17,6 +17,7 @@ let client: OpenAI;
 beforeAll(async () => {
   const flags = {
     port: 0,
+    model: 'spark-nano',
     kvCacheSizeMax: '128MiB',
     cacheDirectory: join(temporaryDirectory(), 'cache'),
     logLevel: 'error',

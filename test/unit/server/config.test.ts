@@ -60,7 +60,7 @@ describe('precedence', () => {
     expect(config).toMatchObject({
       host: '127.0.0.1',
       port: 8080,
-      model: 'spark-nano',
+      model: 'smollm2-135m-instruct',
       slots: 16,
       threads: 2,
     });

@@ -25,7 +25,7 @@ describe('sparklane codex', () => {
     const { code, out } = await run(['--port', '9001', '--directory', directory]);
     expect(code).toBe(0);
     expect(out).toContain('base_url = "http://127.0.0.1:9001/v1"');
-    expect(out).toContain('model = "spark-nano"');
+    expect(out).toContain('model = "smollm2-135m-instruct"');
     expect(() => readFileSync(join(directory, 'config.toml'))).toThrow('ENOENT');
   });
 
@@ -38,7 +38,7 @@ describe('sparklane codex', () => {
     const toml = readFileSync(join(directory, 'config.toml'), 'utf8');
     const [, path] = /^model_catalog_json = "(.*)"$/m.exec(toml)!;
     const catalog = JSON.parse(readFileSync(path!, 'utf8')) as { models: { slug: string }[] };
-    expect(catalog.models.map(({ slug }) => slug)).toEqual(['spark-nano']);
+    expect(catalog.models.map(({ slug }) => slug)).toEqual(['smollm2-135m-instruct']);
   });
 
   test('does not overwrite what a person wrote, unless told to', async () => {
