@@ -115,6 +115,14 @@ export class KvArchive implements BlockArchive {
     return true;
   }
 
+  forget(key: BlockKey): void {
+    this.#segments.forget(key);
+    const record = this.#waiting.get(key);
+    if (record === undefined || this.#writing) return;
+    this.#waiting.delete(key);
+    this.#waitingSize -= record.length;
+  }
+
   fetch(keys: readonly BlockKey[], blocks: readonly number[], done: (count: number) => void): void {
     assert(keys.length === blocks.length);
     const fetch: Fetch = { keys, blocks, done, batches: [], next: 0, end: keys.length };

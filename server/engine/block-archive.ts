@@ -14,6 +14,8 @@ export interface BlockArchive {
   has(key: BlockKey): boolean;
   /** Takes a copy of the block's content now and writes it later; false: it is too busy, and has taken nothing. */
   store(key: BlockKey, block: number): boolean;
+  /** Is not to answer with it any more: the content is not what it should be. What is being written may come back. */
+  forget(key: BlockKey): void;
   /**
    * Fills blocks[i] with the content of keys[i], which nobody else may touch meanwhile. Calls `done` exactly once, never
    * in the caller's stack, with the number of leading blocks that are whole; fewer than asked is no failure.

@@ -98,6 +98,11 @@ export class ColdTier {
     if (!archive.has(key)) archive.store(key, node.block);
   }
 
+  /** The content of the block cannot be trusted. */
+  forget({ coldKey }: PrefixNode): void {
+    if (coldKey !== null) this.#world.archive.forget(coldKey);
+  }
+
   /** A step has run: what computing costs. */
   learn(rows: readonly StepRow[], deviceMs: number): void {
     let tokenCount = 0;

@@ -317,7 +317,8 @@ export class Engine implements SequenceEngine {
   // Its step has answered: what is computed is kept, and whoever is through leaves.
   #settle(sequence: Sequence): void {
     sequence.inFlight = false;
-    if (sequence.failure === null) this.#floor.register(sequence); // what gave no distribution helps nobody
+    if (sequence.failure === null) this.#floor.register(sequence);
+    else this.#floor.distrust(sequence);
     if (sequence.ending !== null && sequence.departure === null)
       this.#end(sequence, sequence.ending, sequence.failure);
   }

@@ -124,6 +124,12 @@ export class Floor {
     }
   }
 
+  /** It had no distribution to draw from: should its KV be to blame, nobody may find that again. */
+  distrust({ node }: Sequence): void {
+    if (node === null) return;
+    for (const forgotten of this.#cache.distrust(node)) this.cold?.forget(forgotten);
+  }
+
   /**
    * A step of the replica has failed and its rows have left. Others there are recomputed if their seats are lost too,
    * and nothing cached is trusted once the block store is gone.

@@ -163,6 +163,21 @@ export class PrefixCache {
     this.#roots.clear();
   }
 
+  /**
+   * Forgets the path to `node` and all that hangs below it, because its content cannot be trusted. Held blocks stay held,
+   * but unfindable. Answers what was forgotten.
+   */
+  distrust(node: PrefixNode): readonly PrefixNode[] {
+    if (node.parent === null || node.detached) return [];
+    let top = node;
+    while (top.parent!.parent !== null) top = top.parent!;
+    const nodes = [top];
+    for (const each of nodes) nodes.push(...(each.children?.values() ?? [])); // grows while it is walked
+    for (const each of nodes.toReversed()) this.#forget(each);
+    this.#clearedCount += nodes.length;
+    return nodes;
+  }
+
   /** Full audit, O(blockCount). */
   check(): void {
     this.#pool.check();
@@ -195,14 +210,21 @@ export class PrefixCache {
   // descendants, so a parent never stands before its child in a list; and never in the list that goes first while its
   // child is in the other.
   #evict(node: PrefixNode): void {
-    assert(node.children === null || node.children.size === 0, 'evicted a node with children');
-    this.#idleList(node).remove(node);
+    assert(this.#pool.refCount(node.block) === 0, 'evicted a held node');
+    this.#forget(node);
+  }
+
+  /** A leaf, idle or held: it is found no more. */
+  #forget(node: PrefixNode): void {
+    assert(node.children === null || node.children.size === 0, 'forgot a node with children');
+    const isIdle = this.#pool.refCount(node.block) === 0;
+    if (isIdle) this.#idleList(node).remove(node);
     node.detached = true;
     this.#nodes[node.block] = null;
     const parent = node.parent!;
     parent.children!.delete(node.key);
     if (parent.parent === null && parent.children!.size === 0) this.#roots.delete(parent.key);
-    this.#pool.free(node.block);
+    if (isIdle) this.#pool.free(node.block);
   }
 
   #idleList({ ofTurn }: PrefixNode): IdleList<PrefixNode> {

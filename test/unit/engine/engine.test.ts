@@ -297,3 +297,21 @@ test.each([{ roundsMax: 1 }, { roundsMax: 8 }, { roundsMax: 1, sampleCountMax: 4
     expect(observer.stepFailures).toBe(0);
   },
 );
+
+test('what a row without a distribution was computed from is not found again', () => {
+  const { engine, clock } = world();
+  const prompt = range(12);
+  const asked = request(prompt);
+  const ask = (more: Partial<SequenceRequest> = {}) => {
+    const reader = new Reader(engine, clock, { ...asked, ...more });
+    while (clock.step()) engine.check();
+    return reader;
+  };
+  ask();
+  expect(ask().end!.usage.cachedTokens).toBe(8);
+  ask({ sampling: { ...greedy, repetitionPenalty: 1e-45 } });
+  const after = ask();
+  expect(after.end!.usage.cachedTokens).toBe(0);
+  const sizes = { vocabSize: limits.vocabSize, contextTokensMax: engine.contextTokensMax };
+  expect(after.tokens).toEqual(oracleAnswer(asked, sizes).tokens);
+});

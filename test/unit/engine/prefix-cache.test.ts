@@ -142,3 +142,22 @@ test('a side request that reads a turn’s blocks does not make them less worth;
   expect(find(tokens(2, 2, 2, 2))).toEqual(side);
   cache.check();
 });
+
+test('a distrusted path is forgotten with all below it, others stay; held blocks go free when released', () => {
+  const held = compute(tokens(1, 2, 3, 4, 5, 6, 7, 8));
+  release(compute(tokens(1, 2, 3, 4, 9, 9, 9, 9)));
+  release(compute(tokens(6, 6, 6, 6)));
+  const found: number[] = [];
+  const node = cache.match(cache.root('a'), tokens(1, 2, 3, 4), { from: 0, limit: 4 }, found);
+  expect(cache.distrust(node)).toHaveLength(3);
+  expect(cache.distrust(node)).toEqual([]);
+  cache.check();
+  expect(find(tokens(1, 2, 3, 4))).toEqual([]);
+  expect(find(tokens(1, 2, 3, 4, 9, 9, 9, 9))).toEqual([]);
+  expect(pool.inUseCount).toBe(2);
+  release([...found]);
+  release(held);
+  release(find(tokens(6, 6, 6, 6)));
+  expect(pool.freeCount).toBe(3);
+  cache.check();
+});

@@ -164,6 +164,7 @@ test('one replacement at a time; none while the server goes down', async () => {
 test('a device whose blocks are kept on disk stays', async () => {
   const archive = {
     ...{ rootKey: () => '', nextKey: () => '', has: () => false, store: () => true, fetch: () => {} },
+    forget() {},
     close: (done: () => void) => done(),
   };
   const { server, settle, ended, replace } = await setup({}, { archive });
