@@ -42,6 +42,18 @@ export function byteSpelling(): TokenSpelling {
   return { bytesOf: (token) => standInBytes(token, byteOf) ?? utf8.encode(token), strippedSpaces: 0 };
 }
 
+/** Of SentencePiece: the mark is a space, <0x0A> a byte. */
+export function sentencePieceSpelling(strippedSpaces: number): TokenSpelling {
+  const utf8 = new TextEncoder();
+  return {
+    strippedSpaces,
+    bytesOf: (token) => {
+      const byte = byteToken.exec(token);
+      return byte ? Uint8Array.of(Number.parseInt(byte[1]!, 16)) : utf8.encode(token.replaceAll('▁', ' '));
+    },
+  };
+}
+
 function characterSpelling(steps: readonly { step: Step; place: Place }[]): TokenSpelling {
   const utf8 = new TextEncoder();
   const replacements: [string, string][] = [];

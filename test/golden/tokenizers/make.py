@@ -40,6 +40,16 @@ def bpe(alphabet, words, **changes):
     return {**model, **changes}
 
 
+def sentence_piece(words, extra):
+    """As SentencePiece trains it: every way to cut a token in two is a merge, earlier tokens first."""
+    tokens = list(dict.fromkeys(word[:end] for word in words for end in range(2, len(word) + 1)))
+    vocab = {}
+    for token in [*extra, *tokens, *CHARS]:
+        vocab.setdefault(token, len(vocab))
+    merges = [[token[:at], token[at:]] for token in tokens for at in range(1, len(token)) if token[:at] in vocab and token[at:] in vocab]
+    return {**bpe(CHARS, []), "vocab": vocab, "merges": merges, "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True}
+
+
 def unigram(**changes):
     pieces = [("<unk>", 0.0), ("▁hello", -3.0), ("▁wor", -4.0), ("ld", -4.5), ("▁", -5.0), ("he", -5.5), ("ll", -5.6), ("ab", -6.0),
               ("aba", -6.5), ("▁x", -7.0), *[(c, -8.0 - i / 8) for i, c in enumerate("abcdefghilnorstwxyH'.,123")],
@@ -129,6 +139,10 @@ CASES = [
     *[char_case(f"metaspace {scheme}{'' if cut else ', whole'}", normalizer=None, pre={**META, "prepend_scheme": scheme, "split": cut},
                 tokens=[added("<s>")]) for scheme in ["always", "first", "never"] for cut in [True, False]],
     char_case("a merge that reaches across words", words=[*WORDS, "o▁w"]),
+    case("SentencePiece", sentence_piece(WORDS, ["<unk>", "<s>", "</s>", *BYTE_TOKENS]),
+         seq("normalizers", {"type": "Prepend", "prepend": "▁"}, REPLACE), None, SPM, [added("<unk>"), added("<s>"), added("</s>")]),
+    case("SentencePiece without a space before", sentence_piece(WORDS, ["<unk>", "<s>", "</s>", *BYTE_TOKENS]), REPLACE, None, SPM,
+         [added("<unk>"), added("<s>"), added("</s>")]),
     case("unigram", unigram(), None, META, SPM, [added("<s>")]),
     case("unigram with bytes to fall back to", unigram(byte_fallback=True), None, META, SPM),
     case("unigram over the whole text", unigram(), REPLACE, None, SPM),
