@@ -40,6 +40,15 @@ export function snapshotOf(folder: string, revision: string): string | null {
   return longer.length === 1 ? join(snapshots, longer[0]!) : null;
 }
 
+/** Directories of all its snapshots, the one that changed last first. */
+export function snapshotsOf(folder: string): readonly string[] {
+  const all = namesIn(join(folder, 'snapshots')).map((name) => join(folder, 'snapshots', name));
+  const changedMs = new Map(
+    all.map((path) => [path, statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0]),
+  );
+  return all.sort((a, b) => changedMs.get(b)! - changedMs.get(a)!);
+}
+
 /** A cached model's folder → the snapshot of main in it, or the only one there is. Any other path stays as it is. */
 export function insideHubFolder(path: string): string {
   if (hubIdOf(basename(resolve(path))) === null) return path;

@@ -27,8 +27,10 @@ const PIECE_SIZE = 16 * 1024;
 export class HubMirror {
   readonly requests: MirrorRequest[] = [];
   served = 0; // bytes of files that were given to sockets
+  architecture: string | null = null; // of GGUF files, as the hub reads it off them
   token: string | null = null; // needed for everything, if set
   listedMax = 1000; // files in the short listing
+  storageIsHub = false; // redirects go to the hub's own port
   pageSize = 1000; // files on a page of the long one
   /** Asked before an answer begins; `path` of the repository, '' for a listing. */
   fault: (request: MirrorRequest, path: string) => MirrorFault | undefined = () => undefined;
@@ -74,6 +76,7 @@ export class HubMirror {
   }
 
   async #onHub(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.url!.startsWith('/stored/')) return this.#onStorage(request, response);
     const seen = this.#note('hub', request);
     const url = new URL(seen.url, this.endpoint);
     const resolved = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(url.pathname);
@@ -102,7 +105,7 @@ export class HubMirror {
     }
     response.writeHead(302, {
       ...headers,
-      location: `${this.storage}/${id}/${encodeURIComponent(path)}`,
+      location: `${this.storageIsHub ? this.endpoint : this.storage}/stored/${id}/${encodeURIComponent(path)}`,
       'x-linked-etag': `"${sha256(bytes)}"`,
       'x-linked-size': String(bytes.length),
     });
@@ -111,7 +114,7 @@ export class HubMirror {
 
   async #onStorage(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const seen = this.#note('storage', request);
-    const [, owner, name, encoded] = new URL(seen.url, this.storage).pathname.split('/');
+    const [, , owner, name, encoded] = new URL(seen.url, this.storage).pathname.split('/');
     const path = decodeURIComponent(encoded ?? '');
     const fault = this.fault(seen, path);
     if (fault?.status !== undefined) return refuse(response, fault.status, fault.headers);
@@ -149,6 +152,7 @@ export class HubMirror {
         gated: false,
         siblings,
         tags: [],
+        ...(this.architecture !== null && { gguf: { architecture: this.architecture, total: 1 } }),
       });
     }
     const from = Number(url.searchParams.get('cursor') ?? 0);

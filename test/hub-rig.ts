@@ -39,6 +39,7 @@ export class HubRig {
       self: { pid: puller, host: 'here', token: `puller-${puller}` },
       isAlive: () => true,
       checkSettings: () => {},
+      checkArchitecture: () => {},
       progress: { onPlan: () => {}, onSize: () => {} },
       ...world,
     });

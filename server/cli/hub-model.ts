@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { readModelSpec } from '../../models/checkpoint-config.ts';
+import { architectureOf } from '../../models/gguf/gguf-spec.ts';
 import type { Config } from '../config.ts';
 import { findCached } from '../hub/cached-model.ts';
 import { HubError } from '../hub/hub-error.ts';
@@ -80,7 +81,8 @@ async function localPath(text: string, host: Host): Promise<string> {
 async function fetchModel(reference: HubReference, settings: HubSettings, host: Host): Promise<PulledModel> {
   const { terminal, clock, epochMs, env, self } = host;
   const stopping = new AbortController();
-  const stops = [terminal.onInterrupt, terminal.onTerminate].map((on) => on(() => stopping.abort()));
+  const stop = () => stopping.abort();
+  const stopListening = [terminal.onInterrupt(stop), terminal.onTerminate(stop)];
   const bar = transferBar(host, `pulling ${referenceText(reference)}`);
   const connection = undiciFetch(env);
   let totalSize = 0;
@@ -93,7 +95,12 @@ async function fetchModel(reference: HubReference, settings: HubSettings, host: 
       },
       self: { pid: self?.pid ?? 0, host: hostname(), token: randomBytes(8).toString('hex') },
       isAlive: self?.isAlive ?? (() => true),
-      checkSettings: (directory) => checkSettings(directory, reference),
+      checkSettings: (directory) => checkServable(reference, () => readModelSpec(directory)),
+      checkArchitecture: (architecture) =>
+        checkServable(reference, () => {
+          const metadata = new Map([['general.architecture', architecture]]);
+          architectureOf({ path: reference.id, metadata });
+        }),
       progress: {
         onPlan: (plan) => {
           totalSize = plan.totalSize;
@@ -103,15 +110,15 @@ async function fetchModel(reference: HubReference, settings: HubSettings, host: 
     });
   } finally {
     bar.end();
-    for (const stop of stops) stop();
+    for (const unlisten of stopListening) unlisten();
     await connection.close();
   }
 }
 
 /** Before its weights are fetched: gigabytes that cannot be served are of no use. */
-function checkSettings(directory: string, reference: HubReference): void {
+function checkServable(reference: HubReference, check: () => unknown): void {
   try {
-    readModelSpec(directory);
+    check();
   } catch (error) {
     const text = `${referenceText(reference)} cannot be served, so its weights are not fetched`;
     throw new HubError('choice', `${text}: ${(error as Error).message}`, { cause: error });

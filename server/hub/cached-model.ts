@@ -2,7 +2,7 @@
 // by the command line.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
-import { hubFolder, snapshotOf } from '../../models/hub-cache.ts';
+import { hubFolder, MAIN, snapshotOf, snapshotsOf } from '../../models/hub-cache.ts';
 import { chooseFiles, type FileChoice } from './file-choice.ts';
 import { HubError } from './hub-error.ts';
 import type { HubReference } from './reference.ts';
@@ -12,10 +12,22 @@ export interface CachedModel {
   readonly path: string; // what is opened: the directory, or a GGUF file in it
 }
 
-/** Null when it is not there, or not all of it. */
+/**
+ * Null when it is not there, or not all of it. Where the name means main, a file that only an older snapshot has is as
+ * good: what was once pulled can be served.
+ */
 export function findCached(reference: HubReference, cacheDirectory: string): CachedModel | null {
-  const directory = snapshotOf(hubFolder(cacheDirectory, reference.id), reference.revision);
-  if (directory === null) return null;
+  const folder = hubFolder(cacheDirectory, reference.id);
+  const meant = snapshotOf(folder, reference.revision);
+  const older = reference.revision === MAIN ? snapshotsOf(folder) : [];
+  for (const directory of meant === null ? older : [meant, ...older]) {
+    const found = findIn(directory, reference);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+function findIn(directory: string, reference: HubReference): CachedModel | null {
   const paths = snapshotFiles(directory);
   const choice = choiceOrNull(paths, reference);
   if (choice === null) return null;

@@ -40,6 +40,7 @@ export interface HubQuestion {
   readonly headers: Readonly<Record<string, string>>;
   readonly what: string; // for people: 'OWNER/NAME', 'FILE of OWNER/NAME'
   readonly welcome: readonly number[]; // statuses beside 2xx that are an answer
+  readonly headOnly: boolean; // what the hub itself says is the answer: no redirect to storage is followed
 }
 
 const REDIRECTS_MAX = 5;
@@ -61,7 +62,7 @@ export class HubClient {
     this.#origin = new URL(world.settings.endpoint).origin;
   }
 
-  /** The answer after all redirects; of a HEAD, the hub's own. Rejects with HubError, also while the body is read. */
+  /** The answer after all redirects. Rejects with HubError, also while the body is read. */
   async ask(question: HubQuestion): Promise<HubAnswer> {
     let at = question.url;
     for (let hop = 0; hop <= REDIRECTS_MAX; hop++) {
@@ -69,8 +70,9 @@ export class HubClient {
       const location = answer.status >= 300 && answer.status < 400 ? answer.header('location') : null;
       if (location === null) return this.#checked(answer, question, at);
       const next = this.#nextHop(at, location);
-      // The hub says what a file is; the storage that it sends us to knows only bytes.
-      if (question.method === 'HEAD' && new URL(next).origin !== this.#origin) return answer;
+      // The hub says what a file is; the storage that it sends us to, wherever that is, knows only bytes.
+      const isSaid = answer.header('x-linked-etag') !== null || new URL(next).origin !== this.#origin;
+      if (question.headOnly && isSaid) return answer;
       answer.discard();
       at = next;
     }

@@ -111,12 +111,14 @@ function unauthorisedText({ what, url, hasToken, header }: Refusal): string {
     : `there is no ${what} at ${host}, or the token in HF_TOKEN may not read it (401)`;
 }
 
-/** Seconds or a date; null without either. */
+/** Retry-After in seconds or as a date, or the hub's RateLimit header (`"api";r=0;t=55`); null without any. */
 function retryAfter({ header, epochMs }: Refusal): number | null {
   const value = header('retry-after')?.trim() ?? '';
   if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
   const date = Date.parse(value);
-  return Number.isNaN(date) ? null : Math.max(0, date - epochMs);
+  if (!Number.isNaN(date)) return Math.max(0, date - epochMs);
+  const reset = /;\s*t=(\d{1,9})/.exec(header('ratelimit') ?? '')?.[1];
+  return reset === undefined ? null : Number(reset) * 1000;
 }
 
 function hostOf(url: string): string {

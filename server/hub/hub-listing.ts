@@ -8,6 +8,7 @@ import { referenceText } from './reference.ts';
 export interface HubListing {
   readonly commit: string;
   readonly files: ReadonlyMap<string, ListedFile>; // by path
+  readonly architecture: string | null; // of its GGUF files, as their metadata say; null: the hub does not know
 }
 
 /** Null: the listing does not say. */
@@ -32,11 +33,13 @@ export interface HubFile {
 const JSON_SIZE_MAX = 64 * 2 ** 20; // bytes; a listing of 100,000 files has some 30 MB
 const LISTED_WHOLE_MAX = 1000; // files, from which on the short listing may be cut; source: huggingface_hub
 const PAGES_MAX = 1000;
+const NO_HEAD = [405, 501]; // a mirror that knows GET only
 
 const size = z.int().min(0).nullish();
 const text = z.string().nullish();
 const infoSchema = z.looseObject({
-  sha: z.string().regex(/^[0-9a-f]{7,64}$/, 'is not a commit'),
+  sha: z.string().regex(/^[A-Za-z0-9][\w.-]{0,127}$/, 'is not a commit'),
+  gguf: z.looseObject({ architecture: text }).nullish(),
   siblings: z
     .array(
       z.looseObject({
@@ -65,8 +68,9 @@ export async function listModel(client: HubClient): Promise<HubListing> {
   const url = `${api}/revision/${encodeURIComponent(revision)}?blobs=true`;
   const { value } = await askJson(client, url, infoSchema);
   const { sha: commit, siblings } = value;
+  const architecture = value.gguf?.architecture ?? null;
   if (siblings == null || siblings.length >= LISTED_WHOLE_MAX) {
-    return { commit, files: await listTree(client, `${api}/tree/${commit}?recursive=true`) };
+    return { commit, architecture, files: await listTree(client, `${api}/tree/${commit}?recursive=true`) };
   }
   const files = siblings.map(
     ({ rfilename, size, blobId, lfs }) =>
@@ -75,22 +79,26 @@ export async function listModel(client: HubClient): Promise<HubListing> {
         { size: lfs?.size ?? size ?? null, sha256: lfs?.sha256 ?? null, gitSha1: blobId ?? null },
       ] as const,
   );
-  return { commit, files: new Map(files) };
+  return { commit, architecture, files: new Map(files) };
 }
 
 /** Rejects with HubError. */
 export function describeFile(client: HubClient, path: string, listing: HubListing): Promise<HubFile> {
   checkPath(path);
   const what = `${path} of ${client.reference.id}`;
-  return client.persist(async () => {
-    const answer = await client.ask({
-      method: 'HEAD',
+  const ask = (method: 'HEAD' | 'GET', welcome: readonly number[]) =>
+    client.ask({
+      ...{ method, what, welcome, headOnly: true },
       url: fileUrl(client, path, listing.commit),
       headers: { 'accept-encoding': 'identity' },
-      what,
-      welcome: [],
     });
+  return client.persist(async () => {
+    let answer = await ask('HEAD', NO_HEAD);
     answer.discard();
+    if (NO_HEAD.includes(answer.status)) {
+      answer = await ask('GET', []);
+      answer.discard();
+    }
     return hubFile(path, answer, listing.files.get(path)!);
   });
 }
@@ -107,6 +115,7 @@ export function openFile(
     headers: { 'accept-encoding': 'identity', ...(at.offset > 0 && { range: `bytes=${at.offset}-` }) },
     what: `${path} of ${client.reference.id}`,
     welcome: [416],
+    headOnly: false,
   });
 }
 
@@ -145,7 +154,7 @@ function askJson<T extends z.ZodType>(
   const what = referenceText({ ...client.reference, file: null });
   return client.persist(async () => {
     const headers = { accept: 'application/json', 'accept-encoding': 'identity' };
-    const answer = await client.ask({ method: 'GET', url, headers, what, welcome: [] });
+    const answer = await client.ask({ method: 'GET', url, headers, what, welcome: [], headOnly: false });
     const parsed = schema.safeParse(jsonOf(await textOf(answer, url), url));
     if (parsed.success) return { value: parsed.data, link: answer.header('link') };
     const [issue] = parsed.error.issues;

@@ -21,6 +21,8 @@ export interface PullWorld extends HubWorld {
   readonly isAlive: (pid: number) => boolean;
   /** Throws when the model of this directory, which has all but weights, cannot be served. */
   readonly checkSettings: (directory: string) => void;
+  /** Likewise when GGUF files of this architecture cannot. */
+  readonly checkArchitecture: (architecture: string) => void;
   readonly progress: PullProgress;
 }
 
@@ -37,7 +39,7 @@ export interface PulledModel extends CachedModel {
   readonly arrivedSize: number; // bytes that came from the hub
 }
 
-/** Rejects with HubError, or with what `checkSettings` throws. What has arrived is kept. */
+/** Rejects with HubError, or with what the checks throw. What has arrived is kept. */
 export async function pullModel(reference: HubReference, world: PullWorld): Promise<PulledModel> {
   if (world.settings.offline) {
     throw new HubError('offline', `HF_HUB_OFFLINE is set: ${referenceText(reference)} is not fetched`);
@@ -47,6 +49,7 @@ export async function pullModel(reference: HubReference, world: PullWorld): Prom
   const client = new HubClient({ ...world, signal }, reference);
   const listing = await listModel(client);
   const choice = chooseFiles([...listing.files.keys()], reference);
+  if (choice.kind === 'gguf' && listing.architecture !== null) world.checkArchitecture(listing.architecture);
   const folder = hubFolder(world.settings.cacheDirectory, reference.id);
   const lock = await lockFolder(client, world, () => losing.abort());
   try {

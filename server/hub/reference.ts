@@ -28,7 +28,8 @@ export function parseReference(text: string): HubReference | null {
   const [, id, revision = MAIN, file = null] = shape;
   const isPath = /^[.~]/.test(id!) || /\.gguf$/i.test(id!);
   if (isPath) return null;
-  return checked({ id: id!, revision, file }, text);
+  // Ollama's word for whatever is usual.
+  return checked({ id: id!, revision, file: file?.toLowerCase() === 'latest' ? null : file }, text);
 }
 
 export function referenceText({ id, revision, file }: HubReference): string {

@@ -25,6 +25,7 @@ await pullModel(parseReference(name!)!, {
     }
   },
   checkSettings: () => {},
+  checkArchitecture: () => {},
   progress: { onPlan: () => {}, onSize: () => {} },
 });
 await connection.close();

@@ -92,6 +92,28 @@ test('a new commit shares what has not changed', async () => {
   );
 });
 
+test('a quantisation that only an older commit has in the cache is still found there', async () => {
+  rig.mirror.put('acme/m', { 'm-Q8_0.gguf': WEIGHTS, 'm-Q4_0.gguf': SMALL });
+  const old = await rig.pull('acme/m:Q8_0');
+  rig.mirror.put('acme/m', { 'README.md': 'new' });
+  const fresh = await rig.pull('acme/m:Q4_0');
+  expect(fresh.commit).not.toBe(old.commit);
+  expect(findCached(parseReference('acme/m:Q8_0')!, rig.cacheDirectory)!.path).toBe(old.path);
+  expect(findCached(parseReference(`acme/m@${fresh.commit}:Q8_0`)!, rig.cacheDirectory)).toBeNull();
+});
+
+test('a mirror that knows no HEAD, or has its storage on its own address, is understood', async () => {
+  gguf();
+  rig.mirror.fault = ({ method }) => (method === 'HEAD' ? { status: 405 } : undefined);
+  await rig.pull('acme/m');
+  expect(blobs()).toEqual([sha256(WEIGHTS)]);
+  rmSync(folder(), { recursive: true });
+  rig.mirror.fault = () => undefined;
+  rig.mirror.storageIsHub = true;
+  await rig.pull('acme/m');
+  expect(blobs()).toEqual([sha256(WEIGHTS)]);
+});
+
 test('shards are those that the index names; the model is in the cache when all are', async () => {
   const index = {
     weight_map: { a: 'model-00001-of-00002.safetensors', b: 'model-00002-of-00002.safetensors' },

@@ -13,6 +13,7 @@ test('a name has an owner, perhaps a revision, perhaps a quantisation or a file'
   expect(read('a/b@v1.0')).toEqual(['a/b', 'v1.0', null]);
   expect(read('a/b@refs/pr/3:q8_0')).toEqual(['a/b', 'refs/pr/3', 'q8_0']);
   expect(read('https://huggingface.co/a/b/')).toEqual(['a/b', 'main', null]);
+  expect(read('a/b:latest')).toEqual(['a/b', 'main', null]);
   expect(read('hf.co/a/b:Q8_0')).toEqual(['a/b', 'main', 'Q8_0']);
 });
 
