@@ -50,6 +50,7 @@ export function transferBar({ terminal, clock }: Host, title: string): TransferB
   const { screen } = terminal;
   const rate = new Rate();
   const line = everyTenSeconds();
+  const startMs = clock.nowMs();
   const bar = screen === null ? null : new Bar(screen, `${title} {bar} {percentage} % of {size}{pace}`);
   return {
     onProgress: ({ doneSize, totalSize, arrivedSize }) => {
@@ -59,7 +60,8 @@ export function transferBar({ terminal, clock }: Host, title: string): TransferB
       const pace = perSecond > 0 ? `, ${sizeText(Math.round(perSecond))}/s${left}` : '';
       if (bar !== null) {
         bar.show({ done: doneSize, total: totalSize, words: { size: sizeText(totalSize), pace } });
-      } else if (line(nowMs)) {
+        // To read what is there already takes a moment, of which a log need not know.
+      } else if ((arrivedSize > 0 || nowMs - startMs >= LINE_INTERVAL_MS) && line(nowMs)) {
         const percent = Math.floor((100 * doneSize) / Math.max(1, totalSize));
         terminal.note(`${title}: ${percent} % of ${sizeText(totalSize)}${pace}\n`);
       }
