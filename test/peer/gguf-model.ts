@@ -17,7 +17,7 @@ export function writeGgufModel(path: string, checkpoint: Checkpoint, format: Ggu
   writeGguf(path, ggufMetadata(checkpoint, format), ggufTensors(checkpoint, format));
 }
 
-function ggufMetadata(
+export function ggufMetadata(
   { spec, path }: Pick<Checkpoint, 'spec' | 'path'>,
   format: GgufFormat,
 ): ReadonlyMap<string, MetadataValue> {
