@@ -93,7 +93,7 @@ export class HttpDoor implements TransportHandlers {
       id,
       route: route?.path ?? UNMATCHED,
       owner: admission.ok ? admission.owner : NOBODY,
-      parameter: route === null ? '' : parameterOf(route.path, request.path),
+      parameter: route === null ? '' : parameterOf(route.path, tidyPath(request.path)),
       headers: { 'x-request-id': id, ...guard.corsHeaders(request) },
     });
     // A preflight carries no key by design; what it says is no secret.
@@ -107,7 +107,7 @@ export class HttpDoor implements TransportHandlers {
   }
 
   onUpgrade(request: HttpRequest): UpgradeDecision {
-    const route = this.#socketRoutes.find(({ path }) => path === request.path);
+    const route = this.#socketRoutes.find(({ path }) => path === tidyPath(request.path));
     if (route === undefined) return refusedUpgrade(fault('not_found', `no WebSocket at ${request.path}`));
     if (route.switchedOff !== undefined) return refusedUpgrade(route.switchedOff);
     const { guard } = this.#world;
@@ -133,11 +133,13 @@ export class HttpDoor implements TransportHandlers {
 
   #routeOf({ method, path }: HttpRequest): Route | null {
     const wanted = method === 'HEAD' ? 'GET' : method;
-    return this.#routes.find((route) => route.method === wanted && matches(route.path, path)) ?? null;
+    const tidy = tidyPath(path);
+    return this.#routes.find((route) => route.method === wanted && matches(route.path, tidy)) ?? null;
   }
 
   #answerUnrouted(call: HttpCall): void {
-    const { method, path } = call.request;
+    const { method } = call.request;
+    const path = tidyPath(call.request.path);
     const allowed = this.#routes.filter((route) => matches(route.path, path)).map((route) => route.method);
     if (allowed.length > 0) {
       const message = `${path} takes ${allowed.join(' or ')}, not ${method}`;
@@ -195,6 +197,11 @@ export class HttpDoor implements TransportHandlers {
 function admissionTo(route: Route | null, request: HttpRequest, guard: Guard): Admission {
   if (route?.open) return { ok: true, owner: NOBODY };
   return route?.admin ? guard.admitAdmin(request) : guard.admit(request);
+}
+
+/** A base URL with a slash at its end makes `//v1/models`, and some clients end every path with one. */
+function tidyPath(path: string): string {
+  return path.replace(/\/{2,}/g, '/').replace(/(?<=.)\/$/, '');
 }
 
 function matches(pattern: string, path: string): boolean {

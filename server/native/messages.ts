@@ -21,7 +21,7 @@ const tokenId = z.int().min(0).max(0x7fff_ffff); // the vocabulary's bound is ch
 
 const samplingFields = {
   temperature: z.number().min(0).max(100),
-  topP: z.number().gt(0).max(1),
+  topP: z.number().min(0).max(1), // 0: the most likely token
   topK: z.int().min(0).max(0x7fff_ffff),
   minP: z.number().min(0).max(1),
   repetitionPenalty: z

@@ -14,6 +14,16 @@ const STOP_LENGTH_MAX = 1024; // characters
 const LOGIT_BIAS_COUNT_MAX = 1024;
 const TOKEN_COUNT_MAX = 2 ** 31 - 1;
 
+/**
+ * Any int64, as OpenAI's document has it. Beyond 2⁵³ JSON's numbers are rounded to the nearest double before anybody
+ * sees them: such seeds repeat as well as others, but neighbours may be one.
+ */
+const seedField = z
+  .number()
+  .min(-(2 ** 63))
+  .max(2 ** 63)
+  .refine(Number.isInteger, { message: 'expected a whole number' });
+
 export function commonFields({ choiceCountMax }: RequestBounds) {
   const stopString = z.string().max(STOP_LENGTH_MAX);
   return {
@@ -24,7 +34,7 @@ export function commonFields({ choiceCountMax }: RequestBounds) {
     max_tokens: z.int().min(0).max(TOKEN_COUNT_MAX).nullish(),
     min_tokens: z.int().min(0).max(TOKEN_COUNT_MAX).nullish(),
     temperature: z.number().min(0).max(100).nullish(),
-    top_p: z.number().gt(0).max(1).nullish(),
+    top_p: z.number().min(0).max(1).nullish(), // 0: the most likely token
     top_k: z.int().min(-1).max(TOKEN_COUNT_MAX).nullish(), // −1, like 0, is off
     min_p: z.number().min(0).max(1).nullish(),
     repetition_penalty: z
@@ -40,7 +50,7 @@ export function commonFields({ choiceCountMax }: RequestBounds) {
         message: `at most ${LOGIT_BIAS_COUNT_MAX} tokens can be biased`,
       })
       .nullish(),
-    seed: z.int().nullish(),
+    seed: seedField.nullish(),
     stop: z.union([stopString, z.array(stopString).max(STOP_COUNT_MAX)]).nullish(),
     ignore_eos: z.boolean().nullish(),
     return_token_ids: z.boolean().nullish(),

@@ -134,6 +134,7 @@ describe('what may be drawn', () => {
   });
 
   test('top_p keeps the smallest set that reaches p', () => {
+    expect(support(logits, { topP: 0 })).toEqual([1]);
     expect(support(logits, { topP: 0.45 })).toEqual([1]);
     expect(support(logits, { topP: 0.55 })).toEqual([1, 2]);
     expect(support(logits, { topP: 0.85 })).toEqual([0, 1, 2]);

@@ -46,6 +46,17 @@ describe('routes', () => {
     });
   });
 
+  test('slashes that a base URL brought along are not held against a path', async () => {
+    const { ask } = await world();
+    for (const path of ['//v1/models', '/v1/models/', '/v1//models', '//v1/models//']) {
+      expect([path, ask({ path }).status]).toEqual([path, 200]);
+    }
+    expect(ask({ ...completion, path: '//v1/completions' }).status).toBe(200);
+    expect(ask({ path: '//v1/completions/' }).status).toBe(405);
+    expect(errorOf(ask({ path: '//v1//nothing/' }))['message']).toBe('there is nothing at /v1/nothing');
+    expect(ask({ path: '/' }).status).toBe(404);
+  });
+
   test('the wrong method is 405 and says which are right', async () => {
     const { ask } = await world();
     const call = ask({ path: '/v1/completions' });
