@@ -1,8 +1,10 @@
 // Hugging Face config.json → ModelSpec. Reads both dialects of rotary settings and refuses, with the field's name,
 // whatever our graphs do not compute (sliding windows, other activations, other rope types, quantised weights).
 // Absent fields mean what they mean to transformers. Before it: the disk; after it: checkpoint.ts.
+import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { contents } from './directory-contents.ts';
 import { findGguf } from './gguf/find-gguf.ts';
 import { ggufName, openGguf } from './gguf/gguf-file.ts';
 import { ggufSpec } from './gguf/gguf-spec.ts';
@@ -24,8 +26,8 @@ const ropeSchema = z.looseObject({
   partial_rotary_factor: z.number().optional(),
 });
 
+const architectureSchema = z.looseObject({ architectures: z.array(z.string()).min(1) });
 const configSchema = z.looseObject({
-  architectures: z.array(z.string()).min(1),
   vocab_size: count,
   hidden_size: count,
   intermediate_size: count,
@@ -59,6 +61,7 @@ const architectures: ReadonlyMap<string, ModelSpec['architecture']> = new Map([
   ['Qwen2ForCausalLM', 'qwen2'],
   ['LlamaForCausalLM', 'llama'],
 ]);
+const headSizeStep = 16; // elements; source: GroupQueryAttention of ONNX Runtime on the CPU
 const ropeThetaDefault = 10_000; // base of the frequencies; source: transformers 4 Llama and Qwen2 configs
 
 /** Reads config.json (and the stop tokens of generation_config.json), or GGUF metadata. Throws CheckpointError. */
@@ -77,8 +80,10 @@ export function modelName(path: string): string {
 
 function readConfig(directory: string): ModelSpec {
   const file = join(directory, 'config.json');
+  if (!existsSync(file)) throw new CheckpointError(`is missing${contents(directory)}`, { file });
+  // Before anything else: other architectures have other fields.
+  const architecture = architectureOf(readJson(file, architectureSchema), file);
   const config = readJson(file, configSchema);
-  const architecture = architectureOf(config, file);
   refuseUnsupported(config, architecture, file);
   return {
     name: modelName(directory),
@@ -100,7 +105,10 @@ function readConfig(directory: string): ModelSpec {
   };
 }
 
-function architectureOf(config: Config, file: string): ModelSpec['architecture'] {
+function architectureOf(
+  config: z.output<typeof architectureSchema>,
+  file: string,
+): ModelSpec['architecture'] {
   const architecture = architectures.get(config.architectures[0]!);
   if (architecture) return architecture;
   const known = [...architectures.keys()].join(', ');
@@ -130,6 +138,13 @@ function refuseUnsupported(config: Config, architecture: ModelSpec['architecture
   if (architecture === 'qwen2' && windowed && config.max_window_layers < config.num_hidden_layers) {
     throw refuse('use_sliding_window', 'sliding window attention is not supported');
   }
+  const isLong = config.sliding_window != null && config.sliding_window < config.max_position_embeddings;
+  if (architecture === 'llama' && isLong) {
+    throw refuse(
+      'sliding_window',
+      `${config.sliding_window} is not supported (only null, or the whole context)`,
+    );
+  }
 }
 
 function attentionShape(config: Config, file: string) {
@@ -148,11 +163,9 @@ function attentionShape(config: Config, file: string) {
       { file, field: 'head_dim' },
     );
   }
-  if (headSize % 2 !== 0) {
-    throw new CheckpointError(`${headSize} is odd, rotary embeddings need pairs`, {
-      file,
-      field: 'head_dim',
-    });
+  if (headSize % headSizeStep !== 0) {
+    const problem = `${headSize} is not supported (only multiples of ${headSizeStep})`;
+    throw new CheckpointError(problem, { file, field: 'head_dim' });
   }
   return { headCount, kvHeadCount, headSize };
 }

@@ -8,7 +8,13 @@ import { ggufCheckpoint } from './gguf/gguf-checkpoint.ts';
 import { openGguf } from './gguf/gguf-file.ts';
 import { ggufSpec } from './gguf/gguf-spec.ts';
 import { CheckpointError } from './model-file.ts';
-import { isReadableDtype, readTensor, SafetensorsError, type TensorEntry } from './safetensors.ts';
+import {
+  isReadableDtype,
+  readTensor,
+  SafetensorsError,
+  sameTensors,
+  type TensorEntry,
+} from './safetensors.ts';
 import type { ModelSpec } from './spec.ts';
 import { openWeightFiles, type WeightFiles } from './weight-files.ts';
 
@@ -42,8 +48,9 @@ function loadDirectory(directory: string): Checkpoint {
   if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
     throw new CheckpointError('is not a directory', { file: directory });
   }
-  const spec = readModelSpec(directory);
+  const configured = readModelSpec(directory);
   const weights = naming(() => openWeightFiles(directory));
+  const spec = { ...configured, tiedEmbeddings: configured.tiedEmbeddings && !hasOwnHead(weights) };
   const entry = (name: string): TensorEntry => {
     const found = weights.byTensor.get(name)?.tensors.get(name);
     if (!found) throw new CheckpointError('is missing from the weights', { file: directory, field: name });
@@ -63,6 +70,17 @@ function loadDirectory(directory: string): Checkpoint {
       return values;
     },
   };
+}
+
+/**
+ * Fine-tunes are saved with a head that has moved away from the embeddings, and a config.json that still ties them. As in
+ * transformers 5, what the weights hold counts: a head that differs is not tied.
+ */
+function hasOwnHead({ byTensor }: WeightFiles): boolean {
+  const [head, embedding] = ['lm_head.weight', 'model.embed_tokens.weight'] as const;
+  const [own, shared] = [byTensor.get(head), byTensor.get(embedding)];
+  if (own === undefined || shared === undefined) return false;
+  return naming(() => !sameTensors({ file: own, name: head }, { file: shared, name: embedding }));
 }
 
 /** Every tensor a decoder of this shape computes with, and its shape: [out, in] for matrices. */

@@ -1,7 +1,8 @@
 // Reads the JSON files of a model directory: bounded size, checked shape, one error that names file and field.
 // Owns no meaning; checkpoint-config.ts, weight-files.ts, tokenizer.ts, chat-template.ts and model.ts give it.
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import type { z } from 'zod';
+import { isLfsPointer, lfsProblem } from './lfs-pointer.ts';
 
 const jsonSizeMax = 100_000_000; // bytes; the largest published tokenizer.json files have about 35 MB
 
@@ -23,13 +24,15 @@ export class CheckpointError extends Error {
 export function readTextFile(file: string): string | null {
   let fd: number;
   try {
-    fd = openSync(file, 'r');
+    fd = openSync(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)); // a FIFO would be waited for
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
     throw new CheckpointError(`cannot be opened: ${messageOf(error)}`, { file, cause: error });
   }
   try {
-    const { size } = fstatSync(fd);
+    const stats = fstatSync(fd);
+    if (!stats.isFile()) throw new CheckpointError('is not a regular file', { file });
+    const { size } = stats;
     if (size > jsonSizeMax) {
       throw new CheckpointError(`${size} bytes are more than ${jsonSizeMax}`, { file });
     }
@@ -46,6 +49,7 @@ export function readTextFile(file: string): string | null {
 export function readOptionalJson<T extends z.ZodType>(file: string, schema: T): z.output<T> | null {
   const text = readTextFile(file);
   if (text === null) return null;
+  if (isLfsPointer(Buffer.from(text.slice(0, 64)))) throw new CheckpointError(lfsProblem, { file });
   let json: unknown;
   try {
     json = JSON.parse(text);

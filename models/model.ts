@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { ChatTemplate } from './chat-template.ts';
 import { readModelSpec } from './checkpoint-config.ts';
+import { endTokens } from './end-tokens.ts';
 import { findGguf } from './gguf/find-gguf.ts';
 import { openGguf } from './gguf/gguf-file.ts';
 import { GgufMetadata } from './gguf/gguf-metadata.ts';
@@ -51,21 +52,32 @@ export function loadModel(pathOrName: string, now: (() => Date) | null = null): 
   const spec = readModelSpec(path);
   const tokenizer = Tokenizer.load(path);
   const gguf = openMetadata(path);
-  if (tokenizer.vocabSize > spec.vocabSize) {
+  const strangers = tokenizer.addedFrom(spec.vocabSize);
+  if (strangers === null) {
     throw new CheckpointError(`its ids reach ${tokenizer.vocabSize - 1}, the model knows ${spec.vocabSize}`, {
       file: gguf === null ? join(path, 'tokenizer.json') : path,
     });
   }
+  const chatTemplate =
+    gguf === null ? ChatTemplate.load(path, tokenizer, now) : ggufTemplate(gguf, tokenizer, now);
   const advice = (gguf && ggufAdvice(gguf)) ?? readAdvice(gguf === null ? path : dirname(gguf.path));
   return {
     name: spec.name,
     path,
-    spec,
+    spec: {
+      ...spec,
+      eosTokenIds: endTokens(spec.eosTokenIds, {
+        ...{ tokenizer, template: chatTemplate, vocabSize: spec.vocabSize },
+        directory: gguf === null ? path : null,
+      }),
+    },
     tokenizer,
-    chatTemplate:
-      gguf === null ? ChatTemplate.load(path, tokenizer, now) : ggufTemplate(gguf, tokenizer, now),
+    chatTemplate,
     defaults: advice.defaults,
-    warnings: advice.ignored.map((field) => `${advice.source}: ${field} is ignored`),
+    warnings: [
+      ...advice.ignored.map((field) => `${advice.source}: ${field} is ignored`),
+      ...strangers.map((text) => `${text} is above the model's vocabulary: never drawn, refused in prompts`),
+    ],
     fim: (gguf && ggufFimTokens(gguf)) ?? findFimTokens(tokenizer),
   };
 }

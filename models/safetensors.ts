@@ -2,11 +2,12 @@
 // overlap, shape against bytes) and the decoding of F32, F16 and BF16; it never holds more than one tensor and
 // never trusts a number from the file. Before it: the disk; after it: checkpoint.ts.
 // Format: https://huggingface.co/docs/safetensors (8-byte length, JSON header, one buffer without holes).
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { z } from 'zod';
 import { widenBf16, widenF16 } from './half-floats.ts';
 import { findDuplicateKey } from './json-keys.ts';
+import { isLfsPointer, lfsProblem } from './lfs-pointer.ts';
 
 const lengthSize = 8; // bytes, little-endian unsigned
 const headerSizeMax = 100_000_000; // bytes; source: MAX_HEADER_SIZE of the reference implementation
@@ -75,10 +76,13 @@ export function isReadableDtype(dtype: string): boolean {
 /** Reads and checks the header only; no tensor is touched. Throws SafetensorsError. */
 export function openSafetensors(path: string): SafetensorsFile {
   return withFile(path, (fd) => {
-    const fileSize = fstatSync(fd).size;
+    const stats = fstatSync(fd);
+    if (!stats.isFile()) throw new SafetensorsError('is not a regular file', { file: path });
+    const fileSize = stats.size;
     if (fileSize < lengthSize) throw new SafetensorsError(`${fileSize} bytes are too few`, { file: path });
     const lengthBytes = new Uint8Array(lengthSize);
     readFully(fd, lengthBytes, { file: path, offset: 0 });
+    if (isLfsPointer(lengthBytes)) throw new SafetensorsError(lfsProblem, { file: path });
     const headerLength = new DataView(lengthBytes.buffer).getBigUint64(0, true);
     if (headerLength > BigInt(headerSizeMax)) {
       throw new SafetensorsError(`header of ${headerLength} bytes exceeds ${headerSizeMax}`, { file: path });
@@ -115,6 +119,36 @@ export function readTensor(file: SafetensorsFile, tensor: string): Float32Array 
     }
     return entry.dtype === 'F32' ? readF32(fd, file.path, entry) : readHalf(fd, file.path, entry);
   });
+}
+
+interface PlacedTensor {
+  readonly file: SafetensorsFile;
+  readonly name: string;
+}
+
+/**
+ * Whether two tensors have the same shape and, where their dtypes are the same, the same bytes: read piece by piece, up to
+ * the first difference. Other dtypes are compared as float32. Throws SafetensorsError.
+ */
+export function sameTensors(a: PlacedTensor, b: PlacedTensor): boolean {
+  const [left, right] = [a.file.tensors.get(a.name), b.file.tensors.get(b.name)];
+  if (!left || !right || left.shape.join() !== right.shape.join()) return false;
+  if (left.dtype !== right.dtype) {
+    const values = readTensor(a.file, a.name);
+    return readTensor(b.file, b.name).every((value, index) => value === values[index]);
+  }
+  const [one, other] = [new Uint8Array(chunkSize), new Uint8Array(chunkSize)];
+  return withFile(a.file.path, (first) =>
+    withFile(b.file.path, (second) => {
+      for (let at = 0; at < left.size; at += chunkSize) {
+        const length = Math.min(chunkSize, left.size - at);
+        readFully(first, one.subarray(0, length), { file: a.file.path, offset: left.offset + at });
+        readFully(second, other.subarray(0, length), { file: b.file.path, offset: right.offset + at });
+        if (Buffer.compare(one.subarray(0, length), other.subarray(0, length)) !== 0) return false;
+      }
+      return true;
+    }),
+  );
 }
 
 function checkHeader(
@@ -234,7 +268,7 @@ function readFully(fd: number, target: Uint8Array, from: { file: string; offset:
 function withFile<T>(path: string, use: (fd: number) => T): T {
   let fd: number | null = null;
   try {
-    fd = openSync(path, 'r');
+    fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)); // a FIFO would be waited for
     return use(fd);
   } catch (error) {
     // Errors of the operating system: no such file, a directory, a disk that fails.

@@ -110,6 +110,13 @@ export class Tokenizer {
     return this.#added.get(text)?.id ?? null;
   }
 
+  /** Texts of the added tokens whose ids a model of this vocabulary lacks; null when it lacks an ordinary token too. */
+  addedFrom(vocabSize: number): readonly string[] | null {
+    if (this.vocabSize <= vocabSize) return [];
+    for (const id of this.#file.vocab.values()) if (id >= vocabSize) return null;
+    return this.#file.addedTokens.filter(({ id }) => id >= vocabSize).map(({ text }) => text);
+  }
+
   /** True for control tokens, which have no text of their own. */
   isSpecial(id: number): boolean {
     return this.#specialIds.has(id);

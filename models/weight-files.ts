@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
+import { contents } from './directory-contents.ts';
 import { CheckpointError, readJson } from './model-file.ts';
 import { openSafetensors, type SafetensorsFile } from './safetensors.ts';
 
@@ -25,7 +26,9 @@ export function openWeightFiles(directory: string): WeightFiles {
   }
   const indexPath = join(directory, indexName);
   if (existsSync(indexPath)) return openShards(directory, indexPath);
-  throw new CheckpointError(`has neither ${singleName} nor ${indexName}`, { file: directory });
+  throw new CheckpointError(`has neither ${singleName} nor ${indexName}${contents(directory)}`, {
+    file: directory,
+  });
 }
 
 function openShards(directory: string, indexPath: string): WeightFiles {

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { type ChatMessage, ChatTemplateError } from '../models/chat-template.ts';
 import type { FimTokens, Model } from '../models/model.ts';
 import { type Fault, fault } from './errors.ts';
+import { strangerIn } from './stranger.ts';
 
 /** Tokens from `start` on are new; nearly always all of those before the append stand. */
 export type AppendOutcome =
@@ -13,7 +14,7 @@ export type AppendOutcome =
 
 /** What a transcript needs of a model; a Model (models/model.ts) is one. */
 export interface TranscriptModel {
-  readonly tokenizer: Pick<Model['tokenizer'], 'startIds' | 'encode' | 'decode'>;
+  readonly tokenizer: Pick<Model['tokenizer'], 'startIds' | 'encode' | 'decode' | 'vocabSize' | 'tokenBytes'>;
   readonly chatTemplate: Pick<NonNullable<Model['chatTemplate']>, 'render'> | null;
   readonly fim: FimTokens | null;
   readonly spec: Pick<Model['spec'], 'vocabSize' | 'eosTokenIds'>;
@@ -229,7 +230,7 @@ export class Transcript {
 
   #appendRaw(tokens: ArrayLike<number>, field: string): AppendOutcome {
     const start = this.#count;
-    const refused = this.#checkRoom(start + tokens.length, field);
+    const refused = this.#checkRoom(start + tokens.length, field) ?? this.#checkKnown(tokens, field);
     if (refused !== null) return refused;
     this.#raw = true;
     this.#push(tokens);
@@ -260,7 +261,7 @@ export class Transcript {
     const tokens = tokenizer.encode(to.slice(mark.text), 'guarded');
     const start = adds ? this.#count : this.#sharedCount(tokens, mark.tokens);
     const added = adds ? tokens : tokens.subarray(start - mark.tokens);
-    const refused = this.#checkRoom(start + added.length, 'messages');
+    const refused = this.#checkRoom(start + added.length, 'messages') ?? this.#checkKnown(added, 'messages');
     if (refused !== null) return refused;
     if (!adds) while (this.#marks.length > 0 && this.#marks.at(-1)!.tokens > mark.tokens) this.#marks.pop();
     this.#count = start;
@@ -303,6 +304,11 @@ export class Transcript {
     if (count <= this.#tokensMax) return null;
     const message = `the session would hold ${count} tokens, its bound is ${this.#tokensMax}`;
     return { ok: false, fault: fault('context_length_exceeded', message, { param }) };
+  }
+
+  #checkKnown(tokens: ArrayLike<number>, param: string): Refused | null {
+    const stranger = strangerIn(tokens, this.#model);
+    return stranger === null ? null : invalid(param, `the text holds ${stranger}`);
   }
 
   #push(tokens: ArrayLike<number>): void {

@@ -19,6 +19,8 @@ export const FIM = { prefixId: 257, suffixId: 258, middleId: 259 } as const;
 export const byteModel: TranscriptModel = {
   tokenizer: {
     startIds: [],
+    vocabSize: BYTE_VOCAB_SIZE,
+    tokenBytes: (id) => Uint8Array.of(id),
     encode: encodeSpecial,
     decode: (ids, options) => decodeSpecial(ids, options?.keepSpecial ?? false),
   },

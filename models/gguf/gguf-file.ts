@@ -1,7 +1,7 @@
 // A GGUF model on disk: one file, or shards named …-00001-of-0000N.gguf. Owns which file holds which tensor and reads
 // rows of them by position, so that no more than what is asked for is in memory; holds no file open between reads.
 // Before it: a path from model.ts; after it: gguf-checkpoint.ts and gguf-tokenizer.ts give it meaning.
-import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { CheckpointError } from '../model-file.ts';
 import { readableTypeNames } from './block-types.ts';
@@ -123,7 +123,7 @@ function withFile<T>(path: string, use: (fd: number) => T): T {
   try {
     // Asked before it is opened: opening a pipe would wait for a writer.
     if (!statSync(path).isFile()) throw new CheckpointError('is not a regular file', { file: path });
-    fd = openSync(path, 'r');
+    fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)); // a FIFO would be waited for
     return use(fd);
   } catch (error) {
     if (!(error instanceof Error && 'syscall' in error)) throw error;

@@ -2,6 +2,8 @@
 // against the file. Long arrays (vocabularies) stay bytes until they are asked for. Never touches tensor data.
 // Before it: header-cursor.ts; after it: gguf-file.ts joins the shards.
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+
+import { lfsProblem } from '../lfs-pointer.ts';
 import type { CheckpointError } from '../model-file.ts';
 import { type BlockType, blockTypes } from './block-types.ts';
 import type { HeaderCursor } from './header-cursor.ts';
@@ -29,6 +31,7 @@ export interface GgufHeader {
 }
 
 const magic = 0x46554747; // 'GGUF', little endian
+const lfsMagic = 0x73726576; // 'vers', as lfs-pointer.ts has it
 const entryCountMax = 65_536; // of metadata, and of tensors; published files have under 100 and under 2,000
 const dimensionCountMax = 4; // source: GGML_MAX_DIMS
 const alignmentDefault = 32; // bytes
@@ -78,7 +81,9 @@ export function readHeader(
 }
 
 function checkStart(cursor: HeaderCursor): void {
-  if (cursor.uint32() !== magic) throw cursor.refuse('is not a GGUF file: it does not begin with GGUF');
+  const opening = cursor.uint32();
+  if (opening === lfsMagic) throw cursor.refuse(lfsProblem);
+  if (opening !== magic) throw cursor.refuse('is not a GGUF file: it does not begin with GGUF');
   const version = cursor.uint32();
   if (version === 2 || version === 3) return;
   const isSwapped = version === 0x02000000 || version === 0x03000000;

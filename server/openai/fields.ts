@@ -7,6 +7,7 @@ import { draftingFor } from '../drafting.ts';
 import { type Fault, fault } from '../errors.ts';
 import type { GenerationRequest } from '../generation.ts';
 import type { Parsed } from '../json-body.ts';
+import { strangerIn } from '../stranger.ts';
 import type { OpenAiWorld, RequestBounds } from './world.ts';
 
 const STOP_COUNT_MAX = 16; // OpenAI takes 4; some editors send more
@@ -82,6 +83,7 @@ export function generationOf(
   const maxTokens = Math.min(parts.maxTokens ?? TOKEN_COUNT_MAX, Math.max(0, room));
   const refused =
     contextFault(parts, room, generator.contextTokensMax) ??
+    strangerFault(parts.tokens, model) ??
     minTokensFault(fields.min_tokens ?? 0, parts.maxTokens) ??
     biasFault(fields.logit_bias ?? {}, model.spec.vocabSize);
   if (refused !== null) return { ok: false, fault: refused };
@@ -129,6 +131,15 @@ function contextFault(parts: GenerationParts, room: number, contextTokensMax: nu
     `the prompt has ${parts.tokens.length} tokens; the context holds ${contextTokensMax}, ` +
     `prompt and output together`;
   return fault('context_length_exceeded', message);
+}
+
+/** An added token that the tokenizer finds in a text, and that the model has no embedding for. */
+function strangerFault(
+  tokens: ArrayLike<number>,
+  { tokenizer, spec }: Pick<OpenAiWorld['model'], 'tokenizer' | 'spec'>,
+): Fault | null {
+  const stranger = strangerIn(tokens, { tokenizer, spec });
+  return stranger === null ? null : fault('invalid_request', `the prompt holds ${stranger}`);
 }
 
 function minTokensFault(minTokens: number, maxTokens: number | null): Fault | null {

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { CheckpointError } from '../../../models/checkpoint.ts';
 import { loadModel, resolveModel } from '../../../models/model.ts';
 import { plainDefaults } from '../../../models/sampling-defaults.ts';
+import { strangerIn } from '../../../server/stranger.ts';
 import { tinyTokenIds, tinyTokenizerJson, writeTinyModel } from '../../golden/tiny-model.ts';
 import { temporaryDirectory } from '../../temporary-directory.ts';
 
@@ -90,13 +91,18 @@ test('advice out of range is left out with a word, and the rest of it holds', ()
   }
 });
 
-test('a tokenizer with more ids than the model has embeddings is refused', () => {
+test('an added token above the vocabulary is known, and nothing that a prompt may hold', () => {
   const directory = writeTinyModel(join(root, 'wide'));
-  const added = [{ id: 320, content: '<x>', special: true }];
-  writeFileSync(
-    join(directory, 'tokenizer.json'),
-    JSON.stringify({ ...tinyTokenizerJson(), added_tokens: added }),
-  );
+  const json = tinyTokenizerJson() as { added_tokens: object[]; model: { vocab: Record<string, number> } };
+  const added = [...json.added_tokens, { id: 320, content: '<x>', special: true }];
+  const write = (changed: object) =>
+    writeFileSync(join(directory, 'tokenizer.json'), JSON.stringify({ ...json, ...changed }));
+  write({ added_tokens: added });
+  const model = loadModel(directory);
+  expect(model.warnings).toEqual(["<x> is above the model's vocabulary: never drawn, refused in prompts"]);
+  expect(strangerIn(model.tokenizer.encode('a<x>'), model)).toContain('"<x>", token 320');
+  expect(strangerIn(model.tokenizer.encode('a<y>'), model)).toBeNull();
+  write({ model: { ...json.model, vocab: { ...json.model.vocab, zzz: 320 } } });
   expect(() => loadModel(directory)).toThrow('its ids reach 320, the model knows 320');
 });
 
