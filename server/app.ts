@@ -186,6 +186,7 @@ function responsesWorld(config: Config, openAi: OpenAiWorld): ResponsesWorld {
     delegations: new Delegations(),
     socket: {
       ageMaxMs: config.responsesSocketAgeMaxMs,
+      valuesMax: config.bodyValuesMax,
       queuedSizeMax: 2 * config.frameSizeMax,
       bufferSizeMax: config.streamBufferSizeMax,
     },

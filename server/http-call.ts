@@ -11,6 +11,7 @@ import type { HttpExchange, HttpRequest } from './transport.ts';
 export interface CallWorld {
   readonly clock: Clock;
   readonly bodySizeMax: number;
+  readonly bodyValuesMax: number;
   readonly texts: Pick<LongTexts, 'run'>;
   /** Once per call, when its answer is complete or its caller has gone (status 499). */
   readonly onEnd: (call: HttpCall, status: number, durationMs: number) => void;
@@ -90,7 +91,7 @@ export class HttpCall {
       }
       let parsed: ReturnType<typeof parseJsonBody<T>> | null = null; // once, however often the rest is run
       this.guard(() => {
-        parsed ??= parseJsonBody(body, schema);
+        parsed ??= parseJsonBody(body, schema, this.#world.bodyValuesMax);
         if (parsed.ok) then(parsed.value);
         else this.refuse(parsed.fault);
       });

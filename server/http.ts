@@ -39,6 +39,7 @@ export interface SocketRoute {
 export interface HttpWorld {
   readonly guard: Guard;
   readonly bodySizeMax: number;
+  readonly bodyValuesMax: number;
   readonly connectionCountMax: number;
   readonly ungreetedSocketCountMax: number;
   readonly clock: Clock;
@@ -74,6 +75,7 @@ export class HttpDoor implements TransportHandlers {
     this.#callWorld = {
       clock: world.clock,
       bodySizeMax: world.bodySizeMax,
+      bodyValuesMax: world.bodyValuesMax,
       texts: world.texts,
       onEnd: (call, status, durationMs) => this.#onEnd(call, status, durationMs),
       onCrash: ({ facts: { id, route } }, err) => world.log.error('a route failed', { id, route, err }),

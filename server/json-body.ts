@@ -10,20 +10,25 @@ export type Parsed<T> =
 const NESTING_MAX = 256; // no client's schemas or arguments come near
 
 /** Unknown fields are dropped by the schema; null and absent are the same to every optional field of ours. */
-export function parseJsonBody<T>(body: Uint8Array, schema: z.ZodType<T>): Parsed<T> {
-  const value = parseJson(body);
+export function parseJsonBody<T>(body: Uint8Array, schema: z.ZodType<T>, valuesMax: number): Parsed<T> {
+  const value = parseJson(body, valuesMax);
   return value.ok ? checkJson(value.value, schema) : value;
 }
 
-/** Any JSON that is not nested too deep. */
-export function parseJson(body: Uint8Array): Parsed<unknown> {
+/** Any JSON that is not nested too deep and does not hold too many values. */
+export function parseJson(body: Uint8Array, valuesMax: number): Parsed<unknown> {
+  const shape = shapeOf(body);
+  if (shape.commaCount >= valuesMax) {
+    const message = `the body holds more than ${valuesMax} values (--body-values)`;
+    return { ok: false, fault: fault('body_too_large', message) };
+  }
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch (error) {
     return { ok: false, fault: fault('invalid_json', `the body is not JSON: ${(error as Error).message}`) };
   }
-  if (nestingOf(body) > NESTING_MAX) {
+  if (shape.depth > NESTING_MAX) {
     return {
       ok: false,
       fault: fault('invalid_json', `the body is nested deeper than ${NESTING_MAX} levels`),
@@ -38,8 +43,9 @@ export function checkJson<T>(value: unknown, schema: z.ZodType<T>): Parsed<T> {
   return { ok: false, fault: faultOfIssue(parsed.error.issues[0]!) };
 }
 
-/** Depth of brackets outside strings, of a text that is known to be JSON. What walks the value later recurses. */
-function nestingOf(json: Uint8Array): number {
+/** Brackets and commas outside strings, if the text is JSON. What walks the value later recurses. */
+function shapeOf(json: Uint8Array): { readonly depth: number; readonly commaCount: number } {
+  let commaCount = 0;
   let depth = 0;
   let deepest = 0;
   let inString = false;
@@ -51,8 +57,9 @@ function nestingOf(json: Uint8Array): number {
     else if (inString) continue;
     else if (byte === 0x7b || byte === 0x5b) deepest = Math.max(deepest, ++depth);
     else if (byte === 0x7d || byte === 0x5d) depth--;
+    else if (byte === 0x2c) commaCount++;
   }
-  return deepest;
+  return { depth: deepest, commaCount };
 }
 
 function faultOfIssue(issue: z.core.$ZodIssue): Fault {

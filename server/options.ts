@@ -179,6 +179,19 @@ export const OPTIONS = {
     'largest head of an HTTP request: its line and headers together',
   ),
   bodySizeMax: option('body-size', size(1 * KIB, 1 * GIB), 16 * MIB, 'largest HTTP request body'),
+  // Each costs time to parse and to check, more than its bytes do.
+  bodyValuesMax: option(
+    'body-values',
+    integer(1024, 64 * MIB),
+    256 * KIB,
+    'values (numbers, texts, members …) in one JSON body or frame',
+  ),
+  tokenizeSizeMax: option(
+    'tokenize-size',
+    integer(1024, 64 * MIB),
+    256 * KIB,
+    'characters that /tokenize takes, and tokens that /detokenize takes, in one request',
+  ),
   frameSizeMax: option('frame-size', size(1 * KIB, 1 * GIB), 16 * MIB, 'largest incoming WebSocket frame'),
   streamBufferSizeMax: option(
     'stream-buffer-size',

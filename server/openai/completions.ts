@@ -10,20 +10,21 @@ import { CompletionEvents } from './completion-events.ts';
 import { commonFields, generationOf } from './fields.ts';
 import { ownModelFault } from './model-name.ts';
 import { encodePrompt } from './prompt-text.ts';
+import { shortList, tokenIds } from './token-ids.ts';
 import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
 
 const COMPLETIONS_PATH = '/v1/completions';
 const MAX_TOKENS_DEFAULT = 16; // OpenAI's for this route; chat has none
 
 function completionSchema(bounds: RequestBounds) {
-  const ids = z.array(z.int().min(0)).min(1);
+  const ids = tokenIds();
   return z.object({
     ...commonFields(bounds),
     prompt: z.union([
       z.string(),
-      z.array(z.string()).min(1).max(bounds.promptCountMax),
+      shortList(z.string(), bounds.promptCountMax),
       ids,
-      z.array(ids).min(1).max(bounds.promptCountMax),
+      shortList(ids, bounds.promptCountMax),
     ]),
     suffix: z.string().nullish(),
     echo: z.boolean().nullish(),

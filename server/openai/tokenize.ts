@@ -8,6 +8,7 @@ import type { Parsed } from '../json-body.ts';
 import { forTemplate, messageSchema } from './chat.ts';
 import { chatPrompt } from './chat-prompt.ts';
 import { promptFields, promptOptions } from './prompt-options.ts';
+import { tokenIds } from './token-ids.ts';
 import { toolSetOf } from './tool-set.ts';
 import type { OpenAiWorld } from './world.ts';
 
@@ -22,7 +23,7 @@ const tokenizeSchema = z.object({
   with_pieces: z.boolean().nullish(), // llama-server
 });
 
-const detokenizeSchema = z.object({ tokens: z.array(z.int().min(0)) });
+const detokenizeSchema = z.object({ tokens: tokenIds({ empty: true }) });
 
 export function tokenizeRoutes(world: OpenAiWorld): readonly Route[] {
   return [
@@ -49,8 +50,13 @@ function tokenized(body: TokenizeRequest, world: OpenAiWorld): Parsed<object> {
   const encoded = tokensOf(body, world);
   if (!encoded.ok) return encoded;
   const ids = Array.from(encoded.value);
-  const pieces = () => ids.map((id) => ({ id, piece: pieceOf(model.tokenizer.tokenBytes(id)) }));
-  const tokens = body.with_pieces === true ? pieces() : ids;
+  const known = new Map<number, ReturnType<typeof pieceOf>>();
+  const piece = (id: number) => {
+    const made = known.get(id) ?? pieceOf(model.tokenizer.tokenBytes(id));
+    known.set(id, made);
+    return made;
+  };
+  const tokens = body.with_pieces === true ? ids.map((id) => ({ id, piece: piece(id) })) : ids;
   return { ok: true, value: { tokens, count: ids.length, max_model_len: generator.contextTokensMax } };
 }
 
@@ -59,9 +65,20 @@ function tokensOf(body: TokenizeRequest, world: OpenAiWorld): Parsed<ArrayLike<n
   const { model } = world;
   const text = body.content ?? body.prompt;
   if (text != null) {
+    if (text.length > world.bounds.tokenizeSizeMax) {
+      return tooLong(
+        { param: body.content == null ? 'prompt' : 'content', size: text.length, unit: 'characters' },
+        world,
+      );
+    }
     const addStart = body.content == null ? (body.add_special_tokens ?? true) : (body.add_special ?? false);
     const start = addStart ? model.tokenizer.startIds : [];
-    return { ok: true, value: [...start, ...model.tokenizer.encode(text)] };
+    const encoded = model.tokenizer.encode(text);
+    if (start.length === 0) return { ok: true, value: encoded };
+    const whole = new Int32Array(start.length + encoded.length);
+    whole.set(start);
+    whole.set(encoded, start.length);
+    return { ok: true, value: whole };
   }
   if (body.messages == null) {
     return { ok: false, fault: fault('invalid_request', 'one of content, prompt and messages is needed') };
@@ -74,7 +91,20 @@ function tokensOf(body: TokenizeRequest, world: OpenAiWorld): Parsed<ArrayLike<n
   return prompt.ok ? { ok: true, value: prompt.value.tokens } : prompt;
 }
 
-function detokenized(tokens: readonly number[], { model }: OpenAiWorld): Parsed<object> {
+/** Its answer alone would take long to write. */
+function tooLong(
+  { param, size, unit }: { readonly param: string; readonly size: number; readonly unit: string },
+  { bounds }: OpenAiWorld,
+): Parsed<never> {
+  const message = `${param}: ${size} ${unit}, at most ${bounds.tokenizeSizeMax} are taken (--tokenize-size)`;
+  return { ok: false, fault: fault('invalid_request', message, { param }) };
+}
+
+function detokenized(tokens: readonly number[], world: OpenAiWorld): Parsed<object> {
+  const { model } = world;
+  if (tokens.length > world.bounds.tokenizeSizeMax) {
+    return tooLong({ param: 'tokens', size: tokens.length, unit: 'tokens' }, world);
+  }
   const stray = tokens.findIndex((id) => id >= model.spec.vocabSize);
   if (stray >= 0) {
     const message = `tokens[${stray}]: ${tokens[stray]} is not in [0, ${model.spec.vocabSize})`;
@@ -89,8 +119,10 @@ function answer(call: HttpCall, outcome: Parsed<object>): void {
   else call.refuse(outcome.fault);
 }
 
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
 /** Text where the bytes are whole characters, else the bytes, as llama-server writes them. */
 function pieceOf(bytes: Uint8Array): string | readonly number[] {
-  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+  const text = decoder.decode(bytes);
   return text.includes('\ufffd') ? Array.from(bytes) : text;
 }

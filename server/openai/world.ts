@@ -15,6 +15,7 @@ export interface RequestBounds {
   readonly choiceCountMax: number; // n
   readonly promptCountMax: number; // prompts of one completions request
   readonly logprobsMax: number; // alternatives per token
+  readonly tokenizeSizeMax: number; // characters of /tokenize, tokens of /detokenize
   readonly requestTimeoutMs: number;
   readonly draftTokensMax: number; // guessed per step; 0: never
   readonly draftsUnasked: DraftingBounds['draftsUnasked']; // where the request does not say

@@ -61,7 +61,7 @@ class ResponsesSocket implements SocketEvents, LaneHost {
 
   onMessage(frame: Uint8Array, isBinary: boolean): void {
     if (this.#closed) return;
-    const value = isBinary ? BINARY_FRAME : parseJson(frame);
+    const value = isBinary ? BINARY_FRAME : parseJson(frame, this.world.socket.valuesMax);
     const head = value.ok ? checkJson(value.value, frameHeadSchema) : value;
     if (!head.ok) {
       this.#sendError(head.fault, null);

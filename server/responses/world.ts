@@ -11,6 +11,7 @@ export interface ResponsesWorld extends OpenAiWorld {
 
 export interface SocketBounds {
   readonly ageMaxMs: number; // then a connection takes no new work
+  readonly valuesMax: number; // of one frame's JSON
   readonly queuedSizeMax: number; // bytes of frames that wait for their lane
   readonly bufferSizeMax: number; // unread bytes at which answers wait
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { parseJsonBody } from '../../../server/json-body.ts';
 
 function param(schema: z.ZodType, value: unknown): string | null {
-  const parsed = parseJsonBody(Buffer.from(JSON.stringify(value)), schema);
+  const parsed = parseJsonBody(Buffer.from(JSON.stringify(value)), schema, 100);
   if (parsed.ok) throw new Error('was accepted');
   return parsed.fault.param;
 }
@@ -23,12 +23,24 @@ test('in a union the alternative that was meant speaks', () => {
 });
 
 test('where no alternative fits the message names all of them', () => {
-  const parsed = parseJsonBody(Buffer.from('{"content":7}'), content);
+  const parsed = parseJsonBody(Buffer.from('{"content":7}'), content, 100);
   expect(parsed).toMatchObject({ ok: false, fault: { code: 'invalid_request', param: 'content' } });
   expect(!parsed.ok && parsed.fault.message).toMatch(/^content: .*string.*, or .*array/);
 });
 
 test('the message carries the bound', () => {
-  const parsed = parseJsonBody(Buffer.from('{"n":9}'), z.object({ n: z.int().max(8) }));
+  const parsed = parseJsonBody(Buffer.from('{"n":9}'), z.object({ n: z.int().max(8) }), 100);
   expect(!parsed.ok && parsed.fault.message).toContain('8');
+});
+
+test('a body of more values than may be is refused by the name of the bound, before its schema is asked', () => {
+  const schema = z.unknown().transform(() => {
+    throw new Error('asked');
+  });
+  const parsed = parseJsonBody(Buffer.from(JSON.stringify({ a: Array(101).fill(',') })), schema, 100);
+  expect(parsed).toMatchObject({
+    ok: false,
+    fault: { code: 'body_too_large', message: /100 values \(--body-values\)/ },
+  });
+  expect(parseJsonBody(Buffer.from(JSON.stringify([','.repeat(500)])), z.unknown(), 100).ok).toBe(true);
 });

@@ -231,6 +231,19 @@ describe('tokenize and detokenize', () => {
     expect(post('/tokenize', {}).status).toBe(400);
     expect(post('/detokenize', { tokens: [1, 260] }).json).toMatchObject({ error: { param: 'tokens[1]' } });
     expect(post('/detokenize', { tokens: [-1] }).json).toMatchObject({ error: { param: 'tokens[0]' } });
+    expect(post('/detokenize', { tokens: [1, '2'] }).json).toMatchObject({ error: { param: 'tokens[1]' } });
+  });
+
+  test('more than may be taken at once is refused by the name of the bound', async () => {
+    const { post } = await world({ flags: { tokenizeSizeMax: 1024 } });
+    for (const [path, body, param] of [
+      ['/tokenize', { content: 'a'.repeat(1025) }, 'content'],
+      ['/tokenize', { prompt: 'a'.repeat(1025) }, 'prompt'],
+      ['/detokenize', { tokens: Array(1025).fill(97) }, 'tokens'],
+    ] as const) {
+      expect(post(path, body).json).toMatchObject({ error: { param, message: /1024.*--tokenize-size/ } });
+    }
+    expect((post('/tokenize', { content: 'a'.repeat(1024) }).json as { count: number }).count).toBe(1024);
   });
 });
 
