@@ -35,7 +35,7 @@ import { openResponsesSocket } from './responses/socket.ts';
 import { ResponseStore } from './responses/store.ts';
 import type { ResponsesWorld } from './responses/world.ts';
 import { SessionTable } from './session-table.ts';
-import { dialectOf } from './tools/dialect.ts';
+import { toolSyntaxOf } from './tools/dialect.ts';
 import type { TranscriptModel } from './transcript.ts';
 import type { TransportHandlers } from './transport.ts';
 
@@ -155,7 +155,7 @@ function openAiWorld(
   clock.defer(() => compiler.warmUp());
   return {
     model,
-    forms: { compiler, dialect: dialectOf(tokenizer) },
+    forms: { compiler, toolSyntax: toolSyntaxOf(model) },
     prompts: new PromptEncoder(tokenizer),
     texts: parts.texts,
     generator,

@@ -20,6 +20,7 @@ import type { EncodeElsewhere } from './long-texts.ts';
 import type { ServerMetrics } from './metrics.ts';
 import type { Outcomes } from './outcomes/outcomes.ts';
 import { taskRoutes } from './outcomes/routes.ts';
+import { toolSyntaxOf } from './tools/dialect.ts';
 import type { Transport } from './transport.ts';
 
 export interface ServerParts {
@@ -117,9 +118,12 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
 }
 
 /** Tokens that stand for marks which the routes read out of an answer, even where the vocabulary calls them special. */
-function marksOf({ chatTemplate, tokenizer }: Model): readonly number[] {
+function marksOf(model: Model): readonly number[] {
+  const { chatTemplate, tokenizer } = model;
   const { open, close } = chatTemplate?.reasoning ?? { open: '', close: '' };
-  return [open, close].flatMap((mark) => tokenizer.specialTokenId(mark) ?? []);
+  const toolSyntax = toolSyntaxOf(model);
+  const called = toolSyntax.kind === 'foreign' ? toolSyntax.syntax.marks : ['<tool_call>', '</tool_call>'];
+  return [open, close, ...called].flatMap((mark) => tokenizer.specialTokenId(mark) ?? []);
 }
 
 function openDraftModel(backend: Backend, { clock, log, metrics }: ServerParts): DraftModel {

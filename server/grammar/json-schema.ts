@@ -216,7 +216,7 @@ class SchemaRules {
     }
     if (format !== undefined) {
       const source = stringFormats.get(format as string);
-      if (source === undefined) this.#reader.cannot(path, 'format');
+      if (source === undefined) this.#reader.note(path, 'format');
       else parts.push(compilePattern(source, { table, form: 'json', path: `${path}/format`, search: false }));
     }
     const isBounded = min > 0 || Number.isFinite(max);

@@ -67,7 +67,8 @@ export function unsupportedKeywords(schema: Schema): string[] {
   return unsupported.filter((name) => {
     const value = schema[name];
     if (value === undefined || value === false) return false;
-    return !(name === 'minProperties' && value === 0);
+    const required = Array.isArray(schema['required']) ? schema['required'].length : 0;
+    return !(name === 'minProperties' && typeof value === 'number' && value <= required);
   });
 }
 
@@ -103,6 +104,11 @@ export class SchemaReader {
     if (++this.#subschemas > schemaBounds.subschemasMax) {
       throw new GrammarError('too-large', `more than ${schemaBounds.subschemasMax} subschemas`, { path });
     }
+  }
+
+  /** A keyword that asks for nothing by the standard's rules, and is not enforced here. */
+  note(path: string, keyword: string): void {
+    this.ignored.push({ path, keyword });
   }
 
   /** A keyword that we cannot enforce. */

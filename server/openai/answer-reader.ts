@@ -2,6 +2,8 @@
 // request's tools a call means. Before it: responses/run.ts and chat-tool-events.ts feed it; after it: server/tools/call-parser.ts.
 import { CallParser } from '../tools/call-parser.ts';
 import type { ToolDialect } from '../tools/dialect.ts';
+import { ForeignReader } from '../tools/foreign-reader.ts';
+import type { ForeignSyntax } from '../tools/foreign-syntax.ts';
 import type { WireTool } from './tool-set.ts';
 
 export interface AnswerParts {
@@ -29,6 +31,28 @@ export function plainReader(parts: Pick<AnswerParts, 'text'>): AnswerReader {
     },
     end: () => {},
   };
+}
+
+/** Calls in a syntax of the model's own are told once they are whole. */
+export function foreignReader(
+  tools: readonly WireTool[],
+  syntax: ForeignSyntax,
+  parts: AnswerParts,
+): AnswerReader {
+  const byName = new Map(tools.map((tool) => [tool.tool.name, tool]));
+  const asked = tools.map(({ tool }) => tool);
+  return new ForeignReader(syntax, asked, {
+    text: (text) => parts.text(text),
+    call: ({ name }, argumentsText) => {
+      parts.callStart(byName.get(name)!);
+      parts.callDelta(argumentsText);
+      parts.callEnd();
+    },
+    broken: ({ name }) => {
+      parts.callStart(byName.get(name)!);
+      parts.callBroken();
+    },
+  });
 }
 
 export function toolReader(

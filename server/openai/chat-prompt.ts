@@ -4,6 +4,7 @@ import { type ChatMessage, ChatTemplateError } from '../../models/chat-template.
 import { fault } from '../errors.ts';
 import type { Parsed } from '../json-body.ts';
 import type { Tool } from '../tools/definition.ts';
+import { dialectOf } from '../tools/dialect.ts';
 import { renderToolPrompt } from '../tools/prompt.ts';
 import type { PromptOptions } from './prompt-options.ts';
 import type { ReasoningStart } from './reasoning-reader.ts';
@@ -22,7 +23,7 @@ export interface ChatPrompt {
 
 export function chatPrompt(
   { messages, tools, options }: ChatPromptParts,
-  { model, forms: { dialect }, generator, prompts, route }: OpenAiWorld,
+  { model, forms, generator, prompts, route }: OpenAiWorld,
 ): Parsed<ChatPrompt> {
   const { chatTemplate } = model;
   if (chatTemplate === null) {
@@ -31,6 +32,7 @@ export function chatPrompt(
   }
   try {
     const told = withSystem(messages, route?.system ?? '');
+    const dialect = dialectOf(forms.toolSyntax);
     const text = renderToolPrompt(chatTemplate, { messages: told, tools, dialect, options });
     const tokens = prompts.encode(text, generator.contextTokensMax);
     if (!tokens.ok) return tokens;

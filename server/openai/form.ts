@@ -4,14 +4,20 @@
 // because agents bring tools of many makers and a refusal would end the session.
 // Before it: chat.ts, responses/routes.ts and responses/lane.ts; after it: server/grammar and server/tools.
 import type { TokenConstraint } from '../engine/request.ts';
-import { fault } from '../errors.ts';
+import { type Fault, fault } from '../errors.ts';
 import type { CompiledGrammar, CustomGrammar, GrammarCompiler, GrammarSource } from '../grammar/compiler.ts';
 import { GrammarError } from '../grammar/grammar-error.ts';
 import type { Parsed } from '../json-body.ts';
 import { toolGrammar } from '../tools/call-grammar.ts';
 import type { Tool } from '../tools/definition.ts';
-import type { ToolDialect } from '../tools/dialect.ts';
-import { type AnswerParts, type AnswerReader, plainReader, toolReader } from './answer-reader.ts';
+import { dialectOf, type ToolSyntax } from '../tools/dialect.ts';
+import {
+  type AnswerParts,
+  type AnswerReader,
+  foreignReader,
+  plainReader,
+  toolReader,
+} from './answer-reader.ts';
 import type { ToolSet } from './tool-set.ts';
 
 /** How the text of an answer is to be read and what may be said at all; no constraint: anything. */
@@ -30,7 +36,7 @@ export interface FormWorld {
   /** Instead of all that is compiled here: an upstream sees to the form by itself. */
   readonly elsewhere?: (tools: ToolSet) => AnswerForm;
   readonly compiler: Pick<GrammarCompiler, 'compile'>;
-  readonly dialect: ToolDialect;
+  readonly toolSyntax: ToolSyntax;
 }
 
 /** Calls `then` once: at once where nothing is to be compiled. */
@@ -40,11 +46,16 @@ export function withForm(ask: FormAsk, world: FormWorld, then: (form: Parsed<Ans
     then({ ok: true, value: world.elsewhere(tools) });
     return;
   }
-  const newReader =
-    tools.callable.length === 0
-      ? plainReader
-      : (parts: AnswerParts) => toolReader(tools.callable, world.dialect, parts);
-  if (tools.callable.length === 0 && text === null) {
+  const { toolSyntax } = world;
+  const refused = tools.callable.length === 0 ? null : syntaxFault(ask, toolSyntax);
+  if (refused !== null) {
+    then({ ok: false, fault: refused });
+    return;
+  }
+  const newReader = readerOf(tools, toolSyntax);
+  // A foreign syntax is only read, so beside its calls no other form can be held either.
+  const isFree = tools.callable.length === 0 ? text === null : toolSyntax.kind !== 'own';
+  if (isFree) {
     then({ ok: true, value: { newConstraint: null, newReader } });
     return;
   }
@@ -64,6 +75,30 @@ export function withForm(ask: FormAsk, world: FormWorld, then: (form: Parsed<Ans
   );
 }
 
+function readerOf({ callable }: ToolSet, toolSyntax: ToolSyntax): AnswerForm['newReader'] {
+  if (callable.length === 0 || toolSyntax.kind === 'unknown') return plainReader;
+  return (parts) =>
+    toolSyntax.kind === 'own'
+      ? toolReader(callable, toolSyntax.dialect, parts)
+      : foreignReader(callable, toolSyntax.syntax, parts);
+}
+
+/** What would have to be enforced, or read, and cannot. */
+function syntaxFault({ tools, text, textParam }: FormAsk, toolSyntax: ToolSyntax): Fault | null {
+  if (toolSyntax.kind === 'unknown') {
+    const message = "tools: this model's template writes calls in a syntax that is not read here";
+    return fault('unsupported', message, { param: 'tools' });
+  }
+  if (toolSyntax.kind === 'own') return null;
+  if (text !== null) {
+    const message = `${textParam}: cannot be held beside tools in this model's own syntax`;
+    return fault('unsupported', message, { param: textParam });
+  }
+  if (tools.choice.kind === 'auto') return null;
+  const message = `tool_choice: calls in this model's own syntax (${toolSyntax.syntax.name}) are read, not enforced: only auto and none`;
+  return fault('unsupported', message, { param: 'tool_choice' });
+}
+
 /** `json_schema`, `json_object` and `text`, in the spelling of either API. Formats of other types leave the text free. */
 export function textSource(
   format: Readonly<Record<string, unknown>> | null | undefined,
@@ -73,7 +108,8 @@ export function textSource(
   if (format['type'] === 'json_schema') {
     // Chat completions keep the fields under the name of the type.
     const inner = (format['json_schema'] ?? format) as Readonly<Record<string, unknown>>;
-    return { kind: 'json-schema', schema: inner['schema'] ?? {}, strict: inner['strict'] === true };
+    // Whoever asks for a form relies on it: what cannot be enforced is refused, whether it says strict or not.
+    return { kind: 'json-schema', schema: inner['schema'] ?? {}, strict: true };
   }
   if (format['type'] === 'grammar' && typeof format['definition'] === 'string') {
     const kind = format['syntax'] === 'regex' ? 'regex' : 'lark';
@@ -86,11 +122,12 @@ export function textSource(
 
 async function compileForm(
   { tools, text }: FormAsk,
-  { compiler, dialect }: FormWorld,
+  { compiler, toolSyntax }: FormWorld,
 ): Promise<CompiledGrammar | null> {
   const alone = text === null ? null : await compiler.compile(text);
   if (tools.callable.length === 0) return alone;
   const { choice, parallel } = tools;
+  const dialect = dialectOf(toolSyntax);
   const asked = tools.callable.map(({ tool }) => tool);
   // Each of these enforces less than the one before it.
   const attempts: readonly (readonly Tool[])[] = [asked, asked.map(lenient), asked.map(bare)];

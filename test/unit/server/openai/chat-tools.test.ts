@@ -138,6 +138,27 @@ describe('the form of an answer', () => {
     expect(first).not.toBe(second);
   });
 
+  test.each([
+    {
+      allOf: [
+        { type: 'object', required: ['a'] },
+        { type: 'object', required: ['b'] },
+      ],
+    },
+    JSON.parse('{"type":"object","if":{"required":["a"]},"then":{"required":["b"]}}'),
+    { type: 'object', patternProperties: { '^x': { type: 'integer' } }, additionalProperties: false },
+    { type: 'object', propertyNames: { enum: ['a'] } },
+    { type: 'array', items: { type: 'object', minProperties: 1 } },
+    { type: 'array', uniqueItems: true },
+  ])('whose keyword cannot be enforced is refused, strict or not: %j', async (schema) => {
+    const server = await responsesServer({ say: () => '{}' });
+    const format = { type: 'json_schema', name: 'x', schema };
+    const chat = { messages, response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } };
+    expect((await server.request('POST', path, chat)).status).toBe(400);
+    const call = await server.request('POST', '/v1/responses', { input: 'Hi', text: { format } });
+    expect([call.status, call.json]).toMatchObject([400, { error: { param: 'text.format' } }]);
+  });
+
   test('that is no schema is refused, naming it', async () => {
     const server = await responsesServer({ say: () => '{}' });
     const json_schema = { name: 'x', schema: { type: 'sausage' } };

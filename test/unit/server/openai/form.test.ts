@@ -22,9 +22,13 @@ async function formOf(tools: readonly unknown[], format: object | null = null): 
   const set = toolSetOf([tools], { choice: 'auto', parallel: true });
   const text = textSource(format as Readonly<Record<string, unknown>> | null);
   let result: AnswerForm | Fault | null = null;
-  withForm({ tools: set, text, textParam: 'text.format' }, { compiler, dialect: hermes }, (form) => {
-    result = form.ok ? form.value : form.fault;
-  });
+  withForm(
+    { tools: set, text, textParam: 'text.format' },
+    { compiler, toolSyntax: { kind: 'own', dialect: hermes } },
+    (form) => {
+      result = form.ok ? form.value : form.fault;
+    },
+  );
   while (result === null) {
     await turn();
     clock.step();
@@ -52,9 +56,13 @@ describe('text', () => {
     const set = toolSetOf([], { choice: 'auto', parallel: true });
     let called = false;
     const compiler = { compile: () => Promise.reject(new Error('nothing is to be compiled')) };
-    withForm({ tools: set, text: null, textParam: '' }, { compiler, dialect: hermes }, (form) => {
-      called = form.ok && form.value.newConstraint === null;
-    });
+    withForm(
+      { tools: set, text: null, textParam: '' },
+      { compiler, toolSyntax: { kind: 'own', dialect: hermes } },
+      (form) => {
+        called = form.ok && form.value.newConstraint === null;
+      },
+    );
     expect(called).toBe(true);
   });
 
