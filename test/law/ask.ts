@@ -25,12 +25,18 @@ export interface Answer {
   readonly guesses: number; // that came true
 }
 
-export function ask(url: string, asked: LawCase): Promise<Answer> {
-  return asked.kind === 'http' ? askHttp(url, asked) : askNative(url, asked);
+/** Where a caller asks, and as whom. */
+export interface Door {
+  readonly url: string;
+  readonly key: string;
 }
 
-async function askHttp(url: string, { path, body }: HttpCase): Promise<Answer> {
-  const response = await post(`${url}${path}`, body);
+export function ask(door: Door, asked: LawCase): Promise<Answer> {
+  return asked.kind === 'http' ? askHttp(door, asked) : askNative(door, asked);
+}
+
+async function askHttp(door: Door, { path, body }: HttpCase): Promise<Answer> {
+  const response = await post(door, path, body);
   const json = (await response.json()) as Body;
   const choices = (json.choices ?? []).map(drawnOf);
   return {
@@ -80,7 +86,7 @@ function drawnOf({ token_ids: tokens = [], logprobs }: WireChoice): DrawnChoice 
 
 const passing = new Set([
   ...['id', 'created', 'created_at', 'completed_at', 'call_id', 'system_fingerprint', 'cached_tokens'],
-  ...['accepted_prediction_tokens', 'rejected_prediction_tokens'],
+  ...['accepted_prediction_tokens', 'rejected_prediction_tokens', 'timings', 'tokens_cached'],
 ]);
 
 /** The same value without what is never twice the same. */
@@ -91,8 +97,8 @@ function lasting(value: unknown): unknown {
   return Object.fromEntries(kept.map(([key, inner]) => [key, lasting(inner)]));
 }
 
-async function askNative(url: string, { sampling, turns }: NativeCase): Promise<Answer> {
-  const client = await connect(url);
+async function askNative(door: Door, { sampling, turns }: NativeCase): Promise<Answer> {
+  const client = await connect(door);
   try {
     const session = client.open(sampling);
     const said: unknown[] = [];
@@ -114,8 +120,8 @@ function lastingEnd({ reason, stopString, position, usage, error }: GenerationEn
   return { reason, stopString, position, outputTokens: usage.outputTokens, error };
 }
 
-export function connect(url: string): Promise<NativeClient> {
-  const options = { apiKey: null, frameSizeMax: 2 ** 24, connectTimeoutMs: 30_000 };
+export function connect({ url, key }: Door): Promise<NativeClient> {
+  const options = { apiKey: key, frameSizeMax: 2 ** 24, connectTimeoutMs: 30_000 };
   return NativeClient.connect(webSocketTo(url, options), { client: 'law' });
 }
 
@@ -140,9 +146,9 @@ export function listening() {
 }
 
 /** Reads the stream of a case until `events` have come, then leaves. Answers the text of its first choice so far. */
-export async function askAndLeave(url: string, { path, body }: HttpCase, events: number): Promise<string> {
+export async function askAndLeave(door: Door, { path, body }: HttpCase, events: number): Promise<string> {
   const leaving = new AbortController();
-  const response = await post(`${url}${path}`, { ...body, stream: true }, leaving.signal);
+  const response = await post(door, path, { ...body, stream: true }, leaving.signal);
   let text = '';
   let rest = '';
   let left = events;
@@ -181,7 +187,12 @@ export function wholeText({ said }: Answer): string {
   return first?.text ?? first?.message?.content ?? '';
 }
 
-function post(url: string, body: unknown, signal?: AbortSignal): Promise<Response> {
-  const headers = { 'content-type': 'application/json' };
-  return fetch(url, { method: 'POST', headers, body: JSON.stringify(body), ...(signal && { signal }) });
+function post({ url, key }: Door, path: string, body: unknown, signal?: AbortSignal): Promise<Response> {
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${key}` };
+  return fetch(`${url}${path}`, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify(body),
+    ...(signal && { signal }),
+  });
 }

@@ -46,13 +46,27 @@ export function drawCase(random: Random, index: number, options: DrawOptions): L
     case 'tools':
       return chat(random, options, toolFields(random));
     case 'responses':
-      return responses(random, options);
+      return responses(
+        random,
+        options,
+        maybe(random, 0.7, () => ({ text: { format: pick(random, responseForms) } })),
+      );
+    case 'response-tools':
+      return responses(random, options, {
+        tools: tools.map(({ function: tool }) => ({ type: 'function', ...tool })),
+        tool_choice: pick(random, ['auto', 'required']),
+      });
+    case 'infill':
+      return infill(random);
     default:
       return native(random, options);
   }
 }
 
-const kinds = ['form', 'completion', 'tools', 'native', 'form', 'chat', 'responses', 'completion'] as const;
+const kinds = [
+  ...['form', 'completion', 'tools', 'native', 'form', 'chat', 'responses', 'completion'],
+  ...['infill', 'response-tools', 'form', 'native'],
+] as const;
 
 function completion(random: Random, options: DrawOptions): HttpCase {
   const drafted = draftFields(random, options);
@@ -89,7 +103,19 @@ function chat(random: Random, options: DrawOptions, form: Readonly<Record<string
   };
 }
 
-function responses(random: Random, options: DrawOptions): HttpCase {
+function infill(random: Random): HttpCase {
+  const body = {
+    input_prefix: words(random, random.integer(1, 20)),
+    input_suffix: words(random, 4),
+    n_predict: random.integer(1, 20),
+    temperature: temperature(random),
+    seed: random.seed(),
+    speculation: false,
+  };
+  return { kind: 'http', path: '/infill', body, promised: 'exact' };
+}
+
+function responses(random: Random, options: DrawOptions, form: object): HttpCase {
   const fields: Record<string, unknown> = sampling(random, options, false);
   delete fields['n']; // a response is one
   const body = {
@@ -97,7 +123,7 @@ function responses(random: Random, options: DrawOptions): HttpCase {
     max_output_tokens: random.integer(1, 24),
     store: random.next() < 0.5,
     ...fields,
-    ...maybe(random, 0.7, () => ({ text: { format: pick(random, responseForms) } })),
+    ...form,
   };
   return { kind: 'http', path: '/v1/responses', body, promised: 'exact' };
 }
@@ -119,7 +145,7 @@ function native(random: Random, options: DrawOptions): NativeCase {
     temperature: temperature(random),
     ...maybe(random, 0.3, () => ({ minP: 0.05 })),
     ...maybe(random, 0.3, () => ({ topK: random.integer(1, 50) })),
-    ...maybe(random, 0.3, () => ({ repetitionPenalty: 1.2 })),
+    repetitionPenalty: random.next() < 0.7 ? 1 : 1.2,
   };
   return { kind: 'native', sampling: sampled, turns, promised: 'exact' };
 }
@@ -127,9 +153,19 @@ function native(random: Random, options: DrawOptions): NativeCase {
 // A seed, and no guesses: the text is then promised to the last bit. Where guesses are wanted nothing else may reshape
 // the distribution, or nobody could tell a near tie from a leak.
 function sampling(random: Random, { vocabSize }: DrawOptions, drafted: boolean) {
-  const plain = { seed: random.seed(), speculation: false, temperature: random.next() < 0.7 ? 0 : 1 };
+  const plain = {
+    ...{ seed: random.seed(), speculation: false, temperature: random.next() < 0.7 ? 0 : 1 },
+    repetition_penalty: 1, // whatever the model's author advises
+  };
   if (!drafted && random.next() < 0.4) return plain;
-  if (drafted) return { seed: random.seed(), temperature: random.next() < 0.6 ? 0 : 1, top_p: 1, top_k: 0 };
+  if (drafted)
+    return {
+      seed: random.seed(),
+      temperature: random.next() < 0.6 ? 0 : 1,
+      top_p: 1,
+      top_k: 0,
+      repetition_penalty: 1,
+    };
   return {
     seed: random.seed(),
     speculation: false,

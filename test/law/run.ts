@@ -7,9 +7,11 @@ import { type LocalServer, startLocalServer } from '../../server/cli/local-serve
 import { loadConfig } from '../../server/config.ts';
 import { greedy } from '../cpu-rig.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
-import { type Answer, ask, askAndLeave, connect, listening, wholeText } from './ask.ts';
+import { type Answer, ask, askAndLeave, connect, type Door, listening, wholeText } from './ask.ts';
 import { drawCase, type HttpCase, type LawCase, type NativeCase, pick } from './cases.ts';
 import { compare, ownDistribution } from './verdict.ts';
+
+const keys = ['one-caller-of-the-law', 'another-caller-of-it'] as const;
 
 export interface LawPlan {
   readonly seed: number;
@@ -41,7 +43,7 @@ export async function freshAnswers(plan: LawPlan): Promise<readonly Known[]> {
   for (let index = 0; index < plan.cases; index++) {
     const asked = drawCase(random, index, options);
     const server = await open(plan.flags);
-    known.push({ asked, fresh: await ask(server.url, asked) });
+    known.push({ asked, fresh: await ask({ url: server.url, key: keys[0] }, asked) });
     await server.stop();
   }
   return known;
@@ -97,7 +99,10 @@ interface Scene {
 
 function open(flags: LawPlan['flags']): Promise<LocalServer> {
   const host = { terminal: new MemoryTerminal(), env: {}, clock: new WallClock(), epochMs: Date.now };
-  return startLocalServer(loadConfig({ flags: { port: 0, logLevel: 'error', ...flags }, env: {} }), host);
+  return startLocalServer(
+    loadConfig({ flags: { port: 0, logLevel: 'error', apiKeys: keys, ...flags }, env: {} }),
+    host,
+  );
 }
 
 /** What one of the crowd does next. */
@@ -111,8 +116,9 @@ async function act(scene: Scene): Promise<void> {
   else await check(scene, one, 'among others');
 }
 
-async function check({ server, report }: Scene, { asked, fresh }: Known, when: string): Promise<void> {
-  const got = await ask(server.url, asked);
+async function check(scene: Scene, { asked, fresh }: Known, when: string): Promise<void> {
+  const { report } = scene;
+  const got = await ask(doorOf(scene), asked);
   report.compared++;
   const verdict = compare(asked, fresh, got);
   const { wrong, checked } = await ownDistribution(asked, got);
@@ -123,30 +129,32 @@ async function check({ server, report }: Scene, { asked, fresh }: Known, when: s
   if (wrong !== null) complain(report, asked, `${when}: ${wrong}`);
 }
 
-async function leave({ server, report, random, known }: Scene): Promise<void> {
+async function leave(scene: Scene): Promise<void> {
+  const { report, random, known } = scene;
   const streams = known.filter(
     (one): one is Known & { readonly asked: HttpCase } =>
       one.asked.kind === 'http' &&
       one.asked.promised === 'exact' &&
-      one.asked.path !== '/v1/responses' &&
+      one.asked.path.includes('completions') &&
       !('tools' in one.asked.body),
   );
   if (streams.length === 0) return;
   const { asked, fresh } = pick(random, streams);
-  const text = await askAndLeave(server.url, asked, random.integer(1, 12));
+  const text = await askAndLeave(doorOf(scene), asked, random.integer(1, 12));
   report.left++;
   if (!wholeText(fresh).startsWith(text)) complain(report, asked, `left with ${JSON.stringify(text)}`);
 }
 
 /** The stopped answer is a beginning of the fresh one; what follows depends on when, and is judged by itself. */
-async function steer({ server, report, random, known }: Scene): Promise<void> {
+async function steer(scene: Scene): Promise<void> {
+  const { report, random, known } = scene;
   const sessions = known.filter(
     (one): one is Known & { readonly asked: NativeCase } => one.asked.kind === 'native',
   );
   if (sessions.length === 0) return;
   const { asked, fresh } = pick(random, sessions);
   const [first] = asked.turns;
-  const client = await connect(server.url);
+  const client = await connect(doorOf(scene));
   try {
     const session = client.open(asked.sampling);
     void session.append({ text: first!.text });
@@ -166,7 +174,7 @@ async function steer({ server, report, random, known }: Scene): Promise<void> {
     report.steered++;
     const beginning = fresh.choices[0]!.tokens.slice(0, stopped.choice.tokens.length);
     if (`${beginning}` !== `${stopped.choice.tokens}`) complain(report, asked, 'steered: another beginning');
-    const alone: NativeCase = { ...asked, sampling: { temperature: 0 }, turns: [] };
+    const alone: NativeCase = { ...asked, sampling: { temperature: 0, repetitionPenalty: 1 }, turns: [] };
     const { wrong, checked } = await ownDistribution(alone, {
       said: end,
       choices: [steered.choice],
@@ -210,8 +218,14 @@ async function rest({ engine }: LocalServer): Promise<void> {
   assert.equal(engine.load.kv.inUseCount, 0, 'blocks in use');
 }
 
+/** The answer is the same to every key. */
+function doorOf({ server, random }: Scene): Door {
+  return { url: server.url, key: pick(random, keys) };
+}
+
 async function counted({ url }: LocalServer, name: string): Promise<number> {
-  const lines = (await (await fetch(`${url}/metrics`)).text()).split('\n');
+  const headers = { authorization: `Bearer ${keys[0]}` };
+  const lines = (await (await fetch(`${url}/metrics`, { headers })).text()).split('\n');
   return Number(
     lines
       .find((line) => line.startsWith(`${name} `))

@@ -145,9 +145,10 @@ const reshaping = [
 function isPlainGreedy(asked: LawCase): boolean {
   if (asked.kind === 'native') {
     const isReshaped = asked.turns.some(({ question }) => 'logitBias' in question);
-    return asked.sampling['temperature'] === 0 && !('repetitionPenalty' in asked.sampling) && !isReshaped;
+    return asked.sampling['temperature'] === 0 && asked.sampling['repetitionPenalty'] === 1 && !isReshaped;
   }
-  return temperatureOf(asked) === 0 && !reshaping.some((field) => field in asked.body);
+  if (temperatureOf(asked) !== 0 || asked.body['repetition_penalty'] !== 1) return false;
+  return !reshaping.some((field) => field in asked.body);
 }
 
 function temperatureOf(asked: LawCase): number {
