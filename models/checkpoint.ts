@@ -7,6 +7,7 @@ import { findGguf } from './gguf/find-gguf.ts';
 import { ggufCheckpoint } from './gguf/gguf-checkpoint.ts';
 import { openGguf } from './gguf/gguf-file.ts';
 import { ggufSpec } from './gguf/gguf-spec.ts';
+import type { WeightSource } from './graph/arithmetic.ts';
 import { CheckpointError } from './model-file.ts';
 import {
   isReadableDtype,
@@ -20,11 +21,13 @@ import { openWeightFiles, type WeightFiles } from './weight-files.ts';
 
 export { CheckpointError } from './model-file.ts';
 
-export interface Checkpoint {
+export interface Checkpoint extends WeightSource {
   readonly spec: ModelSpec;
   readonly path: string; // a directory, or a GGUF file (the first shard)
   readonly weightFiles: readonly string[]; // paths
   has(name: string): boolean;
+  /** As the file calls it: F32, BF16, Q4_K. Throws CheckpointError when there is no such tensor. */
+  typeOf(name: string): string;
   /** Row-major. Throws CheckpointError when there is no such tensor. */
   shape(name: string): readonly number[];
   /**
@@ -41,7 +44,20 @@ export function loadCheckpoint(path: string): Checkpoint {
   if (gguf === null) return loadDirectory(path);
   const opened = openGguf(gguf);
   const spec = ggufSpec(opened, modelName(path));
-  return ggufCheckpoint(opened, spec, requiredTensors(spec));
+  const checkpoint = ggufCheckpoint(opened, spec, requiredTensors(spec));
+  return {
+    ...checkpoint,
+    read(name) {
+      const values = checkpoint.read(name);
+      checkFinite(values, { file: gguf, field: name });
+      return values;
+    },
+    readBlocks(name) {
+      const blocks = checkpoint.readBlocks!(name);
+      checkFinite(blocks.scales, { file: gguf, field: name });
+      return blocks;
+    },
+  };
 }
 
 function loadDirectory(directory: string): Checkpoint {
@@ -62,6 +78,7 @@ function loadDirectory(directory: string): Checkpoint {
     path: directory,
     weightFiles: weights.paths,
     has: (name) => weights.byTensor.has(name),
+    typeOf: (name) => entry(name).dtype,
     shape: (name) => entry(name).shape,
     read(name) {
       entry(name);

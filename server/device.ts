@@ -7,7 +7,7 @@ import type { Clock } from '../kernels/clock.ts';
 import { calibrationOn } from '../kernels/onnx/activation-probe.ts';
 import { type BackendLog, createBackend } from '../kernels/registry.ts';
 import { calibrationTokens, calibrationVersion } from '../models/calibration.ts';
-import { loadCheckpoint } from '../models/checkpoint.ts';
+import { type Checkpoint, loadCheckpoint } from '../models/checkpoint.ts';
 import { type BuildProgress, type BuiltGraph, buildGraph } from '../models/graph/build.ts';
 import {
   defaultPrecision,
@@ -42,6 +42,7 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
   const openGraph = async () => {
     const { cacheDirectory } = config;
     graph = await graphFor(config, model, onProgress);
+    log.info('weights', { model: spec.name, precision: graph.precision, types: graph.fates });
     warnOfDivergence(graph.precision, log);
     const file = join(cacheDirectory, `kv-scales-${graph.contentHash}-${calibrationVersion}.bin`);
     const int8Kv = config.kvPrecision === 'int8' ? { tokens: calibrationTokens(model), file } : null;
@@ -66,10 +67,11 @@ export async function graphFor(
   onProgress: (progress: BuildProgress) => void,
 ): Promise<BuiltGraph> {
   const { cacheDirectory, threadsPerReplica } = config;
-  const precision = precisionFor(config, model.spec);
+  const checkpoint = loadCheckpoint(model.path);
+  const precision = precisionFor(config, checkpoint);
   const calibration = calibrationOn(calibrationTokens(model), threadsPerReplica);
   const options = { precision, cacheDirectory, calibration, onProgress };
-  return buildGraph(loadCheckpoint(model.path), options);
+  return buildGraph(checkpoint, options);
 }
 
 /** Who asked for a format beyond the bound of a default is told what it may cost. */
@@ -81,8 +83,8 @@ function warnOfDivergence(precision: Precision, log: BackendLog): void {
 }
 
 /** `auto` is what was measured to be fastest within an accuracy bound for a model of this size. */
-export function precisionFor({ precision }: Pick<Config, 'precision'>, spec: ModelSpec): Precision {
-  return precision === 'auto' ? defaultPrecision(spec) : precision;
+function precisionFor({ precision }: Pick<Config, 'precision'>, checkpoint: Checkpoint): Precision {
+  return precision === 'auto' ? defaultPrecision(checkpoint.spec, checkpoint) : precision;
 }
 
 function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprobsMax' | 'vocabSize'> {

@@ -1,6 +1,7 @@
 // Every option of the server, declared once: type with bounds, default, help. The CLI derives its flags from this
 // table, config.ts reads flags, environment and file through it, `sparklane serve --help` prints it. Data only.
 import type { z } from 'zod';
+import { precisions } from '../models/graph/precision.ts';
 import { type Option, option } from './option.ts';
 import {
   choice,
@@ -81,7 +82,7 @@ export const OPTIONS = {
   ),
   precision: option(
     'precision',
-    choice(['auto', 'fp32', 'int8', 'int4', 'w8a8']),
+    choice(['auto', ...precisions]),
     'auto',
     'number format of the weights; auto takes the measured best for the model',
   ),
@@ -93,7 +94,7 @@ export const OPTIONS = {
   ),
   draftPrecision: option(
     'draft-precision',
-    choice(['auto', 'fp32', 'int8', 'int4', 'w8a8']),
+    choice(['auto', ...precisions]),
     'auto',
     'number format of its weights',
   ),

@@ -7,6 +7,7 @@ import type { ModelSpec } from '../spec.ts';
 import { decodeBlocks, type GgufFile, readBlocks } from './gguf-file.ts';
 import type { GgufTensor } from './gguf-header.ts';
 import { architectureOf } from './gguf-spec.ts';
+import { kernelBlocks, kernelLayout } from './kernel-blocks.ts';
 
 const outerNames: ReadonlyMap<string, string> = new Map([
   ['model.embed_tokens', 'token_embd'],
@@ -68,8 +69,14 @@ export function ggufCheckpoint(
     path: gguf.path,
     weightFiles: gguf.paths,
     has: (name) => gguf.tensors.has(ggufTensorName(name) ?? ''),
+    typeOf: (name) => find(name).type.name,
     shape: (name) => find(name).shape,
     read: (name) => decodeBlocks(ggufTensorName(name)!, find(name), read(name)),
+    storedLayout: (name) => kernelLayout(find(name).type.name),
+    readBlocks(name) {
+      const { type, shape } = find(name);
+      return kernelBlocks(read(name), kernelLayout(type.name)!, shape.at(-1)!);
+    },
   };
 }
 

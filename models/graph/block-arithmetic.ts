@@ -3,6 +3,7 @@
 // Before it: precision.ts; after it: graph-writer.ts.
 import {
   type Arithmetic,
+  commonLayout,
   type EmbeddingTable,
   embedFloat,
   ints,
@@ -14,7 +15,7 @@ import {
   type WeightSource,
   writeBias,
 } from './arithmetic.ts';
-import { type Bits, quantiseBlocks } from './block-quantise.ts';
+import { type Bits, type BlockQuantised, quantiseBlocks } from './block-quantise.ts';
 import { bytesOf, type GraphWriter } from './graph-writer.ts';
 
 const accuracyLevel = 4; // activations are rounded to int8 per row and block; fp32 activations cost twice the time
@@ -43,10 +44,15 @@ const fourBitPlan: Readonly<Record<LinearRole, Bits>> = {
   'feed-out': 4,
 };
 
-export function blockArithmetic(source: WeightSource, bits: Bits, smoothed: boolean): Arithmetic {
-  const layoutOf = ({ role, inSize }: Linear): Blocks => ({
-    bits: bits === 8 ? 8 : fourBitPlan[role],
-    blockSize: smoothed && inSize % smoothedBlockSize === 0 ? smoothedBlockSize : fineBlockSize,
+/** `bits` of every matrix; `stored`: those it is stored in where a kernel takes them as they are, else 8. */
+export function blockArithmetic(source: WeightSource, bits: Bits | 'stored', smoothed: boolean): Arithmetic {
+  const bitsOf = ({ role, weights }: Linear): Bits => {
+    if (bits === 'stored') return commonLayout(source, weights)?.bits ?? 8;
+    return bits === 8 ? 8 : fourBitPlan[role];
+  };
+  const layoutOf = (linear: Linear): Blocks => ({
+    bits: bitsOf(linear),
+    blockSize: smoothed && linear.inSize % smoothedBlockSize === 0 ? smoothedBlockSize : fineBlockSize,
   });
   return {
     embed(writer, ids, table) {
@@ -112,6 +118,9 @@ function writeBlocks(
 ): void {
   const { name, bits, blockSize, inSize: columns, outSize, weights } = matrix;
   const blocks = Math.ceil(columns / blockSize);
+  const stored = commonLayout(source, weights);
+  const isStored = stored?.bits === bits && stored.blockSize === blockSize;
+  writer.fates.push({ weights, fate: `${bits} bit${isStored ? ' as it is' : ''}` });
   writer.weights({
     tensors: [
       { name: `${name}.packed`, type: 'uint8', shape: [outSize, blocks, (blockSize * bits) / 8] },
@@ -120,15 +129,21 @@ function writeBlocks(
         ? [{ name: `${name}.zeros`, type: 'uint8' as const, shape: [outSize, Math.ceil(blocks / 2)] }]
         : []),
     ],
-    produce: () => {
-      const { data, scales, zeroPoints } = quantiseBlocks(readStacked(source, weights), {
-        columns,
-        blockSize,
-        bits,
-      });
-      return [data, bytesOf(scales), ...(zeroPoints === null ? [] : [zeroPoints])];
-    },
+    produce: () =>
+      isStored
+        ? storedBlocks(source, weights)
+        : blockTensors(quantiseBlocks(readStacked(source, weights), { columns, blockSize, bits })),
   });
+}
+
+function blockTensors({ data, scales, zeroPoints }: BlockQuantised): readonly Uint8Array[] {
+  return [data, bytesOf(scales), ...(zeroPoints === null ? [] : [zeroPoints])];
+}
+
+/** One after another; each tensor is whole rows. */
+function storedBlocks(source: WeightSource, names: readonly string[]): readonly Uint8Array[] {
+  const parts = names.map((name) => blockTensors(source.readBlocks!(name)));
+  return parts[0]!.map((_, index) => Buffer.concat(parts.map((tensors) => tensors[index]!)));
 }
 
 function multiplyBlocks(

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FileDigest, hashFiles, openEntry } from '../cache.ts';
-import type { Checkpoint } from '../checkpoint.ts';
+import { type Checkpoint, requiredTensors } from '../checkpoint.ts';
 import type { ModelSpec } from '../spec.ts';
 import type { WeightSource } from './arithmetic.ts';
 import {
@@ -22,7 +22,7 @@ import { isSmoothable, type Precision } from './precision.ts';
 import { type ActivationRanges, type SmoothedRole, smoothed } from './smoothing.ts';
 
 // Part of every entry's key: raise it whenever the same checkpoint would give other files.
-const builderVersion = '5';
+const builderVersion = '6';
 
 const modelFiles: Readonly<Record<KvPrecision, string>> = { fp32: 'model.onnx', int8: 'model-kv-int8.onnx' };
 const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
@@ -68,6 +68,7 @@ export interface BuiltGraph {
   readonly topCount: number; // K of top_values and top_ids
   readonly vocabSize: number;
   readonly spec: ModelSpec;
+  readonly fates: string; // what became of the weights, by type, for people
   readonly fromCache: boolean;
 }
 
@@ -103,8 +104,24 @@ export async function buildGraph(checkpoint: Checkpoint, options: BuildOptions):
     topCount: topCount(spec),
     vocabSize: spec.vocabSize,
     spec,
+    fates: fatesOf(checkpoint, precision),
     fromCache: entry.found,
   };
+}
+
+/** `210 Q4_1 to 8 bit, 1 Q8_0 to 8 bit as it is, 61 F32 to float`. */
+function fatesOf(checkpoint: Checkpoint, precision: Precision): string {
+  const format = { precision, kv: 'fp32', smoothed: false } as const;
+  // Smoothing changes stored values, so nothing is as it was.
+  const source = isSmoothable(precision) ? { read: checkpoint.read } : checkpoint;
+  const { fates } = writeDecoder(checkpoint.spec, format, source);
+  const fateOf = new Map(fates.flatMap(({ weights, fate }) => weights.map((name) => [name, fate] as const)));
+  const counts = new Map<string, number>();
+  for (const name of requiredTensors(checkpoint.spec).keys()) {
+    const line = `${checkpoint.typeOf(name)} to ${fateOf.get(name) ?? 'float'}`;
+    counts.set(line, (counts.get(line) ?? 0) + 1);
+  }
+  return [...counts].map(([line, count]) => `${count} ${line}`).join(', ');
 }
 
 /** Everything that decides the entry's bytes: the weights, the dimensions, the precision and this builder. */

@@ -32,6 +32,7 @@ export class GraphWriter {
   readonly nodes: NodeProto[] = [];
   readonly recipes: TensorRecipe[] = [];
   readonly aliases: TensorAlias[] = [];
+  readonly fates: { readonly weights: readonly string[]; readonly fate: string }[] = []; // of those not kept in float
   readonly constants: TensorProto[] = []; // a few bytes each, they stay in the model file
 
   /** Appends an ONNX node named after its only output; answers that output. */

@@ -48,6 +48,7 @@ export function integerArithmetic(source: WeightSource): Arithmetic {
 /** `<name>.levels` and `<name>.scales`; the scales take in the activations' 1 / 127. */
 function writeChannels(writer: GraphWriter, source: WeightSource, name: string, matrix: Matrix): void {
   const { inSize, outSize, weights } = matrix;
+  writer.fates.push({ weights, fate: '8 bit' });
   writer.weights({
     tensors: [
       { name: `${name}.levels`, type: 'int8', shape: [inSize, outSize] },

@@ -6,7 +6,8 @@ import { blockArithmetic } from './block-arithmetic.ts';
 import { floatArithmetic } from './float-arithmetic.ts';
 import { integerArithmetic } from './integer-arithmetic.ts';
 
-export const precisions = ['fp32', 'int8', 'int4', 'w8a8'] as const;
+/** `stored`: blocks of 4 or 8 bits as a GGUF file has them, where a kernel takes them; all others in 8 bits. */
+export const precisions = ['fp32', 'int8', 'int4', 'w8a8', 'stored'] as const;
 export type Precision = (typeof precisions)[number];
 
 /**
@@ -28,6 +29,8 @@ export function arithmeticOf(precision: Precision, source: WeightSource, smoothe
       return blockArithmetic(source, 4, smoothed);
     case 'w8a8':
       return integerArithmetic(source);
+    case 'stored':
+      return blockArithmetic(source, 'stored', smoothed);
   }
 }
 
@@ -40,6 +43,7 @@ export const expectedDivergence: Readonly<Record<Precision, number>> = {
   int8: 0.0045,
   w8a8: 0.02,
   int4: 0.25,
+  stored: 0.0045, // from the file's own values: only activations are rounded, and weights of other types
 };
 
 /** What a default may cost at most, nats; beyond it the server says so at start. */
@@ -49,7 +53,22 @@ export const divergenceBound = 0.005;
 // of: w8a8 of spark-nano, 6.5 M, stays within the bound (0.0021), of SmolLM2, 135 M, it does not (PERFORMANCE.md).
 const smallModelWeights = 20e6;
 
-/** The fastest format that keeps `divergenceBound`: w8a8 for small models, int8 in blocks for all others. */
-export function defaultPrecision(spec: ModelSpec): Precision {
+/**
+ * The fastest format that keeps `divergenceBound`: the file's own blocks where a kernel takes those of any layer, else
+ * w8a8 for small models, int8 in blocks for all others.
+ */
+export function defaultPrecision(spec: ModelSpec, source: WeightSource): Precision {
+  if (layerMatrices(spec).some((name) => source.storedLayout?.(name) != null)) return 'stored';
   return weightCount(spec) <= smallModelWeights ? 'w8a8' : 'int8';
+}
+
+const matrices = [
+  ...['q_proj', 'k_proj', 'v_proj', 'o_proj'].map((name) => `self_attn.${name}`),
+  ...['gate_proj', 'up_proj', 'down_proj'].map((name) => `mlp.${name}`),
+];
+
+function layerMatrices({ layerCount }: ModelSpec): readonly string[] {
+  return Array.from({ length: layerCount }, (_, layer) =>
+    matrices.map((name) => `model.layers.${layer}.${name}.weight`),
+  ).flat();
 }

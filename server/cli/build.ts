@@ -2,7 +2,7 @@
 // Before it: program.ts; after it: models/graph/build.ts.
 import { loadModel } from '../../models/model.ts';
 import type { Config } from '../config.ts';
-import { graphFor, precisionFor } from '../device.ts';
+import { graphFor } from '../device.ts';
 import { withLocalModels } from './hub-model.ts';
 import { progressBar } from './progress.ts';
 import type { Host } from './terminal.ts';
@@ -12,12 +12,11 @@ export async function build(given: Config, host: Host): Promise<void> {
   const { terminal, clock } = host;
   const config = await withLocalModels(given, host);
   const model = loadModel(config.model);
-  const precision = precisionFor(config, model.spec);
   const startMs = clock.nowMs();
-  const bar = progressBar(host, `building ${model.name} ${precision}`);
+  const bar = progressBar(host, `building ${model.name}`);
   const built = await graphFor(config, model, bar.onProgress).finally(() => bar.end());
   const seconds = ((clock.nowMs() - startMs) / 1000).toFixed(1);
   const how = built.fromCache ? 'was there already' : `took ${seconds} s`;
-  terminal.note(`${model.name} at ${precision} ${how}:\n`);
+  terminal.note(`${model.name} at ${built.precision} ${how} (${built.fates}):\n`);
   terminal.write(`${built.directory}\n`);
 }

@@ -21,7 +21,7 @@ type Next = { readonly top: number; readonly logprobs: ReadonlyMap<number, numbe
 
 async function open(directory: string, model: Model, precision: 'fp32' | 'int8'): Promise<CpuRig> {
   const checkpoint = loadCheckpoint(model.path);
-  const weights = { precision: defaultPrecision(model.spec), cacheDirectory: directory };
+  const weights = { precision: defaultPrecision(checkpoint.spec, checkpoint), cacheDirectory: directory };
   const calibration = Int32Array.from(
     model.tokenizer.encode(readFileSync('server/sse.ts', 'utf8')).slice(0, 512),
   );

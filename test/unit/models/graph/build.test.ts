@@ -74,10 +74,13 @@ test('the same checkpoint gives the same bytes', async () => {
 
 test('small models get w8a8, large ones blocks of int8', () => {
   const { spec } = tiny();
-  expect(defaultPrecision(spec)).toBe('w8a8');
-  expect(
-    defaultPrecision({ ...spec, hiddenSize: 896, ffnSize: 4864, layerCount: 24, vocabSize: 151_936 }),
-  ).toBe('int8');
+  const source = { read: () => new Float32Array() };
+  expect(defaultPrecision(spec, source)).toBe('w8a8');
+  const large = { ...spec, hiddenSize: 896, ffnSize: 4864, layerCount: 24, vocabSize: 151_936 };
+  expect(defaultPrecision(large, source)).toBe('int8');
+  const storedLayout = (name: string) =>
+    name === 'model.layers.1.mlp.up_proj.weight' ? ({ bits: 4, blockSize: 32 } as const) : null;
+  expect(defaultPrecision(large, { ...source, storedLayout })).toBe('stored');
 });
 
 const shapes: Readonly<Record<string, Partial<TinyModelOptions>>> = {
@@ -92,7 +95,13 @@ const shapes: Readonly<Record<string, Partial<TinyModelOptions>>> = {
 };
 
 // Random weights let rounding grow from layer to layer; a broken layout errs by 1 and more.
-const errorMax: Readonly<Record<Precision, number>> = { fp32: 1e-3, int8: 0.1, w8a8: 0.4, int4: 0.8 };
+const errorMax: Readonly<Record<Precision, number>> = {
+  fp32: 1e-3,
+  int8: 0.1,
+  w8a8: 0.4,
+  int4: 0.8,
+  stored: 0.1,
+};
 
 test.each(Object.entries(shapes))(
   'a model with %s computes what the reference decoder does',
