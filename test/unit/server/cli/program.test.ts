@@ -90,7 +90,7 @@ describe('the program', () => {
     [['complete', '-', '--max-tokens', 'many'], /--max-tokens many: expected an integer/],
     [['chat', '--temperature', '-1', '--url', 'http://127.0.0.1:1'], /--temperature -1: expected a number/],
     [['chat', '--url', 'ftp://x'], /--url ftp:\/\/x: expected something like http/],
-    [['build', '/no/such/model'], /is not a directory/],
+    [['build', '/no/such/model'], /no.such.model.config\.json: is missing/],
   ])('%j is refused with a sentence and exit code 1', async (args, message) => {
     const { code, err, out } = await run(args);
     expect(code).toBe(1);
