@@ -48,18 +48,24 @@ function shapeOf(json: Uint8Array): { readonly depth: number; readonly commaCoun
   let commaCount = 0;
   let depth = 0;
   let deepest = 0;
-  let inString = false;
   for (let index = 0; index < json.length; index++) {
     const byte = json[index];
-    if (byte === 0x22) inString = !inString;
-    else if (byte === 0x5c)
-      index++; // only strings have backslashes
-    else if (inString) continue;
+    if (byte === 0x22) index = endOfString(json, index);
     else if (byte === 0x7b || byte === 0x5b) deepest = Math.max(deepest, ++depth);
     else if (byte === 0x7d || byte === 0x5d) depth--;
     else if (byte === 0x2c) commaCount++;
   }
   return { depth: deepest, commaCount };
+}
+
+/** Index of the quote that ends the string which begins at `start`; beyond the end where none does. */
+function endOfString(json: Uint8Array, start: number): number {
+  for (let at = json.indexOf(0x22, start + 1); at >= 0; at = json.indexOf(0x22, at + 1)) {
+    let slashCount = 0;
+    while (json[at - 1 - slashCount] === 0x5c) slashCount++; // the opening quote ends the run at the latest
+    if (slashCount % 2 === 0) return at;
+  }
+  return json.length;
 }
 
 function faultOfIssue(issue: z.core.$ZodIssue): Fault {

@@ -77,7 +77,10 @@ describe('where a body ends', () => {
     const answer = await exchange(post(headers, '{}'));
     expect(answer).toContain('HTTP/1.1 400 Bad Request');
     expect(answer.toLowerCase()).toContain('connection: close');
-    expect(errorIn(answer)).toMatchObject({ code: 'invalid_request', message: /content-length/ });
+    expect(errorIn(answer)).toMatchObject({
+      code: 'invalid_request',
+      message: expect.stringMatching(/content-length/),
+    });
     expect(heard).toEqual([]);
   });
 
