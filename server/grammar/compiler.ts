@@ -123,6 +123,7 @@ export class GrammarCompiler {
     const world: SchemaWorld = { table, terminals: this.#terminals, rules };
     const { start, ignored } = source.kind === 'custom' ? source.write(world) : writeSource(source, world);
     rules.set('start', start);
+    await this.#giveWay();
     const own = new Map<Regex, Automaton>();
     const automatonOf = (regex: Regex): Automaton => {
       const known = this.#shared.get(regex) ?? own.get(regex);

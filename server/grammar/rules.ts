@@ -68,7 +68,9 @@ export function* lowerGrammar(
 ): Generator<void, GraphNode> {
   checkRuleNames(grammar);
   const nullable = nullableRules(grammar);
+  yield; // each of these passes takes long where thousands of rules are
   const rules = withoutLeftRecursion(grammar.rules, nullable);
+  yield;
   const satisfiable = new Map<Regex, boolean>();
   for (const [name, body] of rules) {
     for (const regex of terminalsOf(body)) {
@@ -77,7 +79,9 @@ export function* lowerGrammar(
       if (satisfiable.size % automataPerTurn === 0) yield;
     }
   }
+  yield;
   const productive = productiveRules(rules, satisfiable);
+  yield;
   if (!productive.has(grammar.start)) {
     throw new GrammarError('unsatisfiable', 'no finite text matches', { path: grammar.start });
   }
