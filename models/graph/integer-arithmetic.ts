@@ -40,8 +40,14 @@ export function integerArithmetic(source: WeightSource): Arithmetic {
         return writer.node('Add', linear.name, [product, writeBias(writer, source, linear)]);
       });
     },
-    // In blocks, which err least; prompts need one row of it in hundreds, and a tied table is held once.
-    unembed: (writer, input, head) => unembedBlocks(writer, source, input, head),
+    // In blocks, which err least. A small head has a matrix of its own anyway, and several rows are faster in integers.
+    unembed(writer, input, head) {
+      if (!prefersFloatTable(head)) return unembedBlocks(writer, source, input, head);
+      const { weight, vocabSize: outSize, hiddenSize: inSize } = head;
+      const matrix = `${weight}.head`;
+      writeChannels(writer, source, matrix, { inSize, outSize, weights: [weight] });
+      return multiply(writer, { output: 'logits', matrix }, quantise(writer, input));
+    },
   };
 }
 
