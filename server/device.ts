@@ -43,7 +43,6 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
     const { cacheDirectory } = config;
     graph = await graphFor(config, model, onProgress);
     log.info('weights', { model: spec.name, precision: graph.precision, types: graph.fates });
-    warnOfDivergence(graph.precision, log);
     const file = join(cacheDirectory, `kv-scales-${graph.contentHash}-${calibrationVersion}.bin`);
     const int8Kv = config.kvPrecision === 'int8' ? { tokens: calibrationTokens(model), file } : null;
     return { graph, int8Kv };
@@ -74,12 +73,16 @@ export async function graphFor(
   return buildGraph(checkpoint, options);
 }
 
-/** Who asked for a format beyond the bound of a default is told what it may cost. */
-function warnOfDivergence(precision: Precision, log: BackendLog): void {
-  const expected = expectedDivergence[precision];
-  if (expected <= divergenceBound) return;
-  const bound = `a default keeps ${divergenceBound} (PERFORMANCE.md, "Accuracy")`;
-  log.warn(`precision ${precision}: up to ${expected} nats of divergence from fp32; ${bound}`, {});
+/** Who asks for a format beyond the bound of a default is told what it may cost; `auto` keeps the bound. */
+export function warnOfDivergence(
+  { backend, precision }: Pick<Config, 'backend' | 'precision'>,
+  log: BackendLog,
+) {
+  if (backend !== 'cpu' || precision === 'auto' || expectedDivergence[precision] <= divergenceBound) return;
+  log.warn(`precision ${precision} may be far from fp32; PERFORMANCE.md, "Accuracy", has what was measured`, {
+    expectedNats: expectedDivergence[precision],
+    boundOfDefaultNats: divergenceBound,
+  });
 }
 
 /** `auto` is what was measured to be fastest within an accuracy bound for a model of this size. */

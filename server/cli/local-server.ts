@@ -6,7 +6,7 @@ import { loadModel, type Model } from '../../models/model.ts';
 import { openArchive } from '../archive/open-archive.ts';
 import { type RunningServer, startServer } from '../compose.ts';
 import type { Config } from '../config.ts';
-import { openDevice } from '../device.ts';
+import { openDevice, warnOfDivergence } from '../device.ts';
 import { openDraftDevice } from '../draft-device.ts';
 import { openLanes } from '../lanes/open-lanes.ts';
 import { Listener } from '../listener.ts';
@@ -39,6 +39,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
   host.env['UWS_HTTP_MAX_HEADERS_SIZE'] = `${config.headerSizeMax}`;
   const random = new Random(config.seed ?? randomBytes(4).readUInt32LE());
   const bar = progressBar(host, `building ${model.name}`);
+  warnOfDivergence(config, log);
   const device = await openDevice(config, model, { clock, log, onProgress: bar.onProgress }).finally(() =>
     bar.end(),
   );
