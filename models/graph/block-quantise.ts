@@ -29,13 +29,20 @@ function quantiseBytes(values: Float32Array, { columns, blockSize }: Layout): Bl
   const blocks = Math.ceil(columns / blockSize);
   const data = new Uint8Array(rows * blocks * blockSize).fill(middle);
   const scales = new Float32Array(rows * blocks);
-  for (let at = 0; at < rows * blocks; at++) {
-    const source = blockAt(values, at, { columns, blockSize, blocks });
-    const scale = Math.fround(Math.abs(extremeOf(source)) / 127);
-    const inverse = scale === 0 ? 0 : 1 / scale;
-    scales[at] = scale;
-    for (let index = 0; index < source.length; index++) {
-      data[at * blockSize + index] = level(source[index]! * inverse + middle, 255);
+  let at = 0;
+  for (let row = 0; row < rows; row++) {
+    const rowEnd = (row + 1) * columns;
+    for (let start = row * columns; start < rowEnd; start += blockSize, at++) {
+      const end = Math.min(start + blockSize, rowEnd);
+      let magnitude = 0;
+      for (let index = start; index < end; index++) magnitude = Math.max(magnitude, Math.abs(values[index]!));
+      const scale = Math.fround(magnitude / 127);
+      const inverse = scale === 0 ? 0 : 1 / scale;
+      scales[at] = scale;
+      const to = at * blockSize - start;
+      // Within ±127 about the middle, so positive: what is stored is cut off to an integer, after + ½ the nearest.
+      for (let index = start; index < end; index++)
+        data[to + index] = values[index]! * inverse + middle + 0.5;
     }
   }
   return { data, scales, zeroPoints: null };
