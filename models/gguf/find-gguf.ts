@@ -1,6 +1,6 @@
-// Which GGUF file a path means: a file, or a directory that holds one GGUF model and no other weights. Looks at names
-// only. Before it: a path from model.ts; after it: gguf-file.ts opens what was found.
-import { existsSync, readdirSync, statSync } from 'node:fs';
+// Which GGUF file a path means: a file, or a directory that holds one GGUF model and no other weights. Looks at names, and
+// at the first bytes of a file whose name says nothing. Before it: a path from model.ts; after it: gguf-file.ts opens what was found.
+import { closeSync, existsSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { CheckpointError } from '../model-file.ts';
 import { indexName, singleName } from '../weight-files.ts';
@@ -9,12 +9,24 @@ import { beginsGguf } from './gguf-file.ts';
 /** The file (the first shard), or null where the path is no GGUF model's. Throws CheckpointError where it is several's. */
 export function findGguf(path: string): string | null {
   if (/\.gguf$/i.test(path)) return path;
-  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return null;
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found?.isFile()) return beginsAsGguf(path) ? path : null; // caches name files by their sums
+  if (!found?.isDirectory()) return null;
   if ([singleName, indexName].some((name) => existsSync(join(path, name)))) return null;
   const names = readdirSync(path).filter((name) => beginsGguf(name) && !isProjector(name));
   if (names.length <= 1) return names.length === 0 ? null : join(path, names[0]!);
   const listed = names.sort().join(', ');
   throw new CheckpointError(`holds several GGUF models: name one of ${listed}`, { file: path });
+}
+
+function beginsAsGguf(path: string): boolean {
+  const fd = openSync(path, 'r');
+  try {
+    const head = Buffer.alloc(4);
+    return readSync(fd, head) === head.length && head.toString('latin1') === 'GGUF';
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Image encoders lie beside their language models under this name. */

@@ -1,23 +1,27 @@
 // Weights as the GGUF tensor types that the peer benchmark compares: F32, F16, Q8_0, Q4_0. Pure arithmetic on one
-// tensor at a time. Before it: gguf-model.ts; after it: gguf-file.ts.
-// Layouts: ggml's block_q8_0 (half scale, 32 × int8) and block_q4_0 (half scale, 16 bytes; the low nibble of byte i is
-// value i, the high one value i + 16; level 8 is zero).
+// tensor at a time. Before it: gguf-model.ts; after it: gguf-file.ts. Layouts: models/gguf/small-blocks.ts, which reads
+// what this writes.
+import { type BlockType, blockTypes } from '../../models/gguf/block-types.ts';
 
 export type GgmlType = 'F32' | 'F16' | 'Q8_0' | 'Q4_0';
 
-/** Ids in the file; source: enum ggml_type. */
-export const ggmlTypeIds: Readonly<Record<GgmlType, number>> = { F32: 0, F16: 1, Q4_0: 2, Q8_0: 8 };
-
 const blockLength = 32; // values
-const blockSizes = { Q8_0: 2 + 32, Q4_0: 2 + 16 } as const; // bytes
+const blockSizes = { Q8_0: typeOf('Q8_0').size, Q4_0: typeOf('Q4_0').size } as const; // bytes
+
+/** The number in the file. */
+export function ggmlTypeId(name: GgmlType): number {
+  return [...blockTypes].find(([, type]) => type.name === name)![0];
+}
+
+function typeOf(name: GgmlType): BlockType {
+  return blockTypes.get(ggmlTypeId(name))!;
+}
 
 /** Bytes of a tensor of `count` values. A quantised row must be whole blocks. */
 export function encodedSize(type: GgmlType, count: number): number {
-  if (type === 'F32') return 4 * count;
-  if (type === 'F16') return 2 * count;
-  if (count % blockLength !== 0)
-    throw new RangeError(`${count} values are not whole blocks of ${blockLength}`);
-  return (count / blockLength) * blockSizes[type];
+  const { length, size } = typeOf(type);
+  if (count % length !== 0) throw new RangeError(`${count} values are not whole blocks of ${length}`);
+  return (count / length) * size;
 }
 
 /** Rows need no mention: they are whole blocks, so values are just consecutive. */

@@ -2,7 +2,7 @@
 // that no more than one is in memory. Knows nothing of models. Before it: gguf-model.ts.
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { encodedSize, encodeValues, type GgmlType, ggmlTypeIds } from './gguf-blocks.ts';
+import { encodedSize, encodeValues, type GgmlType, ggmlTypeId } from './gguf-blocks.ts';
 
 export type MetadataValue =
   | { readonly kind: 'uint32' | 'int32' | 'float32'; readonly value: number }
@@ -71,7 +71,7 @@ function encodeHeader(
     out.string(tensor.name);
     out.uint32(tensor.shape.length);
     for (const size of tensor.shape.toReversed()) out.uint64(size);
-    out.uint32(ggmlTypeIds[tensor.type]);
+    out.uint32(ggmlTypeId(tensor.type));
     out.uint64(offset);
     offset = alignUp(offset + encodedSize(tensor.type, countOf(tensor)));
   }

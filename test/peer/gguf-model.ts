@@ -1,5 +1,5 @@
 // A checkpoint as one GGUF file for llama.cpp: names, dimensions, tokenizer and weights of the Qwen2 and Llama
-// architectures. For the peer benchmark only; the product reads and writes no GGUF. After it: gguf-file.ts.
+// architectures. For the peer benchmark and tests: the product reads GGUF and writes none. After it: gguf-file.ts.
 import { join } from 'node:path';
 import type { Checkpoint } from '../../models/checkpoint.ts';
 import type { ModelSpec } from '../../models/spec.ts';

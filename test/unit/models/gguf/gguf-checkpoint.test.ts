@@ -120,6 +120,8 @@ test('a directory of one GGUF model is that model, called as the directory; of s
   copyFileSync(path, join(directory, 'mmproj-weights.gguf')); // an image encoder's name
   expect(loadModel(directory).name).toBe('my-model');
   expect(loadModel(join(directory, 'weights.Q8_0.gguf')).name).toBe('weights.Q8_0');
+  copyFileSync(path, join(root, 'sha256-0123'));
+  expect(loadModel(join(root, 'sha256-0123')).spec.vocabSize).toBe(loadModel(path).spec.vocabSize);
   copyFileSync(path, join(directory, 'weights.Q4_0.gguf'));
   expect(() => loadModel(directory)).toThrow('name one of weights.Q4_0.gguf, weights.Q8_0.gguf');
 });
