@@ -62,7 +62,7 @@ export class ChatTemplate {
   readonly #tokens: Readonly<Record<string, string>>; // bos_token, …
   readonly #now: (() => Date) | null;
   readonly #guard: TextGuard; // of what callers say
-  readonly #answerGuard: TextGuard; // of what the model said: it may reason and call
+  readonly #answerGuard: TextGuard; // of what the model said: templates look for its reasoning
 
   /**
    * Reads `chat_template.jinja`, or `chat_template` in `tokenizer_config.json`; null when there is neither. `now` is the
@@ -147,7 +147,8 @@ export class ChatTemplate {
     const written = addedTexts.filter((text) => /^[<[]\S+$/.test(text) && sources.includes(text));
     const guarded = [...controlTexts, ...written];
     this.#guard = new TextGuard(guarded);
-    this.#answerGuard = new TextGuard(guarded.filter((text) => !answerMark.test(text)));
+    const { open, close } = this.reasoning ?? { open: '', close: '' };
+    this.#answerGuard = new TextGuard(guarded.filter((text) => text !== open && text !== close));
   }
 
   /** Whether the template looks at a variable of this name. */
@@ -162,7 +163,8 @@ export class ChatTemplate {
     if (hasTools && !template.takesTools) {
       throw new ChatTemplateError("tools: this model's chat template takes none");
     }
-    const prepared = messages.map((message, index) => prepareMessage(message, { index, template }));
+    const callForm = messages.some(hasCalls) ? this.#callForm(template) : callForms[0]!;
+    const prepared = messages.map((message, index) => prepareMessage(message, { index, template, callForm }));
     const unknown = prepared.findIndex(({ role }) => !this.#knowsRole(template, role as string));
     if (unknown >= 0) {
       const role = JSON.stringify(prepared[unknown]!['role']);
@@ -210,6 +212,28 @@ export class ChatTemplate {
     }
   }
 
+  /** Some templates show calls only beside no content at all, or only with arguments as text: the first that does. */
+  #callForm(template: CompiledTemplate): CallForm {
+    const variables = { ...this.#variables({ addGenerationPrompt: false }), tools: null };
+    const shows = ({ content, asText }: CallForm): boolean => {
+      const given = { [PROBE]: PROBE };
+      const called = { name: PROBE, arguments: asText ? JSON.stringify(given) : given };
+      const call = { id: 'probe0000', type: 'function', function: called };
+      const messages = [
+        { role: 'user', content: 'a' },
+        { role: 'assistant', content, tool_calls: [call] },
+      ];
+      try {
+        return this.#run(template, messages, variables).includes(PROBE);
+      } catch (error) {
+        if (error instanceof ChatTemplateError) return false;
+        throw error;
+      }
+    };
+    template.callForm ??= callForms.find(shows) ?? callForms[0]!;
+    return template.callForm;
+  }
+
   /** A role that some conversation shows the text of, or that the template refuses by itself. */
   #knowsRole(template: CompiledTemplate, role: string): boolean {
     if (role === 'user' || role === 'assistant') return true;
@@ -235,6 +259,23 @@ export class ChatTemplate {
 
 type Prepared = Readonly<Record<string, unknown>>;
 
+/** How a template wants an assistant's calls: beside which content where there is no text, and with which arguments. */
+interface CallForm {
+  readonly content: '' | null;
+  readonly asText: boolean; // arguments as JSON text
+}
+
+const callForms: readonly CallForm[] = [
+  { content: '', asText: false },
+  { content: null, asText: false },
+  { content: '', asText: true },
+  { content: null, asText: true },
+];
+
+function hasCalls(message: ChatMessage): boolean {
+  return Array.isArray(message['tool_calls']) && message['tool_calls'].length > 0;
+}
+
 const ROLES_KEPT_MAX = 16;
 const PROBE = 'sparklaneprobe';
 
@@ -254,9 +295,6 @@ const ownVariables: ReadonlySet<string> = new Set([
   ...['messages', 'tools', 'add_generation_prompt', 'continue_final_message', 'strftime_now'],
   ...['raise_exception', 'range', 'namespace', ...tokenNames],
 ]);
-
-/** An assistant's turn may hold these: they end nobody's turn. */
-const answerMark = /think|tool_call|reasoning/i;
 
 // Where the last message ends. The space shows whether the template trims.
 const FINAL_MARK = '\uf4f5';
@@ -288,6 +326,7 @@ interface CompiledTemplate {
   readonly roles: Map<string, boolean>; // known or not, as far as asked for
   readonly takesTools: boolean;
   readonly takesToolCalls: boolean;
+  callForm: CallForm | null; // null: not asked yet
 }
 
 function compile(text: string, where: { file: string; field: string | null }): CompiledTemplate {
@@ -298,6 +337,7 @@ function compile(text: string, where: { file: string; field: string | null }): C
       roles: new Map(),
       takesTools: /\btools\b/.test(text),
       takesToolCalls: /\btool_calls\b/.test(text),
+      callForm: null,
     };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -305,19 +345,27 @@ function compile(text: string, where: { file: string; field: string | null }): C
   }
 }
 
-function prepareMessage(message: ChatMessage, at: { index: number; template: CompiledTemplate }): Prepared {
+function prepareMessage(
+  message: ChatMessage,
+  at: { index: number; template: CompiledTemplate; callForm: CallForm },
+): Prepared {
   const field = `messages[${at.index}]`;
   const { content, tool_calls: toolCalls, ...rest } = message;
-  const prepared: Record<string, unknown> = { ...rest, content: flatten(content, `${field}.content`) };
-  if (Array.isArray(toolCalls) && toolCalls.length > 0) {
-    if (!at.template.takesToolCalls) {
-      throw new ChatTemplateError(`${field}.tool_calls: this model's chat template takes none`);
-    }
-    prepared['tool_calls'] = toolCalls.map((call, index) =>
-      parseArguments(call, `${field}.tool_calls[${index}]`),
-    );
+  const text = flatten(content, `${field}.content`);
+  if (!hasCalls(message)) return { ...rest, content: text };
+  if (!at.template.takesToolCalls) {
+    throw new ChatTemplateError(`${field}.tool_calls: this model's chat template takes none`);
   }
-  return prepared;
+  const calls = (toolCalls as readonly unknown[]).map((call, index) => {
+    const parsed = parseArguments(call, `${field}.tool_calls[${index}]`);
+    return at.callForm.asText ? withTextArguments(parsed) : parsed;
+  });
+  return { ...rest, content: text === '' ? at.callForm.content : text, tool_calls: calls };
+}
+
+function withTextArguments(call: unknown): unknown {
+  const { function: called, ...rest } = call as { readonly function: { readonly arguments?: unknown } };
+  return { ...rest, function: { ...called, arguments: JSON.stringify(called.arguments ?? {}) } };
 }
 
 /** Templates of text models expect a string. Parts are joined by newlines, as other servers do. */

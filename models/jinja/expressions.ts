@@ -147,7 +147,10 @@ function call(target: Value, args: Arguments, value: Evaluate): Value {
 /** `target.name`: a method or member first, then an item. */
 function attribute(target: Value, name: string): Value {
   if (target instanceof Undefined) throw new JinjaError(target.reason);
-  return member(target, name) ?? (isDict(target) ? target.get(name) : undefined) ?? missing(target, name);
+  const own = member(target, name);
+  if (own !== null) return own;
+  const held = target instanceof Namespace ? target.members : isDict(target) ? target : null;
+  return held?.has(name) ? held.get(name)! : missing(target, name); // it may hold None
 }
 
 /** `target[index]`: an item first, then a member. */
@@ -159,7 +162,10 @@ function item(target: Value, index: Value): Value {
   } else {
     const number = typeof index === 'boolean' || isInteger(index) ? toNumber(index) : null;
     const items = number === null ? null : itemsOf(target);
-    if (items) return items.at(number!) ?? missing(target, String(number));
+    if (items) {
+      const found = items.at(number!);
+      return found === undefined ? missing(target, String(number)) : found;
+    }
   }
   return (typeof index === 'string' ? member(target, index) : null) ?? missing(target, print(index));
 }

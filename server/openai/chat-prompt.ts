@@ -4,7 +4,6 @@ import { type ChatMessage, ChatTemplateError } from '../../models/chat-template.
 import { fault } from '../errors.ts';
 import type { Parsed } from '../json-body.ts';
 import type { Tool } from '../tools/definition.ts';
-import { dialectOf } from '../tools/dialect.ts';
 import { renderToolPrompt } from '../tools/prompt.ts';
 import type { PromptOptions } from './prompt-options.ts';
 import type { ReasoningStart } from './reasoning-reader.ts';
@@ -32,8 +31,7 @@ export function chatPrompt(
   }
   try {
     const told = withSystem(messages, route?.system ?? '');
-    const dialect = dialectOf(forms.toolSyntax);
-    const text = renderToolPrompt(chatTemplate, { messages: told, tools, dialect, options });
+    const text = renderToolPrompt(chatTemplate, { messages: told, tools, syntax: forms.toolSyntax, options });
     const tokens = prompts.encode(text, generator.contextTokensMax);
     if (!tokens.ok) return tokens;
     const final = options.continueFinal ? messages.at(-1) : undefined;

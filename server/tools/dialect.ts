@@ -38,10 +38,13 @@ interface SyntaxModel {
  */
 export function toolSyntaxOf({ chatTemplate, tokenizer }: SyntaxModel): ToolSyntax {
   const ours = tokenizer.specialTokenId('<|python_tag|>') === null ? hermes : llama3;
-  const rendered = chatTemplate !== null && takesTools(chatTemplate) ? renderedCall(chatTemplate) : null;
+  const rendered = chatTemplate === null ? null : renderedCall(chatTemplate);
   if (rendered === null || !rendered.includes(PROBE)) return { kind: 'own', dialect: ours };
-  const foreign = foreignBy.find(({ mark }) => mark.test(rendered));
-  if (foreign !== undefined) return { kind: 'foreign', syntax: foreign.syntax };
+  const showsTools = takesTools(chatTemplate!);
+  const foreign = foreignBy.find(({ mark }) => mark.test(rendered))?.syntax;
+  if (foreign !== undefined && (showsTools || foreign.told !== null))
+    return { kind: 'foreign', syntax: foreign };
+  if (!showsTools) return { kind: 'own', dialect: ours };
   if (/<tool_call>\s*\{\s*"name"/.test(rendered)) return { kind: 'own', dialect: hermes };
   if (/\{\s*"name":\s*"probe_tool",\s*"parameters"/.test(rendered)) return { kind: 'own', dialect: llama3 };
   return { kind: 'unknown' };

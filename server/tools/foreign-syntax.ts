@@ -22,6 +22,8 @@ export interface ForeignSyntax {
   readonly marks: readonly string[];
   /** `text` begins with one of `opens`. Markup around calls may be read by itself, as no calls. */
   read(text: string): ReadCalls | null;
+  /** How a model is told to call, by a template that shows calls but no tools; null: such templates are not known. */
+  readonly told: string | null;
   /** The name of a call that was cut off, as far as it is known. */
   nameOf(text: string): string | null;
 }
@@ -35,6 +37,7 @@ export const deepseek: ForeignSyntax = {
   name: 'deepseek',
   opens: ['<｜tool▁calls▁begin｜>', '<｜tool▁call▁begin｜>', '<｜tool▁calls▁end｜>'],
   marks: deepseekMarks,
+  told: '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜><function-name>\n```json\n<args-json-object>\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
   read: (text) => {
     const around = /^(?:<｜tool▁calls▁(?:begin|end)｜>)\s*/.exec(text);
     if (around !== null) return { calls: [], length: around[0].length };
@@ -57,6 +60,7 @@ export const mistral: ForeignSyntax = {
   name: 'mistral',
   opens: ['[TOOL_CALLS]'],
   marks: ['[TOOL_CALLS]', '[ARGS]', '[CALL_ID]'],
+  told: '[TOOL_CALLS][{"name": <function-name>, "arguments": <args-json-object>}]',
   read: (text) => {
     const named = /^\[TOOL_CALLS\]\s*([\w.-]+)(?:\[CALL_ID\]\w+)?(?:\[ARGS\]|(?=\{))/.exec(text);
     const start = named?.[0].length ?? '[TOOL_CALLS]'.length;
@@ -75,6 +79,7 @@ export const qwenXml: ForeignSyntax = {
   name: 'qwen-xml',
   opens: ['<tool_call>', '<function=', '</tool_call>'],
   marks: ['<tool_call>', '</tool_call>'],
+  told: null,
   read: (text) => {
     const around = /^<\/?tool_call>\s*/.exec(text);
     if (around !== null) return { calls: [], length: around[0].length };

@@ -4,12 +4,13 @@
 import { type ChatMessage, type ChatTemplate, ChatTemplateError } from '../../models/chat-template.ts';
 import { partText } from '../../models/content-part.ts';
 import { asFunction, type Tool } from './definition.ts';
-import type { ToolDialect } from './dialect.ts';
+import { dialectOf, type ToolDialect, type ToolSyntax } from './dialect.ts';
+import type { ForeignSyntax } from './foreign-syntax.ts';
 
 export interface ToolPrompt {
   readonly messages: readonly ChatMessage[]; // OpenAI's chat shape: `tool_calls` of assistants, role `tool` for results
   readonly tools: readonly Tool[]; // [] with tool_choice none
-  readonly dialect: ToolDialect;
+  readonly syntax: ToolSyntax;
   readonly options: {
     readonly open: boolean;
     readonly continueFinal: boolean;
@@ -19,7 +20,7 @@ export interface ToolPrompt {
 
 /** Throws ChatTemplateError. */
 export function renderToolPrompt(template: Pick<ChatTemplate, 'render'>, prompt: ToolPrompt): string {
-  const { messages, tools, dialect, options } = prompt;
+  const { messages, tools, syntax, options } = prompt;
   const functions = tools.map((tool) => ({ type: 'function', function: asFunction(tool) }));
   const usesTools = tools.length > 0 || messages.some(hasToolContent);
   const how = {
@@ -29,7 +30,10 @@ export function renderToolPrompt(template: Pick<ChatTemplate, 'render'>, prompt:
   };
   if (!usesTools) return template.render(messages, how);
   if (takesTools(template)) return template.render(messages, { ...how, tools: functions });
-  return template.render(writeToolMessages(messages, { functions, dialect }), how);
+  // A template that shows calls in a form of its own, but no tools, is told of these in words.
+  if (syntax.kind === 'foreign')
+    return template.render(withToolBlock(messages, functions, syntax.syntax), how);
+  return template.render(writeToolMessages(messages, { functions, dialect: dialectOf(syntax) }), how);
 }
 
 /** Whether the template renders tools itself. */
@@ -69,11 +73,20 @@ export function writeToolMessages(
       });
     } else written.push(message);
   }
-  if (functions.length === 0) return written;
-  const block = toolBlock(functions, dialect);
-  const first = written[0];
-  if (first?.role !== 'system') return [{ role: 'system', content: block }, ...written];
-  return [{ ...first, content: `${textOf(first)}\n\n${block}` }, ...written.slice(1)];
+  return withToolBlock(written, functions, dialect);
+}
+
+/** The tools in the first system message. */
+function withToolBlock(
+  messages: readonly ChatMessage[],
+  functions: readonly unknown[],
+  form: ToolDialect | ForeignSyntax,
+): ChatMessage[] {
+  if (functions.length === 0) return [...messages];
+  const block = toolBlock(functions, form);
+  const [first, ...rest] = messages;
+  if (first?.role !== 'system') return [{ role: 'system', content: block }, ...messages];
+  return [{ ...first, content: `${textOf(first)}\n\n${block}` }, ...rest];
 }
 
 function hasToolContent(message: ChatMessage): boolean {
@@ -97,12 +110,8 @@ function writeCall(call: unknown, dialect: ToolDialect): string {
   return dialect.open === '' ? json : `${dialect.open}\n${json}\n${dialect.close}`;
 }
 
-function toolBlock(functions: readonly unknown[], { open, close, argumentsKey }: ToolDialect): string {
-  const call = `{"name": <function-name>, "${argumentsKey}": <args-json-object>}`;
-  const how =
-    open === ''
-      ? `To call a function, answer with nothing but a JSON object:\n${call}`
-      : `For each function call, return a json object with function name and arguments within ${open}${close} XML tags:\n${open}\n${call}\n${close}`;
+function toolBlock(functions: readonly unknown[], form: ToolDialect | ForeignSyntax): string {
+  const how = 'told' in form ? `To call a function, write exactly:\n${form.told}` : howTo(form);
   return [
     '# Tools',
     '',
@@ -115,4 +124,11 @@ function toolBlock(functions: readonly unknown[], { open, close, argumentsKey }:
     '',
     how,
   ].join('\n');
+}
+
+function howTo({ open, close, argumentsKey }: ToolDialect): string {
+  const call = `{"name": <function-name>, "${argumentsKey}": <args-json-object>}`;
+  return open === ''
+    ? `To call a function, answer with nothing but a JSON object:\n${call}`
+    : `For each function call, return a json object with function name and arguments within ${open}${close} XML tags:\n${open}\n${call}\n${close}`;
 }

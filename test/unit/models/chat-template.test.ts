@@ -183,3 +183,12 @@ test('a template that does not parse is a fault of the model', () => {
   expect(() => load({ chat_template: [] })).toThrow('has no template named "default"');
   expect(() => load({ chat_template: 5 })).toThrow(CheckpointError);
 });
+
+test('None that a dictionary, a list or a namespace holds is there', () => {
+  const template = ChatTemplate.parse(
+    "{% set ns = namespace(x=1) %}{% set ns.x = none %}{% set d = {'a': none} %}{{ ns.x is none }} {{ d.a is none }} {{ [none][0] is none }} {{ d.b is defined }}",
+  );
+  expect(template.render([{ role: 'user', content: 'a' }], { addGenerationPrompt: false })).toBe(
+    'True True True False',
+  );
+});

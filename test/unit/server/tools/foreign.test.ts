@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { ChatTemplate } from '../../../../models/chat-template.ts';
+import { plainPrompt } from '../../../../server/openai/prompt-options.ts';
 import type { Tool } from '../../../../server/tools/definition.ts';
 import { toolSyntaxOf } from '../../../../server/tools/dialect.ts';
 import { ForeignReader } from '../../../../server/tools/foreign-reader.ts';
 import { deepseek, type ForeignSyntax, mistral, qwenXml } from '../../../../server/tools/foreign-syntax.ts';
+import { renderToolPrompt } from '../../../../server/tools/prompt.ts';
 import { wholeByteModel } from '../../../http-world.ts';
 import { responsesServer } from '../../../responses-world.ts';
 
@@ -127,6 +129,25 @@ test.each(written)('a template says what it writes: %s', (name, kind, call) => {
   const told =
     syntax.kind === 'own' ? syntax.dialect.name : syntax.kind === 'foreign' ? syntax.syntax.name : null;
   expect(told).toBe(name);
+});
+
+test('a template that shows calls only beside no content, as text, and no tools, gets all three', () => {
+  const chatTemplate = ChatTemplate.parse(
+    "{% for m in messages %}{% if m.role == 'assistant' and m.content is none %}{% for c in m.tool_calls %}<｜tool▁call▁begin｜>function<｜tool▁sep｜>{{ c.function.name + ' ' + c.function.arguments }}<｜tool▁call▁end｜>{% endfor %}{% else %}{{ m.role + ': ' + m.content + '; ' }}{% endif %}{% endfor %}",
+  );
+  const syntax = toolSyntaxOf({ chatTemplate, tokenizer: wholeByteModel.tokenizer });
+  expect(syntax).toMatchObject({ kind: 'foreign', syntax: { name: 'deepseek' } });
+  const call = { id: 'c', type: 'function', function: { name: 'weather', arguments: '{"city": "Bonn"}' } };
+  const messages = [
+    { role: 'user', content: 'Weather?' },
+    { role: 'assistant', content: null, tool_calls: [call] },
+    { role: 'tool', content: 'sun', tool_call_id: 'c' },
+  ];
+  const text = renderToolPrompt(chatTemplate, { messages, tools, syntax, options: plainPrompt });
+  expect(text).toContain('<｜tool▁sep｜>weather {"city":"Bonn"}<｜tool▁call▁end｜>tool: sun');
+  expect(text).toMatch(
+    /^system: # Tools[\s\S]*"name":"weather"[\s\S]*write exactly:\n<｜tool▁calls▁begin｜>/,
+  );
 });
 
 describe('requests', () => {

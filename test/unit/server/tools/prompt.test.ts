@@ -30,7 +30,7 @@ test('a template without tools gets them in the system message', () => {
   const text = renderToolPrompt(template, {
     messages,
     tools: [weather, patch],
-    dialect: hermes,
+    syntax: { kind: 'own', dialect: hermes },
     options: plainPrompt,
   });
   expect(text).toMatch(/^<\|im_start\|>system\nBe brief\.\n\n# Tools\n/);
@@ -42,9 +42,14 @@ test('a template without tools gets them in the system message', () => {
 test('a conversation without tools is rendered as it is', () => {
   const messages = [{ role: 'user', content: 'Hello' }];
   const plain = template.render(messages, { addGenerationPrompt: true });
-  expect(renderToolPrompt(template, { messages, tools: [], dialect: hermes, options: plainPrompt })).toBe(
-    plain,
-  );
+  expect(
+    renderToolPrompt(template, {
+      messages,
+      tools: [],
+      syntax: { kind: 'own', dialect: hermes },
+      options: plainPrompt,
+    }),
+  ).toBe(plain);
 });
 
 test('calls and their results become turns, results of parallel calls one', () => {
