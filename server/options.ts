@@ -46,7 +46,7 @@ export const OPTIONS = {
     null,
     'for requests that do not say; 0 is greedy; "model" is its author\'s advice, else 0.3',
   ),
-  topP: option('top-p', orNull('model', real(0.0001, 1)), null, 'likewise; 1 is off; else 0.95'),
+  topP: option('top-p', orNull('model', real(0, 1)), null, 'likewise; 1 is off; else 0.95'),
   topK: option('top-k', orNull('model', integer(0, 2 ** 31 - 1)), null, 'likewise; 0 is off; else 40'),
   minP: option('min-p', orNull('model', real(0, 1)), null, 'likewise; 0 is off; else 0.05'),
   repetitionPenalty: option(

@@ -58,7 +58,7 @@ describe('what a client sends', () => {
 
   test.each([
     ['temperature below 0', { temperature: -0.1 }, 'temperature'],
-    ['topP of 0', { topP: 0 }, 'topP'],
+    ['topP below 0', { topP: -0.1 }, 'topP'],
     ['a fraction for topK', { topK: 1.5 }, 'topK'],
     ['not a number', { temperature: Number.NaN }, 'temperature'],
     ['an infinite penalty', { repetitionPenalty: Number.POSITIVE_INFINITY }, 'repetitionPenalty'],

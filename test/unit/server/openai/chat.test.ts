@@ -261,7 +261,7 @@ describe('refusals', () => {
     [{ messages: [{ role: 'user', content: [{ text: 'no type' }] }] }, 'messages[0].content[0].type'],
     [{ messages: [{ role: 'user', content: 7 }] }, 'messages[0].content'],
     [{ temperature: -1 }, 'temperature'],
-    [{ top_p: 0 }, 'top_p'],
+    [{ top_p: -0.1 }, 'top_p'],
     [{ n: 17 }, 'n'],
     [{ n: 1.5 }, 'n'],
     [{ top_logprobs: 6, logprobs: true }, 'top_logprobs'],
