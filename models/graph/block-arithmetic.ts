@@ -33,7 +33,7 @@ interface Blocks {
   readonly blockSize: number;
 }
 
-// Of the embeddings and the head, in every format: each error there is a logit's.
+// Of the embeddings and the head, in every format but what is stored otherwise: each error there is a logit's.
 const tableBlocks = { bits: 8, blockSize: fineBlockSize } as const;
 
 // 4 bits lose most where the attention's norm is read, and that is the smallest part of a layer.
@@ -50,6 +50,10 @@ export function blockArithmetic(source: WeightSource, bits: Bits | 'stored', smo
     if (bits === 'stored') return commonLayout(source, weights)?.bits ?? 8;
     return bits === 8 ? 8 : fourBitPlan[role];
   };
+  const tableOf = ({ weight }: EmbeddingTable): Blocks => {
+    const isNarrow = bits === 'stored' && commonLayout(source, [weight])?.bits === 4;
+    return isNarrow ? { ...tableBlocks, bits: 4 } : tableBlocks;
+  };
   const layoutOf = (linear: Linear): Blocks => ({
     bits: bitsOf(linear),
     blockSize: smoothed && linear.inSize % smoothedBlockSize === 0 ? smoothedBlockSize : fineBlockSize,
@@ -58,7 +62,7 @@ export function blockArithmetic(source: WeightSource, bits: Bits | 'stored', smo
     embed(writer, ids, table) {
       return prefersFloatTable(table)
         ? embedFloat(writer, source, ids, table)
-        : embedBlocks(writer, source, ids, table);
+        : embedBlocks(writer, source, ids, { ...table, blocks: tableOf(table) });
     },
     project(writer, input, linears) {
       return linears.map((linear) => {
@@ -70,21 +74,25 @@ export function blockArithmetic(source: WeightSource, bits: Bits | 'stored', smo
         return multiplyBlocks(writer, { output: name, matrix: name, input, bias }, sizes);
       });
     },
-    unembed: (writer, input, head) => unembedBlocks(writer, source, input, head),
+    unembed: (writer, input, head) =>
+      unembedBlocks(writer, source, input, { ...head, blocks: tableOf(head) }),
   };
 }
+
+/** Stored in 8 bits unless told otherwise. */
+type BlockTable = EmbeddingTable & { readonly blocks?: Blocks };
 
 /** Logits from the table of embedBlocks where the two are tied, else from a matrix of the head's own. */
 export function unembedBlocks(
   writer: GraphWriter,
   source: WeightSource,
   input: string,
-  head: EmbeddingTable & { readonly tied: boolean },
+  head: BlockTable & { readonly tied: boolean },
 ): string {
   const { weight: matrix, vocabSize: outSize, hiddenSize: inSize } = head;
   if (!head.tied || prefersFloatTable(head)) writeTable(writer, source, head);
   const names = { output: 'logits', matrix, input, bias: [] };
-  return multiplyBlocks(writer, names, { inSize, outSize, ...tableBlocks });
+  return multiplyBlocks(writer, names, { inSize, outSize, ...(head.blocks ?? tableBlocks) });
 }
 
 /** Embeddings out of a table of blocks; the operator wants the same bytes as a matrix. */
@@ -92,12 +100,12 @@ export function embedBlocks(
   writer: GraphWriter,
   source: WeightSource,
   ids: string,
-  table: EmbeddingTable,
+  table: BlockTable,
 ): string {
   writeTable(writer, source, table);
   const { weight, vocabSize, hiddenSize } = table;
-  const { bits, blockSize } = tableBlocks;
-  const rowSize = Math.ceil(hiddenSize / blockSize) * blockSize;
+  const { bits, blockSize } = table.blocks ?? tableBlocks;
+  const rowSize = (Math.ceil(hiddenSize / blockSize) * blockSize * bits) / 8;
   const rows = `${weight}.rows`;
   writer.aliases.push({ name: rows, type: 'uint8', shape: [vocabSize, rowSize], of: `${weight}.packed` });
   const attributes = { bits, block_size: blockSize, gather_axis: 0, quantize_axis: 1 };
@@ -105,9 +113,9 @@ export function embedBlocks(
   return writer.contrib('GatherBlockQuantized', ['embeddings'], inputs, ints(attributes))[0]!;
 }
 
-function writeTable(writer: GraphWriter, source: WeightSource, table: EmbeddingTable): void {
-  const { weight: name, vocabSize: outSize, hiddenSize: inSize } = table;
-  writeBlocks(writer, source, { name, ...tableBlocks, weights: [name], outSize, inSize });
+function writeTable(writer: GraphWriter, source: WeightSource, table: BlockTable): void {
+  const { weight: name, vocabSize: outSize, hiddenSize: inSize, blocks = tableBlocks } = table;
+  writeBlocks(writer, source, { name, ...blocks, weights: [name], outSize, inSize });
 }
 
 /** `<name>.packed`, `<name>.scales` and, at 4 bits, `<name>.zeros`, as MatMulNBits wants them. */
