@@ -94,6 +94,9 @@ export function createApp(parts: AppWorld): App {
   const openAi = openAiWorld(world, { generator, logprobsMax, answerLog, texts });
   const responses = responsesWorld(config, openAi);
   const native = nativeWorld(world, { generator, guard, texts, logprobsMax });
+  metrics.watch('sessions', 'Native sessions kept', () => native.sessions.count);
+  metrics.watch('stored_responses', 'Responses kept', () => responses.store.count);
+  metrics.watch('stored_response_bytes', 'Text of the responses kept', () => responses.store.size);
   let drained: Promise<void> | null = null;
   const door = new HttpDoor(
     { ...config, guard, clock, freshId, log, metrics, texts },

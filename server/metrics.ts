@@ -41,7 +41,8 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
   readonly #httpSeconds = this.#histogram('http_request_seconds', 'Request to end of answer', ['route']);
   readonly #connections = this.#gauge('open_connections', 'Open requests and sockets', ['kind']);
   readonly #kvBlocks = this.#gauge('kv_blocks', 'KV blocks by state', ['state'], () => this.#collectKv());
-  readonly #seated = this.#gauge('sequences', 'Sequences now', ['state']);
+  readonly #kvTouched = this.#gauge('kv_touched_blocks', 'KV blocks ever used: what the store has taken', []);
+  readonly #seated = this.#gauge('sequences', 'Sequences now; paused ones count twice', ['state']);
   readonly #diskBytes = this.#counter('kv_disk_bytes_total', 'KV blocks to and from disk', ['way']);
   readonly #diskLosses = this.#counter('kv_disk_lost_blocks_total', 'KV blocks not kept on disk', ['reason']);
   readonly #diskSize = this.#gauge('kv_disk_size_bytes', 'KV blocks on disk', []);
@@ -144,6 +145,11 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
     this.#draftLosses.inc({ code });
   }
 
+  /** A gauge that is read when somebody asks: entries of a table, bytes of a store. */
+  watch(name: string, help: string, read: () => number): void {
+    const gauge: Gauge = this.#gauge(name, help, [], () => gauge.set(read()));
+  }
+
   onKv(report: KvReport): void {
     this.#kv = report;
   }
@@ -164,10 +170,13 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
 
   #collectKv(): void {
     if (this.#kv === null) return;
-    const { blockCount, inUseCount, idleCachedCount, runningCount, waitingCount } = this.#kv;
+    const { blockCount, inUseCount, idleCachedCount, touchedCount } = this.#kv;
+    const { runningCount, waitingCount, pausedCount } = this.#kv;
     this.#kvBlocks.set({ state: 'in_use' }, inUseCount);
     this.#kvBlocks.set({ state: 'cached' }, idleCachedCount);
     this.#kvBlocks.set({ state: 'free' }, blockCount - inUseCount - idleCachedCount);
+    this.#kvTouched.set(touchedCount);
+    this.#seated.set({ state: 'paused' }, pausedCount);
     this.#seated.set({ state: 'running' }, runningCount);
     this.#seated.set({ state: 'waiting' }, waitingCount);
   }

@@ -7,6 +7,7 @@ export class BlockPool {
   readonly #refs: Int32Array; // [blockCount] holders of each block
   readonly #free: Int32Array; // [blockCount] stack of free block ids
   #freeCount: number;
+  #freeCountMin: number; // so far
   #inUseCount = 0;
 
   constructor(blockCount: number) {
@@ -15,6 +16,7 @@ export class BlockPool {
     this.#refs = new Int32Array(blockCount);
     this.#free = Int32Array.from({ length: blockCount }, (_, index) => blockCount - 1 - index); // 0 on top
     this.#freeCount = blockCount;
+    this.#freeCountMin = blockCount;
   }
 
   get freeCount(): number {
@@ -30,10 +32,16 @@ export class BlockPool {
     return this.blockCount - this.#freeCount - this.#inUseCount;
   }
 
+  /** Blocks that were ever used: freed ones are taken first again, so the memory of the others was never written. */
+  get touchedCount(): number {
+    return this.blockCount - this.#freeCountMin;
+  }
+
   /** A free block, held once; -1 when none is free. */
   allocate(): number {
     if (this.#freeCount === 0) return -1;
     const block = this.#free[--this.#freeCount]!;
+    this.#freeCountMin = Math.min(this.#freeCountMin, this.#freeCount);
     assert(this.#refs[block] === 0);
     this.#refs[block] = 1;
     this.#inUseCount++;

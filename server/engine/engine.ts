@@ -37,6 +37,7 @@ export class Engine implements SequenceEngine {
   readonly #ended: Ended[] = []; // likewise, after them
   readonly #idleCallbacks: (() => void)[] = [];
   #nextId = 1;
+  #pausedCount = 0;
   #pumpScheduled = false;
   #draining = false;
 
@@ -87,8 +88,9 @@ export class Engine implements SequenceEngine {
 
   pause(sequenceId: number): void {
     const sequence = this.#sequences.get(sequenceId);
-    if (sequence === undefined) return;
+    if (sequence === undefined || sequence.paused) return;
     sequence.paused = true;
+    this.#pausedCount++;
     this.#floor.interrupt();
   }
 
@@ -96,6 +98,7 @@ export class Engine implements SequenceEngine {
     const sequence = this.#sequences.get(sequenceId);
     if (sequence === undefined || !sequence.paused) return;
     sequence.paused = false;
+    this.#pausedCount--;
     this.#schedulePump();
   }
 
@@ -176,7 +179,7 @@ export class Engine implements SequenceEngine {
       for (const plan of floor.plans()) this.#send(plan, startMs);
       for (const sequence of floor.scheduler.takeComplete()) this.#end(sequence, 'length', null);
     }
-    floor.report();
+    floor.report(this.#pausedCount);
     this.#tellDrawn();
     this.#tellEnded();
   }
@@ -337,6 +340,7 @@ export class Engine implements SequenceEngine {
   #end(sequence: Sequence, reason: SequenceEnd['reason'], failure: SequenceEnd['failure']): void {
     this.#floor.scheduler.remove(sequence);
     this.#sequences.delete(sequence.id);
+    if (sequence.paused) this.#pausedCount--;
     sequence.deadline?.cancel();
     const queueMs = (sequence.seatedMs < 0 ? this.#clock.nowMs() : sequence.seatedMs) - sequence.submitMs;
     const usage = {

@@ -21,6 +21,7 @@ export interface KvLoad {
   readonly freeCount: number;
   readonly idleCachedCount: number;
   readonly inUseCount: number;
+  readonly touchedCount: number; // ever used
   readonly blockCount: number;
 }
 
@@ -72,8 +73,8 @@ export class Floor {
   }
 
   get kv(): KvLoad {
-    const { freeCount, idleCount, inUseCount, blockCount } = this.#pool;
-    return { freeCount, idleCachedCount: idleCount, inUseCount, blockCount };
+    const { freeCount, idleCount, inUseCount, touchedCount, blockCount } = this.#pool;
+    return { freeCount, idleCachedCount: idleCount, inUseCount, touchedCount, blockCount };
   }
 
   /** The next step of each replica that can take one. */
@@ -165,11 +166,12 @@ export class Floor {
   }
 
   /** After every commit. */
-  report(): void {
-    const { freeCount, idleCachedCount, inUseCount, blockCount } = this.kv;
+  report(pausedCount: number): void {
+    const { freeCount, idleCachedCount, inUseCount, touchedCount, blockCount } = this.kv;
     assert.equal(freeCount + idleCachedCount + inUseCount, blockCount);
     const { runningCount, waitingCount } = this.scheduler;
-    this.reporter.kv({ blockCount, inUseCount, idleCachedCount, runningCount, waitingCount });
+    const counts = { runningCount, waitingCount, pausedCount };
+    this.reporter.kv({ blockCount, inUseCount, idleCachedCount, touchedCount, ...counts });
   }
 
   /** Full audit of the blocks, O(blocks): held by these sequences, and by nobody else. */

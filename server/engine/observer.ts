@@ -19,8 +19,10 @@ export interface KvReport {
   readonly blockCount: number;
   readonly inUseCount: number;
   readonly idleCachedCount: number;
+  readonly touchedCount: number; // blocks ever used: the memory that the store has taken
   readonly runningCount: number;
   readonly waitingCount: number;
+  readonly pausedCount: number; // of both, those whose readers are slow
 }
 
 export interface EngineObserver {

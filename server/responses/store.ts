@@ -54,6 +54,11 @@ export class ResponseStore {
     return this.#entries.size;
   }
 
+  /** Characters of what is stored. */
+  get size(): number {
+    return this.#size;
+  }
+
   /** False: it is larger than the whole store, or everything kept is still being written. */
   add(stored: StoredResponse): boolean {
     const { responseTtlMs } = this.#bounds;

@@ -77,7 +77,8 @@ test('a step tells its batch, its tokens and where its time went', async () => {
 
 test('KV blocks and sequences are what the latest report said; free is the rest', async () => {
   const server = metrics();
-  const report = { blockCount: 100, inUseCount: 10, idleCachedCount: 30, runningCount: 2, waitingCount: 1 };
+  const counts = { runningCount: 2, waitingCount: 1, pausedCount: 1 };
+  const report = { blockCount: 100, inUseCount: 10, idleCachedCount: 30, touchedCount: 50, ...counts };
   server.onKv({ ...report, inUseCount: 99 });
   server.onKv(report);
   const text = await lines(server);
@@ -87,6 +88,8 @@ test('KV blocks and sequences are what the latest report said; free is the rest'
     'kv_blocks{state="free"} 60',
     'sequences{state="running"} 2',
     'sequences{state="waiting"} 1',
+    'sequences{state="paused"} 1',
+    'kv_touched_blocks 50',
   ]) {
     expect(text).toContain(line);
   }
