@@ -136,6 +136,10 @@ export class GrammarCompiler {
     let turn = work.next();
     for (; !turn.done; turn = work.next()) await this.#giveWay();
     const pushdown = new Pushdown(turn.value, this.#pool);
+    if (pushdown.tooWide) {
+      const message = 'too many ways to begin: rules of rules that may all be empty';
+      throw new GrammarError('too-large', message, { path: 'start' });
+    }
     const { tokenizer } = this.#world;
     const masks = this.#tokenMasks();
     await this.#prime(own.values());

@@ -30,6 +30,7 @@ export interface PushdownState {
 }
 
 const readingsMax = 1_000; // per state; more are given up: fewer texts match, never wrong ones
+const placesMax = 10_000; // looked at for a state, likewise: rules of rules that may be empty are exponentially many
 
 /** Bounds the states that several grammars remember, all together. About 1 KB each. */
 export interface StatePool {
@@ -56,6 +57,13 @@ export class Pushdown {
   get start(): PushdownState {
     this.#start ??= this.#after([[this.#graph, null]])!;
     return this.#start;
+  }
+
+  /** There are more ways to begin than are looked at: rules of rules that may all be empty. */
+  get tooWide(): boolean {
+    const closure = new Closure((link) => this.#frame(link), []);
+    closure.enter(this.#graph, null);
+    return closure.cut;
   }
 
   /** Leaves the pool: nobody will start with this grammar again, though some may still be on their way. */
@@ -132,7 +140,10 @@ type Link = Omit<Frame, 'id' | 'children'>;
 class Closure {
   readonly readings = new Map<string, Reading>();
   complete = false;
+  cut = false; // more places than are looked at
   readonly #frame: (link: Link) => Frame;
+  readonly #places: [GraphNode, Frame | null][] = []; // to be followed, the next one last: a grammar may be deeper than the stack
+  #placeCount = 0;
   #seen = new Set<string>();
   #opened = new Set<Frame>(); // repeats whose present round began in this very closure, so it has read nothing
 
@@ -144,7 +155,11 @@ class Closure {
   enter(node: GraphNode, frame: Frame | null): void {
     this.#seen = new Set();
     this.#opened = new Set();
-    this.#follow(node, frame);
+    this.#places.push([node, frame]);
+    for (let place = this.#places.pop(); place !== undefined; place = this.#places.pop()) {
+      if (this.#placeCount++ < placesMax) this.#follow(...place);
+      else this.cut = true;
+    }
   }
 
   #follow(node: GraphNode, frame: Frame | null): void {
@@ -154,14 +169,17 @@ class Closure {
     switch (node.kind) {
       case 'terminal':
         this.#add({ node, at: node.automaton.start, frame, follow: undefined });
-        if (node.automaton.start.accepts) this.#follow(node.next, frame);
+        if (node.automaton.start.accepts) this.#places.push([node.next, frame]);
         return;
       case 'split':
-        for (const target of node.targets) this.#follow(target, frame);
+        for (const target of node.targets.toReversed()) this.#places.push([target, frame]);
         return;
       case 'call':
         // A rule called last needs no frame of its own, so lists written as recursion do not grow the stack.
-        this.#follow(node.body.start, node.next.kind === 'end' ? frame : this.#return(node.next, frame));
+        this.#places.push([
+          node.body.start,
+          node.next.kind === 'end' ? frame : this.#return(node.next, frame),
+        ]);
         return;
       case 'repeat':
         this.#round(node, { count: 0, parent: frame });
@@ -175,26 +193,25 @@ class Closure {
     if (frame === null) {
       this.complete = true;
     } else if (!frame.repeats) {
-      this.#follow(frame.node, frame.parent);
+      this.#places.push([frame.node, frame.parent]);
     } else {
       const node = frame.node as RepeatNode;
       // A round that read nothing counts for as many as are wanted.
-      if (this.#opened.has(frame)) this.#follow(node.next, frame.parent);
+      if (this.#opened.has(frame)) this.#places.push([node.next, frame.parent]);
       else this.#round(node, { count: frame.count + 1, parent: frame.parent });
     }
   }
 
+  /** What follows the rounds is looked at after them. */
   #round(node: RepeatNode, { count, parent }: { count: number; parent: Frame | null }): void {
-    if (count < node.max) {
-      // Without an upper bound, rounds beyond the least number are alike.
-      const counted = Number.isFinite(node.max) ? count : Math.min(count, node.min);
-      const frame = this.#frame({ node, repeats: true, count: counted, parent });
-      if (!this.#opened.has(frame)) {
-        this.#opened.add(frame);
-        this.#follow(node.body, frame);
-      }
-    }
-    if (count >= node.min) this.#follow(node.next, parent);
+    if (count >= node.min) this.#places.push([node.next, parent]);
+    if (count >= node.max) return;
+    // Without an upper bound, rounds beyond the least number are alike.
+    const counted = Number.isFinite(node.max) ? count : Math.min(count, node.min);
+    const frame = this.#frame({ node, repeats: true, count: counted, parent });
+    if (this.#opened.has(frame)) return;
+    this.#opened.add(frame);
+    this.#places.push([node.body, frame]);
   }
 
   #return(node: GraphNode, parent: Frame | null): Frame {
