@@ -116,6 +116,13 @@ export interface RowOutcome {
   readonly failure?: string; // why there are no more: what there is to draw from is no distribution
 }
 
+/**
+ * What a device can be told to do in the middle of its next step, so that a running server can be tried: end its thread,
+ * never come back, refuse as its runtime would, fail outside of any call, or draw a row from what is no distribution.
+ */
+export const deviceFaults = ['exit', 'hang', 'throw', 'uncaught', 'nan'] as const;
+export type DeviceFault = (typeof deviceFaults)[number];
+
 export type DeviceFailureCode = 'worker-died' | 'worker-hung' | 'step-failed';
 
 /**
@@ -176,6 +183,8 @@ export interface Backend {
   writeBlock?(block: number, content: Uint8Array): void;
   /** The memory itself of a block's content, in readBlock()'s order, to be written under the same condition. */
   blockPieces?(block: number): readonly Uint8Array[];
+  /** For tests of whole servers; absent: the device cannot be told to fail. */
+  injectFault?(replica: number, fault: DeviceFault): void;
   /** Waits for steps in flight, then frees everything. Idempotent. */
   close(): Promise<void>;
 }

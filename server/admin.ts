@@ -1,7 +1,10 @@
-// GET and POST /admin/backend: which device serves, and another one in its place while sequences run.
+// GET and POST /admin/backend: which device serves, and another one in its place while sequences run. POST /admin/fault,
+// where tests have switched it on: a device that fails.
 // Before it: http.ts; after it: current-device.ts.
 import { z } from 'zod';
+import { deviceFaults } from '../kernels/backend.ts';
 import type { CurrentDevice, DeviceWish, MovingEngine } from './current-device.ts';
+import { fault } from './errors.ts';
 import type { Route } from './http.ts';
 
 // Names only, no paths: callers do not choose what files the server reads.
@@ -14,8 +17,10 @@ const wishSchema = z.strictObject({
   sim_text: z.enum(['noise', 'model']).nullish(),
 });
 
+const faultSchema = z.strictObject({ fault: z.enum(deviceFaults), replica: z.int().min(0).nullish() });
+
 export interface AdminWorld {
-  readonly device: Pick<CurrentDevice, 'facts' | 'replace'>;
+  readonly device: Pick<CurrentDevice, 'facts' | 'replace' | 'backend'>;
   readonly engine: MovingEngine;
 }
 
@@ -44,6 +49,31 @@ export function adminRoutes({ device, engine }: AdminWorld): readonly Route[] {
         }),
     },
   ];
+}
+
+/** With --device-faults on. Answers at once; the fault happens in the replica's next step. */
+export function faultRoute({ device }: Pick<AdminWorld, 'device'>): Route {
+  return {
+    method: 'POST',
+    path: '/admin/fault',
+    open: false,
+    admin: true,
+    answer: (call) =>
+      call.readJson(faultSchema, ({ fault: kind, replica }) => {
+        const { backend } = device;
+        const { replicaCount } = backend.limits;
+        const at = replica ?? 0;
+        if (at >= replicaCount) {
+          const message = `replica: ${at} is not in [0, ${replicaCount})`;
+          return call.refuse(fault('invalid_request', message, { param: 'replica' }));
+        }
+        if (backend.injectFault === undefined) {
+          return call.refuse(fault('unsupported', `${backend.name} cannot be told to fail`));
+        }
+        backend.injectFault(at, kind);
+        call.reply(200, { fault: kind, replica: at });
+      }),
+  };
 }
 
 function wishOf(body: z.output<typeof wishSchema>): DeviceWish {

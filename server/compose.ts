@@ -6,7 +6,7 @@ import type { Clock } from '../kernels/clock.ts';
 import type { Random } from '../kernels/random.ts';
 import { Detokenizer } from '../models/detokenizer.ts';
 import type { Model } from '../models/model.ts';
-import { adminRoutes } from './admin.ts';
+import { adminRoutes, faultRoute } from './admin.ts';
 import { createApp } from './app.ts';
 import type { Config } from './config.ts';
 import { CurrentDevice, type DeviceChoice } from './current-device.ts';
@@ -80,7 +80,9 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     log,
   });
   const marks = new Set(marksOf(model));
-  const routes = [...adminRoutes({ device, engine }), ...taskRoutes(outcomes)];
+  metrics.watch('kv_block_bytes', 'Memory of one KV block', () => device.backend.blockBytes ?? 0);
+  const faultRoutes = config.deviceFaults === 'on' ? [faultRoute({ device })] : [];
+  const routes = [...adminRoutes({ device, engine }), ...faultRoutes, ...taskRoutes(outcomes)];
   const app = createApp({
     ...parts,
     backend: device,

@@ -364,6 +364,13 @@ export const OPTIONS = {
     'off',
     'keep titles and notes of tasks; off keeps numbers and names only, never what was said',
   ),
+  // For tests of whole servers: whoever may ask can make every answer fail.
+  deviceFaults: option(
+    'device-faults',
+    choice(['off', 'on']),
+    'off',
+    'for tests: POST /admin/fault makes the cpu device die, hang, fail or draw no number in its next step',
+  ),
   logLevel: option(
     'log-level',
     choice(['silent', 'error', 'warn', 'info', 'debug']),

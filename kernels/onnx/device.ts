@@ -30,6 +30,7 @@ export class Device {
   readonly #ends: Int32Array; // [slotCount] tokens that the seats of its rows hold; 0: no row
   readonly #advances: Int32Array; // [slotCount] by row: tokens it is on from where the step began
   readonly #failed: Uint8Array; // [slotCount] by row: 1: it draws nothing more
+  #spoiled = false; // the next draw of this step is to fail
   #round = 0;
   readonly #shape: BindingShape = { slotStart: 0, slotCount: 0, tokenCount: 0, logitRowCount: 0 };
 
@@ -80,6 +81,11 @@ export class Device {
       if (place.position + blockSize <= this.#ends[place.slot]!) saveBlock(this.#kv, place);
     }
     return this.#round;
+  }
+
+  /** For tests: the first row that this step draws for finds no number among its logits. */
+  spoil(): void {
+    this.#spoiled = true;
   }
 
   release(): void {
@@ -183,6 +189,8 @@ export class Device {
   #draw(row: number, i: number, logitRow: number): number {
     const logits = this.#logitsRows[logitRow]!;
     logits.logsumexp = this.#bindings.logsumexp[logitRow]!;
+    if (this.#spoiled) spoil(logits);
+    this.#spoiled = false;
     try {
       const place = this.#inputs.place(row, i, this.#advances[row]!);
       return this.#sampler.sample(logits, this.#inputs.params(row), place);
@@ -213,6 +221,12 @@ export class Device {
       logsumexp: 0,
     };
   }
+}
+
+function spoil(logits: LogitsRow): void {
+  logits.logits.fill(Number.NaN);
+  logits.headValues.fill(Number.NaN);
+  logits.logsumexp = Number.NaN;
 }
 
 function placeAt(places: Int32Array, index: number) {

@@ -1,7 +1,7 @@
 // What the main thread and a worker say to each other. The bulk of a step is in the StepFrame; messages carry what
 // is no number. Before it: worker-link.ts; after it: worker.ts.
 import type { MessagePort } from 'node:worker_threads';
-import type { BackendLimits } from '../backend.ts';
+import { type BackendLimits, deviceFaults } from '../backend.ts';
 import type { KvArrays, KvShape } from './kv-memory.ts';
 import type { SessionHandle, SessionOptions } from './runtime.ts';
 import type { StepFrame } from './step-frame.ts';
@@ -35,11 +35,8 @@ export interface RareMessage {
   readonly rows: readonly RareSampling[];
 }
 
-/**
- * What a test can make the worker do in the middle of a step: end its thread, never come back, refuse as ONNX Runtime
- * would, or fail outside of any call.
- */
-export const faults = ['none', 'exit', 'hang', 'throw', 'uncaught'] as const;
+/** In the frame's order. */
+export const faults = ['none', ...deviceFaults] as const;
 export type Fault = (typeof faults)[number];
 
 /** The one task of a worker's life: serve steps until told to close. Rejects if the device cannot be opened. */

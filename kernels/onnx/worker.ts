@@ -38,7 +38,7 @@ export default async function serve({ setup, port }: WorkerTask): Promise<void> 
       if (fault === 'uncaught') await failUncaught();
       const last = device.step(
         control[controlWords.hasRare] === 1 ? receiveRare(port, control[controlWords.step]!) : null,
-        fault === 'none' ? nothing : () => act(fault),
+        fault === 'none' ? nothing : () => act(fault, device),
         (round) => {
           takeTime(frame, round, times);
           if (times.startMs < times.toldMs + setup.tellIntervalMs) return; // waking its reader costs as much as a token
@@ -73,7 +73,7 @@ function receiveRare(port: WorkerTask['port'], step: number): readonly RareSampl
 
 function nothing(): void {}
 
-function act(fault: Fault): void {
+function act(fault: Fault, device: Device): void {
   switch (fault) {
     case 'exit':
       process.exit(1);
@@ -83,6 +83,9 @@ function act(fault: Fault): void {
       break;
     case 'throw':
       throw new OrtError('fail', 'injected by a test');
+    case 'nan':
+      device.spoil();
+      break;
     default:
   }
 }
