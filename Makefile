@@ -11,7 +11,7 @@ SOURCES := $(shell find models kernels server loadtest -name '*.ts' 2>/dev/null)
 SPARKLANE = node dist/server/main.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve chat test clients test-clients check law sim bench quality peer bench-peer validate loadtest bless clean
+.PHONY: help setup build serve chat test clients test-clients check law sim faults bench quality peer bench-peer validate loadtest bless clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ law: node_modules/.installed ## no answer depends on the others: the long form (
 
 sim: node_modules/.installed ## one whole run in virtual time: make sim SEED=17
 	SEED=$(SEED) npx vitest run test/sim --disable-console-intercept
+
+faults: node_modules/.installed ## every fault beside streams that are compared (SEED; docs/faults.md)
+	FAULTS=whole SEED=$(SEED) npx vitest run test/faults --disable-console-intercept
 
 bench: dist/.built ## measure: decode, prefill, server share, time to first token (table and JSON)
 	npx tsx test/bench/main.ts

@@ -208,20 +208,18 @@ function rope(config: Config, file: string): { ropeTheta: number; ropeScaling: R
   return { ropeTheta, ropeScaling };
 }
 
-/** Of both files: a model that draws any of them has ended its turn (end-tokens.ts has the rest). */
+/** As in transformers, generation_config.json has the last word on what ends a generation. */
 function eosTokenIds(directory: string, config: Config, configFile: string): readonly number[] {
   const generationFile = join(directory, 'generation_config.json');
   const generation = readOptionalJson(generationFile, generationEosSchema);
-  const named = [
-    ...[generation?.eos_token_id ?? []].flat().map((id) => ({ id, file: generationFile })),
-    ...[config.eos_token_id ?? []].flat().map((id) => ({ id, file: configFile })),
-  ];
-  for (const { id, file } of named) {
+  const file = generation?.eos_token_id == null ? configFile : generationFile;
+  const ids = [generation?.eos_token_id ?? config.eos_token_id ?? []].flat();
+  for (const id of ids) {
     if (id < config.vocab_size) continue;
     throw new CheckpointError(`${id} is outside the vocabulary of ${config.vocab_size}`, {
       file,
       field: 'eos_token_id',
     });
   }
-  return [...new Set(named.map(({ id }) => id))];
+  return [...new Set(ids)];
 }

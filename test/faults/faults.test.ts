@@ -1,0 +1,43 @@
+// Each fault beside callers that must not notice: their streams are compared byte for byte with a quiet server's, the
+// fault's own promise is checked, and afterwards every block and seat is accounted for. `make test` runs the quick
+// ones, `make faults` all.
+import { join } from 'node:path';
+import { env } from 'node:process';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Random } from '../../kernels/random.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { Arena } from './arena.ts';
+import { Background } from './background.ts';
+import { FAMILIES } from './catalog.ts';
+
+const whole = env['FAULTS'] === 'whole';
+const seed = Number(env['SEED'] || 1);
+const cache = join(temporaryDirectory(), 'cache');
+
+describe.each(FAMILIES)('$name', ({ name, flags, turns, faults }) => {
+  let arena: Arena;
+  let background: Background;
+  let injected = 0;
+
+  beforeAll(async () => {
+    arena = await Arena.start(cache, flags);
+    background = await Background.of(arena, turns);
+  });
+
+  afterAll(async () => {
+    if (whole) console.log(`${name}: ${injected} faults, ${JSON.stringify(background?.tally)}`);
+    await arena?.stop();
+  });
+
+  for (const { id, casualties = 'none', pace = 'quick', inject } of faults) {
+    test.runIf(whole || pace === 'quick')(id, { timeout: 120_000 }, async () => {
+      const before = background.tally.compared;
+      const count = await background.beside(casualties, () => inject(arena, new Random(seed)));
+      arena.hangUp();
+      await arena.settled();
+      expect(background.tally.compared).toBeGreaterThan(before + 4);
+      expect(count).toBeGreaterThan(0);
+      injected += count;
+    });
+  }
+});
