@@ -237,6 +237,7 @@ function nativeWorld(
     model,
     engine,
     generator,
+    texts,
     clock,
     bounds: {
       tokensMax: sessionTokensMax,

@@ -9,6 +9,7 @@ import { AnswerLine, type ReadPoint, type SessionReader } from './answer-line.ts
 import type { SequenceEngine } from './engine/request.ts';
 import { type Fault, fault } from './errors.ts';
 import type { GenerationRequest, TextGenerator } from './generation.ts';
+import type { LongTexts } from './long-texts.ts';
 import { PrefillAhead } from './prefill-ahead.ts';
 import { type AnswerBounds, type AnswerState, SessionAnswer } from './session-answer.ts';
 import {
@@ -24,6 +25,7 @@ export interface SessionWorld {
   readonly model: TranscriptModel;
   readonly engine: SequenceEngine;
   readonly generator: TextGenerator;
+  readonly texts: Pick<LongTexts, 'run'>; // for what is laid out after its message has been acted on
   readonly clock: Clock;
   readonly bounds: SessionBounds;
 }
@@ -284,15 +286,32 @@ export class Session {
   #onEnded(): void {
     this.#use();
     const steer = this.#steer;
-    this.#steer = null;
-    if (steer === null || this.#closed) return;
-    this.#follow(steer);
+    if (steer === null || this.#closed) {
+      this.#steer = null;
+      return;
+    }
+    // It stays the session's steer while the tokens of a long text are waited for.
+    let laid: AppendOutcome | null = null;
+    const follow = (outcome: AppendOutcome) => {
+      this.#steer = null;
+      this.#follow(steer, outcome);
+    };
+    this.#world.texts.run(
+      () => {
+        laid = this.#lay(steer.content);
+      },
+      {
+        over: () => this.#closed || this.#steer !== steer,
+        failed: (error) =>
+          follow({ ok: false, fault: fault('internal_error', `the text: ${String(error)}`) }),
+        ended: () => follow(laid!),
+      },
+    );
   }
 
   /** The reader hears of it once the answer before is told. */
-  #follow({ content, question }: Steer): void {
+  #follow({ content, question }: Steer, laid = this.#lay(content)): void {
     const { generation } = question;
-    const laid = this.#lay(content);
     if (laid.ok) {
       const position = this.#transcript.tokenCount;
       const tokenCount = position - laid.start;

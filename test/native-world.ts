@@ -16,6 +16,15 @@ import { MemorySocket } from './memory-socket.ts';
 
 export const FIM = { prefixId: 257, suffixId: 258, middleId: 259 } as const;
 
+/** Nothing is tokenised elsewhere. */
+export const textsHere: NativeWorld['texts'] = {
+  run: (act, end) => {
+    act();
+    end.ended?.();
+    return true;
+  },
+};
+
 export const byteModel: TranscriptModel = {
   tokenizer: {
     startIds: [],
@@ -69,6 +78,7 @@ export class NativeServer {
     this.sessionWorld = {
       model: options.model ?? byteModel,
       engine,
+      texts: textsHere,
       clock,
       generator: new TextGenerator({
         engine,
@@ -120,13 +130,7 @@ export class NativeServer {
         defaults: greedySampling,
       },
       bufferSizeMax: 4096,
-      texts: {
-        run: (act, end) => {
-          act();
-          end.ended?.();
-          return true;
-        },
-      },
+      texts: textsHere,
       waitingSizeMax: 65_536,
       onCrash: (error) => {
         throw error;

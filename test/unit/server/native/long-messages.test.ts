@@ -84,6 +84,24 @@ test('messages and predictions that are long wait likewise; each is done once', 
   expect(heard()).toContain('generation.end');
 });
 
+test('what steers an answer waits likewise once that has stopped, and others are answered meanwhile', async () => {
+  const { greeted, settle } = await setup();
+  const [first, second] = [greeted(), greeted()];
+  const begin = { type: 'session.append', session: 1, text: 'b'.repeat(4000) } as const;
+  const steer = { type: 'steer', session: 1, running: 1, generation: 2, maxTokens: 3 } as const;
+  first.socket.transmit(encodeClientMessage(begin));
+  first.socket.transmit(
+    encodeClientMessage({ type: 'generate', session: 1, generation: 1, maxTokens: 4000 }),
+  );
+  first.say({ ...steer, text: long });
+  first.say();
+  expect(first.heard().filter((type) => type === 'generation.end')).toHaveLength(1);
+  second.say({ type: 'session.append', session: 1, text: 'short' });
+  expect(second.heard()).toContain('session.appended');
+  settle();
+  expect(first.heard().filter((type) => type === 'generation.end')).toHaveLength(1);
+});
+
 test('more than may wait behind a long text is refused; a socket that goes takes all with it', async () => {
   const { greeted, asked, settle } = await setup({ frameSizeMax: 32_768 });
   const { socket, say, heard } = greeted();
