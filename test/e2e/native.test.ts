@@ -174,13 +174,14 @@ describe('peers that misbehave', () => {
 
   test('one that does not read pauses its own answer; its neighbour’s goes on; nothing is lost', async () => {
     const { socket, heard } = await rawSocket();
-    for (const message of ask) socket.send(pack({ ...message, maxTokens: 900, logprobs: 20 }));
+    for (const message of ask)
+      socket.send(pack({ ...message, maxTokens: 900, ignoreStopTokens: true, logprobs: 20 }));
     await until(() => heard.some(({ type }) => type === 'tokens'));
     socket.pause();
     const client = await connect();
     const neighbour = client.open({ temperature: 0 });
     void neighbour.append({ tokens: [4, 5, 6] });
-    const end = await neighbour.generate({ maxTokens: 900 }).end;
+    const end = await neighbour.generate({ maxTokens: 900, ignoreStopTokens: true }).end;
     expect(end.usage.outputTokens).toBe(900);
     socket.resume();
     await until(() => heard.some(({ type }) => type === 'generation.end'));
@@ -202,7 +203,7 @@ test('a device that dies in mid-answer is a typed error; the session goes on', a
   const session = client.open({ temperature: 0 });
   void session.append({ tokens: promptOf(30, 5) });
   let tokenCount = 0;
-  const answer = session.generate({ maxTokens: 900 }, () => {
+  const answer = session.generate({ maxTokens: 900, ignoreStopTokens: true }, () => {
     if (++tokenCount === 3)
       (server.device.backend as unknown as { terminateWorker(r: number): void }).terminateWorker(0);
   });
