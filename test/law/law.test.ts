@@ -16,6 +16,7 @@ interface Served {
   readonly name: string;
   readonly flags: object;
   readonly drafts: boolean;
+  readonly cases?: number; // in the long form: a larger model starts slowly
 }
 
 const shipped: Served = { name: 'as it is shipped', flags: {}, drafts: false };
@@ -36,15 +37,16 @@ const others: readonly Served[] = [
     drafts: false,
   },
   { name: 'guessing ahead, few rounds, fp32', flags: { ...guessing, decodeRounds: '3' }, drafts: true },
+  { name: 'SmolLM2', flags: { model: 'smollm2-135m-instruct' }, drafts: false, cases: 8 },
   { name: 'one round a step, no guesses', flags: { decodeRounds: '1', speculation: 'off' }, drafts: false },
 ];
 const served = requests === 0 ? [shipped, drafted] : [shipped, drafted, ...others];
 
-function planOf({ flags, drafts }: Served, index: number): LawPlan {
+function planOf({ flags, drafts, cases = 36 }: Served, index: number): LawPlan {
   const sizes =
     requests === 0
       ? { cases: drafts ? 5 : 8, requests: drafts ? 40 : 100, callers: 8 }
-      : { cases: 36, requests: Math.ceil(requests * (index === 0 ? 0.5 : 0.1)), callers: 24 };
+      : { cases, requests: Math.ceil(requests * (index === 0 ? 0.5 : 0.5 / others.length)), callers: 24 };
   const files = { kvDiskDirectory: `${cacheDirectory}/kv${index}` };
   return {
     seed: seed + index,

@@ -9,7 +9,7 @@ import { greedy } from '../cpu-rig.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 import { type Answer, ask, askAndLeave, connect, type Door, listening, wholeText } from './ask.ts';
 import { drawCase, type HttpCase, type LawCase, type NativeCase, pick } from './cases.ts';
-import { compare, ownDistribution } from './verdict.ts';
+import { compare, Judge, ownDistribution } from './verdict.ts';
 
 const keys = ['one-caller-of-the-law', 'another-caller-of-it'] as const;
 
@@ -68,7 +68,7 @@ export async function runLaw(plan: LawPlan, known: readonly Known[]): Promise<La
   const server = await open(plan.flags);
   try {
     plan.onServer?.(server);
-    const scene: Scene = { server, known, report, random };
+    const scene: Scene = { server, known, report, random, judge: new Judge(server.model) };
     const quarter = known.slice(0, Math.ceil(known.length / 4));
     for (const one of quarter) await check(scene, one, 'before');
     let left = plan.requests;
@@ -95,6 +95,7 @@ interface Scene {
   readonly known: readonly Known[];
   readonly report: LawReport;
   readonly random: Random;
+  readonly judge: Judge;
 }
 
 function open(flags: LawPlan['flags']): Promise<LocalServer> {
@@ -121,7 +122,7 @@ async function check(scene: Scene, { asked, fresh }: Known, when: string): Promi
   const got = await ask(doorOf(scene), asked);
   report.compared++;
   const verdict = compare(asked, fresh, got);
-  const { wrong, checked } = await ownDistribution(asked, got);
+  const { wrong, checked } = await ownDistribution(asked, got, scene.judge);
   report.tokens += checked;
   report.guesses += got.guesses;
   if (verdict.kind === 'near-tie') report.nearTies++;
@@ -175,12 +176,8 @@ async function steer(scene: Scene): Promise<void> {
     const beginning = fresh.choices[0]!.tokens.slice(0, stopped.choice.tokens.length);
     if (`${beginning}` !== `${stopped.choice.tokens}`) complain(report, asked, 'steered: another beginning');
     const alone: NativeCase = { ...asked, sampling: { temperature: 0, repetitionPenalty: 1 }, turns: [] };
-    const { wrong, checked } = await ownDistribution(alone, {
-      said: end,
-      choices: [steered.choice],
-      promptTokens: 0,
-      guesses: 0,
-    });
+    const heard = { said: end, choices: [steered.choice], promptTokens: 0, guesses: 0 };
+    const { wrong, checked } = await ownDistribution(alone, heard, scene.judge);
     report.tokens += checked;
     if (wrong !== null) complain(report, asked, `steered: ${wrong}`);
   } finally {

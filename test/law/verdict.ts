@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { maskAllows } from '../../kernels/backend.ts';
 import { WallClock } from '../../kernels/clock.ts';
 import { drawUniform } from '../../kernels/random.ts';
-import { loadModel } from '../../models/model.ts';
+import type { Model } from '../../models/model.ts';
 import type { TokenConstraint } from '../../server/engine/request.ts';
 import { GrammarCompiler } from '../../server/grammar/compiler.ts';
 import { textSource } from '../../server/openai/form.ts';
@@ -88,17 +88,18 @@ function isDrawTie(
 export async function ownDistribution(
   asked: LawCase,
   { choices }: Answer,
+  judge: Judge,
 ): Promise<{ readonly wrong: string | null; readonly checked: number }> {
   let checked = 0;
   if (!isPlainGreedy(asked)) return { wrong: null, checked };
   for (const { tokens, logprobs, tops } of choices) {
-    const constraint = await constraintOf(asked);
+    const constraint = await judge.constraintOf(asked);
     for (const [i, logprob] of logprobs.entries()) {
       const mask = constraint?.mask() ?? null;
       if (mask !== null && !maskAllows(mask, tokens[i]!))
         return { wrong: `token ${i} is not allowed`, checked };
       const likelier = (tops[i] ?? []).filter((top) => top.logprob > logprob);
-      const better = likelier.find((top) => mayBeDrawn(top, mask));
+      const better = likelier.find((top) => judge.mayBeDrawn(top, mask));
       if (better !== undefined)
         return { wrong: `token ${i} (${logprob}) though ${better.logprob} may be drawn`, checked };
       constraint?.accept(tokens[i]!);
@@ -108,29 +109,33 @@ export async function ownDistribution(
   return { wrong: null, checked };
 }
 
-const model = loadModel('spark-nano');
-const { tokenizer } = model;
-const { vocabSize, eosTokenIds: stopTokenIds } = model.spec;
-const compiler = new GrammarCompiler({ tokenizer, vocabSize, stopTokenIds, clock: new WallClock() });
+/** What a model's tokens and grammars are, for whoever judges its answers. */
+export class Judge {
+  readonly #compiler: GrammarCompiler;
+  readonly #idsByBytes = new Map<string, number[]>();
 
-async function constraintOf(asked: LawCase): Promise<TokenConstraint | null> {
-  const format = asked.kind === 'http' ? asked.body['response_format'] : undefined;
-  const source = textSource(format as Parameters<typeof textSource>[0]);
-  return source === null ? null : (await compiler.compile(source)).newConstraint();
-}
+  constructor({ tokenizer, spec }: Model) {
+    const { vocabSize, eosTokenIds: stopTokenIds } = spec;
+    this.#compiler = new GrammarCompiler({ tokenizer, vocabSize, stopTokenIds, clock: new WallClock() });
+    for (let id = 0; id < vocabSize; id++) {
+      const key = Buffer.from(tokenizer.tokenBytes(id)).toString('hex');
+      this.#idsByBytes.set(key, [...(this.#idsByBytes.get(key) ?? []), id]);
+    }
+  }
 
-// Two tokens may have the same bytes: the likelier one that may not be drawn has a twin that may.
-const idsByBytes = new Map<string, number[]>();
-for (let id = 0; id < vocabSize; id++) {
-  const key = Buffer.from(tokenizer.tokenBytes(id)).toString('hex');
-  idsByBytes.set(key, [...(idsByBytes.get(key) ?? []), id]);
-}
+  async constraintOf(asked: LawCase): Promise<TokenConstraint | null> {
+    const format = asked.kind === 'http' ? asked.body['response_format'] : undefined;
+    const source = textSource(format as Parameters<typeof textSource>[0]);
+    return source === null ? null : (await this.#compiler.compile(source)).newConstraint();
+  }
 
-function mayBeDrawn({ bytes, id }: TopToken, mask: Uint32Array | null): boolean {
-  if (mask === null) return true;
-  if (id !== null) return maskAllows(mask, id);
-  const ids = idsByBytes.get(Buffer.from(bytes ?? []).toString('hex')) ?? [];
-  return ids.length > 0 && ids.every((one) => maskAllows(mask, one));
+  /** Two tokens may have the same bytes: the likelier one that may not be drawn has a twin that may. */
+  mayBeDrawn({ bytes, id }: TopToken, mask: Uint32Array | null): boolean {
+    if (mask === null) return true;
+    if (id !== null) return maskAllows(mask, id);
+    const ids = this.#idsByBytes.get(Buffer.from(bytes ?? []).toString('hex')) ?? [];
+    return ids.length > 0 && ids.every((one) => maskAllows(mask, one));
+  }
 }
 
 const reshaping = [
