@@ -5,6 +5,7 @@ MODEL ?= smollm2-135m-instruct
 BACKEND ?= cpu
 ARGS ?=
 SEED ?=
+MINUTES ?=
 REQUESTS ?= 5000
 
 SOURCES := $(shell find models kernels server loadtest -name '*.ts' 2>/dev/null)
@@ -60,8 +61,8 @@ law: node_modules/.installed ## no answer depends on the others: the long form (
 sim: node_modules/.installed ## one whole run in virtual time: make sim SEED=17
 	SEED=$(SEED) npx vitest run test/sim --disable-console-intercept
 
-faults: node_modules/.installed ## every fault beside streams that are compared (SEED; docs/faults.md)
-	FAULTS=whole SEED=$(SEED) npx vitest run test/faults --disable-console-intercept
+faults: node_modules/.installed ## every fault beside streams that are compared, then a mix (SEED, MINUTES; docs/faults.md)
+	FAULTS=whole SEED=$(SEED) MINUTES=$(MINUTES) npx vitest run test/faults --disable-console-intercept
 
 bench: dist/.built ## measure: decode, prefill, server share, time to first token (table and JSON)
 	npx tsx test/bench/main.ts

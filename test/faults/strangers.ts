@@ -109,8 +109,8 @@ export const strangers: Family = {
       id: 'strangers/prefix-cache',
       does: 'a prompt of 1,600 tokens that another key has just asked',
       promise: 'nothing of it is found: the work is that of a prompt nobody has asked',
-      inject: async (arena) => {
-        const prompt = Array.from({ length: 1600 }, (_, index) => (index * 37) % 8000);
+      inject: async (arena, random) => {
+        const prompt = Array.from({ length: 1600 }, () => random.integer(0, 8000));
         const cached = async (key: string) => {
           const { json } = await arena.post('/v1/completions', { prompt, max_tokens: 1 }, {}, key);
           return json.usage.prompt_tokens_details.cached_tokens as number;

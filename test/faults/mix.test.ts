@@ -1,0 +1,75 @@
+// A mix of all faults that want the usual server, drawn from a seed, two at a time, beside the compared streams:
+// `make faults SEED=7 MINUTES=5`. Afterwards what may outlive requests is back where it was: blocks, sockets, sessions,
+// file descriptors. A failure prints the seed that repeats it.
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { env } from 'node:process';
+import { expect, test } from 'vitest';
+import { Random } from '../../kernels/random.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { Arena, until } from './arena.ts';
+import { Background } from './background.ts';
+import { FAMILIES } from './catalog.ts';
+import type { Fault } from './fault.ts';
+
+const seed = Number(env['SEED'] || 1);
+const minutes = env['FAULTS'] === 'whole' ? Number(env['MINUTES'] || 1) : 0; // 0: ROUNDS_MIN only
+const ROUNDS_MIN = 6;
+const TIMEOUT_MS = 300_000 + minutes * 60_000;
+
+// Those that bring no options of their own; a keyless flood takes the very sockets that others of the mix open.
+const MIXED: readonly Fault[] = FAMILIES.filter(({ flags }) => flags === undefined).flatMap(({ faults }) =>
+  faults.filter(({ id, pace }) => pace !== 'slow' && id !== 'slow/keyless-sockets'),
+);
+
+test(`a mix of ${MIXED.length} kinds, seed ${seed}`, { timeout: TIMEOUT_MS }, async () => {
+  const random = new Random(seed);
+  const arena = await Arena.start(join(temporaryDirectory(), 'cache'));
+  try {
+    const background = await Background.of(arena);
+    await arena.settled();
+    const before = await held(arena);
+    let injected = 0;
+    const startMs = performance.now();
+    for (let round = 0; round < ROUNDS_MIN || performance.now() - startMs < minutes * 60_000; round++) {
+      const pair = [pick(random), pick(random)];
+      const seeds = pair.map(() => random.seed());
+      const counts = await background.beside('none', () =>
+        Promise.all(pair.map(({ inject }, index) => inject(arena, new Random(seeds[index]!)))),
+      );
+      injected += counts.reduce((sum, count) => sum + count, 0);
+      arena.hangUp();
+      await arena.settled();
+    }
+    await until(async () => (await held(arena)).sockets <= before.sockets);
+    const after = await held(arena);
+    expect({ ...after, descriptors: 0 }).toMatchObject({ sessions: 0, inUse: 0, waiting: 0 });
+    if (before.descriptors !== null) expect(after.descriptors).toBeLessThan(before.descriptors + 20);
+    console.log(`mix, seed ${seed}: ${injected} faults, ${JSON.stringify(background.tally)}`);
+  } finally {
+    await arena.stop();
+  }
+});
+
+function pick(random: Random): Fault {
+  return MIXED[random.integer(0, MIXED.length - 1)]!;
+}
+
+async function held(arena: Arena) {
+  return {
+    sockets: await arena.metric('sparklane_open_connections'),
+    sessions: await arena.metric('sparklane_sessions'),
+    inUse: await arena.metric('sparklane_kv_blocks{state="in_use"}'),
+    waiting: await arena.metric('sparklane_sequences{state="waiting"}'),
+    descriptors: descriptorCount(),
+  };
+}
+
+/** Open files and sockets of this process; null where the system does not tell. */
+function descriptorCount(): number | null {
+  try {
+    return readdirSync('/proc/self/fd').length;
+  } catch {
+    return null;
+  }
+}
