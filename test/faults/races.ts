@@ -40,6 +40,7 @@ export const races: Family = {
       does: `${COUNT} steers of one session at moments of chance, some before the last has begun, some after a cancel`,
       promise:
         'each ends once and in order, or is refused with `session_busy` or `cancelled`; what was accepted is in the transcript, in order',
+      pace: 'slow',
       inject: async (arena, random) => {
         const client = await arena.native();
         const session = client.open({ temperature: 0.9 });
@@ -70,7 +71,7 @@ export const races: Family = {
         await Promise.allSettled(answers.map(({ end }) => end));
         expect(ended).toEqual([...ended].sort((a, b) => a - b));
         expect(ended.length + refused.size).toBe(COUNT + 1);
-        expect(ended.length).toBeGreaterThan(2);
+        expect(ended.length).toBeGreaterThan(0); // how many are accepted is the machine's affair
         for (const code of refused.values()) expect(['session_busy', 'cancelled']).toContain(code);
         const { id } = (await session.opened) as { id: string };
         const { text } = await client.show(id, 65_536);
