@@ -76,7 +76,8 @@ export const races: Family = {
         const { id } = (await session.opened) as { id: string };
         const { text } = await client.show(id, 65_536);
         const appended = Array.from(text.matchAll(/\/\*(\d+)\*\//g), ([, number]) => Number(number));
-        expect(appended.filter((number) => ended.includes(number))).toEqual(ended.slice(1));
+        // The model copies marks that it has read: the first of each is ours.
+        expect([...new Set(appended)].filter((number) => ended.includes(number))).toEqual(ended.slice(1));
         client.close();
         return COUNT;
       },
