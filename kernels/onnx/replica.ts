@@ -141,17 +141,25 @@ export class Replica {
     } else {
       return false;
     }
-    this.#inFlight = { plan, rare: null, done, onRounds: nothing, roundCount: 0 };
-    clock.defer(() => this.#fail(failure));
+    const step = { plan, rare: null, done, onRounds: nothing, roundCount: 0 };
+    this.#inFlight = step;
+    clock.defer(() => this.#fail(step, failure));
     return true;
   }
 
   #openAndSend(step: StepInFlight): void {
     this.open().then(
-      () => this.#send(step),
+      () => {
+        if (this.#inFlight === step) this.#send(step);
+      },
       (error) => {
+        if (this.#inFlight !== step) return;
         this.#areSeatsLost = false;
-        this.#fail({ code: 'worker-died', message: `no new worker: ${messageOf(error)}`, lost: 'slots' });
+        this.#fail(step, {
+          code: 'worker-died',
+          message: `no new worker: ${messageOf(error)}`,
+          lost: 'slots',
+        });
       },
     );
   }
@@ -164,19 +172,24 @@ export class Replica {
   }
 
   #onAnswer(answer: WorkerAnswer): void {
-    const inFlight = this.#inFlight!;
+    const inFlight = this.#inFlight;
+    if (inFlight === null) {
+      // Whatever it is computing, it is not what we think: it and its seats are not trusted any more.
+      this.#replace('worker-died', `answered ${answer.kind} with no step in flight`, 'slots');
+      return;
+    }
     if (answer.kind === 'rounds') {
       this.#tellRounds(inFlight, answer.count);
       return;
     }
     this.#watch?.cancel();
     if (answer.kind === 'failed') {
-      this.#fail({ code: 'step-failed', message: answer.message, lost: 'rows' });
+      this.#fail(inFlight, { code: 'step-failed', message: answer.message, lost: 'rows' });
       return;
     }
     assert(answer.kind === 'stepped', `a step was answered with ${answer.kind}`);
     this.#tellRounds(inFlight, answer.count - 1);
-    this.#settle(this.#writer.read(inFlight.plan, answer.count - 1));
+    this.#settle(inFlight, this.#writer.read(inFlight.plan, answer.count - 1));
   }
 
   #tellRounds(inFlight: StepInFlight, count: number): void {
@@ -220,21 +233,24 @@ export class Replica {
         this.#world.log.warn('no new worker', { replica: this.#world.index, error: messageOf(error) });
       });
     }
-    if (this.#inFlight !== null)
-      this.#fail({ code, message: `replica ${this.#world.index}: ${message}`, lost });
-    else this.#areSeatsLost ||= lost === 'slots';
+    const step = this.#inFlight;
+    if (step === null) this.#areSeatsLost ||= lost === 'slots';
+    else this.#fail(step, { code, message: `replica ${this.#world.index}: ${message}`, lost });
   }
 
-  #fail(failure: DeviceFailure): void {
-    this.#settle({ ok: false, failure });
+  #fail(step: StepInFlight, failure: DeviceFailure): void {
+    this.#settle(step, { ok: false, failure });
   }
 
-  #settle(outcome: StepOutcome): void {
-    const inFlight = this.#inFlight;
-    assert(inFlight, 'an answer to no step');
+  /**
+   * Answers the step, once. Several things may end one (its worker's answer, its death, a worker that does not open),
+   * and whichever comes later must not end the step that has taken its place: that one is being computed.
+   */
+  #settle(step: StepInFlight, outcome: StepOutcome): void {
+    if (this.#inFlight !== step) return;
     this.#inFlight = null;
     const onIdle = this.#onIdle;
-    inFlight.done(outcome);
+    step.done(outcome);
     onIdle?.();
   }
 
@@ -244,8 +260,12 @@ export class Replica {
 
   async #openLink(): Promise<string> {
     const link = new WorkerLink(this.#setup, {
-      onAnswer: (answer) => this.#onAnswer(answer),
-      onDeath: (error) => this.#onDeath(error),
+      onAnswer: (answer) => {
+        if (this.#link === link) this.#onAnswer(answer);
+      },
+      onDeath: (error) => {
+        if (this.#link === link) this.#onDeath(error);
+      },
     });
     this.#link = link;
     try {

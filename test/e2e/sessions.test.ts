@@ -103,7 +103,7 @@ describe('a lost socket', () => {
     await session.append({ tokens: prompt });
     const { id } = await session.opened;
     const got: number[] = [];
-    const answer = session.generate({ maxTokens: 120 });
+    const answer = session.generate({ maxTokens: 120, ignoreStopTokens: true });
     for await (const frame of answer) {
       got.push(...frame.tokens);
       if (got.length >= 20) break;

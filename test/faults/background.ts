@@ -5,6 +5,7 @@
 import { expect } from 'vitest';
 import type { WebSocket } from 'ws';
 import { ERRORS, type ErrorCode } from '../../server/errors.ts';
+import { NativeError } from '../../server/native/native-error.ts';
 import { ADA, type Arena } from './arena.ts';
 
 /** What one request brought: all of it that depends on the model. */
@@ -79,6 +80,10 @@ const CALLERS: Readonly<Record<string, Caller>> = {
         if (said.failure !== null) return;
         said.text += end.text;
       }
+    } catch (error) {
+      // A refusal, as a full queue is one, is told to whoever asked: by its code, like a failure.
+      if (!(error instanceof NativeError)) throw error;
+      said.failure = error.code as ErrorCode;
     } finally {
       client.close();
     }

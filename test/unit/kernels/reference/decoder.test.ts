@@ -16,7 +16,7 @@ const variants: Partial<TinyModelOptions>[] = [
   { architecture: 'qwen2' },
   { architecture: 'llama', tiedEmbeddings: false, attentionBias: true, mlpBias: true },
   { architecture: 'llama', kvHeadCount: 1 },
-  { architecture: 'llama', kvHeadCount: 4, headSize: 8 },
+  { architecture: 'llama', kvHeadCount: 4, headSize: 32 },
 ];
 
 test.each(variants)('what comes later changes nothing before it: %j', (options) => {
