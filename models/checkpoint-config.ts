@@ -1,68 +1,25 @@
-// Hugging Face config.json → ModelSpec. Reads both dialects of rotary settings and refuses, with the field's name,
-// whatever our graphs do not compute (sliding windows, other activations, other rope types, quantised weights).
-// Absent fields mean what they mean to transformers. Before it: the disk; after it: checkpoint.ts.
+// Hugging Face config.json → ModelSpec, by the description of its family. Refuses, with the field's name, whatever our
+// graphs do not compute (other architectures, activations, kinds of layers, quantised weights).
+// Absent fields mean what they mean to transformers. Before it: families.ts, config-rotary.ts; after it: checkpoint.ts.
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { type ConfigFields, configSchema, tokenIds } from './config-fields.ts';
+import { rotaryOf } from './config-rotary.ts';
 import { contents } from './directory-contents.ts';
+import { type Family, families, never } from './families.ts';
 import { findGguf } from './gguf/find-gguf.ts';
 import { ggufName, openGguf } from './gguf/gguf-file.ts';
 import { ggufSpec } from './gguf/gguf-spec.ts';
 import { hubIdOfPath } from './hub-cache.ts';
 import { CheckpointError, readJson, readOptionalJson } from './model-file.ts';
-import { layerCountMax, type ModelSpec, type RopeScaling } from './spec.ts';
-
-const count = z.int().positive();
-const tokenId = z.int().nonnegative();
-const tokenIds = z.union([tokenId, z.array(tokenId)]).nullish();
-const ropeSchema = z.looseObject({
-  rope_type: z.string().optional(),
-  type: z.string().optional(), // older name of rope_type
-  rope_theta: z.number().positive().optional(),
-  factor: z.number().positive().optional(),
-  low_freq_factor: z.number().positive().optional(),
-  high_freq_factor: z.number().positive().optional(),
-  original_max_position_embeddings: count.optional(),
-  partial_rotary_factor: z.number().optional(),
-});
+import type { Activation, LayerAttention, ModelSpec } from './spec.ts';
+import { insteadOf } from './unsupported.ts';
 
 const architectureSchema = z.looseObject({ architectures: z.array(z.string()).min(1) });
-const configSchema = z.looseObject({
-  vocab_size: count,
-  hidden_size: count,
-  intermediate_size: count,
-  num_hidden_layers: count.max(layerCountMax),
-  num_attention_heads: count,
-  num_key_value_heads: count.nullish(),
-  head_dim: count.nullish(),
-  hidden_act: z.string().default('silu'),
-  max_position_embeddings: count,
-  rms_norm_eps: z.number().positive(),
-  rope_theta: z.number().positive().optional(),
-  rope_scaling: ropeSchema.nullish(),
-  rope_parameters: ropeSchema.nullish(),
-  partial_rotary_factor: z.number().optional(),
-  tie_word_embeddings: z.boolean().default(false),
-  attention_bias: z.boolean().default(false),
-  mlp_bias: z.boolean().default(false),
-  use_sliding_window: z.boolean().default(false),
-  sliding_window: count.nullish(),
-  max_window_layers: z.int().nonnegative().default(28), // source: transformers Qwen2Config
-  layer_types: z.array(z.string()).nullish(),
-  quantization_config: z.unknown().optional(),
-  bos_token_id: tokenId.nullish(),
-  eos_token_id: tokenIds,
-});
-type Config = z.output<typeof configSchema>;
-
 const generationEosSchema = z.looseObject({ eos_token_id: tokenIds });
 
-const architectures: ReadonlyMap<string, ModelSpec['architecture']> = new Map([
-  ['Qwen2ForCausalLM', 'qwen2'],
-  ['LlamaForCausalLM', 'llama'],
-]);
 const headSizeStep = 16; // elements; source: GroupQueryAttention of ONNX Runtime on the CPU
-const ropeThetaDefault = 10_000; // base of the frequencies; source: transformers 4 Llama and Qwen2 configs
 
 /** Reads config.json (and the stop tokens of generation_config.json), or GGUF metadata. Throws CheckpointError. */
 export function readModelSpec(path: string): ModelSpec {
@@ -82,72 +39,147 @@ function readConfig(directory: string): ModelSpec {
   const file = join(directory, 'config.json');
   if (!existsSync(file)) throw new CheckpointError(`is missing${contents(directory)}`, { file });
   // Before anything else: other architectures have other fields.
-  const architecture = architectureOf(readJson(file, architectureSchema), file);
-  const config = readJson(file, configSchema);
-  refuseUnsupported(config, architecture, file);
+  const named = readJson(file, architectureSchema);
+  const family = familyOf(named.architectures[0]!, file);
+  const config = readJson(
+    file,
+    z.preprocess((fields) => ({ ...family.absent, ...(fields as object) }), configSchema),
+  );
+  refuseUnsupported(config, file);
+  const heads = attentionShape(config, file);
+  const { headSize } = heads;
+  const rotary = rotaryOf(config, { file, headSize, isPartial: family.hasPartialRotary });
+  const bias = (which: keyof Family['biases']) => {
+    const field = family.biases[which];
+    return typeof field === 'boolean' ? field : config[field];
+  };
   return {
+    ...family.decoder,
     name: modelName(directory),
-    architecture,
+    architecture: family.name,
     vocabSize: config.vocab_size,
     hiddenSize: config.hidden_size,
     layerCount: config.num_hidden_layers,
-    ...attentionShape(config, file),
+    ...heads,
     ffnSize: config.intermediate_size,
-    contextLength: config.max_position_embeddings,
-    rmsNormEps: config.rms_norm_eps,
-    ...rope(config, file),
+    rmsNormEps: epsilonOf(config, file),
+    activation: activationOf(config, file),
+    ...rotary,
+    layers: layersOf(config, { family, file, ...rotary }),
+    ...multipliersOf(config, { family, headSize }),
     tiedEmbeddings: config.tie_word_embeddings,
-    qkvBias: architecture === 'qwen2' || config.attention_bias, // Qwen2 always has it; no field says so.
-    attentionOutputBias: architecture === 'llama' && config.attention_bias,
-    mlpBias: architecture === 'llama' && config.mlp_bias,
+    qkvBias: bias('qkv'),
+    attentionOutputBias: bias('output'),
+    mlpBias: bias('feed'),
     bosTokenId: config.bos_token_id ?? null,
     eosTokenIds: eosTokenIds(directory, config, file),
   };
 }
 
-function architectureOf(
-  config: z.output<typeof architectureSchema>,
-  file: string,
-): ModelSpec['architecture'] {
-  const architecture = architectures.get(config.architectures[0]!);
-  if (architecture) return architecture;
-  const known = [...architectures.keys()].join(', ');
-  throw new CheckpointError(`${config.architectures[0]} is not supported (only ${known})`, {
+function familyOf(architecture: string, file: string): Family {
+  const family = families.get(architecture);
+  if (family) return family;
+  const known = [...families.keys()].join(', ');
+  const advice = insteadOf(architecture);
+  throw new CheckpointError(`${architecture} is not supported${advice} (only ${known})`, {
     file,
     field: 'architectures',
   });
 }
 
-function refuseUnsupported(config: Config, architecture: ModelSpec['architecture'], file: string): void {
+function refuseUnsupported(config: ConfigFields, file: string): void {
   const refuse = (field: string, problem: string) => new CheckpointError(problem, { file, field });
-  if (config.hidden_act !== 'silu') {
-    throw refuse('hidden_act', `${config.hidden_act} is not supported (only silu)`);
-  }
   if (config.quantization_config != null) {
-    throw refuse('quantization_config', 'quantised weights are not supported (only F32, F16, BF16)');
+    const problem =
+      'quantised weights are not supported (only F32, F16, BF16): take the model as it was before, or its GGUF file';
+    throw refuse('quantization_config', problem);
   }
-  if ((config.partial_rotary_factor ?? 1) !== 1) {
-    throw refuse('partial_rotary_factor', `${config.partial_rotary_factor} is not supported (only 1)`);
-  }
-  const otherLayer = config.layer_types?.find((type) => type !== 'full_attention');
-  if (otherLayer !== undefined) {
-    throw refuse('layer_types', `${otherLayer} is not supported (only full_attention)`);
-  }
-  // Published Qwen2 configs carry a window that is off, or that starts above the last layer.
-  const windowed = config.use_sliding_window && config.sliding_window != null && !config.layer_types;
-  if (architecture === 'qwen2' && windowed && config.max_window_layers < config.num_hidden_layers) {
-    throw refuse('use_sliding_window', 'sliding window attention is not supported');
-  }
-  const isLong = config.sliding_window != null && config.sliding_window < config.max_position_embeddings;
-  if (architecture === 'llama' && isLong) {
-    throw refuse(
-      'sliding_window',
-      `${config.sliding_window} is not supported (only null, or the whole context)`,
-    );
+  if (config.use_bidirectional_attention) {
+    throw refuse('use_bidirectional_attention', 'is an encoder: only decoders are supported');
   }
 }
 
-function attentionShape(config: Config, file: string) {
+function epsilonOf({ norm_epsilon, rms_norm_eps }: ConfigFields, file: string): number {
+  const epsilon = norm_epsilon ?? rms_norm_eps;
+  if (epsilon !== undefined) return epsilon;
+  throw new CheckpointError('is missing', { file, field: 'rms_norm_eps' });
+}
+
+const activations: ReadonlyMap<string, Activation> = new Map([
+  ['silu', 'silu'],
+  ['swish', 'silu'],
+  ['gelu', 'gelu'],
+  ['gelu_new', 'gelu-tanh'],
+  ['gelu_pytorch_tanh', 'gelu-tanh'],
+]);
+
+function activationOf({ hidden_activation, hidden_act }: ConfigFields, file: string): Activation {
+  const name = hidden_activation ?? hidden_act;
+  const activation = activations.get(name);
+  if (activation) return activation;
+  const field = hidden_activation == null ? 'hidden_act' : 'hidden_activation';
+  throw new CheckpointError(`${name} is not supported (only ${[...activations.keys()].join(', ')})`, {
+    file,
+    field,
+  });
+}
+
+/** Every layer's window and rotary embedding. A window as long as the context is none. */
+function layersOf(
+  config: ConfigFields,
+  {
+    family,
+    file,
+    contextLength,
+    localRopeTheta,
+  }: Pick<ModelSpec, 'contextLength' | 'localRopeTheta'> & {
+    readonly family: Family;
+    readonly file: string;
+  },
+): readonly LayerAttention[] {
+  const refuse = (field: string, problem: string) => new CheckpointError(problem, { file, field });
+  const { layer_types: types, sliding_window: window, num_hidden_layers: count } = config;
+  if (types != null && types.length < count) {
+    throw refuse('layer_types', `names ${types.length} layers of ${count}`);
+  }
+  if (family.slides === never && !types && window != null && window < contextLength) {
+    throw refuse(
+      'sliding_window',
+      `${window} is not supported for this architecture (only null, or the whole context)`,
+    );
+  }
+  return Array.from({ length: count }, (_, layer): LayerAttention => {
+    const type = types?.[layer];
+    if (type !== undefined && type !== 'full_attention' && type !== 'sliding_attention') {
+      throw refuse('layer_types', `${type} is not supported (only full_attention, sliding_attention)`);
+    }
+    const slides = type === undefined ? family.slides(config, layer) : type === 'sliding_attention';
+    if (type !== undefined && slides && window == null) {
+      throw refuse('sliding_window', 'is required for layers of sliding_attention');
+    }
+    const turned = slides && localRopeTheta !== null ? 'local' : 'main';
+    return {
+      window: slides && window != null && window < contextLength ? window : null,
+      rotary: family.turns(config, layer) ? turned : 'none',
+    };
+  });
+}
+
+function multipliersOf(config: ConfigFields, { family, headSize }: { family: Family; headSize: number }) {
+  const queryScale = config.query_pre_attn_scalar ?? headSize;
+  return {
+    embeddingMultiplier: family.scalesEmbeddings
+      ? Math.sqrt(config.hidden_size)
+      : (config.embedding_multiplier ?? 1),
+    residualMultiplier: config.residual_multiplier ?? 1,
+    attentionMultiplier: config.attention_multiplier ?? 1 / Math.sqrt(queryScale),
+    logitMultiplier: 1 / (config.logits_scaling ?? 1),
+    attentionSoftCap: config.attn_logit_softcapping ?? null,
+    logitSoftCap: config.final_logit_softcapping ?? null,
+  };
+}
+
+function attentionShape(config: ConfigFields, file: string) {
   const headCount = config.num_attention_heads;
   const kvHeadCount = config.num_key_value_heads ?? headCount;
   if (headCount % kvHeadCount !== 0) {
@@ -170,46 +202,8 @@ function attentionShape(config: Config, file: string) {
   return { headCount, kvHeadCount, headSize };
 }
 
-/** transformers ≥ 5 writes `rope_parameters`; older files have `rope_theta` beside an optional `rope_scaling`. */
-function rope(config: Config, file: string): { ropeTheta: number; ropeScaling: RopeScaling | null } {
-  const section = config.rope_parameters ? 'rope_parameters' : 'rope_scaling';
-  const settings = config.rope_parameters ?? config.rope_scaling ?? {};
-  const refuse = (field: string, problem: string) =>
-    new CheckpointError(problem, { file, field: `${section}.${field}` });
-  const need = (
-    field: 'factor' | 'low_freq_factor' | 'high_freq_factor' | 'original_max_position_embeddings',
-  ) => {
-    const value = settings[field];
-    if (value === undefined) throw refuse(field, `is required for rope_type ${type}`);
-    return value;
-  };
-  // One set of parameters per kind of layer: only models that mix attention kinds have it.
-  if ('full_attention' in settings) throw refuse('full_attention', 'per-layer settings are not supported');
-  if ((settings.partial_rotary_factor ?? 1) !== 1) {
-    throw refuse('partial_rotary_factor', `${settings.partial_rotary_factor} is not supported (only 1)`);
-  }
-  const ropeTheta = settings.rope_theta ?? config.rope_theta ?? ropeThetaDefault;
-  const type = settings.rope_type ?? settings.type ?? 'default';
-  if (type === 'default') return { ropeTheta, ropeScaling: null };
-  if (type === 'linear') return { ropeTheta, ropeScaling: { kind: 'linear', factor: need('factor') } };
-  if (type !== 'llama3') {
-    throw refuse('rope_type', `${type} is not supported (only default, linear, llama3)`);
-  }
-  const ropeScaling = {
-    kind: 'llama3',
-    factor: need('factor'),
-    lowFreqFactor: need('low_freq_factor'),
-    highFreqFactor: need('high_freq_factor'),
-    originalContextLength: need('original_max_position_embeddings'),
-  } as const;
-  if (ropeScaling.lowFreqFactor >= ropeScaling.highFreqFactor) {
-    throw refuse('high_freq_factor', `${ropeScaling.highFreqFactor} must exceed low_freq_factor`);
-  }
-  return { ropeTheta, ropeScaling };
-}
-
 /** As in transformers, generation_config.json has the last word on what ends a generation. */
-function eosTokenIds(directory: string, config: Config, configFile: string): readonly number[] {
+function eosTokenIds(directory: string, config: ConfigFields, configFile: string): readonly number[] {
   const generationFile = join(directory, 'generation_config.json');
   const generation = readOptionalJson(generationFile, generationEosSchema);
   const file = generation?.eos_token_id == null ? configFile : generationFile;

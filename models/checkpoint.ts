@@ -9,6 +9,7 @@ import { openGguf } from './gguf/gguf-file.ts';
 import { ggufSpec } from './gguf/gguf-spec.ts';
 import type { WeightSource } from './graph/arithmetic.ts';
 import { CheckpointError } from './model-file.ts';
+import { requiredTensors } from './required-tensors.ts';
 import {
   isReadableDtype,
   readTensor,
@@ -17,9 +18,11 @@ import {
   type TensorEntry,
 } from './safetensors.ts';
 import type { ModelSpec } from './spec.ts';
+import { fromStored, storedTensor } from './stored-tensors.ts';
 import { openWeightFiles, type WeightFiles } from './weight-files.ts';
 
 export { CheckpointError } from './model-file.ts';
+export { requiredTensors } from './required-tensors.ts';
 
 export interface Checkpoint extends WeightSource {
   readonly spec: ModelSpec;
@@ -31,8 +34,8 @@ export interface Checkpoint extends WeightSource {
   /** Row-major. Throws CheckpointError when there is no such tensor. */
   shape(name: string): readonly number[];
   /**
-   * A fresh array of the tensor's values, widened to float32. `name` is Hugging Face's, such as
-   * `model.layers.0.self_attn.q_proj.weight`. With tied embeddings there need not be an `lm_head.weight`: the
+   * A fresh array of the tensor's values, widened to float32. `name` is Llama's, such as
+   * `model.layers.0.self_attn.q_proj.weight`, whatever the family (requiredTensors). With tied embeddings there need not be an `lm_head.weight`: the
    * caller takes `model.embed_tokens.weight`. Throws CheckpointError, also when a value is no finite number.
    */
   read(name: string): Float32Array;
@@ -67,6 +70,7 @@ function loadDirectory(directory: string): Checkpoint {
   const configured = readModelSpec(directory);
   const weights = naming(() => openWeightFiles(directory));
   const spec = { ...configured, tiedEmbeddings: configured.tiedEmbeddings && !hasOwnHead(weights) };
+  const stored = (name: string) => storedTensor(spec, name);
   const entry = (name: string): TensorEntry => {
     const found = weights.byTensor.get(name)?.tensors.get(name);
     if (!found) throw new CheckpointError('is missing from the weights', { file: directory, field: name });
@@ -77,14 +81,20 @@ function loadDirectory(directory: string): Checkpoint {
     spec,
     path: directory,
     weightFiles: weights.paths,
-    has: (name) => weights.byTensor.has(name),
-    typeOf: (name) => entry(name).dtype,
-    shape: (name) => entry(name).shape,
+    has: (name) => weights.byTensor.has(stored(name).name),
+    typeOf: (name) => entry(stored(name).name).dtype,
+    shape(name) {
+      const { name: own, rows } = stored(name);
+      const { shape } = entry(own);
+      return rows === null ? shape : [rows.count, ...shape.slice(1)];
+    },
     read(name) {
-      entry(name);
-      const values = naming(() => readTensor(weights.byTensor.get(name)!, name));
-      checkFinite(values, { file: weights.byTensor.get(name)!.path, field: name });
-      return values;
+      const place = stored(name);
+      entry(place.name);
+      const file = weights.byTensor.get(place.name)!;
+      const values = naming(() => readTensor(file, place.name));
+      checkFinite(values, { file: file.path, field: place.name });
+      return fromStored(values, place);
     },
   };
 }
@@ -100,46 +110,19 @@ function hasOwnHead({ byTensor }: WeightFiles): boolean {
   return naming(() => !sameTensors({ file: own, name: head }, { file: shared, name: embedding }));
 }
 
-/** Every tensor a decoder of this shape computes with, and its shape: [out, in] for matrices. */
-export function requiredTensors(spec: ModelSpec): ReadonlyMap<string, readonly number[]> {
-  const { hiddenSize, ffnSize, vocabSize } = spec;
-  const querySize = spec.headCount * spec.headSize;
-  const kvSize = spec.kvHeadCount * spec.headSize;
-  const tensors = new Map<string, readonly number[]>();
-  const linear = (name: string, sizes: { out: number; in: number; bias: boolean }) => {
-    tensors.set(`${name}.weight`, [sizes.out, sizes.in]);
-    if (sizes.bias) tensors.set(`${name}.bias`, [sizes.out]);
-  };
-  tensors.set('model.embed_tokens.weight', [vocabSize, hiddenSize]);
-  for (let layer = 0; layer < spec.layerCount; layer++) {
-    const prefix = `model.layers.${layer}`;
-    const attention = `${prefix}.self_attn`;
-    tensors.set(`${prefix}.input_layernorm.weight`, [hiddenSize]);
-    linear(`${attention}.q_proj`, { out: querySize, in: hiddenSize, bias: spec.qkvBias });
-    linear(`${attention}.k_proj`, { out: kvSize, in: hiddenSize, bias: spec.qkvBias });
-    linear(`${attention}.v_proj`, { out: kvSize, in: hiddenSize, bias: spec.qkvBias });
-    linear(`${attention}.o_proj`, { out: hiddenSize, in: querySize, bias: spec.attentionOutputBias });
-    tensors.set(`${prefix}.post_attention_layernorm.weight`, [hiddenSize]);
-    linear(`${prefix}.mlp.gate_proj`, { out: ffnSize, in: hiddenSize, bias: spec.mlpBias });
-    linear(`${prefix}.mlp.up_proj`, { out: ffnSize, in: hiddenSize, bias: spec.mlpBias });
-    linear(`${prefix}.mlp.down_proj`, { out: hiddenSize, in: ffnSize, bias: spec.mlpBias });
-  }
-  tensors.set('model.norm.weight', [hiddenSize]);
-  if (!spec.tiedEmbeddings) tensors.set('lm_head.weight', [vocabSize, hiddenSize]);
-  return tensors;
-}
-
 function checkTensors(spec: ModelSpec, weights: WeightFiles, entry: (name: string) => TensorEntry): void {
-  for (const [name, shape] of requiredTensors(spec)) {
-    const found = entry(name);
-    const file = weights.byTensor.get(name)!.path;
+  for (const [name, needed] of requiredTensors(spec)) {
+    const stored = storedTensor(spec, name);
+    const shape = stored.rows === null ? needed : [stored.rows.of, ...needed.slice(1)];
+    const found = entry(stored.name);
+    const place = { file: weights.byTensor.get(stored.name)!.path, field: stored.name };
     if (!isReadableDtype(found.dtype)) {
-      throw new CheckpointError(`dtype ${found.dtype} is not one of F32, F16, BF16`, { file, field: name });
+      throw new CheckpointError(`dtype ${found.dtype} is not one of F32, F16, BF16`, place);
     }
     if (found.shape.length !== shape.length || found.shape.some((size, axis) => size !== shape[axis])) {
       throw new CheckpointError(
         `has shape [${found.shape.join(', ')}], config.json asks for [${shape.join(', ')}]`,
-        { file, field: name },
+        place,
       );
     }
   }

@@ -1,5 +1,7 @@
 // ModelSpec: the dimensions of a decoder, as data. It owns no weights and does no I/O.
-// checkpoint-config.ts makes one from a Hugging Face config.json, gguf/gguf-spec.ts from GGUF metadata; graphs, devices and the engine only read it.
+// checkpoint-config.ts makes one from a Hugging Face config.json, gguf/gguf-spec.ts from GGUF metadata; graphs, devices and
+// the engine only read it. What families differ in is said here, field by field, and computed by whoever reads it: no
+// reader asks for a family's name.
 
 /** Llama-3 frequency scaling of rotary embeddings. Source: transformers `rope_type: "llama3"`. */
 export interface Llama3RopeScaling {
@@ -19,17 +21,68 @@ export interface LinearRopeScaling {
 /** Every frequency is divided by a number of its own, as GGUF files write Llama 3's scaling. */
 export interface DividedRopeScaling {
   readonly kind: 'divisors';
-  readonly divisors: readonly number[]; // [headSize / 2]
+  readonly divisors: readonly number[]; // [rotarySize / 2]
 }
 
-export type RopeScaling = Llama3RopeScaling | LinearRopeScaling | DividedRopeScaling;
+/**
+ * Low frequencies are divided by `factor`, high ones stay, those between `betaSlow` and `betaFast` turns over the original
+ * context are blended; cosines and sines are multiplied by `magnitude`. Source: arXiv:2309.00071, transformers `yarn`.
+ */
+export interface YarnRopeScaling {
+  readonly kind: 'yarn';
+  readonly factor: number;
+  readonly betaFast: number; // turns
+  readonly betaSlow: number; // turns
+  readonly truncate: boolean; // the band is rounded outwards to whole frequencies
+  readonly magnitude: number;
+  readonly originalContextLength: number; // tokens
+}
+
+/**
+ * Beyond the original context the base grows with the position, so that a token is turned as if the text ended with it.
+ * transformers computes the same when it is given a text token by token.
+ */
+export interface DynamicRopeScaling {
+  readonly kind: 'dynamic';
+  readonly factor: number;
+  readonly originalContextLength: number; // tokens
+}
+
+/**
+ * Every frequency is divided by a number of its own, and there are two sets of them: for contexts within the original one
+ * and for longer ones. Which one holds follows from the context that is served (ModelSpec.contextLength), not from how
+ * long a text is by now: keys stay as they were turned.
+ */
+export interface LongRopeScaling {
+  readonly kind: 'longrope';
+  readonly shortDivisors: readonly number[]; // [rotarySize / 2]
+  readonly longDivisors: readonly number[]; // [rotarySize / 2]
+  readonly magnitude: number; // of cosines and sines
+  readonly originalContextLength: number; // tokens
+}
+
+export type RopeScaling =
+  | Llama3RopeScaling
+  | LinearRopeScaling
+  | DividedRopeScaling
+  | YarnRopeScaling
+  | DynamicRopeScaling
+  | LongRopeScaling;
+
+/** One layer's attention. */
+export interface LayerAttention {
+  readonly window: number | null; // tokens that a token sees, itself included; null: all before it
+  readonly rotary: 'main' | 'local' | 'none'; // 'local': ModelSpec.localRopeTheta, unscaled
+}
+
+export type Activation = 'silu' | 'gelu' | 'gelu-tanh';
 
 /** Far above any published decoder; bounds the list of needed tensors. */
 export const layerCountMax = 1024; // layers
 
 export interface ModelSpec {
   readonly name: string;
-  readonly architecture: 'qwen2' | 'llama';
+  readonly architecture: string; // the family's name in GGUF files: qwen2, llama, gemma3
   readonly vocabSize: number;
   readonly hiddenSize: number;
   readonly layerCount: number;
@@ -38,15 +91,37 @@ export interface ModelSpec {
   readonly headSize: number; // elements per head, even (rotary)
   readonly ffnSize: number;
   readonly contextLength: number; // tokens, max_position_embeddings
-  readonly rmsNormEps: number;
+  readonly norm: 'rms' | 'layer'; // layer: centred, and with a bias
+  readonly rmsNormEps: number; // of every norm
+  /** Of attention and feed-forward: what they read, what they write, or both is normalised. */
+  readonly normPlacement: 'before' | 'after' | 'around';
+  readonly queryKeyNorm: 'none' | 'head' | 'whole'; // each head by itself, or all of them as one vector
+  readonly activation: Activation;
+  readonly isGated: boolean; // down(act(gate(x)) · up(x)), else down(act(up(x)))
+  readonly layers: readonly LayerAttention[]; // [layerCount]
+  readonly rotarySize: number; // elements of a head that are turned, the first ones; even
   readonly ropeTheta: number;
+  readonly localRopeTheta: number | null;
   readonly ropeScaling: RopeScaling | null;
+  readonly embeddingMultiplier: number;
+  readonly residualMultiplier: number; // of what attention and feed-forward add
+  readonly attentionMultiplier: number; // of scores; 1 / √headSize where nothing else is said
+  readonly logitMultiplier: number;
+  readonly attentionSoftCap: number | null; // scores become cap · tanh(score / cap)
+  readonly logitSoftCap: number | null;
   readonly tiedEmbeddings: boolean;
   readonly qkvBias: boolean;
   readonly attentionOutputBias: boolean;
   readonly mlpBias: boolean;
   readonly bosTokenId: number | null;
   readonly eosTokenIds: readonly number[]; // generation stops after any of these
+}
+
+/** The decoder that is built where at most `contextTokens` are served: see LongRopeScaling. */
+export function servedSpec(spec: ModelSpec, contextTokens: number): ModelSpec {
+  const { ropeScaling: scaling, contextLength } = spec;
+  if (scaling?.kind !== 'longrope' || contextTokens > scaling.originalContextLength) return spec;
+  return { ...spec, contextLength: Math.min(contextLength, scaling.originalContextLength) };
 }
 
 /** Bytes of key and value that one token adds over all layers. `elementSize` in bytes (fp32 = 4). */
@@ -61,7 +136,22 @@ export function weightCount(spec: ModelSpec): number {
   const kv = spec.kvHeadCount * h;
   const attention =
     d * (q + 2 * kv) + q * d + (spec.qkvBias ? q + 2 * kv : 0) + (spec.attentionOutputBias ? d : 0);
-  const mlp = 3 * d * f + (spec.mlpBias ? 2 * f + d : 0);
+  const wide = spec.isGated ? 2 : 1;
+  const mlp = (wide + 1) * d * f + (spec.mlpBias ? wide * f + d : 0);
+  const norm = spec.norm === 'layer' ? 2 * d : d;
+  const queryKeyNorms = { none: 0, head: 2 * h, whole: q + kv }[spec.queryKeyNorm];
+  const norms = norm * (spec.normPlacement === 'around' ? 4 : 2) + queryKeyNorms;
   const embeddings = spec.vocabSize * d * (spec.tiedEmbeddings ? 1 : 2);
-  return spec.layerCount * (attention + mlp + 2 * d) + embeddings + d;
+  return spec.layerCount * (attention + mlp + norms) + embeddings + norm;
 }
+
+/** What a family is whatever a config says. */
+export type DecoderPlan = Pick<ModelSpec, 'norm' | 'normPlacement' | 'queryKeyNorm' | 'isGated'>;
+
+/** A decoder of Llama's kind; families say where they differ. */
+export const plainDecoder: DecoderPlan = {
+  norm: 'rms',
+  normPlacement: 'before',
+  queryKeyNorm: 'none',
+  isGated: true,
+};

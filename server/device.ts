@@ -16,7 +16,7 @@ import {
   type Precision,
 } from '../models/graph/precision.ts';
 import type { Model } from '../models/model.ts';
-import { kvBytesPerToken, type ModelSpec } from '../models/spec.ts';
+import { kvBytesPerToken, type ModelSpec, servedSpec } from '../models/spec.ts';
 import { boundsForModel, type Config } from './config.ts';
 
 export interface DeviceWorld {
@@ -42,6 +42,7 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
   const openGraph = async () => {
     const { cacheDirectory } = config;
     graph = await graphFor(config, model, onProgress);
+    tellRotary(graph.spec, log);
     log.info('weights', { model: spec.name, precision: graph.precision, types: graph.fates });
     const file = join(cacheDirectory, `kv-scales-${graph.contentHash}-${calibrationVersion}.bin`);
     const int8Kv = config.kvPrecision === 'int8' ? { tokens: calibrationTokens(model), file } : null;
@@ -61,16 +62,30 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
 
 /** The graph that a device of this config opens; builds it if the cache has none. Rejects as buildGraph does. */
 export async function graphFor(
-  config: Pick<Config, 'precision' | 'cacheDirectory' | 'threadsPerReplica'>,
+  config: Config,
   model: Model,
   onProgress: (progress: BuildProgress) => void,
 ): Promise<BuiltGraph> {
   const { cacheDirectory, threadsPerReplica } = config;
-  const checkpoint = loadCheckpoint(model.path);
+  const loaded = loadCheckpoint(model.path);
+  const { contextTokens } = boundsForModel(config, model.spec, KV_ELEMENT_SIZES[config.kvPrecision]);
+  const checkpoint = { ...loaded, spec: servedSpec(loaded.spec, contextTokens) };
   const precision = precisionFor(config, checkpoint);
   const calibration = calibrationOn(calibrationTokens(model), threadsPerReplica);
   const options = { precision, cacheDirectory, calibration, onProgress };
   return buildGraph(checkpoint, options);
+}
+
+/** Two sets of frequencies exist, and one is served: whoever compares answers must know which. */
+function tellRotary({ ropeScaling, contextLength }: ModelSpec, log: BackendLog): void {
+  if (ropeScaling?.kind !== 'longrope') return;
+  const { originalContextLength } = ropeScaling;
+  const isLong = contextLength > originalContextLength;
+  log.info(`rotary frequencies for ${isLong ? 'long' : 'short'} contexts`, {
+    contextTokens: contextLength,
+    originalContextTokens: originalContextLength,
+    ...(isLong && { forShort: `--context-tokens ${originalContextLength}` }),
+  });
 }
 
 /** Who asks for a format beyond the bound of a default is told what it may cost; `auto` keeps the bound. */

@@ -3,7 +3,7 @@
 // builder; after it: the session of ort.ts.
 import { createHash } from 'node:crypto';
 import type { Calibration, ProbeGraph } from '../../models/graph/build.ts';
-import { type ActivationRanges, smoothedRoles } from '../../models/graph/smoothing.ts';
+import { type ActivationRanges, type SmoothedRole, smoothedRoles } from '../../models/graph/smoothing.ts';
 import { openBindingSession, openSession } from './ort.ts';
 import { OrtError } from './ort-error.ts';
 import type { BoundTensor, Session, SessionOptions } from './runtime.ts';
@@ -37,7 +37,7 @@ async function openAnySession(options: SessionOptions): Promise<Session> {
 
 function rangesOf(session: Session, { spec, rangeNames }: ProbeGraph, tokens: Int32Array): ActivationRanges {
   const capacity = tokens.length;
-  const ranges = emptyRanges(spec);
+  const measured = smoothedRoles(spec).map((role) => ({ role, layers: zeros(spec, role) }));
   const caches = Array.from({ length: spec.layerCount }, (_, layer) =>
     ['key', 'value'].map((kind) => ({
       name: `${kind}.${layer}`,
@@ -48,8 +48,8 @@ function rangesOf(session: Session, { spec, rangeNames }: ProbeGraph, tokens: In
   const prefixed = (prefix: string) => caches.map((cache) => ({ ...cache, name: `${prefix}_${cache.name}` }));
   for (let start = 0; start < capacity; start += chunkTokens) {
     const chunk = tokens.slice(start, start + chunkTokens);
-    const outputs: BoundTensor[] = smoothedRoles.flatMap((role) =>
-      ranges[role].map(({ length }, layer) => ({
+    const outputs: BoundTensor[] = measured.flatMap(({ role, layers }) =>
+      layers.map(({ length }, layer) => ({
         name: rangeNames(role, layer),
         data: new Float32Array(length),
         shape: [length],
@@ -66,7 +66,7 @@ function rangesOf(session: Session, { spec, rangeNames }: ProbeGraph, tokens: In
     const binding = session.bind([...inputs, ...prefixed('past')], [...outputs, ...prefixed('present')]);
     binding.run();
     binding.release();
-    const merged = smoothedRoles.flatMap((role) => ranges[role]);
+    const merged = measured.flatMap(({ layers }) => layers);
     for (const [index, range] of merged.entries()) {
       const seen = outputs[index]!.data as Float32Array;
       for (let channel = 0; channel < range.length; channel++) {
@@ -74,10 +74,12 @@ function rangesOf(session: Session, { spec, rangeNames }: ProbeGraph, tokens: In
       }
     }
   }
-  return ranges;
+  return Object.fromEntries(measured.map(({ role, layers }) => [role, layers]));
 }
 
-function emptyRanges({ layerCount, hiddenSize, ffnSize }: ProbeGraph['spec']) {
-  const zeros = (size: number) => Array.from({ length: layerCount }, () => new Float32Array(size));
-  return { 'attention-in': zeros(hiddenSize), 'feed-in': zeros(hiddenSize), 'feed-out': zeros(ffnSize) };
+function zeros({ layerCount, hiddenSize, ffnSize }: ProbeGraph['spec'], role: SmoothedRole): Float32Array[] {
+  return Array.from(
+    { length: layerCount },
+    () => new Float32Array(role === 'feed-out' ? ffnSize : hiddenSize),
+  );
 }

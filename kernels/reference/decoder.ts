@@ -1,9 +1,10 @@
 // The slow, obvious decoder: one sequence, no cache, every position computed anew in float64. It is the oracle of
 // the engine's and the graphs' tests, so it is written to be read against the model's definition, not to be fast.
-// Used by test/golden and test/sim; nothing in the server imports it.
+// The frequencies of rotary embeddings are the graphs' own: golden outputs hold both to transformers. Used by test/golden and test/sim; nothing in the server imports it.
 import assert from 'node:assert/strict';
-import type { Checkpoint } from '../../models/checkpoint.ts';
-import type { ModelSpec } from '../../models/spec.ts';
+import { type Checkpoint, requiredTensors } from '../../models/checkpoint.ts';
+import { type RotaryKind, rotaryFrequencies, rotaryMagnitude } from '../../models/graph/rotary.ts';
+import type { Activation, LayerAttention, ModelSpec } from '../../models/spec.ts';
 
 type Vector = Float64Array;
 
@@ -12,16 +13,26 @@ interface Linear {
   readonly bias: Float32Array | null; // [out]
 }
 
+interface Norm {
+  readonly scale: Float32Array; // [size]
+  readonly shift: Float32Array | null; // [size], of centred norms
+}
+
 interface Layer {
-  readonly attentionNorm: Float32Array; // [hidden]
+  readonly attention: LayerAttention;
+  readonly attentionNorm: Norm | null; // of what attention reads
   readonly query: Linear;
   readonly key: Linear;
   readonly value: Linear;
+  readonly queryNorm: Norm | null; // [headSize], or of all heads as one
+  readonly keyNorm: Norm | null;
   readonly attentionOutput: Linear;
-  readonly mlpNorm: Float32Array; // [hidden]
-  readonly gate: Linear;
+  readonly attentionOutputNorm: Norm | null; // of what it writes
+  readonly mlpNorm: Norm | null;
+  readonly gate: Linear | null;
   readonly up: Linear;
   readonly down: Linear;
+  readonly mlpOutputNorm: Norm | null;
 }
 
 export interface ReferenceDecoder {
@@ -41,24 +52,26 @@ export function createReferenceDecoder(checkpoint: Checkpoint): ReferenceDecoder
   const { spec } = checkpoint;
   const embeddings = checkpoint.read('model.embed_tokens.weight'); // [vocab, hidden]
   const layers = Array.from({ length: spec.layerCount }, (_, layer) => readLayer(checkpoint, layer));
-  const finalNorm = checkpoint.read('model.norm.weight');
+  const finalNorm = readNorm(checkpoint, 'model.norm')!;
   const head: Linear = {
     weight: spec.tiedEmbeddings ? embeddings : checkpoint.read('lm_head.weight'),
     bias: null,
   };
-  const frequencies = rotaryFrequencies(spec);
-
   const forward = (tokens: ArrayLike<number>): Vector[] => {
     assert(tokens.length > 0 && tokens.length <= spec.contextLength, `${tokens.length} tokens`);
     let hidden: Vector[] = Array.from(tokens, (token) => {
       assert(Number.isInteger(token) && token >= 0 && token < spec.vocabSize, `token ${token}`);
       const start = token * spec.hiddenSize;
-      return Float64Array.from(embeddings.subarray(start, start + spec.hiddenSize));
+      const embedding = Float64Array.from(embeddings.subarray(start, start + spec.hiddenSize));
+      return scale(embedding, spec.embeddingMultiplier);
     });
-    for (const layer of layers) hidden = runLayer(spec, layer, { hidden, frequencies });
+    for (const layer of layers) hidden = runLayer(spec, layer, hidden);
     return hidden;
   };
-  const project = (hidden: Vector): Vector => multiply(head, normalize(hidden, finalNorm, spec.rmsNormEps));
+  const project = (hidden: Vector): Vector => {
+    const normed = scale(normalize(hidden, finalNorm, spec.rmsNormEps), spec.logitMultiplier);
+    return multiply(head, normed).map((logit) => softCap(logit, spec.logitSoftCap));
+  };
   const logits = (tokens: ArrayLike<number>): Vector => project(forward(tokens).at(-1)!);
 
   return {
@@ -79,24 +92,31 @@ export function argmax(values: ArrayLike<number>): number {
   return best;
 }
 
-/** x ← x + attention(norm(x)); x ← x + mlp(norm(x)), for all positions. */
-function runLayer(
-  spec: ModelSpec,
-  layer: Layer,
-  input: { readonly hidden: readonly Vector[]; readonly frequencies: Vector },
-): Vector[] {
-  const normed = input.hidden.map((x) => normalize(x, layer.attentionNorm, spec.rmsNormEps));
-  const rotate = (x: Vector, position: number) =>
-    rotateHeads(x, { position, frequencies: input.frequencies, headSize: spec.headSize });
-  const queries = normed.map((x, position) => rotate(multiply(layer.query, x), position));
-  const keys = normed.map((x, position) => rotate(multiply(layer.key, x), position));
+/** x ← x + attention(x); x ← x + mlp(x), each between its norms, for all positions. */
+function runLayer(spec: ModelSpec, layer: Layer, hidden: readonly Vector[]): Vector[] {
+  const normed = hidden.map((x) => normalize(x, layer.attentionNorm, spec.rmsNormEps));
+  const ready = (linear: Linear, norm: Norm | null, x: Vector, position: number) => {
+    const heads = normalizeHeads(multiply(linear, x), norm, spec.rmsNormEps);
+    return layer.attention.rotary === 'none'
+      ? heads
+      : rotateHeads(heads, spec, layer.attention.rotary, position);
+  };
+  const queries = normed.map((x, position) => ready(layer.query, layer.queryNorm, x, position));
+  const keys = normed.map((x, position) => ready(layer.key, layer.keyNorm, x, position));
   const values = normed.map((x) => multiply(layer.value, x));
-  return input.hidden.map((x, position) => {
-    // Causal: a position sees itself and what came before.
-    const past = { keys: keys.slice(0, position + 1), values: values.slice(0, position + 1) };
-    const attended = add(x, multiply(layer.attentionOutput, attend(spec, queries[position]!, past)));
-    return add(attended, runMlp(layer, normalize(attended, layer.mlpNorm, spec.rmsNormEps)));
+  return hidden.map((x, position) => {
+    // Causal: a position sees itself and what came before, as far as the window reaches.
+    const start = Math.max(0, position + 1 - (layer.attention.window ?? Number.POSITIVE_INFINITY));
+    const past = { keys: keys.slice(start, position + 1), values: values.slice(start, position + 1) };
+    const attended = multiply(layer.attentionOutput, attend(spec, queries[position]!, past));
+    const between = branch(spec, x, attended, layer.attentionOutputNorm);
+    const fed = runMlp(spec, layer, normalize(between, layer.mlpNorm, spec.rmsNormEps));
+    return branch(spec, between, fed, layer.mlpOutputNorm);
   });
+}
+
+function branch(spec: ModelSpec, x: Vector, output: Vector, norm: Norm | null): Vector {
+  return add(x, scale(normalize(output, norm, spec.rmsNormEps), spec.residualMultiplier));
 }
 
 /** Grouped-query attention of one position: [heads · headSize]. */
@@ -114,7 +134,7 @@ function attend(
     const scores = past.keys.map((key) => {
       let dot = 0;
       for (let i = 0; i < headSize; i++) dot += query[at + i]! * key[kvAt + i]!;
-      return dot / Math.sqrt(headSize);
+      return softCap(dot * spec.attentionMultiplier, spec.attentionSoftCap);
     });
     const weights = softmax(scores);
     for (const [position, value] of past.values.entries()) {
@@ -124,61 +144,73 @@ function attend(
   return output;
 }
 
-/** SwiGLU: down(silu(gate(x)) · up(x)). */
-function runMlp(layer: Layer, x: Vector): Vector {
-  const gate = multiply(layer.gate, x);
+/** down(act(gate(x)) · up(x)), or down(act(up(x))). */
+function runMlp({ activation }: ModelSpec, layer: Layer, x: Vector): Vector {
   const up = multiply(layer.up, x);
+  if (layer.gate === null) return multiply(layer.down, up.map(activations[activation]));
+  const gate = multiply(layer.gate, x).map(activations[activation]);
   return multiply(
     layer.down,
-    gate.map((g, i) => (g / (1 + Math.exp(-g))) * up[i]!),
+    gate.map((g, i) => g * up[i]!),
   );
 }
 
-/** RMSNorm: x / √(mean(x²) + ε) · scale. */
-function normalize(x: Vector, scale: Float32Array, eps: number): Vector {
-  let sum = 0;
-  for (const value of x) sum += value * value;
-  const factor = 1 / Math.sqrt(sum / x.length + eps);
-  return x.map((value, i) => value * factor * scale[i]!);
+const activations: Readonly<Record<Activation, (x: number) => number>> = {
+  silu: (x) => x / (1 + Math.exp(-x)),
+  'gelu-tanh': (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+  gelu: (x) => 0.5 * x * (1 + errorFunction(x / Math.SQRT2)),
+};
+
+/** Its power series; no activation that matters is beyond ±5, where it is ±1. */
+function errorFunction(x: number): number {
+  if (Math.abs(x) > 5) return Math.sign(x);
+  let [term, sum] = [x, x];
+  for (let n = 1; n < 100; n++) {
+    term *= (-x * x) / n;
+    sum += term / (2 * n + 1);
+  }
+  return (2 / Math.sqrt(Math.PI)) * sum;
 }
 
-/** Rotary embedding, half-split as in Hugging Face: element i of a head turns with element i + headSize / 2. */
-function rotateHeads(
-  x: Vector,
-  at: { readonly position: number; readonly frequencies: Vector; readonly headSize: number },
-): Vector {
-  const half = at.headSize / 2;
-  const rotated = new Float64Array(x.length);
-  for (let head = 0; head < x.length; head += at.headSize) {
+/** RMSNorm: x / √(mean(x²) + ε) · scale; with a shift, of x less its mean, plus the shift. No norm: x. */
+function normalize(x: Vector, norm: Norm | null, eps: number): Vector {
+  if (norm === null) return x;
+  const { scale: gains, shift } = norm;
+  const mean = shift === null ? 0 : x.reduce((sum, value) => sum + value, 0) / x.length;
+  let sum = 0;
+  for (const value of x) sum += (value - mean) ** 2;
+  const factor = 1 / Math.sqrt(sum / x.length + eps);
+  return x.map((value, i) => (value - mean) * factor * gains[i]! + (shift?.[i] ?? 0));
+}
+
+/** Each part of x that is as long as the norm's gains by itself: a head, or all of them. */
+function normalizeHeads(x: Vector, norm: Norm | null, eps: number): Vector {
+  if (norm === null) return x;
+  const size = norm.scale.length;
+  const normed = new Float64Array(x.length);
+  for (let at = 0; at < x.length; at += size) normed.set(normalize(x.slice(at, at + size), norm, eps), at);
+  return normed;
+}
+
+/**
+ * Rotary embedding, half-split as in Hugging Face: of the turned elements of a head, i turns with i + half of them; what
+ * comes after them stays.
+ */
+function rotateHeads(x: Vector, spec: ModelSpec, kind: RotaryKind, position: number): Vector {
+  const half = spec.rotarySize / 2;
+  const frequencies = rotaryFrequencies(spec, kind, position);
+  const magnitude = rotaryMagnitude(spec, kind);
+  const rotated = x.slice();
+  for (let head = 0; head < x.length; head += spec.headSize) {
     for (let i = 0; i < half; i++) {
-      const angle = at.position * at.frequencies[i]!;
-      const first = x[head + i]!;
-      const second = x[head + half + i]!;
+      const angle = position * frequencies[i]!;
+      const first = magnitude * x[head + i]!;
+      const second = magnitude * x[head + half + i]!;
       rotated[head + i] = first * Math.cos(angle) - second * Math.sin(angle);
       rotated[head + half + i] = second * Math.cos(angle) + first * Math.sin(angle);
     }
   }
   return rotated;
-}
-
-/** [headSize / 2] radians per token, with the model's scaling. Source: transformers modeling_rope_utils. */
-export function rotaryFrequencies(spec: ModelSpec): Float64Array {
-  const half = spec.headSize / 2;
-  return Float64Array.from({ length: half }, (_, i) =>
-    scaleFrequency(spec.ropeTheta ** (-i / half), i, spec.ropeScaling),
-  );
-}
-
-function scaleFrequency(frequency: number, index: number, scaling: ModelSpec['ropeScaling']): number {
-  if (scaling === null) return frequency;
-  if (scaling.kind === 'linear') return frequency / scaling.factor;
-  if (scaling.kind === 'divisors') return frequency / scaling.divisors[index]!;
-  // Llama 3: slow turns are slowed by `factor`, fast ones stay, those between are blended.
-  const turns = (scaling.originalContextLength * frequency) / (2 * Math.PI); // over the original context
-  if (turns < scaling.lowFreqFactor) return frequency / scaling.factor;
-  if (turns > scaling.highFreqFactor) return frequency;
-  const blend = (turns - scaling.lowFreqFactor) / (scaling.highFreqFactor - scaling.lowFreqFactor);
-  return (1 - blend) * (frequency / scaling.factor) + blend * frequency;
 }
 
 /** weight · x + bias. */
@@ -197,6 +229,14 @@ function add(x: Vector, y: Vector): Vector {
   return x.map((value, i) => value + y[i]!);
 }
 
+function scale(x: Vector, factor: number): Vector {
+  return factor === 1 ? x : x.map((value) => value * factor);
+}
+
+function softCap(x: number, cap: number | null): number {
+  return cap === null ? x : cap * Math.tanh(x / cap);
+}
+
 function softmax(scores: readonly number[]): number[] {
   const max = scores.reduce((a, b) => Math.max(a, b));
   const exponentials = scores.map((score) => Math.exp(score - max));
@@ -206,6 +246,7 @@ function softmax(scores: readonly number[]): number[] {
 
 function readLayer(checkpoint: Checkpoint, layer: number): Layer {
   const name = (suffix: string) => `model.layers.${layer}.${suffix}`;
+  const norm = (suffix: string) => readNorm(checkpoint, name(suffix));
   const linear = (suffix: string): Linear => {
     const bias = name(`${suffix}.bias`);
     return {
@@ -213,15 +254,29 @@ function readLayer(checkpoint: Checkpoint, layer: number): Layer {
       bias: checkpoint.has(bias) ? checkpoint.read(bias) : null,
     };
   };
+  const { layers, isGated } = checkpoint.spec;
   return {
-    attentionNorm: checkpoint.read(name('input_layernorm.weight')),
+    attention: layers[layer]!,
+    attentionNorm: norm('input_layernorm'),
     query: linear('self_attn.q_proj'),
     key: linear('self_attn.k_proj'),
     value: linear('self_attn.v_proj'),
+    queryNorm: norm('self_attn.q_norm'),
+    keyNorm: norm('self_attn.k_norm'),
     attentionOutput: linear('self_attn.o_proj'),
-    mlpNorm: checkpoint.read(name('post_attention_layernorm.weight')),
-    gate: linear('mlp.gate_proj'),
+    attentionOutputNorm: norm('self_attn.out_norm'),
+    mlpNorm: norm('post_attention_layernorm'),
+    gate: isGated ? linear('mlp.gate_proj') : null,
     up: linear('mlp.up_proj'),
     down: linear('mlp.down_proj'),
+    mlpOutputNorm: norm('mlp.out_norm'),
   };
+}
+
+/** Null where the decoder has no such norm. */
+function readNorm(checkpoint: Checkpoint, name: string): Norm | null {
+  const required = requiredTensors(checkpoint.spec);
+  if (!required.has(`${name}.weight`)) return null;
+  const shift = required.has(`${name}.bias`) ? checkpoint.read(`${name}.bias`) : null;
+  return { scale: checkpoint.read(`${name}.weight`), shift };
 }

@@ -2,7 +2,7 @@
 // that (experts, windows, other scalings) is refused with its key. Before it: gguf-file.ts; after it: checkpoint.ts.
 // Keys: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 import { CheckpointError } from '../model-file.ts';
-import { layerCountMax, type ModelSpec, type RopeScaling } from '../spec.ts';
+import { layerCountMax, type ModelSpec, plainDecoder, type RopeScaling } from '../spec.ts';
 import { decodeBlocks, type GgufFile, readBlocks } from './gguf-file.ts';
 import { GgufMetadata } from './gguf-metadata.ts';
 
@@ -58,6 +58,17 @@ export function ggufSpec(gguf: GgufFile, name: string): ModelSpec {
     ffnSize: need('feed_forward_length'),
     contextLength,
     rmsNormEps: metadata.need(epsilonKey, metadata.number(epsilonKey)),
+    ...plainDecoder,
+    activation: 'silu',
+    layers: Array.from({ length: layerCount }, () => ({ window: null, rotary: 'main' as const })),
+    rotarySize: heads.headSize,
+    localRopeTheta: null,
+    embeddingMultiplier: 1,
+    residualMultiplier: 1,
+    attentionMultiplier: 1 / Math.sqrt(heads.headSize),
+    logitMultiplier: 1,
+    attentionSoftCap: null,
+    logitSoftCap: null,
     ropeTheta: metadata.number(`${prefix}.rope.freq_base`) ?? ropeThetaDefault,
     ropeScaling: ropeScaling(gguf, metadata, { prefix, headSize: heads.headSize }),
     tiedEmbeddings: !gguf.tensors.has('output.weight'),

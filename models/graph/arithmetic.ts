@@ -56,8 +56,13 @@ export interface Arithmetic {
   embed(writer: GraphWriter, ids: string, table: EmbeddingTable): string;
   /** One result per linear; all share the input [..., inSize]. */
   project(writer: GraphWriter, input: string, linears: readonly Linear[]): readonly string[];
-  /** [rows, hiddenSize] → 'logits' [rows, vocabSize]. `tied`: the matrix is the embedding table itself. */
-  unembed(writer: GraphWriter, input: string, head: EmbeddingTable & { readonly tied: boolean }): string;
+  /** [rows, hiddenSize] → logits [rows, vocabSize], named `output`. */
+  unembed(writer: GraphWriter, input: string, head: Head): string;
+}
+
+export interface Head extends EmbeddingTable {
+  readonly tied: boolean; // the matrix is the embedding table itself
+  readonly output: string;
 }
 
 /** Several checkpoint tensors one after another. */

@@ -6,6 +6,7 @@ import {
   commonLayout,
   type EmbeddingTable,
   embedFloat,
+  type Head,
   ints,
   type Linear,
   type LinearRole,
@@ -87,11 +88,11 @@ export function unembedBlocks(
   writer: GraphWriter,
   source: WeightSource,
   input: string,
-  head: BlockTable & { readonly tied: boolean },
+  head: BlockTable & Head,
 ): string {
   const { weight: matrix, vocabSize: outSize, hiddenSize: inSize } = head;
   if (!head.tied || prefersFloatTable(head)) writeTable(writer, source, head);
-  const names = { output: 'logits', matrix, input, bias: [] };
+  const names = { output: head.output, matrix, input, bias: [] };
   return multiplyBlocks(writer, names, { inSize, outSize, ...(head.blocks ?? tableBlocks) });
 }
 

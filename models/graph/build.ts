@@ -8,14 +8,8 @@ import { type FileDigest, hashFiles, openEntry } from '../cache.ts';
 import { type Checkpoint, requiredTensors } from '../checkpoint.ts';
 import type { ModelSpec } from '../spec.ts';
 import type { WeightSource } from './arithmetic.ts';
-import {
-  decoderInterface,
-  type KvPrecision,
-  rangeName,
-  rangeOutputs,
-  topCount,
-  writeDecoder,
-} from './decoder.ts';
+import { decoderInterface, rangeOutputs, topCount, writeDecoder } from './decoder.ts';
+import { type KvPrecision, rangeName } from './decoder-context.ts';
 import { type GraphWriter, type TensorRecipe, tensorSize } from './graph-writer.ts';
 import { encodeModel, type GraphProto, type TensorProto, type ValueInfo } from './onnx-proto.ts';
 import { isSmoothable, type Precision } from './precision.ts';
@@ -86,7 +80,7 @@ export async function buildGraph(checkpoint: Checkpoint, options: BuildOptions):
     key: `${precision}-${contentHash}`,
     build: async (directory) => {
       const ranges = await measuredRanges(join(directory, 'probe'), checkpoint, options);
-      const source = ranges === null ? checkpoint : smoothed(checkpoint, ranges);
+      const source = ranges === null ? checkpoint : smoothed(spec, checkpoint, ranges);
       const format = { precision, smoothed: ranges !== null };
       return writeEntry(directory, { spec, source, format }, onProgress ?? (() => undefined));
     },

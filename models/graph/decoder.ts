@@ -1,4 +1,4 @@
-// A decoder's architecture as ONNX nodes (Llama and Qwen2 families). One graph serves prefill chunks and decode:
+// A decoder as ONNX nodes, of any family that a ModelSpec can say. One graph serves prefill chunks and decode:
 //
 //   inputs   input_ids int32 [B, n]; seqlens_k int32 [B], length of each sequence after the step − 1;
 //            total_sequence_length int32 [], the longest of them after the step;
@@ -10,14 +10,23 @@
 //            present_key.L, present_value.L, to be bound to the memory of the past: updated in place
 //
 // ONNX Runtime's CPU kernel allows B > 1 with a past only where n = 1: a chunk is of one sequence.
-// Before it: build.ts with a checkpoint; after it: precision.ts for every matrix, onnx-proto.ts for the bytes.
+// Before it: build.ts with a checkpoint; after it: the parts (attention-nodes.ts …), precision.ts for every matrix.
 import type { ModelSpec } from '../spec.ts';
-import type { Arithmetic, Linear, LinearRole, WeightSource } from './arithmetic.ts';
-import { bytesOf, GraphWriter } from './graph-writer.ts';
+import type { WeightSource } from './arithmetic.ts';
+import { writeAttention, writeOutputProjection, writeRotaryTables } from './attention-nodes.ts';
+import {
+  type DecoderContext,
+  type KvPrecision,
+  rangeName,
+  writeScaled,
+  writeSoftCap,
+} from './decoder-context.ts';
+import { writeFeedForward } from './feed-forward-nodes.ts';
+import { GraphWriter } from './graph-writer.ts';
+import { writeNorm, writeSkipNorm } from './norm-nodes.ts';
 import type { DataType, GraphProto, ValueInfo } from './onnx-proto.ts';
 import { arithmeticOf, type Precision } from './precision.ts';
-import { rotaryTables } from './rotary.ts';
-import { type SmoothedRole, smoothedRoles } from './smoothing.ts';
+import { smoothedRoles } from './smoothing.ts';
 
 /**
  * How many of the most likely tokens a step reports; bounds top-k sampling and logprobs without the full logits.
@@ -26,9 +35,6 @@ import { type SmoothedRole, smoothedRoles } from './smoothing.ts';
 export function topCount(spec: ModelSpec): number {
   return Math.min(32, spec.vocabSize);
 }
-
-/** How keys and values are kept; the weights do not depend on it. */
-export type KvPrecision = 'fp32' | 'int8';
 
 export interface DecoderFormat {
   readonly precision: Precision;
@@ -42,35 +48,78 @@ export function writeDecoder(spec: ModelSpec, format: DecoderFormat, source: Wei
   const { precision, kv, smoothed = false, probed = false } = format;
   const writer = new GraphWriter();
   const arithmetic = arithmeticOf(precision, source, smoothed);
-  const decoder: Decoder = { spec, kv, probed, source, writer, arithmetic };
-  writeRotary(decoder);
+  const context: DecoderContext = { spec, kv, probed, source, writer, arithmetic };
+  writeRotaryTables(context);
   const table = {
     weight: 'model.embed_tokens.weight',
     vocabSize: spec.vocabSize,
     hiddenSize: spec.hiddenSize,
   };
-  let residual = decoder.arithmetic.embed(writer, 'input_ids', table);
-  let normed = firstNorm(decoder, residual);
+  const embedded = arithmetic.embed(writer, 'input_ids', table);
+  const normed = writeLayers(context, writeScaled(context, embedded, spec.embeddingMultiplier));
+  const head = { ...table, weight: spec.tiedEmbeddings ? table.weight : 'lm_head.weight' };
+  const cap = spec.logitSoftCap;
+  const output = cap === null ? 'logits' : 'logits.uncapped';
+  const scaled = writeScaled(context, normed, spec.logitMultiplier);
+  arithmetic.unembed(writer, scaled, { ...head, tied: spec.tiedEmbeddings, output });
+  if (cap !== null) writeSoftCap(context, 'logits', output, cap);
+  rankTokens(context);
+  return writer;
+}
+
+/** Embeddings [B, n, d] → the last norm's rows [R, d]. */
+function writeLayers(context: DecoderContext, embeddings: string): string {
+  const { spec } = context;
+  let residual = embeddings;
+  let normed = firstNorm(context, residual);
   for (let layer = 0; layer < spec.layerCount; layer++) {
     const isLast = layer === spec.layerCount - 1;
-    let attended = attention(decoder, layer, normed);
-    if (isLast) [attended, residual] = selectRows(decoder, attended, residual);
-    const projected = outputProjection(decoder, layer, attended);
     const prefix = `model.layers.${layer}`;
-    [normed, residual] = skipNorm(
-      decoder,
-      [projected, residual],
-      `${prefix}.post_attention_layernorm.weight`,
-      true,
-    );
-    const fed = feedForward(decoder, layer, normed);
-    const next = isLast ? 'model.norm.weight' : `model.layers.${layer + 1}.input_layernorm.weight`;
-    [normed, residual] = skipNorm(decoder, [fed, residual], next, !isLast);
+    let attended = writeAttention(context, layer, normed);
+    if (isLast) [attended, residual] = selectRows(context, attended, residual);
+    const projected = writeOutputProjection(context, layer, attended);
+    const attention = leave(context, projected, `${prefix}.self_attn.out_norm`);
+    [normed, residual] = enter(context, [attention, residual], `${prefix}.post_attention_layernorm`);
+    const fed = leave(context, writeFeedForward(context, layer, normed), `${prefix}.mlp.out_norm`);
+    if (isLast)
+      return writeSkipNorm(context, { name: 'model.norm', branch: fed, residual, keepSum: false })[0];
+    [normed, residual] = enter(context, [fed, residual], `model.layers.${layer + 1}.input_layernorm`);
   }
-  const headWeight = spec.tiedEmbeddings ? table.weight : 'lm_head.weight';
-  decoder.arithmetic.unembed(writer, normed, { ...table, weight: headWeight, tied: spec.tiedEmbeddings });
-  rankTokens(decoder);
-  return writer;
+  throw new Error('a decoder has layers');
+}
+
+function firstNorm(context: DecoderContext, input: string): string {
+  const { normPlacement, hiddenSize: size } = context.spec;
+  if (normPlacement === 'after') return input;
+  return writeNorm(context, {
+    name: 'model.layers.0.input_layernorm',
+    input,
+    output: 'model.layers.0.normed',
+    size,
+  });
+}
+
+/** What attention or feed-forward answered, as it is added to the residual. */
+function leave(context: DecoderContext, output: string, name: string): string {
+  const { normPlacement, hiddenSize: size, residualMultiplier } = context.spec;
+  const normed =
+    normPlacement === 'before'
+      ? output
+      : writeNorm(context, { name, input: output, output: `${name}.normed`, size });
+  return writeScaled(context, normed, residualMultiplier);
+}
+
+/** Adds a branch to the residual: [what the next branch reads, the new residual]. */
+function enter(
+  context: DecoderContext,
+  [branch, residual]: readonly [string, string],
+  name: string,
+): [string, string] {
+  const { spec, writer } = context;
+  if (spec.normPlacement !== 'after')
+    return writeSkipNorm(context, { name, branch, residual, keepSum: true });
+  const sum = writer.node('Add', `${name}.sum`, [branch, residual]);
+  return [sum, sum];
 }
 
 /** The graph's inputs and outputs around `writer`'s nodes; initializers come from the builder. */
@@ -109,111 +158,17 @@ export function decoderInterface(spec: ModelSpec, kv: KvPrecision): Pick<GraphPr
 }
 
 /** What a probed decoder answers besides: the largest magnitude of each channel of an input, over the step's tokens. */
-export function rangeOutputs({ layerCount, hiddenSize, ffnSize }: ModelSpec): ValueInfo[] {
-  return Array.from({ length: layerCount }, (_, layer) =>
-    smoothedRoles.map((role): ValueInfo => {
-      return {
-        name: rangeName(role, layer),
-        type: 'float',
-        shape: [role === 'feed-out' ? ffnSize : hiddenSize],
-      };
+export function rangeOutputs(spec: ModelSpec): ValueInfo[] {
+  return Array.from({ length: spec.layerCount }, (_, layer) =>
+    smoothedRoles(spec).map((role): ValueInfo => {
+      const size = role === 'feed-out' ? spec.ffnSize : spec.hiddenSize;
+      return { name: rangeName(role, layer), type: 'float', shape: [size] };
     }),
   ).flat();
 }
 
-export function rangeName(role: SmoothedRole, layer: number): string {
-  return `range.${role}.${layer}`;
-}
-
-interface Decoder {
-  readonly spec: ModelSpec;
-  readonly kv: KvPrecision;
-  readonly probed: boolean;
-  readonly source: WeightSource;
-  readonly writer: GraphWriter;
-  readonly arithmetic: Arithmetic;
-}
-
-function writeRotary({ spec, writer }: Decoder): void {
-  const shape = [spec.contextLength, spec.headSize / 2];
-  writer.weights({
-    tensors: [
-      { name: 'rotary.cos', type: 'float', shape },
-      { name: 'rotary.sin', type: 'float', shape },
-    ],
-    produce: () => {
-      const { cos, sin } = rotaryTables(spec);
-      return [bytesOf(cos), bytesOf(sin)];
-    },
-  });
-}
-
-function gain({ spec, source, writer }: Decoder, name: string): string {
-  writer.weights({
-    tensors: [{ name, type: 'float', shape: [spec.hiddenSize] }],
-    produce: () => [bytesOf(source.read(name))],
-  });
-  return name;
-}
-
-function firstNorm(decoder: Decoder, input: string): string {
-  const weight = gain(decoder, 'model.layers.0.input_layernorm.weight');
-  return decoder.writer.node('SimplifiedLayerNormalization', 'model.layers.0.normed', [input, weight], {
-    axis: { int: -1 },
-    epsilon: { float: decoder.spec.rmsNormEps },
-  });
-}
-
-/** Adds the residual and normalises the sum in one node; the sum is the next residual where one is needed. */
-function skipNorm(
-  decoder: Decoder,
-  [input, skip]: [string, string],
-  weight: string,
-  keepSum: boolean,
-): [string, string] {
-  const name = weight.replace(/\.weight$/, '');
-  const outputs = [`${name}.normed`, ...(keepSum ? ['', '', `${name}.sum`] : [])];
-  decoder.writer.contrib('SkipSimplifiedLayerNormalization', outputs, [input, skip, gain(decoder, weight)], {
-    epsilon: { float: decoder.spec.rmsNormEps },
-  });
-  return [outputs[0]!, keepSum ? outputs[3]! : ''];
-}
-
-function attention(decoder: Decoder, layer: number, input: string): string {
-  const prefix = `model.layers.${layer}.self_attn`;
-  probe(decoder, rangeName('attention-in', layer), [input, decoder.spec.hiddenSize]);
-  const { spec, kv, writer, arithmetic } = decoder;
-  const projections = ['q_proj', 'k_proj', 'v_proj'];
-  const packed: Linear = {
-    name: `${prefix}.qkv`,
-    role: 'attention-in',
-    inSize: spec.hiddenSize,
-    outSize: (spec.headCount + 2 * spec.kvHeadCount) * spec.headSize,
-    weights: projections.map((name) => `${prefix}.${name}.weight`),
-    biases: spec.qkvBias ? projections.map((name) => `${prefix}.${name}.bias`) : [],
-  };
-  const [qkv] = arithmetic.project(writer, input, [packed]);
-  const inputs = [qkv!, '', '', `past_key.${layer}`, `past_value.${layer}`];
-  inputs.push('seqlens_k', 'total_sequence_length', 'rotary.cos', 'rotary.sin');
-  // Left out: positions, an attention bias, a head sink.
-  if (kv === 'int8') inputs.push('', '', '', `key_scale.${layer}`, `value_scale.${layer}`);
-  const outputs = [`${prefix}.attended`, `present_key.${layer}`, `present_value.${layer}`];
-  writer.contrib('GroupQueryAttention', outputs, inputs, {
-    num_heads: { int: spec.headCount },
-    kv_num_heads: { int: spec.kvHeadCount },
-    do_rotary: { int: 1 },
-    rotary_interleaved: { int: 0 },
-    ...(kv === 'int8' && {
-      k_quant_type: { text: 'PER_CHANNEL' },
-      v_quant_type: { text: 'PER_CHANNEL' },
-      kv_cache_bit_width: { int: 8 },
-    }),
-  });
-  return outputs[0]!;
-}
-
 /** After the last attention only the rows whose logits are wanted matter: [B, n, d] → [R, d], twice. */
-function selectRows({ spec, writer }: Decoder, attended: string, residual: string): [string, string] {
+function selectRows({ spec, writer }: DecoderContext, attended: string, residual: string): [string, string] {
   const select = (input: string, size: number): string => {
     const shape = writer.constant(`shape.${size}`, 'int64', [2], BigInt64Array.of(-1n, BigInt(size)));
     const flat = writer.node('Reshape', `${input}.flat`, [input, shape]);
@@ -222,55 +177,7 @@ function selectRows({ spec, writer }: Decoder, attended: string, residual: strin
   return [select(attended, spec.headCount * spec.headSize), select(residual, spec.hiddenSize)];
 }
 
-function outputProjection({ spec, writer, arithmetic }: Decoder, layer: number, input: string): string {
-  const name = `model.layers.${layer}.self_attn.o_proj`;
-  const linear: Linear = {
-    name,
-    role: 'attention-out',
-    inSize: spec.headCount * spec.headSize,
-    outSize: spec.hiddenSize,
-    weights: [`${name}.weight`],
-    biases: spec.attentionOutputBias ? [`${name}.bias`] : [],
-  };
-  return arithmetic.project(writer, input, [linear])[0]!;
-}
-
-/** down(silu(gate(x)) · up(x)); QuickGelu with alpha 1 is SiLU. */
-function feedForward(decoder: Decoder, layer: number, input: string): string {
-  const { spec, writer, arithmetic } = decoder;
-  const prefix = `model.layers.${layer}.mlp`;
-  const linear = (name: string, role: LinearRole, inSize: number, outSize: number): Linear => ({
-    name: `${prefix}.${name}`,
-    role,
-    inSize,
-    outSize,
-    weights: [`${prefix}.${name}.weight`],
-    biases: spec.mlpBias ? [`${prefix}.${name}.bias`] : [],
-  });
-  const { hiddenSize, ffnSize } = spec;
-  probe(decoder, rangeName('feed-in', layer), [input, hiddenSize]);
-  const wide = [
-    linear('gate_proj', 'feed-in', hiddenSize, ffnSize),
-    linear('up_proj', 'feed-in', hiddenSize, ffnSize),
-  ];
-  const [gate, up] = arithmetic.project(writer, input, wide);
-  const [activated] = writer.contrib('QuickGelu', [`${prefix}.silu`], [gate!], { alpha: { float: 1 } });
-  const product = writer.node('Mul', `${prefix}.product`, [activated!, up!]);
-  probe(decoder, rangeName('feed-out', layer), [product, ffnSize]);
-  return arithmetic.project(writer, product, [linear('down_proj', 'feed-out', ffnSize, hiddenSize)])[0]!;
-}
-
-/** [..., size] → [size], the largest magnitude of each channel. */
-function probe({ writer, probed }: Decoder, output: string, [input, size]: readonly [string, number]): void {
-  if (!probed) return;
-  const shape = writer.constant(`shape.${size}`, 'int64', [2], BigInt64Array.of(-1n, BigInt(size)));
-  const axes = writer.constant('first_axis', 'int64', [1], BigInt64Array.of(0n));
-  const magnitudes = writer.node('Abs', `${output}.magnitudes`, [input]);
-  const rows = writer.node('Reshape', `${output}.rows`, [magnitudes, shape]);
-  writer.node('ReduceMax', output, [rows, axes], { keepdims: { int: 0 } });
-}
-
-function rankTokens({ spec, writer }: Decoder): void {
+function rankTokens({ spec, writer }: DecoderContext): void {
   const k = writer.constant('top_count', 'int64', [1], BigInt64Array.of(BigInt(topCount(spec))));
   const outputs = ['top_values', 'top_ids.int64'];
   writer.append({

@@ -26,7 +26,7 @@ export function floatArithmetic(source: WeightSource): Arithmetic {
           produce: () => [bytesOf(source.read(head.weight))],
         });
       }
-      return writer.node('Gemm', 'logits', [input, head.weight], { transB: { int: 1 } });
+      return writer.node('Gemm', head.output, [input, head.weight], { transB: { int: 1 } });
     },
   };
 }

@@ -46,7 +46,7 @@ export function integerArithmetic(source: WeightSource): Arithmetic {
       const { weight, vocabSize: outSize, hiddenSize: inSize } = head;
       const matrix = `${weight}.head`;
       writeChannels(writer, source, matrix, { inSize, outSize, weights: [weight] });
-      return multiply(writer, { output: 'logits', matrix }, quantise(writer, input));
+      return multiply(writer, { output: head.output, matrix }, quantise(writer, input));
     },
   };
 }

@@ -1,10 +1,12 @@
 // Which number formats a graph can be built in, and which one a model gets by default. Before it: build.ts and the
 // server's configuration; after it: one arithmetic each.
+import { requiredTensors } from '../required-tensors.ts';
 import { type ModelSpec, weightCount } from '../spec.ts';
 import type { Arithmetic, WeightSource } from './arithmetic.ts';
 import { blockArithmetic } from './block-arithmetic.ts';
 import { floatArithmetic } from './float-arithmetic.ts';
 import { integerArithmetic } from './integer-arithmetic.ts';
+import { smoothedRoles } from './smoothing.ts';
 
 /** `stored`: blocks of 4 or 8 bits as a GGUF file has them, where a kernel takes them; all others in 8 bits. */
 export const precisions = ['fp32', 'int8', 'int4', 'w8a8', 'stored'] as const;
@@ -59,16 +61,13 @@ const smallModelWeights = 20e6;
  */
 export function defaultPrecision(spec: ModelSpec, source: WeightSource): Precision {
   if (layerMatrices(spec).some((name) => source.storedLayout?.(name) != null)) return 'stored';
-  return weightCount(spec) <= smallModelWeights ? 'w8a8' : 'int8';
+  // w8a8 needs activations whose outliers can be folded away: not all families have norms where they would go.
+  const isSmooth = smoothedRoles(spec).length === 3;
+  return isSmooth && weightCount(spec) <= smallModelWeights ? 'w8a8' : 'int8';
 }
 
-const matrices = [
-  ...['q_proj', 'k_proj', 'v_proj', 'o_proj'].map((name) => `self_attn.${name}`),
-  ...['gate_proj', 'up_proj', 'down_proj'].map((name) => `mlp.${name}`),
-];
-
-function layerMatrices({ layerCount }: ModelSpec): readonly string[] {
-  return Array.from({ length: layerCount }, (_, layer) =>
-    matrices.map((name) => `model.layers.${layer}.${name}.weight`),
-  ).flat();
+function layerMatrices(spec: ModelSpec): readonly string[] {
+  return [...requiredTensors(spec)]
+    .filter(([name, shape]) => name.startsWith('model.layers.') && shape.length === 2)
+    .map(([name]) => name);
 }

@@ -2,26 +2,32 @@
 // a matrix whose column is multiplied by s gives the same product, so that the matrix, which has precision to spare,
 // carries a part of the range (SmoothQuant, arXiv:2211.10438, with its α = ½). The divisions are exact elsewhere: in the
 // norm's gains, and in the rows of `up_proj`. Before it: build.ts with measured ranges; after it: decoder.ts.
+import type { ModelSpec } from '../spec.ts';
 import type { WeightSource } from './arithmetic.ts';
 
 /** Inputs whose channels can be divided at no cost; see LinearRole. */
-export const smoothedRoles = ['attention-in', 'feed-in', 'feed-out'] as const;
-export type SmoothedRole = (typeof smoothedRoles)[number];
+export type SmoothedRole = 'attention-in' | 'feed-in' | 'feed-out';
+
+/** Those of a decoder: where a norm stands before, and where a second matrix multiplies what the activation gives. */
+export function smoothedRoles({ normPlacement, isGated }: ModelSpec): readonly SmoothedRole[] {
+  const normed = normPlacement === 'after' ? [] : (['attention-in', 'feed-in'] as const);
+  return isGated ? [...normed, 'feed-out'] : normed;
+}
 
 /** For each role and layer: the largest magnitude of each input channel, [hiddenSize] or, of feed-out, [ffnSize]. */
-export type ActivationRanges = Readonly<Record<SmoothedRole, readonly Float32Array[]>>;
+export type ActivationRanges = Readonly<Partial<Record<SmoothedRole, readonly Float32Array[]>>>;
 
 /**
  * The same decoder in other weights: equal up to rounding at fp32, with channels that are nearer to each other. Changes in
  * place what `source` reads, which is a fresh array. */
-export function smoothed(source: WeightSource, ranges: ActivationRanges): WeightSource {
+export function smoothed(spec: ModelSpec, source: WeightSource, ranges: ActivationRanges): WeightSource {
   const factors = new Map<string, Float32Array>();
   const factorsOf = (role: SmoothedRole, layer: number): Float32Array => {
     const key = `${role}.${layer}`;
     const known = factors.get(key);
     if (known !== undefined) return known;
-    const readers = readersOf(role).map((name) => source.read(`model.layers.${layer}.${name}.weight`));
-    const made = balance(ranges[role][layer]!, readers);
+    const readers = readersOf(role, spec).map((name) => source.read(`model.layers.${layer}.${name}.weight`));
+    const made = balance(ranges[role]![layer]!, readers);
     factors.set(key, made);
     return made;
   };
@@ -32,10 +38,11 @@ export function smoothed(source: WeightSource, ranges: ActivationRanges): Weight
       if (part === undefined) return values;
       const layer = Number(layerText);
       const norm = normRoles[part];
-      if (norm !== undefined) return divide(values, factorsOf(norm, layer));
-      if (part === 'mlp.up_proj') divide(values, factorsOf('feed-out', layer));
+      if (norm !== undefined && norm in ranges) return divide(values, factorsOf(norm, layer));
+      if (part === 'mlp.up_proj' && 'feed-out' in ranges) divide(values, factorsOf('feed-out', layer));
       const role = readerRoles[part];
-      if (role !== undefined && kind === 'weight') multiplyColumns(values, factorsOf(role, layer));
+      if (role !== undefined && role in ranges && kind === 'weight')
+        multiplyColumns(values, factorsOf(role, layer));
       return values;
     },
   };
@@ -54,8 +61,10 @@ const readerRoles: Readonly<Record<string, SmoothedRole>> = {
   'mlp.down_proj': 'feed-out',
 };
 
-function readersOf(role: SmoothedRole): string[] {
-  return Object.keys(readerRoles).filter((name) => readerRoles[name] === role);
+function readersOf(role: SmoothedRole, { isGated }: ModelSpec): string[] {
+  return Object.keys(readerRoles).filter(
+    (name) => readerRoles[name] === role && (isGated || name !== 'mlp.gate_proj'),
+  );
 }
 
 /** √(range of the channel / range of its column), about a geometric mean of 1. */

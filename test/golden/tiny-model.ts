@@ -20,7 +20,7 @@ export interface TinyModelOptions {
   readonly ffnSize: number;
   readonly contextLength: number; // tokens
   readonly ropeTheta: number;
-  readonly ropeScaling: Exclude<RopeScaling, { kind: 'divisors' }> | null;
+  readonly ropeScaling: Extract<RopeScaling, { kind: 'llama3' | 'linear' }> | null;
   readonly tiedEmbeddings: boolean;
   readonly attentionBias: boolean; // llama only; qwen2 always has it on q, k, v
   readonly mlpBias: boolean; // llama only

@@ -47,9 +47,23 @@ test('a directory becomes a spec and readable tensors', () => {
     headSize: 16,
     ffnSize: 96,
     contextLength: 1024,
+    norm: 'rms',
     rmsNormEps: 1e-6,
+    normPlacement: 'before',
+    queryKeyNorm: 'none',
+    activation: 'silu',
+    isGated: true,
+    layers: Array.from({ length: 3 }, () => ({ window: null, rotary: 'main' })),
+    rotarySize: 16,
     ropeTheta: 10_000,
+    localRopeTheta: null,
     ropeScaling: null,
+    embeddingMultiplier: 1,
+    residualMultiplier: 1,
+    attentionMultiplier: 1 / 4,
+    logitMultiplier: 1,
+    attentionSoftCap: null,
+    logitSoftCap: null,
     tiedEmbeddings: true,
     qkvBias: true,
     attentionOutputBias: false,
@@ -187,20 +201,54 @@ test('a window that is off, or that begins above the last layer, is no window', 
   ).toBe(3);
 });
 
+test('windows are those of the layers that have one', () => {
+  const windows = (changes: Json) => loadWith(changes).spec.layers.map(({ window }) => window);
+  expect(windows({ sliding_window: 64, use_sliding_window: true, max_window_layers: 2 })).toEqual([
+    null,
+    null,
+    64,
+  ]);
+  expect(
+    windows({
+      sliding_window: 64,
+      layer_types: ['sliding_attention', 'full_attention', 'sliding_attention'],
+    }),
+  ).toEqual([64, null, 64]);
+  expect(windows({ sliding_window: 4096, use_sliding_window: true, max_window_layers: 0 })).toEqual([
+    null,
+    null,
+    null,
+  ]);
+});
+
+test('a context is as long as its scaling makes it', () => {
+  const length = (rope_parameters: Json) => loadWith({ rope_parameters }).spec.contextLength;
+  expect(length({ rope_type: 'yarn', factor: 4, original_max_position_embeddings: 1024 })).toBe(4096);
+  expect(length({ rope_type: 'yarn', factor: 4, original_max_position_embeddings: 128 })).toBe(1024);
+  expect(length({ rope_type: 'dynamic', factor: 2 })).toBe(2048);
+  expect(length({ rope_type: 'linear', factor: 2 })).toBe(1024);
+});
+
 test.each<[string, Json, string]>([
-  ['another architecture', { architectures: ['MistralForCausalLM'] }, 'architectures'],
+  ['another architecture', { architectures: ['Qwen3NextForCausalLM'] }, 'architectures'],
   ['no architecture', { architectures: [] }, 'architectures'],
-  ['another activation', { hidden_act: 'gelu' }, 'hidden_act'],
+  ['another activation', { hidden_act: 'relu2' }, 'hidden_act'],
+  ['other layers', { layer_types: ['full_attention', 'linear_attention', 'full_attention'] }, 'layer_types'],
+  ['too few kinds of layers', { layer_types: ['full_attention'] }, 'layer_types'],
   [
-    'a sliding window',
-    { sliding_window: 64, use_sliding_window: true, max_window_layers: 2 },
-    'use_sliding_window',
+    'sliding layers without a window',
+    { layer_types: ['full_attention', 'sliding_attention', 'full_attention'], sliding_window: null },
+    'sliding_window',
   ],
-  ['sliding layers', { layer_types: ['full_attention', 'sliding_attention'] }, 'layer_types'],
   ['quantised weights', { quantization_config: { quant_method: 'awq' } }, 'quantization_config'],
-  ['yarn', { rope_parameters: { rope_type: 'yarn', factor: 4 } }, 'rope_parameters.rope_type'],
-  ['old yarn', { rope_parameters: null, rope_scaling: { type: 'yarn' } }, 'rope_scaling.rope_type'],
-  ['dynamic scaling', { rope_parameters: { rope_type: 'dynamic', factor: 2 } }, 'rope_parameters.rope_type'],
+  ['another scaling', { rope_parameters: { rope_type: 'proportional' } }, 'rope_parameters.rope_type'],
+  ['old other', { rope_parameters: null, rope_scaling: { type: 'mrope' } }, 'rope_scaling.rope_type'],
+  ['dynamic without a factor', { rope_parameters: { rope_type: 'dynamic' } }, 'rope_parameters.factor'],
+  [
+    'longrope without its factors',
+    { rope_parameters: { rope_type: 'longrope', long_factor: [1] } },
+    'rope_parameters.short_factor',
+  ],
   ['linear without a factor', { rope_parameters: { rope_type: 'linear' } }, 'rope_parameters.factor'],
   [
     'llama3 without its context',

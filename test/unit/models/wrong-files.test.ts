@@ -60,8 +60,8 @@ test('a file is said to be one', () => {
 
 test('another architecture is the reason, whatever else its config lacks', () => {
   const directory = tiny();
-  writeFileSync(join(directory, 'config.json'), JSON.stringify({ architectures: ['Starcoder2ForCausalLM'] }));
-  expect(() => loadModel(directory)).toThrow('architectures: Starcoder2ForCausalLM is not supported');
+  writeFileSync(join(directory, 'config.json'), JSON.stringify({ architectures: ['Qwen3NextForCausalLM'] }));
+  expect(() => loadModel(directory)).toThrow('architectures: Qwen3NextForCausalLM is not supported');
 });
 
 test('a size of heads that no kernel computes is refused before anything is built', () => {

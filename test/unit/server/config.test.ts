@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { ModelSpec } from '../../../models/spec.ts';
+import { type ModelSpec, plainDecoder } from '../../../models/spec.ts';
 import {
   boundsForModel,
   type Config,
@@ -44,8 +44,22 @@ const spec: ModelSpec = {
   ffnSize: 32,
   contextLength: 4096,
   rmsNormEps: 1e-6,
+  ...plainDecoder,
+  activation: 'silu',
+  layers: [
+    { window: null, rotary: 'main' },
+    { window: null, rotary: 'main' },
+  ],
+  rotarySize: 8,
   ropeTheta: 10_000,
+  localRopeTheta: null,
   ropeScaling: null,
+  embeddingMultiplier: 1,
+  residualMultiplier: 1,
+  attentionMultiplier: 1 / Math.sqrt(8),
+  logitMultiplier: 1,
+  attentionSoftCap: null,
+  logitSoftCap: null,
   tiedEmbeddings: true,
   qkvBias: true,
   attentionOutputBias: false,

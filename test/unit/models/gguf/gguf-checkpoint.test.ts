@@ -1,8 +1,8 @@
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { rotaryFrequencies } from '../../../../kernels/reference/decoder.ts';
 import { type Checkpoint, loadCheckpoint, requiredTensors } from '../../../../models/checkpoint.ts';
+import { rotaryFrequencies } from '../../../../models/graph/rotary.ts';
 import { loadModel } from '../../../../models/model.ts';
 import { type TinyModelOptions, writeTinyModel } from '../../../golden/tiny-model.ts';
 import { type GgufTensor, type MetadataValue, writeGguf } from '../../../peer/gguf-file.ts';

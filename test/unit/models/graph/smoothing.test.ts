@@ -61,7 +61,7 @@ test('smoothed weights are the same decoder', () => {
     'feed-in': layers.map((layer) => random(hiddenSize, layer + 10)),
     'feed-out': layers.map((layer) => random(ffnSize, layer + 20)),
   };
-  const { read } = smoothed(checkpoint, ranges);
+  const { read } = smoothed(checkpoint.spec, checkpoint, ranges);
   const name = 'model.layers.1.mlp.up_proj.weight';
   expect(read(name)).not.toEqual(checkpoint.read(name));
   const actual = createReferenceDecoder({ ...checkpoint, read })

@@ -1,0 +1,195 @@
+// Decoder families as data: what a family is whatever its config says, what absent fields mean to transformers, and where
+// its checkpoints keep each tensor. Owns no arithmetic. Before it: config-fields.ts names the fields; after it:
+// checkpoint-config.ts makes a ModelSpec, stored-tensors.ts finds weights.
+//
+// A family is computed if it can be said here. What it does not say is Llama's (plainDecoder of spec.ts).
+import type { ConfigFields } from './config-fields.ts';
+import { type DecoderPlan, plainDecoder } from './spec.ts';
+
+/** A field of config.json that says whether a bias is there, or what it is whatever config.json says. */
+type Bias = boolean | 'attention_bias' | 'mlp_bias' | 'use_bias';
+
+/** A tensor's part of a layer: `self_attn.q_proj`; of fused ones also which rows. */
+export interface StoredPart {
+  readonly part: string;
+  readonly rows?: 'query' | 'key' | 'value' | 'first-half' | 'second-half';
+}
+
+export interface Family {
+  readonly name: string; // as GGUF files call it
+  readonly absent: Partial<ConfigFields>; // what fields mean that are not there; source: transformers' config classes
+  readonly decoder: DecoderPlan;
+  readonly biases: { readonly qkv: Bias; readonly output: Bias; readonly feed: Bias };
+  /** Whether a layer has the window where `layer_types` does not say it; source: transformers' config classes. */
+  readonly slides: (config: ConfigFields, layer: number) => boolean;
+  readonly hasPartialRotary: boolean; // reads partial_rotary_factor
+  readonly turns: (config: ConfigFields, layer: number) => boolean; // whether the layer has a rotary embedding
+  readonly scalesEmbeddings: boolean; // by √hiddenSize
+  readonly parts: Readonly<Record<string, StoredPart>>; // of a layer, by our name, where the checkpoint's differs
+  readonly normsFromZero: boolean; // gains are stored less 1
+}
+
+/** A family whose layers never slide refuses a window. */
+export const never = (): boolean => false;
+const always = () => true;
+
+const llama: Family = {
+  name: 'llama',
+  absent: { rms_norm_eps: 1e-6 },
+  decoder: plainDecoder,
+  biases: { qkv: 'attention_bias', output: 'attention_bias', feed: 'mlp_bias' },
+  slides: never,
+  hasPartialRotary: false,
+  turns: always,
+  scalesEmbeddings: false,
+  parts: {},
+  normsFromZero: false,
+};
+
+const isQwenWindow = ({ use_sliding_window, max_window_layers }: ConfigFields, layer: number) =>
+  use_sliding_window && layer >= max_window_layers;
+
+const qwen2: Family = {
+  ...llama,
+  name: 'qwen2',
+  biases: { qkv: true, output: false, feed: false },
+  slides: isQwenWindow,
+};
+
+const qwen3: Family = {
+  ...qwen2,
+  name: 'qwen3',
+  absent: { ...llama.absent, head_dim: 128 },
+  decoder: { ...plainDecoder, queryKeyNorm: 'head' },
+  biases: { qkv: 'attention_bias', output: 'attention_bias', feed: false },
+};
+
+const mistral: Family = {
+  ...llama,
+  name: 'llama', // in GGUF files it is one
+  absent: { ...llama.absent, sliding_window: 4096, num_key_value_heads: 8 },
+  biases: { qkv: false, output: false, feed: false },
+  slides: always,
+};
+
+const starcoder2: Family = {
+  ...llama,
+  name: 'starcoder2',
+  absent: {
+    ...{ hidden_act: 'gelu_pytorch_tanh', norm_epsilon: 1e-5, use_bias: true, tie_word_embeddings: true },
+    ...{ num_key_value_heads: 2, max_position_embeddings: 4096 },
+  },
+  decoder: { ...plainDecoder, norm: 'layer', isGated: false },
+  biases: { qkv: 'use_bias', output: 'use_bias', feed: 'use_bias' },
+  slides: always,
+  parts: { 'mlp.up_proj': { part: 'mlp.c_fc' }, 'mlp.down_proj': { part: 'mlp.c_proj' } },
+};
+
+const phi3: Family = {
+  ...llama,
+  name: 'phi3',
+  absent: { rms_norm_eps: 1e-5, original_max_position_embeddings: 4096 },
+  biases: { qkv: false, output: false, feed: false },
+  slides: always,
+  hasPartialRotary: true,
+  parts: {
+    'self_attn.q_proj': { part: 'self_attn.qkv_proj', rows: 'query' },
+    'self_attn.k_proj': { part: 'self_attn.qkv_proj', rows: 'key' },
+    'self_attn.v_proj': { part: 'self_attn.qkv_proj', rows: 'value' },
+    'mlp.gate_proj': { part: 'mlp.gate_up_proj', rows: 'first-half' },
+    'mlp.up_proj': { part: 'mlp.gate_up_proj', rows: 'second-half' },
+  },
+};
+
+const gemma: Family = {
+  ...llama,
+  name: 'gemma',
+  absent: {
+    ...{
+      rms_norm_eps: 1e-6,
+      head_dim: 256,
+      hidden_activation: 'gelu_pytorch_tanh',
+      max_position_embeddings: 8192,
+    },
+    ...{ tie_word_embeddings: true, bos_token_id: 2, eos_token_id: 1 },
+  },
+  biases: { qkv: 'attention_bias', output: 'attention_bias', feed: false },
+  scalesEmbeddings: true,
+  normsFromZero: true,
+};
+
+const gemma2: Family = {
+  ...gemma,
+  name: 'gemma2',
+  absent: {
+    ...{ ...gemma.absent, sliding_window: 4096, query_pre_attn_scalar: 256 },
+    ...{ attn_logit_softcapping: 50, final_logit_softcapping: 30 },
+  },
+  decoder: { ...plainDecoder, normPlacement: 'around' },
+  slides: (_, layer) => layer % 2 === 0,
+  parts: {
+    // Ours is the norm before the feed-forward, as it is in Llama; theirs of the same name comes after the attention.
+    post_attention_layernorm: { part: 'pre_feedforward_layernorm' },
+    'self_attn.out_norm': { part: 'post_attention_layernorm' },
+    'mlp.out_norm': { part: 'post_feedforward_layernorm' },
+  },
+};
+
+const gemma3: Family = {
+  ...gemma2,
+  name: 'gemma3',
+  absent: {
+    ...{
+      ...gemma.absent,
+      sliding_window: 4096,
+      query_pre_attn_scalar: 256,
+      max_position_embeddings: 131_072,
+    },
+    ...{ rope_theta: 1e6, rope_local_base_freq: 10_000, sliding_window_pattern: 6 },
+  },
+  decoder: { ...gemma2.decoder, queryKeyNorm: 'head' },
+  slides: (config, layer) => (layer + 1) % (config.sliding_window_pattern ?? 6) !== 0,
+};
+
+const smollm3: Family = {
+  ...llama,
+  name: 'smollm3',
+  absent: { ...llama.absent, tie_word_embeddings: true, rope_theta: 2e6, no_rope_layer_interval: 4 },
+  turns: ({ no_rope_layers: layers, no_rope_layer_interval: interval = 4 }, layer) =>
+    layers == null ? (layer + 1) % interval !== 0 : layers[layer] === 1,
+  slides: (config, layer) => config.use_sliding_window && !smollm3.turns(config, layer),
+};
+
+const olmo2: Family = {
+  ...llama,
+  name: 'olmo2',
+  absent: { rms_norm_eps: 1e-5 },
+  decoder: { ...plainDecoder, normPlacement: 'after', queryKeyNorm: 'whole' },
+  biases: { qkv: 'attention_bias', output: 'attention_bias', feed: false },
+  parts: {
+    'self_attn.out_norm': { part: 'post_attention_layernorm' },
+    'mlp.out_norm': { part: 'post_feedforward_layernorm' },
+  },
+};
+
+/** By the class that config.json names. */
+export const families: ReadonlyMap<string, Family> = new Map([
+  ['LlamaForCausalLM', llama],
+  ['Qwen2ForCausalLM', qwen2],
+  ['Qwen3ForCausalLM', qwen3],
+  ['MistralForCausalLM', mistral],
+  ['MinistralForCausalLM', { ...mistral, absent: { ...mistral.absent, head_dim: undefined } }],
+  ['Starcoder2ForCausalLM', starcoder2],
+  ['GraniteForCausalLM', { ...llama, name: 'granite' }],
+  ['Phi3ForCausalLM', phi3],
+  ['GemmaForCausalLM', gemma],
+  ['Gemma2ForCausalLM', gemma2],
+  ['Gemma3ForCausalLM', gemma3],
+  ['SmolLM3ForCausalLM', smollm3],
+  ['Olmo2ForCausalLM', olmo2],
+]);
+
+/** By ModelSpec.architecture. */
+export function familyNamed(name: string): Family {
+  return [...families.values()].find((family) => family.name === name) ?? llama;
+}

@@ -1,0 +1,129 @@
+// Attention as nodes: one packed projection, norms of queries and keys where there are any, and GroupQueryAttention, which
+// turns, masks, caps and keeps keys and values. Before it: decoder.ts; after it: graph-writer.ts.
+import type { ModelSpec } from '../spec.ts';
+import type { Linear } from './arithmetic.ts';
+import { type DecoderContext, linearOf, rangeName, writeProbe } from './decoder-context.ts';
+import { bytesOf } from './graph-writer.ts';
+import { writeNorm } from './norm-nodes.ts';
+import { type RotaryKind, rotaryTables } from './rotary.ts';
+
+/** [B, n, hiddenSize] → [B, n, headCount · headSize]. */
+export function writeAttention(context: DecoderContext, layer: number, input: string): string {
+  const { spec, kv, writer } = context;
+  const prefix = `model.layers.${layer}.self_attn`;
+  writeProbe(context, rangeName('attention-in', layer), [input, spec.hiddenSize]);
+  const { window, rotary } = spec.layers[layer]!;
+  const inputs = [...queryKeyValue(context, prefix, input), `past_key.${layer}`, `past_value.${layer}`];
+  inputs.push('seqlens_k', 'total_sequence_length', ...(rotary === 'none' ? ['', ''] : tableNames(rotary)));
+  // Left out: positions, an attention bias, a head sink.
+  if (kv === 'int8') inputs.push('', '', '', `key_scale.${layer}`, `value_scale.${layer}`);
+  while (inputs.at(-1) === '') inputs.pop();
+  const outputs = [`${prefix}.attended`, `present_key.${layer}`, `present_value.${layer}`];
+  writer.contrib('GroupQueryAttention', outputs, inputs, {
+    num_heads: { int: spec.headCount },
+    kv_num_heads: { int: spec.kvHeadCount },
+    do_rotary: { int: rotary === 'none' ? 0 : 1 },
+    rotary_interleaved: { int: 0 },
+    ...scoreAttributes(spec),
+    ...(window !== null && { local_window_size: { int: window } }),
+    ...(kv === 'int8' && {
+      k_quant_type: { text: 'PER_CHANNEL' },
+      v_quant_type: { text: 'PER_CHANNEL' },
+      kv_cache_bit_width: { int: 8 },
+    }),
+  });
+  return outputs[0]!;
+}
+
+/** [B, n, headCount · headSize] → [B, n, hiddenSize]; also of rows [R, …]. */
+export function writeOutputProjection(context: DecoderContext, layer: number, input: string): string {
+  const { spec, writer, arithmetic } = context;
+  const linear = linearOf(`model.layers.${layer}.self_attn.o_proj`, {
+    role: 'attention-out',
+    inSize: spec.headCount * spec.headSize,
+    outSize: spec.hiddenSize,
+    bias: spec.attentionOutputBias,
+  });
+  return arithmetic.project(writer, input, [linear])[0]!;
+}
+
+/** The tables that some layer turns by. */
+export function writeRotaryTables({ spec, writer }: DecoderContext): void {
+  const shape = [spec.contextLength, spec.rotarySize / 2];
+  for (const kind of ['main', 'local'] as const) {
+    if (!spec.layers.some(({ rotary }) => rotary === kind)) continue;
+    writer.weights({
+      tensors: tableNames(kind).map((name) => ({ name, type: 'float' as const, shape })),
+      produce: () => {
+        const { cos, sin } = rotaryTables(spec, kind);
+        return [bytesOf(cos), bytesOf(sin)];
+      },
+    });
+  }
+}
+
+function tableNames(kind: RotaryKind): readonly string[] {
+  return kind === 'main' ? ['rotary.cos', 'rotary.sin'] : ['rotary.local.cos', 'rotary.local.sin'];
+}
+
+function scoreAttributes({ attentionMultiplier, attentionSoftCap, headSize }: ModelSpec) {
+  return {
+    ...(attentionMultiplier !== 1 / Math.sqrt(headSize) && { scale: { float: attentionMultiplier } }),
+    ...(attentionSoftCap !== null && { softcap: { float: attentionSoftCap } }),
+  };
+}
+
+/** [packed, '', ''], or [queries, keys, values] where queries and keys are normalised between. */
+function queryKeyValue(context: DecoderContext, prefix: string, input: string): readonly string[] {
+  const { spec, writer, arithmetic } = context;
+  const projections = ['q_proj', 'k_proj', 'v_proj'];
+  const [querySize, kvSize] = [spec.headCount * spec.headSize, spec.kvHeadCount * spec.headSize];
+  const packed: Linear = {
+    name: `${prefix}.qkv`,
+    role: 'attention-in',
+    inSize: spec.hiddenSize,
+    outSize: querySize + 2 * kvSize,
+    weights: projections.map((name) => `${prefix}.${name}.weight`),
+    biases: spec.qkvBias ? projections.map((name) => `${prefix}.${name}.bias`) : [],
+  };
+  const [qkv] = arithmetic.project(writer, input, [packed]);
+  if (spec.queryKeyNorm === 'none') return [qkv!, '', ''];
+  const sizes = BigInt64Array.of(BigInt(querySize), BigInt(kvSize), BigInt(kvSize));
+  const outputs = projections.map((name) => `${prefix}.${name}`);
+  const split = writer.constant('qkv_sizes', 'int64', [3], sizes);
+  const attributes = { axis: { int: -1 } };
+  writer.append({ operator: 'Split', domain: '', outputs, inputs: [qkv!, split], attributes });
+  const query = headNorm(context, {
+    name: `${prefix}.q_norm`,
+    input: outputs[0]!,
+    headCount: spec.headCount,
+  });
+  const key = headNorm(context, {
+    name: `${prefix}.k_norm`,
+    input: outputs[1]!,
+    headCount: spec.kvHeadCount,
+  });
+  return [query, key, outputs[2]!];
+}
+
+/** Each head by itself, or all of them as one vector. */
+function headNorm(
+  context: DecoderContext,
+  { name, input, headCount }: { name: string; input: string; headCount: number },
+): string {
+  const { spec, writer } = context;
+  const { headSize } = spec;
+  const size = headCount * headSize;
+  const output = `${name}.normed`;
+  if (spec.queryKeyNorm === 'whole') return writeNorm(context, { name, input, output, size });
+  const reshape = (to: string, from: string, shape: readonly number[]) => {
+    const values = BigInt64Array.from(shape, BigInt);
+    return writer.node('Reshape', to, [
+      from,
+      writer.constant(`shape.${shape}`, 'int64', [shape.length], values),
+    ]);
+  };
+  const heads = reshape(`${input}.heads`, input, [0, 0, headCount, headSize]);
+  const normed = writeNorm(context, { name, input: heads, output: `${name}.heads`, size: headSize });
+  return reshape(output, normed, [0, 0, size]);
+}

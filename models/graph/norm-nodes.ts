@@ -1,0 +1,45 @@
+// Norms as nodes: RMS or centred, alone or with the residual's sum in front. Before it: decoder.ts; after it:
+// graph-writer.ts.
+import type { DecoderContext } from './decoder-context.ts';
+import { bytesOf } from './graph-writer.ts';
+
+/** `input` [..., size] normalised along its last axis, by the gains (and, where there are any, shifts) of `name`. */
+export function writeNorm(
+  context: DecoderContext,
+  { name, input, output, size }: { name: string; input: string; output: string; size: number },
+): string {
+  const { spec, writer } = context;
+  const operator = spec.norm === 'rms' ? 'SimplifiedLayerNormalization' : 'LayerNormalization';
+  return writer.node(operator, output, [input, ...gains(context, name, size)], {
+    axis: { int: -1 },
+    epsilon: { float: spec.rmsNormEps },
+  });
+}
+
+/**
+ * Adds a branch to the residual and normalises the sum in one node. [normed, sum]; the sum is the next residual where
+ * one is needed, else ''.
+ */
+export function writeSkipNorm(
+  context: DecoderContext,
+  { name, branch, residual, keepSum }: { name: string; branch: string; residual: string; keepSum: boolean },
+): [string, string] {
+  const { spec, writer } = context;
+  const outputs = [`${name}.normed`, ...(keepSum ? ['', '', `${name}.sum`] : [])];
+  const operator = spec.norm === 'rms' ? 'SkipSimplifiedLayerNormalization' : 'SkipLayerNormalization';
+  writer.contrib(operator, outputs, [branch, residual, ...gains(context, name, spec.hiddenSize)], {
+    epsilon: { float: spec.rmsNormEps },
+  });
+  return [outputs[0]!, keepSum ? outputs[3]! : ''];
+}
+
+function gains({ spec, source, writer }: DecoderContext, name: string, size: number): readonly string[] {
+  const names = spec.norm === 'rms' ? [`${name}.weight`] : [`${name}.weight`, `${name}.bias`];
+  for (const each of names) {
+    writer.weights({
+      tensors: [{ name: each, type: 'float', shape: [size] }],
+      produce: () => [bytesOf(source.read(each))],
+    });
+  }
+  return names;
+}
