@@ -22,6 +22,7 @@ export interface Route {
   readonly open: boolean; // answers anybody, without a key: health only
   readonly admin?: boolean; // changes the server: takes the admin key
   readonly whenFull?: boolean; // answers also while all connections are taken, as what is open does
+  readonly errorBody?: (refused: Fault) => unknown; // of another API's shape than OpenAI's
   readonly answer: (call: HttpCall) => void;
 }
 
@@ -85,7 +86,8 @@ export class HttpDoor implements TransportHandlers {
   onRequest(exchange: HttpExchange): void {
     const { request } = exchange;
     const { guard, freshId, metrics } = this.#world;
-    const route = this.#routeOf(request);
+    const path = this.#homeOf(request.path);
+    const route = this.#routeOf(request.method, path);
     const admission = admissionTo(route, request, guard);
     const full = this.#fullFault(); // before this call counts itself
     const id = `req_${freshId()}`;
@@ -95,8 +97,9 @@ export class HttpDoor implements TransportHandlers {
       id,
       route: route?.path ?? UNMATCHED,
       owner: admission.ok ? admission.owner : NOBODY,
-      parameter: route === null ? '' : parameterOf(route.path, tidyPath(request.path)),
+      parameter: route === null ? '' : parameterOf(route.path, path),
       headers: { 'x-request-id': id, ...guard.corsHeaders(request) },
+      errorBody: route?.errorBody ?? errorEnvelope,
     });
     // A preflight carries no key by design; what it says is no secret.
     if (request.method === 'OPTIONS' && guard.strangerFault(request) === null) {
@@ -105,11 +108,12 @@ export class HttpDoor implements TransportHandlers {
       call.refuse(admission.fault, admission.fault.code === 'invalid_api_key' ? CHALLENGE : {});
     } else if (full !== null && !route?.open && !route?.whenFull) call.refuse(full);
     else if (route !== null) call.guard(() => route.answer(call));
-    else this.#answerUnrouted(call);
+    else this.#answerUnrouted(call, path);
   }
 
   onUpgrade(request: HttpRequest): UpgradeDecision {
-    const route = this.#socketRoutes.find(({ path }) => path === tidyPath(request.path));
+    const home = this.#homeOf(request.path);
+    const route = this.#socketRoutes.find(({ path }) => path === home);
     if (route === undefined) return refusedUpgrade(fault('not_found', `no WebSocket at ${request.path}`));
     if (route.switchedOff !== undefined) return refusedUpgrade(route.switchedOff);
     const { guard } = this.#world;
@@ -133,15 +137,26 @@ export class HttpDoor implements TransportHandlers {
     for (const socket of [...this.#sockets]) socket.close(code, reason);
   }
 
-  #routeOf({ method, path }: HttpRequest): Route | null {
-    const wanted = method === 'HEAD' ? 'GET' : method;
+  /**
+   * The path as the routes spell it. Base URLs are given with `/v1` and without: a path that is here only with it, or
+   * only without, is that one.
+   */
+  #homeOf(path: string): string {
     const tidy = tidyPath(path);
-    return this.#routes.find((route) => route.method === wanted && matches(route.path, tidy)) ?? null;
+    const spellings = [tidy, `/v1${tidy}`, tidy.replace(/^\/v1(?=\/)/, '')];
+    const isHere = (spelling: string): boolean =>
+      this.#routes.some((route) => matches(route.path, spelling)) ||
+      this.#socketRoutes.some((route) => route.path === spelling);
+    return spellings.find(isHere) ?? tidy;
   }
 
-  #answerUnrouted(call: HttpCall): void {
+  #routeOf(method: string, path: string): Route | null {
+    const wanted = method === 'HEAD' ? 'GET' : method;
+    return this.#routes.find((route) => route.method === wanted && matches(route.path, path)) ?? null;
+  }
+
+  #answerUnrouted(call: HttpCall, path: string): void {
     const { method } = call.request;
-    const path = tidyPath(call.request.path);
     const allowed = this.#routes.filter((route) => matches(route.path, path)).map((route) => route.method);
     if (allowed.length > 0) {
       const message = `${path} takes ${allowed.join(' or ')}, not ${method}`;

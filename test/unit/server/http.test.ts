@@ -54,7 +54,23 @@ describe('routes', () => {
     expect(ask({ ...completion, path: '//v1/completions' }).status).toBe(200);
     expect(ask({ path: '//v1/completions/' }).status).toBe(405);
     expect(errorOf(ask({ path: '//v1//nothing/' }))['message']).toBe('there is nothing at /v1/nothing');
-    expect(ask({ path: '/' }).status).toBe(404);
+  });
+
+  test('a path is found with and without the /v1 that a base URL may bring along', async () => {
+    const { ask, transport } = await world();
+    for (const path of [
+      '/models',
+      '/v1/v1/models',
+      '/v1/healthz',
+      '/models/bytes',
+      '//v1/v1/models/bytes/',
+    ]) {
+      expect([path, ask({ path }).status]).toEqual([path, 200]);
+    }
+    expect(ask({ ...completion, path: '/completions' }).status).toBe(200);
+    expect(ask({ path: '/chat/completions' }).status).toBe(405);
+    expect(transport.upgrade('/responses')).toBeInstanceOf(MemorySocket);
+    expect(ask({ path: '/v1/v1/v1/models' }).status).toBe(404);
   });
 
   test('the wrong method is 405 and says which are right', async () => {
