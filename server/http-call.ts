@@ -3,7 +3,7 @@
 // Before it: http.ts; after it: server/openai/*.ts.
 import type { z } from 'zod';
 import type { Clock } from '../kernels/clock.ts';
-import { ERRORS, errorEnvelope, type Fault, fault } from './errors.ts';
+import { ERRORS, type Fault, fault } from './errors.ts';
 import { parseJsonBody } from './json-body.ts';
 import type { LongTexts } from './long-texts.ts';
 import type { HttpExchange, HttpRequest } from './transport.ts';
@@ -25,6 +25,7 @@ export interface CallFacts {
   readonly owner: string; // whose API key
   readonly parameter: string; // part of the path where the pattern says so; else ''
   readonly headers: Readonly<Record<string, string>>; // on every answer
+  readonly errorBody: (refused: Fault) => unknown; // in the shape of the route's API
 }
 
 const CALLER_GONE = 499; // nginx's "client closed request"; in metrics and logs only
@@ -129,7 +130,7 @@ export class HttpCall {
     if (this.#status !== 0) {
       // An event stream has begun, as with a request that had to wait: its status is out, so the refusal is an event.
       if (this.#ended) return;
-      this.write(`data: ${JSON.stringify(errorEnvelope(refused))}\n\n`);
+      this.write(`data: ${JSON.stringify(this.facts.errorBody(refused))}\n\n`);
       this.end();
       return;
     }
@@ -138,7 +139,7 @@ export class HttpCall {
       retryAfter['retry-after'] = `${Math.max(1, Math.ceil(refused.retryAfterMs / 1000))}`; // whole seconds
       retryAfter['retry-after-ms'] = `${Math.ceil(refused.retryAfterMs)}`; // OpenAI's clients prefer it
     }
-    this.reply(ERRORS[refused.code].status, errorEnvelope(refused), { ...retryAfter, ...headers });
+    this.reply(ERRORS[refused.code].status, this.facts.errorBody(refused), { ...retryAfter, ...headers });
   }
 
   /** Begins an answer in pieces. False: somebody has answered already, or the caller has gone. */

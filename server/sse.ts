@@ -1,19 +1,22 @@
-// Server-sent events over one HTTP call. Owns framing, the heartbeat of a silent stream and the two signals of a
-// slow reader; never knows what an event means. Before it: server/openai/answer.ts; after it: http-call.ts.
+// Server-sent events, or lines of JSON, over one HTTP call. Owns framing, the heartbeat of a silent stream and the two
+// signals of a slow reader; never knows what an event means. Before it: server/openai/answer.ts; after it: http-call.ts.
 import type { Clock, Timer } from '../kernels/clock.ts';
 import type { HttpCall } from './http-call.ts';
 
 // Long prefills and queues are silent; proxies and clients commonly give up after 30 to 60 s without a byte.
 const HEARTBEAT_MS = 10_000;
 
+/** Lines of JSON (Ollama) have no comments: white space before the next line is all that says "still working". */
+export type StreamFraming = 'events' | 'lines';
+
 const HEADERS = {
-  'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-cache',
   'x-accel-buffering': 'no', // nginx would collect the events
 };
 
 export interface EventStreamOptions {
   readonly clock: Clock;
+  readonly framing?: StreamFraming;
   readonly bufferSizeMax: number; // unread bytes at which onSlow is called
   readonly onSlow: () => void;
   readonly onReady: () => void; // after onSlow: the reader has caught up
@@ -33,7 +36,8 @@ export class EventStream {
     this.#options = options;
     this.#lastWriteMs = options.clock.nowMs();
     this.#heartbeat = this.#scheduleHeartbeat(HEARTBEAT_MS);
-    call.begin(200, HEADERS);
+    const type = this.#inLines ? 'application/x-ndjson' : 'text/event-stream; charset=utf-8';
+    call.begin(200, { 'content-type': type, ...HEADERS });
     call.onWritable(() => {
       if (!this.#slow || this.#ended || call.bufferedBytes >= options.bufferSizeMax) return;
       this.#slow = false;
@@ -43,7 +47,8 @@ export class EventStream {
 
   /** `json` is one line of JSON; `event` the name of its kind where an API gives them names. */
   send(json: string, event?: string): void {
-    this.#write(event === undefined ? `data: ${json}\n\n` : `event: ${event}\ndata: ${json}\n\n`);
+    if (this.#inLines) this.#write(`${json}\n`);
+    else this.#write(event === undefined ? `data: ${json}\n\n` : `event: ${event}\ndata: ${json}\n\n`);
   }
 
   /** For people and proxies: clients do not see it. One line. */
@@ -53,7 +58,7 @@ export class EventStream {
 
   /** The last event that OpenAI's clients wait for, then the end. */
   done(): void {
-    this.#write('data: [DONE]\n\n');
+    if (!this.#inLines) this.#write('data: [DONE]\n\n');
     this.end();
   }
 
@@ -66,6 +71,10 @@ export class EventStream {
   stop(): void {
     this.#ended = true;
     this.#heartbeat.cancel();
+  }
+
+  get #inLines(): boolean {
+    return this.#options.framing === 'lines';
   }
 
   #write(text: string): void {
@@ -81,7 +90,7 @@ export class EventStream {
     return this.#options.clock.schedule(delayMs, () => {
       if (this.#ended) return;
       const silentMs = this.#options.clock.nowMs() - this.#lastWriteMs;
-      if (silentMs >= HEARTBEAT_MS) this.#write(': still working\n\n');
+      if (silentMs >= HEARTBEAT_MS) this.#write(this.#inLines ? ' ' : ': still working\n\n');
       this.#heartbeat = this.#scheduleHeartbeat(HEARTBEAT_MS - (silentMs >= HEARTBEAT_MS ? 0 : silentMs));
     });
   }

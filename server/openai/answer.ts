@@ -2,11 +2,11 @@
 // Owns cancellation when the caller leaves, pausing for a slow reader, and what happens when one choice fails.
 // Before it: chat.ts, completions.ts; after it: generation.ts and back through sse.ts.
 import type { TokenLogprobs } from '../../kernels/backend.ts';
-import { errorEnvelope, type Fault, faultOfFailure, faultOfRefusal } from '../errors.ts';
+import { type Fault, faultOfFailure, faultOfRefusal } from '../errors.ts';
 import type { GenerationDelta, GenerationEnd, GenerationRequest, RunningGeneration } from '../generation.ts';
 import type { HttpCall } from '../http-call.ts';
 import type { Parsed } from '../json-body.ts';
-import { EventStream } from '../sse.ts';
+import { EventStream, type StreamFraming } from '../sse.ts';
 import { type Usage, usageOf } from './usage.ts';
 import type { OpenAiWorld } from './world.ts';
 
@@ -16,6 +16,7 @@ export interface Answer {
   /** `stream_options.include_usage`; null: not said, then the last chunk of the stream carries it. */
   readonly includeUsage: boolean | null;
   readonly shape: AnswerShape;
+  readonly framing?: StreamFraming; // server-sent events unless said
 }
 
 /** JSON of one API. `choice` counts through all prompts: prompt index · choices per prompt + index of the choice. */
@@ -28,6 +29,9 @@ export interface AnswerShape {
   ending(choice: number, reason: 'stop' | 'length', usage: Usage | null): string;
   usage(usage: Usage): string;
   whole(choices: readonly WholeChoice[], usage: Usage): unknown;
+  /** What becomes of each choice as it happens, also where the answer is told whole; before the above. */
+  onDelta?(choice: number, delta: GenerationDelta): void;
+  onEnd?(choice: number, end: GenerationEnd): void;
 }
 
 export interface WholeChoice {
@@ -45,7 +49,7 @@ export function deliverOutcome(call: HttpCall, outcome: Parsed<Answer>, world: O
 
 function deliver(call: HttpCall, answer: Answer, world: OpenAiWorld): void {
   const delivery = answer.stream ? new StreamDelivery(call, answer, world) : new WholeDelivery(call, answer);
-  const run = new Run(answer.generations, delivery);
+  const run = new Run(answer, delivery);
   call.onAbort(() => {
     delivery.leave();
     run.cancel();
@@ -67,13 +71,15 @@ interface Delivery {
 /** All generations of one request; the first failure ends them all. */
 class Run {
   readonly #requests: readonly GenerationRequest[];
+  readonly #shape: AnswerShape;
   readonly #delivery: Delivery;
   readonly #running: RunningGeneration[] = [];
   readonly #ends: GenerationEnd[] = []; // by arrival
   #over = false;
 
-  constructor(requests: readonly GenerationRequest[], delivery: Delivery) {
-    this.#requests = requests;
+  constructor({ generations, shape }: Answer, delivery: Delivery) {
+    this.#requests = generations;
+    this.#shape = shape;
     this.#delivery = delivery;
   }
 
@@ -83,7 +89,9 @@ class Run {
       const first = prompt * request.choiceCount;
       const started = generator.start(request, {
         onDelta: (delta) => {
-          if (!this.#over) this.#delivery.onDelta(first + delta.choice, delta);
+          if (this.#over) return;
+          this.#shape.onDelta?.(first + delta.choice, delta);
+          this.#delivery.onDelta(first + delta.choice, delta);
         },
         onEnd: (end) => this.#onEnd(first + end.choice, end),
       });
@@ -116,6 +124,7 @@ class Run {
       this.#delivery.onFault(faultOfFailure(end.failure));
       return;
     }
+    this.#shape.onEnd?.(choice, end);
     this.#ends.push(end);
     const choiceCount = this.#requests.length * this.#requests[0]!.choiceCount;
     this.#over = this.#ends.length === choiceCount;
@@ -139,6 +148,7 @@ class StreamDelivery implements Delivery {
   open(run: Run): void {
     this.#stream = new EventStream(this.#call, {
       clock: this.#world.clock,
+      framing: this.#answer.framing ?? 'events',
       bufferSizeMax: this.#world.bounds.streamBufferSizeMax,
       onSlow: () => run.pause(),
       onReady: () => run.resume(),
@@ -167,7 +177,7 @@ class StreamDelivery implements Delivery {
 
   /** The status is out already: the fault comes as an event, which OpenAI's clients throw as an error. */
   onFault(fault: Fault): void {
-    this.#stream?.send(JSON.stringify(errorEnvelope(fault)));
+    this.#stream?.send(JSON.stringify(this.#call.facts.errorBody(fault)));
     this.#stream?.end();
   }
 
