@@ -33,12 +33,19 @@ export interface GenerationRequest {
   readonly logprobs: number | null; // null = none; n ≥ 0 = chosen token and n most likely
   readonly stopStrings: readonly string[];
   readonly newConstraint?: (() => TokenConstraint) | null; // one for each choice, e.g. a grammar at its start
+  readonly newCutoff?: (() => TextCutoff) | null; // likewise: what its text may not go beyond
   readonly ignoreStopTokens: boolean;
   readonly speculation?: SpeculationRequest | null; // guess ahead; the answer is the same
   readonly route?: string; // where it was asked for, for the log
   readonly priority: Priority;
   readonly cacheSalt: string;
   readonly deadlineMs: number | null; // clock time
+}
+
+/** Ends an answer by what it says, as if it had run into its length. */
+export interface TextCutoff {
+  /** What of the next token's text may be shown, and whether the answer ends with it. */
+  push(piece: string): { readonly shown: string; readonly ends: boolean };
 }
 
 /** Text that is safe to show: no half character, no part of a stop string. Parallel arrays describe its tokens. */
@@ -167,6 +174,8 @@ class Choice implements SequenceSink {
   readonly #text: IncrementalText;
   readonly #stopTokenIds: ReadonlySet<number>;
   readonly #stops: StopStrings | null;
+  readonly #cutoff: TextCutoff | null;
+  #cut = false; // by it
   #sink: GenerationSink | null; // null: nobody listens any more
   #outputTokens = 0; // up to and including the token that completed a stop string
 
@@ -185,6 +194,7 @@ class Choice implements SequenceSink {
     this.#text = world.text;
     this.#stopTokenIds = world.stopTokenIds;
     this.#stops = world.request.stopStrings.length === 0 ? null : new StopStrings(world.request.stopStrings);
+    this.#cutoff = world.request.newCutoff?.() ?? null;
   }
 
   /** A sibling was refused: the request never started. */
@@ -220,7 +230,7 @@ class Choice implements SequenceSink {
     }
     sink.onEnd({
       choice: this.#index,
-      reason: this.#stopped ? 'stop' : end.reason,
+      reason: this.#cut ? 'length' : this.#stopped ? 'stop' : end.reason,
       stopString: this.#stops?.matched ?? null,
       failure: this.#stopped ? null : end.failure,
       promptTokens: end.usage.promptTokens,
@@ -233,7 +243,7 @@ class Choice implements SequenceSink {
   }
 
   get #stopped(): boolean {
-    return this.#stops !== null && this.#stops.matched !== null;
+    return this.#cut || (this.#stops !== null && this.#stops.matched !== null);
   }
 
   /** Showable text after one more token. */
@@ -241,14 +251,22 @@ class Choice implements SequenceSink {
     this.#outputTokens++;
     // The token that ends the sequence has no text, special or not.
     if (!this.#request.ignoreStopTokens && this.#stopTokenIds.has(id)) return '';
-    const piece = this.#text.push(id);
+    const piece = this.#allowed(this.#text.push(id));
     // minTokens are promised whatever they say, so no stop string starts in them.
     if (this.#stops === null || this.#outputTokens <= this.#request.minTokens) return piece;
     return this.#stops.push(piece);
   }
 
+  #allowed(piece: string): string {
+    if (this.#cutoff === null || piece === '') return piece;
+    const { shown, ends } = this.#cutoff.push(piece);
+    this.#cut = ends;
+    return shown;
+  }
+
   /** Held-back text once nothing more can come: an unfinished character, then an unfinished stop string. */
   #rest(): string {
+    if (this.#cut) return this.#stops?.flush() ?? '';
     if (this.#stopped) return '';
     const piece = this.#text.flush();
     return this.#stops === null ? piece : this.#stops.push(piece) + this.#stops.flush();
