@@ -26,7 +26,9 @@ const kinds: readonly { readonly pattern: RegExp; readonly says: string }[] = [
 
 /** `; there are …`, or nothing where nothing tells. */
 export function contents(directory: string): string {
-  if (statSync(directory, { throwIfNoEntry: false })?.isFile()) {
+  const stat = statSync(directory, { throwIfNoEntry: false });
+  if (stat === undefined) return `; there is no ${directory}`;
+  if (stat.isFile()) {
     return `; ${directory} is a file: name its directory, or a file that ends in .gguf`;
   }
   const names = namesIn(directory);
