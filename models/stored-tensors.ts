@@ -19,7 +19,8 @@ export function storedTensor(spec: ModelSpec, name: string): StoredTensor {
   return { name: `${prefix}${stored.part}${kind}`, rows: rowsOf(spec, stored.rows), offset };
 }
 
-function rowsOf(spec: ModelSpec, rows: StoredPart['rows']): StoredTensor['rows'] {
+/** The rows of a fused matrix that are one of its parts; null: it is not fused. */
+export function rowsOf(spec: ModelSpec, rows: StoredPart['rows']): StoredTensor['rows'] {
   const { headCount, kvHeadCount, headSize, ffnSize } = spec;
   const [query, kv] = [headCount * headSize, kvHeadCount * headSize];
   const of = query + 2 * kv;

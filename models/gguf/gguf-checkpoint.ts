@@ -4,9 +4,11 @@
 import type { Checkpoint } from '../checkpoint.ts';
 import { CheckpointError } from '../model-file.ts';
 import type { ModelSpec } from '../spec.ts';
+import { rowsOf, type StoredTensor } from '../stored-tensors.ts';
+import { architectureOf, type GgufArchitecture, layerParts } from './gguf-architectures.ts';
 import { decodeBlocks, type GgufFile, readBlocks } from './gguf-file.ts';
 import type { GgufTensor } from './gguf-header.ts';
-import { architectureOf } from './gguf-spec.ts';
+import { rotaryTensors } from './gguf-rotary.ts';
 import { kernelBlocks, kernelLayout } from './kernel-blocks.ts';
 
 const outerNames: ReadonlyMap<string, string> = new Map([
@@ -15,27 +17,21 @@ const outerNames: ReadonlyMap<string, string> = new Map([
   ['lm_head', 'output'],
 ]);
 
-const layerNames: ReadonlyMap<string, string> = new Map([
-  ['input_layernorm', 'attn_norm'],
-  ['self_attn.q_proj', 'attn_q'],
-  ['self_attn.k_proj', 'attn_k'],
-  ['self_attn.v_proj', 'attn_v'],
-  ['self_attn.o_proj', 'attn_output'],
-  ['post_attention_layernorm', 'ffn_norm'],
-  ['mlp.gate_proj', 'ffn_gate'],
-  ['mlp.up_proj', 'ffn_up'],
-  ['mlp.down_proj', 'ffn_down'],
-]);
+interface Place {
+  readonly name: string; // in the file
+  readonly rows: StoredTensor['rows'];
+}
 
 /** `model.layers.3.self_attn.q_proj.weight` → `blk.3.attn_q.weight`; null for a name that no decoder of ours has. */
-function ggufTensorName(name: string): string | null {
+function placeOf(spec: ModelSpec, { parts }: GgufArchitecture, name: string): Place | null {
   const [, stem, kind] = /^(.+)\.(weight|bias)$/.exec(name) ?? [];
   if (stem === undefined) return null;
   const outer = outerNames.get(stem);
-  if (outer !== undefined) return `${outer}.${kind}`;
+  if (outer !== undefined) return { name: `${outer}.${kind}`, rows: null };
   const [, layer, part] = /^model\.layers\.(\d+)\.(.+)$/.exec(stem) ?? [];
-  const inner = part === undefined ? undefined : layerNames.get(part);
-  return inner === undefined ? null : `blk.${layer}.${inner}.${kind}`;
+  const stored = part === undefined ? undefined : (parts[part] ?? layerParts[part]);
+  if (stored === undefined) return null;
+  return { name: `blk.${layer}.${stored.part}.${kind}`, rows: rowsOf(spec, stored.rows) };
 }
 
 /** Throws CheckpointError for a tensor that is missing, of another shape or type, or that no graph would use. */
@@ -44,18 +40,23 @@ export function ggufCheckpoint(
   spec: ModelSpec,
   required: ReadonlyMap<string, readonly number[]>,
 ): Checkpoint {
+  const architecture = architectureOf(gguf);
+  const place = (name: string) => placeOf(spec, architecture, name);
   const find = (name: string): GgufTensor => {
-    const stored = ggufTensorName(name);
-    const tensor = stored === null ? undefined : gguf.tensors.get(stored);
+    const stored = place(name)?.name;
+    const tensor = stored === undefined ? undefined : gguf.tensors.get(stored);
     if (tensor) return tensor;
     throw new CheckpointError('is missing from the weights', { file: gguf.path, field: stored ?? name });
   };
-  for (const [name, shape] of required) checkTensor(ggufTensorName(name)!, find(name), shape);
-  refuseUnused(gguf, required);
-  const { interleavesHeads } = architectureOf(gguf);
+  for (const [name, shape] of required) {
+    const { name: stored, rows } = place(name)!;
+    checkTensor(stored, find(name), rows === null ? shape : [rows.of, ...shape.slice(1)]);
+  }
+  refuseUnused(gguf, new Set([...required.keys()].map((name) => place(name)!.name)));
   const read = (name: string): Uint8Array => {
-    const blocks = readBlocks(find(name));
-    return interleavesHeads && /\.self_attn\.[qk]_proj\./.test(name) ? halvesFirst(blocks, name) : blocks;
+    const blocks = rowsWithin(readBlocks(find(name)), place(name)!.rows);
+    const isTurned = architecture.interleavesHeads && /\.self_attn\.[qk]_proj\./.test(name);
+    return isTurned ? halvesFirst(blocks, name) : blocks;
   };
   const halvesFirst = (blocks: Uint8Array, name: string): Uint8Array => {
     const { headCount, kvHeadCount, headSize } = spec;
@@ -68,16 +69,27 @@ export function ggufCheckpoint(
     spec,
     path: gguf.path,
     weightFiles: gguf.paths,
-    has: (name) => gguf.tensors.has(ggufTensorName(name) ?? ''),
+    has: (name) => gguf.tensors.has(place(name)?.name ?? ''),
     typeOf: (name) => find(name).type.name,
-    shape: (name) => find(name).shape,
-    read: (name) => decodeBlocks(ggufTensorName(name)!, find(name), read(name)),
+    shape(name) {
+      const { shape } = find(name);
+      const rows = place(name)!.rows;
+      return rows === null ? shape : [rows.count, ...shape.slice(1)];
+    },
+    read: (name) => decodeBlocks(place(name)!.name, find(name), read(name)),
     storedLayout: (name) => kernelLayout(find(name).type.name),
     readBlocks(name) {
       const { type, shape } = find(name);
       return kernelBlocks(read(name), kernelLayout(type.name)!, shape.at(-1)!);
     },
   };
+}
+
+/** A row is whole blocks, so rows are cut as bytes, whatever the type. */
+function rowsWithin(blocks: Uint8Array, rows: StoredTensor['rows']): Uint8Array {
+  if (rows === null) return blocks;
+  const rowSize = blocks.length / rows.of;
+  return blocks.subarray(rows.start * rowSize, (rows.start + rows.count) * rowSize);
 }
 
 function checkTensor(name: string, tensor: GgufTensor, shape: readonly number[]): void {
@@ -91,11 +103,9 @@ function checkTensor(name: string, tensor: GgufTensor, shape: readonly number[])
 }
 
 /** What a file brings is part of its computation: a tensor that we would leave out makes another model of it. */
-function refuseUnused(gguf: GgufFile, required: ReadonlyMap<string, unknown>): void {
-  const used = new Set([...required.keys()].map(ggufTensorName));
-  used.add('rope_freqs.weight');
+function refuseUnused(gguf: GgufFile, used: ReadonlySet<string>): void {
   for (const [name, { path }] of gguf.tensors) {
-    if (used.has(name)) continue;
+    if (used.has(name) || rotaryTensors.includes(name)) continue;
     const problem = 'is no part of this architecture as it is computed here';
     throw new CheckpointError(problem, { file: path, field: name });
   }

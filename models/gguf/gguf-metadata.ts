@@ -50,6 +50,14 @@ export class GgufMetadata {
     );
   }
 
+  /** A number, or a flag for each of a list. */
+  pattern(key: string): number | readonly boolean[] | null {
+    return this.#read<number | readonly boolean[]>(key, 'an integer or an array of flags', (value) => {
+      if (Number.isSafeInteger(value) && (value as number) > 0) return value as number;
+      return typeof value === 'object' ? (value.numbers()?.map((flag) => flag !== 0) ?? null) : null;
+    });
+  }
+
   /** What `get` answers, as it must be there. */
   need<T>(key: string, value: T | null): T {
     if (value === null) throw this.refuse(key, 'is missing');

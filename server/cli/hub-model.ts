@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { readModelSpec } from '../../models/checkpoint-config.ts';
-import { architectureOf } from '../../models/gguf/gguf-spec.ts';
+import { architectureOf } from '../../models/gguf/gguf-architectures.ts';
 import type { Config } from '../config.ts';
 import { findCached } from '../hub/cached-model.ts';
 import { HubError } from '../hub/hub-error.ts';

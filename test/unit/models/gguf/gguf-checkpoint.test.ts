@@ -65,7 +65,11 @@ test.each<[string, [string, MetadataValue][], string]>([
   ],
   ['experts', [['qwen2.expert_count', { kind: 'uint32', value: 8 }]], 'mixtures of experts'],
   ['a window', [['qwen2.attention.sliding_window', { kind: 'uint32', value: 8 }]], '8 is not supported'],
-  ['yarn', [['qwen2.rope.scaling.type', { kind: 'string', value: 'yarn' }]], 'yarn is not supported'],
+  [
+    'another scaling',
+    [['qwen2.rope.scaling.type', { kind: 'string', value: 'xpos' }]],
+    'xpos is not supported',
+  ],
   [
     'a text for a number',
     [['qwen2.block_count', { kind: 'string', value: '2' }]],

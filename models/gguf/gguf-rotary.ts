@@ -1,0 +1,99 @@
+// Rotary settings of GGUF metadata, and the tensors of divisors beside them, → the fields of ModelSpec. Before it:
+// gguf-file.ts; after it: gguf-spec.ts.
+import { CheckpointError } from '../model-file.ts';
+import type { ModelSpec, RopeScaling } from '../spec.ts';
+import { decodeBlocks, type GgufFile, readBlocks } from './gguf-file.ts';
+import type { GgufMetadata } from './gguf-metadata.ts';
+
+/** Tensors that are part of the rotary embedding, not of a layer. */
+export const rotaryTensors = ['rope_freqs.weight', 'rope_factors_long.weight', 'rope_factors_short.weight'];
+
+const ropeThetaDefault = 10_000; // source: llama.cpp, where rope.freq_base is absent
+const rotaryStep = 16; // elements; source: GroupQueryAttention of ONNX Runtime on the CPU
+
+interface RotaryContext {
+  readonly prefix: string; // of the architecture's keys
+  readonly headSize: number;
+  readonly contextLength: number; // as the metadata say
+  readonly localRopeTheta: number | null; // where no key says it
+}
+
+/** Throws CheckpointError with the key or the tensor. */
+export function ggufRotary(
+  gguf: GgufFile,
+  metadata: GgufMetadata,
+  { prefix, headSize, contextLength, localRopeTheta }: RotaryContext,
+): Pick<ModelSpec, 'ropeTheta' | 'localRopeTheta' | 'ropeScaling' | 'rotarySize' | 'contextLength'> {
+  const sizeKey = `${prefix}.rope.dimension_count`;
+  const rotarySize = metadata.count(sizeKey) ?? headSize;
+  const isPart = rotarySize > 0 && rotarySize < headSize && rotarySize % rotaryStep === 0;
+  if (rotarySize !== headSize && !isPart) {
+    const bound = `only the head's size, ${headSize}, or a smaller multiple of ${rotaryStep}`;
+    throw metadata.refuse(sizeKey, `${rotarySize} is not supported (${bound})`);
+  }
+  const key = (name: string) => `${prefix}.rope.scaling.${name}`;
+  const ropeScaling = scalingOf(gguf, metadata, { key, rotarySize, contextLength });
+  const stretched =
+    ropeScaling?.kind === 'yarn' ? Math.floor(ropeScaling.originalContextLength * ropeScaling.factor) : 0;
+  return {
+    ropeTheta: metadata.number(`${prefix}.rope.freq_base`) ?? ropeThetaDefault,
+    localRopeTheta:
+      localRopeTheta === null ? null : (metadata.number(`${prefix}.rope.freq_base_swa`) ?? localRopeTheta),
+    ropeScaling,
+    rotarySize,
+    contextLength: Math.max(contextLength, stretched),
+  };
+}
+
+interface ScalingContext {
+  readonly key: (name: string) => string;
+  readonly rotarySize: number;
+  readonly contextLength: number;
+}
+
+function scalingOf(gguf: GgufFile, metadata: GgufMetadata, context: ScalingContext): RopeScaling | null {
+  const { key, rotarySize, contextLength } = context;
+  const [single, long, short] = rotaryTensors.map((name) => divisorsOf(gguf, name, rotarySize / 2));
+  if (single) return { kind: 'divisors', divisors: single };
+  const original = metadata.count(key('original_context_length')) ?? contextLength;
+  if (long && short) {
+    return {
+      kind: 'longrope',
+      shortDivisors: short,
+      longDivisors: long,
+      magnitude: metadata.number(key('attn_factor')) ?? 1,
+      originalContextLength: original,
+    };
+  }
+  const type = metadata.text(key('type')) ?? 'none';
+  const factor = metadata.number(key('factor')) ?? 0; // 0: none, source: llama.cpp
+  if (type !== 'none' && type !== 'linear' && type !== 'yarn')
+    throw metadata.refuse(key('type'), `${type} is not supported (only none, linear, yarn)`);
+  if (type === 'none' || factor === 0 || factor === 1) return null;
+  if (factor < 0) throw metadata.refuse(key('factor'), `${factor} is not positive`);
+  if (type === 'linear') return { kind: 'linear', factor };
+  for (const name of ['yarn_log_multiplier', 'yarn_ext_factor']) {
+    const value = metadata.number(key(name));
+    if (value !== null && value !== 0 && !(name === 'yarn_ext_factor' && value === 1))
+      throw metadata.refuse(key(name), `${value} is not supported`);
+  }
+  return {
+    kind: 'yarn',
+    factor,
+    betaFast: metadata.number(key('yarn_beta_fast')) ?? 32,
+    betaSlow: metadata.number(key('yarn_beta_slow')) ?? 1,
+    truncate: true,
+    magnitude: (metadata.number(key('yarn_attn_factor')) ?? 1) * (1 + 0.1 * Math.log(factor)),
+    originalContextLength: original,
+  };
+}
+
+/** Null where the file has no such tensor. */
+function divisorsOf({ tensors }: GgufFile, name: string, count: number): readonly number[] | null {
+  const tensor = tensors.get(name);
+  if (tensor === undefined) return null;
+  const values = decodeBlocks(name, tensor, readBlocks(tensor));
+  if (values.length === count && values.every((value) => Number.isFinite(value) && value > 0))
+    return [...values];
+  throw new CheckpointError(`expected ${count} positive numbers`, { file: tensor.path, field: name });
+}
