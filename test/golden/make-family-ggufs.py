@@ -1,0 +1,110 @@
+"""What a GGUF file of each tiny family says, by the writer and the tables of the Python package `gguf`: its metadata and
+the names of its tensors, as gguf.json beside the checkpoint that make-family-goldens.py made. A test makes the file.
+
+    python test/golden/make-family-ggufs.py
+
+Metadata and transformations are those of llama.cpp's convert_hf_to_gguf.py.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import gguf
+from safetensors import safe_open
+
+ROOT = Path(__file__).parent / "models" / "families"
+ARCHITECTURES = {
+    "mistral-full": "llama", "qwen3": "qwen3", "qwen3-yarn": "qwen3", "starcoder2": "starcoder2",
+    "granite": "granite", "phi3": "phi3", "phi4-mini": "phi3", "gemma2": "gemma2", "gemma3": "gemma3",
+    "smollm3": "smollm3", "olmo2": "olmo2", "deepseek-coder": "llama",
+}
+PERMUTED = ("llama", "granite", "smollm3")  # q and k rows in pairs of neighbours
+
+
+class Recorder(gguf.GGUFWriter):
+    """Keeps what would be written."""
+
+    def __init__(self, arch):
+        super().__init__(None, arch)
+
+    def recorded(self):
+        return [[key, str(value.type.name).lower(), value.value] for key, value in self.kv_data[0].items()]
+
+
+def metadata(arch, config):
+    out = Recorder(arch)
+    out.add_context_length(config["max_position_embeddings"])
+    out.add_embedding_length(config["hidden_size"])
+    out.add_block_count(config["num_hidden_layers"])
+    out.add_feed_forward_length(config["intermediate_size"])
+    out.add_head_count(config["num_attention_heads"])
+    out.add_head_count_kv(config["num_key_value_heads"])
+    head = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    if config.get("head_dim"):
+        out.add_key_length(head)
+        out.add_value_length(head)
+    out.add_rope_dimension_count(int(head * config.get("partial_rotary_factor", 1)))
+    out.add_rope_freq_base(config["rope_theta"])
+    if arch == "starcoder2":
+        out.add_layer_norm_eps(config["norm_epsilon"])
+    else:
+        out.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    scaling = config.get("rope_scaling") or {}
+    kind = scaling.get("type", scaling.get("rope_type"))
+    if kind == "yarn":
+        out.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        out.add_rope_scaling_factor(scaling["factor"])
+        out.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
+        if "beta_fast" in scaling:
+            out.add_rope_scaling_yarn_beta_fast(scaling["beta_fast"])
+            out.add_rope_scaling_yarn_beta_slow(scaling["beta_slow"])
+    if kind == "linear":
+        out.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        out.add_rope_scaling_factor(scaling["factor"])
+    if arch in ("gemma2", "gemma3", "phi3", "starcoder2"):
+        out.add_sliding_window(config["sliding_window"])
+    if arch == "gemma2":
+        out.add_attn_logit_softcapping(config["attn_logit_softcapping"])
+        out.add_final_logit_softcapping(config["final_logit_softcapping"])
+        out.add_attention_scale(config["query_pre_attn_scalar"] ** -0.5)
+    if arch == "gemma3":
+        out.add_sliding_window_pattern(config["sliding_window_pattern"])
+        out.add_rope_freq_base_swa(config["rope_local_base_freq"])
+    if arch == "granite":
+        out.add_attention_scale(config["attention_multiplier"])
+        out.add_embedding_scale(config["embedding_multiplier"])
+        out.add_residual_scale(config["residual_multiplier"])
+        out.add_logit_scale(config["logits_scaling"])
+    if kind == "longrope":
+        original = config["original_max_position_embeddings"]
+        scale = config["max_position_embeddings"] / original
+        out.add_rope_scaling_orig_ctx_len(original)
+        out.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(scale) / math.log(original)))
+    return out.recorded()
+
+
+def tensors(arch, folder, config):
+    number = {name: kind for kind, name in gguf.MODEL_ARCH_NAMES.items()}[arch]
+    names = gguf.get_tensor_name_map(number, config["num_hidden_layers"])
+    found = []
+    with safe_open(folder / "model.safetensors", "np") as file:
+        for name in file.keys():
+            change = None
+            if arch in PERMUTED and ("q_proj." in name or "k_proj." in name):
+                change = "permute"
+            if arch.startswith("gemma") and name.endswith("norm.weight"):
+                change = "plus-one"
+            found.append([names.get_name(name, try_suffixes=(".weight", ".bias")), name, change])
+    return found
+
+
+for name, arch in ARCHITECTURES.items():
+    folder = ROOT / name
+    config = json.loads((folder / "config.json").read_text())
+    scaling = config.get("rope_scaling") or {}
+    divisors = {f"rope_factors_{kind}.weight": scaling[f"{kind}_factor"] for kind in ("long", "short")
+                if f"{kind}_factor" in scaling}
+    content = {"divisors": divisors, "metadata": metadata(arch, config), "tensors": tensors(arch, folder, config)}
+    (folder / "gguf.json").write_text(json.dumps(content) + "\n")
+    print(name, len(content["tensors"]))
