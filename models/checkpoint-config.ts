@@ -61,7 +61,7 @@ function readConfig(directory: string): ModelSpec {
     hiddenSize: config.hidden_size,
     layerCount: config.num_hidden_layers,
     ...heads,
-    ffnSize: config.intermediate_size,
+    ...feedForwardOf(config, file),
     rmsNormEps: epsilonOf(config, file),
     activation: activationOf(config, file),
     ...rotary,
@@ -73,6 +73,29 @@ function readConfig(directory: string): ModelSpec {
     mlpBias: bias('feed'),
     bosTokenId: config.bos_token_id ?? null,
     eosTokenIds: eosTokenIds(directory, config, file),
+  };
+}
+
+/** A layer's feed-forward, or its experts: transformers knows them by either of two names. */
+function feedForwardOf(config: ConfigFields, file: string): Pick<ModelSpec, 'ffnSize' | 'experts'> {
+  const count = config.num_experts ?? config.num_local_experts ?? null;
+  if (count === null) return { ffnSize: config.intermediate_size, experts: null };
+  const refuse = (field: string, problem: string) => new CheckpointError(problem, { file, field });
+  const activeCount = config.num_experts_per_tok ?? count;
+  if (activeCount > count)
+    throw refuse('num_experts_per_tok', `${activeCount} are more than the ${count} experts`);
+  if ((config.mlp_only_layers?.length ?? 0) > 0) {
+    throw refuse('mlp_only_layers', 'layers without experts among those with experts are not supported');
+  }
+  if ((config.decoder_sparse_step ?? 1) !== 1) {
+    throw refuse('decoder_sparse_step', `${config.decoder_sparse_step} is not supported (only 1)`);
+  }
+  return {
+    ffnSize: config.moe_intermediate_size ?? config.intermediate_size,
+    experts: {
+      ...{ count, activeCount, isNormalised: config.norm_topk_prob ?? false },
+      ...{ hasRouterBias: false, clamp: null },
+    },
   };
 }
 

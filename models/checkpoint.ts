@@ -18,7 +18,7 @@ import {
   type TensorEntry,
 } from './safetensors.ts';
 import type { ModelSpec } from './spec.ts';
-import { fromStored, storedTensor } from './stored-tensors.ts';
+import { hasShape, storedTensor } from './stored-tensors.ts';
 import { openWeightFiles, type WeightFiles } from './weight-files.ts';
 
 export { CheckpointError } from './model-file.ts';
@@ -86,15 +86,16 @@ function loadDirectory(directory: string): Checkpoint {
     shape(name) {
       const { name: own, rows } = stored(name);
       const { shape } = entry(own);
-      return rows === null ? shape : [rows.count, ...shape.slice(1)];
+      return rows === null ? shape : [rows.count, shape.at(-1)!];
     },
     read(name) {
       const place = stored(name);
       entry(place.name);
       const file = weights.byTensor.get(place.name)!;
-      const values = naming(() => readTensor(file, place.name));
+      const values = naming(() => readTensor(file, place.name, place.rows));
       checkFinite(values, { file: file.path, field: place.name });
-      return fromStored(values, place);
+      if (place.offset !== 0) for (let at = 0; at < values.length; at++) values[at]! += place.offset;
+      return values;
     },
   };
 }
@@ -113,13 +114,13 @@ function hasOwnHead({ byTensor }: WeightFiles): boolean {
 function checkTensors(spec: ModelSpec, weights: WeightFiles, entry: (name: string) => TensorEntry): void {
   for (const [name, needed] of requiredTensors(spec)) {
     const stored = storedTensor(spec, name);
-    const shape = stored.rows === null ? needed : [stored.rows.of, ...needed.slice(1)];
     const found = entry(stored.name);
     const place = { file: weights.byTensor.get(stored.name)!.path, field: stored.name };
     if (!isReadableDtype(found.dtype)) {
       throw new CheckpointError(`dtype ${found.dtype} is not one of F32, F16, BF16`, place);
     }
-    if (found.shape.length !== shape.length || found.shape.some((size, axis) => size !== shape[axis])) {
+    if (!hasShape(found.shape, needed, stored.rows)) {
+      const shape = stored.rows === null ? needed : [stored.rows.of, ...needed.slice(1)];
       throw new CheckpointError(
         `has shape [${found.shape.join(', ')}], config.json asks for [${shape.join(', ')}]`,
         place,

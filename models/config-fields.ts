@@ -66,6 +66,13 @@ export const configSchema = z.looseObject({
   attn_logit_softcapping: z.number().positive().nullish(),
   final_logit_softcapping: z.number().positive().nullish(),
   use_bidirectional_attention: z.boolean().nullish(),
+  num_experts: count.nullish(),
+  num_local_experts: count.nullish(), // its other name
+  num_experts_per_tok: count.nullish(),
+  moe_intermediate_size: count.optional(),
+  norm_topk_prob: z.boolean().optional(),
+  decoder_sparse_step: count.optional(),
+  mlp_only_layers: z.array(z.int()).nullish(),
   quantization_config: z.unknown().optional(),
   bos_token_id: tokenId.nullish(),
   eos_token_id: tokenIds,

@@ -9,11 +9,21 @@ import { type DecoderPlan, plainDecoder } from './spec.ts';
 /** A field of config.json that says whether a bias is there, or what it is whatever config.json says. */
 type Bias = boolean | 'attention_bias' | 'mlp_bias' | 'use_bias';
 
-/** A tensor's part of a layer: `self_attn.q_proj`; of fused ones also which rows. */
+/** A tensor's part of a layer: `self_attn.q_proj`; of fused ones also which rows. `*` is an expert's number. */
 export interface StoredPart {
   readonly part: string;
-  readonly rows?: 'query' | 'key' | 'value' | 'first-half' | 'second-half';
+  readonly rows?: FusedRows;
 }
+
+export type FusedRows =
+  | 'query'
+  | 'key'
+  | 'value'
+  | 'first-half'
+  | 'second-half'
+  | 'expert' // all experts one after another, as are the next four
+  | 'expert-first-half'
+  | 'expert-second-half';
 
 export interface Family {
   readonly name: string; // as GGUF files call it
@@ -172,6 +182,50 @@ const olmo2: Family = {
   },
 };
 
+const qwen3moe: Family = {
+  ...qwen3,
+  name: 'qwen3moe',
+  absent: {
+    ...{ ...llama.absent, num_experts: 128, num_experts_per_tok: 8, moe_intermediate_size: 768 },
+    ...{ decoder_sparse_step: 1, norm_topk_prob: false, num_key_value_heads: 4 },
+  },
+  parts: { 'mlp.router': { part: 'mlp.gate' } },
+};
+
+const mixtral: Family = {
+  ...mistral,
+  name: 'mixtral',
+  absent: {
+    ...{ rms_norm_eps: 1e-5, num_key_value_heads: 8, num_local_experts: 8, num_experts_per_tok: 2 },
+    norm_topk_prob: true,
+  },
+  parts: {
+    'mlp.router': { part: 'block_sparse_moe.gate' },
+    'mlp.experts.*.gate_proj': { part: 'block_sparse_moe.experts.*.w1' },
+    'mlp.experts.*.down_proj': { part: 'block_sparse_moe.experts.*.w2' },
+    'mlp.experts.*.up_proj': { part: 'block_sparse_moe.experts.*.w3' },
+  },
+};
+
+const granite: Family = {
+  ...llama,
+  name: 'granite',
+  absent: { ...llama.absent, attention_multiplier: 1 },
+};
+
+const granitemoe: Family = {
+  ...granite,
+  name: 'granitemoe',
+  absent: { ...granite.absent, num_local_experts: 8, num_experts_per_tok: 2, norm_topk_prob: true },
+  biases: { qkv: 'attention_bias', output: 'attention_bias', feed: false },
+  parts: {
+    'mlp.router': { part: 'block_sparse_moe.router.layer' },
+    'mlp.experts.*.gate_proj': { part: 'block_sparse_moe.input_linear', rows: 'expert-first-half' },
+    'mlp.experts.*.up_proj': { part: 'block_sparse_moe.input_linear', rows: 'expert-second-half' },
+    'mlp.experts.*.down_proj': { part: 'block_sparse_moe.output_linear', rows: 'expert' },
+  },
+};
+
 /** By the class that config.json names. */
 export const families: ReadonlyMap<string, Family> = new Map([
   ['LlamaForCausalLM', llama],
@@ -180,13 +234,16 @@ export const families: ReadonlyMap<string, Family> = new Map([
   ['MistralForCausalLM', mistral],
   ['MinistralForCausalLM', { ...mistral, absent: { ...mistral.absent, head_dim: undefined } }],
   ['Starcoder2ForCausalLM', starcoder2],
-  ['GraniteForCausalLM', { ...llama, name: 'granite' }],
+  ['GraniteForCausalLM', granite],
   ['Phi3ForCausalLM', phi3],
   ['GemmaForCausalLM', gemma],
   ['Gemma2ForCausalLM', gemma2],
   ['Gemma3ForCausalLM', gemma3],
   ['SmolLM3ForCausalLM', smollm3],
   ['Olmo2ForCausalLM', olmo2],
+  ['Qwen3MoeForCausalLM', qwen3moe],
+  ['MixtralForCausalLM', mixtral],
+  ['GraniteMoeForCausalLM', granitemoe],
 ]);
 
 /** By ModelSpec.architecture. */

@@ -1,5 +1,6 @@
 // Every tensor that a decoder computes with, and its shape: what a checkpoint must have, by our names, which are Llama's
-// and, for what Llama has not, `self_attn.{q_norm,k_norm,out_norm}` and `mlp.out_norm`. Pure. Before it: spec.ts; after
+// and, for what Llama has not, `self_attn.{q_norm,k_norm,sinks,out_norm}`, `mlp.out_norm`, `mlp.router` and
+// `mlp.experts.N.{gate,up,down}_proj`. Pure. Before it: spec.ts; after
 // it: checkpoint.ts and gguf/gguf-checkpoint.ts check for them, graph/decoder.ts reads them.
 import type { ModelSpec } from './spec.ts';
 
@@ -43,14 +44,25 @@ function addAttention(tensors: Tensors, spec: ModelSpec, prefix: string): void {
     addNorm(tensors, spec, `${prefix}.q_norm`, queryKeyNorm === 'head' ? headSize : querySize);
     addNorm(tensors, spec, `${prefix}.k_norm`, queryKeyNorm === 'head' ? headSize : kvSize);
   }
+  if (spec.hasSinks) tensors.set(`${prefix}.sinks`, [spec.headCount]);
   addLinear(tensors, `${prefix}.o_proj`, { out: hiddenSize, in: querySize, bias: spec.attentionOutputBias });
   if (spec.normPlacement !== 'before') addNorm(tensors, spec, `${prefix}.out_norm`);
 }
 
 function addFeedForward(tensors: Tensors, spec: ModelSpec, prefix: string): void {
+  const { hiddenSize, experts } = spec;
+  if (experts === null) addGated(tensors, spec, prefix);
+  else {
+    const { count: out, hasRouterBias: bias } = experts;
+    addLinear(tensors, `${prefix}.router`, { out, in: hiddenSize, bias });
+    for (let expert = 0; expert < out; expert++) addGated(tensors, spec, `${prefix}.experts.${expert}`);
+  }
+  if (spec.normPlacement !== 'before') addNorm(tensors, spec, `${prefix}.out_norm`);
+}
+
+function addGated(tensors: Tensors, spec: ModelSpec, prefix: string): void {
   const { hiddenSize, ffnSize, mlpBias: bias } = spec;
   if (spec.isGated) addLinear(tensors, `${prefix}.gate_proj`, { out: ffnSize, in: hiddenSize, bias });
   addLinear(tensors, `${prefix}.up_proj`, { out: ffnSize, in: hiddenSize, bias });
   addLinear(tensors, `${prefix}.down_proj`, { out: hiddenSize, in: ffnSize, bias });
-  if (spec.normPlacement !== 'before') addNorm(tensors, spec, `${prefix}.out_norm`);
 }

@@ -102,9 +102,18 @@ export function openSafetensors(path: string): SafetensorsFile {
  * One tensor as float32, row-major; F16 and BF16 are widened exactly. Throws SafetensorsError when the tensor is
  * unknown, has another dtype, or the file has changed since it was opened.
  */
-export function readTensor(file: SafetensorsFile, tensor: string): Float32Array {
-  const entry = file.tensors.get(tensor);
-  if (!entry) throw new SafetensorsError('not in this file', { file: file.path, tensor });
+export function readTensor(
+  file: SafetensorsFile,
+  tensor: string,
+  rows: { readonly start: number; readonly count: number; readonly of: number } | null = null, // null: all
+): Float32Array {
+  const whole = file.tensors.get(tensor);
+  if (!whole) throw new SafetensorsError('not in this file', { file: file.path, tensor });
+  const rowSize = rows === null ? 0 : whole.size / rows.of;
+  const entry =
+    rows === null
+      ? whole
+      : { ...whole, offset: whole.offset + rows.start * rowSize, size: rows.count * rowSize };
   if (!isReadableDtype(entry.dtype)) {
     throw new SafetensorsError(`dtype ${entry.dtype} is not one of F32, F16, BF16`, {
       file: file.path,

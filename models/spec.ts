@@ -80,6 +80,16 @@ export type Activation = 'silu' | 'gelu' | 'gelu-tanh';
 /** Far above any published decoder; bounds the list of needed tensors. */
 export const layerCountMax = 1024; // layers
 
+/** A feed-forward of many, of which a token uses a few: all layers have it. */
+export interface Experts {
+  readonly count: number;
+  readonly activeCount: number; // of a token
+  readonly isNormalised: boolean; // weights of the chosen ones sum to 1
+  readonly hasRouterBias: boolean;
+  /** Null: as `activation` says. Else gate · σ(alpha · gate) · (up + 1), gate ≤ limit and |up| ≤ limit. */
+  readonly clamp: { readonly alpha: number; readonly limit: number } | null;
+}
+
 export interface ModelSpec {
   readonly name: string;
   readonly architecture: string; // the family's name in GGUF files: qwen2, llama, gemma3
@@ -89,13 +99,15 @@ export interface ModelSpec {
   readonly headCount: number;
   readonly kvHeadCount: number;
   readonly headSize: number; // elements per head, even (rotary)
-  readonly ffnSize: number;
+  readonly ffnSize: number; // of one expert where there are any
+  readonly experts: Experts | null;
   readonly contextLength: number; // tokens, max_position_embeddings
   readonly norm: 'rms' | 'layer'; // layer: centred, and with a bias
   readonly rmsNormEps: number; // of every norm
   /** Of attention and feed-forward: what they read, what they write, or both is normalised. */
   readonly normPlacement: 'before' | 'after' | 'around';
   readonly queryKeyNorm: 'none' | 'head' | 'whole'; // each head by itself, or all of them as one vector
+  readonly hasSinks: boolean; // a score for each head that takes its share of attention and brings nothing
   readonly activation: Activation;
   readonly isGated: boolean; // down(act(gate(x)) · up(x)), else down(act(up(x)))
   readonly layers: readonly LayerAttention[]; // [layerCount]
@@ -137,21 +149,25 @@ export function weightCount(spec: ModelSpec): number {
   const attention =
     d * (q + 2 * kv) + q * d + (spec.qkvBias ? q + 2 * kv : 0) + (spec.attentionOutputBias ? d : 0);
   const wide = spec.isGated ? 2 : 1;
-  const mlp = (wide + 1) * d * f + (spec.mlpBias ? wide * f + d : 0);
+  const expert = (wide + 1) * d * f + (spec.mlpBias ? wide * f + d : 0);
+  const router = spec.experts === null ? 0 : spec.experts.count * (spec.experts.hasRouterBias ? d + 1 : d);
+  const mlp = expert * (spec.experts?.count ?? 1) + router;
   const norm = spec.norm === 'layer' ? 2 * d : d;
   const queryKeyNorms = { none: 0, head: 2 * h, whole: q + kv }[spec.queryKeyNorm];
   const norms = norm * (spec.normPlacement === 'around' ? 4 : 2) + queryKeyNorms;
+  const sinks = spec.hasSinks ? spec.headCount : 0;
   const embeddings = spec.vocabSize * d * (spec.tiedEmbeddings ? 1 : 2);
-  return spec.layerCount * (attention + mlp + norms) + embeddings + norm;
+  return spec.layerCount * (attention + sinks + mlp + norms) + embeddings + norm;
 }
 
 /** What a family is whatever a config says. */
-export type DecoderPlan = Pick<ModelSpec, 'norm' | 'normPlacement' | 'queryKeyNorm' | 'isGated'>;
+export type DecoderPlan = Pick<ModelSpec, 'norm' | 'normPlacement' | 'queryKeyNorm' | 'hasSinks' | 'isGated'>;
 
 /** A decoder of Llama's kind; families say where they differ. */
 export const plainDecoder: DecoderPlan = {
   norm: 'rms',
   normPlacement: 'before',
   queryKeyNorm: 'none',
+  hasSinks: false,
   isGated: true,
 };

@@ -1,6 +1,6 @@
 // Our names of tensors → where a Hugging Face checkpoint keeps them: other names, rows of fused matrices, gains less 1.
 // Owns the difference, which the families describe. Before it: families.ts; after it: checkpoint.ts.
-import { familyNamed, type StoredPart } from './families.ts';
+import { type FusedRows, familyNamed, type StoredPart } from './families.ts';
 import type { ModelSpec } from './spec.ts';
 
 export interface StoredTensor {
@@ -14,39 +14,64 @@ export function storedTensor(spec: ModelSpec, name: string): StoredTensor {
   const family = familyNamed(spec.architecture);
   const offset = family.normsFromZero && name.endsWith('norm.weight') ? 1 : 0;
   const [, prefix, part, kind] = /^(model\.layers\.\d+\.)(.+)(\.(?:weight|bias))$/.exec(name) ?? [];
-  const stored = part === undefined ? undefined : family.parts[part];
-  if (stored === undefined) return { name, rows: null, offset };
-  return { name: `${prefix}${stored.part}${kind}`, rows: rowsOf(spec, stored.rows), offset };
+  const stored = part === undefined ? null : storedPart(spec, family.parts, part);
+  if (stored === null) return { name, rows: null, offset };
+  return { name: `${prefix}${stored.part}${kind}`, rows: stored.rows, offset };
 }
 
-/** The rows of a fused matrix that are one of its parts; null: it is not fused. */
-export function rowsOf(spec: ModelSpec, rows: StoredPart['rows']): StoredTensor['rows'] {
-  const { headCount, kvHeadCount, headSize, ffnSize } = spec;
+/** Which part of a layer, and of it which rows, is `part` of ours; null where the table does not say. */
+export function storedPart(
+  spec: ModelSpec,
+  parts: Readonly<Record<string, StoredPart>>,
+  part: string,
+): { readonly part: string; readonly rows: StoredTensor['rows'] } | null {
+  const expert = /^mlp\.experts\.(\d+)\./.exec(part)?.[1];
+  const stored = parts[expert === undefined ? part : part.replace(expert, '*')];
+  if (stored === undefined) return null;
+  const isOut = part.endsWith('down_proj');
+  const rows =
+    stored.rows === undefined ? null : rowsOf(spec, stored.rows, { expert: Number(expert), isOut });
+  return { part: stored.part.replace('*', expert ?? ''), rows };
+}
+
+function rowsOf(
+  spec: ModelSpec,
+  rows: FusedRows,
+  { expert, isOut }: { expert: number; isOut: boolean },
+): NonNullable<StoredTensor['rows']> {
+  const { headCount, kvHeadCount, headSize, ffnSize, experts } = spec;
   const [query, kv] = [headCount * headSize, kvHeadCount * headSize];
-  const of = query + 2 * kv;
+  const own = isOut ? spec.hiddenSize : ffnSize; // rows of one expert
+  const expertCount = experts?.count ?? 1;
   switch (rows) {
-    case undefined:
-      return null;
     case 'query':
-      return { start: 0, count: query, of };
+      return { start: 0, count: query, of: query + 2 * kv };
     case 'key':
-      return { start: query, count: kv, of };
+      return { start: query, count: kv, of: query + 2 * kv };
     case 'value':
-      return { start: query + kv, count: kv, of };
+      return { start: query + kv, count: kv, of: query + 2 * kv };
     case 'first-half':
       return { start: 0, count: ffnSize, of: 2 * ffnSize };
     case 'second-half':
       return { start: ffnSize, count: ffnSize, of: 2 * ffnSize };
+    case 'expert':
+      return { start: expert * own, count: own, of: expertCount * own };
+    case 'expert-first-half':
+      return { start: 2 * expert * ffnSize, count: ffnSize, of: 2 * expertCount * ffnSize };
+    case 'expert-second-half':
+      return { start: (2 * expert + 1) * ffnSize, count: ffnSize, of: 2 * expertCount * ffnSize };
   }
 }
 
-/** The wanted rows of what was read, with the offset; changes `values` in place. */
-export function fromStored(values: Float32Array, { rows, offset }: StoredTensor): Float32Array {
-  let own = values;
-  if (rows !== null) {
-    const width = values.length / rows.of;
-    own = values.slice(rows.start * width, (rows.start + rows.count) * width);
-  }
-  if (offset !== 0) for (let index = 0; index < own.length; index++) own[index]! += offset;
-  return own;
+/** Whether a tensor of shape `found` has the rows of which `rows` are some, each as long as those of `needed`. */
+export function hasShape(
+  found: readonly number[],
+  needed: readonly number[],
+  rows: StoredTensor['rows'],
+): boolean {
+  if (rows === null)
+    return found.length === needed.length && found.every((size, axis) => size === needed[axis]);
+  const length = needed.length === 1 ? 1 : needed.at(-1)!;
+  const isLong = needed.length === 1 || found.at(-1) === length;
+  return isLong && found.reduce((product, size) => product * size, 1) === rows.of * length;
 }

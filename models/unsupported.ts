@@ -16,7 +16,7 @@ const advice: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /moe|mixtral|gpt_?-?oss|deepseek_?[v2]|llama4|dbrx|phimoe|glm4/i,
-    'it is a mixture of experts; take a dense model of its family',
+    'of mixtures of experts only Qwen3-MoE, Mixtral and Granite-MoE are computed; take one of them or a dense model',
   ],
 ];
 

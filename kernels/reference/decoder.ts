@@ -18,6 +18,12 @@ interface Norm {
   readonly shift: Float32Array | null; // [size], of centred norms
 }
 
+interface Expert {
+  readonly gate: Linear | null;
+  readonly up: Linear;
+  readonly down: Linear;
+}
+
 interface Layer {
   readonly attention: LayerAttention;
   readonly attentionNorm: Norm | null; // of what attention reads
@@ -26,12 +32,12 @@ interface Layer {
   readonly value: Linear;
   readonly queryNorm: Norm | null; // [headSize], or of all heads as one
   readonly keyNorm: Norm | null;
+  readonly sinks: Float32Array | null; // [heads]
   readonly attentionOutput: Linear;
   readonly attentionOutputNorm: Norm | null; // of what it writes
   readonly mlpNorm: Norm | null;
-  readonly gate: Linear | null;
-  readonly up: Linear;
-  readonly down: Linear;
+  readonly router: Linear | null; // null: the first expert is the feed-forward
+  readonly experts: readonly Expert[];
   readonly mlpOutputNorm: Norm | null;
 }
 
@@ -108,7 +114,7 @@ function runLayer(spec: ModelSpec, layer: Layer, hidden: readonly Vector[]): Vec
     // Causal: a position sees itself and what came before, as far as the window reaches.
     const start = Math.max(0, position + 1 - (layer.attention.window ?? Number.POSITIVE_INFINITY));
     const past = { keys: keys.slice(start, position + 1), values: values.slice(start, position + 1) };
-    const attended = multiply(layer.attentionOutput, attend(spec, queries[position]!, past));
+    const attended = multiply(layer.attentionOutput, attend(spec, queries[position]!, past, layer.sinks));
     const between = branch(spec, x, attended, layer.attentionOutputNorm);
     const fed = runMlp(spec, layer, normalize(between, layer.mlpNorm, spec.rmsNormEps));
     return branch(spec, between, fed, layer.mlpOutputNorm);
@@ -124,6 +130,7 @@ function attend(
   spec: ModelSpec,
   query: Vector,
   past: { readonly keys: readonly Vector[]; readonly values: readonly Vector[] },
+  sinks: Float32Array | null,
 ): Vector {
   const { headCount, headSize } = spec;
   const headsPerKv = headCount / spec.kvHeadCount;
@@ -136,7 +143,7 @@ function attend(
       for (let i = 0; i < headSize; i++) dot += query[at + i]! * key[kvAt + i]!;
       return softCap(dot * spec.attentionMultiplier, spec.attentionSoftCap);
     });
-    const weights = softmax(scores);
+    const weights = softmax(sinks === null ? scores : [...scores, sinks[head]!]);
     for (const [position, value] of past.values.entries()) {
       for (let i = 0; i < headSize; i++) output[at + i]! += weights[position]! * value[kvAt + i]!;
     }
@@ -144,15 +151,33 @@ function attend(
   return output;
 }
 
+/** The feed-forward, or the weighted sum of those that the router scores highest. */
+function runMlp(spec: ModelSpec, { router, experts }: Layer, x: Vector): Vector {
+  if (router === null) return runExpert(spec, experts[0]!, x);
+  const { activeCount, isNormalised } = spec.experts!;
+  const scores = [...multiply(router, x)];
+  const order = scores.map((_, i) => i).sort((a, b) => scores[b]! - scores[a]! || a - b);
+  const chosen = order.slice(0, activeCount);
+  const all = softmax(scores);
+  const total = isNormalised ? chosen.reduce((sum, i) => sum + all[i]!, 0) : 1;
+  return chosen
+    .map((i) => scale(runExpert(spec, experts[i]!, x), all[i]! / total))
+    .reduce((sum, part) => add(sum, part));
+}
+
 /** down(act(gate(x)) · up(x)), or down(act(up(x))). */
-function runMlp({ activation }: ModelSpec, layer: Layer, x: Vector): Vector {
-  const up = multiply(layer.up, x);
-  if (layer.gate === null) return multiply(layer.down, up.map(activations[activation]));
-  const gate = multiply(layer.gate, x).map(activations[activation]);
-  return multiply(
-    layer.down,
-    gate.map((g, i) => g * up[i]!),
-  );
+function runExpert({ activation, experts }: ModelSpec, expert: Expert, x: Vector): Vector {
+  const up = multiply(expert.up, x);
+  if (expert.gate === null) return multiply(expert.down, up.map(activations[activation]));
+  const gate = multiply(expert.gate, x);
+  const clamp = experts?.clamp ?? null;
+  const product = gate.map((g, i) => {
+    if (clamp === null) return activations[activation](g) * up[i]!;
+    const low = Math.min(g, clamp.limit);
+    const linear = Math.max(-clamp.limit, Math.min(up[i]!, clamp.limit)) + 1;
+    return (low / (1 + Math.exp(-clamp.alpha * low))) * linear;
+  });
+  return multiply(expert.down, product);
 }
 
 const activations: Readonly<Record<Activation, (x: number) => number>> = {
@@ -254,7 +279,12 @@ function readLayer(checkpoint: Checkpoint, layer: number): Layer {
       bias: checkpoint.has(bias) ? checkpoint.read(bias) : null,
     };
   };
-  const { layers, isGated } = checkpoint.spec;
+  const { layers, isGated, experts, hasSinks } = checkpoint.spec;
+  const expert = (prefix: string): Expert => ({
+    gate: isGated ? linear(`${prefix}.gate_proj`) : null,
+    up: linear(`${prefix}.up_proj`),
+    down: linear(`${prefix}.down_proj`),
+  });
   return {
     attention: layers[layer]!,
     attentionNorm: norm('input_layernorm'),
@@ -263,12 +293,15 @@ function readLayer(checkpoint: Checkpoint, layer: number): Layer {
     value: linear('self_attn.v_proj'),
     queryNorm: norm('self_attn.q_norm'),
     keyNorm: norm('self_attn.k_norm'),
+    sinks: hasSinks ? checkpoint.read(name('self_attn.sinks')) : null,
     attentionOutput: linear('self_attn.o_proj'),
     attentionOutputNorm: norm('self_attn.out_norm'),
     mlpNorm: norm('post_attention_layernorm'),
-    gate: isGated ? linear('mlp.gate_proj') : null,
-    up: linear('mlp.up_proj'),
-    down: linear('mlp.down_proj'),
+    router: experts === null ? null : linear('mlp.router'),
+    experts:
+      experts === null
+        ? [expert('mlp')]
+        : Array.from({ length: experts.count }, (_, i) => expert(`mlp.experts.${i}`)),
     mlpOutputNorm: norm('mlp.out_norm'),
   };
 }

@@ -4,7 +4,7 @@
 import type { Checkpoint } from '../checkpoint.ts';
 import { CheckpointError } from '../model-file.ts';
 import type { ModelSpec } from '../spec.ts';
-import { rowsOf, type StoredTensor } from '../stored-tensors.ts';
+import { hasShape, type StoredTensor, storedPart } from '../stored-tensors.ts';
 import { architectureOf, type GgufArchitecture, layerParts } from './gguf-architectures.ts';
 import { decodeBlocks, type GgufFile, readBlocks } from './gguf-file.ts';
 import type { GgufTensor } from './gguf-header.ts';
@@ -29,9 +29,8 @@ function placeOf(spec: ModelSpec, { parts }: GgufArchitecture, name: string): Pl
   const outer = outerNames.get(stem);
   if (outer !== undefined) return { name: `${outer}.${kind}`, rows: null };
   const [, layer, part] = /^model\.layers\.(\d+)\.(.+)$/.exec(stem) ?? [];
-  const stored = part === undefined ? undefined : (parts[part] ?? layerParts[part]);
-  if (stored === undefined) return null;
-  return { name: `blk.${layer}.${stored.part}.${kind}`, rows: rowsOf(spec, stored.rows) };
+  const stored = part === undefined ? null : storedPart(spec, { ...layerParts, ...parts }, part);
+  return stored === null ? null : { name: `blk.${layer}.${stored.part}.${kind}`, rows: stored.rows };
 }
 
 /** Throws CheckpointError for a tensor that is missing, of another shape or type, or that no graph would use. */
@@ -50,11 +49,11 @@ export function ggufCheckpoint(
   };
   for (const [name, shape] of required) {
     const { name: stored, rows } = place(name)!;
-    checkTensor(stored, find(name), rows === null ? shape : [rows.of, ...shape.slice(1)]);
+    checkTensor(stored, find(name), { needed: shape, rows });
   }
   refuseUnused(gguf, new Set([...required.keys()].map((name) => place(name)!.name)));
   const read = (name: string): Uint8Array => {
-    const blocks = rowsWithin(readBlocks(find(name)), place(name)!.rows);
+    const blocks = readBlocks(find(name), place(name)!.rows);
     const isTurned = architecture.interleavesHeads && /\.self_attn\.[qk]_proj\./.test(name);
     return isTurned ? halvesFirst(blocks, name) : blocks;
   };
@@ -74,7 +73,7 @@ export function ggufCheckpoint(
     shape(name) {
       const { shape } = find(name);
       const rows = place(name)!.rows;
-      return rows === null ? shape : [rows.count, ...shape.slice(1)];
+      return rows === null ? shape : [rows.count, shape.at(-1)!];
     },
     read: (name) => decodeBlocks(place(name)!.name, find(name), read(name)),
     storedLayout: (name) => kernelLayout(find(name).type.name),
@@ -85,17 +84,14 @@ export function ggufCheckpoint(
   };
 }
 
-/** A row is whole blocks, so rows are cut as bytes, whatever the type. */
-function rowsWithin(blocks: Uint8Array, rows: StoredTensor['rows']): Uint8Array {
-  if (rows === null) return blocks;
-  const rowSize = blocks.length / rows.of;
-  return blocks.subarray(rows.start * rowSize, (rows.start + rows.count) * rowSize);
-}
-
-function checkTensor(name: string, tensor: GgufTensor, shape: readonly number[]): void {
+function checkTensor(
+  name: string,
+  tensor: GgufTensor,
+  { needed, rows }: { readonly needed: readonly number[]; readonly rows: StoredTensor['rows'] },
+): void {
   if (tensor.type.decode === null) decodeBlocks(name, tensor, new Uint8Array()); // says which types are read
-  if (tensor.shape.length === shape.length && shape.every((size, axis) => size === tensor.shape[axis]))
-    return;
+  if (hasShape(tensor.shape, needed, rows)) return;
+  const shape = rows === null ? needed : [rows.of, ...needed.slice(1)];
   throw new CheckpointError(
     `has shape [${tensor.shape.join(', ')}], the metadata asks for [${shape.join(', ')}]`,
     { file: tensor.path, field: name },

@@ -98,10 +98,15 @@ function readHead(path: string) {
 }
 
 /** All of a tensor as it lies in the file: its rows, one after another, each of whole blocks. */
-export function readBlocks(tensor: GgufTensor): Uint8Array {
+export function readBlocks(
+  tensor: GgufTensor,
+  rows: { readonly start: number; readonly count: number; readonly of: number } | null = null, // null: all
+): Uint8Array {
+  const { start, count, of } = rows ?? { start: 0, count: 1, of: 1 };
+  const rowSize = tensor.size / of; // whole blocks, whatever the type
   return withFile(tensor.path, (fd) => {
-    const bytes = new Uint8Array(tensor.size);
-    readFully(fd, bytes, { path: tensor.path, offset: tensor.offset });
+    const bytes = new Uint8Array(count * rowSize);
+    readFully(fd, bytes, { path: tensor.path, offset: tensor.offset + start * rowSize });
     return bytes;
   });
 }

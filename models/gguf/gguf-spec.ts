@@ -42,6 +42,7 @@ export function ggufSpec(gguf: GgufFile, name: string): ModelSpec {
     layerCount,
     ...heads,
     ffnSize: need('feed_forward_length'),
+    experts: null,
     rmsNormEps: metadata.need(epsilonKey, metadata.number(epsilonKey)),
     activation: architecture.activation,
     ...rotary,

@@ -52,6 +52,8 @@ export interface EmbeddingTable {
 
 /** One way of storing and multiplying; inputs and results are float. */
 export interface Arithmetic {
+  /** How experts are kept, which have an operator of their own; `stored`: as a file has them, or 8 bits. */
+  readonly expertBits: 'float' | 8 | 'stored';
   /** ids [...] → 'embeddings' [..., hiddenSize]. */
   embed(writer: GraphWriter, ids: string, table: EmbeddingTable): string;
   /** One result per linear; all share the input [..., inSize]. */

@@ -15,8 +15,8 @@ export function writeAttention(context: DecoderContext, layer: number, input: st
   const { window, rotary } = spec.layers[layer]!;
   const inputs = [...queryKeyValue(context, prefix, input), `past_key.${layer}`, `past_value.${layer}`];
   inputs.push('seqlens_k', 'total_sequence_length', ...(rotary === 'none' ? ['', ''] : tableNames(rotary)));
-  // Left out: positions, an attention bias, a head sink.
-  if (kv === 'int8') inputs.push('', '', '', `key_scale.${layer}`, `value_scale.${layer}`);
+  inputs.push('', '', spec.hasSinks ? writeSinks(context, prefix) : ''); // left out: positions, an attention bias
+  if (kv === 'int8') inputs.push(`key_scale.${layer}`, `value_scale.${layer}`);
   while (inputs.at(-1) === '') inputs.pop();
   const outputs = [`${prefix}.attended`, `present_key.${layer}`, `present_value.${layer}`];
   writer.contrib('GroupQueryAttention', outputs, inputs, {
@@ -71,6 +71,15 @@ function scoreAttributes({ attentionMultiplier, attentionSoftCap, headSize }: Mo
     ...(attentionMultiplier !== 1 / Math.sqrt(headSize) && { scale: { float: attentionMultiplier } }),
     ...(attentionSoftCap !== null && { softcap: { float: attentionSoftCap } }),
   };
+}
+
+function writeSinks({ spec, source, writer }: DecoderContext, prefix: string): string {
+  const name = `${prefix}.sinks`;
+  writer.weights({
+    tensors: [{ name, type: 'float', shape: [spec.headCount] }],
+    produce: () => [bytesOf(source.read(name))],
+  });
+  return name;
 }
 
 /** [packed, '', ''], or [queries, keys, values] where queries and keys are normalised between. */

@@ -60,6 +60,8 @@ export function blockArithmetic(source: WeightSource, bits: Bits | 'stored', smo
     blockSize: smoothed && linear.inSize % smoothedBlockSize === 0 ? smoothedBlockSize : fineBlockSize,
   });
   return {
+    // At 4 bits of our own the operator would lose the zero points that make them bearable.
+    expertBits: bits === 'stored' ? 'stored' : 8,
     embed(writer, ids, table) {
       return prefersFloatTable(table)
         ? embedFloat(writer, source, ids, table)

@@ -1,10 +1,12 @@
 // Feed-forward as nodes. Before it: decoder.ts; after it: graph-writer.ts.
 import type { Activation } from '../spec.ts';
 import { type DecoderContext, linearOf, rangeName, writeProbe } from './decoder-context.ts';
+import { writeExperts } from './expert-nodes.ts';
 
 /** down(act(gate(x)) · up(x)), or down(act(up(x))): [..., hiddenSize] → [..., hiddenSize]. */
 export function writeFeedForward(context: DecoderContext, layer: number, input: string): string {
   const { spec, writer, arithmetic } = context;
+  if (spec.experts !== null) return writeExperts(context, layer, input);
   const { hiddenSize, ffnSize, mlpBias: bias } = spec;
   const prefix = `model.layers.${layer}.mlp`;
   writeProbe(context, rangeName('feed-in', layer), [input, hiddenSize]);

@@ -5,6 +5,7 @@ import { bytesOf } from './graph-writer.ts';
 
 export function floatArithmetic(source: WeightSource): Arithmetic {
   return {
+    expertBits: 'float',
     embed: (writer, ids, table) => embedFloat(writer, source, ids, table),
     project(writer, input, linears) {
       return linears.map((linear) => {

@@ -24,6 +24,7 @@ interface Quantised {
 
 export function integerArithmetic(source: WeightSource): Arithmetic {
   return {
+    expertBits: 8,
     embed(writer, ids, table) {
       return prefersFloatTable(table)
         ? embedFloat(writer, source, ids, table)

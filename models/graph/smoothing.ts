@@ -9,7 +9,9 @@ import type { WeightSource } from './arithmetic.ts';
 export type SmoothedRole = 'attention-in' | 'feed-in' | 'feed-out';
 
 /** Those of a decoder: where a norm stands before, and where a second matrix multiplies what the activation gives. */
-export function smoothedRoles({ normPlacement, isGated }: ModelSpec): readonly SmoothedRole[] {
+export function smoothedRoles({ normPlacement, isGated, experts }: ModelSpec): readonly SmoothedRole[] {
+  // What experts read goes to all of them, and their operator quantises by itself.
+  if (experts !== null) return normPlacement === 'after' ? [] : ['attention-in'];
   const normed = normPlacement === 'after' ? [] : (['attention-in', 'feed-in'] as const);
   return isGated ? [...normed, 'feed-out'] : normed;
 }

@@ -42,6 +42,7 @@ const spec: ModelSpec = {
   kvHeadCount: 1,
   headSize: 8,
   ffnSize: 32,
+  experts: null,
   contextLength: 4096,
   rmsNormEps: 1e-6,
   ...plainDecoder,
