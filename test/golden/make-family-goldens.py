@@ -8,10 +8,11 @@ The weights are noise in bfloat16, drawn so that every greedy choice has a clear
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 OUT = Path(__file__).parent / "models" / "families"
@@ -117,6 +118,22 @@ MODELS = {
         "LlamaForCausalLM", "llama", RMS, max_position_embeddings=256, rope_theta=100000, num_key_value_heads=4,
         rope_scaling={"type": "linear", "factor": 4.0},
     ),
+    "qwen3-moe": family(
+        "Qwen3MoeForCausalLM", "qwen3_moe", RMS, head_dim=16, num_experts=8, num_experts_per_tok=3,
+        moe_intermediate_size=32, norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[],
+        attention_bias=False, max_window_layers=2, use_sliding_window=False, sliding_window=None,
+    ),
+    "qwen3-moe-plain": family(
+        "Qwen3MoeForCausalLM", "qwen3_moe", RMS, head_dim=16, num_experts=4, num_experts_per_tok=2,
+        moe_intermediate_size=32, norm_topk_prob=False,
+    ),
+    "mixtral": family("MixtralForCausalLM", "mixtral", RMS, num_local_experts=4, num_experts_per_tok=2,
+                      intermediate_size=32, sliding_window=None),
+    "granite-moe": family(
+        "GraniteMoeForCausalLM", "granitemoe", RMS, attention_bias=False, attention_multiplier=0.11,
+        embedding_multiplier=3.0, residual_multiplier=0.7, logits_scaling=0.5, tie_word_embeddings=True,
+        num_local_experts=6, num_experts_per_tok=2, intermediate_size=32, rope_scaling=None,
+    ),
 }
 LENGTHS = [9, 40, 90]  # within any window and original context; past windows; past original contexts
 
@@ -188,15 +205,19 @@ def make(name, published):
     folder = OUT / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(published, indent=1) + "\n")
-    tensors = {k: v.to(torch.bfloat16).contiguous() for k, v in published_names(model, published).items()}
+    tensors = {k: v.to(torch.bfloat16).contiguous() for k, v in published_tensors(model, published).items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "golden.json").write_text(json.dumps({"cases": cases}, separators=(",", ":")) + "\n")
     print(f"{name}: seed {seed}, margin {margin:.3f}, {sum(p.numel() for p in model.parameters())} weights")
 
 
-def published_names(model, published):
+def published_tensors(model, published):
+    """As save_pretrained writes them: under the names and in the parts in which the models are published."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        tensors = load_file(Path(folder) / "model.safetensors")
     tied = published["tie_word_embeddings"]
-    return {k: v for k, v in model.state_dict().items() if not (tied and k == "lm_head.weight")}
+    return {k: v for k, v in tensors.items() if not (tied and k == "lm_head.weight")}
 
 
 torch.set_num_threads(1)
