@@ -27,6 +27,7 @@ function completionSchema(bounds: RequestBounds) {
       shortList(ids, bounds.promptCountMax),
     ]),
     suffix: z.string().nullish(),
+    n_predict: z.int().min(-1).nullish(), // llama-server's max_tokens; −1: as far as the context goes
     echo: z.boolean().nullish(),
     best_of: z.int().min(1).nullish(),
     logprobs: z.int().min(0).max(bounds.logprobsMax).nullish(),
@@ -53,7 +54,8 @@ function answerOf(body: CompletionRequest, owner: string, world: OpenAiWorld): P
   const prompts: Prompt[] = [];
   const generations: GenerationRequest[] = [];
   const logprobs = body.logprobs ?? null;
-  const maxTokens = body.max_tokens ?? MAX_TOKENS_DEFAULT;
+  const asked = body.max_tokens ?? body.n_predict ?? MAX_TOKENS_DEFAULT;
+  const maxTokens = asked < 0 ? null : asked;
   for (const [index, given] of promptList(body.prompt).entries()) {
     const prompt = promptOf(given, { suffix: body.suffix || null, field: `prompt[${index}]` }, world);
     if (!prompt.ok) return prompt;
