@@ -7,6 +7,7 @@ import { partText } from './content-part.ts';
 import { Template } from './jinja/template.ts';
 import { CheckpointError, readOptionalJson, readTextFile } from './model-file.ts';
 import { type ReasoningMarks, reasoningMarksOf } from './reasoning-marks.ts';
+import { PROBE, roleProbes } from './role-probes.ts';
 import { escapeForRegExp, TextGuard } from './text-guard.ts';
 
 /** A message as OpenAI's clients write it; further fields (`tool_calls`, `tool_call_id`, …) go to the template. */
@@ -57,6 +58,7 @@ const noTokens: TemplateTokens = { controlTexts: [], addedTexts: [] };
 
 export class ChatTemplate {
   readonly reasoning: ReasoningMarks | null;
+  readonly source: string; // as its author wrote it; the one for tools where there are two
   readonly #plain: CompiledTemplate;
   readonly #withTools: CompiledTemplate; // the same, unless the directory brings one of its own
   readonly #tokens: Readonly<Record<string, string>>; // bos_token, …
@@ -142,7 +144,8 @@ export class ChatTemplate {
     this.#withTools = parts.withTools;
     this.#tokens = parts.tokens;
     this.#now = parts.now ?? null;
-    this.reasoning = reasoningMarksOf(parts.withTools.source, addedTexts);
+    this.source = parts.withTools.source;
+    this.reasoning = reasoningMarksOf(this.source, addedTexts);
     const sources = parts.plain.source + parts.withTools.source;
     const written = addedTexts.filter((text) => /^[<[]\S+$/.test(text) && sources.includes(text));
     const guarded = [...controlTexts, ...written];
@@ -277,19 +280,6 @@ function hasCalls(message: ChatMessage): boolean {
 }
 
 const ROLES_KEPT_MAX = 16;
-const PROBE = 'sparklaneprobe';
-
-function roleProbes(role: string): readonly (readonly Prepared[])[] {
-  const probe = { role, content: PROBE, name: 'probe', tool_call_id: 'probe0000' };
-  const question = { role: 'user', content: 'a' };
-  const call = { id: 'probe0000', type: 'function', function: { name: 'probe', arguments: {} } };
-  return [
-    [probe, question],
-    [question, probe],
-    [question, { role: 'assistant', content: '', tool_calls: [call] }, probe],
-    [question, { role: 'assistant', content: 'b' }, probe],
-  ];
-}
 
 const ownVariables: ReadonlySet<string> = new Set([
   ...['messages', 'tools', 'add_generation_prompt', 'continue_final_message', 'strftime_now'],

@@ -16,6 +16,7 @@ import { CheckpointError, readOptionalJson } from './model-file.ts';
 import { type SamplingDefaults, samplingDefaults } from './sampling-defaults.ts';
 import type { ModelSpec } from './spec.ts';
 import { Tokenizer } from './tokenizer.ts';
+import { weightSize } from './weight-files.ts';
 
 /** Prompt order: prefixId, text before, suffixId, text after, middleId; the model goes on with the middle. */
 export interface FimTokens {
@@ -27,6 +28,7 @@ export interface FimTokens {
 export interface Model {
   readonly name: string; // of the directory; OWNER/NAME of a model in Hugging Face's cache
   readonly path: string; // absolute: a directory, or a GGUF file
+  readonly fileSize: number; // bytes of its weights
   readonly spec: ModelSpec;
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate | null;
@@ -64,6 +66,7 @@ export function loadModel(pathOrName: string, now: (() => Date) | null = null): 
   return {
     name: spec.name,
     path,
+    fileSize: weightSize(gguf?.path ?? path),
     spec: {
       ...spec,
       eosTokenIds: endTokens(spec.eosTokenIds, {

@@ -1,7 +1,7 @@
 // The weights of a model directory: one model.safetensors, or the shards that model.safetensors.index.json lists.
 // Owns which file holds which tensor; the bytes are safetensors.ts's. After it: checkpoint.ts.
-import { existsSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { contents } from './directory-contents.ts';
 import { CheckpointError, readJson } from './model-file.ts';
@@ -29,6 +29,19 @@ export function openWeightFiles(directory: string): WeightFiles {
   throw new CheckpointError(`has neither ${singleName} nor ${indexName}${contents(directory)}`, {
     file: directory,
   });
+}
+
+/** Bytes of a GGUF file with the others of its split, or of a directory's weights; 0 where there are none. */
+export function weightSize(path: string): number {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return 0;
+  const split = /^(.*)-\d{5}-of-(\d{5}\.gguf)$/i.exec(basename(path));
+  if (found.isFile() && split === null) return found.size;
+  const folder = found.isFile() ? dirname(path) : path;
+  const isPart = (name: string): boolean =>
+    split === null ? name.endsWith('.safetensors') : name.startsWith(split[1]!) && name.endsWith(split[2]!);
+  const parts = readdirSync(folder).filter(isPart);
+  return parts.reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
 }
 
 function openShards(directory: string, indexPath: string): WeightFiles {

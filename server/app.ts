@@ -7,8 +7,12 @@ import type { Clock } from '../kernels/clock.ts';
 import type { Random } from '../kernels/random.ts';
 import { AnswerLog } from './answer-log.ts';
 import type { Config } from './config.ts';
+import { llamaServerRoutes } from './discovery/llama-server.ts';
+import { otherServersRoutes } from './discovery/other-servers.ts';
+import type { DiscoveryWorld } from './discovery/world.ts';
 import type { DraftingBounds } from './drafting.ts';
 import type { SequenceEngine } from './engine/request.ts';
+import type { EngineLoad } from './engine/seats.ts';
 import { fault } from './errors.ts';
 import { type IncrementalText, TextGenerator } from './generation.ts';
 import { GrammarCompiler } from './grammar/compiler.ts';
@@ -41,6 +45,7 @@ import type { TransportHandlers } from './transport.ts';
 
 /** The Engine (engine/engine.ts), as far as the server sees it. */
 interface AppEngine extends SequenceEngine {
+  readonly load: Pick<EngineLoad, 'seats'>;
   drain(onIdle: () => void): void;
   abortAll(message: string): void;
 }
@@ -93,6 +98,7 @@ export function createApp(parts: AppWorld): App {
   const logprobsMax = Math.min(LOGPROBS_MAX, world.backend.limits.logprobsMax);
   const openAi = openAiWorld(world, { generator, logprobsMax, answerLog, texts });
   const responses = responsesWorld(config, openAi);
+  const discovery = discoveryWorld(world, openAi);
   const native = nativeWorld(world, { generator, guard, texts, logprobsMax });
   metrics.watch('sessions', 'Native sessions kept', () => native.sessions.count);
   metrics.watch('stored_responses', 'Responses kept', () => responses.store.count);
@@ -106,6 +112,8 @@ export function createApp(parts: AppWorld): App {
       ...infillRoutes(openAi),
       ...modelRoutes(openAi),
       ...tokenizeRoutes(openAi),
+      ...llamaServerRoutes(discovery),
+      ...otherServersRoutes(discovery),
       ...responseRoutes(responses),
       ...healthRoutes({ metrics, isDraining: () => drained !== null }),
       ...(world.routes ?? []),
@@ -179,6 +187,25 @@ function openAiWorld(
     clock,
     epochSeconds: () => seconds(world.epochMs()),
     freshId,
+  };
+}
+
+function discoveryWorld({ version, config, backend, engine }: AppWorld, openAi: OpenAiWorld): DiscoveryWorld {
+  return {
+    ...openAi,
+    about: {
+      version,
+      precision: config.precision,
+      get seatCount() {
+        return backend.limits.replicaCount * backend.limits.slotCount;
+      },
+      get slotCount() {
+        return backend.limits.slotCount;
+      },
+      get seats() {
+        return engine.load.seats;
+      },
+    },
   };
 }
 

@@ -1,4 +1,5 @@
-// GET /healthz (the process answers), /readyz (it takes requests), /metrics (Prometheus). Before it: http.ts.
+// GET /healthz (the process answers), /readyz (it takes requests), /health (the same in llama-server's words), /metrics
+// (Prometheus). Before it: http.ts.
 import { fault } from './errors.ts';
 import type { Route } from './http.ts';
 import type { ServerMetrics } from './metrics.ts';
@@ -18,6 +19,18 @@ export function healthRoutes({ metrics, isDraining }: HealthWorld): readonly Rou
       answer: (call) => {
         if (isDraining()) call.refuse(fault('draining', 'the server is shutting down'));
         else call.reply(200, { status: 'ok' });
+      },
+    },
+    {
+      method: 'GET',
+      path: '/health',
+      open: true,
+      answer: (call) => {
+        if (!isDraining()) call.reply(200, { status: 'ok' });
+        else
+          call.reply(503, {
+            error: { code: 503, message: 'the server is shutting down', type: 'unavailable_error' },
+          });
       },
     },
     {

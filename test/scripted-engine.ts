@@ -61,6 +61,17 @@ export class ScriptedEngine implements SequenceEngine {
     return this.#sequences.size;
   }
 
+  /** Who sits. */
+  get load() {
+    const { slotCount = 4 } = this.#options;
+    const seated = [...this.#sequences.values()].slice(0, slotCount);
+    const seats = seated.map(({ request, delivered }, slot) => ({
+      ...{ replica: 0, slot, cachedTokens: 0, outputTokens: delivered, outputTokensMax: request.maxTokens },
+      ...{ promptTokens: request.tokens.length, computedTokens: request.tokens.length },
+    }));
+    return { seats };
+  }
+
   /** Of these, those whose readers are slow. */
   get pausedCount(): number {
     return [...this.#sequences.values()].filter(({ paused }) => paused).length;

@@ -17,9 +17,10 @@ import type { Clock } from '../../kernels/clock.ts';
 import { refusalOf } from './admission.ts';
 import type { BlockArchive } from './block-archive.ts';
 import type { DraftModel } from './draft-model.ts';
-import { type EngineBounds, Floor, type KvLoad } from './floor.ts';
+import { type EngineBounds, Floor } from './floor.ts';
 import type { EngineObserver } from './observer.ts';
 import type { SequenceEnd, SequenceEngine, SequenceRequest, SequenceSink, SubmitResult } from './request.ts';
+import { type EngineLoad, seatsOf } from './seats.ts';
 import { type Departure, Sequence } from './sequence.ts';
 import { judgeDraft } from './sequence-draft.ts';
 
@@ -135,9 +136,10 @@ export class Engine implements SequenceEngine {
   }
 
   /** Counts for readiness, tests and people. */
-  get load(): { readonly waitingCount: number; readonly runningCount: number; readonly kv: KvLoad } {
+  get load(): EngineLoad {
     const { scheduler, kv } = this.#floor;
-    return { waitingCount: scheduler.waitingCount, runningCount: scheduler.runningCount, kv };
+    const { waitingCount, runningCount } = scheduler;
+    return { waitingCount, runningCount, kv, seats: seatsOf(this.#sequences.values()) };
   }
 
   /** Full audit of block and seat accounting, O(blocks). Throws AssertionError on the first inconsistency. */

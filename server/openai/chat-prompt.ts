@@ -20,10 +20,23 @@ export interface ChatPrompt {
   readonly reasoning: ReasoningStart | null; // how its answer begins; null: this model does not reason
 }
 
-export function chatPrompt(
+export function chatPrompt(parts: ChatPromptParts, world: OpenAiWorld): Parsed<ChatPrompt> {
+  const text = chatText(parts, world);
+  if (!text.ok) return text;
+  const { messages, options } = parts;
+  const { model, generator, prompts } = world;
+  const tokens = prompts.encode(text.value, generator.contextTokensMax);
+  if (!tokens.ok) return tokens;
+  const final = options.continueFinal ? messages.at(-1) : undefined;
+  const reasoning = reasoningStart(text.value, { model, final });
+  return { ok: true, value: { tokens: tokens.value, reasoning } };
+}
+
+/** What the template makes of a conversation, callers' texts guarded (models/text-guard.ts). */
+export function chatText(
   { messages, tools, options }: ChatPromptParts,
-  { model, forms, generator, prompts, route }: OpenAiWorld,
-): Parsed<ChatPrompt> {
+  { model, forms, route }: Pick<OpenAiWorld, 'model' | 'forms' | 'route'>,
+): Parsed<string> {
   const { chatTemplate } = model;
   if (chatTemplate === null) {
     const message = `${model.name} has no chat template; it takes /v1/completions`;
@@ -32,11 +45,7 @@ export function chatPrompt(
   try {
     const told = withSystem(messages, route?.system ?? '');
     const text = renderToolPrompt(chatTemplate, { messages: told, tools, syntax: forms.toolSyntax, options });
-    const tokens = prompts.encode(text, generator.contextTokensMax);
-    if (!tokens.ok) return tokens;
-    const final = options.continueFinal ? messages.at(-1) : undefined;
-    const reasoning = reasoningStart(text, { model, final });
-    return { ok: true, value: { tokens: tokens.value, reasoning } };
+    return { ok: true, value: text };
   } catch (error) {
     if (!(error instanceof ChatTemplateError)) throw error;
     return { ok: false, fault: fault('unsupported', error.message, { param: paramOf(error.message) }) };

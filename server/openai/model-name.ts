@@ -7,7 +7,7 @@ type Named = Pick<ServedModel, 'name' | 'aliases'>;
 
 /** A request names the one model there is, by any of its names, or none. */
 export function modelFault(asked: string | null | undefined, { name, aliases = [] }: Named): Fault | null {
-  if (asked == null || asked === '' || asked === name || aliases.includes(asked)) return null;
+  if (asked == null || asked === '' || nameMeant(asked, [name, ...aliases]) !== undefined) return null;
   const names = [name, ...aliases].map((one) => JSON.stringify(one)).join(', ');
   const message =
     `the model ${JSON.stringify(asked)} is not here; this server has ${names}` +
@@ -21,6 +21,11 @@ export function ownModelFault(
   { model, lanes }: Pick<OpenAiWorld, 'model' | 'lanes'>,
 ): Fault | null {
   return asked != null && lanes?.isLocal(asked) === true ? null : modelFault(asked, model);
+}
+
+/** Ollama's clients write a tag behind a name, whether they were given one or not. */
+function nameMeant(asked: string, names: readonly string[]): string | undefined {
+  return names.find((name) => name === asked) ?? names.find((name) => `${name}:latest` === asked);
 }
 
 /** The name by which the model was asked for: answers carry it. */

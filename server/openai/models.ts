@@ -1,6 +1,7 @@
 // GET /v1/models and /v1/models/{id}: the model that is served, and the lanes where there are any. Pure. Before it: http.ts.
 import type { Route } from '../http.ts';
 import { codexCatalog } from './codex-catalog.ts';
+import { modelFacts } from './model-facts.ts';
 import { modelFault } from './model-name.ts';
 import type { OpenAiWorld } from './world.ts';
 
@@ -12,24 +13,31 @@ export function modelRoutes(world: OpenAiWorld): readonly Route[] {
     created: startedSeconds,
     owned_by: 'sparklane',
   });
-  // vLLM's name for it; editors size their prompts by it. What an upstream holds is not known here.
-  const bounded = (id: string) => ({ ...describe(id), max_model_len: generator.contextTokensMax });
+  // Editors size their prompts by it, under the names of vLLM, OpenRouter and llama-server (`meta`). What an upstream holds
+  // is not known here.
+  const bounded = (id: string) => ({
+    ...describe(id),
+    max_model_len: generator.contextTokensMax,
+    context_length: generator.contextTokensMax,
+    ...described(world),
+  });
   const others = (lanes?.models ?? []).filter((name) => modelFault(name, model) !== null);
-  const data = [
+  // The device, and with it the context, may be another one later.
+  const listed = () => [
     ...[model.name, ...(model.aliases ?? [])].map(bounded),
     ...others.map((name) => (lanes?.isLocal(name) === true ? bounded(name) : describe(name))),
   ];
-  const catalog = codexCatalog({ name: model.name, contextTokens: generator.contextTokensMax });
   return [
     {
       method: 'GET',
       path: '/v1/models',
       open: false,
       answer: (call) => {
-        const list = { object: 'list', data };
+        const list = { object: 'list', data: listed() };
+        const contextTokens = generator.contextTokensMax;
         // Codex asks with its version and reads `models`; everybody else reads `data`.
         const forCodex = new URLSearchParams(call.request.query).has('client_version');
-        call.reply(200, forCodex ? { ...list, ...catalog } : list);
+        call.reply(200, forCodex ? { ...list, ...codexCatalog({ name: model.name, contextTokens }) } : list);
       },
     },
     {
@@ -38,11 +46,29 @@ export function modelRoutes(world: OpenAiWorld): readonly Route[] {
       open: false,
       answer: (call) => {
         const { parameter } = call.facts;
-        const described = data.find(({ id }) => id === parameter);
-        const absent = described === undefined ? modelFault(parameter, model) : null;
-        if (absent === null) call.reply(200, described ?? data[0]);
+        const data = listed();
+        const known = data.find(({ id }) => id === parameter);
+        const absent = known === undefined ? modelFault(parameter, model) : null;
+        if (absent === null) call.reply(200, known ?? data[0]);
         else call.refuse(absent);
       },
     },
   ];
+}
+
+/** llama-server's `meta`, and what the model can do. */
+function described(world: OpenAiWorld): object {
+  const { contextTokens, trainedTokens, parameterCount, fileSize, capabilities } = modelFacts(world);
+  const { vocabSize, hiddenSize } = world.model.spec;
+  return {
+    meta: {
+      n_ctx: contextTokens,
+      n_ctx_train: trainedTokens,
+      n_vocab: vocabSize,
+      ...(hiddenSize !== undefined && { n_embd: hiddenSize }),
+      ...(parameterCount !== null && { n_params: parameterCount }),
+      ...(fileSize > 0 && { size: fileSize }),
+    },
+    capabilities,
+  };
 }

@@ -9,13 +9,15 @@ import type { Tokenizer } from '../../models/tokenizer.ts';
 export interface ServedModel {
   readonly name: string;
   readonly aliases?: readonly string[]; // other names that it answers to
-  readonly spec: Pick<ModelSpec, 'vocabSize' | 'eosTokenIds'>;
+  readonly path?: string; // where its files are; unknown of small models of tests, as is the rest of the spec
+  readonly fileSize?: number; // bytes
+  readonly spec: Pick<ModelSpec, 'vocabSize' | 'eosTokenIds'> & Partial<ModelSpec>;
   readonly tokenizer: Pick<
     Tokenizer,
     'vocabSize' | 'startIds' | 'encode' | 'decode' | 'tokenBytes' | 'isSpecial' | 'specialTokenId'
   >;
   readonly chatTemplate:
-    | (Pick<ChatTemplate, 'render'> & Partial<Pick<ChatTemplate, 'reads' | 'reasoning'>>)
+    | (Pick<ChatTemplate, 'render'> & Partial<Pick<ChatTemplate, 'reads' | 'reasoning' | 'source'>>)
     | null; // the optional ones: unknown, nothing
   readonly defaults: SamplingDefaults;
   readonly fim: FimTokens | null;

@@ -266,6 +266,9 @@ describe('models', () => {
       created: 1_795_176_000,
       owned_by: 'sparklane',
       max_model_len: 4096,
+      context_length: 4096,
+      meta: { n_ctx: 4096, n_ctx_train: 4096, n_vocab: 260 },
+      capabilities: ['completion', 'tools', 'insert'],
     };
     expect(get('/v1/models').json).toEqual({ object: 'list', data: [model] });
     expect(get('/v1/models/byt%65s').json).toEqual(model);
