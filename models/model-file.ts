@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import { isLfsPointer, lfsProblem } from './lfs-pointer.ts';
 
 const jsonSizeMax = 100_000_000; // bytes; the largest published tokenizer.json files have about 35 MB
+const depthMax = 32; // lists and objects in one another; published files have 8. Whoever reads them calls itself
 
 /** A model directory that cannot be used. The message names the file, and the field or tensor where there is one. */
 export class CheckpointError extends Error {
@@ -56,6 +57,9 @@ export function readOptionalJson<T extends z.ZodType>(file: string, schema: T): 
   } catch (error) {
     throw new CheckpointError(`is not valid JSON: ${messageOf(error)}`, { file, cause: error });
   }
+  if (isDeeper(json, depthMax)) {
+    throw new CheckpointError(`its lists and objects lie deeper than ${depthMax}`, { file });
+  }
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
@@ -64,6 +68,11 @@ export function readOptionalJson<T extends z.ZodType>(file: string, schema: T): 
     field: issue!.path.join('.') || null,
     cause: parsed.error,
   });
+}
+
+function isDeeper(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return depth === 0 || Object.values(value).some((inner) => isDeeper(inner, depth - 1));
 }
 
 /** As readOptionalJson; a missing file is an error too. */

@@ -10,7 +10,9 @@ import { findDuplicateKey } from './json-keys.ts';
 import { isLfsPointer, lfsProblem } from './lfs-pointer.ts';
 
 const lengthSize = 8; // bytes, little-endian unsigned
-const headerSizeMax = 100_000_000; // bytes; source: MAX_HEADER_SIZE of the reference implementation
+// The format allows 100 MB, which take gigabytes once they are objects; files of 700 GB have heads of some 10 MB.
+const headerSizeMax = 2 ** 24; // bytes
+const tensorCountMax = 2 ** 16;
 const chunkSize = 1 << 24; // bytes read and decoded at a time, so that no tensor is held twice
 
 const dtypeSizes: ReadonlyMap<string, number> = new Map([
@@ -230,6 +232,10 @@ function parseHeader(file: string, bytes: Uint8Array): z.infer<typeof headerSche
   const { __metadata__: metadata, ...tensors } = json as Record<string, unknown>;
   if (metadata !== undefined && !z.record(z.string(), z.string()).safeParse(metadata).success) {
     throw new SafetensorsError('__metadata__ is not an object of strings', { file });
+  }
+  const count = Object.keys(tensors).length;
+  if (count > tensorCountMax) {
+    throw new SafetensorsError(`${count} tensors are more than ${tensorCountMax}`, { file });
   }
   const parsed = headerSchema.safeParse(tensors);
   if (parsed.success) return parsed.data;

@@ -7,6 +7,7 @@ import { exhausted } from './exhausted.ts';
 import type { Family } from './fault.ts';
 import { grammars } from './grammars.ts';
 import { malformed } from './malformed.ts';
+import { models } from './models.ts';
 import { overflow } from './overflow.ts';
 import { oversized } from './oversized.ts';
 import { parameters } from './parameters.ts';
@@ -30,6 +31,7 @@ export const FAMILIES: readonly Family[] = [
   grammars,
   exhausted,
   device,
+  models,
   strangers,
   pages,
 ];

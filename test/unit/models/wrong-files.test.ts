@@ -115,3 +115,10 @@ test('a head that differs from the embeddings is used, whatever config.json says
   expect(loadCheckpoint(withHead((values) => values, 'BF16')).spec.tiedEmbeddings).toBe(false); // rounded: not the same
   expect(loadCheckpoint(withHead((values) => values.map(() => 0.5), 'BF16')).spec.tiedEmbeddings).toBe(false);
 });
+
+test('JSON that nests without end is refused in words, whatever would have read it', () => {
+  const directory = tiny();
+  const nested = `${'{"normalizers":['.repeat(100_000)}${']}'.repeat(100_000)}`;
+  writeFileSync(join(directory, 'tokenizer.json'), `{"normalizer":${nested}}`);
+  expect(() => loadModel(directory)).toThrow('tokenizer.json: its lists and objects lie deeper than 32');
+});
