@@ -45,7 +45,7 @@ function readConfig(directory: string): ModelSpec {
     file,
     z.preprocess((fields) => ({ ...family.absent, ...(fields as object) }), configSchema),
   );
-  refuseUnsupported(config, file);
+  refuseUnsupported(config, family, file);
   const heads = attentionShape(config, file);
   const { headSize } = heads;
   const rotary = rotaryOf(config, { file, headSize, isPartial: family.hasPartialRotary });
@@ -94,7 +94,11 @@ function feedForwardOf(config: ConfigFields, file: string): Pick<ModelSpec, 'ffn
     ffnSize: config.moe_intermediate_size ?? config.intermediate_size,
     experts: {
       ...{ count, activeCount, isNormalised: config.norm_topk_prob ?? false },
-      ...{ hasRouterBias: false, clamp: null },
+      hasRouterBias: config.router_bias ?? false,
+      clamp:
+        config.swiglu_alpha !== undefined && config.swiglu_limit !== undefined
+          ? { alpha: config.swiglu_alpha, limit: config.swiglu_limit }
+          : null,
     },
   };
 }
@@ -110,9 +114,11 @@ function familyOf(architecture: string, file: string): Family {
   });
 }
 
-function refuseUnsupported(config: ConfigFields, file: string): void {
+function refuseUnsupported(config: ConfigFields, family: Family, file: string): void {
   const refuse = (field: string, problem: string) => new CheckpointError(problem, { file, field });
-  if (config.quantization_config != null) {
+  const method = (config.quantization_config as { quant_method?: unknown } | null)?.quant_method;
+  const isMicroscaled = Object.values(family.parts).some((part) => part.isMicroscaled);
+  if (config.quantization_config != null && !(isMicroscaled && method === 'mxfp4')) {
     const problem =
       'quantised weights are not supported (only F32, F16, BF16): take the model as it was before, or its GGUF file';
     throw refuse('quantization_config', problem);

@@ -8,17 +8,20 @@ import { ggufCheckpoint } from './gguf/gguf-checkpoint.ts';
 import { openGguf } from './gguf/gguf-file.ts';
 import { ggufSpec } from './gguf/gguf-spec.ts';
 import type { WeightSource } from './graph/arithmetic.ts';
+import type { BlockQuantised } from './graph/block-quantise.ts';
+import { levelsOf, microscaledLayout, widened } from './microscaled.ts';
 import { CheckpointError } from './model-file.ts';
 import { requiredTensors } from './required-tensors.ts';
 import {
   isReadableDtype,
+  readBytes,
   readTensor,
   SafetensorsError,
   sameTensors,
   type TensorEntry,
 } from './safetensors.ts';
 import type { ModelSpec } from './spec.ts';
-import { hasShape, storedTensor } from './stored-tensors.ts';
+import { hasShape, type StoredTensor, storedTensor } from './stored-tensors.ts';
 import { openWeightFiles, type WeightFiles } from './weight-files.ts';
 
 export { CheckpointError } from './model-file.ts';
@@ -77,6 +80,13 @@ function loadDirectory(directory: string): Checkpoint {
     return found;
   };
   checkTensors(spec, weights, entry);
+  const microscaled = ({ name, rows, scales }: StoredTensor): BlockQuantised =>
+    naming(() =>
+      levelsOf(
+        readBytes(weights.byTensor.get(name)!, name, rows!),
+        readBytes(weights.byTensor.get(scales!)!, scales!, rows!),
+      ),
+    );
   return {
     spec,
     path: directory,
@@ -84,19 +94,23 @@ function loadDirectory(directory: string): Checkpoint {
     has: (name) => weights.byTensor.has(stored(name).name),
     typeOf: (name) => entry(stored(name).name).dtype,
     shape(name) {
-      const { name: own, rows } = stored(name);
+      const { name: own, rows, scales } = stored(name);
       const { shape } = entry(own);
+      if (scales !== null) return [rows!.count, (2 * product(shape)) / rows!.of];
       return rows === null ? shape : [rows.count, shape.at(-1)!];
     },
     read(name) {
       const place = stored(name);
       entry(place.name);
+      if (place.scales !== null) return widened(microscaled(place));
       const file = weights.byTensor.get(place.name)!;
       const values = naming(() => readTensor(file, place.name, place.rows));
       checkFinite(values, { file: file.path, field: place.name });
       if (place.offset !== 0) for (let at = 0; at < values.length; at++) values[at]! += place.offset;
       return values;
     },
+    storedLayout: (name) => (stored(name).scales === null ? null : microscaledLayout),
+    readBlocks: (name) => microscaled(stored(name)),
   };
 }
 
@@ -115,6 +129,10 @@ function checkTensors(spec: ModelSpec, weights: WeightFiles, entry: (name: strin
   for (const [name, needed] of requiredTensors(spec)) {
     const stored = storedTensor(spec, name);
     const found = entry(stored.name);
+    if (stored.scales !== null) {
+      checkMicroscaled(stored, needed, [found, entry(stored.scales)], weights.paths[0]!);
+      continue;
+    }
     const place = { file: weights.byTensor.get(stored.name)!.path, field: stored.name };
     if (!isReadableDtype(found.dtype)) {
       throw new CheckpointError(`dtype ${found.dtype} is not one of F32, F16, BF16`, place);
@@ -127,6 +145,32 @@ function checkTensors(spec: ModelSpec, weights: WeightFiles, entry: (name: strin
       );
     }
   }
+}
+
+/** Two levels a byte, and a scale for each 32 of them. */
+function checkMicroscaled(
+  { name, rows }: StoredTensor,
+  needed: readonly number[],
+  [levels, scales]: readonly [TensorEntry, TensorEntry],
+  file: string,
+): void {
+  const count = rows!.of * needed.at(-1)!; // values
+  if (
+    levels.dtype === 'U8' &&
+    scales.dtype === 'U8' &&
+    levels.size * 2 === count &&
+    scales.size * 32 === count
+  )
+    return;
+  const found = `${levels.size} bytes of ${levels.dtype} and ${scales.size} scales`;
+  throw new CheckpointError(`has ${found}, config.json asks for ${count} values of 4 bits`, {
+    file,
+    field: name,
+  });
+}
+
+function product(shape: readonly number[]): number {
+  return shape.reduce((all, size) => all * size, 1);
 }
 
 /** One value that is not finite makes every answer NaN, or only those to the texts that meet it. */

@@ -71,6 +71,9 @@ export const configSchema = z.looseObject({
   num_experts_per_tok: count.nullish(),
   moe_intermediate_size: count.optional(),
   norm_topk_prob: z.boolean().optional(),
+  router_bias: z.boolean().optional(), // no published field: families say it
+  swiglu_alpha: z.number().positive().optional(),
+  swiglu_limit: z.number().positive().optional(),
   decoder_sparse_step: count.optional(),
   mlp_only_layers: z.array(z.int()).nullish(),
   quantization_config: z.unknown().optional(),

@@ -13,6 +13,7 @@ type Bias = boolean | 'attention_bias' | 'mlp_bias' | 'use_bias';
 export interface StoredPart {
   readonly part: string;
   readonly rows?: FusedRows;
+  readonly isMicroscaled?: boolean; // levels of 4 bits in `…_blocks`, a power of two for each 32 in `…_scales`
 }
 
 export type FusedRows =
@@ -23,7 +24,9 @@ export type FusedRows =
   | 'second-half'
   | 'expert' // all experts one after another, as are the next four
   | 'expert-first-half'
-  | 'expert-second-half';
+  | 'expert-second-half'
+  | 'expert-even' // rows that take turns
+  | 'expert-odd';
 
 export interface Family {
   readonly name: string; // as GGUF files call it
@@ -226,6 +229,29 @@ const granitemoe: Family = {
   },
 };
 
+const gptOss: Family = {
+  ...llama,
+  name: 'gpt-oss',
+  absent: {
+    ...{
+      rms_norm_eps: 1e-5,
+      head_dim: 64,
+      num_key_value_heads: 8,
+      num_local_experts: 128,
+      num_experts_per_tok: 4,
+    },
+    ...{ attention_bias: true, mlp_bias: true, sliding_window: 128, norm_topk_prob: true, router_bias: true },
+    ...{ rope_theta: 150_000, swiglu_alpha: 1.702, swiglu_limit: 7, max_position_embeddings: 131_072 },
+  },
+  decoder: { ...plainDecoder, hasSinks: true },
+  slides: (_, layer) => layer % 2 === 0,
+  parts: {
+    'mlp.experts.*.gate_proj': { part: 'mlp.experts.gate_up_proj', rows: 'expert-even', isMicroscaled: true },
+    'mlp.experts.*.up_proj': { part: 'mlp.experts.gate_up_proj', rows: 'expert-odd', isMicroscaled: true },
+    'mlp.experts.*.down_proj': { part: 'mlp.experts.down_proj', rows: 'expert', isMicroscaled: true },
+  },
+};
+
 /** By the class that config.json names. */
 export const families: ReadonlyMap<string, Family> = new Map([
   ['LlamaForCausalLM', llama],
@@ -244,6 +270,7 @@ export const families: ReadonlyMap<string, Family> = new Map([
   ['Qwen3MoeForCausalLM', qwen3moe],
   ['MixtralForCausalLM', mixtral],
   ['GraniteMoeForCausalLM', granitemoe],
+  ['GptOssForCausalLM', gptOss],
 ]);
 
 /** By ModelSpec.architecture. */

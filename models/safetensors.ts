@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { widenBf16, widenF16 } from './half-floats.ts';
 import { findDuplicateKey } from './json-keys.ts';
 import { isLfsPointer, lfsProblem } from './lfs-pointer.ts';
+import type { TensorRows } from './stored-tensors.ts';
 
 const lengthSize = 8; // bytes, little-endian unsigned
 // The format allows 100 MB, which take gigabytes once they are objects; files of 700 GB have heads of some 10 MB.
@@ -107,15 +108,9 @@ export function openSafetensors(path: string): SafetensorsFile {
 export function readTensor(
   file: SafetensorsFile,
   tensor: string,
-  rows: { readonly start: number; readonly count: number; readonly of: number } | null = null, // null: all
+  rows: TensorRows | null = null, // null: all
 ): Float32Array {
-  const whole = file.tensors.get(tensor);
-  if (!whole) throw new SafetensorsError('not in this file', { file: file.path, tensor });
-  const rowSize = rows === null ? 0 : whole.size / rows.of;
-  const entry =
-    rows === null
-      ? whole
-      : { ...whole, offset: whole.offset + rows.start * rowSize, size: rows.count * rowSize };
+  const entry = rowsOf(file, tensor, rows);
   if (!isReadableDtype(entry.dtype)) {
     throw new SafetensorsError(`dtype ${entry.dtype} is not one of F32, F16, BF16`, {
       file: file.path,
@@ -124,11 +119,44 @@ export function readTensor(
   }
   // Typed arrays below alias the file's little-endian bytes.
   if (endianness() !== 'LE') throw new SafetensorsError('this machine is big-endian', { file: file.path });
+  const values = withUnchanged(file, (fd) =>
+    entry.dtype === 'F32' ? readF32(fd, file.path, entry) : readHalf(fd, file.path, entry),
+  );
+  return rows === null ? values : everyStep(values, rows);
+}
+
+/** The bytes of a tensor of type U8, or of some of its rows. Throws SafetensorsError. */
+export function readBytes(file: SafetensorsFile, tensor: string, rows: TensorRows): Uint8Array {
+  const entry = rowsOf(file, tensor, rows);
+  const bytes = new Uint8Array(entry.size);
+  withUnchanged(file, (fd) => readFully(fd, bytes, { file: file.path, offset: entry.offset }));
+  return everyStep(bytes, rows);
+}
+
+/** As if the tensor were those of its rows that lie between the first and the last wanted one. */
+function rowsOf(file: SafetensorsFile, tensor: string, rows: TensorRows | null): TensorEntry {
+  const entry = file.tensors.get(tensor);
+  if (!entry) throw new SafetensorsError('not in this file', { file: file.path, tensor });
+  if (rows === null) return entry;
+  const rowSize = entry.size / rows.of;
+  const count = (rows.count - 1) * (rows.step ?? 1) + 1;
+  return { ...entry, offset: entry.offset + rows.start * rowSize, size: count * rowSize };
+}
+
+function everyStep<T extends Float32Array | Uint8Array>(values: T, { count, step = 1 }: TensorRows): T {
+  if (step === 1) return values;
+  const width = values.length / ((count - 1) * step + 1);
+  for (let row = 1; row < count; row++)
+    values.copyWithin(row * width, row * step * width, (row * step + 1) * width);
+  return values.slice(0, count * width) as T;
+}
+
+function withUnchanged<T>(file: SafetensorsFile, read: (fd: number) => T): T {
   return withFile(file.path, (fd) => {
     if (fstatSync(fd).size !== file.fileSize) {
       throw new SafetensorsError('the file has changed size since its header was read', { file: file.path });
     }
-    return entry.dtype === 'F32' ? readF32(fd, file.path, entry) : readHalf(fd, file.path, entry);
+    return read(fd);
   });
 }
 

@@ -3,9 +3,18 @@
 import { type FusedRows, familyNamed, type StoredPart } from './families.ts';
 import type { ModelSpec } from './spec.ts';
 
+/** Of the `of` rows of a matrix, `count` from `start` on, every `step`-th. */
+export interface TensorRows {
+  readonly start: number;
+  readonly count: number;
+  readonly of: number;
+  readonly step?: number; // 1 if absent
+}
+
 export interface StoredTensor {
   readonly name: string; // in the checkpoint
-  readonly rows: { readonly start: number; readonly count: number; readonly of: number } | null; // null: all
+  readonly rows: TensorRows | null; // null: all
+  readonly scales: string | null; // of the levels in `name`, where they are microscaled
   readonly offset: number; // added to every value
 }
 
@@ -15,8 +24,12 @@ export function storedTensor(spec: ModelSpec, name: string): StoredTensor {
   const offset = family.normsFromZero && name.endsWith('norm.weight') ? 1 : 0;
   const [, prefix, part, kind] = /^(model\.layers\.\d+\.)(.+)(\.(?:weight|bias))$/.exec(name) ?? [];
   const stored = part === undefined ? null : storedPart(spec, family.parts, part);
-  if (stored === null) return { name, rows: null, offset };
-  return { name: `${prefix}${stored.part}${kind}`, rows: stored.rows, offset };
+  if (stored === null) return { name, rows: null, scales: null, offset };
+  const { rows } = stored;
+  const base = `${prefix}${stored.part}`;
+  if (!stored.isMicroscaled) return { name: `${base}${kind}`, rows, scales: null, offset };
+  if (kind === '.bias') return { name: `${base}_bias`, rows, scales: null, offset };
+  return { name: `${base}_blocks`, rows, scales: `${base}_scales`, offset };
 }
 
 /** Which part of a layer, and of it which rows, is `part` of ours; null where the table does not say. */
@@ -24,21 +37,22 @@ export function storedPart(
   spec: ModelSpec,
   parts: Readonly<Record<string, StoredPart>>,
   part: string,
-): { readonly part: string; readonly rows: StoredTensor['rows'] } | null {
+): { readonly part: string; readonly rows: TensorRows | null; readonly isMicroscaled: boolean } | null {
   const expert = /^mlp\.experts\.(\d+)\./.exec(part)?.[1];
   const stored = parts[expert === undefined ? part : part.replace(expert, '*')];
   if (stored === undefined) return null;
   const isOut = part.endsWith('down_proj');
   const rows =
     stored.rows === undefined ? null : rowsOf(spec, stored.rows, { expert: Number(expert), isOut });
-  return { part: stored.part.replace('*', expert ?? ''), rows };
+  const { isMicroscaled = false } = stored;
+  return { part: stored.part.replace('*', expert ?? ''), rows, isMicroscaled };
 }
 
 function rowsOf(
   spec: ModelSpec,
   rows: FusedRows,
   { expert, isOut }: { expert: number; isOut: boolean },
-): NonNullable<StoredTensor['rows']> {
+): TensorRows {
   const { headCount, kvHeadCount, headSize, ffnSize, experts } = spec;
   const [query, kv] = [headCount * headSize, kvHeadCount * headSize];
   const own = isOut ? spec.hiddenSize : ffnSize; // rows of one expert
@@ -58,6 +72,10 @@ function rowsOf(
       return { start: expert * own, count: own, of: expertCount * own };
     case 'expert-first-half':
       return { start: 2 * expert * ffnSize, count: ffnSize, of: 2 * expertCount * ffnSize };
+    case 'expert-even':
+      return { start: 2 * expert * ffnSize, count: ffnSize, of: 2 * expertCount * ffnSize, step: 2 };
+    case 'expert-odd':
+      return { start: 2 * expert * ffnSize + 1, count: ffnSize, of: 2 * expertCount * ffnSize, step: 2 };
     case 'expert-second-half':
       return { start: (2 * expert + 1) * ffnSize, count: ffnSize, of: 2 * expertCount * ffnSize };
   }
@@ -67,7 +85,7 @@ function rowsOf(
 export function hasShape(
   found: readonly number[],
   needed: readonly number[],
-  rows: StoredTensor['rows'],
+  rows: TensorRows | null,
 ): boolean {
   if (rows === null)
     return found.length === needed.length && found.every((size, axis) => size === needed[axis]);
