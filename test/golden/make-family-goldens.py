@@ -134,7 +134,18 @@ MODELS = {
         embedding_multiplier=3.0, residual_multiplier=0.7, logits_scaling=0.5, tie_word_embeddings=True,
         num_local_experts=6, num_experts_per_tok=2, intermediate_size=32, rope_scaling=None,
     ),
+    "gpt-oss": family(
+        "GptOssForCausalLM", "gpt_oss", RMS, head_dim=32, num_hidden_layers=2, num_local_experts=4,
+        num_experts_per_tok=2, experts_per_token=2, intermediate_size=32, attention_bias=True, rope_theta=150000,
+        swiglu_limit=1.5, sliding_window=24, layer_types=["sliding_attention", "full_attention"],
+        max_position_embeddings=512, initial_context_length=64,
+        rope_scaling={"rope_type": "yarn", "factor": 8.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False,
+                      "original_max_position_embeddings": 64},
+        quantization_config={"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn",
+                             "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]},
+    ),
 }
+E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
 LENGTHS = [9, 40, 90]  # within any window and original context; past windows; past original contexts
 
 
@@ -145,6 +156,9 @@ def rebuild(model, seed):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.dim() == 3 and model.config.model_type == "gpt_oss":
+                parameter.copy_(dequantised(*microscaled(parameter, seed)))
+                continue
             if "norm" in name and name.endswith("weight"):
                 value = (0 if zero_centred else 1) + 0.15 * noise
             elif parameter.dim() == 1:
@@ -155,6 +169,21 @@ def rebuild(model, seed):
                 value = 1.5 * noise / parameter.shape[-1] ** 0.5
             parameter.copy_(value.to(torch.bfloat16).float())
     model.tie_weights()
+
+
+def microscaled(parameter, seed):
+    """MXFP4: [experts, out, in / 32, 16] bytes of two values, low half first, and a power of two for each 32."""
+    experts, inputs, outputs = parameter.shape
+    generator = torch.Generator().manual_seed(seed + inputs * outputs)
+    blocks = torch.randint(0, 256, (experts, outputs, inputs // 32, 16), generator=generator)
+    scales = torch.randint(123, 126, (experts, outputs, inputs // 32), generator=generator)
+    return blocks, scales
+
+
+def dequantised(blocks, scales):
+    """What transformers makes of it: [experts, in, out]."""
+    values = torch.stack([E2M1[blocks & 15], E2M1[blocks >> 4]], dim=-1).flatten(-2)
+    return (values * 2.0 ** (scales - 127)[..., None]).flatten(-2).transpose(1, 2)
 
 
 def answer(model, prompt):
@@ -185,7 +214,8 @@ def logits_of(model, ids):
 
 
 def make(name, published):
-    config = AutoConfig.for_model(**{k: (dict(v) if isinstance(v, dict) else v) for k, v in published.items()})
+    known = {k: v for k, v in published.items() if k != "quantization_config"}
+    config = AutoConfig.for_model(**{k: (dict(v) if isinstance(v, dict) else v) for k, v in known.items()})
     config._attn_implementation = "eager"
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     for seed in range(1000):
@@ -206,6 +236,9 @@ def make(name, published):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(published, indent=1) + "\n")
     tensors = {k: v.to(torch.bfloat16).contiguous() for k, v in published_tensors(model, published).items()}
+    for k in [k for k, v in tensors.items() if v.dim() == 3 and published["model_type"] == "gpt_oss"]:
+        blocks, scales = microscaled(tensors.pop(k), seed)
+        tensors |= {f"{k}_blocks": blocks.to(torch.uint8), f"{k}_scales": scales.to(torch.uint8)}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "golden.json").write_text(json.dumps({"cases": cases}, separators=(",", ":")) + "\n")
     print(f"{name}: seed {seed}, margin {margin:.3f}, {sum(p.numel() for p in model.parameters())} weights")
