@@ -2,7 +2,7 @@
 // otherwise stands in families.ts. Before it: gguf-metadata.ts; after it: gguf-spec.ts and gguf-checkpoint.ts.
 // Keys and tensor names: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and llama.cpp's own tables.
 import type { StoredPart } from '../families.ts';
-import type { Activation } from '../spec.ts';
+import type { Activation, Experts } from '../spec.ts';
 import { insteadOf } from '../unsupported.ts';
 import type { GgufFile } from './gguf-file.ts';
 import { GgufMetadata } from './gguf-metadata.ts';
@@ -17,6 +17,8 @@ export interface GgufArchitecture {
   readonly localRopeTheta: number | null; // of layers with a window, where no key says it
   /** Layers of the one size whose scores are scaled by hiddenSize / headCount instead of headSize. */
   readonly wideScoreLayers: number | null;
+  readonly clamp: Experts['clamp']; // of its experts
+  readonly isYarnTruncated: boolean; // what no key says
   readonly parts: Readonly<Record<string, StoredPart>>; // by our names, where they differ from `layerParts`
 }
 
@@ -35,6 +37,10 @@ export const layerParts: Readonly<Record<string, StoredPart>> = {
   'mlp.up_proj': { part: 'ffn_up' },
   'mlp.down_proj': { part: 'ffn_down' },
   'mlp.out_norm': { part: 'post_ffw_norm' },
+  'mlp.router': { part: 'ffn_gate_inp' },
+  'mlp.experts.*.gate_proj': { part: 'ffn_gate_exps', rows: 'expert' },
+  'mlp.experts.*.up_proj': { part: 'ffn_up_exps', rows: 'expert' },
+  'mlp.experts.*.down_proj': { part: 'ffn_down_exps', rows: 'expert' },
 };
 
 const plain: GgufArchitecture = {
@@ -45,6 +51,8 @@ const plain: GgufArchitecture = {
   turns: () => true,
   localRopeTheta: null,
   wideScoreLayers: null,
+  clamp: null,
+  isYarnTruncated: true,
   parts: {},
 };
 
@@ -74,6 +82,13 @@ const all: readonly GgufArchitecture[] = [
   },
   { ...plain, name: 'smollm3', interleavesHeads: true, turns: (layer) => (layer + 1) % 4 !== 0 },
   { ...plain, name: 'olmo2' },
+  { ...plain, name: 'qwen3moe' },
+  { ...plain, name: 'granitemoe', interleavesHeads: true },
+  {
+    ...{ ...plain, name: 'gpt-oss', clamp: { alpha: 1.702, limit: 7 }, isYarnTruncated: false },
+    slides: (layer) => layer % 2 === 0,
+    parts: { post_attention_layernorm: { part: 'post_attention_norm' } },
+  },
 ];
 
 const architectures: ReadonlyMap<string, GgufArchitecture> = new Map(all.map((each) => [each.name, each]));

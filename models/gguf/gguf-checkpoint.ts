@@ -24,6 +24,8 @@ interface Place {
 
 /** `model.layers.3.self_attn.q_proj.weight` → `blk.3.attn_q.weight`; null for a name that no decoder of ours has. */
 function placeOf(spec: ModelSpec, { parts }: GgufArchitecture, name: string): Place | null {
+  const sinks = /^model\.layers\.(\d+)\.self_attn\.sinks$/.exec(name);
+  if (sinks !== null) return { name: `blk.${sinks[1]}.attn_sinks.weight`, rows: null };
   const [, stem, kind] = /^(.+)\.(weight|bias)$/.exec(name) ?? [];
   if (stem === undefined) return null;
   const outer = outerNames.get(stem);

@@ -16,13 +16,14 @@ interface RotaryContext {
   readonly headSize: number;
   readonly contextLength: number; // as the metadata say
   readonly localRopeTheta: number | null; // where no key says it
+  readonly isYarnTruncated: boolean;
 }
 
 /** Throws CheckpointError with the key or the tensor. */
 export function ggufRotary(
   gguf: GgufFile,
   metadata: GgufMetadata,
-  { prefix, headSize, contextLength, localRopeTheta }: RotaryContext,
+  { prefix, headSize, contextLength, localRopeTheta, isYarnTruncated }: RotaryContext,
 ): Pick<ModelSpec, 'ropeTheta' | 'localRopeTheta' | 'ropeScaling' | 'rotarySize' | 'contextLength'> {
   const sizeKey = `${prefix}.rope.dimension_count`;
   const rotarySize = metadata.count(sizeKey) ?? headSize;
@@ -32,7 +33,7 @@ export function ggufRotary(
     throw metadata.refuse(sizeKey, `${rotarySize} is not supported (${bound})`);
   }
   const key = (name: string) => `${prefix}.rope.scaling.${name}`;
-  const ropeScaling = scalingOf(gguf, metadata, { key, rotarySize, contextLength });
+  const ropeScaling = scalingOf(gguf, metadata, { key, rotarySize, contextLength, isYarnTruncated });
   const stretched =
     ropeScaling?.kind === 'yarn' ? Math.floor(ropeScaling.originalContextLength * ropeScaling.factor) : 0;
   return {
@@ -49,10 +50,11 @@ interface ScalingContext {
   readonly key: (name: string) => string;
   readonly rotarySize: number;
   readonly contextLength: number;
+  readonly isYarnTruncated: boolean;
 }
 
 function scalingOf(gguf: GgufFile, metadata: GgufMetadata, context: ScalingContext): RopeScaling | null {
-  const { key, rotarySize, contextLength } = context;
+  const { key, rotarySize, contextLength, isYarnTruncated } = context;
   const [single, long, short] = rotaryTensors.map((name) => divisorsOf(gguf, name, rotarySize / 2));
   if (single) return { kind: 'divisors', divisors: single };
   const original = metadata.count(key('original_context_length')) ?? contextLength;
@@ -82,7 +84,7 @@ function scalingOf(gguf: GgufFile, metadata: GgufMetadata, context: ScalingConte
     factor,
     betaFast: metadata.number(key('yarn_beta_fast')) ?? 32,
     betaSlow: metadata.number(key('yarn_beta_slow')) ?? 1,
-    truncate: true,
+    truncate: isYarnTruncated,
     magnitude: (metadata.number(key('yarn_attn_factor')) ?? 1) * (1 + 0.1 * Math.log(factor)),
     originalContextLength: original,
   };

@@ -29,8 +29,11 @@ export function ggufSpec(gguf: GgufFile, name: string): ModelSpec {
   const epsilonKey = `${prefix}.attention.${family.decoder.norm === 'rms' ? 'layer_norm_rms' : 'layer_norm'}_epsilon`;
   const heads = attentionShape(metadata, { prefix, hiddenSize, headCount: need('attention.head_count') });
   const vocabSize = vocabularySize(gguf);
-  const { localRopeTheta } = architecture;
-  const context = { prefix, headSize: heads.headSize, contextLength: need('context_length'), localRopeTheta };
+  const { localRopeTheta, isYarnTruncated } = architecture;
+  const context = {
+    ...{ prefix, headSize: heads.headSize, contextLength: need('context_length') },
+    ...{ localRopeTheta, isYarnTruncated },
+  };
   const rotary = ggufRotary(gguf, metadata, context);
   const has = (name: string) => gguf.tensors.has(name);
   return {
@@ -41,8 +44,7 @@ export function ggufSpec(gguf: GgufFile, name: string): ModelSpec {
     hiddenSize,
     layerCount,
     ...heads,
-    ffnSize: need('feed_forward_length'),
-    experts: null,
+    ...feedForwardOf(gguf, metadata, architecture),
     rmsNormEps: metadata.need(epsilonKey, metadata.number(epsilonKey)),
     activation: architecture.activation,
     ...rotary,
@@ -51,10 +53,31 @@ export function ggufSpec(gguf: GgufFile, name: string): ModelSpec {
     tiedEmbeddings: !has('output.weight'),
     qkvBias: has('blk.0.attn_q.bias') || has('blk.0.attn_qkv.bias'),
     attentionOutputBias: has('blk.0.attn_output.bias'),
-    mlpBias: has('blk.0.ffn_up.bias'),
+    mlpBias: has('blk.0.ffn_up.bias') || has('blk.0.ffn_up_exps.bias'),
     bosTokenId: metadata.count('tokenizer.ggml.bos_token_id'),
     eosTokenIds: endTokenIds(metadata, vocabSize),
   };
+}
+
+/** In all these architectures the weights of the chosen experts sum to 1, which no key says. */
+function feedForwardOf(
+  { tensors }: GgufFile,
+  metadata: GgufMetadata,
+  { name, clamp }: GgufArchitecture,
+): Pick<ModelSpec, 'ffnSize' | 'experts'> {
+  const sizeKey = `${name}.feed_forward_length`;
+  const count = metadata.count(`${name}.expert_count`) ?? 0;
+  const own = count === 0 ? null : metadata.count(`${name}.expert_feed_forward_length`);
+  const ffnSize = own ?? metadata.need(sizeKey, metadata.count(sizeKey));
+  if (ffnSize === 0) throw metadata.refuse(sizeKey, 'is 0');
+  if (count === 0) return { ffnSize, experts: null };
+  const usedKey = `${name}.expert_used_count`;
+  const activeCount = metadata.need(usedKey, metadata.count(usedKey));
+  if (activeCount === 0 || activeCount > count) {
+    throw metadata.refuse(usedKey, `${activeCount} of ${count} experts are not supported`);
+  }
+  const hasRouterBias = tensors.has('blk.0.ffn_gate_inp.bias');
+  return { ffnSize, experts: { count, activeCount, isNormalised: true, hasRouterBias, clamp } };
 }
 
 function layersOf(
@@ -114,10 +137,10 @@ function vocabularySize({ tensors, path }: GgufFile): number {
 }
 
 function refuseUnsupported(metadata: GgufMetadata, prefix: string): void {
-  const experts = metadata.count(`${prefix}.expert_count`) ?? 0;
-  if (experts > 0) {
-    throw metadata.refuse(`${prefix}.expert_count`, `${experts}: mixtures of experts are not supported`);
-  }
+  const sharedKey = `${prefix}.expert_shared_count`;
+  const shared = metadata.count(sharedKey) ?? 0;
+  if (shared > 0)
+    throw metadata.refuse(sharedKey, `${shared}: experts that all tokens share are not supported`);
   const clampKey = `${prefix}.attention.clamp_kqv`;
   const clamp = metadata.number(clampKey) ?? 0;
   if (clamp !== 0) throw metadata.refuse(clampKey, `${clamp} is not supported`);

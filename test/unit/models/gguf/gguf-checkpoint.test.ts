@@ -63,7 +63,12 @@ test.each<[string, [string, MetadataValue][], string]>([
     [['general.architecture', { kind: 'string', value: 'rwkv6' }]],
     'rwkv6 is not supported',
   ],
-  ['experts', [['qwen2.expert_count', { kind: 'uint32', value: 8 }]], 'mixtures of experts'],
+  [
+    'experts of no number',
+    [['qwen2.expert_count', { kind: 'uint32', value: 8 }]],
+    'expert_used_count: is missing',
+  ],
+  ['shared experts', [['qwen2.expert_shared_count', { kind: 'uint32', value: 1 }]], 'all tokens share'],
   ['a window', [['qwen2.attention.sliding_window', { kind: 'uint32', value: 8 }]], '8 is not supported'],
   [
     'another scaling',
