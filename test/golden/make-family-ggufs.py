@@ -18,8 +18,9 @@ ARCHITECTURES = {
     "mistral-full": "llama", "qwen3": "qwen3", "qwen3-yarn": "qwen3", "starcoder2": "starcoder2",
     "granite": "granite", "phi3": "phi3", "phi4-mini": "phi3", "gemma2": "gemma2", "gemma3": "gemma3",
     "smollm3": "smollm3", "olmo2": "olmo2", "deepseek-coder": "llama",
+    "qwen3-moe": "qwen3moe", "granite-moe": "granitemoe", "mixtral": "llama", "gpt-oss": "gpt-oss",
 }
-PERMUTED = ("llama", "granite", "smollm3")  # q and k rows in pairs of neighbours
+PERMUTED = ("llama", "granite", "smollm3", "granitemoe")  # q and k rows in pairs of neighbours
 
 
 class Recorder(gguf.GGUFWriter):
@@ -50,6 +51,12 @@ def metadata(arch, config):
         out.add_layer_norm_eps(config["norm_epsilon"])
     else:
         out.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    experts = config.get("num_experts") or config.get("num_local_experts")
+    if experts:
+        out.add_expert_count(experts)
+        out.add_expert_used_count(config["num_experts_per_tok"])
+        if arch in ("qwen3moe", "gpt-oss"):
+            out.add_expert_feed_forward_length(config.get("moe_intermediate_size") or config["intermediate_size"])
     scaling = config.get("rope_scaling") or {}
     kind = scaling.get("type", scaling.get("rope_type"))
     if kind == "yarn":
@@ -62,7 +69,7 @@ def metadata(arch, config):
     if kind == "linear":
         out.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         out.add_rope_scaling_factor(scaling["factor"])
-    if arch in ("gemma2", "gemma3", "phi3", "starcoder2"):
+    if arch in ("gemma2", "gemma3", "phi3", "starcoder2", "gpt-oss"):
         out.add_sliding_window(config["sliding_window"])
     if arch == "gemma2":
         out.add_attn_logit_softcapping(config["attn_logit_softcapping"])
@@ -71,7 +78,7 @@ def metadata(arch, config):
     if arch == "gemma3":
         out.add_sliding_window_pattern(config["sliding_window_pattern"])
         out.add_rope_freq_base_swa(config["rope_local_base_freq"])
-    if arch == "granite":
+    if arch in ("granite", "granitemoe"):
         out.add_attention_scale(config["attention_multiplier"])
         out.add_embedding_scale(config["embedding_multiplier"])
         out.add_residual_scale(config["residual_multiplier"])
@@ -90,12 +97,21 @@ def tensors(arch, folder, config):
     found = []
     with safe_open(folder / "model.safetensors", "np") as file:
         for name in file.keys():
+            if "experts." in name or "_linear." in name:
+                continue
             change = None
             if arch in PERMUTED and ("q_proj." in name or "k_proj." in name):
                 change = "permute"
             if arch.startswith("gemma") and name.endswith("norm.weight"):
                 change = "plus-one"
-            found.append([names.get_name(name, try_suffixes=(".weight", ".bias")), name, change])
+            to = names.get_name(name, try_suffixes=(".weight", ".bias"))
+            found.append([f"{to}.weight" if name.endswith("sinks") else to, name, change])
+    if config.get("num_experts") or config.get("num_local_experts"):
+        for layer in range(config["num_hidden_layers"]):
+            for part in ("gate_proj", "up_proj", "down_proj"):
+                to = names.get_name(f"model.layers.{layer}.mlp.experts.{part}")
+                for kind in ("weight", "bias") if arch == "gpt-oss" else ("weight",):
+                    found.append([f"{to}.{kind}", f"model.layers.{layer}.mlp.experts.*.{part}.{kind}", "stack"])
     return found
 
 
