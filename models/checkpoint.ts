@@ -97,7 +97,8 @@ function loadDirectory(directory: string): Checkpoint {
       const { name: own, rows, scales } = stored(name);
       const { shape } = entry(own);
       if (scales !== null) return [rows!.count, (2 * product(shape)) / rows!.of];
-      return rows === null ? shape : [rows.count, shape.at(-1)!];
+      if (rows === null) return shape;
+      return name.endsWith('.bias') ? [rows.count] : [rows.count, shape.at(-1)!];
     },
     read(name) {
       const place = stored(name);

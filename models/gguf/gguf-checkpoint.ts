@@ -75,7 +75,8 @@ export function ggufCheckpoint(
     shape(name) {
       const { shape } = find(name);
       const rows = place(name)!.rows;
-      return rows === null ? shape : [rows.count, shape.at(-1)!];
+      if (rows === null) return shape;
+      return name.endsWith('.bias') ? [rows.count] : [rows.count, shape.at(-1)!];
     },
     read: (name) => decodeBlocks(place(name)!.name, find(name), read(name)),
     storedLayout: (name) => kernelLayout(find(name).type.name),
