@@ -22,8 +22,10 @@ export const ERRORS = {
   not_found: facts(404, 'invalid_request_error'),
   model_not_found: facts(404, 'invalid_request_error'),
   method_not_allowed: facts(405, 'invalid_request_error'),
+  request_timeout: facts(408, 'invalid_request_error', { retryable: true }), // it did not come to its end
   body_too_large: facts(413, 'invalid_request_error'),
   unsupported_media_type: facts(415, 'invalid_request_error'),
+  head_too_large: facts(431, 'invalid_request_error'),
   upgrade_required: facts(426, 'invalid_request_error'), // a WebSocket route asked for without an upgrade
   websocket_off: facts(426, 'invalid_request_error'), // this server was told to do without; clients fall back to HTTP
   unsupported_coding: facts(501, 'invalid_request_error'), // a transfer coding other than chunked

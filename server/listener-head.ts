@@ -1,11 +1,11 @@
 // Heads of requests and answers as uWebSockets.js has them. Owns the copy of a request, and the answer to a head that is
 // refused before anybody hears of it. Used by listener.ts and listener-socket.ts.
 
-import type * as uws from 'uWebSockets.js';
 import { STATUS_CODES } from 'node:http';
 import { ERRORS, errorEnvelope, type Fault } from './errors.ts';
 import { headAnswerHeaders } from './request-head.ts';
 import type { HttpRequest } from './transport.ts';
+import type { uws } from './uws-binary.ts';
 
 /** Calls back once the events of now are through: Clock.defer. */
 export type Defer = (fn: () => void) => void;

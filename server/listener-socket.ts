@@ -1,6 +1,6 @@
 // WebSockets of uWebSockets.js: the handshake, frames both ways, the close. Owns nothing longer than its socket; never
 // looks into a frame. Before it: listener.ts; after it: http.ts, which says who listens.
-import type * as uws from 'uWebSockets.js';
+import { closeReason } from './close-reason.ts';
 import { type Defer, refuseHead, requestOf, writeHead } from './listener-head.ts';
 import { framingFault, handshakeFault } from './request-head.ts';
 import type {
@@ -10,10 +10,9 @@ import type {
   TransportBounds,
   TransportHandlers,
 } from './transport.ts';
+import type { uws } from './uws-binary.ts';
 
 const COMPRESSION_DISABLED = 0; // uWS.DISABLED, which the repack's types declare as a type only
-
-const CLOSE_REASON_SIZE_MAX = 123; // bytes, RFC 6455 section 5.5
 
 export interface SocketData {
   readonly request: HttpRequest;
@@ -125,12 +124,4 @@ class Connection implements SocketConnection {
   closed(): void {
     this.#ws = null;
   }
-}
-
-/** As much of the text as a close frame can hold, in whole characters. */
-function closeReason(reason: string): Uint8Array {
-  const bytes = Buffer.from(reason);
-  let size = Math.min(bytes.length, CLOSE_REASON_SIZE_MAX);
-  while (size < bytes.length && size > 0 && (bytes[size]! & 0xc0) === 0x80) size--;
-  return bytes.subarray(0, size);
 }

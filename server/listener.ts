@@ -3,7 +3,6 @@
 // A response of uWebSockets.js must not be touched after it has ended or aborted (the process would die), so every
 // call here goes through a `#state` check.
 
-import type * as uws from 'uWebSockets.js';
 import { bindFault } from './bind-fault.ts';
 import { type Defer, refuseHead, requestOf, writeHead } from './listener-head.ts';
 import { type SocketData, socketBehavior } from './listener-socket.ts';
@@ -15,13 +14,7 @@ import type {
   TransportBounds,
   TransportHandlers,
 } from './transport.ts';
-
-/** Loads the native module, which reads the bound of a head from the environment, once per process. */
-async function loadNative(): Promise<typeof uws> {
-  const module: typeof uws = await import('uWebSockets.js');
-  // uws-pack exports names; the original package, which Node 24 needs, exports one object (README).
-  return 'App' in module ? module : (module as { default: typeof uws }).default;
-}
+import type { uws } from './uws-binary.ts';
 
 // Largest piece handed over at once. uWebSockets.js keeps what the kernel does not take and does not say how much,
 // so this is also the error of `bufferedBytes`.
@@ -46,13 +39,16 @@ interface ExclusiveApp {
 }
 
 export class Listener implements Transport {
+  readonly #native: typeof uws;
   readonly #bounds: TransportBounds;
   readonly #defer: Defer;
   #used = false;
   #app: uws.TemplatedApp | null = null;
   #stop: (() => void) | null = null; // while it accepts
 
-  constructor(bounds: TransportBounds, defer: Defer) {
+  /** `native` has the bound of a head from when it was loaded. */
+  constructor(native: typeof uws, bounds: TransportBounds, defer: Defer) {
+    this.#native = native;
     this.#bounds = bounds;
     this.#defer = defer;
   }
@@ -60,7 +56,7 @@ export class Listener implements Transport {
   async listen(host: string, port: number, handlers: TransportHandlers): Promise<{ readonly port: number }> {
     if (this.#used) throw new Error('this listener has been used');
     this.#used = true;
-    const native = await loadNative();
+    const native = this.#native;
     const app = native.App();
     this.#app = app;
     app.ws<SocketData>('/*', socketBehavior({ bounds: this.#bounds, handlers, defer: this.#defer }));

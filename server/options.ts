@@ -28,6 +28,12 @@ export const OPTIONS = {
     'address to listen on; anything but loopback needs an API key',
   ),
   port: option('port', integer(0, 65_535), 8080, 'TCP port; 0 takes any free one'),
+  listener: option(
+    'listener',
+    choice(['auto', 'uws', 'node']),
+    'auto',
+    'what holds the sockets: uWebSockets.js, node:http, or the first of them that loads',
+  ),
   model: option(
     'model',
     text(4096),

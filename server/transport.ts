@@ -1,5 +1,5 @@
 // Transport: bytes in, bytes out, drain, close. Types only, so that the server runs over uWebSockets.js
-// (listener.ts), or over memory in tests and in virtual time. Bodies and frames are bytes; parsing is above.
+// (listener.ts), over node:http (node-listener.ts), or over memory in tests and in virtual time. Bodies and frames are bytes; parsing is above.
 
 export interface HttpRequest {
   readonly method: string; // upper case
@@ -63,6 +63,7 @@ export type UpgradeDecision =
     };
 
 export interface TransportBounds {
+  readonly headerSizeMax: number; // bytes, an HTTP request's line and headers
   readonly frameSizeMax: number; // bytes, one incoming WebSocket frame
   readonly sendBufferSizeMax: number; // bytes, per connection; past it the connection is closed
   readonly idleTimeoutSeconds: number; // WebSocket without traffic, pings answered count as traffic

@@ -30,7 +30,11 @@ const importTable: readonly Rule[] = [
     ours: ['kernels/backend.ts', 'kernels/clock.ts', 'kernels/random.ts', 'models/spec.ts'],
     packages: ['node:assert/strict'],
   },
-  { where: 'server/listener', ours: ['server/'], packages: ['uWebSockets.js'] },
+  {
+    where: 'server/uws-binary.ts',
+    ours: [],
+    packages: ['uWebSockets.js', '@btc-vision/uwebsockets.js'],
+  },
   {
     where: 'server/upstream/undici-wire.ts',
     ours: ['server/'],
@@ -63,7 +67,8 @@ interface Rule {
 
 /** Packages that only one place may know. */
 const fenced: Readonly<Record<string, string>> = {
-  'uWebSockets.js': 'server/listener',
+  'uWebSockets.js': 'server/uws-binary.ts',
+  '@btc-vision/uwebsockets.js': 'server/uws-binary.ts',
   piscina: 'kernels/onnx/',
   'onnxruntime-node': 'kernels/onnx/',
   koffi: 'kernels/onnx/',

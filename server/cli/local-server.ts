@@ -9,9 +9,9 @@ import type { Config } from '../config.ts';
 import { openDevice, warnOfDivergence } from '../device.ts';
 import { openDraftDevice } from '../draft-device.ts';
 import { openLanes } from '../lanes/open-lanes.ts';
-import { Listener } from '../listener.ts';
 import { createLog, type Log } from '../log.ts';
 import { ServerMetrics } from '../metrics.ts';
+import { openListener } from '../open-listener.ts';
 import { openOutcomes } from '../outcomes/outcomes.ts';
 import { TaskTracker } from '../outcomes/tracker.ts';
 import { packageVersion } from '../package-version.ts';
@@ -35,8 +35,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
   const config = await withLocalModels(given, host);
   const log = createLog({ level: config.logLevel, write: (line) => terminal.note(line), epochMs });
   const model = loadModel(config.model, () => new Date(epochMs()));
-  // The socket library reads it when it is loaded, which happens with the first listener.
-  host.env['UWS_HTTP_MAX_HEADERS_SIZE'] = `${config.headerSizeMax}`;
+  const transport = await openListener(config, { clock, env: host.env, log });
   const random = new Random(config.seed ?? randomBytes(4).readUInt32LE());
   const bar = progressBar(host, `building ${model.name}`);
   warnOfDivergence(config, log);
@@ -77,7 +76,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     lanes,
     outcomes,
     encodeElsewhere: new TextThread({ model: config.model }),
-    transport: new Listener(config, (fn) => clock.defer(fn)),
+    transport,
     clock,
     epochMs,
     random,

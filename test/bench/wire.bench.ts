@@ -13,12 +13,12 @@ import { loadModel } from '../../models/model.ts';
 import { type RunningServer, startServer } from '../../server/compose.ts';
 import { loadConfig } from '../../server/config.ts';
 import { TextGenerator } from '../../server/generation.ts';
-import { Listener } from '../../server/listener.ts';
 import { createLog } from '../../server/log.ts';
 import { ServerMetrics } from '../../server/metrics.ts';
 import { NativeClient } from '../../server/native/client.ts';
 import { webSocketTo } from '../../server/native/web-socket.ts';
 import { greedyRequest } from '../greedy-request.ts';
+import { testListener } from '../listeners.ts';
 import { median } from './samples.ts';
 
 const TOKENS = 500; // per answer
@@ -111,7 +111,7 @@ async function start(): Promise<{ server: RunningServer; alone: Answer }> {
     version: '0.0.0',
     model,
     backend,
-    transport: new Listener(config, setImmediate),
+    transport: await testListener(config),
     clock,
     epochMs: () => 1_763_600_000_000,
     random,

@@ -8,13 +8,13 @@ import { loadModel } from '../../models/model.ts';
 import { type RunningServer, startServer } from '../../server/compose.ts';
 import { loadConfig } from '../../server/config.ts';
 import { openLanes } from '../../server/lanes/open-lanes.ts';
-import { Listener } from '../../server/listener.ts';
 import { createLog } from '../../server/log.ts';
 import { ServerMetrics } from '../../server/metrics.ts';
 import { Outcomes } from '../../server/outcomes/outcomes.ts';
 import { LocalPort } from '../../server/outcomes/store-port.ts';
 import type { TaskStore } from '../../server/outcomes/task-store.ts';
 import { TaskTracker } from '../../server/outcomes/tracker.ts';
+import { testListener } from '../listeners.ts';
 import { ScriptedTokens } from '../scripted-tokens.ts';
 
 export interface ScriptedServer extends RunningServer {
@@ -80,7 +80,7 @@ export async function startScriptedServer(options: ScriptedServerOptions): Promi
     version: '0.0.0',
     model,
     backend: new SimBackend('scripted', { limits, clock, costModel, tokens: source, faults: null }),
-    transport: new Listener(config, setImmediate),
+    transport: await testListener(config),
     clock,
     ...{ epochMs, random, freshId, log, metrics, lanes, outcomes },
   });

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { listenerEnv } from '../listeners.ts';
 
 const root = join(import.meta.dirname, '../..');
 const started: ChildProcess[] = [];
@@ -33,7 +34,7 @@ const DEVICE = [
 function sparklane(...args: string[]): Run {
   const child = spawn(process.execPath, ['--import', 'tsx', 'server/main.ts', ...args], {
     cwd: root,
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
+    env: { ...listenerEnv, PATH: process.env['PATH'], HOME: process.env['HOME'] },
   });
   started.push(child);
   const exit = once(child, 'close').then(([code]) => code as number | null);

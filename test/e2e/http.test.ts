@@ -11,10 +11,11 @@ import OpenAI, {
 } from 'openai';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WallClock } from '../../kernels/clock.ts';
-import { Listener } from '../../server/listener.ts';
+import type { Transport } from '../../server/transport.ts';
 import { byteLogprobs, type HttpServer, type HttpWorldOptions, httpServer } from '../http-world.ts';
+import { testListener } from '../listeners.ts';
 
-const listeners: Listener[] = [];
+const listeners: Transport[] = [];
 
 afterEach(() => {
   for (const listener of listeners.splice(0)) listener.close();
@@ -27,7 +28,7 @@ interface World extends HttpServer {
 
 async function serve(options: Omit<HttpWorldOptions, 'clock'> = {}): Promise<World> {
   const server = httpServer({ clock: new WallClock(), ...options });
-  const listener = new Listener(server.config, setImmediate);
+  const listener = await testListener(server.config);
   listeners.push(listener);
   const { port } = await listener.listen('127.0.0.1', 0, server.app.handlers);
   const client = new OpenAI({ baseURL: `http://127.0.0.1:${port}/v1`, apiKey: 'first-key', maxRetries: 0 });

@@ -9,11 +9,11 @@ import { afterEach, expect, test } from 'vitest';
 import { WallClock } from '../../kernels/clock.ts';
 import { Random } from '../../kernels/random.ts';
 import { openLanes } from '../../server/lanes/open-lanes.ts';
-import { Listener } from '../../server/listener.ts';
 import { createLog } from '../../server/log.ts';
 import { ServerMetrics } from '../../server/metrics.ts';
 import { BYTE_EOS, encodeBytes } from '../byte-text.ts';
 import { type HttpServer, type HttpWorldOptions, httpServer } from '../http-world.ts';
+import { testListener } from '../listeners.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 const directory = temporaryDirectory();
@@ -44,7 +44,7 @@ async function serve(text: string, options: Omit<HttpWorldOptions, 'clock'> = {}
       ...options.engine,
     },
   });
-  const listener = new Listener(server.config, setImmediate);
+  const listener = await testListener(server.config);
   closing.push(() => listener.close());
   const { port } = await listener.listen('127.0.0.1', 0, server.app.handlers);
   return { ...server, url: `http://127.0.0.1:${port}/v1`, prompts };

@@ -1,22 +1,26 @@
-// The transport over real sockets: what uWebSockets.js does with bodies, slow readers, aborts and frames.
+// Both transports over real sockets: what they do with bodies, slow readers, aborts and frames.
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { connect, type Socket } from 'node:net';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import WebSocket from 'ws';
-import { Listener } from '../../server/listener.ts';
 import type {
   HttpExchange,
   SocketConnection,
+  Transport,
   TransportBounds,
   UpgradeDecision,
 } from '../../server/transport.ts';
+import { type ListenerKind, listenersHere, testListener } from '../listeners.ts';
 
 const bounds: TransportBounds = {
+  headerSizeMax: 16 * 1024,
   frameSizeMax: 64 * 1024,
   sendBufferSizeMax: 8 * 2 ** 20,
   idleTimeoutSeconds: 120,
 };
-const open: Listener[] = [];
+const kinds = await listenersHere(bounds.headerSizeMax);
+let kind: ListenerKind;
+const open: Transport[] = [];
 
 afterEach(() => {
   for (const listener of open.splice(0)) listener.close();
@@ -27,12 +31,24 @@ const REFUSE: UpgradeDecision = { accept: false, status: 404, headers: {}, body:
 async function listen(
   onRequest: (exchange: HttpExchange) => void,
   onUpgrade: (path: string) => UpgradeDecision = () => REFUSE,
-  host = '127.0.0.1',
 ): Promise<number> {
-  const listener = new Listener(bounds, setImmediate);
+  const listener = await testListener(bounds, kind);
   open.push(listener);
-  const { port } = await listener.listen(host, 0, { onRequest, onUpgrade: ({ path }) => onUpgrade(path) });
+  const { port } = await listener.listen('127.0.0.1', 0, {
+    onRequest,
+    onUpgrade: ({ path }) => onUpgrade(path),
+  });
   return port;
+}
+
+/** The same tests of each listener. */
+function describeEach(name: string, tests: () => void): void {
+  describe.each(kinds)(`${name}, %s`, (each) => {
+    beforeEach(() => {
+      kind = each;
+    });
+    tests();
+  });
 }
 
 /** A peer that reads only when told to. */
@@ -50,7 +66,7 @@ async function rawRequest(port: number, text: string): Promise<{ socket: Socket;
   return { socket, received: () => size };
 }
 
-describe('requests', () => {
+describeEach('requests', () => {
   test('method, path, query, headers and body arrive as they were sent', async () => {
     const port = await listen((exchange) => {
       const { method, path, query, remoteAddress } = exchange.request;
@@ -153,7 +169,7 @@ describe('requests', () => {
 
 let listenPort: Promise<number>;
 
-describe('streams', () => {
+describeEach('streams', () => {
   test('head and pieces come in order and the end is the end', async () => {
     const port = await listen((exchange) => {
       exchange.begin(200, { 'content-type': 'text/event-stream' });
@@ -238,7 +254,7 @@ describe('streams', () => {
   });
 });
 
-describe('WebSockets', () => {
+describeEach('WebSockets', () => {
   function echo(log: string[], act: (connection: SocketConnection) => void = () => {}): UpgradeDecision {
     return {
       accept: true,
@@ -334,66 +350,5 @@ describe('WebSockets', () => {
     while (log.length === 0) await new Promise(setImmediate);
     expect([log[0], connection!.bufferedBytes]).toEqual(['writable', 0]);
     socket.terminate();
-  });
-});
-
-describe('addresses', () => {
-  test('IPv6 loopback works with and without brackets, where the machine has it', async (context) => {
-    for (const host of ['::1', '[::1]']) {
-      const port = await listen(
-        (exchange) => exchange.respond(200, {}, exchange.request.remoteAddress),
-        undefined,
-        host,
-      ).catch(() => null);
-      if (port === null) return context.skip('no IPv6 loopback on this machine');
-      expect(await (await fetch(`http://[::1]:${port}/`)).text()).toMatch(/:0*1$/);
-    }
-    return undefined;
-  });
-
-  test('a port in use is a clear error', async () => {
-    const port = await listen(() => {});
-    const second = new Listener(bounds, setImmediate);
-    const handlers = { onRequest: () => {}, onUpgrade: () => REFUSE };
-    await expect(second.listen('127.0.0.1', port, handlers)).rejects.toThrow(`127.0.0.1, port ${port}`);
-  });
-
-  test('a port that a server was told to take is not shared with a second one', async () => {
-    const free = createServer().listen(0, '127.0.0.1');
-    await once(free, 'listening');
-    const { port } = free.address() as AddressInfo;
-    free.close();
-    await once(free, 'close');
-    const [first, second, third] = [0, 1, 2].map(() => new Listener(bounds, setImmediate));
-    open.push(first!, second!, third!);
-    const handlers = {
-      onRequest: (it: HttpExchange) => it.respond(200, {}, 'first'),
-      onUpgrade: () => REFUSE,
-    };
-    await first!.listen('127.0.0.1', port, handlers);
-    await expect(second!.listen('127.0.0.1', port, handlers)).rejects.toThrow(
-      `cannot listen on 127.0.0.1, port ${port}: another program listens there`,
-    );
-    await expect(third!.listen('192.0.2.1', port, handlers)).rejects.toThrow(
-      'this machine does not have that',
-    );
-    expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe('first');
-  });
-
-  test('after stopListening nobody new comes in, open exchanges go on', async () => {
-    const listener = new Listener(bounds, setImmediate);
-    open.push(listener);
-    let pending: HttpExchange | undefined;
-    const onRequest = (it: HttpExchange) => {
-      pending = it;
-    };
-    const handlers = { onRequest, onUpgrade: () => REFUSE };
-    const { port } = await listener.listen('127.0.0.1', 0, handlers);
-    const answer = fetch(`http://127.0.0.1:${port}/`);
-    while (pending === undefined) await new Promise(setImmediate);
-    listener.stopListening();
-    await expect(fetch(`http://127.0.0.1:${port}/`)).rejects.toThrow();
-    pending.respond(200, {}, 'still here');
-    expect(await (await answer).text()).toBe('still here');
   });
 });

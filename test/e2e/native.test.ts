@@ -14,6 +14,7 @@ import type { ServerMessage } from '../../server/native/messages.ts';
 import { decodeServerFrame } from '../../server/native/protocol.ts';
 import { webSocketTo } from '../../server/native/web-socket.ts';
 import { writeTinyModel } from '../golden/tiny-model.ts';
+import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
@@ -38,7 +39,7 @@ beforeAll(async () => {
     apiKeys: [KEY],
   };
   const terminal = new MemoryTerminal();
-  server = await startLocalServer(loadConfig({ flags, env: {} }), {
+  server = await startLocalServer(loadConfig({ flags, env: listenerEnv }), {
     terminal,
     env: {},
     clock: new WallClock(),

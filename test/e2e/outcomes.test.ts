@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { listenerEnv } from '../listeners.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -29,7 +30,7 @@ function run(...args: string[]): {
 } {
   const child = spawn(process.execPath, ['--import', 'tsx', 'server/main.ts', ...args], {
     cwd: root,
-    env: { PATH: process.env['PATH'], HOME: directory },
+    env: { ...listenerEnv, PATH: process.env['PATH'], HOME: directory },
   });
   started.push(child);
   let out = '';

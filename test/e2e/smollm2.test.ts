@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WallClock } from '../../kernels/clock.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
 import { loadConfig } from '../../server/config.ts';
+import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
@@ -21,7 +22,7 @@ beforeAll(async () => {
     logLevel: 'info',
   };
   const host = { terminal, env: {}, clock: new WallClock(), epochMs: () => Date.now() };
-  server = await startLocalServer(loadConfig({ flags, env: {} }), host);
+  server = await startLocalServer(loadConfig({ flags, env: listenerEnv }), host);
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
 }, 120_000);
 

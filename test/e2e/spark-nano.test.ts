@@ -8,6 +8,7 @@ import { WallClock } from '../../kernels/clock.ts';
 import type { CpuBackend } from '../../kernels/onnx/backend.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
 import { loadConfig } from '../../server/config.ts';
+import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
@@ -23,7 +24,7 @@ beforeAll(async () => {
     logLevel: 'error',
   };
   const host = { terminal: new MemoryTerminal(), env: {}, clock: new WallClock(), epochMs: Date.now };
-  server = await startLocalServer(loadConfig({ flags, env: {} }), host);
+  server = await startLocalServer(loadConfig({ flags, env: listenerEnv }), host);
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
 });
 

@@ -3,39 +3,53 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { Listener } from '../../server/listener.ts';
+import type { Transport, TransportHandlers } from '../../server/transport.ts';
+import { type ListenerKind, listenersHere, testListener } from '../listeners.ts';
 
-const listener = new Listener(
-  { frameSizeMax: 64 * 1024, sendBufferSizeMax: 8 * 2 ** 20, idleTimeoutSeconds: 120 },
-  setImmediate,
-);
+const bounds = {
+  headerSizeMax: 16 * 1024,
+  frameSizeMax: 64 * 1024,
+  sendBufferSizeMax: 8 * 2 ** 20,
+  idleTimeoutSeconds: 120,
+};
+const kinds = await listenersHere(bounds.headerSizeMax);
+let listener: Transport;
 const heard: string[] = [];
 let port: number;
 
-beforeAll(async () => {
-  ({ port } = await listener.listen('127.0.0.1', 0, {
-    onRequest: (exchange) => {
-      const { method, path } = exchange.request;
-      heard.push(`${method} ${path}`);
-      if (path === '/unread') return exchange.respond(401, {}, 'no key');
-      return exchange.readBody(1000, (body) => exchange.respond(200, {}, `${body?.length} bytes`));
-    },
-    onUpgrade: ({ path }) => {
-      heard.push(`upgrade ${path}`);
-      return {
-        accept: true,
-        protocol: null,
-        open: () => ({
-          onMessage: () => {},
-          onWritable: () => {},
-          onClose: (code) => void heard.push(`closed ${code}`),
-        }),
-      };
-    },
-  }));
-});
-beforeEach(() => void heard.splice(0));
-afterAll(() => listener.close());
+const handlers: TransportHandlers = {
+  onRequest: (exchange) => {
+    const { method, path } = exchange.request;
+    heard.push(`${method} ${path}`);
+    if (path === '/unread') return exchange.respond(401, {}, 'no key');
+    return exchange.readBody(1000, (body) => exchange.respond(200, {}, `${body?.length} bytes`));
+  },
+  onUpgrade: ({ path }) => {
+    heard.push(`upgrade ${path}`);
+    return {
+      accept: true,
+      protocol: null,
+      open: () => ({
+        onMessage: () => {},
+        onWritable: () => {},
+        onClose: (code) => void heard.push(`closed ${code}`),
+      }),
+    };
+  },
+};
+
+/** The same tests of each listener. */
+function describeEach(name: string, tests: (kind: ListenerKind) => void): void {
+  describe.each(kinds)(`${name}, %s`, (kind) => {
+    beforeAll(async () => {
+      listener = await testListener(bounds, kind);
+      ({ port } = await listener.listen('127.0.0.1', 0, handlers));
+    });
+    beforeEach(() => void heard.splice(0));
+    afterAll(() => listener.close());
+    tests(kind);
+  });
+}
 
 /** Everything that is answered until the server closes. */
 async function exchange(bytes: string | Buffer): Promise<string> {
@@ -69,7 +83,7 @@ function errorIn(answer: string): { code: string; message: string } {
 
 const post = (headers: string, body: string) => `POST /a HTTP/1.1\r\nhost: x\r\n${headers}\r\n\r\n${body}`;
 
-describe('where a body ends', () => {
+describeEach('where a body ends', () => {
   test.each([
     ['differing lengths', 'content-length: 2\r\ncontent-length: 40'],
     ['a repeated length', 'content-length: 2\r\ncontent-length: 2'],
@@ -131,7 +145,7 @@ describe('where a body ends', () => {
   });
 });
 
-describe('the handshake of a WebSocket', () => {
+describeEach('the handshake of a WebSocket', () => {
   const key = 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==';
   const whole = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' };
   const handshake = (headers: Readonly<Record<string, string>>) =>

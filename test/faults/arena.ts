@@ -13,6 +13,7 @@ import { type LocalServer, startLocalServer } from '../../server/cli/local-serve
 import { loadConfig } from '../../server/config.ts';
 import { NativeClient } from '../../server/native/client.ts';
 import { webSocketTo } from '../../server/native/web-socket.ts';
+import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 
 /** Whose streams are compared, and who is rude. */
@@ -60,7 +61,7 @@ export class Arena {
   }
 
   static async start(cacheDirectory: string, flags: Readonly<Record<string, unknown>> = {}): Promise<Arena> {
-    const config = loadConfig({ flags: { ...ARENA_FLAGS, cacheDirectory, ...flags }, env: {} });
+    const config = loadConfig({ flags: { ...ARENA_FLAGS, cacheDirectory, ...flags }, env: listenerEnv });
     const host = { terminal: new MemoryTerminal(), env: {}, clock: new WallClock(), epochMs: Date.now };
     const server = await startLocalServer(config, host);
     return new Arena(server.url, server);
