@@ -29,6 +29,7 @@ import {
   type Value,
   View,
 } from './values.ts';
+import { weightOf } from './weight.ts';
 
 const stepsMax = 5_000_000; // expressions and statements of one rendering: some seconds
 const depthMax = 400; // macros within macros
@@ -60,6 +61,13 @@ export class Effort {
     if (++this.#steps > stepsMax) throw new JinjaError(`takes more than ${stepsMax} steps`);
   }
 
+  /** What was made has to be bearable, and costs steps where it is large: whoever looks at it looks at all of it. */
+  made(value: Value): void {
+    weightOf(value);
+    if (typeof value === 'string') this.#steps += value.length >> 10;
+    else if (isList(value) && value.length > 2 ** 14) this.#steps += value.length >> 2;
+  }
+
   within<T>(call: () => T): T {
     if (++this.#depth > depthMax) throw new JinjaError(`calls itself more than ${depthMax} times`);
     try {
@@ -72,6 +80,12 @@ export class Effort {
 
 export function evaluate(node: Expression, scope: Scope, effort: Effort): Value {
   effort.step();
+  const made = evaluated(node, scope, effort);
+  effort.made(made);
+  return made;
+}
+
+function evaluated(node: Expression, scope: Scope, effort: Effort): Value {
   const value = (inner: Expression) => evaluate(inner, scope, effort);
   switch (node.kind) {
     case 'constant':

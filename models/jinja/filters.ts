@@ -21,6 +21,7 @@ import {
   Undefined,
   type Value,
 } from './values.ts';
+import { bearable } from './weight.ts';
 
 /** What filters of lists apply to each item. */
 export interface Appliers {
@@ -72,6 +73,7 @@ const filters: Readonly<Record<string, Filter>> = {
     const margin =
       typeof width === 'string' ? width : ' '.repeat(Math.min(given.integer('width', 4), indentMax));
     const [first = '', ...rest] = `${print(value)}\n`.split('\n').slice(0, -1);
+    bearable(rest.length * margin.length);
     const isBlank = isTrue(given.get('blank', false));
     const lines = rest.map((line) => (line !== '' || isBlank ? margin + line : line));
     return [isTrue(given.get('first', false)) ? margin + first : first, ...lines].join('\n');

@@ -19,6 +19,9 @@ import {
   Undefined,
   type Value,
 } from './values.ts';
+import { bearable } from './weight.ts';
+
+const comparedMax = 10_000; // items that are compared with, or copied for, each item of a list
 
 type Given = (value: Value, given: Parameters, appliers: Appliers) => Value;
 
@@ -32,6 +35,7 @@ export const listFilters: Readonly<Record<string, Filter>> = {
     const [size, fill] = [given.integer('linecount'), given.get('fill_with', null)];
     const items = iterate(value);
     const rows: Value[] = [];
+    if (fill !== null) bearable(size);
     for (let at = 0; at < items.length; at += Math.max(1, size)) {
       const row = items.slice(at, at + Math.max(1, size));
       rows.push(fill === null ? row : [...row, ...new Array<Value>(size - row.length).fill(fill)]);
@@ -59,7 +63,9 @@ export const listFilters: Readonly<Record<string, Filter>> = {
   join: taking(['d', 'attribute'], (value, given, { attribute }) => {
     const path = given.get('attribute', null);
     const items = iterate(value).map((item) => (path === null ? item : attribute(item, path)));
-    return items.map(print).join(print(given.get('d', '')));
+    const between = print(given.get('d', ''));
+    bearable(items.length * between.length);
+    return items.map(print).join(between);
   }),
   last: taking([], (value) => iterate(value).at(-1) ?? new Undefined('No last item, sequence was empty.')),
   list: taking([], (value) => [...iterate(value)]),
@@ -116,11 +122,14 @@ export const listFilters: Readonly<Record<string, Filter>> = {
   unique: taking(['case_sensitive', 'attribute'], (value, given, { attribute }) => {
     const path = given.get('attribute', null);
     const key = keyOf(given, (item) => (path === null ? item : attribute(item, path)));
-    const seen: Value[] = [];
+    const texts = new Set<string>();
+    const others: Value[] = [];
     return iterate(value).filter((item) => {
       const own = key(item);
-      if (seen.some((other) => equals(other, own))) return false;
-      seen.push(own);
+      if (typeof own === 'string') return texts.size < texts.add(own).size;
+      if (others.some((other) => equals(other, own))) return false;
+      if (others.push(own) > comparedMax)
+        throw new JinjaError(`unique compares more than ${comparedMax} items`);
       return true;
     });
   }),
@@ -162,7 +171,10 @@ function byAttribute(value: Value, args: readonly Value[], appliers: Appliers, w
 }
 
 function added(a: Value, b: Value): Value {
-  if (isList(a) && isList(b)) return [...a, ...b];
+  if (isList(a) && isList(b)) {
+    if (a.length > comparedMax) throw new JinjaError(`sum joins more than ${comparedMax} items`);
+    return [...a, ...b];
+  }
   const [x, y] = [toNumber(a), toNumber(b)];
   if (x === null || y === null) throw new JinjaError(`cannot add ${typeName(a)} and ${typeName(b)}`);
   return isFloat(a) || isFloat(b) ? float(x + y) : x + y;

@@ -14,6 +14,7 @@ import {
   type Value,
   View,
 } from './values.ts';
+import { bearable } from './weight.ts';
 
 type TextMethod = (text: string, args: readonly Value[], named: ReadonlyMap<string, Value>) => Value;
 
@@ -75,13 +76,16 @@ const textMethods: Readonly<Record<string, TextMethod>> = {
     const part = new Parameters(['sub'], args).text('sub');
     return part === '' ? lengthOf(text) + 1 : text.split(part).length - 1;
   },
-  join: (text, args) =>
-    iterate(new Parameters(['iterable'], args).get('iterable'))
+  join: (text, args) => {
+    const items = iterate(new Parameters(['iterable'], args).get('iterable'));
+    bearable(items.length * text.length);
+    return items
       .map((item) => {
         if (typeof item === 'string') return item;
         throw new JinjaError(`sequence item: expected str instance, ${typeName(item)} found`);
       })
-      .join(text),
+      .join(text);
+  },
   partition: (text, args) => {
     const sep = new Parameters(['sep'], args).text('sep');
     const at = text.indexOf(sep);
@@ -240,6 +244,13 @@ function affixes(args: readonly Value[]): string[] {
 
 /** `count` below 0: all. */
 export function replaced(text: string, from: string, to: string, count: number): string {
+  let weight = text.length;
+  let places = count < 0 ? text.length + 1 : count;
+  for (let at = text.indexOf(from); at >= 0 && places > 0; places--) {
+    weight = bearable(weight + Math.max(16, to.length - from.length)); // a match has its price
+    const next = at + Math.max(1, from.length);
+    at = next > text.length ? -1 : text.indexOf(from, next);
+  }
   if (count < 0) return text.replaceAll(from, () => to);
   let left = count;
   return text.replaceAll(from, (match) => (left-- > 0 ? to : match));

@@ -206,7 +206,7 @@ function addToken(directory: string, token: Json): void {
   });
 }
 
-function setTemplate(directory: string, template: string): void {
+export function setTemplate(directory: string, template: string): void {
   changeJson(join(directory, 'tokenizer_config.json'), (config) => ({ ...config, chat_template: template }));
 }
 

@@ -1,4 +1,5 @@
-// Hostile model files: servers are started with each, in a process of little memory.
+// Hostile model files: servers are started with each, in a process of little memory; and chat templates that were written
+// to hold a server up, in one that serves them.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,8 +7,10 @@ import { join } from 'node:path';
 import { execPath } from 'node:process';
 import { promisify } from 'node:util';
 import { expect } from 'vitest';
+import { writeTinyModel } from '../golden/tiny-model.ts';
+import { ADA, Arena } from './arena.ts';
 import type { Family, Fault } from './fault.ts';
-import { brokenModel, MODEL_CASES } from './model-cases.ts';
+import { brokenModel, MODEL_CASES, setTemplate } from './model-cases.ts';
 import type { Attempt } from './start-attempts.ts';
 
 const HEAP_MIB = 256; // of the process that starts them
@@ -21,8 +24,28 @@ const DOES: Readonly<Record<string, string>> = {
   gguf: 'GGUF heads that are cut, lie, promise 2^60 of everything; absurd metadata',
 };
 
+const TEMPLATES: Readonly<Record<string, string>> = {
+  'a range of 10^9': '{% for i in range(10 ** 9) %}x{% endfor %}',
+  'ranges in ranges': '{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}',
+  'text that doubles':
+    '{% set n = namespace(t="x") %}{% for i in range(60) %}{% set n.t = n.t ~ n.t %}{% endfor %}{{ n.t }}',
+  'text times 10^12': '{{ "x" * 10 ** 12 }}',
+  'lists that double':
+    '{% set n = namespace(t=[1]) %}{% for i in range(60) %}{% set n.t = n.t + n.t %}{% endfor %}{{ n.t }}',
+  'lists of lists that double':
+    '{% set n = namespace(t=[1]) %}{% for i in range(60) %}{% set n.t = [n.t, n.t] %}{% endfor %}{{ n.t == n.t }}',
+  'sets of everything': '{{ range(99999) | unique | list | length }}{{ [[1]] * 1000000 | sum(start=[]) }}',
+  'work on large texts':
+    '{% set t = "x" * 1000000 %}{% for i in range(99999) %}{% if t | upper == t %}{% endif %}{% endfor %}',
+  'joins of large texts': '{{ ("x," * 500000).split(",") | join("x" * 1000000) }}',
+  'a macro that calls itself': '{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}',
+  'replacements that double':
+    '{% set n = namespace(t="x") %}{% for i in range(60) %}{% set n.t = n.t | replace("x", "xx") %}{% endfor %}{{ n.t }}',
+  'a wide margin': '{{ "%1000000000d" | format(1) }}',
+};
+
 export const models: Family = {
-  name: 'Hostile model files',
+  name: 'Hostile model files and templates',
   faults: [
     ...Object.keys(MODEL_CASES).map(
       (family): Fault => ({
@@ -33,6 +56,13 @@ export const models: Family = {
         inject: () => refusals(MODEL_CASES[family]!),
       }),
     ),
+    {
+      id: 'models/templates',
+      does: `${Object.keys(TEMPLATES).length} chat templates that never end, or grow without end`,
+      promise: 'the chat gets 400 that names the template; the server goes on',
+      pace: 'slow',
+      inject: () => templates(),
+    },
   ],
 };
 
@@ -53,6 +83,30 @@ async function refusals(cases: (typeof MODEL_CASES)[string]): Promise<number> {
     expect(attempt.memorySizeMax, names[index]).toBeLessThan(MEMORY_SIZE_MAX);
   }
   return names.length;
+}
+
+async function templates(): Promise<number> {
+  await inDirectory(async (directory) => {
+    for (const [index, [name, template]] of Object.entries(TEMPLATES).entries()) {
+      const model = writeTinyModel(join(directory, `${index}`), { stops: false });
+      setTemplate(model, template);
+      const arena = await Arena.start(join(directory, 'cache'), { model, precision: 'fp32' });
+      try {
+        const messages = [{ role: 'user', content: 'x' }];
+        const { status, text } = await arena.post('/v1/chat/completions', { messages, max_tokens: 2 });
+        expect({ name, status, text }).toMatchObject({
+          status: 400,
+          text: expect.stringContaining('template'),
+        });
+        expect((await arena.post('/v1/completions', { prompt: 'a', max_tokens: 2 }, {}, ADA)).status).toBe(
+          200,
+        );
+      } finally {
+        await arena.stop();
+      }
+    }
+  });
+  return Object.keys(TEMPLATES).length;
 }
 
 async function inDirectory<T>(use: (directory: string) => Promise<T>): Promise<T> {
