@@ -3,7 +3,7 @@
 // Before it: http.ts; after it: server/openai/*.ts.
 import type { z } from 'zod';
 import type { Clock } from '../kernels/clock.ts';
-import { ERRORS, type Fault, fault } from './errors.ts';
+import { type Fault, fault } from './errors.ts';
 import { parseJsonBody } from './json-body.ts';
 import type { LongTexts } from './long-texts.ts';
 import type { HttpExchange, HttpRequest } from './transport.ts';
@@ -26,6 +26,8 @@ export interface CallFacts {
   readonly parameter: string; // part of the path where the pattern says so; else ''
   readonly headers: Readonly<Record<string, string>>; // on every answer
   readonly errorBody: (refused: Fault) => unknown; // in the shape of the route's API
+  readonly errorStatus: (refused: Fault) => number;
+  readonly errorEvent: string | null; // name of an error in a stream; null: its events have none
 }
 
 const CALLER_GONE = 499; // nginx's "client closed request"; in metrics and logs only
@@ -130,7 +132,9 @@ export class HttpCall {
     if (this.#status !== 0) {
       // An event stream has begun, as with a request that had to wait: its status is out, so the refusal is an event.
       if (this.#ended) return;
-      this.write(`data: ${JSON.stringify(this.facts.errorBody(refused))}\n\n`);
+      const { errorBody, errorEvent } = this.facts;
+      const name = errorEvent === null ? '' : `event: ${errorEvent}\n`;
+      this.write(`${name}data: ${JSON.stringify(errorBody(refused))}\n\n`);
       this.end();
       return;
     }
@@ -139,7 +143,8 @@ export class HttpCall {
       retryAfter['retry-after'] = `${Math.max(1, Math.ceil(refused.retryAfterMs / 1000))}`; // whole seconds
       retryAfter['retry-after-ms'] = `${Math.ceil(refused.retryAfterMs)}`; // OpenAI's clients prefer it
     }
-    this.reply(ERRORS[refused.code].status, this.facts.errorBody(refused), { ...retryAfter, ...headers });
+    const { errorBody, errorStatus } = this.facts;
+    this.reply(errorStatus(refused), errorBody(refused), { ...retryAfter, ...headers });
   }
 
   /** Begins an answer in pieces. False: somebody has answered already, or the caller has gone. */

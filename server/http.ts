@@ -22,7 +22,10 @@ export interface Route {
   readonly open: boolean; // answers anybody, without a key: health only
   readonly admin?: boolean; // changes the server: takes the admin key
   readonly whenFull?: boolean; // answers also while all connections are taken, as what is open does
-  readonly errorBody?: (refused: Fault) => unknown; // of another API's shape than OpenAI's
+  readonly errorBody?: (refused: Fault, id: string) => unknown; // of another API's shape than OpenAI's
+  readonly errorStatus?: (refused: Fault) => number; // where that API has other ones
+  readonly errorEvent?: string; // name of the event that an error is in a stream whose events have names
+  readonly idHeader?: string; // what that API calls x-request-id, which is sent as well
   readonly answer: (call: HttpCall) => void;
 }
 
@@ -98,8 +101,14 @@ export class HttpDoor implements TransportHandlers {
       route: route?.path ?? UNMATCHED,
       owner: admission.ok ? admission.owner : NOBODY,
       parameter: route === null ? '' : parameterOf(route.path, path),
-      headers: { 'x-request-id': id, ...guard.corsHeaders(request) },
-      errorBody: route?.errorBody ?? errorEnvelope,
+      headers: {
+        'x-request-id': id,
+        ...(route?.idHeader !== undefined && { [route.idHeader]: id }),
+        ...guard.corsHeaders(request),
+      },
+      errorBody: (refused) => (route?.errorBody ?? errorEnvelope)(refused, id),
+      errorStatus: route?.errorStatus ?? (({ code }) => ERRORS[code].status),
+      errorEvent: route?.errorEvent ?? null,
     });
     // A preflight carries no key by design; what it says is no secret.
     if (request.method === 'OPTIONS' && guard.strangerFault(request) === null) {

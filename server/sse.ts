@@ -17,6 +17,7 @@ const HEADERS = {
 export interface EventStreamOptions {
   readonly clock: Clock;
   readonly framing?: StreamFraming;
+  readonly heartbeat?: string; // an API's own event of a silent stream, framed; without it a comment
   readonly bufferSizeMax: number; // unread bytes at which onSlow is called
   readonly onSlow: () => void;
   readonly onReady: () => void; // after onSlow: the reader has caught up
@@ -90,7 +91,8 @@ export class EventStream {
     return this.#options.clock.schedule(delayMs, () => {
       if (this.#ended) return;
       const silentMs = this.#options.clock.nowMs() - this.#lastWriteMs;
-      if (silentMs >= HEARTBEAT_MS) this.#write(this.#inLines ? ' ' : ': still working\n\n');
+      const beat = this.#options.heartbeat ?? (this.#inLines ? ' ' : ': still working\n\n');
+      if (silentMs >= HEARTBEAT_MS) this.#write(beat);
       this.#heartbeat = this.#scheduleHeartbeat(HEARTBEAT_MS - (silentMs >= HEARTBEAT_MS ? 0 : silentMs));
     });
   }
