@@ -22,6 +22,9 @@ import { HttpDoor, type Route } from './http.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import type { Log } from './log.ts';
 import { type EncodeElsewhere, LongTexts } from './long-texts.ts';
+import { withMessagesModels } from './messages/model-list.ts';
+import { messagesRoutes } from './messages/routes.ts';
+import type { MessagesWorld } from './messages/world.ts';
 import type { ServerMetrics } from './metrics.ts';
 import { openNative } from './native/connection.ts';
 import { SESSIONS_PER_CONNECTION_MAX } from './native/session-desk.ts';
@@ -99,6 +102,7 @@ export function createApp(parts: AppWorld): App {
   const openAi = openAiWorld(world, { generator, logprobsMax, answerLog, texts });
   const responses = responsesWorld(config, openAi);
   const discovery = discoveryWorld(world, openAi);
+  const messages = messagesWorld(world, openAi);
   const native = nativeWorld(world, { generator, guard, texts, logprobsMax });
   metrics.watch('sessions', 'Native sessions kept', () => native.sessions.count);
   metrics.watch('stored_responses', 'Responses kept', () => responses.store.count);
@@ -110,7 +114,8 @@ export function createApp(parts: AppWorld): App {
       chatRoute(openAi),
       completionRoute(openAi),
       ...infillRoutes(openAi),
-      ...modelRoutes(openAi),
+      ...withMessagesModels(modelRoutes(openAi), openAi),
+      ...messagesRoutes(messages),
       ...tokenizeRoutes(openAi),
       ...llamaServerRoutes(discovery),
       ...otherServersRoutes(discovery),
@@ -147,7 +152,13 @@ function asConfigured(model: AppWorld['model'], config: Config): AppWorld['model
   const { temperature, topP, topK, minP, repetitionPenalty } = config;
   const own = Object.entries({ temperature, topP, topK, minP, repetitionPenalty });
   const wanted = Object.fromEntries(own.filter(([, value]) => value !== null));
-  return { ...model, aliases: config.aliases, defaults: { ...model.defaults, ...wanted } };
+  const isPattern = (alias: string) => alias.endsWith('*');
+  return {
+    ...model,
+    aliases: config.aliases.filter((alias) => !isPattern(alias)),
+    aliasPrefixes: config.aliases.filter(isPattern).map((alias) => alias.slice(0, -1)),
+    defaults: { ...model.defaults, ...wanted },
+  };
 }
 
 function openAiWorld(
@@ -219,6 +230,15 @@ function responsesWorld(config: Config, openAi: OpenAiWorld): ResponsesWorld {
       valuesMax: config.bodyValuesMax,
       queuedSizeMax: 2 * config.frameSizeMax,
       bufferSizeMax: config.streamBufferSizeMax,
+    },
+  };
+}
+
+function messagesWorld({ backend }: AppWorld, openAi: OpenAiWorld): MessagesWorld {
+  return {
+    ...openAi,
+    get blockSize() {
+      return backend.limits.blockSize;
     },
   };
 }

@@ -44,7 +44,7 @@ export const OPTIONS = {
     'alias',
     list(text(256), 64),
     [],
-    'other name that the model answers to and is listed under; repeatable',
+    'other name that the model answers to and is listed under, or claude-* for all that begin so; repeatable',
   ),
   temperature: option(
     'temperature',

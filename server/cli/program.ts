@@ -8,6 +8,7 @@ import { OPTIONS, type OptionName } from '../options.ts';
 import { packageVersion } from '../package-version.ts';
 import { build } from './build.ts';
 import { chat } from './chat.ts';
+import { claude } from './claude.ts';
 import { codex } from './codex.ts';
 import { type Cursor, complete } from './complete.ts';
 import { connect } from './connect.ts';
@@ -45,6 +46,7 @@ export async function runProgram(
   addBuild(program, host);
   addHub(program, host);
   addCodex(program, host);
+  addClaude(program, host);
   addSessions(program, host);
   addRoute(program, host);
   try {
@@ -175,6 +177,30 @@ function addCodex(program: Command, host: Host): void {
       const write = flags['write'] === true;
       const options = { write, directory: textOf(flags, 'directory'), force: flags['force'] === true };
       return codex(configOf(flags, host), options, host);
+    });
+}
+
+function addClaude(program: Command, host: Host): void {
+  const names: readonly OptionName[] = [
+    'host',
+    'port',
+    'model',
+    'contextTokens',
+    'kvCacheSizeMax',
+    'apiKeys',
+  ];
+  const command = program
+    .command('claude')
+    .description('print or write the settings with which Claude Code uses this server')
+    .option('--write', 'write settings.local.json instead of printing it; what else is there stays')
+    .option('--directory <path>', 'the folder of the settings; default: .claude in this one')
+    .option('--force', 'replace variables that are set to something else');
+  addConfigFlags(command, names)
+    .allowExcessArguments(false)
+    .action((flags: Flags) => {
+      const write = flags['write'] === true;
+      const options = { write, directory: textOf(flags, 'directory'), force: flags['force'] === true };
+      return claude(configOf(flags, host), options, host);
     });
 }
 

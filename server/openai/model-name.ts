@@ -3,12 +3,17 @@ import { type Fault, fault } from '../errors.ts';
 import type { ServedModel } from './served-model.ts';
 import type { OpenAiWorld } from './world.ts';
 
-type Named = Pick<ServedModel, 'name' | 'aliases'>;
+type Named = Pick<ServedModel, 'name' | 'aliases' | 'aliasPrefixes'>;
 
 /** A request names the one model there is, by any of its names, or none. */
-export function modelFault(asked: string | null | undefined, { name, aliases = [] }: Named): Fault | null {
-  if (asked == null || asked === '' || nameMeant(asked, [name, ...aliases]) !== undefined) return null;
-  const names = [name, ...aliases].map((one) => JSON.stringify(one)).join(', ');
+export function modelFault(asked: string | null | undefined, model: Named): Fault | null {
+  const { name, aliases = [], aliasPrefixes = [] } = model;
+  if (asked == null || asked === '' || nameMeant(asked, [name]) !== undefined || isAlias(asked, model)) {
+    return null;
+  }
+  const names = [name, ...aliases, ...aliasPrefixes.map((prefix) => `${prefix}*`)]
+    .map((one) => JSON.stringify(one))
+    .join(', ');
   const message =
     `the model ${JSON.stringify(asked)} is not here; this server has ${names}` +
     ' (it answers to another name with --alias)';
@@ -29,6 +34,10 @@ function nameMeant(asked: string, names: readonly string[]): string | undefined 
 }
 
 /** The name by which the model was asked for: answers carry it. */
-export function askedName(asked: string | null | undefined, { name, aliases = [] }: Named): string {
-  return asked != null && aliases.includes(asked) ? asked : name;
+export function askedName(asked: string | null | undefined, model: Named): string {
+  return asked != null && isAlias(asked, model) ? asked : model.name;
+}
+
+function isAlias(asked: string, { aliases = [], aliasPrefixes = [] }: Named): boolean {
+  return nameMeant(asked, aliases) !== undefined || aliasPrefixes.some((prefix) => asked.startsWith(prefix));
 }

@@ -8,7 +8,8 @@ import type { Tokenizer } from '../../models/tokenizer.ts';
 /** A Model (models/model.ts) is one; tests may bring smaller ones. */
 export interface ServedModel {
   readonly name: string;
-  readonly aliases?: readonly string[]; // other names that it answers to
+  readonly aliases?: readonly string[]; // other names that it answers to, and is listed under
+  readonly aliasPrefixes?: readonly string[]; // it answers to whatever begins so
   readonly path?: string; // where its files are; unknown of small models of tests, as is the rest of the spec
   readonly fileSize?: number; // bytes
   readonly spec: Pick<ModelSpec, 'vocabSize' | 'eosTokenIds'> & Partial<ModelSpec>;

@@ -1,0 +1,125 @@
+// `sparklane claude`: the settings with which Claude Code uses this server. Owns which of its variables are set and why,
+// and the care for what a person has in the same file: everything else there stays. Before it: program.ts; after it: the
+// file system.
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readModelSpec } from '../../models/checkpoint-config.ts';
+import { resolveModel } from '../../models/model.ts';
+import { boundsForModel, type Config } from '../config.ts';
+import { OPTIONS } from '../options.ts';
+import { withLocalModels } from './hub-model.ts';
+import { type Host, UsageError } from './terminal.ts';
+
+export interface ClaudeOptions {
+  readonly write: boolean;
+  readonly directory: string | null; // null: .claude where the command runs
+  readonly force: boolean; // also variables that a person has set to something else
+}
+
+export interface ClaudeFacts {
+  readonly url: string; // of the server
+  readonly model: string;
+  readonly contextTokens: number;
+  readonly needsKey: boolean;
+}
+
+type Settings = Readonly<Record<string, unknown>>;
+
+const FILE = 'settings.local.json'; // the project's, and not for its repository
+const OUTPUT_SHARE = 4; // an answer may take a quarter of the context
+
+/** Prints the settings, or writes them. Rejects with UsageError, ConfigError, CheckpointError or the file system's errors. */
+export async function claude(given: Config, options: ClaudeOptions, host: Host): Promise<void> {
+  const { terminal } = host;
+  const config = await withLocalModels(given, host);
+  const spec = readModelSpec(resolveModel(config.model));
+  const { contextTokens } = boundsForModel(config, spec);
+  const settings = claudeSettings({
+    url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${config.port}`,
+    model: spec.name,
+    contextTokens,
+    needsKey: config.apiKeys.length > 0,
+  });
+  const path = join(options.directory ?? '.claude', FILE);
+  if (!options.write) {
+    terminal.write(`${textOf(settings)}\n`);
+    terminal.note(`sparklane claude --write puts this into ${path}\n`);
+    return;
+  }
+  const merged = mergeSettings(await readSettings(path), settings, { path, force: options.force });
+  await mkdir(join(path, '..'), { recursive: true });
+  await writeFile(path, `${textOf(merged)}\n`);
+  terminal.write(`${path}\n`);
+}
+
+/** What Claude Code reads as its environment, and where it gets the key. */
+export function claudeSettings({ url, model, contextTokens, needsKey }: ClaudeFacts): {
+  readonly env: Readonly<Record<string, string>>;
+  readonly apiKeyHelper?: string;
+} {
+  const ask = `printenv ${OPTIONS.apiKeys.env}`;
+  return {
+    ...(needsKey && { apiKeyHelper: ask }), // the key itself stays out of files
+    env: {
+      ANTHROPIC_BASE_URL: url,
+      ...(!needsKey && { ANTHROPIC_AUTH_TOKEN: 'none' }),
+      ANTHROPIC_MODEL: model,
+      ANTHROPIC_DEFAULT_OPUS_MODEL: model,
+      ANTHROPIC_DEFAULT_SONNET_MODEL: model,
+      ANTHROPIC_DEFAULT_HAIKU_MODEL: model, // titles and other small work
+      CLAUDE_CODE_SUBAGENT_MODEL: model,
+      CLAUDE_CODE_MAX_OUTPUT_TOKENS: `${Math.max(1, Math.floor(contextTokens / OUTPUT_SHARE))}`,
+      CLAUDE_CODE_AUTO_COMPACT_WINDOW: `${contextTokens}`,
+      CLAUDE_CODE_ATTRIBUTION_HEADER: '0', // it changes with every request and begins the prompt
+      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
+      DISABLE_TELEMETRY: '1',
+      DISABLE_ERROR_REPORTING: '1',
+      DISABLE_AUTOUPDATER: '1',
+    },
+  };
+}
+
+function mergeSettings(
+  present: Settings,
+  { env, ...others }: ReturnType<typeof claudeSettings>,
+  { path, force }: { readonly path: string; readonly force: boolean },
+): Settings {
+  const presentEnv = (present['env'] ?? {}) as Settings;
+  const changed = [
+    ...Object.entries(env).filter(([name, value]) => differs(presentEnv[name], value)),
+    ...Object.entries(others).filter(([name, value]) => differs(present[name], value)),
+  ].map(([name]) => name);
+  if (changed.length > 0 && !force) {
+    throw new UsageError(
+      `${path} has other values for ${changed.join(', ')}: --force replaces them, or --directory takes another folder`,
+    );
+  }
+  return { ...present, ...others, env: { ...presentEnv, ...env } };
+}
+
+function differs(present: unknown, wanted: string): boolean {
+  return present !== undefined && present !== wanted;
+}
+
+async function readSettings(path: string): Promise<Settings> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    throw error;
+  }
+  try {
+    const settings: unknown = JSON.parse(text);
+    if (typeof settings === 'object' && settings !== null && !Array.isArray(settings)) {
+      return settings as Settings;
+    }
+  } catch {
+    // falls through: it is left as it is
+  }
+  throw new UsageError(`${path} is not a JSON object: mend it, or --directory takes another folder`);
+}
+
+function textOf(settings: Settings): string {
+  return JSON.stringify(settings, null, 2);
+}

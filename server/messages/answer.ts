@@ -1,0 +1,87 @@
+// Runs the generation of one message and delivers it, whole or as events. Owns cancellation when the caller leaves,
+// pausing for a slow reader, and the counts of the prefix cache in Anthropic's words. Before it: routes.ts; after it:
+// generation.ts and back through writer.ts.
+import { faultOfFailure, faultOfRefusal } from '../errors.ts';
+import type { GenerationEnd, GenerationRequest } from '../generation.ts';
+import type { HttpCall } from '../http-call.ts';
+import type { AnswerForm } from '../openai/form.ts';
+import { EventStream } from '../sse.ts';
+import type { MessagesWorld } from './world.ts';
+import { type MessageUsage, MessageWriter, type WriterOptions } from './writer.ts';
+
+export interface MessageAnswer {
+  readonly generation: GenerationRequest; // of one choice
+  readonly newReader: AnswerForm['newReader'];
+  readonly stream: boolean;
+  readonly writer: Omit<WriterOptions, 'emit'>;
+  readonly marked: boolean; // the client marked what it wants cached: it is told what was kept
+}
+
+const PING = 'event: ping\ndata: {"type": "ping"}\n\n';
+
+/** Answers the call, sooner or later, exactly once. */
+export function deliverMessage(call: HttpCall, answer: MessageAnswer, world: MessagesWorld): void {
+  const { generation, newReader, marked } = answer;
+  const { blockSize } = world;
+  let stream: EventStream | null = null;
+  const emit = answer.stream ? (event: string, json: string) => stream?.send(json, event) : null;
+  const writer = new MessageWriter({ ...answer.writer, emit });
+  const reader = newReader(writer);
+  const started = world.generator.start(generation, {
+    onDelta: ({ text }) => reader.push(text),
+    onEnd: (end) => {
+      if (end.reason === 'cancelled') return;
+      if (end.failure !== null) {
+        stream?.stop();
+        call.refuse(faultOfFailure(end.failure));
+        return;
+      }
+      reader.end(end.reason === 'length');
+      const message = writer.end(end, usageOf(end, marked ? blockSize : null));
+      if (stream === null) call.reply(200, message);
+      else stream.end();
+    },
+  });
+  if (!started.ok) {
+    call.refuse(faultOfRefusal(started));
+    return;
+  }
+  call.onAbort(() => {
+    stream?.stop();
+    started.cancel();
+  });
+  if (!answer.stream) return;
+  stream = new EventStream(call, {
+    clock: world.clock,
+    heartbeat: PING,
+    bufferSizeMax: world.bounds.streamBufferSizeMax,
+    onSlow: () => started.pause(),
+    onReady: () => started.resume(),
+  });
+  // What the cache holds of the prompt is known once it has been computed: message_delta says it.
+  const unknown = { promptTokens: generation.tokens.length, cachedTokens: 0, outputTokens: 0 };
+  writer.start(usageOf(unknown, null));
+}
+
+/**
+ * `blockSize` where the client marked what to cache: whole blocks of the prompt are kept, whatever is marked. The three
+ * input counts add up to the prompt.
+ */
+function usageOf(
+  {
+    promptTokens,
+    cachedTokens,
+    outputTokens,
+  }: Pick<GenerationEnd, 'promptTokens' | 'cachedTokens' | 'outputTokens'>,
+  blockSize: number | null,
+): MessageUsage {
+  const kept = blockSize === null ? 0 : Math.floor(promptTokens / blockSize) * blockSize;
+  const created = Math.max(0, kept - cachedTokens);
+  return {
+    input_tokens: promptTokens - cachedTokens - created,
+    cache_creation_input_tokens: created,
+    cache_read_input_tokens: cachedTokens,
+    output_tokens: outputTokens,
+    service_tier: 'standard',
+  };
+}

@@ -1,0 +1,187 @@
+// POST /v1/messages and /v1/messages/count_tokens: Anthropic's Messages API as a third dialect over the one meaning of
+// chat. Owns the way from a checked body through its lane to a generation; never generates. Before it: http.ts; after it:
+// answer.ts.
+import type { ChatMessage } from '../../models/chat-template.ts';
+import type { Route } from '../http.ts';
+import type { HttpCall } from '../http-call.ts';
+import type { Parsed } from '../json-body.ts';
+import { chatConversation } from '../lanes/conversation.ts';
+import { inLane, type LaneCall } from '../lanes/lane-edge.ts';
+import { sessionKeyOf } from '../lanes/router.ts';
+import { type ChatPrompt, chatPrompt } from '../openai/chat-prompt.ts';
+import { generationOf } from '../openai/fields.ts';
+import { type AnswerForm, withForm } from '../openai/form.ts';
+import { askedName, modelFault, ownModelFault } from '../openai/model-name.ts';
+import { reasoningForm } from '../openai/reasoning.ts';
+import type { ToolSet } from '../openai/tool-set.ts';
+import type { OpenAiWorld } from '../openai/world.ts';
+import { chatFormat, upstreamBody } from '../upstream/chat-body.ts';
+import { deliverMessage, type MessageAnswer } from './answer.ts';
+import { conversationOf, type MessagesConversation } from './conversation.ts';
+import { messagesErrors } from './errors.ts';
+import {
+  messagesFormat,
+  messagesText,
+  messagesTools,
+  samplingOf,
+  thinkingOf,
+  unusableFault,
+} from './request.ts';
+import { type CountRequest, countSchema, type MessagesRequest, messagesSchema } from './schema.ts';
+import { sessionNameOf } from './session-name.ts';
+import type { MessagesWorld } from './world.ts';
+
+const PATH = '/v1/messages';
+
+export function messagesRoutes(world: MessagesWorld): readonly Route[] {
+  const schema = messagesSchema(world.bounds);
+  const post = { method: 'POST', open: false, ...messagesErrors } as const;
+  return [
+    {
+      ...post,
+      path: PATH,
+      answer: (call) => call.readJson(schema, (body) => enter(call, body, world)),
+    },
+    {
+      ...post,
+      path: `${PATH}/count_tokens`,
+      answer: (call) =>
+        call.readJson(countSchema, (body) => {
+          const counted = countOf(body, world);
+          if (counted.ok) call.reply(200, { input_tokens: counted.value });
+          else call.refuse(counted.fault);
+        }),
+    },
+  ];
+}
+
+function countOf(body: CountRequest, world: OpenAiWorld): Parsed<number> {
+  const unusable = ownModelFault(body.model, world) ?? unusableFault(body);
+  if (unusable !== null) return { ok: false, fault: unusable };
+  const conversation = conversationOf(body);
+  if (!conversation.ok) return conversation;
+  const prompt = promptOf(body, { conversation: conversation.value, tools: messagesTools(body) }, world);
+  return prompt.ok ? { ok: true, value: prompt.value.tokens.length } : prompt;
+}
+
+interface Turn {
+  readonly body: MessagesRequest;
+  readonly conversation: MessagesConversation;
+  readonly tools: ToolSet;
+}
+
+function enter(call: HttpCall, body: MessagesRequest, world: MessagesWorld): void {
+  const conversation = conversationOf(body);
+  const refused = unusableFault(body) ?? (conversation.ok ? null : conversation.fault);
+  if (refused !== null || !conversation.ok) {
+    call.refuse(refused!);
+    return;
+  }
+  const turn = { body, conversation: conversation.value, tools: messagesTools(body) };
+  // An alias is the model's own name to the lanes.
+  const isOwn = body.model != null && modelFault(body.model, world.model) === null;
+  const model = isOwn ? world.model.name : body.model;
+  inLane(call, { model, of: () => laneCall(call, turn) }, world, (within, routed) =>
+    answer(call, routed ? { ...turn, body: { ...body, model: null } } : turn, within),
+  );
+}
+
+/** What lanes ask about a request, in the spelling of chat completions. */
+function laneCall(call: HttpCall, { body, conversation: { messages, continues }, tools }: Turn): LaneCall {
+  const { owner } = call.facts;
+  const conversation = chatConversation({
+    messages,
+    tools: body.tools ?? [],
+    max_tokens: body.max_tokens,
+  });
+  const { stop, ...sampling } = samplingOf(body);
+  return {
+    stream: body.stream === true,
+    logprobs: false,
+    ask: (model, requestId) => ({
+      ...{ model, requestId, owner, conversation, taskId: body.metadata?.task_id ?? null },
+      sessionKey: sessionKeyOf(owner, sessionNameOf(call.request, body.metadata?.user_id), conversation),
+      upstreamBody: (upstreamModel, system) =>
+        upstreamBody({
+          model: upstreamModel,
+          system,
+          messages,
+          tools,
+          maxTokens: body.max_tokens,
+          responseFormat: chatFormat(messagesFormat(body)),
+          sampling: {
+            ...sampling,
+            ...(stop != null && stop.length > 0 && { stop }),
+            ...(continues && { continue_final_message: true, add_generation_prompt: false }),
+          },
+        }),
+    }),
+  };
+}
+
+function answer(call: HttpCall, turn: Turn, world: MessagesWorld): void {
+  const unusable = modelFault(turn.body.model, world.model);
+  if (unusable !== null) {
+    call.refuse(unusable);
+    return;
+  }
+  const { tools, body } = turn;
+  withForm({ tools, text: messagesText(body), textParam: 'output_config.format' }, world.forms, (form) => {
+    if (call.over) return; // left while the grammar was compiled
+    call.guard(() => {
+      const made = form.ok ? answerOf(call, turn, form.value, world) : form;
+      if (made.ok) deliverMessage(call, made.value, world);
+      else call.refuse(made.fault);
+    });
+  });
+}
+
+function answerOf(call: HttpCall, turn: Turn, form: AnswerForm, world: MessagesWorld): Parsed<MessageAnswer> {
+  const { body } = turn;
+  const { model } = world;
+  const prompt = promptOf(body, turn, world);
+  if (!prompt.ok) return prompt;
+  const { tokens, reasoning: start } = prompt.value;
+  const generation = generationOf(
+    samplingOf(body),
+    { tokens, maxTokens: body.max_tokens, logprobs: null, owner: call.facts.owner, route: PATH },
+    world,
+  );
+  if (!generation.ok) return generation;
+  const { newReader, newConstraint } = reasoningForm(form, { start, shown: true, model });
+  return {
+    ok: true,
+    value: {
+      generation: { ...generation.value, newConstraint },
+      newReader,
+      stream: body.stream === true,
+      marked: isMarked(body),
+      writer: {
+        id: `msg_${world.freshId()}`,
+        model: askedName(body.model, model),
+        freshId: world.freshId,
+        thinking: thinkingOf(body, false, model).shown,
+        maxTokens: body.max_tokens,
+        edited: body.context_management != null,
+      },
+    },
+  };
+}
+
+function promptOf(
+  body: CountRequest,
+  { conversation, tools }: Pick<Turn, 'conversation' | 'tools'>,
+  world: OpenAiWorld,
+): Parsed<ChatPrompt> {
+  const messages: readonly ChatMessage[] = conversation.messages;
+  const { options } = thinkingOf(body, conversation.continues, world.model);
+  return chatPrompt({ messages, tools: tools.shown.map(({ tool }) => tool), options }, world);
+}
+
+/** Whether its client says anywhere what is to be cached: all of it is, and it is told how much was. */
+function isMarked({ cache_control: automatic, system, tools, messages }: MessagesRequest): boolean {
+  const marks = (parts: unknown): boolean =>
+    Array.isArray(parts) &&
+    parts.some((part: { readonly cache_control?: unknown }) => part.cache_control != null);
+  return automatic != null || marks(system) || marks(tools) || messages.some(({ content }) => marks(content));
+}
