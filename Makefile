@@ -40,7 +40,7 @@ test: node_modules/.installed ## all tests
 	npx biome check .
 	npx vitest run
 
-clients: test/clients/node_modules/.installed ## install the real Codex CLI, openai and AI SDK for test-clients (400 MB)
+clients: test/clients/node_modules/.installed ## install the real Codex CLI, Claude Code and SDKs for test-clients (800 MB)
 
 test/clients/node_modules/.installed: test/clients/package.json test/clients/package-lock.json
 	cd test/clients && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error

@@ -1,4 +1,5 @@
-// The SDKs, unmodified: openai (SSE, responses.stream(), ResponsesWS, chat with tools), the AI SDK over both APIs.
+// The SDKs, unmodified: openai (SSE, responses.stream(), ResponsesWS, chat with tools), the AI SDK over both APIs,
+// Anthropic's.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -126,6 +127,88 @@ describe.skipIf(missing)('openai', () => {
     });
     expect(predicted.choices[0].message.content).toBe('Hello there.');
     expect(predicted.usage.completion_tokens_details.accepted_prediction_tokens).toBeGreaterThan(0);
+  });
+});
+
+describe.skipIf(missing)('the Anthropic SDK', () => {
+  const tools = [{ name: 'weather', description: 'The weather of a city', input_schema: schema }];
+  const ask = (content: unknown) => ({
+    model: 'spark-nano',
+    max_tokens: 100,
+    messages: [{ role: 'user', content }],
+  });
+
+  async function client(options: object = {}) {
+    const { default: Anthropic } = await load('@anthropic-ai/sdk');
+    return new Anthropic({ baseURL: server.url, apiKey: 'none', ...options });
+  }
+
+  test('creates, streams and counts', async () => {
+    const anthropic = await client();
+    const created = await anthropic.messages.create(ask('Hi'));
+    expect(created).toMatchObject({
+      type: 'message',
+      role: 'assistant',
+      content: [{ type: 'text', text: 'Hello there.' }],
+      stop_reason: 'end_turn',
+    });
+    const long = ask('Hi, as I have said before in just as many words as these are.');
+    await anthropic.messages.create(long);
+    const streamed = await anthropic.messages.stream(long).finalMessage();
+    expect(streamed.content).toEqual([{ type: 'text', text: 'Hello there.' }]);
+    expect(streamed.usage.cache_read_input_tokens).toBeGreaterThan(0);
+    const { max_tokens: _max, ...counted } = long;
+    const { input_tokens: inAll } = await anthropic.messages.countTokens(counted);
+    const { input_tokens: computed, cache_read_input_tokens: found } = streamed.usage;
+    expect(inAll).toBe(computed + found);
+  });
+
+  test('runs a tool round trip', async () => {
+    const anthropic = await client();
+    const names: string[] = [];
+    const stream = anthropic.messages.stream({ ...ask('weather?'), tools });
+    stream.on('contentBlock', ({ type }: { type: string }) => names.push(type));
+    const called = await stream.finalMessage();
+    expect([called.stop_reason, names]).toEqual(['tool_use', ['tool_use']]);
+    const [use] = called.content;
+    expect(use).toMatchObject({ name: 'weather', input: { city: 'Oslo', days: 2 } });
+    const second = await anthropic.messages.create({
+      ...ask(''),
+      tools,
+      messages: [
+        ...ask('weather?').messages,
+        { role: 'assistant', content: called.content },
+        { role: 'user', content: [{ type: 'tool_result', tool_use_id: use.id, content: 'sunny' }] },
+      ],
+    });
+    expect(second.content).toEqual([{ type: 'text', text: 'It is sunny.' }]);
+  });
+
+  test('runs tools by itself, and gets objects of a schema', async () => {
+    const anthropic = await client();
+    const said = await anthropic.beta.messages.toolRunner({
+      ...ask('weather?'),
+      tools: [{ ...tools[0], run: async () => 'sunny', parse: (input: unknown) => input }],
+    });
+    expect(said.content).toEqual([{ type: 'text', text: 'It is sunny.' }]);
+    const parsed = await anthropic.messages.create({
+      ...ask('JSON please'),
+      output_config: { format: { type: 'json_schema', schema } },
+    });
+    expect(JSON.parse(parsed.content[0].text)).toEqual({ city: 'Oslo', days: 3 });
+  });
+
+  test('throws its own errors and lists models', async () => {
+    const anthropic = await client({ maxRetries: 0 });
+    const unknown = anthropic.messages.create({ ...ask('Hi'), model: 'nobody' });
+    await expect(unknown).rejects.toMatchObject({
+      status: 404,
+      requestID: expect.stringMatching(/^req_/),
+      error: { error: { type: 'not_found_error' } },
+    });
+    const ids: string[] = [];
+    for await (const { id } of anthropic.models.list()) ids.push(id);
+    expect(ids).toContain('spark-nano');
   });
 });
 
