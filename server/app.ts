@@ -28,6 +28,7 @@ import type { MessagesWorld } from './messages/world.ts';
 import type { ServerMetrics } from './metrics.ts';
 import { openNative } from './native/connection.ts';
 import { SESSIONS_PER_CONNECTION_MAX } from './native/session-desk.ts';
+import { ollamaRoutes } from './ollama/routes.ts';
 import { chatRoute } from './openai/chat.ts';
 import { completionRoute } from './openai/completions.ts';
 import { infillRoutes } from './openai/infill.ts';
@@ -119,6 +120,7 @@ export function createApp(parts: AppWorld): App {
       ...tokenizeRoutes(openAi),
       ...llamaServerRoutes(discovery),
       ...otherServersRoutes(discovery),
+      ...ollamaRoutes(discovery),
       ...responseRoutes(responses),
       ...healthRoutes({ metrics, isDraining: () => drained !== null }),
       ...(world.routes ?? []),

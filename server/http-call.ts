@@ -72,11 +72,19 @@ export class HttpCall {
     else this.#onOver.push(fn);
   }
 
-  /** Reads and checks the body, then calls `then` with it; answers by itself when there is nothing to call it with. */
-  readJson<T>(schema: z.ZodType<T>, then: (value: T) => void): void {
+  /**
+   * Reads and checks the body, then calls `then` with it; answers by itself when there is nothing to call it with.
+   * `anyType`: of any content-type, as some APIs' callers are used to, unless a web page may have sent it.
+   */
+  readJson<T>(
+    schema: z.ZodType<T>,
+    then: (value: T) => void,
+    { anyType = false }: { readonly anyType?: boolean } = {},
+  ): void {
+    const isTrusted = anyType && !this.#isFromPage;
     const type = this.request.header('content-type').toLowerCase();
     // Strict on purpose: a web page may send any other type to a local server without asking first.
-    if (!/^application\/([\w.-]+\+)?json\s*(;|$)/.test(type)) {
+    if (!isTrusted && !/^application\/([\w.-]+\+)?json\s*(;|$)/.test(type)) {
       const message = `the body must be application/json, not ${type === '' ? 'without a content-type' : type}`;
       this.refuse(fault('unsupported_media_type', message));
       return;
@@ -171,6 +179,12 @@ export class HttpCall {
 
   onWritable(fn: () => void): void {
     this.#exchange.onWritable(fn);
+  }
+
+  /** Browsers write these two into what a page sends, and pages cannot take them out. */
+  get #isFromPage(): boolean {
+    const { request } = this;
+    return request.header('origin') !== '' || request.header('sec-fetch-site') !== '';
   }
 
   #finish(status: number): void {

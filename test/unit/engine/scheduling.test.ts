@@ -96,7 +96,10 @@ test('nobody sits down without room for all its tokens', () => {
   submit('first', { tokens: prompt(20), maxTokens: 8 }); // 6 of 8 blocks for its prompt and a token
   clock.schedule(1.5, () => submit('second', { tokens: prompt(12, 1) })); // 4 blocks
   clock.run(3);
-  expect(engine.load).toMatchObject({ runningCount: 1, waitingCount: 1 });
+  expect(engine.load).toMatchObject({
+    ...{ runningCount: 1, waitingCount: 1 },
+    seats: [{ replica: 0, slot: 0, promptTokens: 20, outputTokensMax: 8 }],
+  });
   clock.run();
   expect([ended, observer.preemptions]).toEqual([['first', 'second'], 0]);
 });

@@ -1,0 +1,48 @@
+// One answer in Ollama's shape from a prompt that is already tokens. Owns how its fields become a generation; never
+// generates. Before it: chat.ts and generate.ts; after it: openai/answer.ts.
+import type { Parsed } from '../json-body.ts';
+import type { Answer } from '../openai/answer.ts';
+import type { ChatPrompt } from '../openai/chat-prompt.ts';
+import { generationOf } from '../openai/fields.ts';
+import type { AnswerForm } from '../openai/form.ts';
+import { reasoningForm } from '../openai/reasoning.ts';
+import type { OpenAiWorld } from '../openai/world.ts';
+import { headOf, OllamaEvents } from './events.ts';
+import { type AskFields, lengthOf, samplingOf } from './fields.ts';
+import type { Said } from './reading.ts';
+
+export interface OllamaPrompt extends ChatPrompt {
+  readonly form: AnswerForm;
+  readonly spell: (said: Said) => object;
+  readonly withContext: boolean;
+  readonly owner: string;
+  readonly route: string;
+}
+
+export function ollamaAnswer(body: AskFields, prompt: OllamaPrompt, world: OpenAiWorld): Parsed<Answer> {
+  const { tokens, reasoning: start, owner, route } = prompt;
+  const length = lengthOf(body, tokens.length);
+  if (!length.ok) return length;
+  const logprobs = body.logprobs === true ? (body.top_logprobs ?? 0) : null;
+  const parts = { tokens, maxTokens: length.value, logprobs, owner, route };
+  const generation = generationOf(samplingOf(body), parts, world);
+  if (!generation.ok) return generation;
+  const { newReader, newConstraint } = reasoningForm(prompt.form, { start, shown: true, model: world.model });
+  const context = prompt.withContext ? tokens : null;
+  const shape = new OllamaEvents({ asked: body.model, newReader, spell: prompt.spell, context }, world);
+  const generations = [{ ...generation.value, newConstraint }];
+  return {
+    ok: true,
+    value: { generations, stream: body.stream !== false, includeUsage: null, shape, framing: 'lines' },
+  };
+}
+
+/** Without anything to answer Ollama loads the model, or unloads it where nothing is to be kept. Ours is always there. */
+export function loaded(
+  { model, keep_alive: kept }: AskFields,
+  said: object,
+  world: Pick<OpenAiWorld, 'epochSeconds'>,
+): object {
+  const isUnload = kept === 0 || kept === '0';
+  return { ...headOf(model, world), ...said, done: true, done_reason: isUnload ? 'unload' : 'load' };
+}

@@ -1,0 +1,84 @@
+// POST /api/chat: Ollama's conversation, over the same prompt, tools and reader as chat completions.
+// Before it: routes.ts; after it: answer.ts.
+import { z } from 'zod';
+import type { HttpCall } from '../http-call.ts';
+import type { Parsed } from '../json-body.ts';
+import { type Answer, deliverOutcome } from '../openai/answer.ts';
+import { chatPrompt } from '../openai/chat-prompt.ts';
+import { type AnswerForm, withForm } from '../openai/form.ts';
+import { ownModelFault } from '../openai/model-name.ts';
+import { type ToolSet, toolSetOf } from '../openai/tool-set.ts';
+import type { OpenAiWorld, RequestBounds } from '../openai/world.ts';
+import { loaded, ollamaAnswer } from './answer.ts';
+import { askFields, formatOf, thinkingOptions } from './fields.ts';
+import { forTemplate, ollamaMessage } from './messages.ts';
+import type { Said } from './reading.ts';
+
+export const CHAT_PATH = '/api/chat';
+const MESSAGE_COUNT_MAX = 8192;
+const TOOL_COUNT_MAX = 1024;
+
+export function chatSchema(bounds: RequestBounds) {
+  return z.object({
+    ...askFields(bounds),
+    messages: z.array(ollamaMessage).max(MESSAGE_COUNT_MAX).nullish(),
+    tools: z
+      .array(z.looseObject({ type: z.string() }))
+      .max(TOOL_COUNT_MAX)
+      .nullish(),
+  });
+}
+
+type ChatRequest = z.output<ReturnType<typeof chatSchema>>;
+
+export function answerChat(call: HttpCall, body: ChatRequest, world: OpenAiWorld): void {
+  const absent = ownModelFault(body.model, world);
+  if (absent !== null) {
+    call.refuse(absent);
+    return;
+  }
+  if (body.messages == null || body.messages.length === 0) {
+    call.reply(200, loaded(body, messageOf({ text: '', thinking: '', calls: [] }), world));
+    return;
+  }
+  const tools = toolSetOf([body.tools], { choice: 'auto', parallel: true });
+  withForm({ tools, text: formatOf(body), textParam: 'format' }, world.forms, (form) => {
+    if (call.over) return; // left while the grammar was compiled
+    call.guard(() =>
+      deliverOutcome(
+        call,
+        form.ok ? chatAnswer(body, { tools, form: form.value, owner: call.facts.owner }, world) : form,
+        world,
+      ),
+    );
+  });
+}
+
+function chatAnswer(
+  body: ChatRequest,
+  { tools, form, owner }: { readonly tools: ToolSet; readonly form: AnswerForm; readonly owner: string },
+  world: OpenAiWorld,
+): Parsed<Answer> {
+  const messages = forTemplate(body.messages ?? []);
+  const last = messages.at(-1);
+  // An answer that has begun goes on.
+  const continueFinal = last?.role === 'assistant' && last['tool_calls'] === undefined;
+  const options = thinkingOptions(body, { model: world.model, continueFinal });
+  if (!options.ok) return options;
+  const shown = tools.shown.map(({ tool }) => tool);
+  const prompt = chatPrompt({ messages, tools: shown, options: options.value }, world);
+  if (!prompt.ok) return prompt;
+  const more = { form, spell: messageOf, withContext: false, owner, route: CHAT_PATH };
+  return ollamaAnswer(body, { ...prompt.value, ...more }, world);
+}
+
+function messageOf({ text, thinking, calls }: Said): object {
+  return {
+    message: {
+      role: 'assistant',
+      content: text,
+      ...(thinking !== '' && { thinking }),
+      ...(calls.length > 0 && { tool_calls: calls }),
+    },
+  };
+}

@@ -1,0 +1,116 @@
+// Ollama's objects of an answer: lines of a stream, or one. Owns their exact shape, with times in nanoseconds; never runs
+// anything. Before it: openai/answer.ts; after it: sse.ts.
+import type { GenerationDelta, GenerationEnd } from '../generation.ts';
+import type { AnswerShape, WholeChoice } from '../openai/answer.ts';
+import { AnswerTimes } from '../openai/answer-times.ts';
+import type { AnswerForm } from '../openai/form.ts';
+import { chatLogprobs } from '../openai/logprobs.ts';
+import type { OpenAiWorld } from '../openai/world.ts';
+import { Reading, type Said } from './reading.ts';
+
+export interface OllamaEventOptions {
+  readonly asked: string; // the model, as the request calls it
+  readonly newReader: AnswerForm['newReader'];
+  readonly spell: (said: Said) => object; // as a message or as a response
+  readonly context: Int32Array | null; // of the prompt, where the last object is to have what comes next
+}
+
+export class OllamaEvents implements AnswerShape {
+  readonly #options: OllamaEventOptions;
+  readonly #world: OpenAiWorld;
+  readonly #times: AnswerTimes;
+  readonly #reading: Reading;
+  readonly #drawn: number[] = []; // tokens, for the context
+  #end: GenerationEnd | null = null;
+
+  constructor(options: OllamaEventOptions, world: OpenAiWorld) {
+    this.#options = options;
+    this.#world = world;
+    this.#times = new AnswerTimes(world.clock);
+    this.#reading = new Reading(options.newReader, world.freshId);
+  }
+
+  onDelta(choice: number, delta: GenerationDelta): void {
+    this.#times.onDelta(choice, delta);
+    if (this.#options.context !== null) this.#drawn.push(...delta.tokens);
+  }
+
+  onEnd(choice: number, end: GenerationEnd): void {
+    this.#times.onEnd(choice, end);
+    this.#end = end;
+  }
+
+  opening(): null {
+    return null;
+  }
+
+  delta(_choice: number, { text, tokens, logprobs }: GenerationDelta): string | null {
+    this.#reading.push(text);
+    const said = this.#reading.take();
+    if (isNothing(said) && logprobs === null) return null;
+    return this.#line(said, this.#logprobs(tokens, logprobs));
+  }
+
+  /** What was held back comes in a line of its own: readers take the last one for numbers only. */
+  ending(_choice: number, reason: 'stop' | 'length'): string {
+    this.#reading.end(reason === 'length');
+    const said = this.#reading.take();
+    const last = JSON.stringify(this.#last(nothing, reason));
+    return isNothing(said) ? last : `${this.#line(said, {})}\n${last}`;
+  }
+
+  usage(): string {
+    return JSON.stringify(this.#last(nothing, 'stop'));
+  }
+
+  whole([choice]: readonly WholeChoice[]): unknown {
+    const { text, reason, tokens, logprobs } = choice!;
+    this.#reading.push(text);
+    this.#reading.end(reason === 'length');
+    return { ...this.#last(this.#reading.take(), reason), ...this.#logprobs(tokens, logprobs) };
+  }
+
+  #line(said: Said, more: object): string {
+    const { asked, spell } = this.#options;
+    return JSON.stringify({ ...headOf(asked, this.#world), ...spell(said), ...more, done: false });
+  }
+
+  #last(said: Said, reason: 'stop' | 'length'): object {
+    const { asked, spell, context } = this.#options;
+    const { promptMs, predictedMs, totalMs } = this.#times.of(0);
+    return {
+      ...headOf(asked, this.#world),
+      ...spell(said),
+      done: true,
+      done_reason: this.#reading.broken ? 'length' : reason,
+      ...(context !== null && { context: [...context, ...this.#drawn] }),
+      total_duration: nanoseconds(totalMs),
+      load_duration: 0, // it was loaded before the server listened
+      prompt_eval_count: this.#end?.promptTokens ?? 0,
+      prompt_eval_duration: nanoseconds(promptMs),
+      eval_count: this.#end?.outputTokens ?? 0,
+      eval_duration: nanoseconds(predictedMs),
+    };
+  }
+
+  #logprobs(tokens: readonly number[], logprobs: GenerationDelta['logprobs']): object {
+    if (logprobs === null) return {};
+    const { tokenizer, spec } = this.#world.model;
+    const ends = spec.eosTokenIds.includes(tokens.at(-1) ?? -1); // it has no text
+    return { logprobs: chatLogprobs(tokenizer, ends ? tokens.slice(0, -1) : tokens, logprobs).content };
+  }
+}
+
+export function headOf(asked: string, { epochSeconds }: Pick<OpenAiWorld, 'epochSeconds'>): object {
+  return { model: asked, created_at: new Date(epochSeconds() * 1000).toISOString() };
+}
+
+const nothing: Said = { text: '', thinking: '', calls: [] };
+
+function isNothing({ text, thinking, calls }: Said): boolean {
+  return text === '' && thinking === '' && calls.length === 0;
+}
+
+function nanoseconds(ms: number): number {
+  return Math.round(ms * 1e6);
+}

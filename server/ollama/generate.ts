@@ -1,0 +1,107 @@
+// POST /api/generate: Ollama's completion of a prompt, which is a question for the model's template unless it is `raw`, has
+// a `suffix` to be filled in before, or goes on from the `context` of an earlier answer. Owns the prompt's four forms.
+// Before it: routes.ts; after it: answer.ts.
+import { z } from 'zod';
+import { type Fault, fault } from '../errors.ts';
+import type { HttpCall } from '../http-call.ts';
+import type { Parsed } from '../json-body.ts';
+import { type Answer, deliverOutcome } from '../openai/answer.ts';
+import { type ChatPrompt, chatPrompt } from '../openai/chat-prompt.ts';
+import { fimPrompt } from '../openai/fim-prompt.ts';
+import { type AnswerForm, withForm } from '../openai/form.ts';
+import { ownModelFault } from '../openai/model-name.ts';
+import { encodePrompt } from '../openai/prompt-text.ts';
+import { tokenIds } from '../openai/token-ids.ts';
+import { toolSetOf } from '../openai/tool-set.ts';
+import type { OpenAiWorld, RequestBounds } from '../openai/world.ts';
+import { loaded, ollamaAnswer } from './answer.ts';
+import { askFields, formatOf, IMAGE_COUNT_MAX, thinkingOptions } from './fields.ts';
+import { contentOf } from './messages.ts';
+import type { Said } from './reading.ts';
+
+export const GENERATE_PATH = '/api/generate';
+
+export function generateSchema(bounds: RequestBounds) {
+  return z.object({
+    ...askFields(bounds),
+    prompt: z.string().nullish(),
+    suffix: z.string().nullish(),
+    system: z.string().nullish(),
+    template: z.string().nullish(),
+    raw: z.boolean().nullish(),
+    images: z.array(z.string()).max(IMAGE_COUNT_MAX).nullish(),
+    context: tokenIds({ empty: true }).nullish(),
+  });
+}
+
+type GenerateRequest = z.output<ReturnType<typeof generateSchema>>;
+
+export function answerGenerate(call: HttpCall, body: GenerateRequest, world: OpenAiWorld): void {
+  const unusable = ownModelFault(body.model, world) ?? unsupportedFault(body, world);
+  if (unusable !== null) {
+    call.refuse(unusable);
+    return;
+  }
+  if (!body.prompt && !body.suffix) {
+    call.reply(200, loaded(body, { response: '' }, world));
+    return;
+  }
+  const tools = toolSetOf([], { choice: 'none', parallel: true });
+  withForm({ tools, text: formatOf(body), textParam: 'format' }, world.forms, (form) => {
+    if (call.over) return; // left while the grammar was compiled
+    call.guard(() =>
+      deliverOutcome(call, form.ok ? generateAnswer(body, form.value, call.facts.owner, world) : form, world),
+    );
+  });
+}
+
+function unsupportedFault(body: GenerateRequest, { model }: OpenAiWorld): Fault | null {
+  if (body.template) {
+    const message =
+      "template: prompts are laid out by the model's own template; with raw they are taken as they are";
+    return fault('unsupported', message, { param: 'template' });
+  }
+  const stray = body.context?.find((id) => id >= model.spec.vocabSize);
+  if (stray === undefined) return null;
+  const message = `context: ${stray} is not in [0, ${model.spec.vocabSize})`;
+  return fault('invalid_request', message, { param: 'context' });
+}
+
+function generateAnswer(
+  body: GenerateRequest,
+  form: AnswerForm,
+  owner: string,
+  world: OpenAiWorld,
+): Parsed<Answer> {
+  const prompt = promptOf(body, world);
+  if (!prompt.ok) return prompt;
+  const { tokens, reasoning } = prompt.value;
+  const whole = body.context == null ? tokens : Int32Array.from([...body.context, ...tokens]);
+  const more = { form, spell: responseOf, withContext: body.raw !== true, owner, route: GENERATE_PATH };
+  return ollamaAnswer(body, { tokens: whole, reasoning, ...more }, world);
+}
+
+function promptOf(body: GenerateRequest, world: OpenAiWorld): Parsed<ChatPrompt> {
+  const { model, generator } = world;
+  const { prompt, suffix, system } = body;
+  if (suffix) {
+    const filled = fimPrompt({ before: prompt ?? '', after: suffix, extra: [] }, world);
+    return filled.ok ? { ok: true, value: { tokens: filled.value.tokens, reasoning: null } } : filled;
+  }
+  if (body.raw === true || model.chatTemplate === null) {
+    const { contextTokensMax } = generator;
+    const encoded = encodePrompt(prompt ?? '', model.tokenizer, { contextTokensMax, mode: 'raw' });
+    if (!encoded.ok) return encoded;
+    const start = body.context == null ? model.tokenizer.startIds : []; // a context has begun already
+    return { ok: true, value: { tokens: Int32Array.from([...start, ...encoded.value]), reasoning: null } };
+  }
+  const options = thinkingOptions(body, { model, continueFinal: false });
+  if (!options.ok) return options;
+  const question = { role: 'user', content: contentOf({ content: prompt, images: body.images }) };
+  const messages = [...(system ? [{ role: 'system', content: system }] : []), question];
+  return chatPrompt({ messages, tools: [], options: options.value }, world);
+}
+
+function responseOf({ text, thinking }: Said): object {
+  return { response: text, ...(thinking !== '' && { thinking }) };
+}

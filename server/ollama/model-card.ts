@@ -1,0 +1,86 @@
+// What Ollama tells of a model: in its list, in detail, as running. Owns the spelling; pure. Before it: routes.ts; after it:
+// openai/model-facts.ts.
+import { createHash } from 'node:crypto';
+import type { DiscoveryWorld } from '../discovery/world.ts';
+import { modelFacts } from '../openai/model-facts.ts';
+
+// Ollama writes such a time for a model that stays until the server ends.
+const NEVER = '2318-01-01T00:00:00Z';
+
+/** GET /api/tags */
+export function listed(name: string, world: DiscoveryWorld): object {
+  return { ...identity(name, world), modified_at: availableAt(world) };
+}
+
+/** GET /api/ps: it is always loaded, whatever `keep_alive` says. */
+export function running(name: string, world: DiscoveryWorld): object {
+  const { contextTokens } = modelFacts(world);
+  return { ...identity(name, world), expires_at: NEVER, size_vram: 0, context_length: contextTokens };
+}
+
+/** POST /api/show. `context_length` is the served one: clients fill it. */
+export function shown(world: DiscoveryWorld): object {
+  const { model } = world;
+  const { spec, defaults, chatTemplate } = model;
+  const { architecture, contextTokens, parameterCount, capabilities } = modelFacts(world);
+  const known = {
+    'general.parameter_count': parameterCount,
+    [`${architecture}.embedding_length`]: spec.hiddenSize,
+    [`${architecture}.block_count`]: spec.layerCount,
+    [`${architecture}.attention.head_count`]: spec.headCount,
+    [`${architecture}.attention.head_count_kv`]: spec.kvHeadCount,
+  };
+  return {
+    modelfile: `# the model that this server has\nFROM ${model.path ?? model.name}\n`,
+    parameters: [
+      `temperature ${defaults.temperature}`,
+      `top_k ${defaults.topK}`,
+      `top_p ${defaults.topP}`,
+      `min_p ${defaults.minP}`,
+      `repeat_penalty ${defaults.repetitionPenalty}`,
+    ].join('\n'),
+    template: chatTemplate?.source ?? '',
+    details: detailsOf(world),
+    model_info: {
+      'general.architecture': architecture,
+      'general.basename': model.name,
+      [`${architecture}.context_length`]: contextTokens,
+      [`${architecture}.vocab_size`]: spec.vocabSize,
+      ...Object.fromEntries(Object.entries(known).filter(([, value]) => value != null)),
+    },
+    capabilities,
+    modified_at: availableAt(world),
+  };
+}
+
+function identity(name: string, world: DiscoveryWorld): object {
+  const { fileSize } = modelFacts(world);
+  return { name, model: name, size: fileSize, digest: digestOf(world), details: detailsOf(world) };
+}
+
+function detailsOf(world: DiscoveryWorld): object {
+  const { architecture, format, parameterCount } = modelFacts(world);
+  return {
+    parent_model: '',
+    format,
+    family: architecture,
+    families: [architecture],
+    parameter_size: parameterCount === null ? '' : sizeText(parameterCount),
+    quantization_level: world.about.precision,
+  };
+}
+
+/** 134.52M, 7.6B */
+function sizeText(count: number): string {
+  return count >= 1e9 ? `${(count / 1e9).toFixed(1)}B` : `${(count / 1e6).toFixed(2)}M`;
+}
+
+/** Names what is served, not the bytes of its files. */
+function digestOf({ model, about }: DiscoveryWorld): string {
+  const parts = [model.name, model.path ?? '', String(model.fileSize ?? 0), about.precision];
+  return createHash('sha256').update(parts.join('\0')).digest('hex');
+}
+
+function availableAt({ startedSeconds }: DiscoveryWorld): string {
+  return new Date(startedSeconds * 1000).toISOString();
+}

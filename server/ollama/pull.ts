@@ -1,0 +1,36 @@
+// POST /api/pull: what is here needs no pulling, and nothing is fetched while the server runs: its answer says how it is
+// done. Before it: routes.ts.
+import type { Fault } from '../errors.ts';
+import type { HttpCall } from '../http-call.ts';
+import type { OpenAiWorld } from '../openai/world.ts';
+import { EventStream } from '../sse.ts';
+
+/** `absent`: why the model is not here. */
+export function answerPull(
+  call: HttpCall,
+  asked: { readonly name: string; readonly stream: boolean; readonly absent: Fault | null },
+  world: OpenAiWorld,
+): void {
+  const { name, absent } = asked;
+  const refused = absent && {
+    ...absent,
+    message: `${absent.message}; sparklane pull ${name} fetches a model of the hub, sparklane serve --model ${name} serves it`,
+  };
+  if (!asked.stream) {
+    if (refused === null) call.reply(200, { status: 'success' });
+    else call.refuse(refused);
+    return;
+  }
+  const stream = new EventStream(call, {
+    clock: world.clock,
+    framing: 'lines',
+    bufferSizeMax: world.bounds.streamBufferSizeMax,
+    onSlow: () => {},
+    onReady: () => {},
+  });
+  // As with Ollama, a stream has begun before it is known what is not there.
+  const lines = refused === null ? [{ status: 'pulling manifest' }, { status: 'success' }] : [];
+  for (const line of lines) stream.send(JSON.stringify(line));
+  if (refused !== null) stream.send(JSON.stringify(call.facts.errorBody(refused)));
+  stream.end();
+}

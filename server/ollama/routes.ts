@@ -1,0 +1,93 @@
+// Ollama's API, for its packages, for Copilot's and Zed's providers and for `codex --oss`: one model that is there and
+// loaded. Owns the table of its paths and its errors' shape. Before it: http.ts; after it: chat.ts, generate.ts, model-card.ts.
+import { z } from 'zod';
+import type { DiscoveryWorld } from '../discovery/world.ts';
+import { type Fault, fault } from '../errors.ts';
+import type { Route } from '../http.ts';
+import type { HttpCall } from '../http-call.ts';
+import { modelFault } from '../openai/model-name.ts';
+import { answerChat, CHAT_PATH, chatSchema } from './chat.ts';
+import { answerGenerate, GENERATE_PATH, generateSchema } from './generate.ts';
+import { listed, running, shown } from './model-card.ts';
+import { answerPull } from './pull.ts';
+
+// Of Ollama's API, not ours: Codex asks for 0.13.4 at least (its Responses API), Copilot for 0.6.4.
+const API_VERSION = '0.15.0';
+
+const namedSchema = z.object({
+  model: z.string().nullish(),
+  name: z.string().nullish(), // its older spelling
+  stream: z.boolean().nullish(),
+});
+
+export function ollamaRoutes(world: DiscoveryWorld): readonly Route[] {
+  const { model, bounds } = world;
+  const names = [model.name, ...(model.aliases ?? [])];
+  const unsupported = (path: string, message: string): Route =>
+    post(path, z.unknown(), (call) => call.refuse(fault('unsupported', message)));
+  return [
+    { method: 'GET', path: '/', open: true, answer: greet },
+    get('/api/version', () => ({ version: API_VERSION })),
+    get('/api/tags', () => ({ models: names.map((name) => listed(name, world)) })),
+    get('/api/ps', () => ({ models: [running(model.name, world)] })),
+    post('/api/show', namedSchema, (call, body) => {
+      const absent = absentFault(body, world);
+      if (absent === null) call.reply(200, shown(world));
+      else call.refuse(absent);
+    }),
+    post('/api/pull', namedSchema, (call, body) => {
+      const absent = absentFault(body, world);
+      answerPull(call, { name: nameOf(body), stream: body.stream !== false, absent }, world);
+    }),
+    post(CHAT_PATH, chatSchema(bounds), (call, body) => answerChat(call, body, world)),
+    post(GENERATE_PATH, generateSchema(bounds), (call, body) => answerGenerate(call, body, world)),
+    unsupported('/api/embed', `${model.name} does not support embeddings`),
+    unsupported('/api/embeddings', `${model.name} does not support embeddings`),
+    ...['/api/create', '/api/copy', '/api/push'].map((path) =>
+      unsupported(path, `${path}: this server has the one model that it was started with`),
+    ),
+  ];
+}
+
+function post<T>(path: string, schema: z.ZodType<T>, answer: (call: HttpCall, body: T) => void): Route {
+  return {
+    method: 'POST',
+    path,
+    open: false,
+    errorBody: ollamaError,
+    answer: (call) => call.readJson(schema, (body) => answer(call, body), { anyType: true }),
+  };
+}
+
+function get(path: string, value: () => object): Route {
+  return {
+    method: 'GET',
+    path,
+    open: false,
+    errorBody: ollamaError,
+    answer: (call) => call.reply(200, value()),
+  };
+}
+
+/** Its packages look for "not found" where they would pull. */
+function ollamaError({ code, message }: Fault): object {
+  return { error: code === 'model_not_found' ? `model not found: ${message}` : message };
+}
+
+/** Some clients look for these words before anything else. People's browsers ask for a page, and there is none. */
+function greet(call: HttpCall): void {
+  const wantsPage = call.request.header('accept').includes('text/html');
+  if (wantsPage) call.refuse(fault('not_found', 'there is nothing at /'));
+  else call.replyText(200, 'Ollama is running', { 'content-type': 'text/plain; charset=utf-8' });
+}
+
+function absentFault(body: z.output<typeof namedSchema>, { model }: DiscoveryWorld): Fault | null {
+  const name = nameOf(body);
+  return name === ''
+    ? fault('invalid_request', 'model: is needed', { param: 'model' })
+    : modelFault(name, model);
+}
+
+function nameOf({ model, name }: z.output<typeof namedSchema>): string {
+  return model || name || '';
+}
