@@ -7,8 +7,9 @@ import type { Clock } from '../kernels/clock.ts';
 import { calibrationOn } from '../kernels/onnx/activation-probe.ts';
 import { type BackendLog, createBackend } from '../kernels/registry.ts';
 import { calibrationTokens, calibrationVersion } from '../models/calibration.ts';
-import { type Checkpoint, loadCheckpoint } from '../models/checkpoint.ts';
+import { type Checkpoint, CheckpointError, loadCheckpoint } from '../models/checkpoint.ts';
 import { type BuildProgress, type BuiltGraph, buildGraph } from '../models/graph/build.ts';
+import { graphSize, sizeProblem } from '../models/graph/graph-size.ts';
 import {
   defaultPrecision,
   divergenceBound,
@@ -23,6 +24,7 @@ export interface DeviceWorld {
   readonly clock: Clock;
   readonly log: BackendLog;
   readonly onProgress: (progress: BuildProgress) => void; // while a graph is being built
+  readonly memorySize?: number; // bytes; without it no model is too large
 }
 
 export interface Device {
@@ -36,12 +38,12 @@ const DRAFT_TOKENS_MAX = 8;
 
 /** Builds the graph if the cache has none. Rejects with ConfigError, CheckpointError or what the device says. */
 export async function openDevice(config: Config, model: Model, world: DeviceWorld): Promise<Device> {
-  const { clock, log, onProgress } = world;
+  const { clock, log } = world;
   const { spec } = model;
   let graph: BuiltGraph | null = null;
   const openGraph = async () => {
     const { cacheDirectory } = config;
-    graph = await graphFor(config, model, onProgress);
+    graph = await graphFor(config, model, world);
     tellRotary(graph.spec, log);
     log.info('weights', { model: spec.name, precision: graph.precision, types: graph.fates });
     const file = join(cacheDirectory, `kv-scales-${graph.contentHash}-${calibrationVersion}.bin`);
@@ -60,17 +62,23 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
   return { backend, kvIdentity, description: describe(config, backend, spec, graph) };
 }
 
-/** The graph that a device of this config opens; builds it if the cache has none. Rejects as buildGraph does. */
+/**
+ * The graph that a device of this config opens; builds it if the cache has none. Rejects as buildGraph does, and before
+ * anything is converted with CheckpointError where the weights could not lie in memory.
+ */
 export async function graphFor(
   config: Config,
   model: Model,
-  onProgress: (progress: BuildProgress) => void,
+  { onProgress, memorySize = Number.POSITIVE_INFINITY }: Pick<DeviceWorld, 'onProgress' | 'memorySize'>,
 ): Promise<BuiltGraph> {
   const { cacheDirectory, threadsPerReplica } = config;
   const loaded = loadCheckpoint(model.path);
   const { contextTokens } = boundsForModel(config, model.spec, KV_ELEMENT_SIZES[config.kvPrecision]);
   const checkpoint = { ...loaded, spec: servedSpec(loaded.spec, contextTokens) };
   const precision = precisionFor(config, checkpoint);
+  const problem = sizeProblem(graphSize(checkpoint.spec, precision, checkpoint), memorySize);
+  if (problem !== null)
+    throw new CheckpointError(`${model.spec.name} at ${precision}: ${problem}`, { file: model.path });
   const calibration = calibrationOn(calibrationTokens(model), threadsPerReplica);
   const options = { precision, cacheDirectory, calibration, onProgress };
   return buildGraph(checkpoint, options);

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The program `sparklane`: the only file of the server that touches the process, its streams, signals, time of day and
 // console. Owns the terminal it makes of them; everything else is in cli/program.ts, which runs the command.
+import { totalmem } from 'node:os';
 import { createInterface, type Interface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { descriptorCountMax } from './cli/descriptors.ts';
@@ -116,7 +117,8 @@ try {
   const { WallClock } = await import('../kernels/clock.ts');
   const { runProgram } = await import('./cli/program.ts');
   const self = { pid: process.pid, isAlive };
-  const host = { terminal, env: process.env, clock: new WallClock(), epochMs: Date.now, self };
+  const memorySize = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+  const host = { terminal, env: process.env, clock: new WallClock(), epochMs: Date.now, self, memorySize };
   process.exitCode = await runProgram(process.argv.slice(2), host, loadClients);
 } catch (error) {
   // Node says EMFILE, or that it cannot find what it cannot open.

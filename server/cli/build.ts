@@ -9,12 +9,14 @@ import type { Host } from './terminal.ts';
 
 /** Prints the folder of the built graph. Rejects with CheckpointError, HubError or the file system's errors. */
 export async function build(given: Config, host: Host): Promise<void> {
-  const { terminal, clock } = host;
+  const { terminal, clock, memorySize = Number.POSITIVE_INFINITY } = host;
   const config = await withLocalModels(given, host);
   const model = loadModel(config.model);
   const startMs = clock.nowMs();
   const bar = progressBar(host, `building ${model.name}`);
-  const built = await graphFor(config, model, bar.onProgress).finally(() => bar.end());
+  const built = await graphFor(config, model, { onProgress: bar.onProgress, memorySize }).finally(() =>
+    bar.end(),
+  );
   const seconds = ((clock.nowMs() - startMs) / 1000).toFixed(1);
   const how = built.fromCache ? 'was there already' : `took ${seconds} s`;
   terminal.note(`${model.name} at ${built.precision} ${how} (${built.fates}):\n`);

@@ -31,7 +31,7 @@ const ID_BYTES = 12; // 96 random bits: not to be guessed, never twice
 
 /** Rejects with what is wrong with the model, the device or the address. */
 export async function startLocalServer(given: Config, host: Host): Promise<LocalServer> {
-  const { terminal, clock, epochMs } = host;
+  const { terminal, clock, epochMs, memorySize = Number.POSITIVE_INFINITY } = host;
   const config = await withLocalModels(given, host);
   const log = createLog({ level: config.logLevel, write: (line) => terminal.note(line), epochMs });
   const model = loadModel(config.model, () => new Date(epochMs()));
@@ -39,10 +39,10 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
   const random = new Random(config.seed ?? randomBytes(4).readUInt32LE());
   const bar = progressBar(host, `building ${model.name}`);
   warnOfDivergence(config, log);
-  const device = await openDevice(config, model, { clock, log, onProgress: bar.onProgress }).finally(() =>
-    bar.end(),
-  );
-  const draft = await openDraftDevice(config, model, device.backend, { clock, log, onProgress: () => {} });
+  const world = { clock, log, memorySize, onProgress: () => {} };
+  const building = { ...world, onProgress: bar.onProgress };
+  const device = await openDevice(config, model, building).finally(() => bar.end());
+  const draft = await openDraftDevice(config, model, device.backend, world);
   const version = packageVersion();
   const freshId = config.seed === null ? randomId : repeatableIds(config.seed);
   const metrics = new ServerMetrics({ nodeMetrics: true });
@@ -70,8 +70,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     backend,
     draftBackend: draft?.backend ?? null,
     description: device.description,
-    openBackend: (choice) =>
-      openDevice({ ...config, ...choice }, model, { clock, log, onProgress: () => {} }),
+    openBackend: (choice) => openDevice({ ...config, ...choice }, model, world),
     archive,
     lanes,
     outcomes,

@@ -25,6 +25,8 @@ export interface Host {
   readonly env: Record<string, string | undefined>; // of this process; libraries read it too
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day
+  /** Bytes that this process may use; without it no model is too large. */
+  readonly memorySize?: number;
   /** This process among others, where it matters who is alive; without it only silence tells. */
   readonly self?: { readonly pid: number; readonly isAlive: (pid: number) => boolean };
 }

@@ -1,4 +1,5 @@
 // The composition that `serve` uses, over a simulated device, a transport of memory and virtual time.
+import { readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { VirtualClock } from '../../../kernels/clock.ts';
 import { Random } from '../../../kernels/random.ts';
@@ -12,6 +13,7 @@ import { NativeClient } from '../../../server/native/client.ts';
 import type { MemorySocket } from '../../memory-socket.ts';
 import { MemoryTransport } from '../../memory-transport.ts';
 import { turn } from '../../native-world.ts';
+import { temporaryDirectory } from '../../temporary-directory.ts';
 
 const model = loadModel('spark-nano');
 
@@ -54,6 +56,18 @@ async function settle<T>(clock: VirtualClock, promise: Promise<T>): Promise<T> {
     if (!clock.step()) throw new Error('nothing is left that could settle the promise');
   }
 }
+
+test('a model whose weights could not lie in memory is refused in words, before anything is converted', async () => {
+  const clock = new VirtualClock();
+  const cacheDirectory = temporaryDirectory();
+  const config = loadConfig({ flags: { backend: 'cpu', cacheDirectory }, env: { HOME: '/home/ada' } });
+  const log = createLog({ level: 'silent', write: () => {}, epochMs: () => 0 });
+  const world = { clock, log, onProgress: () => {}, memorySize: 2 ** 20 };
+  await expect(openDevice(config, model, world)).rejects.toThrow(
+    /spark-nano at w8a8: its weights take \d+\.\d GiB here, this machine has 0\.0 GiB of memory: take a smaller model/,
+  );
+  expect(readdirSync(cacheDirectory)).toEqual([]);
+});
 
 test('one composition answers HTTP and the native protocol, and both share the prefix cache', async () => {
   const { clock, transport, parts, description } = await setup();
