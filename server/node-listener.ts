@@ -38,7 +38,7 @@ const LOOK_MS = 5000; // how often node:http looks for the latter
 
 /** What later Nodes know beside the options that all do. */
 interface LaterOptions extends ServerOptions {
-  readonly shouldUpgradeCallback: (message: IncomingMessage) => boolean; // 24.9 and later
+  readonly shouldUpgradeCallback: (message: IncomingMessage) => boolean; // 24.9; before it withoutUpgrade does that
 }
 
 export class NodeListener implements Transport {

@@ -159,12 +159,21 @@ test('many headers within the size of a head all arrive', async () => {
   expect(await answerTo(`GET /a HTTP/1.1\r\nhost: x\r\n${LAST}${many}\r\n`)).toContain('200 OK');
 });
 
-test('a caller that asks for HTTP/2 on the way is answered in HTTP/1.1, its body and what comes behind it', async () => {
+test('a caller that asks for HTTP/2 on the way is answered in HTTP/1.1, and so is what it asks next', async () => {
   const wish =
     'connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n';
-  const first = `POST /a HTTP/1.1\r\nhost: x\r\n${wish}content-length: 5\r\n\r\nhello`;
-  const answer = await answerTo(`${first}GET /b HTTP/1.1\r\nhost: x\r\n${LAST}\r\n`);
-  expect(answer).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*\/a, 5 bytes\.HTTP\/1\.1 200 OK[\s\S]*\/b, 0 bytes\.$/);
+  const peer = connect(port, '127.0.0.1');
+  let text = '';
+  peer.on('data', (data) => {
+    text += data.toString('latin1');
+  });
+  peer.write(`POST /a HTTP/1.1\r\nhost: x\r\n${wish}content-length: 10\r\n\r\nhello`);
+  await new Promise(setImmediate);
+  peer.write('there');
+  await until(() => text.includes('/a, 10 bytes.'));
+  peer.write(`POST /b HTTP/1.1\r\nhost: x\r\n${LAST}content-length: 5\r\n\r\nhello`);
+  await once(peer, 'close');
+  expect(text).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*\/a, 10 bytes\.HTTP\/1\.1 200 OK[\s\S]*\/b, 5 bytes\.$/);
 });
 
 test('Expect: 100-continue is told to go on', async () => {
@@ -243,4 +252,48 @@ test('a key that is none, and a method other than GET, are no handshake', async 
   );
   expect(posted).toContain('HTTP/1.1 405');
   expect(connection).toBe(null);
+});
+
+const masked = (first: number, payload: readonly number[]) =>
+  Buffer.from([first, 0x80 | payload.length, 0, 0, 0, 0, ...payload]);
+
+test.each([
+  ['a frame without a mask', Buffer.from([0x81, 1, 97]), 1002, 1006],
+  ['a reserved bit', masked(0xc1, [97]), 1002, 1006],
+  ['a reserved opcode', masked(0x83, [97]), 1002, 1006],
+  ['a new message inside another', Buffer.concat([masked(0x01, [97]), masked(0x81, [98])]), 1002, 1006],
+  ['bad UTF-8', masked(0x81, [0xff]), 1007, 1006],
+  ['code 1000', masked(0x88, [0x03, 0xe8]), 1000, 1000],
+  ['code 1013', masked(0x88, [0x03, 0xf5]), 1013, 1013],
+  ['code 3000', masked(0x88, [0x0b, 0xb8]), 3000, 3000],
+  ['code 4999', masked(0x88, [0x13, 0x87]), 4999, 4999],
+  ['code 1005, which nobody sends', masked(0x88, [0x03, 0xed]), 1002, 1006],
+])('%s: the close frame of ws, and what the server is told', async (_, frames, code, told) => {
+  const peer = connect(port, '127.0.0.1');
+  let answer = Buffer.alloc(0);
+  peer.on('data', (data: Buffer) => {
+    answer = Buffer.concat([answer, data]);
+  });
+  const key = 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13';
+  peer.write(`GET / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n${key}\r\n\r\n`);
+  await until(() => connection !== null);
+  peer.write(frames);
+  const frame = () => answer.subarray(answer.indexOf('\r\n\r\n') + 4);
+  await until(() => frame().length >= 4 && frame()[0] === 0x88);
+  expect(frame().readUInt16BE(2)).toBe(code);
+  peer.destroy();
+  await until(() => heard.length > 0);
+  expect(heard).toEqual([`closed ${told}`]);
+});
+
+test('fragments come as one message, with a ping between them', async () => {
+  const peer = new WebSocket(`ws://127.0.0.1:${port}/`);
+  await once(peer, 'open');
+  peer.send('abc', { fin: false });
+  peer.ping();
+  peer.send('def', { fin: true });
+  const [message] = await once(peer, 'message');
+  expect(`${message}`).toBe('6 bytes');
+  peer.close(1000);
+  await once(peer, 'close');
 });
