@@ -27,9 +27,11 @@ export class CodexHome {
   readonly folder = mkdtempSync(join(tmpdir(), 'sparklane-codex-'));
   readonly work = join(this.folder, 'work');
   readonly #apiKey: string | null;
+  readonly #url: string;
   readonly #home = join(this.folder, 'codex');
 
   constructor(url: string, options: CodexHomeOptions) {
+    this.#url = url;
     mkdirSync(this.work);
     mkdirSync(this.#home);
     const facts = { model: 'spark-nano', contextTokens: 32_768 };
@@ -69,6 +71,7 @@ export class CodexHome {
           PATH: process.env['PATH'],
           HOME: this.folder,
           CODEX_HOME: this.#home,
+          CODEX_OSS_BASE_URL: `${this.#url}/v1`, // read with --oss only
           RUST_LOG: process.env['RUST_LOG'] ?? 'warn',
         },
         stdio: ['ignore', 'pipe', 'pipe'],

@@ -104,6 +104,30 @@ describe.skipIf(codexMissing)('codex', () => {
   });
 });
 
+describe.skipIf(codexMissing).each(['ollama', 'lmstudio'])('codex --oss with %s', (provider) => {
+  const local = ['--oss', '--local-provider', provider];
+
+  test('finds the model and runs a command', async () => {
+    const server = await scripted({
+      say: (prompt) =>
+        resultCount(prompt) === 0 ? call('exec_command', { cmd: 'echo from-$((40+2))' }) : 'It printed 42.',
+    });
+    const run = await homeFor(server, false).exec([...local, '-m', 'spark-nano', 'What does it print?']);
+    expect([run.code, run.messages]).toEqual([0, ['It printed 42.']]);
+    expect(server.prompts.at(-1)).toContain('from-42');
+  });
+});
+
+describe.skipIf(codexMissing)('codex --oss with ollama', () => {
+  test('is told how to get a model that is not here', async () => {
+    const server = await scripted({ say: () => 'Hello.' });
+    const asked = ['--oss', '--local-provider', 'ollama', '-m', 'acme/other', 'Hi'];
+    const run = await homeFor(server, false).exec(asked);
+    expect(run.code).not.toBe(0);
+    expect(run.errors).toContain('sparklane pull acme/other');
+  });
+});
+
 describe.skipIf(codexMissing)('codex with a key', () => {
   test('reads the catalogue that the server serves', async () => {
     const apiKey = 'a-key-of-codex';
