@@ -14,6 +14,7 @@ import type { Device } from './device.ts';
 import type { BlockArchive } from './engine/block-archive.ts';
 import { DraftModel } from './engine/draft-model.ts';
 import { Engine, type EngineBounds } from './engine/engine.ts';
+import { SERVED_POLICY } from './engine/policy.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import type { Log } from './log.ts';
 import type { EncodeElsewhere } from './long-texts.ts';
@@ -147,14 +148,6 @@ function closed(archive: ServerArchive, clock: Clock): Promise<void> {
   });
 }
 
-// A prompt may be overtaken by one that came this much later per token that it is shorter: about what computing the
-// token takes on two cores, so that nobody waits longer for a shorter neighbour than for a longer one.
-const OVERTAKE_MS_PER_TOKEN = 0.2;
-
-// How long a class waits before it ranks with fresh turns. A title or a warm-up yields to a person's turn for about
-// as long as a person notices; prefill ahead of a question yields longer, but not for ever.
-const CLASS_DELAY_MS = { turn: 0, side: 250, background: 2000 } as const;
-
 const RETRY_AFTER_MS = 1000; // told to who finds the queue full
 
 function engineBounds(config: Config, { limits, prefill }: Backend): EngineBounds {
@@ -162,8 +155,7 @@ function engineBounds(config: Config, { limits, prefill }: Backend): EngineBound
   return {
     prefillChunkTokens: chunkTokens,
     prefillTokensPerStep: prefill?.tokensPerStep ?? chunkTokens,
-    overtakeMsPerToken: OVERTAKE_MS_PER_TOKEN,
-    classDelayMs: CLASS_DELAY_MS,
+    ...SERVED_POLICY,
     queueLengthMax: config.queueLengthMax,
     retryAfterMs: RETRY_AFTER_MS,
   };

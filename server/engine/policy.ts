@@ -1,0 +1,22 @@
+// Policy: the order in which waiting requests are taken, as settings of the scheduler. One place for the server and for
+// simulations of it. Read by compose.ts and the simulator.
+import type { SchedulerBounds } from './scheduler.ts';
+
+type Policy = Pick<SchedulerBounds, 'overtakeMsPerToken' | 'classDelayMs'>;
+
+/**
+ * What serves. A prompt may be overtaken by one that came this much later per token that it is shorter: about what
+ * computing the token takes on two cores, so that nobody waits longer for a shorter neighbour than for a longer one.
+ * A title or a warm-up yields to a person's turn for about as long as a person notices; prefill ahead of a question
+ * yields longer, but not for ever.
+ */
+export const SERVED_POLICY: Policy = {
+  overtakeMsPerToken: 0.2,
+  classDelayMs: { turn: 0, side: 250, background: 2000 },
+};
+
+/** First come, first served, as the published systems do: what simulations are held against. */
+export const PUBLISHED_POLICY: Policy = {
+  overtakeMsPerToken: 0,
+  classDelayMs: { turn: 0, side: 0, background: 1e12 },
+};
