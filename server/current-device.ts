@@ -4,7 +4,7 @@ import type { Backend, BackendLimits } from '../kernels/backend.ts';
 import type { Clock } from '../kernels/clock.ts';
 import { UnknownBackendError } from '../kernels/registry.ts';
 import { DoesNotFitError } from '../kernels/sim/fit-error.ts';
-import { UnknownShapeError } from '../kernels/sim/shapes.ts';
+import { UnknownShapeError } from '../kernels/sim/shape-config.ts';
 import { type Config, ConfigError } from './config.ts';
 import type { Device } from './device.ts';
 import type { EngineBounds } from './engine/engine.ts';

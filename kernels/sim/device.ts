@@ -8,8 +8,10 @@ import type { CostModel, StepPace } from './cost-model.ts';
 import { DoesNotFitError } from './fit-error.ts';
 import { GPU_CHIPS, tensorParallelMax } from './gpu/chips.ts';
 import { gpuCostModel, gpuLimits } from './gpu/gpu-device.ts';
-import type { GpuSetup } from './gpu/roofline.ts';
-import { type ModelShape, type Precision, UnknownShapeError } from './shapes.ts';
+import type { GpuSetup, Sharding } from './gpu/roofline.ts';
+import { type KvPrecision, kvPrecisionOf, type Precision } from './precision.ts';
+import { UnknownShapeError } from './shape-config.ts';
+import type { ModelShape } from './shapes.ts';
 import type { TokenSource } from './token-source.ts';
 import { kvStoreBytesMax, linkLatencyUsDefault, WAFER_CHIPS } from './wafer/chips.ts';
 import type { WaferSetup } from './wafer/floorplan.ts';
@@ -19,6 +21,7 @@ import {
   fewestWafers,
   optimisePlacement,
   type Placement,
+  wafersMax,
 } from './wafer/placement.ts';
 import { type StageTimes, stageTimes } from './wafer/stage-times.ts';
 import { type WaferBounds, WaferPace, waferLimits } from './wafer/wafer-device.ts';
@@ -28,6 +31,8 @@ export interface SimDeviceOptions {
   readonly count?: number; // GPUs under tensor parallelism, or wafers; overrides "xN"
   readonly shape: ModelShape;
   readonly precision: Precision;
+  readonly kvPrecision?: KvPrecision; // default: what goes with `precision`
+  readonly sharding?: Sharding; // GPUs; default: tensor
   readonly sequencesMax?: number; // sequences at once
   readonly contextTokensMax?: number;
   readonly blockSize?: number; // tokens per KV block
@@ -62,6 +67,7 @@ export interface WaferSimDevice extends DeviceFacts {
   readonly kind: 'wafer';
   readonly setup: WaferSetup;
   readonly placement: Placement;
+  readonly demand: Demand; // whom the placement serves
   readonly bounds: WaferBounds;
   stageTimes(): StageTimes;
   timing(clock: Clock, limits?: BackendLimits): WaferPace;
@@ -76,16 +82,19 @@ const defaults = {
   gpuChunkTokens: 8192, // vLLM's max_num_batched_tokens on large GPUs
   waferChunkTokens: 16, // streams token by token: a longer chunk would hold up the decode tokens behind it
   tokensPerChunk: 16, // decode tokens that may pass between two prompt chunks on a wafer
-  contextTokens: 8192, // of a user, where the demand is not stated: a coding turn
-  answerTokens: 512, // of them
 };
+
+/** Whom a wafer's placement is to serve, where it is not stated: a coding turn. */
+export const planDefaults = { contextTokens: 8192, answerTokens: 512 };
 
 /** Every chip that can be named. */
 export const DEVICE_NAMES: readonly string[] = [...GPU_CHIPS, ...WAFER_CHIPS].map(({ name }) => name);
 
 /** Reads "h100x2" as (h100, 2). Throws UnknownShapeError. */
 export function parseDeviceName(text: string): { readonly chip: string; readonly count: number | null } {
-  const match = /^([a-z][a-z0-9]*?)(?:x([1-9][0-9]{0,2}))?$/.exec(text.toLowerCase());
+  const lower = text.toLowerCase();
+  if (DEVICE_NAMES.includes(lower)) return { chip: lower, count: null };
+  const match = /^([a-z][a-z0-9]*?)(?:x([1-9][0-9]{0,2}))?$/.exec(lower);
   const chip = match?.[1];
   if (chip === undefined || !DEVICE_NAMES.includes(chip)) {
     throw new UnknownShapeError(
@@ -142,7 +151,12 @@ function planGpu(
   if (options.precision === 'fp8' && chip.fp8FlopsPerSecond === chip.bf16FlopsPerSecond) {
     throw new DoesNotFitError(`${chip.name} does not compute in fp8: take fp16, bf16 or int4`);
   }
-  const setup = { chip, gpuCount, shape: options.shape, precision: options.precision };
+  const { shape, precision, sharding = 'tensor' } = options;
+  if (sharding === 'expert' && shape.mixtureLayerCount === 0) {
+    throw new DoesNotFitError(`${shape.name} has no experts to spread over GPUs: use tensor parallelism`);
+  }
+  const kvPrecision = options.kvPrecision ?? kvPrecisionOf(precision);
+  const setup = { chip, gpuCount, sharding, shape, precision, kvPrecision };
   const chunkTokens = options.chunkTokens ?? defaults.gpuChunkTokens;
   const limits = gpuLimits(setup, {
     sequenceCountMax: options.sequencesMax ?? defaults.gpuSequencesMax,
@@ -172,16 +186,19 @@ function planWafer(
 ): WaferSimDevice {
   const demand = options.demand ?? {
     userCount: Number.POSITIVE_INFINITY,
-    contextTokens: defaults.contextTokens,
-    answerTokens: defaults.answerTokens,
+    ...planDefaults,
   };
   const base = {
     chip,
     shape: options.shape,
     precision: options.precision,
+    kvPrecision: options.kvPrecision ?? kvPrecisionOf(options.precision),
     blockSize: options.blockSize ?? defaults.blockSize,
     chunkTokens: options.chunkTokens ?? defaults.waferChunkTokens,
   };
+  if (wanted !== null && wanted > wafersMax) {
+    throw new DoesNotFitError(`${wanted} wafers: at most ${wafersMax} are modelled`);
+  }
   const waferCount =
     wanted ?? fewestWafers(base, Math.min(demand.contextTokens, options.shape.contextLength));
   const setup: WaferSetup = { ...base, waferCount };
@@ -208,6 +225,7 @@ function planWafer(
     prefillTokensPerStep: limits.rowTokensMax,
     setup,
     placement,
+    demand,
     bounds,
     stageTimes: () => stageTimes(setup, placement.stages, bounds.linkLatencyUs),
     timing: (clock, served = limits) => new WaferPace(setup, placement, { limits: served, bounds, clock }),

@@ -2,7 +2,9 @@
 // Reads that one file. Used by registry.ts and the simulator's commands.
 import { readFileSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { type ModelShape, namedShape, shapeOfConfig, UnknownShapeError } from './shapes.ts';
+import { namedShape } from './catalogue.ts';
+import { shapeOfConfig, UnknownShapeError } from './shape-config.ts';
+import type { ModelShape } from './shapes.ts';
 
 /** A known model, or the directory of one with a config.json. Throws UnknownShapeError. */
 export function shapeNamed(name: string): ModelShape {

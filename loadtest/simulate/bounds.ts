@@ -2,9 +2,9 @@
 // model; measures nothing. For predict.ts and the page.
 import type { SimDevice, WaferSimDevice } from '../../kernels/sim/device.ts';
 import { boundOf, type StepTerms, stepTerms } from '../../kernels/sim/gpu/roofline.ts';
-import { activeLayerWeights, attentionMacs, headWeights } from '../../kernels/sim/shapes.ts';
+import { activeLayerWeights, decodeAttentionMacs, headWeights } from '../../kernels/sim/shapes.ts';
 import { waferFitted } from '../../kernels/sim/wafer/fitted.ts';
-import { edge } from '../../kernels/sim/wafer/latency.ts';
+import { edge, fullAttentionShare } from '../../kernels/sim/wafer/latency.ts';
 
 /** One part of a time, milliseconds. */
 export interface TimePart {
@@ -86,17 +86,20 @@ function gpuParts(terms: StepTerms): TimePart[] {
     compute
       ? { name: 'computing linear layers', ms: terms.linearMs }
       : { name: 'reading weights from memory', ms: terms.weightsMs },
+    terms.expertLinearMs > terms.expertWeightsMs
+      ? { name: 'computing experts', ms: terms.expertLinearMs }
+      : { name: 'reading experts from memory', ms: terms.expertWeightsMs },
+    { name: 'routing to experts', ms: terms.routingMs },
     { name: 'reading KV from memory', ms: terms.kvMs },
     { name: 'launching kernels', ms: terms.launchMs },
     { name: 'work per sequence', ms: terms.rowsMs },
-    { name: 'all-reduce between GPUs', ms: terms.allReduceMs },
+    { name: 'links between GPUs', ms: terms.linkMs },
   ].filter(({ ms }) => ms > 0);
 }
 
 function waferDecodeParts(device: WaferSimDevice, contextTokens: number): TimePart[] {
   const { shape, chip } = device.setup;
   const cyclesPerMs = chip.clockHz / 1e3;
-  const fullShareOfLayers = shape.fullAttentionLayerCount / shape.layerCount;
   let localCycles = 0;
   let attentionCycles = 0;
   let meshCycles = 0;
@@ -111,8 +114,8 @@ function waferDecodeParts(device: WaferSimDevice, contextTokens: number): TimePa
     attentionCycles +=
       (waferFitted.decodeCyclesPerMac *
         stage.layerCount *
-        fullShareOfLayers *
-        attentionMacs(shape, contextTokens)) /
+        fullAttentionShare(shape) *
+        decodeAttentionMacs(shape, contextTokens)) /
       cores;
     meshCycles += passes * waferFitted.decodeCyclesPerEdgeCore * edge(stage);
     fixedCycles += passes * waferFitted.decodeCyclesPerLayer;

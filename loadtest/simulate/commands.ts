@@ -3,22 +3,26 @@
 // `sparklane` program.
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { parseDeviceName, planSimDevice, type SimDevice } from '../../kernels/sim/device.ts';
+import { SHAPES } from '../../kernels/sim/catalogue.ts';
+import { parseDeviceName } from '../../kernels/sim/device.ts';
 import { DoesNotFitError } from '../../kernels/sim/fit-error.ts';
 import { publishedHostMs } from '../../kernels/sim/gpu/host.ts';
+import { PRECISIONS, type Precision } from '../../kernels/sim/precision.ts';
+import { UnknownShapeError } from '../../kernels/sim/shape-config.ts';
 import { shapeNamed } from '../../kernels/sim/shape-file.ts';
-import { PRECISIONS, type Precision, SHAPES, UnknownShapeError } from '../../kernels/sim/shapes.ts';
 import { WAFER_CHIPS } from '../../kernels/sim/wafer/chips.ts';
+import { SERVED_POLICY } from '../../server/engine/policy.ts';
 import { FlagError, TraceError } from '../flag-error.ts';
 import { compare, formatComparison } from './compare.ts';
+import { contextOf, type DeviceFlags, deviceOf, devicesOf, withDeviceFlags } from './device-flags.ts';
 import { deviceFits, formatDeviceFits } from './device-list.ts';
-import { count, notNegative, placement, positive, precision, prices, region } from './flag-values.ts';
+import { count, notNegative, people, positive, precision, prices, region, scheduler } from './flag-values.ts';
 import { poissonLoad, type SimLoad } from './load.ts';
 import { comparisonPage } from './page.ts';
 import { type PredictLoad, predict, predictRegion } from './predict.ts';
 import { formatPrediction, formatSummary } from './print.ts';
 import { replayLoad } from './replay.ts';
-import { simulate } from './simulation.ts';
+import { type SchedulerName, simulate } from './simulation.ts';
 import { type Prices, summarise } from './summary.ts';
 import type { SloBounds } from './tally.ts';
 import { formatValidation, validationGoals, validationRows } from './validate.ts';
@@ -35,24 +39,9 @@ export function isRefusal(error: unknown): error is Error {
   return [FlagError, TraceError, DoesNotFitError, UnknownShapeError].some((kind) => error instanceof kind);
 }
 
-interface DeviceFlags {
-  readonly model: string;
-  readonly precision: Precision;
-  readonly tp?: number;
-  readonly wafers?: number;
-  readonly seats?: number;
-  readonly contextTokens?: number;
-  readonly chunkTokens?: number;
-  readonly kvStoreGb?: number;
-  readonly linkUs?: number;
-  readonly placement: 'optimised' | 'equal';
-  readonly usersPlanned?: number;
-  readonly contextPlanned: number;
-  readonly answerPlanned: number;
-}
-
 interface RunFlags {
   readonly hostMs: number;
+  readonly scheduler: SchedulerName;
   readonly sloTtft: number;
   readonly sloTpot: number;
   readonly price: Prices['usdPerChipHour'];
@@ -105,10 +94,10 @@ function addPredict(program: Command, output: CommandOutput): void {
   const command = program
     .command('predict')
     .description('predict latency and throughput of one model on one simulated device, and what bounds each')
-    .requiredOption('--device <name>', 'a100, h100, h200, b200, wse2, wse3; xN for several')
+    .requiredOption('--device <name>', 'a chip of `devices`, such as h100 or wse3; xN for several')
     .option('--isl <tokens>', 'prompt', count, 1000)
     .option('--osl <tokens>', 'answer', count, 1000)
-    .option('--concurrency <users>', 'users in a closed loop', count)
+    .option('--concurrency <users>', 'users in a closed loop', people)
     .option('--rate <requests>', 'requests per second, at random times', positive)
     .option('--max-load', 'as many users as KV has room for')
     .option('--region <WxH>', 'wafer: one region of cores, the latency model alone', region);
@@ -131,7 +120,7 @@ function addPredict(program: Command, output: CommandOutput): void {
         const wafer = WAFER_CHIPS.find(({ name }) => name === chip);
         if (wafer === undefined) throw new FlagError('region', chip, 'a wafer: wse2 or wse3');
         const found = predictRegion({ chip: wafer, shape: shapeNamed(flags.model) }, flags.region, flags.isl);
-        const text = `simulated, one region of ${found.columns} × ${found.rows} cores, layers only: decode ${found.decodeTokensPerSecond.toFixed(1)} tok/s, prefill of ${flags.isl} tokens ${found.prefillTokensPerSecond.toFixed(1)} tok/s\n`;
+        const text = `simulated, one region of ${found.columns} × ${found.rows} cores, layers only: decode ${found.decodeTokensPerSecond.toFixed(1)} tok/s, prefill of ${flags.isl} tokens ${found.prefillTokensPerSecond.toFixed(1)} tok/s\n  ${found.trust}\n`;
         output.write(flags.json ? json(found) : text);
         return;
       }
@@ -144,12 +133,14 @@ function addPredict(program: Command, output: CommandOutput): void {
             ? seatsAtMaxLoad
             : undefined);
       const device = deviceOf(flags.device, { ...flags, ...(seats !== undefined && { seats }) });
+      refuseTooLong(lengths, contextOf(device));
       const found = predict({
         device,
         lengths,
         load,
         slo: sloOf(flags),
         hostMs: flags.hostMs,
+        scheduler: flags.scheduler,
         prices: pricesOf(flags),
         seed: flags.seed,
       });
@@ -164,17 +155,25 @@ function addSimulate(program: Command, output: CommandOutput): void {
   const command = program
     .command('simulate')
     .description('run a trace or random requests on a simulated device in virtual time')
-    .requiredOption('--device <name>', 'a100, h100, h200, b200, wse2, wse3; xN for several');
+    .requiredOption('--device <name>', 'a chip of `devices`, such as h100 or wse3; xN for several');
   withRunFlags(withDeviceFlags(withLoadFlags(command))).action(
     (flags: DeviceFlags & RunFlags & LoadFlags & { device: string }) => {
       const device = deviceOf(flags.device, flags);
       const load = loadOf(flags, contextOf(device));
       const result = simulate({
-        ...{ device, load, slo: sloOf(flags), hostMs: flags.hostMs, queueLengthMax },
+        ...{
+          device,
+          load,
+          slo: sloOf(flags),
+          hostMs: flags.hostMs,
+          scheduler: flags.scheduler,
+          queueLengthMax,
+        },
         ...{ warmupRequests: 0, countedRequests: Number.POSITIVE_INFINITY },
       });
       const summary = summarise(result, { device, load: load.label, prices: pricesOf(flags) });
-      output.write(flags.json ? json(summary) : formatSummary(summary, load.notes));
+      const notes = [...load.notes, orderNote(flags.scheduler)];
+      output.write(flags.json ? json(summary) : formatSummary(summary, notes));
     },
   );
 }
@@ -185,10 +184,10 @@ function addCompare(program: Command, output: CommandOutput): void {
     .description('run the same load on several simulated devices: a table, and a page with pictures')
     .requiredOption('--devices <names>', 'separated by commas: wse3,h100x2,h200')
     .option('--html <file>', 'write one self-contained page')
-    .option('--users-max <users>', 'largest crowd of the sweep', count, 512);
+    .option('--users-max <users>', 'largest crowd of the sweep', people, 512);
   withRunFlags(withDeviceFlags(withLoadFlags(command))).action(
     (flags: DeviceFlags & RunFlags & LoadFlags & { devices: string; html?: string; usersMax: number }) => {
-      const devices = flags.devices.split(',').map((name) => deviceOf(name.trim(), flags));
+      const devices = devicesOf(flags.devices, flags);
       // The shortest context decides what is played, so that all devices see the same requests.
       const load = loadOf(flags, Math.min(...devices.map(contextOf)));
       const found = compare({
@@ -197,6 +196,7 @@ function addCompare(program: Command, output: CommandOutput): void {
           load,
           slo: sloOf(flags),
           hostMs: flags.hostMs,
+          scheduler: flags.scheduler,
           prices: pricesOf(flags),
           queueLengthMax,
         },
@@ -208,7 +208,7 @@ function addCompare(program: Command, output: CommandOutput): void {
       }
       output.write(
         flags.json
-          ? json(found.devices.map(({ summary, sweep }) => ({ summary, sweep })))
+          ? json(found.devices.map(({ summary, sweep, plan, trust }) => ({ summary, sweep, plan, trust })))
           : formatComparison(found),
       );
     },
@@ -217,27 +217,6 @@ function addCompare(program: Command, output: CommandOutput): void {
 
 const queueLengthMax = 100_000;
 
-function withDeviceFlags(command: Command): Command {
-  return command
-    .requiredOption('--model <name>', 'a known name (see `devices`), or a directory with a config.json')
-    .option('--precision <format>', PRECISIONS.join(', '), precision, 'fp16')
-    .option('--tp <gpus>', 'GPUs under tensor parallelism: 1, 2, 4, 8', count)
-    .option('--wafers <count>', 'wafers; default: the fewest that fit', count)
-    .option('--seats <sequences>', 'sequences at once', count)
-    .option('--context-tokens <tokens>', 'longest sequence', count)
-    .option('--chunk-tokens <tokens>', 'prompt tokens per step (GPU), or entering together (wafer)', count)
-    .option('--kv-store-gb <GB>', 'wafer: external KV store', positive)
-    .option('--link-us <µs>', 'wafer to wafer; unpublished, sweep 1 to 10', positive)
-    .option('--placement <kind>', 'wafer: optimised or equal', placement, 'optimised')
-    .option(
-      '--users-planned <users>',
-      'wafer: whom the placement is to serve; default: as many as fit',
-      count,
-    )
-    .option('--context-planned <tokens>', 'wafer: their context', count, 8192)
-    .option('--answer-planned <tokens>', 'wafer: answers in it; the rest is prompt', count, 512);
-}
-
 function withRunFlags(command: Command): Command {
   return command
     .option(
@@ -245,6 +224,12 @@ function withRunFlags(command: Command): Command {
       `per request outside the engine; published GPU stacks: ${publishedHostMs}`,
       notNegative,
       0,
+    )
+    .option(
+      '--scheduler <settings>',
+      'published (first come, first served, as the published systems) or served (as this server does)',
+      scheduler,
+      'published',
     )
     .option('--slo-ttft <ms>', 'a good request has its first token by then', positive, 2000)
     .option('--slo-tpot <ms>', 'and this mean time per token', positive, 50)
@@ -268,37 +253,6 @@ function withLoadFlags(command: Command): Command {
     .option('--rate <requests>', 'without a trace: requests per second', positive, 1);
 }
 
-function deviceOf(name: string, flags: DeviceFlags): SimDevice {
-  const isWafer = WAFER_CHIPS.some((chip) => chip.name === parseDeviceName(name).chip);
-  const chips = isWafer ? flags.wafers : flags.tp;
-  const optional = {
-    ...(chips !== undefined && { count: chips }),
-    ...(flags.seats !== undefined && { sequencesMax: flags.seats }),
-    ...(flags.contextTokens !== undefined && { contextTokensMax: flags.contextTokens }),
-    ...(flags.chunkTokens !== undefined && { chunkTokens: flags.chunkTokens }),
-    ...(flags.kvStoreGb !== undefined && { kvStoreBytes: flags.kvStoreGb * 1e9 }),
-    ...(flags.linkUs !== undefined && { linkLatencyUs: flags.linkUs }),
-  };
-  const demand = {
-    userCount: flags.usersPlanned ?? Number.POSITIVE_INFINITY,
-    contextTokens: flags.contextPlanned,
-    answerTokens: Math.min(flags.answerPlanned, flags.contextPlanned),
-  };
-  const { precision, placement } = flags;
-  return planSimDevice({
-    device: name,
-    shape: shapeNamed(flags.model),
-    precision,
-    placement,
-    demand,
-    ...optional,
-  });
-}
-
-function contextOf({ limits }: SimDevice): number {
-  return Math.min(limits.slotTokensMax, limits.blockCount * limits.blockSize);
-}
-
 function loadOf(flags: LoadFlags & RunFlags, contextTokensMax: number): SimLoad {
   if (flags.trace !== undefined) {
     const { timeScale, sessionsPerHour } = flags;
@@ -310,14 +264,18 @@ function loadOf(flags: LoadFlags & RunFlags, contextTokensMax: number): SimLoad 
       contextTokensMax,
     });
   }
-  if (flags.isl + flags.osl > contextTokensMax) {
-    throw new FlagError(
-      'isl',
-      String(flags.isl),
-      `prompt and answer of at most ${contextTokensMax} tokens together`,
-    );
-  }
+  refuseTooLong(flags, contextTokensMax);
   return poissonLoad(flags, { perSecond: flags.rate, requestCount: flags.requests, seed: flags.seed });
+}
+
+function refuseTooLong({ isl, osl }: { isl: number; osl: number }, contextTokensMax: number): void {
+  if (isl + osl <= contextTokensMax) return;
+  const [name, value] = isl >= contextTokensMax ? ['isl', isl] : ['osl', osl];
+  throw new FlagError(
+    String(name),
+    String(value),
+    `prompt and answer of at most ${contextTokensMax} tokens together`,
+  );
 }
 
 function predictLoadOf(flags: { concurrency?: number; rate?: number; maxLoad?: boolean }): PredictLoad {
@@ -331,6 +289,15 @@ function predictLoadOf(flags: { concurrency?: number; rate?: number; maxLoad?: b
   if (flags.rate !== undefined) return { kind: 'rate', perSecond: flags.rate };
   if (flags.maxLoad) return { kind: 'max-load' };
   return { kind: 'concurrency', userCount: flags.concurrency ?? 1 };
+}
+
+// The order of waiting requests, and how it differs from the one that serves.
+function orderNote(name: SchedulerName): string {
+  const { overtakeMsPerToken, classDelayMs } = SERVED_POLICY;
+  const served = `a longer prompt is overtaken after ${overtakeMsPerToken} ms per token, side requests rank ${classDelayMs.side} ms later, background ones ${classDelayMs.background} ms`;
+  return name === 'served'
+    ? `order as it serves: ${served}`
+    : `order: first come, first served, as published systems; this server's (--scheduler served): ${served}`;
 }
 
 function sloOf({ sloTtft, sloTpot }: RunFlags): SloBounds {

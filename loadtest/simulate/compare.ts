@@ -4,17 +4,19 @@ import type { SimDevice } from '../../kernels/sim/device.ts';
 import type { KvUse } from '../../kernels/sim/wafer/kv-floor.ts';
 import { decodeParts, type TimePart } from './bounds.ts';
 import { type FixedLengths, promptCount, type SimLoad } from './load.ts';
-import { simulate } from './simulation.ts';
+import { type SchedulerName, simulate } from './simulation.ts';
 import { type Prices, type Summary, summarise } from './summary.ts';
 import { type Sweep, sweepUsers } from './sweep.ts';
 import { table } from './table.ts';
 import type { Sample, SloBounds } from './tally.ts';
+import { planOf, trustOf } from './trust.ts';
 
 export interface CompareOptions {
   readonly devices: readonly SimDevice[];
   readonly load: SimLoad;
   readonly slo: SloBounds;
   readonly hostMs: number;
+  readonly scheduler?: SchedulerName | undefined;
   readonly prices: Prices;
   readonly usersMax: number;
   readonly queueLengthMax: number;
@@ -28,6 +30,8 @@ export interface DeviceComparison {
   readonly samples: readonly Sample[];
   readonly kvUse: KvUse | null; // of a wafer
   readonly sweep: Sweep;
+  readonly plan: string;
+  readonly trust: string;
   readonly tokenParts: readonly TimePart[]; // one user's token at the sweep's context
 }
 
@@ -45,6 +49,7 @@ export function compare(options: CompareOptions): Comparison {
     options.onProgress(`${device.name}: ${options.load.label}`);
     const result = simulate({
       ...{ device, load: options.load, slo: options.slo, hostMs: options.hostMs },
+      scheduler: options.scheduler,
       ...{
         warmupRequests: 0,
         countedRequests: Number.POSITIVE_INFINITY,
@@ -58,6 +63,8 @@ export function compare(options: CompareOptions): Comparison {
       samples: result.tally.samples,
       kvUse: result.pace?.floor.use ?? null,
       sweep: sweepUsers({ ...options, device, lengths }),
+      plan: planOf(device),
+      trust: trustOf(device, 'users', lengths.isl),
       tokenParts: decodeParts(device, 1, lengths.isl + lengths.osl / 2),
     };
   });
@@ -119,6 +126,7 @@ export function formatComparison(comparison: Comparison): string {
     table(['', ...devices.map(({ device }) => device.name)], rows),
     `users are counted in a closed loop of ${lengths.isl}/${lengths.osl} tokens, the load's medians`,
     ...reasons,
+    ...devices.map(({ device, plan, trust }) => `  ${device.name}: ${plan}; ${trust}`),
     '',
   ].join('\n');
 }

@@ -2,7 +2,8 @@
 // Capacity only; no engine runs.
 import { DEVICE_NAMES, planSimDevice } from '../../kernels/sim/device.ts';
 import { DoesNotFitError } from '../../kernels/sim/fit-error.ts';
-import { type ModelShape, type Precision, totalWeights, weightBytes } from '../../kernels/sim/shapes.ts';
+import type { Precision } from '../../kernels/sim/precision.ts';
+import { type ModelShape, totalBytes } from '../../kernels/sim/shapes.ts';
 import { table } from './table.ts';
 
 export interface DeviceFit {
@@ -21,7 +22,7 @@ const contextTokens = 8192; // what a device must have room for, to count as fit
 export function deviceFits(shapes: readonly ModelShape[], precision: Precision): DeviceFit[] {
   return shapes.flatMap((shape) =>
     DEVICE_NAMES.map((device): DeviceFit => {
-      const weightsGB = (totalWeights(shape) * weightBytes(precision)) / 1e9;
+      const weightsGB = totalBytes(shape, precision) / 1e9;
       const base = { device, model: shape.name, precision, weightsGB };
       let reason = '';
       for (const count of device.startsWith('wse') ? [undefined] : [1, 2, 4, 8]) {

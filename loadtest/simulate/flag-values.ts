@@ -1,32 +1,54 @@
 // Values of flags: text in, checked value out, for commander. Each says what it would have accepted.
 import { InvalidArgumentError } from 'commander';
 import { parseDeviceName } from '../../kernels/sim/device.ts';
-import { PRECISIONS, type Precision } from '../../kernels/sim/shapes.ts';
+import { KV_PRECISIONS, type KvPrecision, PRECISIONS, type Precision } from '../../kernels/sim/precision.ts';
+import type { SchedulerName } from './simulation.ts';
 
-const countMax = 1e9;
+const tokensMax = 1e9;
+const peopleMax = 65_536; // seats, users: each has a place in tables
+const amountMax = 1e6; // rates per second, milliseconds, prices: beyond it a run tells nothing
 
-export function count(text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1 && value <= countMax) return value;
-  throw new InvalidArgumentError(`expected a whole number from 1 to ${countMax}`);
+/** Tokens, or requests of a whole run. */
+export const count = wholeUpTo(tokensMax);
+
+/** Users, seats, chips. */
+export const people = wholeUpTo(peopleMax);
+
+function wholeUpTo(max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+    throw new InvalidArgumentError(`expected a whole number from 1 to ${max}`);
+  };
 }
 
 export function positive(text: string): number {
   const value = Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new InvalidArgumentError('expected a number above 0');
+  if (value >= 1 / amountMax && value <= amountMax) return value;
+  throw new InvalidArgumentError(`expected a number from ${1 / amountMax} to ${amountMax}`);
 }
 
 export function notNegative(text: string): number {
   const value = Number(text);
-  if (text.trim() !== '' && Number.isFinite(value) && value >= 0) return value;
-  throw new InvalidArgumentError('expected a number from 0');
+  if (text.trim() !== '' && value >= 0 && value <= amountMax) return value;
+  throw new InvalidArgumentError(`expected a number from 0 to ${amountMax}`);
 }
 
 export function precision(text: string): Precision {
   const found = PRECISIONS.find((name) => name === text);
   if (found !== undefined) return found;
   throw new InvalidArgumentError(`expected one of ${PRECISIONS.join(', ')}`);
+}
+
+export function kvPrecision(text: string): KvPrecision {
+  const found = KV_PRECISIONS.find((name) => name === text);
+  if (found !== undefined) return found;
+  throw new InvalidArgumentError(`expected one of ${KV_PRECISIONS.join(', ')}`);
+}
+
+export function scheduler(text: string): SchedulerName {
+  if (text === 'published' || text === 'served') return text;
+  throw new InvalidArgumentError('expected published or served');
 }
 
 export function placement(text: string): 'optimised' | 'equal' {

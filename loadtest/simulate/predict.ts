@@ -1,15 +1,17 @@
 // Predict: one device, one model, one pair of lengths, one load: the numbers and what bounds each. The way to check
 // a published figure by hand. Through the engine, except for `--region`, which is the latency model alone.
 import type { SimDevice } from '../../kernels/sim/device.ts';
-import type { ModelShape } from '../../kernels/sim/shapes.ts';
+import { DoesNotFitError } from '../../kernels/sim/fit-error.ts';
+import { layerWeights, type ModelShape } from '../../kernels/sim/shapes.ts';
 import type { WaferChip } from '../../kernels/sim/wafer/chips.ts';
 import { decodeLayerCycles, productLayerCycles } from '../../kernels/sim/wafer/latency.ts';
 import { decodeParts, largestPart, prefillBound } from './bounds.ts';
 import { type FixedLengths, poissonLoad } from './load.ts';
-import { simulate } from './simulation.ts';
+import { type SchedulerName, simulate } from './simulation.ts';
 import { type Prices, type Summary, summarise } from './summary.ts';
 import { simulateUsers } from './sweep.ts';
 import type { SloBounds } from './tally.ts';
+import { planOf, regionTrust, trustOf } from './trust.ts';
 
 export type PredictLoad =
   | { readonly kind: 'concurrency'; readonly userCount: number }
@@ -21,6 +23,8 @@ export interface Prediction {
   readonly ttftBound: string;
   readonly itlBound: string;
   readonly throughputBound: string;
+  readonly plan: string; // what the figures rest on
+  readonly trust: string; // how far figures like these were held against published ones
 }
 
 export interface PredictOptions {
@@ -29,6 +33,7 @@ export interface PredictOptions {
   readonly load: PredictLoad;
   readonly slo: SloBounds;
   readonly hostMs: number;
+  readonly scheduler?: SchedulerName | undefined;
   readonly prices: Prices;
   readonly seed: number;
 }
@@ -52,6 +57,8 @@ export function predict(options: PredictOptions): Prediction {
     ttftBound: waitsInQueue(summary) ? `the queue: ${summary.bound}` : prefillBound(device, lengths.isl),
     itlBound: largestPart(decodeParts(device, rowCount, contextTokens)),
     throughputBound: summary.bound,
+    plan: planOf(device),
+    trust: trustOf(device, load.kind === 'max-load' ? 'load' : 'users', lengths.isl),
   };
 }
 
@@ -60,6 +67,7 @@ function predictRate(options: PredictOptions, perSecond: number): Summary {
   const load = poissonLoad(options.lengths, { perSecond, requestCount: requestsAtRate, seed: options.seed });
   const result = simulate({
     ...{ device, load, slo: options.slo, hostMs: options.hostMs, queueLengthMax },
+    scheduler: options.scheduler,
     ...{ warmupRequests: 0, countedRequests: Number.POSITIVE_INFINITY },
   });
   return summarise(result, { device, load: load.label, prices });
@@ -81,6 +89,26 @@ export interface RegionPrediction {
   readonly rows: number;
   readonly decodeTokensPerSecond: number;
   readonly prefillTokensPerSecond: number;
+  readonly trust: string;
+}
+
+// The region must lie on the wafer and hold the layer it works on, in 16 bits.
+function refuseRegion(
+  { chip, shape }: { readonly chip: WaferChip; readonly shape: ModelShape },
+  { columns, rows }: { readonly columns: number; readonly rows: number },
+): void {
+  if (columns > chip.columns || rows > chip.rows) {
+    throw new DoesNotFitError(
+      `region ${columns}x${rows}: ${chip.name} has ${chip.columns} × ${chip.rows} cores`,
+    );
+  }
+  const needed = 2 * layerWeights(shape);
+  const has = columns * rows * chip.coreBytes;
+  if (needed > has) {
+    throw new DoesNotFitError(
+      `region ${columns}x${rows} has ${(has / 1e6).toFixed(1)} MB, one layer of ${shape.name} needs ${(needed / 1e6).toFixed(1)} MB`,
+    );
+  }
 }
 
 /** All layers in turn on one region, without output projection, links and capacity: what WaferLLM reports. */
@@ -89,6 +117,7 @@ export function predictRegion(
   area: { readonly columns: number; readonly rows: number },
   isl: number,
 ): RegionPrediction {
+  refuseRegion({ chip, shape }, area);
   const context = 0; // WaferLLM does not state it; its decode rows agree with a short one
   const decodeCycles = shape.layerCount * decodeLayerCycles(shape, area, context);
   const prefillCycles = shape.layerCount * productLayerCycles(shape, area, { tokenCount: isl, position: 0 });
@@ -97,5 +126,6 @@ export function predictRegion(
     rows: area.rows,
     decodeTokensPerSecond: chip.clockHz / decodeCycles,
     prefillTokensPerSecond: (isl * chip.clockHz) / prefillCycles,
+    trust: regionTrust(chip.name, shape),
   };
 }

@@ -4,7 +4,8 @@ import type { Prediction } from './predict.ts';
 import type { Quantiles, Summary } from './summary.ts';
 import { table } from './table.ts';
 
-export function formatPrediction({ summary, ttftBound, itlBound, throughputBound }: Prediction): string {
+export function formatPrediction(prediction: Prediction): string {
+  const { summary, ttftBound, itlBound, throughputBound, plan, trust } = prediction;
   const rows = [
     ['TTFT', ...quantileCells(summary.ttftMs), 'ms', ttftBound],
     ['ITL', ...quantileCells(summary.itlMs), 'ms', itlBound],
@@ -12,7 +13,7 @@ export function formatPrediction({ summary, ttftBound, itlBound, throughputBound
     ['throughput', digits(summary.tokensPerSecond), '', '', 'tok/s', throughputBound],
     ['one user', digits(summary.userTokensPerSecond), '', '', 'tok/s', ''],
   ];
-  return `simulated: ${titleOf(summary)}\n${table(['', 'mean', 'p50', 'p99', '', 'bound by'], rows)}\n`;
+  return `simulated: ${titleOf(summary)}\n${table(['', 'mean', 'p50', 'p99', '', 'bound by'], rows)}\n  plan: ${plan}\n  ${trust}\n`;
 }
 
 export function formatSummary(summary: Summary, notes: readonly string[]): string {

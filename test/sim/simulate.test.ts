@@ -3,8 +3,9 @@
 import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { mix32 } from '../../kernels/random.ts';
+import { namedShape } from '../../kernels/sim/catalogue.ts';
 import { planSimDevice, type SimDevice } from '../../kernels/sim/device.ts';
-import { namedShape } from '../../kernels/sim/shapes.ts';
+import { steadyRate } from '../../kernels/sim/fit/gpu-fit.ts';
 import {
   closedLoad,
   poissonLoad,
@@ -102,6 +103,34 @@ test('a load without memory for all of it waits instead of failing', () => {
   expect(requestCount).toBe(30);
   expect(tally.failedCount).toBe(0);
   expect(tally.queue.maxMs!).toBeGreaterThan(100);
+});
+
+test('requests that can never fit are refused one after the other, and time passes', () => {
+  const device = planSimDevice({ device: 'h100', shape, precision: 'fp8', contextTokensMax: 512 });
+  const load = closedLoad(
+    { isl: 2000, osl: 5 },
+    { userCount: 3, turnCount: Number.POSITIVE_INFINITY, seed: 1, inStep: true },
+  );
+  const { tally, elapsedMs } = run(device, load, { countedRequests: 30_000 });
+  expect(tally.requestCount).toBe(0);
+  expect([...tally.refusals.values()].reduce((sum, count) => sum + count, 0)).toBe(30_000);
+  expect(elapsedMs).toBeGreaterThan(9_000_000);
+});
+
+test('the closed form that mixtures are fitted by says what the engine does', () => {
+  const mixture = namedShape('gpt-oss-20b');
+  const userCount = 48;
+  const device = planSimDevice({
+    ...{ device: 'h100', shape: mixture, precision: 'mxfp4', sequencesMax: userCount },
+  });
+  if (device.kind !== 'gpu') throw new Error('not a GPU');
+  const lengths = { isl: 4000, osl: 400 };
+  const load = closedLoad(lengths, {
+    ...{ userCount, turnCount: Number.POSITIVE_INFINITY, seed: 1, inStep: false },
+  });
+  const { tally, elapsedMs } = run(device, load, { warmupRequests: userCount, countedRequests: userCount });
+  const closed = steadyRate(device.setup, lengths, { rowCount: userCount });
+  expect(Math.abs((tally.outputTokens * 1000) / elapsedMs / closed - 1)).toBeLessThan(0.1);
 });
 
 const traces = {

@@ -32,6 +32,35 @@ export function leastSquares(
   return parameters;
 }
 
+/**
+ * Parameters (all > 0) near `start`, inside `bounds`, where `cost` is small: each is multiplied and divided by a factor as
+ * long as that helps, then by a smaller one. For costs that are not smooth; finds a valley, not surely the deepest.
+ */
+export function coordinateDescent(
+  start: readonly number[],
+  bounds: readonly (readonly [number, number])[],
+  cost: (parameters: readonly number[]) => number,
+): number[] {
+  let parameters = [...start];
+  let best = cost(parameters);
+  for (let factor = factorMax; factor > factorMin; ) {
+    let moved = false;
+    for (const [index, [low, high]] of bounds.entries()) {
+      for (const by of [factor, 1 / factor]) {
+        const next = parameters.with(index, Math.min(high, Math.max(low, parameters[index]! * by)));
+        const nextCost = cost(next);
+        if (nextCost >= best - 1e-9) continue;
+        [parameters, best, moved] = [next, nextCost, true];
+      }
+    }
+    if (!moved) factor = 1 + (factor - 1) * 0.6;
+  }
+  return parameters;
+}
+
+const factorMax = 1.5;
+const factorMin = 1.003;
+
 function dot(a: readonly number[], b: readonly number[]): number {
   return a.reduce((sum, value, index) => sum + value * b[index]!, 0);
 }

@@ -1,9 +1,10 @@
 // Fits the constants of the simulated devices to the calibration rows and writes gpu/fitted.ts and wafer/fitted.ts.
 // Run after a change of a formula: `npx tsx kernels/sim/fit/main.ts`; `--check` only says whether they are current.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { gpuFitted } from '../gpu/fitted.ts';
+import { gpuFitted, mixtureFitted } from '../gpu/fitted.ts';
 import { waferFitted } from '../wafer/fitted.ts';
 import { fitGpu } from './gpu-fit.ts';
+import { fitMixture } from './mixture-fit.ts';
 import { fitWafer } from './wafer-fit.ts';
 
 const digits = 4;
@@ -27,4 +28,5 @@ function update(
 
 update(new URL('../wafer/fitted.ts', import.meta.url), waferFitted, { ...fitWafer() });
 update(new URL('../gpu/fitted.ts', import.meta.url), gpuFitted, { ...fitGpu() });
+update(new URL('../gpu/fitted.ts', import.meta.url), mixtureFitted, { ...fitMixture() });
 if (check && stale) process.exitCode = 1;

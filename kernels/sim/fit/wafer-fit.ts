@@ -1,5 +1,5 @@
 // The wafer's constants from WaferLLM's calibration rows. One layer on a P × P region, repeated for all layers.
-import { namedShape } from '../shapes.ts';
+import { namedShape } from '../catalogue.ts';
 import { WAFER_CHIPS } from '../wafer/chips.ts';
 import { waferFitted } from '../wafer/fitted.ts';
 import { decodeLayerCycles, productLayerCycles, type WaferCoefficients } from '../wafer/latency.ts';

@@ -1,41 +1,71 @@
-// GPUs as published: peak rates, memory, links, power. Numbers only, each with its source; what software achieves
-// of them is in roofline.ts and fitted.ts.
+// GPUs and other chips with weights in off-chip memory, as published: peak rates, memory, links, power. Numbers only, each
+// with its source; what software achieves of them is in roofline.ts and fitted.ts.
+import type { Precision } from '../precision.ts';
 
 export interface GpuChip {
   readonly name: string;
   readonly bf16FlopsPerSecond: number; // dense
   readonly fp8FlopsPerSecond: number; // dense; equal to bf16 where the chip has no fp8
+  readonly fp4FlopsPerSecond: number; // dense; equal to bf16 where the chip has no fp4: weights are widened
   readonly memoryBytesPerSecond: number;
   readonly memoryBytes: number;
-  readonly linkBytesPerSecond: number; // NVLink, one direction, all links of a GPU
+  readonly linkBytesPerSecond: number; // one direction, all links of a chip
   readonly powerW: number; // board limit
 }
 
 const T = 1e12;
 const G = 1e9;
 
-// Rates and memory: hardware-facts, section 2 (data sheets: A100-80G and H100 read, H200 and B200 quoted).
-// Links: NVIDIA data sheets, half of the stated total of both directions (600, 900, 900, 1800 GB/s).
-// Power: data sheets, SXM: 400, 700, 700, 1000 W.
+// a100 … b200: rates and memory from hardware-facts, section 2 (data sheets: A100-80G and H100 read, H200 and B200
+// quoted); links: NVIDIA data sheets, half of the stated total of both directions (600, 900, 900, 1800 GB/s); power: data
+// sheets, SXM. gb200: one of an NVL72's GPUs, NVIDIA GB200 NVL72 page (dense = half of the sparse rates). l40s, rtx: NVIDIA
+// data sheet and Ada/Blackwell architecture papers, dense with fp32 accumulation, links PCIe. mi300x, mi355x: AMD data
+// sheets, links Infinity Fabric 7 × 64 and 7 × 76.8 GB/s. tpuv6e: Google Cloud's TPU v6e page (int8 for fp8). m4max,
+// m3ultra: bandwidth and memory from Apple's specifications; its 16-bit rate is not published: cores × 2 × 128 × clock.
 export const GPU_CHIPS: readonly GpuChip[] = [
-  chip('a100', [312 * T, 312 * T], [2.039 * T, 80 * G], 300 * G, 400),
-  chip('h100', [989.5 * T, 1979 * T], [3.35 * T, 80 * G], 450 * G, 700),
-  chip('h200', [989 * T, 1979 * T], [4.8 * T, 141 * G], 450 * G, 700),
-  chip('b200', [2250 * T, 4500 * T], [8 * T, 180 * G], 900 * G, 1000),
+  chip('a100', [312 * T, 312 * T, 312 * T], [2.039 * T, 80 * G], 300 * G, 400),
+  chip('h100', [989.5 * T, 1979 * T, 989.5 * T], [3.35 * T, 80 * G], 450 * G, 700),
+  chip('h200', [989 * T, 1979 * T, 989 * T], [4.8 * T, 141 * G], 450 * G, 700),
+  chip('b200', [2250 * T, 4500 * T, 9000 * T], [8 * T, 180 * G], 900 * G, 1000),
+  chip('gb200', [2500 * T, 5000 * T, 10000 * T], [8 * T, 186 * G], 900 * G, 1200),
+  chip('l40s', [362 * T, 733 * T, 362 * T], [0.864 * T, 48 * G], 32 * G, 350),
+  chip('rtx4090', [165.2 * T, 330.3 * T, 165.2 * T], [1.008 * T, 24 * G], 32 * G, 450),
+  chip('rtx5090', [209.5 * T, 419 * T, 1676 * T], [1.792 * T, 32 * G], 64 * G, 575),
+  chip('mi300x', [1307.4 * T, 2614.9 * T, 1307.4 * T], [5.3 * T, 192 * G], 448 * G, 750),
+  chip('mi355x', [2516 * T, 5033 * T, 10066 * T], [8 * T, 288 * G], 537 * G, 1400),
+  chip('tpuv6e', [918 * T, 1836 * T, 918 * T], [1.64 * T, 32 * G], 224 * G, 300),
+  chip('m4max', [34 * T, 34 * T, 34 * T], [0.546 * T, 128 * G], 10 * G, 90),
+  chip('m3ultra', [57 * T, 57 * T, 57 * T], [0.819 * T, 512 * G], 10 * G, 270),
 ];
 
 function chip(
   name: string,
-  [bf16FlopsPerSecond, fp8FlopsPerSecond]: [number, number],
+  [bf16FlopsPerSecond, fp8FlopsPerSecond, fp4FlopsPerSecond]: [number, number, number],
   [memoryBytesPerSecond, memoryBytes]: [number, number],
   linkBytesPerSecond: number,
   powerW: number,
 ): GpuChip {
-  const rates = { bf16FlopsPerSecond, fp8FlopsPerSecond, memoryBytesPerSecond };
+  const rates = { bf16FlopsPerSecond, fp8FlopsPerSecond, fp4FlopsPerSecond, memoryBytesPerSecond };
   return { name, ...rates, memoryBytes, linkBytesPerSecond, powerW };
 }
 
-/** GPUs that NVLink joins in one node; tensor parallelism beyond it is not modelled. */
+// Whether products in 4 bits are quicker than in 16.
+function hasFp4(chip: GpuChip): boolean {
+  return chip.fp4FlopsPerSecond > chip.bf16FlopsPerSecond;
+}
+
+/**
+ * Peak of products with weights of that format. Weight-only formats are widened to 16 bits. MXFP4 (experts only) meets
+ * fp8 activations where the chip has fp4, and what is not in 4 bits computes in 16.
+ */
+export function peakFlops(chip: GpuChip, precision: Precision, part: 'expert' | 'common'): number {
+  if (precision === 'fp8') return chip.fp8FlopsPerSecond;
+  if (precision === 'nvfp4') return chip.fp4FlopsPerSecond;
+  if (precision === 'mxfp4' && part === 'expert' && hasFp4(chip)) return chip.fp8FlopsPerSecond;
+  return chip.bf16FlopsPerSecond;
+}
+
+/** GPUs that are joined closely in one node; parallelism beyond it is not modelled. */
 export const tensorParallelMax = 8;
 
 // Small all-reduce (2 KB) on H100, nccl-tests in APEX+; hardware-facts, section 2. Other chips: taken as equal.
@@ -46,4 +76,9 @@ export function allReduceMs(chip: GpuChip, count: number, bytes: number): number
   if (count === 1) return 0;
   const ringShare = (2 * (count - 1)) / count; // every byte goes round twice, but for one part
   return allReduceBaseUs[count]! / 1e3 + ((ringShare * bytes) / chip.linkBytesPerSecond) * 1e3;
+}
+
+/** Milliseconds of one all-to-all in which each of `count` GPUs sends `bytes` to others. Latency as an all-reduce's. */
+export function allToAllMs(chip: GpuChip, count: number, bytes: number): number {
+  return count === 1 ? 0 : allReduceBaseUs[count]! / 1e3 + (bytes / chip.linkBytesPerSecond) * 1e3;
 }

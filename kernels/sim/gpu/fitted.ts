@@ -5,3 +5,19 @@ export const gpuFitted = {
   layerOverheadUs: 53.18, // µs per layer and step: kernel launches and gaps
   rowOverheadUs: 2.148, // µs per sequence in a step: scheduling, sampling
 };
+
+// The constants of mixtures of experts and of fp4, from the calibration rows of kernels/sim/fit/mixture-rows.ts
+// (TensorRT-LLM 1.2, maximum load); those above are held.
+export const mixtureFitted = {
+  expertBf16Utilisation: 0.4, // share of peak FLOP/s of grouped products, both sides in 16 bits; not fitted: no row
+  expertFp8Utilisation: 0.2276,
+  expertFp4Utilisation: 0.146,
+  expertMxfp4Utilisation: 0.26, // MXFP4 weights on fp8 activations
+  expertWidenedUtilisation: 0.2981, // MXFP4 weights widened to 16 bits (Hopper)
+  fp4Utilisation: 0.3313, // of products that are no expert's, NVFP4
+  tileTokens: 101.8, // tokens of one tile of a grouped product
+  routingPasses: 11.91, // times that a routed token's vectors go through memory
+  mixtureLayerUs: 83.79, // µs per mixture layer and step: router, sorting, more launches
+  exchangeUs: 4.125, // µs more per mixture layer where tokens travel between ranks: waiting for the last
+  rankImbalance: 1.1, // of data-parallel ranks, each with its own rows: the fullest over the mean
+};

@@ -4,7 +4,7 @@
 import type { BackendLimits, StepPlan } from '../../backend.ts';
 import type { CostModel } from '../cost-model.ts';
 import { DoesNotFitError } from '../fit-error.ts';
-import { kvBytesPerToken, totalWeights, weightBytes } from '../shapes.ts';
+import { kvBytesPerToken, layerBytes, totalBytes } from '../shapes.ts';
 import { type GpuSetup, type StepCounts, stepTerms } from './roofline.ts';
 
 export interface GpuBounds {
@@ -21,14 +21,21 @@ const memoryShare = 0.9;
 /** Tokens of KV that fit beside the weights. Throws DoesNotFitError. */
 export function gpuKvTokens(setup: GpuSetup): number {
   const { chip, gpuCount, shape, precision } = setup;
-  const weights = totalWeights(shape) * weightBytes(precision);
+  const weights = weightBytesOf(setup);
   const usable = gpuCount * chip.memoryBytes * memoryShare;
-  const tokens = Math.floor((usable - weights) / kvBytesPerToken(shape, precision));
+  const tokens = Math.floor((usable - weights) / kvBytesPerToken(shape, setup.kvPrecision));
   if (tokens >= minTokens) return tokens;
   throw new DoesNotFitError(
     `${shape.name} at ${precision} needs ${gb(weights)} GB for weights, ${gpuCount} × ${chip.name} has ` +
       `${gb(gpuCount * chip.memoryBytes)} GB, ${gb(usable)} GB of it usable`,
   );
+}
+
+// Data-parallel attention keeps all but the routed experts once on each GPU.
+function weightBytesOf({ gpuCount, shape, precision, sharding }: GpuSetup): number {
+  const copies = sharding === 'expert' ? gpuCount : 1;
+  const { routed } = layerBytes(shape, precision);
+  return routed + copies * (totalBytes(shape, precision) - routed);
 }
 
 const minTokens = 1024; // less KV than this is not a service

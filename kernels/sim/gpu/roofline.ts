@@ -1,25 +1,32 @@
 // Roofline: what one step costs on n GPUs, and which term binds. Pure: counts in, milliseconds out.
-// step = max(weights read / bandwidth, linear FLOPs / peak) + KV read / bandwidth + attention FLOPs / peak
-//        + launches + rows + all-reduces. Before it: gpu-device.ts, which counts a plan's rows.
+// step = max(common weights read, their FLOPs) + max(experts read, their FLOPs) + routing + KV read + attention
+//        + launches + rows + links. Before it: gpu-device.ts, which counts a plan's rows.
+import type { KvPrecision, Precision } from '../precision.ts';
 import {
-  activeLayerWeights,
+  activeRoutedWeights,
   attentionMacs,
-  expertWeights,
+  commonWeights,
+  decodeAttentionMacs,
+  headBytes,
   headWeights,
-  kvBytesPerToken,
-  layerWeights,
+  kvBytesPerTokenOfLayer,
+  layerBytes,
   type ModelShape,
-  type Precision,
-  weightBytes,
+  stateBytesPerRow,
 } from '../shapes.ts';
-import { allReduceMs, type GpuChip } from './chips.ts';
-import { gpuFitted } from './fitted.ts';
+import { allReduceMs, allToAllMs, type GpuChip, peakFlops } from './chips.ts';
+import { gpuFitted, mixtureFitted } from './fitted.ts';
+
+/** tensor: every matrix is cut. expert: data-parallel attention, whole experts apart (TensorRT-LLM's DEP). */
+export type Sharding = 'tensor' | 'expert';
 
 export interface GpuSetup {
   readonly chip: GpuChip;
-  readonly gpuCount: number; // tensor parallel
+  readonly gpuCount: number;
+  readonly sharding: Sharding;
   readonly shape: ModelShape;
   readonly precision: Precision;
+  readonly kvPrecision: KvPrecision;
 }
 
 /** What a step contains. Contexts are summed over rows. */
@@ -32,13 +39,16 @@ export interface StepCounts {
 }
 
 export interface StepTerms {
-  readonly weightsMs: number; // reading weights
-  readonly linearMs: number; // computing linear layers; only the larger of these two counts
+  readonly weightsMs: number; // reading weights that every token meets
+  readonly linearMs: number; // computing with them; only the larger of these two counts
+  readonly expertWeightsMs: number; // reading the experts that some token meets
+  readonly expertLinearMs: number; // computing with them; only the larger of these two counts
+  readonly routingMs: number; // sorting tokens by expert, and back
   readonly kvMs: number;
   readonly attentionMs: number;
   readonly launchMs: number;
   readonly rowsMs: number;
-  readonly allReduceMs: number;
+  readonly linkMs: number; // all-reduces or all-to-alls
   readonly totalMs: number;
 }
 
@@ -47,6 +57,8 @@ export interface GpuCoefficients {
   readonly layerOverheadUs: number;
   readonly rowOverheadUs: number;
 }
+
+export type MixtureCoefficients = Readonly<Record<keyof typeof mixtureFitted, number>>;
 
 // Share of peak bandwidth reached when weights and KV are read. Vidur's profiles, hardware-facts section 2: H100 70B
 // TP1 0.86/0.86/0.84 at batch 1/32/128; the A100's 8B gives 0.78/0.68/0.57.
@@ -58,49 +70,128 @@ export function stepTerms(
   setup: GpuSetup,
   counts: StepCounts,
   fitted: GpuCoefficients = gpuFitted,
+  mixture: MixtureCoefficients = mixtureFitted,
 ): StepTerms {
-  const { chip, gpuCount, shape, precision } = setup;
+  const { chip, gpuCount, shape, precision, sharding } = setup;
   const bytesPerMs = (gpuCount * chip.memoryBytesPerSecond * bandwidthUtilisation) / 1e3;
-  const peak = precision === 'fp8' ? chip.fp8FlopsPerSecond : chip.bf16FlopsPerSecond; // int4 computes in 16 bits
-  const flopsPerMs = (gpuCount * peak * fitted.computeUtilisation) / 1e3;
-  const layers = shape.layerCount;
-  const linearMacs =
-    counts.tokenCount * layers * activeLayerWeights(shape) + counts.sampledCount * headWeights(shape);
-  const weightsMs = weightsRead(shape, precision, counts.tokenCount) / bytesPerMs;
+  const utilisation = precision === 'nvfp4' ? mixture.fp4Utilisation : fitted.computeUtilisation;
+  const flopsPerMs = (gpuCount * peakFlops(chip, precision, 'common') * utilisation) / 1e3;
+  const linearMacs = counts.tokenCount * commonWeights(shape) + counts.sampledCount * headWeights(shape);
+  // Under data-parallel attention every GPU reads all that is not an expert.
+  const copies = sharding === 'expert' ? gpuCount : 1;
+  const read = copies * (layerBytes(shape, precision).common + headBytes(shape, precision));
+  const weightsMs = read / bytesPerMs;
   const linearMs = (2 * linearMacs) / flopsPerMs;
-  const kvMs = (counts.contextRead * kvBytesPerToken(shape, precision)) / bytesPerMs;
-  const attentionMs =
-    (2 * shape.fullAttentionLayerCount * attentionMacs(shape, counts.attentionPairs)) / flopsPerMs;
-  const launchMs = (layers * fitted.layerOverheadUs) / 1e3;
-  const rowsMs = (counts.rowCount * fitted.rowOverheadUs) / 1e3;
-  // Two all-reduces a layer: after attention and after the feed-forward part.
-  const reducedBytes = counts.tokenCount * shape.hiddenSize * activationBytes;
-  const reduceMs = 2 * layers * allReduceMs(chip, gpuCount, reducedBytes);
-  const totalMs = Math.max(weightsMs, linearMs) + kvMs + attentionMs + launchMs + rowsMs + reduceMs;
-  return { weightsMs, linearMs, kvMs, attentionMs, launchMs, rowsMs, allReduceMs: reduceMs, totalMs };
+  const experts = expertTerms(setup, counts.tokenCount, bytesPerMs, mixture);
+  const kvMs = Math.max(
+    kvBytesRead(setup, counts) / bytesPerMs,
+    decodeAttentionMs(setup, counts, flopsPerMs),
+  );
+  const pairs = windowed(shape, counts.attentionPairs, counts.tokenCount);
+  const attentionMs = (2 * attentionMacs(shape, pairs)) / flopsPerMs;
+  const overheadUs = shape.layerCount * fitted.layerOverheadUs;
+  const perMixtureUs = mixture.mixtureLayerUs + (copies > 1 ? mixture.exchangeUs : 0);
+  const launchMs = (overheadUs + shape.mixtureLayerCount * perMixtureUs) / 1e3;
+  const rowsMs = ((counts.rowCount / copies) * fitted.rowOverheadUs) / 1e3; // a rank schedules its own rows
+  const linkMs = linkMsOf(setup, counts.tokenCount);
+  const paired = [
+    Math.max(weightsMs, linearMs),
+    experts.totalMs,
+    kvMs,
+    attentionMs,
+    launchMs,
+    rowsMs,
+    linkMs,
+  ];
+  const imbalance = copies === 1 ? 1 : mixture.rankImbalance; // all ranks wait for the fullest
+  return {
+    ...{ weightsMs, linearMs, expertWeightsMs: experts.readMs, expertLinearMs: experts.linearMs },
+    ...{ routingMs: experts.routingMs, kvMs, attentionMs, launchMs, rowsMs, linkMs },
+    totalMs: imbalance * paired.reduce((sum, ms) => sum + ms, 0),
+  };
 }
 
 /** The largest term of a step, for people. */
 export function boundOf(terms: StepTerms): string {
   const compute = terms.linearMs > terms.weightsMs;
+  const expertCompute = terms.expertLinearMs > terms.expertWeightsMs;
   const candidates: [string, number][] = [
     compute ? ['compute (linear layers)', terms.linearMs] : ['memory bandwidth (weights)', terms.weightsMs],
+    expertCompute
+      ? ['compute (experts)', terms.expertLinearMs]
+      : ['memory bandwidth (experts)', terms.expertWeightsMs],
+    ['routing to experts', terms.routingMs],
     ['memory bandwidth (KV)', terms.kvMs],
     ['compute (attention)', terms.attentionMs],
     ['kernel launches', terms.launchMs],
     ['per-sequence work', terms.rowsMs],
-    ['all-reduce', terms.allReduceMs],
+    ['links between GPUs', terms.linkMs],
   ];
   return candidates.reduce((best, next) => (next[1] > best[1] ? next : best))[0];
 }
 
-// Bytes of weights a step reads. A mixture's experts are read if any token meets them: uniform routing leaves an
-// expert out with (1 − k/E)^tokens.
-function weightsRead(shape: ModelShape, precision: Precision, tokenCount: number): number {
-  const { expertCount, activeExpertCount } = shape;
-  const unmet = expertCount === 1 ? 0 : (1 - activeExpertCount / expertCount) ** tokenCount;
-  const expertPart = expertCount * expertWeights(shape) * (1 - unmet);
-  const rest = layerWeights(shape) - expertCount * expertWeights(shape);
-  const layer = rest + expertPart;
-  return (shape.layerCount * layer + headWeights(shape)) * weightBytes(precision);
+interface ExpertTerms {
+  readonly readMs: number;
+  readonly linearMs: number;
+  readonly routingMs: number;
+  readonly totalMs: number;
+}
+
+// A mixture's experts are read if any token meets them: uniform routing leaves an expert out with (1 − k/E)^tokens.
+function expertTerms(
+  { chip, gpuCount, shape, precision }: GpuSetup,
+  tokenCount: number,
+  bytesPerMs: number,
+  fitted: MixtureCoefficients,
+): ExpertTerms {
+  const { expertCount, activeExpertCount, mixtureLayerCount, hiddenSize, ffnSize } = shape;
+  if (mixtureLayerCount === 0) return { readMs: 0, linearMs: 0, routingMs: 0, totalMs: 0 };
+  const unmet = (1 - activeExpertCount / expertCount) ** tokenCount;
+  const readMs = (layerBytes(shape, precision).routed * (1 - unmet)) / bytesPerMs;
+  const flopsPerMs =
+    (gpuCount * peakFlops(chip, precision, 'expert') * expertUtilisation(chip, precision, fitted)) / 1e3;
+  // A product's tile is as high as `tileTokens`: of each expert's last one, half is empty on average.
+  const padding = (fitted.tileTokens / 2) * ((expertCount * (1 - unmet)) / activeExpertCount);
+  const linearMs = (2 * (tokenCount + padding) * activeRoutedWeights(shape)) / flopsPerMs;
+  // A token's vector is copied to each of its experts, passes through gate, up and down, and is summed again.
+  const moved = tokenCount * mixtureLayerCount * activeExpertCount * (hiddenSize + ffnSize) * activationBytes;
+  const routingMs = (fitted.routingPasses * moved) / bytesPerMs;
+  return { readMs, linearMs, routingMs, totalMs: Math.max(readMs, linearMs) + routingMs };
+}
+
+function expertUtilisation(chip: GpuChip, precision: Precision, fitted: MixtureCoefficients): number {
+  if (precision === 'nvfp4') return fitted.expertFp4Utilisation;
+  if (precision === 'fp8') return fitted.expertFp8Utilisation;
+  if (precision !== 'mxfp4') return fitted.expertBf16Utilisation;
+  const widened = peakFlops(chip, precision, 'expert') === chip.bf16FlopsPerSecond;
+  return widened ? fitted.expertWidenedUtilisation : fitted.expertMxfp4Utilisation;
+}
+
+function kvBytesRead({ shape, kvPrecision }: GpuSetup, counts: StepCounts): number {
+  const tokens = windowed(shape, counts.contextRead, counts.rowCount);
+  return tokens * kvBytesPerTokenOfLayer(shape, kvPrecision) + counts.rowCount * stateBytesPerRow(shape);
+}
+
+// Heads share latent KV, so that reading it is cheap beside multiplying with it.
+function decodeAttentionMs({ shape }: GpuSetup, counts: StepCounts, flopsPerMs: number): number {
+  if (shape.latent === null) return 0;
+  return (2 * shape.layerCount * decodeAttentionMacs(shape, counts.contextRead)) / flopsPerMs;
+}
+
+// Σ over layers of the tokens looked at, `lookers` of which share `total`: a window sees no more than its length.
+function windowed(shape: ModelShape, total: number, lookers: number): number {
+  const seen = Math.min(total, lookers * shape.windowTokens);
+  return shape.fullAttentionLayerCount * total + shape.windowedLayerCount * seen;
+}
+
+function linkMsOf({ chip, gpuCount, shape, sharding }: GpuSetup, tokenCount: number): number {
+  const vectorBytes = shape.hiddenSize * activationBytes;
+  if (sharding === 'tensor') {
+    // Two all-reduces a layer: after attention and after the feed-forward part.
+    return 2 * shape.layerCount * allReduceMs(chip, gpuCount, tokenCount * vectorBytes);
+  }
+  // To the experts and back; a token's vector goes once to each other GPU that has one of its experts.
+  const apart = (gpuCount - 1) * (1 - (1 - 1 / gpuCount) ** shape.activeExpertCount);
+  const sentBytes = (tokenCount / gpuCount) * apart * vectorBytes;
+  return 2 * shape.mixtureLayerCount * allToAllMs(chip, gpuCount, sentBytes);
 }

@@ -1,14 +1,8 @@
 // Floorplan: where each layer lies on the wafers, and what every core's SRAM holds there. A stage is a rectangle of
 // cores with consecutive layers (or the output projection); the stages in order are the pipeline.
 // Accounts for bytes; never decides: placement.ts does.
-import {
-  headWeights,
-  kvBytesPerTokenOfLayer,
-  layerWeights,
-  type ModelShape,
-  type Precision,
-  weightBytes,
-} from '../shapes.ts';
+import type { KvPrecision, Precision } from '../precision.ts';
+import { headBytes, kvBytesPerToken, layerBytes, type ModelShape } from '../shapes.ts';
 import { coreReservedBytes, type WaferChip } from './chips.ts';
 import type { Rectangle } from './latency.ts';
 
@@ -17,6 +11,7 @@ export interface WaferSetup {
   readonly waferCount: number;
   readonly shape: ModelShape;
   readonly precision: Precision;
+  readonly kvPrecision: KvPrecision;
   readonly blockSize: number; // tokens per block of KV
   readonly chunkTokens: number; // prompt tokens that enter the pipeline together
 }
@@ -51,11 +46,9 @@ const bufferCount = 2; // one is filled while the other is used
 /** Bytes of weights of a stage. */
 export function stageWeightBytes(setup: WaferSetup, content: StageContent): number {
   const { shape, precision } = setup;
-  const count =
-    content.layerCount === 0
-      ? headWeights(shape) * (shape.tiedEmbeddings ? 1 : 2)
-      : content.layerCount * layerWeights(shape);
-  return count * weightBytes(precision);
+  if (content.layerCount === 0) return headBytes(shape, precision) * (shape.tiedEmbeddings ? 1 : 2);
+  const { common, routed } = layerBytes(shape, precision);
+  return (content.layerCount * (common + routed)) / shape.layerCount;
 }
 
 /** Bytes of activations of a stage: a chunk of hidden states, and of the widest thing made of them. */
@@ -63,16 +56,17 @@ export function stageActivationBytes(setup: WaferSetup, content: StageContent): 
   const { shape, chunkTokens } = setup;
   if (content.layerCount === 0) return bufferCount * activationBytes * (shape.hiddenSize + shape.vocabSize);
   const q = shape.headCount * shape.headSize;
-  const ffn = 2 * shape.activeExpertCount * shape.ffnSize;
+  const routed = shape.mixtureLayerCount > 0 ? shape.activeExpertCount * shape.ffnSize : 0;
+  const ffn = 2 * Math.max(shape.denseFfnSize, routed + shape.sharedFfnSize);
   const widest = Math.max(q + 2 * shape.kvHeadCount * shape.headSize, ffn);
   return bufferCount * activationBytes * chunkTokens * (shape.hiddenSize + widest);
 }
 
 // Bytes that a block of KV takes in a stage.
 function stageBlockBytes(setup: WaferSetup, content: StageContent): number {
-  const { shape, precision, blockSize } = setup;
-  const fullShare = shape.fullAttentionLayerCount / shape.layerCount;
-  return Math.ceil(blockSize * content.layerCount * fullShare * kvBytesPerTokenOfLayer(shape, precision));
+  const { shape, kvPrecision, blockSize } = setup;
+  const share = content.layerCount / shape.layerCount;
+  return Math.ceil(blockSize * share * kvBytesPerToken(shape, kvPrecision));
 }
 
 /** The books of each core of `area`, if it holds `content`. */

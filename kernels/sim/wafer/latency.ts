@@ -1,7 +1,13 @@
 // What a layer takes on a rectangle of cores, in cycles: broadcast, local products, reduction over the mesh.
 // Decode: a · MACs / cores + c1 · edge + c0. Prefill: the same shape with the mesh terms of a matrix product.
 // Pure. Source of the form: hardware-facts, section 1 (WaferLLM's measurements). Before it: floorplan.ts.
-import { activeLayerWeights, attentionMacs, headWeights, type ModelShape } from '../shapes.ts';
+import {
+  activeLayerWeights,
+  attentionMacs,
+  decodeAttentionMacs,
+  headWeights,
+  type ModelShape,
+} from '../shapes.ts';
 import { waferFitted } from './fitted.ts';
 
 export interface Rectangle {
@@ -18,7 +24,8 @@ export function decodeLayerCycles(
   contextCount: number,
   fitted: WaferCoefficients = waferFitted,
 ): number {
-  return passCycles(activeLayerWeights(shape) + layerAttentionMacs(shape, contextCount), area, fitted);
+  const attention = decodeAttentionMacs(shape, contextCount) * fullAttentionShare(shape);
+  return passCycles(activeLayerWeights(shape) + attention, area, fitted);
 }
 
 /** Cycles of the output projection for one token. It is taken to have the mesh costs of a layer: an upper bound. */
@@ -43,7 +50,8 @@ export function productLayerCycles(
   fitted: WaferCoefficients = waferFitted,
 ): number {
   const contextCount = position + tokenCount; // the whole square of scores, as WaferLLM computes it
-  const macs = tokenCount * (activeLayerWeights(shape) + layerAttentionMacs(shape, contextCount));
+  const attention = attentionMacs(shape, contextCount) * fullAttentionShare(shape);
+  const macs = tokenCount * (activeLayerWeights(shape) + attention);
   const edgeCycles =
     fitted.prefillCyclesPerEdgeCore + fitted.prefillCyclesPerEdgeCoreAndWidth * shape.hiddenSize;
   return (fitted.prefillCyclesPerMac * macs) / (area.columns * area.rows) + edgeCycles * edge(area);
@@ -59,7 +67,7 @@ function passCycles(macs: number, area: Rectangle, fitted: WaferCoefficients): n
   return local + fitted.decodeCyclesPerEdgeCore * edge(area) + fitted.decodeCyclesPerLayer;
 }
 
-// Layers with a short attention window look at next to nothing.
-function layerAttentionMacs(shape: ModelShape, contextCount: number): number {
-  return (attentionMacs(shape, contextCount) * shape.fullAttentionLayerCount) / shape.layerCount;
+/** Layers whose attention grows with the context, of all. A short window looks at next to nothing. */
+export function fullAttentionShare(shape: ModelShape): number {
+  return shape.fullAttentionLayerCount / shape.layerCount;
 }

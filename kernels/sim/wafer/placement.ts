@@ -2,7 +2,7 @@
 // small ones make more stages and so more users at once; both compete with KV for the same SRAM. The optimiser
 // tries every grouping and keeps the one that serves the stated users best. Refuses, with numbers, what does not fit.
 import { DoesNotFitError } from '../fit-error.ts';
-import { totalWeights, weightBytes } from '../shapes.ts';
+import { totalBytes } from '../shapes.ts';
 import { coreReservedBytes } from './chips.ts';
 import {
   coreSram,
@@ -66,7 +66,7 @@ export function equalPlacement(setup: WaferSetup, demand: Demand, linkLatencyUs:
 
 /** Fewest wafers that hold the model and at least one sequence of `contextTokens`. Throws DoesNotFitError. */
 export function fewestWafers(setup: Omit<WaferSetup, 'waferCount'>, contextTokens: number): number {
-  const bytes = totalWeights(setup.shape) * weightBytes(setup.precision);
+  const bytes = totalBytes(setup.shape, setup.precision);
   const waferBytes = setup.chip.columns * setup.chip.rows * setup.chip.coreBytes;
   const first = Math.max(1, Math.ceil(bytes / waferBytes));
   for (let waferCount = first; waferCount <= wafersMax; waferCount++) {
@@ -84,7 +84,8 @@ export function fewestWafers(setup: Omit<WaferSetup, 'waferCount'>, contextToken
   return refuse({ ...setup, waferCount: wafersMax });
 }
 
-const wafersMax = 64;
+/** More than any published installation serves one model from. */
+export const wafersMax = 64;
 
 interface Share {
   readonly content: StageContent;
@@ -208,7 +209,7 @@ const fewUsers = 2; // room for a second user goes before speed for the first
 
 function refuse(setup: WaferSetup): never {
   const { chip, waferCount, shape, precision } = setup;
-  const weights = totalWeights(shape) * weightBytes(precision);
+  const weights = totalBytes(shape, precision);
   const sram = waferCount * chip.columns * chip.rows * chip.coreBytes;
   throw new DoesNotFitError(
     `${shape.name} at ${precision} needs ${(weights / 1e9).toFixed(1)} GB for weights, ${waferCount} × ${chip.name} ` +

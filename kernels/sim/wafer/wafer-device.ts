@@ -21,8 +21,8 @@ export interface WaferBounds {
 
 /** What the engine may do on these wafers. */
 export function waferLimits(setup: WaferSetup, placement: Placement, bounds: WaferBounds): BackendLimits {
-  const { blockSize, shape, precision } = setup;
-  const blockBytes = blockSize * kvBytesPerToken(shape, precision);
+  const { blockSize, shape, kvPrecision } = setup;
+  const blockBytes = blockSize * kvBytesPerToken(shape, kvPrecision);
   const storeBlocks = Math.min(storeBlocksMax, Math.floor(bounds.storeBytes / blockBytes));
   const blockCount = placement.kvBlocks + storeBlocks;
   const contextMax = Math.min(bounds.contextTokensMax, shape.contextLength, blockCount * blockSize);
@@ -63,7 +63,7 @@ export class WaferPace implements StepPace {
     placement: Placement,
     { limits, bounds, clock }: { limits: BackendLimits; bounds: WaferBounds; clock: Clock },
   ) {
-    const { chip, shape, precision, waferCount } = setup;
+    const { chip, shape, kvPrecision, waferCount } = setup;
     this.times = stageTimes(setup, placement.stages, bounds.linkLatencyUs);
     this.pipeline = new Pipeline(clock, this.times, bounds.tokensPerChunk);
     const frameCount = Math.min(placement.kvBlocks, limits.blockCount);
@@ -72,7 +72,7 @@ export class WaferPace implements StepPace {
     this.#chunkTokens = setup.chunkTokens;
     this.#blockSize = limits.blockSize;
     this.#slotCount = limits.slotCount;
-    const blockBytes = limits.blockSize * kvBytesPerToken(shape, precision);
+    const blockBytes = limits.blockSize * kvBytesPerToken(shape, kvPrecision);
     this.#storeMsPerBlock = (blockBytes / (waferCount * chip.ioBytesPerSecond)) * 1e3;
   }
 

@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Random } from '../../../../kernels/random.ts';
+import { SHAPES } from '../../../../kernels/sim/catalogue.ts';
 import { planSimDevice } from '../../../../kernels/sim/device.ts';
-import { SHAPES } from '../../../../kernels/sim/shapes.ts';
 import { KvFloor } from '../../../../kernels/sim/wafer/kv-floor.ts';
 import { RegionLedger } from '../../../../kernels/sim/wafer/region-ledger.ts';
 

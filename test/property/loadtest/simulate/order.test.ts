@@ -3,8 +3,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Random } from '../../../../kernels/random.ts';
+import { namedShape } from '../../../../kernels/sim/catalogue.ts';
 import { planSimDevice, type SimDevice } from '../../../../kernels/sim/device.ts';
-import { namedShape } from '../../../../kernels/sim/shapes.ts';
 import { compare } from '../../../../loadtest/simulate/compare.ts';
 import { oneTurn, poissonLoad, type SimLoad } from '../../../../loadtest/simulate/load.ts';
 import { simulate } from '../../../../loadtest/simulate/simulation.ts';

@@ -1,14 +1,18 @@
 // The roofline against numbers computed by hand from its formula.
 import { expect, test } from 'vitest';
+import { namedShape } from '../../../../kernels/sim/catalogue.ts';
 import { planSimDevice } from '../../../../kernels/sim/device.ts';
 import { DoesNotFitError } from '../../../../kernels/sim/fit-error.ts';
 import { allReduceMs, GPU_CHIPS } from '../../../../kernels/sim/gpu/chips.ts';
 import { gpuKvTokens } from '../../../../kernels/sim/gpu/gpu-device.ts';
-import { boundOf, stepTerms } from '../../../../kernels/sim/gpu/roofline.ts';
-import { namedShape } from '../../../../kernels/sim/shapes.ts';
+import { boundOf, type GpuSetup, stepTerms } from '../../../../kernels/sim/gpu/roofline.ts';
 
 const h100 = GPU_CHIPS.find(({ name }) => name === 'h100')!;
-const setup = { chip: h100, gpuCount: 1, shape: namedShape('llama-3.1-8b'), precision: 'fp16' } as const;
+const shape = namedShape('llama-3.1-8b');
+const setup: GpuSetup = {
+  ...({ chip: h100, gpuCount: 1, sharding: 'tensor', shape } as const),
+  ...({ precision: 'fp16', kvPrecision: 'fp16' } as const),
+};
 const fitted = { computeUtilisation: 0.5, layerOverheadUs: 50, rowOverheadUs: 2 };
 const oneToken = { rowCount: 1, tokenCount: 1, sampledCount: 1, contextRead: 0, attentionPairs: 0 };
 
@@ -39,7 +43,7 @@ test('a long prompt is bound by compute', () => {
 
 test('a mixture reads the experts that its tokens meet, in the end all of them', () => {
   const moe = { ...setup, gpuCount: 8, shape: namedShape('gpt-oss-120b') };
-  const at = (tokenCount: number) => stepTerms(moe, { ...oneToken, tokenCount }, fitted).weightsMs;
+  const at = (tokenCount: number) => stepTerms(moe, { ...oneToken, tokenCount }, fitted).expertWeightsMs;
   expect(at(8) / at(1)).toBeGreaterThan(4);
   expect(at(1000) / at(500)).toBeCloseTo(1, 3);
 });

@@ -3,9 +3,9 @@ import { expect, test } from 'vitest';
 import { type Backend, type BackendLimits, greedySampling } from '../../../../kernels/backend.ts';
 import { VirtualClock } from '../../../../kernels/clock.ts';
 import { SimBackend } from '../../../../kernels/sim/backend.ts';
+import { namedShape } from '../../../../kernels/sim/catalogue.ts';
 import { linearCostModel } from '../../../../kernels/sim/cost-model.ts';
 import { openSimulated } from '../../../../kernels/sim/served.ts';
-import { namedShape } from '../../../../kernels/sim/shapes.ts';
 import { Engine } from '../../../../server/engine/engine.ts';
 import { quietObserver } from '../../../sim/observer.ts';
 

@@ -1,42 +1,113 @@
 // Shapes against published sizes and hand computation.
 import { expect, test } from 'vitest';
+import { namedShape, SHAPES } from '../../../../kernels/sim/catalogue.ts';
+import { kvElementBytes, weightBytes } from '../../../../kernels/sim/precision.ts';
+import { shapeOfConfig, UnknownShapeError } from '../../../../kernels/sim/shape-config.ts';
 import {
   activeWeights,
+  decodeAttentionMacs,
   kvBytesPerToken,
-  namedShape,
-  SHAPES,
-  shapeOfConfig,
+  stateBytesPerRow,
+  totalBytes,
   totalWeights,
-  UnknownShapeError,
-  weightBytes,
 } from '../../../../kernels/sim/shapes.ts';
 
-test('models have as many weights as their names and cards say', () => {
-  const billions = (name: string) => totalWeights(namedShape(name)) / 1e9;
-  expect(billions('llama-3.1-8b')).toBeCloseTo(8.03, 2);
-  expect(billions('llama-3.1-70b')).toBeCloseTo(70.55, 1);
-  expect(billions('llama-3.1-405b')).toBeCloseTo(405.85, 1);
-  expect(billions('qwen2.5-coder-0.5b')).toBeCloseTo(0.49, 2);
-  expect(billions('qwen3-coder-480b-a35b')).toBeCloseTo(480.2, 0);
-  expect(billions('gpt-oss-120b')).toBeCloseTo(116.8, 1);
+// Billions on the model cards, each with what its last digit leaves open: total, and met by one token. Cards count the
+// vocabulary among the latter in one of three ways: both matrices, the output projection, none (GLM, total too).
+type Card = readonly [
+  total: number,
+  open: number,
+  active: number,
+  open: number,
+  vocabulary: 'both' | 'output' | 'none',
+];
+const cards: Readonly<Record<string, Card>> = {
+  'llama-3.1-8b': [8.03, 0, 8.03, 0, 'both'],
+  'llama-3.1-70b': [70.6, 0, 70.6, 0, 'both'],
+  'llama-3.1-405b': [406, 0, 406, 0, 'both'],
+  'qwen2.5-coder-0.5b': [0.49, 0, 0.49, 0, 'output'],
+  'devstral-small-24b': [24, 0.5, 24, 0.5, 'both'],
+  'qwen3-30b-a3b': [30.5, 0, 3.3, 0.06, 'both'],
+  'qwen3-235b-a22b': [235, 0, 22, 0, 'both'],
+  'qwen3-coder-480b-a35b': [480, 0, 35, 0.5, 'both'],
+  'gpt-oss-20b': [20.91, 0, 3.61, 0, 'output'],
+  'gpt-oss-120b': [116.83, 0, 5.13, 0, 'output'],
+  'deepseek-v3': [671, 0, 37, 0.5, 'output'],
+  'kimi-k2': [1000, 50, 32.6, 0, 'both'], // the paper says 1.04 T
+  'glm-4.5': [351, 0, 32, 0.5, 'none'], // printed 355: with its layer for multi-token prediction
+  'glm-4.5-air': [106, 0.5, 12, 0.5, 'none'],
+  'llama-4-scout': [109, 0.5, 17, 0.5, 'both'],
+  'llama-4-maverick': [400, 5, 17, 0.5, 'both'],
+};
+
+for (const [name, [total, totalOpen, active, activeOpen, vocabulary]] of Object.entries(cards)) {
+  test(`${name} has as many weights as its card says, and one token meets as many`, () => {
+    const shape = namedShape(name);
+    const matrix = shape.vocabSize * shape.hiddenSize;
+    const outside = vocabulary === 'none' ? 2 * matrix : 0;
+    const counted = { both: matrix, output: 0, none: -matrix }[vocabulary];
+    const off = (weights: number, card: number): number => Math.abs(weights / 1e9 - card);
+    expect(off(totalWeights(shape) - outside, total)).toBeLessThan(Math.max(0.01 * total, totalOpen));
+    expect(off(activeWeights(shape) + counted, active)).toBeLessThan(Math.max(0.01 * active, activeOpen));
+  });
+}
+
+test('checkpoints in 4 bits weigh what is published', () => {
+  const gigabytes = (name: string, precision: 'mxfp4' | 'fp8') =>
+    totalBytes(namedShape(name), precision) / 1e9;
+  expect(gigabytes('gpt-oss-120b', 'mxfp4') / 65.2).toBeCloseTo(1, 1); // safetensors: 65.2 GB
+  expect(gigabytes('gpt-oss-20b', 'mxfp4') / 13.8).toBeCloseTo(1, 1);
+  expect(gigabytes('deepseek-v3', 'fp8')).toBeCloseTo(671, 0);
+  expect(weightBytes('nvfp4')).toBe(0.5625);
+  expect(weightBytes('mxfp4')).toBe(0.53125);
+  expect(weightBytes('mxfp4', 'common')).toBe(2);
 });
 
-test('a mixture of experts meets only its active weights', () => {
-  expect(activeWeights(namedShape('qwen3-coder-480b-a35b')) / 1e9).toBeCloseTo(34.5, 0);
-  expect(activeWeights(namedShape('gpt-oss-120b')) / 1e9).toBeCloseTo(5.1, 1);
-});
-
-test('KV of one token is two vectors per KV head and layer', () => {
+test('KV of one token is two vectors per KV head and layer, or one compressed vector for all heads', () => {
   expect(kvBytesPerToken(namedShape('llama-3.1-8b'), 'fp16')).toBe(2 * 32 * 8 * 128 * 2);
   expect(kvBytesPerToken(namedShape('llama-3.1-8b'), 'fp8')).toBe(2 * 32 * 8 * 128);
-  expect(kvBytesPerToken(namedShape('gpt-oss-120b'), 'fp16')).toBe(2 * 18 * 8 * 64 * 2); // half the layers see a window
-  expect(weightBytes('int4')).toBeGreaterThan(0.5);
+  expect(kvBytesPerToken(namedShape('deepseek-v3'), 'fp16')).toBe(61 * (512 + 64) * 2);
+  expect(decodeAttentionMacs(namedShape('deepseek-v3'), 1)).toBe(128 * (512 + 64 + 512));
+  expect(kvElementBytes('fp4')).toBe(0.5625);
+});
+
+test('a window keeps its share of a coding turn', () => {
+  const full = 18 * 2 * 8 * 64 * 2; // every second layer
+  expect(kvBytesPerToken(namedShape('gpt-oss-120b'), 'fp16')).toBe(full * (1 + 128 / 8192));
+  expect(kvBytesPerToken(namedShape('llama-4-scout'), 'fp16')).toBe(48 * 2 * 8 * 128 * 2); // chunks of 8,192
 });
 
 test('an unknown model is refused with the known ones', () => {
   expect(() => namedShape('gpt-9')).toThrow(UnknownShapeError);
   expect(() => namedShape('gpt-9')).toThrow(/llama-3.1-8b/);
-  expect(SHAPES.length).toBe(12);
+  expect(new Set(SHAPES.map(({ name }) => name)).size).toBe(SHAPES.length);
+});
+
+const qwen3Next = {
+  ...{ model_type: 'qwen3_next', hidden_size: 2048, num_attention_heads: 16, num_hidden_layers: 48 },
+  ...{ num_key_value_heads: 2, head_dim: 256, intermediate_size: 5120, vocab_size: 151936 },
+  ...{ max_position_embeddings: 262144, tie_word_embeddings: false, full_attention_interval: 4 },
+  ...{ num_experts: 512, num_experts_per_tok: 10, moe_intermediate_size: 512, decoder_sparse_step: 1 },
+  ...{ shared_expert_intermediate_size: 512, linear_num_key_heads: 16, linear_num_value_heads: 32 },
+  ...{ linear_key_head_dim: 128, linear_value_head_dim: 128, linear_conv_kernel_dim: 4 },
+};
+
+test('linear layers keep a state of fixed size instead of KV', () => {
+  const shape = shapeOfConfig('qwen3-next-80b-a3b', qwen3Next);
+  expect(shape).toMatchObject({ fullAttentionLayerCount: 12, sharedFfnSize: 512 });
+  expect(totalWeights(shape) / 80e9).toBeCloseTo(1, 1);
+  expect(kvBytesPerToken(shape, 'fp16')).toBe(12 * 2 * 2 * 256 * 2);
+  expect(stateBytesPerRow(shape)).toBe(2 * 36 * 32 * 128 * 128 * 4);
+});
+
+test('a field that looks like a size and is not known is refused by name; what costs nothing is not', () => {
+  expect(() => shapeOfConfig('x', { ...mixtral, engram_table_size: 4096 })).toThrow(/engram_table_size/);
+  expect(() => shapeOfConfig('x', { ...mixtral, kv_lora_rank: undefined, v_head_dim: 64 })).toThrow(
+    /v_head_dim/,
+  );
+  expect(() => shapeOfConfig('x', { ...mixtral, layer_types: ['mamba'] })).toThrow(/layer_types/);
+  const shape = shapeOfConfig('x', { ...mixtral, rope_theta: 1e6, eos_token_id: 2, pretraining_tp: 1 });
+  expect(shape.layerCount).toBe(32);
 });
 
 const mixtral = {

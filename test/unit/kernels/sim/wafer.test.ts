@@ -1,9 +1,9 @@
 // Latency, placement and pipeline of the wafer against hand computation.
 import { expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
+import { namedShape } from '../../../../kernels/sim/catalogue.ts';
 import { planSimDevice, type WaferSimDevice } from '../../../../kernels/sim/device.ts';
 import { DoesNotFitError } from '../../../../kernels/sim/fit-error.ts';
-import { namedShape } from '../../../../kernels/sim/shapes.ts';
 import { WAFER_CHIPS } from '../../../../kernels/sim/wafer/chips.ts';
 import {
   coreSram,

@@ -82,6 +82,72 @@ test('nonsense is refused by name and bound, as a refusal and not a fault', asyn
   );
 });
 
+const refusal = (line: string): Promise<string> =>
+  run(line).then(
+    () => 'not refused',
+    (error: unknown) => (isRefusal(error) || error instanceof CommanderError ? error.message : String(error)),
+  );
+
+test('lengths beyond the context are refused in one line, whatever the load', async () => {
+  const most = /--[io]sl .*at most 131072 tokens together/;
+  for (const flags of ['--isl 131072 --osl 10', '--isl 200000 --osl 10 --rate 1', '--isl 100 --osl 200000']) {
+    for (const load of ['', ' --max-load', ' --concurrency 9']) {
+      if (flags.includes('--rate') && load !== '') continue;
+      expect(await refusal(`predict --device h100 --model llama-3.1-8b ${flags}${load}`)).toMatch(most);
+    }
+  }
+  const small = '--isl 1000 --osl 10 --context-tokens 512';
+  expect(await refusal(`predict --device wse3 --model llama-3.1-8b ${small}`)).toMatch(/at most 512 tokens/);
+});
+
+test('absurd amounts, regions and flags of other devices are refused in one line', async () => {
+  const refused: [string, RegExp][] = [
+    ['--device h100 --rate 1e12', /from 0.000001 to 1000000/],
+    ['--device h100 --concurrency 1000000', /1 to 65536/],
+    ['--device h100 --seats 1000000000', /1 to 65536/],
+    ['--device wse2 --region 9999x9999', /921 × 922 cores/],
+    ['--device wse2 --region 1x1', /one layer of llama-3.1-8b needs/],
+    ['--device wse3 --wafers 60000', /at most 64/],
+    ['--device wse3 --wafers 3 --tp 2', /--tp .*a GPU/],
+    ['--device h100 --kv-store-gb 5', /--kv-store-gb .*a wafer/],
+    ['--device h100 --link-us 5', /--link-us .*a wafer/],
+    ['--device h100 --users-planned 1', /--users-planned .*a wafer/],
+    ['--device h100x2 --tp 4', /--tp .*h100x2/],
+    ['--device h100 --tp 2 --dep 2', /--dep/],
+    ['--device h100 --dep 4', /no experts/],
+    ['--device a100 --precision fp8', /does not compute in fp8/],
+  ];
+  for (const [flags, message] of refused) {
+    const text = await refusal(`predict --model llama-3.1-8b ${flags}`);
+    expect(text).toMatch(message);
+    expect(text.trim()).not.toContain('\n');
+  }
+});
+
+test('every prediction says how far it was checked, or why it was not, and what it rests on', async () => {
+  const predict = (flags: string): Promise<string> => run(`predict --isl 128 --osl 16 ${flags}`);
+  const known = await predict('--device h100x2 --model llama-3.3-70b --precision fp8 --concurrency 2');
+  expect(known).toMatch(/validated within [\d.]+ % on \d+ rows like this that were not fitted/);
+  const other = await predict('--device mi300x --model llama-3.1-8b --precision fp8');
+  expect(other).toMatch(/not validated: extrapolated because no published row is like this .*mi300x, not/);
+  const mixture = await predict(
+    '--device b200x4 --dep 4 --model deepseek-v3 --precision nvfp4 --kv-precision fp4',
+  );
+  expect(mixture).toMatch(/not validated: .*KV in fp4/);
+  const wafer = await predict('--device wse3 --model llama-3.1-8b --users-planned 1');
+  expect(wafer).toMatch(
+    /plan: 1 × wse3, weights fp16, KV fp16, no speculation; placement for 1 user of 8192/,
+  );
+  const region = await run('predict --device wse2 --model llama-2-13b --region 540x540');
+  expect(region).toMatch(/validated within/);
+});
+
+test('the order of requests can be the one that serves', async () => {
+  const line = 'simulate --device h100 --model llama-3.1-8b --isl 900 --osl 5 --rate 9 --requests 20';
+  expect(await run(line)).toContain('first come, first served');
+  expect(await run(`${line} --scheduler served`)).toContain('overtaken after 0.2 ms per token');
+});
+
 test('compare writes one page that needs nothing from anywhere', async () => {
   const html = join(directory, 'page.html');
   const load = '--isl 300 --osl 20 --rate 20 --requests 40 --users-max 4';

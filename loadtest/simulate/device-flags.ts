@@ -1,0 +1,152 @@
+// DeviceFlags: the flags that describe a simulated device, and the device they make. A flag that the device does not
+// have is refused, not ignored. For commands.ts.
+import type { Command } from 'commander';
+import { parseDeviceName, planDefaults, planSimDevice, type SimDevice } from '../../kernels/sim/device.ts';
+import { KV_PRECISIONS, type KvPrecision, PRECISIONS, type Precision } from '../../kernels/sim/precision.ts';
+import { shapeNamed } from '../../kernels/sim/shape-file.ts';
+import { WAFER_CHIPS } from '../../kernels/sim/wafer/chips.ts';
+import { FlagError } from '../flag-error.ts';
+import { count, kvPrecision, people, placement, positive, precision } from './flag-values.ts';
+
+export interface DeviceFlags {
+  readonly model: string;
+  readonly precision: Precision;
+  readonly kvPrecision?: KvPrecision;
+  readonly tp?: number;
+  readonly dep?: number;
+  readonly wafers?: number;
+  readonly seats?: number;
+  readonly contextTokens?: number;
+  readonly chunkTokens?: number;
+  readonly kvStoreGb?: number;
+  readonly linkUs?: number;
+  readonly placement?: 'optimised' | 'equal';
+  readonly usersPlanned?: number;
+  readonly contextPlanned?: number;
+  readonly answerPlanned?: number;
+}
+
+/** The flags that make a device. */
+export function withDeviceFlags(command: Command): Command {
+  return command
+    .requiredOption('--model <name>', 'a known name (see `devices`), or a directory with a config.json')
+    .option('--precision <format>', PRECISIONS.join(', '), precision, 'fp16')
+    .option('--tp <gpus>', 'GPUs under tensor parallelism: 1, 2, 4, 8', people)
+    .option('--dep <gpus>', 'GPUs with data-parallel attention and experts spread: 1, 2, 4, 8', people)
+    .option(
+      '--kv-precision <format>',
+      `${KV_PRECISIONS.join(', ')}; default: what goes with --precision`,
+      kvPrecision,
+    )
+    .option('--wafers <count>', 'wafers; default: the fewest that fit', people)
+    .option('--seats <sequences>', 'sequences at once', people)
+    .option('--context-tokens <tokens>', 'longest sequence', count)
+    .option('--chunk-tokens <tokens>', 'prompt tokens per step (GPU), or entering together (wafer)', count)
+    .option('--kv-store-gb <GB>', 'wafer: external KV store', positive)
+    .option('--link-us <µs>', 'wafer to wafer; unpublished, sweep 1 to 10', positive)
+    .option('--placement <kind>', 'wafer: optimised (default) or equal', placement)
+    .option(
+      '--users-planned <users>',
+      'wafer: whom the placement is to serve; default: as many as fit',
+      people,
+    )
+    .option(
+      '--context-planned <tokens>',
+      `wafer: their context; default: ${planDefaults.contextTokens}`,
+      count,
+    )
+    .option(
+      '--answer-planned <tokens>',
+      `wafer: answers in it; the rest is prompt; default: ${planDefaults.answerTokens}`,
+      count,
+    );
+}
+
+/** One device for each name, separated by commas. A flag that none of them has is refused. */
+export function devicesOf(names: string, flags: DeviceFlags): SimDevice[] {
+  const list = names.split(',').map((name) => name.trim());
+  refuseForeign(list, flags);
+  return list.map((name) => planned(name, flags));
+}
+
+/** Throws FlagError, UnknownShapeError or DoesNotFitError. */
+export function deviceOf(name: string, flags: DeviceFlags): SimDevice {
+  refuseForeign([name], flags);
+  return planned(name, flags);
+}
+
+function isWafer(name: string): boolean {
+  return WAFER_CHIPS.some((chip) => chip.name === parseDeviceName(name).chip);
+}
+
+const waferFlags = {
+  wafers: 'wafers',
+  kvStoreGb: 'kv-store-gb',
+  linkUs: 'link-us',
+  usersPlanned: 'users-planned',
+  contextPlanned: 'context-planned',
+  answerPlanned: 'answer-planned',
+  placement: 'placement',
+} as const;
+const gpuFlags = { tp: 'tp', dep: 'dep' } as const;
+
+// Nothing that was asked for is ignored: a flag must concern one of the devices.
+function refuseForeign(names: readonly string[], flags: DeviceFlags): void {
+  const refuse = (list: Readonly<Record<string, string>>, device: string): void => {
+    for (const [key, flag] of Object.entries(list)) {
+      const value = flags[key as keyof DeviceFlags];
+      if (value !== undefined) throw new FlagError(flag, String(value), `${device} among the devices`);
+    }
+  };
+  if (!names.some(isWafer)) refuse(waferFlags, 'a wafer');
+  if (names.every(isWafer)) refuse(gpuFlags, 'a GPU');
+  if (flags.tp !== undefined && flags.dep !== undefined)
+    throw new FlagError('dep', String(flags.dep), 'only one of --tp and --dep');
+}
+
+function countOf(name: string, flags: DeviceFlags): number | undefined {
+  const { count } = parseDeviceName(name);
+  const [flag, wanted] = isWafer(name)
+    ? (['wafers', flags.wafers] as const)
+    : flags.dep === undefined
+      ? (['tp', flags.tp] as const)
+      : (['dep', flags.dep] as const);
+  if (wanted !== undefined && count !== null && count !== wanted)
+    throw new FlagError(flag, String(wanted), `${count}, as ${name} says`);
+  return wanted;
+}
+
+function planned(name: string, flags: DeviceFlags): SimDevice {
+  const chips = countOf(name, flags);
+  const optional = {
+    ...(chips !== undefined && { count: chips }),
+    ...(flags.kvPrecision !== undefined && { kvPrecision: flags.kvPrecision }),
+    ...(flags.dep !== undefined && { sharding: 'expert' as const }),
+    ...(flags.seats !== undefined && { sequencesMax: flags.seats }),
+    ...(flags.contextTokens !== undefined && { contextTokensMax: flags.contextTokens }),
+    ...(flags.chunkTokens !== undefined && { chunkTokens: flags.chunkTokens }),
+    ...(flags.kvStoreGb !== undefined && { kvStoreBytes: flags.kvStoreGb * 1e9 }),
+    ...(flags.linkUs !== undefined && { linkLatencyUs: flags.linkUs }),
+  };
+  const demand = {
+    userCount: flags.usersPlanned ?? Number.POSITIVE_INFINITY,
+    contextTokens: flags.contextPlanned ?? planDefaults.contextTokens,
+    answerTokens: flags.answerPlanned ?? planDefaults.answerTokens,
+  };
+  if (demand.answerTokens > demand.contextTokens)
+    throw new FlagError('answer-planned', String(demand.answerTokens), 'no more than --context-planned');
+  const { precision, placement = 'optimised' } = flags;
+  return planSimDevice({
+    device: name,
+    shape: shapeNamed(flags.model),
+    precision,
+    placement,
+    demand,
+    ...optional,
+  });
+}
+
+/** Tokens of the longest request that it can hold. */
+export function contextOf({ limits }: SimDevice): number {
+  return Math.min(limits.slotTokensMax, limits.blockCount * limits.blockSize);
+}

@@ -1,0 +1,23 @@
+// Written by test/golden/validation.test.ts (make bless); do not edit. For each kind of prediction: family, chip, format,
+// parallelism, regime; rows that were not fitted, most chips, longest prompt, median and worst error in %.
+export const TRUST_TABLE: readonly string[] = [
+  'dense wse2 fp16 wafer region 5 1 0 1.3 2.3',
+  'dense h100 fp8 tensor load 8 2 20000 5.4 13.9',
+  'dense h100 fp8 tensor users 15 2 5000 3.9 20.8',
+  'dense h100 fp16 tensor users 2 1 547 8.2 8.2',
+  'mixture h200 mxfp4 tensor load 5 1 32768 12.9 21.7',
+  'mixture h100 mxfp4 expert load 3 4 32768 17.2 35.9',
+  'mixture b200 mxfp4 expert load 2 2 32768 26.0 26.0',
+  'mixture gb200 mxfp4 tensor load 10 1 32768 11.3 30.5',
+  'mixture h100 mxfp4 tensor load 1 1 32768 8.8 8.8',
+  'mixture b200 mxfp4 tensor load 2 1 32768 22.1 22.1',
+  'mixture h200 fp8 expert load 4 8 32768 17.0 85.4',
+  'mixture h100 fp8 expert load 2 8 1024 9.0 9.0',
+  'mixture b200 nvfp4 expert load 5 4 32768 10.1 24.9',
+  'mixture gb200 nvfp4 expert load 13 4 32768 7.1 27.7',
+  'mixture b200 nvfp4 tensor load 2 1 32768 9.7 9.7',
+  'mixture gb200 nvfp4 tensor load 5 1 32768 4.9 34.2',
+  'dense b200 nvfp4 tensor load 1 1 32768 14.0 14.0',
+  'dense gb200 nvfp4 tensor load 4 1 32768 3.3 10.9',
+  'dense h200 fp8 tensor load 4 2 32768 6.7 6.7',
+];

@@ -1,0 +1,133 @@
+// Trust: how far a prediction has been held against published figures like it. Like: same family (dense or mixture), chip,
+// weight format, parallelism and regime. Reads the table that `validate`'s golden test keeps; runs nothing.
+import type { SimDevice } from '../../kernels/sim/device.ts';
+import { kvPrecisionOf } from '../../kernels/sim/precision.ts';
+import type { ModelShape } from '../../kernels/sim/shapes.ts';
+import { TRUST_TABLE } from './trust-table.ts';
+
+/** load: as many users as fit. users: latency and throughput of some users. region: one region of a wafer's cores. */
+export type Regime = 'load' | 'users' | 'region';
+
+/** What published rows have in common with a prediction. */
+export interface Likeness {
+  readonly family: 'dense' | 'mixture';
+  readonly chip: string;
+  readonly precision: string;
+  readonly sharding: 'tensor' | 'expert' | 'wafer';
+  readonly regime: Regime;
+}
+
+/** One line of the table: likeness, rows, largest number of chips, longest prompt, median and worst error in %. */
+export function trustLine(
+  like: Likeness,
+  found: { readonly errors: readonly number[]; readonly chips: number; readonly tokens: number },
+): string {
+  const sorted = [...found.errors].sort((a, b) => a - b);
+  const median = sorted[sorted.length >> 1]!;
+  const share = (value: number): string => (value * 100).toFixed(1);
+  const key = [like.family, like.chip, like.precision, like.sharding, like.regime].join(' ');
+  return `${key} ${sorted.length} ${found.chips} ${found.tokens} ${share(median)} ${share(sorted.at(-1)!)}`;
+}
+
+interface Entry extends Likeness {
+  readonly rowCount: number;
+  readonly chipsMax: number;
+  readonly promptMax: number; // tokens
+  readonly median: string; // %
+  readonly worst: string; // %
+}
+
+function entries(): Entry[] {
+  return TRUST_TABLE.map((line) => {
+    const [family, chip, precision, sharding, regime, rowCount, chips, tokens, median, worst] =
+      line.split(' ');
+    return {
+      ...({ family, chip, precision, sharding, regime } as Likeness),
+      ...{ rowCount: Number(rowCount), chipsMax: Number(chips), promptMax: Number(tokens) },
+      ...{ median: median!, worst: worst! },
+    };
+  });
+}
+
+/** The sentence that stands beside every prediction. */
+export function trustOf(device: SimDevice, regime: Regime, promptTokens: number): string {
+  const { setup, precision } = device;
+  const like: Likeness = {
+    family: familyOf(device.shape),
+    chip: setup.chip.name,
+    precision,
+    sharding: device.kind === 'wafer' ? 'wafer' : device.setup.sharding,
+    regime,
+  };
+  const reasons = extrapolations(device, promptTokens);
+  const found = entries().find((entry) => keys.every((key) => entry[key] === like[key]));
+  if (found === undefined) reasons.unshift(missing(like));
+  else {
+    if (device.count > found.chipsMax)
+      reasons.push(`${device.count} chips, published rows have at most ${found.chipsMax}`);
+    if (promptTokens > found.promptMax) reasons.push(`prompts beyond ${found.promptMax} tokens`);
+    if (reasons.length === 0) return validated(found);
+  }
+  return `not validated: extrapolated because ${reasons.join('; ')}`;
+}
+
+/** The same for one region of cores, layers only. */
+export function regionTrust(chip: string, shape: ModelShape): string {
+  const found = entries().find((entry) => entry.chip === chip && entry.regime === 'region');
+  const family = familyOf(shape);
+  if (found !== undefined && family === found.family && shape.latent === null) return validated(found);
+  return `not validated: extrapolated because published regions are of dense models on wse2, this is ${family} on ${chip}`;
+}
+
+export function familyOf(shape: ModelShape): 'dense' | 'mixture' {
+  return shape.mixtureLayerCount > 0 ? 'mixture' : 'dense';
+}
+
+function validated({ worst, median, rowCount }: Entry): string {
+  return `validated within ${worst} % on ${rowCount} row${rowCount === 1 ? '' : 's'} like this that were not fitted (median ${median} %)`;
+}
+
+const keys = ['family', 'chip', 'precision', 'sharding', 'regime'] as const;
+
+// The closest rows there are, by what differs least.
+function missing(like: Likeness): string {
+  const differing = (entry: Entry): string[] =>
+    keys
+      .filter((key) => entry[key] !== like[key])
+      .map((key) => `${words(like[key])}, not ${words(entry[key])}`);
+  const closest = entries().reduce<string[] | null>((best, entry) => {
+    const different = differing(entry);
+    return best === null || different.length < best.length ? different : best;
+  }, null);
+  return `no published row is like this (the closest: ${closest?.join('; ') ?? 'none'})`;
+}
+
+function words(value: string): string {
+  const known: Readonly<Record<string, string>> = {
+    ...{ load: 'maximum load', users: 'stated users', region: 'one region', mixture: 'mixture of experts' },
+    ...{ tensor: 'tensor parallel', expert: 'expert parallel', wafer: 'wafers' },
+  };
+  return known[value] ?? value;
+}
+
+function extrapolations({ shape, precision, setup }: SimDevice, promptTokens: number): string[] {
+  const reasons: string[] = [];
+  if (shape.linear !== null) reasons.push('linear attention is in no published row');
+  if (setup.kvPrecision === 'fp4' || (kvPrecisionOf(precision) === 'fp8' && setup.kvPrecision !== 'fp8'))
+    reasons.push(`KV in ${setup.kvPrecision} with weights in ${precision}`);
+  if (promptTokens < 1) reasons.push('no prompt');
+  return reasons;
+}
+
+/** What a wafer's figure rests on; a GPU's needs no plan. */
+export function planOf(device: SimDevice): string {
+  const { precision, setup } = device;
+  const formats = `weights ${precision}, KV ${setup.kvPrecision}, no speculation`;
+  if (device.kind === 'gpu') return `${device.count} × ${setup.chip.name}, ${formats}`;
+  const { userCount, contextTokens, answerTokens } = device.demand;
+  const users = Number.isFinite(userCount)
+    ? `${userCount} user${userCount === 1 ? '' : 's'}`
+    : 'as many users as fit';
+  const plan = `placement for ${users} of ${contextTokens} tokens (${answerTokens} of them answer)`;
+  return `${device.count} × ${setup.chip.name}, ${formats}; ${plan}, ${device.placement.stages.length} stages`;
+}
