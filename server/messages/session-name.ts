@@ -3,7 +3,10 @@
 import type { HttpRequest } from '../transport.ts';
 
 /** null: it says nothing of the kind; a plain user_id names a person, who may have many. */
-export function sessionNameOf(request: HttpRequest, userId: string | null | undefined): string | null {
+export function sessionNameOf(
+  request: Pick<HttpRequest, 'header'>,
+  userId: string | null | undefined,
+): string | null {
   const header = request.header('x-claude-code-session-id');
   if (header !== '') return header;
   return /(?:_session_|"session_id"\s*:\s*")([\w-]+)/.exec(userId ?? '')?.[1] ?? null;
