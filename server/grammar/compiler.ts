@@ -10,7 +10,7 @@ import { GrammarConstraint } from './constraint.ts';
 import { GrammarError } from './grammar-error.ts';
 import { anyJson, compileSchema, type SchemaWorld } from './json-schema.ts';
 import { type JsonTerminals, jsonTerminals, oneOfTexts } from './json-terminals.ts';
-import { compileLark } from './lark.ts';
+import { compileGbnf, compileLark } from './lark.ts';
 import { compilePattern } from './pattern.ts';
 import { Pushdown, type StatePool } from './pushdown.ts';
 import { type Expression, lowerGrammar, terminal } from './rules.ts';
@@ -22,7 +22,7 @@ import type { TokenBytes } from './token-trie.ts';
 export type GrammarSource =
   | { readonly kind: 'json-schema'; readonly schema: unknown; readonly strict: boolean }
   | { readonly kind: 'json-object' }
-  | { readonly kind: 'lark'; readonly definition: string }
+  | { readonly kind: 'lark' | 'gbnf'; readonly definition: string }
   | { readonly kind: 'regex'; readonly pattern: string } // matches the whole answer
   | { readonly kind: 'choice'; readonly texts: readonly string[] };
 
@@ -191,6 +191,10 @@ export function writeSource(
       return { start: anyJson(world, 'object'), ignored: [] };
     case 'lark': {
       const start = compileLark(source.definition, { table, form: 'utf8', rules, name: 'lark ' });
+      return { start, ignored: [] };
+    }
+    case 'gbnf': {
+      const start = compileGbnf(source.definition, { table, form: 'utf8', rules, name: 'gbnf ' });
       return { start, ignored: [] };
     }
     case 'regex': {

@@ -1,8 +1,9 @@
 // A Lark grammar → grammar rules. Names in capitals are terminals and become one byte expression each; the others are
 // rules. All ways to cut the text into terminals are followed, so greed and priorities of a lexer play no part.
-// Before it: lark-reader.ts; after it: rules.ts.
+// Before it: lark-reader.ts and gbnf-reader.ts; after it: rules.ts.
 import type { Regex, RegexTable } from './byte-regex.ts';
 import { codePoints, exactly, foldCase, oneOf, type TextForm } from './code-points.ts';
+import { readGbnf } from './gbnf-reader.ts';
 import { GrammarError } from './grammar-error.ts';
 import { type LarkFile, type LarkNode, readLark } from './lark-reader.ts';
 import { compilePattern } from './pattern.ts';
@@ -45,7 +46,15 @@ const common: Readonly<Record<string, string>> = {
 
 /** Gives the start rule. Throws GrammarError; its path is a line of the grammar. */
 export function compileLark(source: string, world: LarkWorld): Expression {
-  const file = readLark(source);
+  return compileFile(readLark(source), world);
+}
+
+/** Likewise of a grammar in llama.cpp's notation. */
+export function compileGbnf(source: string, world: LarkWorld): Expression {
+  return compileFile(readGbnf(source), world);
+}
+
+function compileFile(file: LarkFile, world: LarkWorld): Expression {
   if (!file.definitions.has('start')) {
     throw new GrammarError('invalid', 'there is no rule "start"', { path: 'line 1' });
   }
