@@ -11,15 +11,16 @@ import { inLane, type LaneCall } from '../lanes/lane-edge.ts';
 import { sessionKeyOf } from '../lanes/router.ts';
 import { upstreamBody } from '../upstream/chat-body.ts';
 import { type Answer, deliverOutcome } from './answer.ts';
+import { askedForm, formFields } from './asked-form.ts';
 import { ChatEvents } from './chat-events.ts';
 import { chatPrompt } from './chat-prompt.ts';
 import { ChatToolEvents } from './chat-tool-events.ts';
 import { commonFields, generationOf } from './fields.ts';
-import { type AnswerForm, textSource, withForm } from './form.ts';
+import { type AnswerForm, withForm } from './form.ts';
 import { modelFault } from './model-name.ts';
 import { promptFields, promptOptions } from './prompt-options.ts';
 import { leavesReasoning, reasoningFields, reasoningForm, reasoningTokens } from './reasoning.ts';
-import { type ToolSet, toolSetOf } from './tool-set.ts';
+import { type ToolSet, toolChoiceFault, toolSetOf } from './tool-set.ts';
 import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
 
 const CHAT_PATH = '/v1/chat/completions';
@@ -45,7 +46,8 @@ function chatSchema(bounds: RequestBounds) {
     max_completion_tokens: z.int().min(0).nullish(),
     logprobs: z.boolean().nullish(),
     top_logprobs: z.int().min(0).max(bounds.logprobsMax).nullish(),
-    response_format: z.looseObject({ type: z.string() }).nullish(),
+    ...formFields,
+    modalities: z.array(z.string().max(64)).max(8).nullish(),
     tools: z
       .array(z.looseObject({ type: z.string() }))
       .max(TOOL_COUNT_MAX)
@@ -106,8 +108,13 @@ function answer(call: HttpCall, body: ChatRequest, world: OpenAiWorld): void {
     return;
   }
   const tools = toolsOf(body);
-  const text = textSource(body.response_format);
-  withForm({ tools, text, textParam: 'response_format' }, world.forms, (form) => {
+  const asked = askedForm(body);
+  const unkept = toolChoiceFault(body.tool_choice, tools) ?? (asked.ok ? null : asked.fault);
+  if (unkept !== null || !asked.ok) {
+    call.refuse(unkept!);
+    return;
+  }
+  withForm({ tools, ...asked.value }, world.forms, (form) => {
     if (call.over) return; // left while the grammar was compiled
     call.guard(() =>
       deliverOutcome(
@@ -168,6 +175,12 @@ function answerOf(
 }
 
 function contradictionFault(body: ChatRequest): Fault | null {
+  const unspoken = body.modalities?.find((one) => one !== 'text');
+  if (unspoken !== undefined) {
+    return fault('unsupported', `modalities: only text is answered, not ${unspoken}`, {
+      param: 'modalities',
+    });
+  }
   if (body.top_logprobs == null || body.top_logprobs === 0 || body.logprobs === true) return null;
   return fault('invalid_request', 'top_logprobs: needs logprobs to be true', { param: 'top_logprobs' });
 }

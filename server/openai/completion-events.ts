@@ -40,11 +40,10 @@ export class CompletionEvents implements AnswerShape {
     const { echo, tokenIds } = this.#options;
     if (!echo && !tokenIds) return null;
     const prompt = this.#promptOf(choice);
-    const logprobs = echo ? (this.#runs[choice]?.next(prompt.tokens, null) ?? null) : null;
     const ids = tokenIds
       ? `,"prompt_token_ids":${JSON.stringify(Array.from(prompt.tokens))},"token_ids":[]`
       : '';
-    return this.#chunk(choice, { text: echo ? prompt.text : '', logprobs, ids });
+    return this.#chunk(choice, { text: echo ? prompt.text : '', logprobs: null, ids });
   }
 
   delta(choice: number, { text, tokens, logprobs }: GenerationDelta): string | null {
@@ -76,12 +75,11 @@ export class CompletionEvents implements AnswerShape {
     const { echo, tokenIds } = this.#options;
     const prompt = this.#promptOf(index);
     const run = this.#runs[index];
-    const echoed = echo && run !== undefined ? run.next(prompt.tokens, null) : null;
     const drawn = logprobs !== null && run !== undefined ? run.next(this.#visible(tokens), logprobs) : null;
     return {
       text: echo ? prompt.text + text : text,
       index,
-      logprobs: echoed !== null && drawn !== null ? joined(echoed, drawn) : drawn,
+      logprobs: drawn,
       finish_reason: reason,
       ...(tokenIds && { token_ids: tokens, prompt_token_ids: Array.from(prompt.tokens) }),
     };
@@ -104,14 +102,4 @@ export class CompletionEvents implements AnswerShape {
 
 function start({ id, created, model, system_fingerprint }: AnswerHead): object {
   return { id, object: 'text_completion', created, model, system_fingerprint };
-}
-
-function joined(prompt: CompletionLogprobs, drawn: CompletionLogprobs): CompletionLogprobs {
-  return {
-    tokens: [...prompt.tokens, ...drawn.tokens],
-    token_logprobs: [...prompt.token_logprobs, ...drawn.token_logprobs],
-    top_logprobs:
-      drawn.top_logprobs === null ? null : [...(prompt.top_logprobs ?? []), ...drawn.top_logprobs],
-    text_offset: [...prompt.text_offset, ...drawn.text_offset],
-  };
 }

@@ -6,11 +6,14 @@ import type { GenerationRequest } from '../generation.ts';
 import type { Route } from '../http.ts';
 import type { Parsed } from '../json-body.ts';
 import { type Answer, deliverOutcome } from './answer.ts';
+import { askedForm, formFields } from './asked-form.ts';
 import { CompletionEvents } from './completion-events.ts';
 import { commonFields, generationOf } from './fields.ts';
+import { type AnswerForm, withForm } from './form.ts';
 import { ownModelFault } from './model-name.ts';
 import { encodePrompt } from './prompt-text.ts';
 import { shortList, tokenIds } from './token-ids.ts';
+import { toolSetOf } from './tool-set.ts';
 import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
 
 const COMPLETIONS_PATH = '/v1/completions';
@@ -20,6 +23,7 @@ function completionSchema(bounds: RequestBounds) {
   const ids = tokenIds();
   return z.object({
     ...commonFields(bounds),
+    ...formFields,
     prompt: z.union([
       z.string(),
       shortList(z.string(), bounds.promptCountMax),
@@ -43,11 +47,31 @@ export function completionRoute(world: OpenAiWorld): Route {
     path: COMPLETIONS_PATH,
     open: false,
     answer: (call) =>
-      call.readJson(schema, (body) => deliverOutcome(call, answerOf(body, call.facts.owner, world), world)),
+      call.readJson(schema, (body) => {
+        const asked = askedForm(body);
+        if (!asked.ok) {
+          call.refuse(asked.fault);
+          return;
+        }
+        withForm(
+          { tools: toolSetOf([], { choice: 'none', parallel: false }), ...asked.value },
+          world.forms,
+          (form) => {
+            if (call.over) return; // left while the grammar was compiled
+            const outcome = () => (form.ok ? answerOf(body, call.facts.owner, form.value, world) : form);
+            call.guard(() => deliverOutcome(call, outcome(), world));
+          },
+        );
+      }),
   };
 }
 
-function answerOf(body: CompletionRequest, owner: string, world: OpenAiWorld): Parsed<Answer> {
+function answerOf(
+  body: CompletionRequest,
+  owner: string,
+  { newConstraint }: AnswerForm,
+  world: OpenAiWorld,
+): Parsed<Answer> {
   const { model } = world;
   const unusable = ownModelFault(body.model, world) ?? unsupportedFault(body);
   if (unusable !== null) return { ok: false, fault: unusable };
@@ -67,7 +91,7 @@ function answerOf(body: CompletionRequest, owner: string, world: OpenAiWorld): P
     );
     if (!generation.ok) return generation;
     prompts.push(prompt.value);
-    generations.push(generation.value);
+    generations.push({ ...generation.value, newConstraint });
   }
   const includeUsage = body.stream_options?.include_usage ?? null;
   const shape = new CompletionEvents({
@@ -88,6 +112,10 @@ function unsupportedFault(body: CompletionRequest): Fault | null {
   if (body.best_of != null && body.best_of !== (body.n ?? 1)) {
     const message = `best_of: choices are not ranked here, so it can only be n (${body.n ?? 1}), not ${body.best_of}`;
     return fault('unsupported', message, { param: 'best_of' });
+  }
+  if (body.echo === true && body.logprobs != null) {
+    const message = 'logprobs: those of a prompt are not computed; leave out echo, or logprobs';
+    return fault('unsupported', message, { param: 'logprobs' });
   }
   if (body.suffix && body.echo === true) {
     return fault('unsupported', 'echo: cannot be combined with suffix', { param: 'echo' });

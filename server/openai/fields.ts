@@ -25,13 +25,23 @@ const seedField = z
   .max(2 ** 63)
   .refine(Number.isInteger, { message: 'expected a whole number' });
 
+/** Known, and not served: only a value that asks for nothing is taken. */
+const unserved = z
+  .unknown()
+  .refine((value) => value == null || value === false || (Array.isArray(value) && value.length === 0), {
+    message: 'is not served here',
+  })
+  .optional();
+
 export function commonFields({ choiceCountMax }: RequestBounds) {
   const stopString = z.string().max(STOP_LENGTH_MAX);
   return {
     model: z.string().nullish(),
     n: z.int().min(1).max(choiceCountMax).nullish(),
     stream: z.boolean().nullish(),
-    stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
+    stream_options: z
+      .object({ include_usage: z.boolean().nullish(), continuous_usage_stats: unserved })
+      .nullish(),
     max_tokens: z.int().min(0).max(TOKEN_COUNT_MAX).nullish(),
     min_tokens: z.int().min(0).max(TOKEN_COUNT_MAX).nullish(),
     temperature: z.number().min(0).max(100).nullish(),
@@ -57,6 +67,13 @@ export function commonFields({ choiceCountMax }: RequestBounds) {
     return_token_ids: z.boolean().nullish(),
     speculation: z.boolean().nullish(), // extension; the answer is the same with and without
     user: z.string().nullish(),
+    // vLLM's. Dropped without a word, each would change what the answer is.
+    stop_token_ids: unserved,
+    bad_words: unserved,
+    allowed_token_ids: unserved,
+    truncate_prompt_tokens: unserved,
+    prompt_logprobs: unserved,
+    include_stop_str_in_output: unserved,
   };
 }
 

@@ -99,12 +99,41 @@ function syntaxFault({ tools, text, textParam }: FormAsk, toolSyntax: ToolSyntax
   return fault('unsupported', message, { param: 'tool_choice' });
 }
 
-/** `json_schema`, `json_object` and `text`, in the spelling of either API. Formats of other types leave the text free. */
+const FORMAT_TYPES = ['text', 'json_object', 'json_schema', 'grammar'];
+
+/** A form that is not known is not held either: whoever asked for it would rely on nothing. */
+export function formatFault(
+  format: Readonly<Record<string, unknown>> | null | undefined,
+  param: 'response_format' | 'text.format',
+): Fault | null {
+  if (format == null) return null;
+  const { type } = format;
+  const refused = (at: string, message: string) =>
+    fault('invalid_request', `${param}${at}: ${message}`, { param: `${param}${at}` });
+  if (!FORMAT_TYPES.includes(String(type))) {
+    return refused('.type', `"${String(type)}" is none of ${FORMAT_TYPES.join(', ')}`);
+  }
+  if (type === 'json_schema') {
+    const inner = format['json_schema'] ?? format;
+    const isObject = typeof inner === 'object' && !Array.isArray(inner);
+    return isObject ? null : refused('.json_schema', 'expected an object');
+  }
+  if (type !== 'grammar') return null;
+  if (typeof format['definition'] !== 'string') return refused('.definition', 'expected a text');
+  const known = ['lark', 'regex', 'gbnf', undefined, null].includes(format['syntax'] as string);
+  return known ? null : refused('.syntax', 'expected lark, regex or gbnf');
+}
+
+/** `json_schema`, `json_object` and `text`, in the spelling of either API; a known type, as formatFault looks for it. */
 export function textSource(
   format: Readonly<Record<string, unknown>> | null | undefined,
 ): GrammarSource | null {
   if (format == null) return null;
-  if (format['type'] === 'json_object') return { kind: 'json-object' };
+  if (format['type'] === 'json_object') {
+    // llama-server's and Together's: any object that fits the schema.
+    const { schema } = format;
+    return schema == null ? { kind: 'json-object' } : { kind: 'json-schema', schema, strict: true };
+  }
   if (format['type'] === 'json_schema') {
     // Chat completions keep the fields under the name of the type.
     const inner = (format['json_schema'] ?? format) as Readonly<Record<string, unknown>>;
@@ -112,7 +141,8 @@ export function textSource(
     return { kind: 'json-schema', schema: inner['schema'] ?? {}, strict: true };
   }
   if (format['type'] === 'grammar' && typeof format['definition'] === 'string') {
-    const kind = format['syntax'] === 'regex' ? 'regex' : 'lark';
+    const { syntax } = format;
+    const kind = syntax === 'regex' || syntax === 'gbnf' ? syntax : 'lark';
     return kind === 'regex'
       ? { kind, pattern: format['definition'] }
       : { kind, definition: format['definition'] };

@@ -48,18 +48,16 @@ export class CompletionLogprobRun {
     this.#topCount = topCount;
   }
 
-  /** `logprobs` null: prompt tokens. */
-  next(tokens: ArrayLike<number>, logprobs: readonly TokenLogprobs[] | null): CompletionLogprobs {
+  next(tokens: ArrayLike<number>, logprobs: readonly TokenLogprobs[]): CompletionLogprobs {
     const ids = Array.from(tokens);
     const tops = ids.map((id, index) => {
-      if (logprobs === null) return null;
       const { logprob, topTokens, topLogprobs } = logprobs[index]!;
       const top = Object.fromEntries(topTokens.map((topId, rank) => [this.#text(topId), topLogprobs[rank]!]));
       return { ...top, [this.#text(id)]: logprob }; // the drawn token is always among them
     });
     return {
       tokens: ids.map((id) => this.#text(id)),
-      token_logprobs: ids.map((_, index) => (logprobs === null ? null : logprobs[index]!.logprob)),
+      token_logprobs: ids.map((_, index) => logprobs[index]!.logprob),
       top_logprobs: this.#topCount === 0 ? null : tops,
       text_offset: ids.map((id) => this.#advance(id)),
     };

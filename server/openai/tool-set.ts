@@ -1,6 +1,7 @@
 // The tools of a request in the Responses API's spelling, or that of chat completions → tools as the model is told of
 // them (server/tools). Owns names: tools of a namespace get one name for the model and go back under their two. Tools of
 // other types (web_search, …) are left out: nobody would run them here. Pure. Before it: plan.ts; after it: server/tools.
+import { type Fault, fault } from '../errors.ts';
 import type { CustomFormat, Tool, ToolChoice } from '../tools/definition.ts';
 
 export interface WireTool {
@@ -38,7 +39,36 @@ export function modelName(wireName: string, namespace: unknown): string {
   return typeof namespace === 'string' && namespace !== '' ? `${namespace}__${wireName}` : wireName;
 }
 
-/** Names that no tool has leave the choice to the model: refusing would end a session over a stale setting. */
+/** Why a choice cannot be kept: a call that was asked for must not become prose. */
+export function toolChoiceFault(given: unknown, { shown }: Pick<ToolSet, 'shown'>): Fault | null {
+  const refused = (message: string) =>
+    fault('invalid_request', `tool_choice: ${message}`, { param: 'tool_choice' });
+  if (given === undefined || given === null || given === 'auto' || given === 'none') return null;
+  if (given === 'required')
+    return shown.length > 0 ? null : refused('"required" needs tools that can be called');
+  const choice = fieldsOf(given);
+  if (choice === null) return refused(`"${String(given)}" is none of auto, none, required`);
+  const { type } = choice;
+  if (type === 'auto' || type === 'none') return null;
+  const allowed = type === 'allowed_tools' ? (fieldsOf(choice['allowed_tools']) ?? choice) : null;
+  if (allowed === null) {
+    return shown.some((tool) => names(choice, tool)) ? null : refused(`${named(choice)} is not in tools`);
+  }
+  const { mode, tools } = allowed;
+  if (mode !== undefined && mode !== 'auto' && mode !== 'required')
+    return refused('mode: expected auto or required');
+  if (!Array.isArray(tools) || tools.length === 0) return refused('allowed_tools: expected a list of tools');
+  const stray = (tools as readonly unknown[]).find((one) => !shown.some((tool) => names(one, tool)));
+  return stray === undefined ? null : refused(`${named(stray)} is not in tools`);
+}
+
+function named(choice: unknown): string {
+  const fields = fieldsOf(choice);
+  const inner = fieldsOf(fields?.['function']) ?? fieldsOf(fields?.['custom']) ?? fields;
+  return `'${String(inner?.['name'] ?? fields?.['type'])}'`;
+}
+
+/** Of a choice that toolChoiceFault has let through; any other is the model's. */
 function chosen(given: unknown, shown: readonly WireTool[]): Pick<ToolSet, 'callable' | 'choice'> {
   const auto = { callable: shown, choice: { kind: 'auto' } } as const;
   if (given === 'required') return { callable: shown, choice: { kind: 'required' } };

@@ -5,11 +5,11 @@ import type { GenerationRequest } from '../generation.ts';
 import type { Parsed } from '../json-body.ts';
 import { type ChatPrompt, chatPrompt } from '../openai/chat-prompt.ts';
 import { generationOf } from '../openai/fields.ts';
-import { type FormAsk, textSource } from '../openai/form.ts';
+import { type FormAsk, formatFault, textSource } from '../openai/form.ts';
 import { askedName, modelFault } from '../openai/model-name.ts';
 import { type PromptOptions, promptOptions } from '../openai/prompt-options.ts';
 import type { ReasoningStart } from '../openai/reasoning-reader.ts';
-import { type ToolSet, toolSetOf } from '../openai/tool-set.ts';
+import { type ToolSet, toolChoiceFault, toolSetOf } from '../openai/tool-set.ts';
 import { chatFormat, type UpstreamAsk } from '../upstream/chat-body.ts';
 import { contentText, type Item, itemsOf } from './items.ts';
 import { messagesOf } from './messages.ts';
@@ -73,6 +73,9 @@ export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<Re
   const delegated = parts.delegated ?? [];
   const items = [...history, ...delegated, ...input];
   const tools = toolsOf(request, items);
+  const unkept =
+    toolChoiceFault(request.tool_choice, tools) ?? formatFault(request.text?.format, 'text.format');
+  if (unkept !== null) return { ok: false, fault: unkept };
   const system = itemsOf(instructionItems(request.instructions), freshId);
   const options = optionsOf(parts, world);
   if (!options.ok) return options;

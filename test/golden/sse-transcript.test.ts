@@ -27,11 +27,10 @@ test('a chat stream with usage', async () => {
   await expect(text).toMatchFileSnapshot('openai/chat-stream.txt');
 });
 
-test('a completion stream with echo, logprobs and token ids', async () => {
+test('a completion stream with logprobs and token ids', async () => {
   const text = await transcript('/v1/completions', {
     prompt: 'ab',
     stream: true,
-    echo: true,
     logprobs: 2,
     return_token_ids: true,
   });

@@ -1,6 +1,6 @@
 // Tools in the spellings of both APIs become one list for the model, and a choice among them.
 import { describe, expect, test } from 'vitest';
-import { toolSetOf } from '../../../../server/openai/tool-set.ts';
+import { toolChoiceFault, toolSetOf } from '../../../../server/openai/tool-set.ts';
 
 const shell = { type: 'function', name: 'shell', parameters: { type: 'object' }, strict: true };
 const patch = {
@@ -98,9 +98,8 @@ describe('tool_choice', () => {
       { type: 'custom', name: 'apply_patch' },
       { kind: 'named', name: 'apply_patch' },
     ],
-    [{ type: 'function', name: 'gone' }, { kind: 'auto' }],
+
     [{ type: 'allowed_tools', mode: 'required', tools: [shell] }, { kind: 'required' }],
-    ['something new', { kind: 'auto' }],
   ])('%j is %j', (choice, expected) => {
     expect(setOf([shell, patch], choice).choice).toEqual(expected);
   });
@@ -112,5 +111,31 @@ describe('tool_choice', () => {
 
   test('none shows no tools', () => {
     expect(setOf([shell], 'none').shown).toEqual([]);
+  });
+
+  test.each([
+    ['always', '"always" is none of auto, none, required'],
+    [{ type: 'function', name: 'gone' }, "'gone' is not in tools"],
+    [{ type: 'function', function: { name: 'gone' } }, "'gone' is not in tools"],
+    [{ type: 'web_search' }, "'web_search' is not in tools"],
+    [{ type: 'allowed_tools', tools: [{ name: 'shell' }, { name: 'gone' }] }, "'gone' is not in tools"],
+    [{ type: 'allowed_tools', tools: [] }, 'expected a list of tools'],
+    [{ type: 'allowed_tools', mode: 'never', tools: [{ name: 'shell' }] }, 'expected auto or required'],
+  ])('%j is refused', (choice, message) => {
+    const refused = toolChoiceFault(choice, setOf([shell, patch], choice));
+    expect(refused).toMatchObject({ code: 'invalid_request', param: 'tool_choice' });
+    expect(refused!.message).toContain(message);
+  });
+
+  test.each([null, undefined, 'auto', 'none', 'required', { type: 'function', name: 'shell' }])(
+    '%j is kept',
+    (choice) => {
+      expect(toolChoiceFault(choice, setOf([shell], choice))).toBeNull();
+    },
+  );
+
+  test('required without a tool is refused, auto is not', () => {
+    const kept = (choice: string) => toolChoiceFault(choice, setOf([], choice)) === null;
+    expect([kept('required'), kept('auto'), kept('none')]).toEqual([false, true, true]);
   });
 });
