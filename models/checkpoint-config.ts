@@ -41,10 +41,7 @@ function readConfig(directory: string): ModelSpec {
   // Before anything else: other architectures have other fields.
   const named = readJson(file, architectureSchema);
   const family = familyOf(named.architectures[0]!, file);
-  const config = readJson(
-    file,
-    z.preprocess((fields) => ({ ...family.absent, ...(fields as object) }), configSchema),
-  );
+  const config = readJson(file, configOf(family));
   refuseUnsupported(config, family, file);
   const heads = attentionShape(config, file);
   const { headSize } = heads;
@@ -74,6 +71,14 @@ function readConfig(directory: string): ModelSpec {
     bosTokenId: config.bos_token_id ?? null,
     eosTokenIds: eosTokenIds(directory, config, file),
   };
+}
+
+/** With what absent fields mean; a model that takes images too has its decoder's fields apart, stop tokens beside them. */
+function configOf({ absent, isWithinText }: Family) {
+  return z.preprocess((fields) => {
+    const { text_config, ...outer } = fields as { text_config?: object };
+    return { ...absent, ...outer, ...(isWithinText && text_config) };
+  }, configSchema);
 }
 
 /** A layer's feed-forward, or its experts: transformers knows them by either of two names. */

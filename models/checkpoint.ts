@@ -72,14 +72,18 @@ function loadDirectory(directory: string): Checkpoint {
   }
   const configured = readModelSpec(directory);
   const weights = naming(() => openWeightFiles(directory));
-  const spec = { ...configured, tiedEmbeddings: configured.tiedEmbeddings && !hasOwnHead(weights) };
-  const stored = (name: string) => storedTensor(spec, name);
+  const spell = spellingOf(weights);
+  const spec = { ...configured, tiedEmbeddings: configured.tiedEmbeddings && !hasOwnHead(weights, spell) };
+  const stored = (name: string): StoredTensor => {
+    const place = storedTensor(spec, name);
+    return { ...place, name: spell(place.name), scales: place.scales && spell(place.scales) };
+  };
   const entry = (name: string): TensorEntry => {
     const found = weights.byTensor.get(name)?.tensors.get(name);
     if (!found) throw new CheckpointError('is missing from the weights', { file: directory, field: name });
     return found;
   };
-  checkTensors(spec, weights, entry);
+  checkTensors(spec, weights, { entry, stored });
   const microscaled = ({ name, rows, scales }: StoredTensor): BlockQuantised =>
     naming(() =>
       levelsOf(
@@ -115,20 +119,37 @@ function loadDirectory(directory: string): Checkpoint {
   };
 }
 
+/** A decoder within a larger model has its tensors below a name of their own, in either of two ways. */
+function spellingOf({ byTensor }: WeightFiles): (name: string) => string {
+  const spellings = [
+    (name: string) => name,
+    (name: string) => `language_model.${name}`,
+    (name: string) => name.replace(/^model\./, 'model.language_model.'),
+  ];
+  return spellings.find((spell) => byTensor.has(spell('model.embed_tokens.weight'))) ?? spellings[0]!;
+}
+
 /**
  * Fine-tunes are saved with a head that has moved away from the embeddings, and a config.json that still ties them. As in
  * transformers 5, what the weights hold counts: a head that differs is not tied.
  */
-function hasOwnHead({ byTensor }: WeightFiles): boolean {
-  const [head, embedding] = ['lm_head.weight', 'model.embed_tokens.weight'] as const;
+function hasOwnHead({ byTensor }: WeightFiles, spell: (name: string) => string): boolean {
+  const [head, embedding] = [spell('lm_head.weight'), spell('model.embed_tokens.weight')];
   const [own, shared] = [byTensor.get(head), byTensor.get(embedding)];
   if (own === undefined || shared === undefined) return false;
   return naming(() => !sameTensors({ file: own, name: head }, { file: shared, name: embedding }));
 }
 
-function checkTensors(spec: ModelSpec, weights: WeightFiles, entry: (name: string) => TensorEntry): void {
+function checkTensors(
+  spec: ModelSpec,
+  weights: WeightFiles,
+  {
+    entry,
+    stored: storedOf,
+  }: { entry: (name: string) => TensorEntry; stored: (name: string) => StoredTensor },
+): void {
   for (const [name, needed] of requiredTensors(spec)) {
-    const stored = storedTensor(spec, name);
+    const stored = storedOf(name);
     const found = entry(stored.name);
     if (stored.scales !== null) {
       checkMicroscaled(stored, needed, [found, entry(stored.scales)], weights.paths[0]!);

@@ -40,6 +40,7 @@ export interface Family {
   readonly scalesEmbeddings: boolean; // by √hiddenSize
   readonly parts: Readonly<Record<string, StoredPart>>; // of a layer, by our name, where the checkpoint's differs
   readonly normsFromZero: boolean; // gains are stored less 1
+  readonly isWithinText?: boolean; // the decoder's fields are in text_config
 }
 
 /** A family whose layers never slide refuses a window. */
@@ -159,6 +160,7 @@ const gemma3: Family = {
       max_position_embeddings: 131_072,
     },
     ...{ rope_theta: 1e6, rope_local_base_freq: 10_000, sliding_window_pattern: 6 },
+    ...{ vocab_size: 262_208, num_attention_heads: 8, num_key_value_heads: 4 },
   },
   decoder: { ...gemma2.decoder, queryKeyNorm: 'head' },
   slides: (config, layer) => (layer + 1) % (config.sliding_window_pattern ?? 6) !== 0,
@@ -265,6 +267,7 @@ export const families: ReadonlyMap<string, Family> = new Map([
   ['GemmaForCausalLM', gemma],
   ['Gemma2ForCausalLM', gemma2],
   ['Gemma3ForCausalLM', gemma3],
+  ['Gemma3ForConditionalGeneration', { ...gemma3, isWithinText: true }], // its encoder of images is not read
   ['SmolLM3ForCausalLM', smollm3],
   ['Olmo2ForCausalLM', olmo2],
   ['Qwen3MoeForCausalLM', qwen3moe],
