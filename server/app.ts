@@ -32,6 +32,7 @@ import { ollamaRoutes } from './ollama/routes.ts';
 import { chatRoute } from './openai/chat.ts';
 import { completionRoute } from './openai/completions.ts';
 import { infillRoutes } from './openai/infill.ts';
+import { llamaCompletionRoute } from './openai/llama-completion.ts';
 import { modelRoutes } from './openai/models.ts';
 import { PromptEncoder } from './openai/prompt-encoder.ts';
 import type { ServedModel } from './openai/served-model.ts';
@@ -115,6 +116,7 @@ export function createApp(parts: AppWorld): App {
       chatRoute(openAi),
       completionRoute(openAi),
       ...infillRoutes(openAi),
+      llamaCompletionRoute(openAi),
       ...withMessagesModels(modelRoutes(openAi), openAi),
       ...messagesRoutes(messages),
       ...tokenizeRoutes(openAi),

@@ -170,3 +170,38 @@ test('n_predict bounds the other completions, too', async () => {
   expect([first, second, third].map((request) => request!.maxTokens)).toEqual([3, 3, 3]);
   expect(unbounded!.maxTokens).toBe(4096 - unbounded!.tokens.length);
 });
+
+describe('POST /completion', () => {
+  test('completes a text or ids in llama-server’s shape', async () => {
+    const server = await responsesServer({ say: () => 'a\nb' });
+    for (const prompt of ['Hi', [72, 105]]) {
+      const call = await server.request('POST', '/completion', { prompt, n_predict: 3, t_max_predict_ms: 0 });
+      expect([call.status, call.json]).toMatchObject([
+        200,
+        { content: 'a\nb', stop: true, stop_type: 'limit', tokens_predicted: 3, tokens_evaluated: 2 },
+      ]);
+    }
+    expect(server.prompts).toEqual(['Hi', 'Hi']);
+    const stream = await server.request('POST', '/completion', { prompt: 'Hi', stream: true });
+    const events = stream.events.filter((event) => event !== '[DONE]') as Record<string, unknown>[];
+    expect(events.map(({ content }) => content).join('')).toBe('a\nb');
+    expect(events.at(-1)).toMatchObject({ stop: true, stop_type: 'eos', timings: { predicted_n: 4 } });
+  });
+
+  test('holds a schema, and refuses by name what it cannot do', async () => {
+    const server = await responsesServer({ say: () => '{"a": 1}' });
+    const json_schema = { type: 'object', properties: { a: { type: 'integer' } }, required: ['a'] };
+    await server.request('POST', '/completion', { prompt: 'Hi', json_schema });
+    expect(server.server.submitted[0]!.constraint).not.toBeNull();
+    const refusals = [
+      ['grammar', { grammar: 'root ::= "a"' }],
+      ['n_probs', { n_probs: 2 }],
+      ['json_schema', { json_schema: { $ref: '#/nowhere' } }],
+      ['prompt', { prompt: [1e6] }],
+    ] as const;
+    for (const [param, more] of refusals) {
+      const call = await server.request('POST', '/completion', { prompt: 'Hi', ...more });
+      expect([call.status, call.json]).toMatchObject([400, { error: { param } }]);
+    }
+  });
+});
