@@ -28,6 +28,7 @@ import { type WaferBounds, WaferPace, waferLimits } from './wafer/wafer-device.t
 
 export interface SimDeviceOptions {
   readonly device: string; // chip name, optionally "xN"
+  readonly ownChip?: GpuSetup['chip']; // a chip that is not known by name; `device` is not read then
   readonly count?: number; // GPUs under tensor parallelism, or wafers; overrides "xN"
   readonly shape: ModelShape;
   readonly precision: Precision;
@@ -114,6 +115,9 @@ export function planSimDevice(options: SimDeviceOptions): SimDevice {
 }
 
 function planChips(options: SimDeviceOptions): SimDevice {
+  if (options.ownChip !== undefined) {
+    return planGpu(options, { chip: options.ownChip, gpuCount: options.count ?? 1 });
+  }
   const { chip: chipName, count } = parseDeviceName(options.device);
   const gpu = GPU_CHIPS.find(({ name }) => name === chipName);
   const wanted = options.count ?? count;

@@ -94,7 +94,10 @@ function addPredict(program: Command, output: CommandOutput): void {
   const command = program
     .command('predict')
     .description('predict latency and throughput of one model on one simulated device, and what bounds each')
-    .requiredOption('--device <name>', 'a chip of `devices`, such as h100 or wse3; xN for several')
+    .requiredOption(
+      '--device <name>',
+      'a chip of `devices`, such as h100 or wse3, xN for several; or a JSON file',
+    )
     .option('--isl <tokens>', 'prompt', count, 1000)
     .option('--osl <tokens>', 'answer', count, 1000)
     .option('--concurrency <users>', 'users in a closed loop', people)
@@ -155,7 +158,10 @@ function addSimulate(program: Command, output: CommandOutput): void {
   const command = program
     .command('simulate')
     .description('run a trace or random requests on a simulated device in virtual time')
-    .requiredOption('--device <name>', 'a chip of `devices`, such as h100 or wse3; xN for several');
+    .requiredOption(
+      '--device <name>',
+      'a chip of `devices`, such as h100 or wse3, xN for several; or a JSON file',
+    );
   withRunFlags(withDeviceFlags(withLoadFlags(command))).action(
     (flags: DeviceFlags & RunFlags & LoadFlags & { device: string }) => {
       const device = deviceOf(flags.device, flags);

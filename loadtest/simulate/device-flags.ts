@@ -6,6 +6,7 @@ import { KV_PRECISIONS, type KvPrecision, PRECISIONS, type Precision } from '../
 import { shapeNamed } from '../../kernels/sim/shape-file.ts';
 import { WAFER_CHIPS } from '../../kernels/sim/wafer/chips.ts';
 import { FlagError } from '../flag-error.ts';
+import { isChipFile, readChipFile } from './chip-file.ts';
 import { count, kvPrecision, people, placement, positive, precision } from './flag-values.ts';
 
 export interface DeviceFlags {
@@ -76,6 +77,7 @@ export function deviceOf(name: string, flags: DeviceFlags): SimDevice {
 }
 
 function isWafer(name: string): boolean {
+  if (isChipFile(name)) return false;
   return WAFER_CHIPS.some((chip) => chip.name === parseDeviceName(name).chip);
 }
 
@@ -105,7 +107,7 @@ function refuseForeign(names: readonly string[], flags: DeviceFlags): void {
 }
 
 function countOf(name: string, flags: DeviceFlags): number | undefined {
-  const { count } = parseDeviceName(name);
+  const count = isChipFile(name) ? null : parseDeviceName(name).count;
   const [flag, wanted] = isWafer(name)
     ? (['wafers', flags.wafers] as const)
     : flags.dep === undefined
@@ -138,6 +140,7 @@ function planned(name: string, flags: DeviceFlags): SimDevice {
   const { precision, placement = 'optimised' } = flags;
   return planSimDevice({
     device: name,
+    ...(isChipFile(name) && { ownChip: readChipFile(name) }),
     shape: shapeNamed(flags.model),
     precision,
     placement,

@@ -142,6 +142,30 @@ test('every prediction says how far it was checked, or why it was not, and what 
   expect(region).toMatch(/validated within/);
 });
 
+test("a chip of one's own is a JSON file, and a wrong field is refused by name", async () => {
+  const file = join(directory, 'my-chip.json');
+  const h100 = {
+    ...{ name: 'mine', bf16_tflops: 989.5, fp8_tflops: 1979, memory_gb_per_second: 3350, memory_gb: 80 },
+    ...{ link_gb_per_second: 450, power_w: 700 },
+  };
+  const flags = '--model llama-3.1-8b --precision fp8 --isl 200 --osl 20';
+  writeFileSync(file, JSON.stringify(h100));
+  const mine = await run(`predict --device ${file} ${flags} --tp 2`);
+  expect(mine).toMatch(/on minex2/);
+  expect(mine).toMatch(/not validated: extrapolated because .*mine, not h100/);
+  const table = (text: string): string => text.split('\n').slice(1, 7).join('\n');
+  expect(table(mine)).toBe(table(await run(`predict --device h100x2 ${flags}`)));
+  for (const [wrong, field] of [
+    [{ ...h100, memory_gb: -1 }, /memory_gb/],
+    [{ ...h100, memory_gbs: 1 }, /memory_gbs/],
+    [{ ...h100, power_w: undefined }, /power_w/],
+  ] as const) {
+    writeFileSync(file, JSON.stringify(wrong));
+    expect(await refusal(`predict --device ${file} ${flags}`)).toMatch(field);
+  }
+  expect(await refusal(`predict --device ${join(directory, 'none.json')} ${flags}`)).toMatch(/readable JSON/);
+});
+
 test('the order of requests can be the one that serves', async () => {
   const line = 'simulate --device h100 --model llama-3.1-8b --isl 900 --osl 5 --rate 9 --requests 20';
   expect(await run(line)).toContain('first come, first served');
