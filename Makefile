@@ -12,7 +12,7 @@ SOURCES := $(shell find models kernels server loadtest -name '*.ts' 2>/dev/null)
 SPARKLANE = node dist/server/main.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve chat test clients test-clients check law sim faults bench quality peer bench-peer validate loadtest bless clean
+.PHONY: help setup build serve chat test clients test-clients check law sim faults soak bench quality peer bench-peer validate loadtest bless clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ sim: node_modules/.installed ## one whole run in virtual time: make sim SEED=17
 
 faults: node_modules/.installed ## every fault beside streams that are compared, then a mix (SEED, MINUTES; docs/faults.md)
 	FAULTS=whole SEED=$(SEED) MINUTES=$(MINUTES) npx vitest run test/faults --disable-console-intercept
+
+soak: node_modules/.installed ## what one server holds after each round of load and faults (SEED, MINUTES=2; docs/faults.md)
+	FAULTS=soak SEED=$(SEED) MINUTES=$(MINUTES) npx vitest run test/faults/soak.test.ts --disable-console-intercept
 
 bench: dist/.built ## measure: decode, prefill, server share, time to first token (table and JSON)
 	npx tsx test/bench/main.ts

@@ -1,7 +1,6 @@
 // A mix of all faults that want the usual server, drawn from a seed, two at a time, beside the compared streams:
 // `make faults SEED=7 MINUTES=5`. Afterwards what may outlive requests is back where it was: blocks, sockets, sessions,
 // file descriptors. A failure prints the seed that repeats it.
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { env } from 'node:process';
 import { expect, test } from 'vitest';
@@ -9,18 +8,14 @@ import { Random } from '../../kernels/random.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 import { Arena, until } from './arena.ts';
 import { Background } from './background.ts';
-import { FAMILIES } from './catalog.ts';
+import { MIXED } from './catalog.ts';
 import type { Fault } from './fault.ts';
+import { held } from './held.ts';
 
 const seed = Number(env['SEED'] || 1);
 const minutes = env['FAULTS'] === 'whole' ? Number(env['MINUTES'] || 1) : 0; // 0: ROUNDS_MIN only
 const ROUNDS_MIN = 6;
 const TIMEOUT_MS = 300_000 + minutes * 60_000;
-
-// Those that bring no options of their own; a keyless flood takes the very sockets that others of the mix open.
-const MIXED: readonly Fault[] = FAMILIES.filter(({ flags }) => flags === undefined).flatMap(({ faults }) =>
-  faults.filter(({ id, pace }) => pace !== 'slow' && id !== 'slow/keyless-sockets'),
-);
 
 test(`a mix of ${MIXED.length} kinds, seed ${seed}`, { timeout: TIMEOUT_MS }, async () => {
   const random = new Random(seed);
@@ -53,23 +48,4 @@ test(`a mix of ${MIXED.length} kinds, seed ${seed}`, { timeout: TIMEOUT_MS }, as
 
 function pick(random: Random): Fault {
   return MIXED[random.integer(0, MIXED.length - 1)]!;
-}
-
-async function held(arena: Arena) {
-  return {
-    sockets: await arena.metric('sparklane_open_connections'),
-    sessions: await arena.metric('sparklane_sessions'),
-    inUse: await arena.metric('sparklane_kv_blocks{state="in_use"}'),
-    waiting: await arena.metric('sparklane_sequences{state="waiting"}'),
-    descriptors: descriptorCount(),
-  };
-}
-
-/** Open files and sockets of this process; null where the system does not tell. */
-function descriptorCount(): number | null {
-  try {
-    return readdirSync('/proc/self/fd').length;
-  } catch {
-    return null;
-  }
 }
