@@ -47,7 +47,7 @@ export class NodeSocket implements SocketConnection {
   }
 
   send(frame: string | Uint8Array): boolean {
-    if (this.#closed) return false;
+    if (this.#closed || this.#ws.readyState !== this.#ws.OPEN) return false;
     const isText = typeof frame === 'string';
     // The caller may reuse its memory, and the socket keeps what the kernel does not take.
     const options = { binary: !isText, compress: false };

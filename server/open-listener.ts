@@ -29,7 +29,7 @@ export async function openListener(
     throw new Error(`no binary of uWebSockets.js loads in ${here}: ${reasons.join('; ')}`);
   }
   log.warn(
-    `no binary of uWebSockets.js loads in ${here}: serving through node:http and ws, the same but for time: each piece of a stream costs this process several times as much`,
+    `no binary of uWebSockets.js loads in ${here}: serving through node:http and ws, at about a quarter more of this process's time for each piece of a stream (PERFORMANCE.md)`,
     { reasons },
   );
   return new NodeListener(choice, clock);
