@@ -30,6 +30,19 @@ function messageItem(role: string, text: string): Item {
   return { type: 'message', role, content: [{ type: 'input_text', text }] };
 }
 
+/** As lists show it: content in parts, and the status that a message, a call and an output have. */
+export function listedItem(item: Item): Item {
+  const { type, role, content } = item;
+  const isKnown = type in ID_PREFIXES;
+  const spoken = role === 'assistant' ? { type: 'output_text', annotations: [] } : { type: 'input_text' };
+  const parts = type === 'message' && typeof content === 'string' ? [{ ...spoken, text: content }] : content;
+  return {
+    ...item,
+    ...(isKnown && { status: item['status'] ?? 'completed' }),
+    ...(parts !== undefined && { content: parts }),
+  };
+}
+
 /** The text of a content: a string, or parts of which those of other kinds leave a note for the model. */
 export function contentText(content: unknown): string {
   if (typeof content === 'string') return content;

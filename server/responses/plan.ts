@@ -68,10 +68,10 @@ export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<Re
   const resolved = inputOf(parts, world);
   if (!resolved.ok) return resolved;
   const input = resolved.value;
-  const refused = modelFault(request.model, model) ?? itemsFault(history, input);
-  if (refused !== null) return { ok: false, fault: refused };
   const delegated = parts.delegated ?? [];
   const items = [...history, ...delegated, ...input];
+  const refused = modelFault(request.model, model) ?? itemsFault(history, input) ?? orphanFault(items, input);
+  if (refused !== null) return { ok: false, fault: refused };
   const tools = toolsOf(request, items);
   const unkept =
     toolChoiceFault(request.tool_choice, tools) ?? formatFault(request.text?.format, 'text.format');
@@ -193,6 +193,17 @@ function itemsFault(history: readonly Item[], input: readonly Item[]): Fault | n
   if (count <= ITEM_COUNT_MAX) return null;
   const message = `the conversation has ${count} items, at most ${ITEM_COUNT_MAX} are taken`;
   return fault('context_length_exceeded', message, { param: 'input' });
+}
+
+/** What nobody called for answers nothing: the model would be told of a result without its question. */
+function orphanFault(items: readonly Item[], input: readonly Item[]): Fault | null {
+  const kept = new Set(withoutOrphans(items));
+  const isOutput = ({ type }: Item) => type === 'function_call_output' || type === 'custom_tool_call_output';
+  const index = input.findIndex((item) => isOutput(item) && !kept.has(item));
+  if (index < 0) return null;
+  const callId = String(input[index]!['call_id']);
+  const message = `input[${index}]: no tool call found for the output with call_id '${callId}'`;
+  return fault('invalid_request', message, { param: `input[${index}].call_id` });
 }
 
 interface PromptAsk {

@@ -51,6 +51,7 @@ export function responseObject(head: ResponseHead, state: ResponseState): Respon
     background: request.background === true,
     completed_at: state.completedAt,
     error: state.error,
+    frequency_penalty: request.frequency_penalty ?? 0,
     incomplete_details: state.incompleteReason === null ? null : { reason: state.incompleteReason },
     instructions: request.instructions ?? null,
     max_output_tokens: request.max_output_tokens ?? null,
@@ -58,6 +59,7 @@ export function responseObject(head: ResponseHead, state: ResponseState): Respon
     model: head.model,
     output: state.output,
     parallel_tool_calls: request.parallel_tool_calls ?? true,
+    presence_penalty: request.presence_penalty ?? 0,
     previous_response_id: head.previousResponseId,
     prompt_cache_key: request.prompt_cache_key ?? null,
     reasoning: { effort: request.reasoning?.effort ?? null, summary: null },
@@ -70,7 +72,7 @@ export function responseObject(head: ResponseHead, state: ResponseState): Respon
       verbosity: request.text?.verbosity ?? 'medium',
     },
     tool_choice: request.tool_choice ?? 'auto',
-    tools: request.tools ?? [],
+    tools: (request.tools ?? []).map(shownTool),
     top_logprobs: request.top_logprobs ?? 0,
     top_p: head.topP,
     truncation: request.truncation ?? 'disabled',
@@ -78,6 +80,13 @@ export function responseObject(head: ResponseHead, state: ResponseState): Respon
     user: request.user ?? null,
     metadata: { ...request.metadata, ...head.route },
   };
+}
+
+/** A function as OpenAI's document requires it: with all its fields, null where nothing was said. */
+function shownTool(given: unknown): unknown {
+  if (typeof given !== 'object' || given === null) return given;
+  const isFunction = (given as { readonly type?: unknown }).type === 'function';
+  return isFunction ? { parameters: null, strict: null, ...given } : given;
 }
 
 /** `reasoningTokens` of the output. */

@@ -9,6 +9,7 @@ import { EventStream } from '../sse.ts';
 import { BackgroundResponse } from './background.ts';
 import { storedHistory, storeRun } from './chain.ts';
 import type { ResponseEvent } from './events.ts';
+import { listedItem } from './items.ts';
 import { type LaneTurn, laneTurn, type TurnParts } from './lane-entry.ts';
 import { headOf, planResponse, type ResponsePlan } from './plan.ts';
 import { ResponseRun, sayRefused } from './run.ts';
@@ -37,6 +38,8 @@ export function responseRoutes(world: ResponsesWorld): readonly Route[] {
       open: false,
       answer: (call) => call.readJson(schema, (request) => countTokens(call, request, world)),
     },
+    // Before the id's own route, which would take the word for one.
+    { method: 'POST', path: `${path}/compact`, open: false, answer: refuseCompaction },
     { method: 'GET', path: one, open: false, answer: (call) => withStored(call, world, read) },
     { method: 'DELETE', path: one, open: false, answer: (call) => withStored(call, world, remove) },
     { method: 'POST', path: `${one}/cancel`, open: false, answer: (call) => withStored(call, world, cancel) },
@@ -47,6 +50,12 @@ export function responseRoutes(world: ResponsesWorld): readonly Route[] {
       answer: (call) => withStored(call, world, list),
     },
   ];
+}
+
+function refuseCompaction(call: HttpCall): void {
+  const message =
+    'conversations are not compacted here: truncation "auto" leaves out their oldest items, or ask the model for a summary';
+  call.refuse(fault('not_found', message));
 }
 
 function create(call: HttpCall, request: ResponseRequest, world: ResponsesWorld): void {
@@ -230,7 +239,7 @@ const list: Answerer = (call, stored) => {
   const ordered = query.get('order') === 'asc' ? all : all.reverse();
   const after = query.get('after');
   const first = after === null ? 0 : ordered.findIndex((item) => item['id'] === after) + 1;
-  const data = ordered.slice(first, first + limit);
+  const data = ordered.slice(first, first + limit).map(listedItem);
   call.reply(200, {
     object: 'list',
     data,

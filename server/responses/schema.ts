@@ -18,6 +18,12 @@ function responseFields(bounds: RequestBounds) {
     ...sampling,
     input: z.union([z.string(), z.array(z.unknown()).max(ITEM_COUNT_MAX)]).nullish(),
     instructions: z.union([z.string(), z.array(z.unknown()).max(ITEM_COUNT_MAX)]).nullish(),
+    conversation: z
+      .unknown()
+      .refine((value) => value == null, {
+        message: 'conversations are not kept here: go on from previous_response_id, or send all items',
+      })
+      .optional(),
     previous_response_id: z.string().max(ID_LENGTH_MAX).nullish(),
     store: z.boolean().nullish(),
     background: z.boolean().nullish(),

@@ -1,0 +1,81 @@
+// What clients made from OpenAI's document need of a response, and what is refused because it would be lost.
+import { describe, expect, test } from 'vitest';
+import { hermesCall, type Json, responsesServer } from '../../../responses-world.ts';
+
+const tools = [{ type: 'function', name: 'shell', parameters: { type: 'object' } }];
+
+async function soon(server: Awaited<ReturnType<typeof responsesServer>>, body: object): Promise<Json> {
+  const call = server.send('POST', '/v1/responses', body);
+  await server.settle(server.clock.nowMs() + 1000);
+  return { status: call.status, ...(call.json as Json) };
+}
+
+const request = async (server: Awaited<ReturnType<typeof responsesServer>>, method: string, path: string) => {
+  const call = server.send(method, path, method === 'POST' ? {} : undefined);
+  await server.settle(server.clock.nowMs() + 1000);
+  return call;
+};
+
+test('a response has both penalties as numbers, and functions all their fields', async () => {
+  const server = await responsesServer({ say: () => 'Hi.' });
+  const plain = await soon(server, { input: 'Hi', tools: [{ type: 'function', name: 'f' }] });
+  expect(plain).toMatchObject({ presence_penalty: 0, frequency_penalty: 0 });
+  expect(plain['tools']).toEqual([{ type: 'function', name: 'f', parameters: null, strict: null }]);
+  const set = await soon(server, { input: 'Hi', presence_penalty: 0.5, frequency_penalty: -1 });
+  expect(set).toMatchObject({ presence_penalty: 0.5, frequency_penalty: -1 });
+});
+
+test('input items are listed with parts, ids and status', async () => {
+  const server = await responsesServer({ say: () => 'Hi.' });
+  const { id } = await soon(server, {
+    input: [
+      { role: 'user', content: 'What is here?' },
+      { role: 'assistant', content: 'I look.' },
+      { type: 'function_call', call_id: 'c1', name: 'shell', arguments: '{}' },
+      { type: 'function_call_output', call_id: 'c1', output: 'a' },
+    ],
+  });
+  const { json } = await request(server, 'GET', `/v1/responses/${String(id)}/input_items?order=asc`);
+  const { data } = json as { data: readonly Json[] };
+  expect(data).toMatchObject([
+    { status: 'completed', content: [{ type: 'input_text', text: 'What is here?' }] },
+    { status: 'completed', content: [{ type: 'output_text', text: 'I look.', annotations: [] }] },
+    { type: 'function_call', status: 'completed' },
+    { type: 'function_call_output', status: 'completed' },
+  ]);
+  expect(data.every((item) => typeof item['id'] === 'string')).toBe(true);
+});
+
+describe('refused', () => {
+  test('is the output of a call that nobody made; the parent can be gone on from', async () => {
+    let calls = 0;
+    const say = () => (calls++ === 0 ? hermesCall('shell', {}) : 'Done.');
+    const server = await responsesServer({ say });
+    const parent = await soon(server, { input: 'Look', tools });
+    const [made] = parent['output'] as readonly Json[];
+    const goOn = (callId: unknown) =>
+      soon(server, {
+        previous_response_id: parent['id'],
+        input: [{ type: 'function_call_output', call_id: callId, output: 'x' }],
+      });
+    expect(await goOn('call_nobody')).toMatchObject({ status: 400, error: { param: 'input[0].call_id' } });
+    expect(await goOn(made!['call_id'])).toMatchObject({ status: 'completed' });
+  });
+
+  test('is a conversation, which would be lost', async () => {
+    const server = await responsesServer({ say: () => 'Hi.' });
+    expect(await soon(server, { input: 'Hi', conversation: 'conv_1' })).toMatchObject({
+      status: 400,
+      error: { param: 'conversation' },
+    });
+  });
+
+  test('is compaction, in its own words', async () => {
+    const server = await responsesServer({ say: () => 'Hi.' });
+    const { status, json } = await request(server, 'POST', '/v1/responses/compact');
+    expect([status, (json as { error: Json }).error['message']]).toEqual([
+      404,
+      expect.stringContaining('not compacted'),
+    ]);
+  });
+});
