@@ -1,6 +1,6 @@
 // A home, a work folder and a process for the real Claude Code, cut off from the person's own settings.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { claudeSettings } from '../../server/cli/claude.ts';
@@ -9,7 +9,9 @@ const modules = join(import.meta.dirname, 'node_modules', '@anthropic-ai');
 // The package's own command is put in place by an install script, which does not run here; its wrapper does the same.
 const wrapper = join(modules, 'claude-code', 'cli-wrapper.cjs');
 
-export const claudeMissing = !existsSync(wrapper);
+// The program itself is a package for each platform, and not for every one.
+export const claudeMissing =
+  !existsSync(wrapper) || !readdirSync(modules).some((name) => name.startsWith('claude-code-'));
 
 export interface ClaudeRun {
   readonly code: number | null;
