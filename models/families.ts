@@ -191,7 +191,7 @@ const qwen3moe: Family = {
   ...qwen3,
   name: 'qwen3moe',
   absent: {
-    ...{ ...llama.absent, num_experts: 128, num_experts_per_tok: 8, moe_intermediate_size: 768 },
+    ...{ ...llama.absent, num_local_experts: 128, num_experts_per_tok: 8, moe_intermediate_size: 768 },
     ...{ decoder_sparse_step: 1, norm_topk_prob: false, num_key_value_heads: 4 },
   },
   parts: { 'mlp.router': { part: 'mlp.gate' } },
