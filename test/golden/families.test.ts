@@ -1,13 +1,14 @@
 // Every decoder family against transformers: tiny checkpoints of random weights in the field layout of the published
 // models (make-family-goldens.py). The fp32 graph must give their log-probabilities and greedy tokens, in one piece, in
 // chunks, among other rows, over restored keys and values, and as rows of guesses; int8 must stay close.
-import { readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
 import { openSession } from '../../kernels/onnx/ort.ts';
 import { argmax, createReferenceDecoder } from '../../kernels/reference/decoder.ts';
 import { type Checkpoint, loadCheckpoint } from '../../models/checkpoint.ts';
+import { readModelSpec } from '../../models/checkpoint-config.ts';
 import { buildGraph, type Calibration } from '../../models/graph/build.ts';
 import type { Precision } from '../../models/graph/precision.ts';
 import { servedSpec } from '../../models/spec.ts';
@@ -49,6 +50,13 @@ async function open(
 describe.each(names)('%s', (name) => {
   const checkpoint = loadCheckpoint(join(root, name));
   const cases = casesOf(name);
+
+  test('its config means the same in the words of transformers 5', () => {
+    const directory = join(temporaryDirectory(), name);
+    mkdirSync(directory);
+    copyFileSync(join(root, name, 'saved-config.json'), join(directory, 'config.json'));
+    expect(readModelSpec(directory)).toEqual(checkpoint.spec);
+  });
 
   test('fp32 gives the log-probabilities and the greedy tokens, also in chunks', async () => {
     for (const golden of cases) {

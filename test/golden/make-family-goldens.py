@@ -213,9 +213,13 @@ def logits_of(model, ids):
         return output.logits[0, -1]
 
 
-def make(name, published):
+def known_fields(published):
     known = {k: v for k, v in published.items() if k != "quantization_config"}
-    config = AutoConfig.for_model(**{k: (dict(v) if isinstance(v, dict) else v) for k, v in known.items()})
+    return {k: (dict(v) if isinstance(v, dict) else v) for k, v in known.items()}
+
+
+def make(name, published):
+    config = AutoConfig.for_model(**known_fields(published))
     config._attn_implementation = "eager"
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     for seed in range(1000):
@@ -235,6 +239,9 @@ def make(name, published):
     folder = OUT / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(published, indent=1) + "\n")
+    with tempfile.TemporaryDirectory() as saved:  # the same in the words of transformers 5
+        AutoConfig.for_model(**known_fields(published)).save_pretrained(saved)
+        (folder / "saved-config.json").write_text((Path(saved) / "config.json").read_text())
     tensors = {k: v.to(torch.bfloat16).contiguous() for k, v in published_tensors(model, published).items()}
     for k in [k for k, v in tensors.items() if v.dim() == 3 and published["model_type"] == "gpt_oss"]:
         blocks, scales = microscaled(tensors.pop(k), seed)
