@@ -28,6 +28,7 @@ export interface FimTokens {
 export interface Model {
   readonly name: string; // of the directory; OWNER/NAME of a model in Hugging Face's cache
   readonly path: string; // absolute: a directory, or a GGUF file
+  readonly fileFormat: 'gguf' | 'safetensors';
   readonly fileSize: number; // bytes of its weights
   readonly spec: ModelSpec;
   readonly tokenizer: Tokenizer;
@@ -66,6 +67,7 @@ export function loadModel(pathOrName: string, now: (() => Date) | null = null): 
   return {
     name: spec.name,
     path,
+    fileFormat: gguf === null ? 'safetensors' : 'gguf',
     fileSize: weightSize(gguf?.path ?? path),
     spec: {
       ...spec,

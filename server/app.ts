@@ -210,7 +210,7 @@ function discoveryWorld({ version, config, backend, engine }: AppWorld, openAi: 
     ...openAi,
     about: {
       version,
-      precision: config.precision,
+      precision: config.precision === 'auto' ? 'unknown' : config.precision,
       get seatCount() {
         return backend.limits.replicaCount * backend.limits.slotCount;
       },

@@ -5,7 +5,7 @@ import type { OpenAiWorld } from '../openai/world.ts';
 export interface DiscoveryWorld extends OpenAiWorld {
   readonly about: {
     readonly version: string; // of the package
-    readonly precision: string; // of the weights, as configured
+    readonly precision: string; // of the weights, where it was asked for, else 'unknown'
     readonly seatCount: number; // sequences that are computed at the same time
     readonly slotCount: number; // of one replica
     readonly seats: readonly Seat[]; // those that are taken

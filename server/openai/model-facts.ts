@@ -22,12 +22,12 @@ export function modelFacts({
   forms,
   generator,
 }: Pick<OpenAiWorld, 'model' | 'forms' | 'generator'>): ModelFacts {
-  const { spec, path = '', fileSize = 0, chatTemplate, fim } = model;
+  const { spec, fileFormat = 'safetensors', fileSize = 0, chatTemplate, fim } = model;
   const contextTokens = generator.contextTokensMax;
   const calls = chatTemplate !== null && forms.toolSyntax.kind !== 'unknown';
   return {
     architecture: spec.architecture ?? 'unknown',
-    format: /\.gguf$/i.test(path) ? 'gguf' : 'safetensors',
+    format: fileFormat,
     contextTokens,
     trainedTokens: spec.contextLength ?? contextTokens,
     parameterCount: isWhole(spec) ? weightCount(spec) : null,

@@ -11,6 +11,7 @@ export interface ServedModel {
   readonly aliases?: readonly string[]; // other names that it answers to, and is listed under
   readonly aliasPrefixes?: readonly string[]; // it answers to whatever begins so
   readonly path?: string; // where its files are; unknown of small models of tests, as is the rest of the spec
+  readonly fileFormat?: 'gguf' | 'safetensors';
   readonly fileSize?: number; // bytes
   readonly spec: Pick<ModelSpec, 'vocabSize' | 'eosTokenIds'> & Partial<ModelSpec>;
   readonly tokenizer: Pick<

@@ -296,6 +296,21 @@ describe('what is here', () => {
     });
   });
 
+  test('a directory that holds a GGUF file is one', async () => {
+    const model = loadModel('smollm2-135m-instruct');
+    const server = await world('', { app: { model }, flags: { precision: 'int8' } });
+    expect((await server.request('GET', '/api/tags')).json).toMatchObject({
+      models: [
+        {
+          details: {
+            ...{ format: 'gguf', family: 'llama', parameter_size: '134.52M', quantization_level: 'int8' },
+          },
+        },
+      ],
+    });
+    expect(model.fileSize).toBeGreaterThan(50e6);
+  });
+
   test('a model that is not here is 404 in Ollama’s form', async () => {
     const server = await world('');
     const asks = [
