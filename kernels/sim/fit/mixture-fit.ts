@@ -7,7 +7,7 @@ import { sequencesAtMaxLoad, steadyRate } from './gpu-fit.ts';
 import { coordinateDescent } from './least-squares.ts';
 import { DENSE_2026_ROWS, MIXTURE_ROWS, type MixtureRow } from './mixture-rows.ts';
 
-export function mixtureSetup(row: MixtureRow): GpuSetup {
+function mixtureSetup(row: MixtureRow): GpuSetup {
   const { gpuCount, sharding, precision, kvPrecision } = row;
   const chip = GPU_CHIPS.find(({ name }) => name === row.chip)!;
   return { chip, gpuCount, sharding, shape: namedShape(row.model), precision, kvPrecision };

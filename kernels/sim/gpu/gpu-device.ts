@@ -5,7 +5,7 @@ import type { BackendLimits, StepPlan } from '../../backend.ts';
 import type { CostModel } from '../cost-model.ts';
 import { DoesNotFitError } from '../fit-error.ts';
 import { kvBytesPerToken, layerBytes, totalBytes } from '../shapes.ts';
-import { type GpuSetup, type StepCounts, stepTerms } from './roofline.ts';
+import { type GpuSetup, kvCopies, type StepCounts, stepTerms } from './roofline.ts';
 
 export interface GpuBounds {
   readonly sequenceCountMax: number; // max_num_seqs, max_batch_size
@@ -23,7 +23,8 @@ export function gpuKvTokens(setup: GpuSetup): number {
   const { chip, gpuCount, shape, precision } = setup;
   const weights = weightBytesOf(setup);
   const usable = gpuCount * chip.memoryBytes * memoryShare;
-  const tokens = Math.floor((usable - weights) / kvBytesPerToken(shape, setup.kvPrecision));
+  const perToken = kvCopies(setup) * kvBytesPerToken(shape, setup.kvPrecision);
+  const tokens = Math.floor((usable - weights) / perToken);
   if (tokens >= minTokens) return tokens;
   throw new DoesNotFitError(
     `${shape.name} at ${precision} needs ${gb(weights)} GB for weights, ${gpuCount} × ${chip.name} has ` +

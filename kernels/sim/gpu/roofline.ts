@@ -167,9 +167,19 @@ function expertUtilisation(chip: GpuChip, precision: Precision, fitted: MixtureC
   return widened ? fitted.expertWidenedUtilisation : fitted.expertMxfp4Utilisation;
 }
 
-function kvBytesRead({ shape, kvPrecision }: GpuSetup, counts: StepCounts): number {
+/** GPUs that hold the same KV: tensor parallelism cuts it by heads, and latent KV is one vector for all heads. */
+export function kvCopies({ shape, gpuCount, sharding }: GpuSetup): number {
+  if (sharding === 'expert') return 1;
+  return Math.max(1, gpuCount / (shape.latent === null ? shape.kvHeadCount : 1));
+}
+
+function kvBytesRead(setup: GpuSetup, counts: StepCounts): number {
+  const { shape, kvPrecision } = setup;
   const tokens = windowed(shape, counts.contextRead, counts.rowCount);
-  return tokens * kvBytesPerTokenOfLayer(shape, kvPrecision) + counts.rowCount * stateBytesPerRow(shape);
+  return (
+    kvCopies(setup) * tokens * kvBytesPerTokenOfLayer(shape, kvPrecision) +
+    counts.rowCount * stateBytesPerRow(shape)
+  );
 }
 
 // Heads share latent KV, so that reading it is cheap beside multiplying with it.

@@ -62,6 +62,17 @@ test('KV gets what 90 % of the memory leaves beside the weights', () => {
   );
 });
 
+test('tensor parallelism keeps latent KV, and KV of fewer heads than GPUs, more than once', () => {
+  const tokens = (model: string, sharding: 'tensor' | 'expert') =>
+    gpuKvTokens({ ...setup, gpuCount: 8, shape: namedShape(model), precision: 'nvfp4', sharding });
+  expect(tokens('deepseek-v3', 'expert') / tokens('deepseek-v3', 'tensor')).toBeGreaterThan(4); // 8, but for the weights that every rank keeps
+  const few = { ...setup, gpuCount: 8, shape: namedShape('qwen3-30b-a3b') } as const;
+  expect(gpuKvTokens({ ...few, shape: { ...few.shape, kvHeadCount: 8 } }) / gpuKvTokens(few)).toBeCloseTo(
+    1,
+    3,
+  );
+});
+
 test('what does not fit is refused with numbers', () => {
   const shape = namedShape('llama-3.1-70b');
   expect(() => planSimDevice({ device: 'h100', shape, precision: 'fp16' })).toThrow(/141\.1 GB.*80\.0 GB/);
