@@ -8,6 +8,7 @@ import { type JsonTerminals, oneOfTexts } from './json-terminals.ts';
 import { type NumberBound, numberInRange } from './number-range.ts';
 import { compilePattern } from './pattern.ts';
 import { choice, type Expression, rule, terminal } from './rules.ts';
+import { mergeSchemas } from './schema-merge.ts';
 import {
   type IgnoredKeyword,
   isSchemaObject,
@@ -37,6 +38,7 @@ export interface CompiledSchema {
 
 const anyDepthMax = 32; // nesting of values that no schema describes
 const enumValuesMax = 10_000;
+const mergeDepthMax = 24; // of schemas that must hold together, one within another
 
 /** Throws GrammarError that names keyword and path. */
 export function compileSchema(schema: unknown, world: SchemaWorld, options: SchemaOptions): CompiledSchema {
@@ -74,6 +76,7 @@ class SchemaRules {
   readonly #world: SchemaWorld;
   readonly #name: string;
   readonly #named = new Set<string>();
+  #mergeDepth = 0;
 
   constructor(reader: SchemaReader, world: SchemaWorld, name: string) {
     this.#reader = reader;
@@ -88,6 +91,8 @@ class SchemaRules {
     if (!isSchemaObject(schema))
       throw new GrammarError('invalid', 'expected an object or a boolean', { path });
     for (const keyword of unsupportedKeywords(schema)) this.#reader.cannot(path, keyword);
+    const merged = this.#merged(schema, path);
+    if (merged !== null) return merged;
     if (schema['$ref'] !== undefined) return this.#reference(schema, path);
     if (schema['const'] !== undefined || schema['enum'] !== undefined) return this.#constants(schema, path);
     const combined = this.#combination(schema, path);
@@ -117,6 +122,22 @@ class SchemaRules {
       default:
         throw new GrammarError('invalid', `there is no type "${type}"`, { path, keyword: 'type' });
     }
+  }
+
+  /** Of `allOf`, and of assertions beside a `$ref`, written as one schema; null where there is no need, or no way. */
+  #merged(schema: Schema, path: string): Expression | null {
+    const { $ref: reference, allOf = [], ...rest } = schema;
+    if (!Array.isArray(allOf) || (reference === undefined && allOf.length === 0)) return null;
+    const beside = this.#reader.hasAssertions(rest);
+    if (!beside && (reference === undefined ? 0 : 1) + allOf.length < 2) return null;
+    if (++this.#mergeDepth > mergeDepthMax) {
+      throw new GrammarError('too-large', `merged deeper than ${mergeDepthMax}`, { path, keyword: 'allOf' });
+    }
+    const parts = [rest, ...(reference === undefined ? [] : [{ $ref: reference }]), ...allOf];
+    const one = mergeSchemas(parts.flatMap((part) => this.#reader.flattened(part, path)));
+    const value = one === null ? null : this.value(one, path);
+    this.#mergeDepth--;
+    return value;
   }
 
   #reference(schema: Schema, path: string): Expression {

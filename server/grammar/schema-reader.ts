@@ -14,6 +14,7 @@ const schemaBounds = {
   valuesMax: 50_000, // objects, arrays and scalars in it
   textMax: 500_000, // characters of all keys and strings
   subschemasMax: 20_000,
+  mergedDepthMax: 32,
   propertiesMax: 5_000,
 } as const;
 
@@ -140,6 +141,25 @@ export class SchemaReader {
       if (name === 'type' && keyword !== '$ref') continue;
       this.cannot(path, name);
     }
+  }
+
+  hasAssertions(schema: Schema): boolean {
+    return [...assertions, ...unsupported].some((name) => schema[name] !== undefined);
+  }
+
+  /** The schemas that must all hold for this one to: references and `allOf`s at its top are opened. */
+  flattened(schema: unknown, path: string, depth = 0): readonly unknown[] {
+    if (!isSchemaObject(schema)) return [schema];
+    const { $ref: reference, allOf, ...rest } = schema;
+    if (reference === undefined && !Array.isArray(allOf)) return [schema];
+    if (depth > schemaBounds.mergedDepthMax) {
+      const message = `references behind references, more than ${schemaBounds.mergedDepthMax}`;
+      throw new GrammarError('too-large', message, { path, keyword: 'allOf' });
+    }
+    this.enter(path);
+    const open = (part: unknown) => this.flattened(part, path, depth + 1);
+    const target = reference === undefined ? [] : open(this.resolve(reference, path).target);
+    return [rest, ...target, ...(Array.isArray(allOf) ? (allOf as readonly unknown[]).flatMap(open) : [])];
   }
 
   resolve(reference: unknown, path: string): { target: unknown; pointer: string } {

@@ -34,6 +34,11 @@ export const messageSchema = z.looseObject({
   content: z.union([z.string(), z.array(part)]).nullish(),
 });
 
+const notServed = z
+  .unknown()
+  .refine((value) => value == null, { message: 'is not served: give the functions as tools' })
+  .optional();
+
 type WireMessage = z.output<typeof messageSchema>;
 
 function chatSchema(bounds: RequestBounds) {
@@ -47,6 +52,8 @@ function chatSchema(bounds: RequestBounds) {
     logprobs: z.boolean().nullish(),
     top_logprobs: z.int().min(0).max(bounds.logprobsMax).nullish(),
     ...formFields,
+    functions: notServed, // OpenAI's before tools
+    function_call: notServed,
     modalities: z.array(z.string().max(64)).max(8).nullish(),
     tools: z
       .array(z.looseObject({ type: z.string() }))

@@ -141,8 +141,8 @@ describe('the form of an answer', () => {
   test.each([
     {
       allOf: [
-        { type: 'object', required: ['a'] },
-        { type: 'object', required: ['b'] },
+        { type: 'string', pattern: 'a' },
+        { type: 'string', pattern: 'b' },
       ],
     },
     JSON.parse('{"type":"object","if":{"required":["a"]},"then":{"required":["b"]}}'),
