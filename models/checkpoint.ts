@@ -31,6 +31,7 @@ export interface Checkpoint extends WeightSource {
   readonly spec: ModelSpec;
   readonly path: string; // a directory, or a GGUF file (the first shard)
   readonly weightFiles: readonly string[]; // paths
+  readonly variant?: string; // tells apart what is made of equal files, as adapters of another strength do
   has(name: string): boolean;
   /** As the file calls it: F32, BF16, Q4_K. Throws CheckpointError when there is no such tensor. */
   typeOf(name: string): string;

@@ -12,6 +12,7 @@ import { openGguf } from './gguf/gguf-file.ts';
 import { GgufMetadata } from './gguf/gguf-metadata.ts';
 import { type Advice, ggufAdvice, ggufFimTokens, ggufTemplate } from './gguf/gguf-text.ts';
 import { insideHubFolder } from './hub-cache.ts';
+import { type AdapterChoice, adaptedName } from './lora.ts';
 import { CheckpointError, readOptionalJson } from './model-file.ts';
 import { type SamplingDefaults, samplingDefaults } from './sampling-defaults.ts';
 import type { ModelSpec } from './spec.ts';
@@ -30,6 +31,7 @@ export interface Model {
   readonly path: string; // absolute: a directory, or a GGUF file
   readonly fileFormat: 'gguf' | 'safetensors';
   readonly fileSize: number; // bytes of its weights
+  readonly adapters: readonly AdapterChoice[]; // merged into its weights, in this order
   readonly spec: ModelSpec;
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate | null;
@@ -47,10 +49,15 @@ const fimSpellings = [
 
 /**
  * Loads everything but weights. A name without a slash is an embedded model unless it ends in `.gguf`, anything else a
- * path. `now` is the time that a chat template may print (chat-template.ts). Throws CheckpointError when there is no such
+ * path. `now` is the time that a chat template may print (chat-template.ts); `adapters` are named, and read with the
+ * weights. Throws CheckpointError when there is no such
  * model, or a file of it is bad.
  */
-export function loadModel(pathOrName: string, now: (() => Date) | null = null): Model {
+export function loadModel(
+  pathOrName: string,
+  now: (() => Date) | null = null,
+  adapters: readonly AdapterChoice[] = [],
+): Model {
   const path = resolveModel(pathOrName);
   const spec = readModelSpec(path);
   const tokenizer = Tokenizer.load(path);
@@ -65,10 +72,11 @@ export function loadModel(pathOrName: string, now: (() => Date) | null = null): 
     gguf === null ? ChatTemplate.load(path, tokenizer, now) : ggufTemplate(gguf, tokenizer, now);
   const advice = (gguf && ggufAdvice(gguf)) ?? readAdvice(gguf === null ? path : dirname(gguf.path));
   return {
-    name: spec.name,
+    name: adaptedName(spec.name, adapters),
     path,
     fileFormat: gguf === null ? 'safetensors' : 'gguf',
     fileSize: weightSize(gguf?.path ?? path),
+    adapters,
     spec: {
       ...spec,
       eosTokenIds: endTokens(spec.eosTokenIds, {

@@ -68,6 +68,7 @@ export function loadConfig(sources: ConfigSources): Config {
     ]),
     adminKey: adminKeyOf(options, sources),
     aliases: Object.freeze([...options.aliases]),
+    lora: Object.freeze([...options.lora]),
     corsOrigins: Object.freeze([...options.corsOrigins]),
     cacheDirectory,
     kvDiskDirectory: options.kvDiskDirectory ?? join(cacheDirectory, 'kv'),

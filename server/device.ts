@@ -16,6 +16,7 @@ import {
   expectedDivergence,
   type Precision,
 } from '../models/graph/precision.ts';
+import { withAdapters } from '../models/lora.ts';
 import type { Model } from '../models/model.ts';
 import { kvBytesPerToken, type ModelSpec, servedSpec } from '../models/spec.ts';
 import { boundsForModel, type Config } from './config.ts';
@@ -72,7 +73,7 @@ export async function graphFor(
   { onProgress, memorySize = Number.POSITIVE_INFINITY }: Pick<DeviceWorld, 'onProgress' | 'memorySize'>,
 ): Promise<BuiltGraph> {
   const { cacheDirectory, threadsPerReplica } = config;
-  const loaded = loadCheckpoint(model.path);
+  const loaded = withAdapters(loadCheckpoint(model.path), model.adapters);
   const { contextTokens } = boundsForModel(config, model.spec, KV_ELEMENT_SIZES[config.kvPrecision]);
   const checkpoint = { ...loaded, spec: servedSpec(loaded.spec, contextTokens) };
   const precision = precisionFor(config, checkpoint);

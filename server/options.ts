@@ -46,6 +46,12 @@ export const OPTIONS = {
     [],
     'other name that the model answers to and is listed under, or claude-* for all that begin so; repeatable',
   ),
+  lora: option(
+    'lora',
+    list(text(4096), 16),
+    [],
+    'adapter merged into the model: a PEFT directory or a GGUF file, with =SCALE behind it for more or less of it; repeatable',
+  ),
   temperature: option(
     'temperature',
     orNull('model', real(0, 100)),

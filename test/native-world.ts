@@ -17,7 +17,7 @@ import { MemorySocket } from './memory-socket.ts';
 export const FIM = { prefixId: 257, suffixId: 258, middleId: 259 } as const;
 
 /** Nothing is tokenised elsewhere. */
-export const textsHere: NativeWorld['texts'] = {
+const textsHere: NativeWorld['texts'] = {
   run: (act, end) => {
     act();
     end.ended?.();

@@ -35,6 +35,16 @@ function placeOf(spec: ModelSpec, { parts }: GgufArchitecture, name: string): Pl
   return stored === null ? null : { name: `blk.${layer}.${stored.part}.${kind}`, rows: stored.rows };
 }
 
+/** `blk.3.attn_q.weight` → `model.layers.3.self_attn.q_proj.weight`; null for what is no tensor of a decoder of ours. */
+export function decoderTensorName(ggufName: string): string | null {
+  const [, stem, kind] = /^(.+)\.(weight|bias)$/.exec(ggufName) ?? [];
+  const outer = [...outerNames].find(([, short]) => short === stem);
+  if (outer) return `${outer[0]}.${kind}`;
+  const [, layer, part] = /^blk\.(\d+)\.(.+)$/.exec(stem ?? '') ?? [];
+  const inner = [...layerNames].find(([, short]) => short === part);
+  return inner ? `model.layers.${layer}.${inner[0]}.${kind}` : null;
+}
+
 /** Throws CheckpointError for a tensor that is missing, of another shape or type, or that no graph would use. */
 export function ggufCheckpoint(
   gguf: GgufFile,
@@ -114,7 +124,7 @@ function refuseUnused(gguf: GgufFile, used: ReadonlySet<string>): void {
  * Rows 2i and 2i + 1 of every head become rows i and i + headSize / 2. Rows are moved as bytes, so that it works for
  * every type: a row is whole blocks.
  */
-function separateHalves(
+export function separateHalves(
   blocks: Uint8Array,
   { rowCount, headSize }: { readonly rowCount: number; readonly headSize: number },
 ): Uint8Array {

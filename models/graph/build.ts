@@ -128,6 +128,7 @@ async function contentHashOf(
   hash.update(
     JSON.stringify([builderVersion, precision, dimensions, isSmoothable(precision) && calibration?.key]),
   );
+  if (checkpoint.variant !== undefined) hash.update(checkpoint.variant);
   for (const digest of await hashFiles(checkpoint.weightFiles, cacheDirectory)) hash.update(digest);
   return hash.digest('hex').slice(0, 32);
 }

@@ -1,5 +1,6 @@
 // `sparklane build MODEL`: makes the graph that a device will open, ahead of the first start. Owns what is printed.
 // Before it: program.ts; after it: models/graph/build.ts.
+import { adapterChoice } from '../../models/lora.ts';
 import { loadModel } from '../../models/model.ts';
 import type { Config } from '../config.ts';
 import { graphFor } from '../device.ts';
@@ -11,7 +12,7 @@ import type { Host } from './terminal.ts';
 export async function build(given: Config, host: Host): Promise<void> {
   const { terminal, clock, memorySize = Number.POSITIVE_INFINITY } = host;
   const config = await withLocalModels(given, host);
-  const model = loadModel(config.model);
+  const model = loadModel(config.model, null, config.lora.map(adapterChoice));
   const startMs = clock.nowMs();
   const bar = progressBar(host, `building ${model.name}`);
   const built = await graphFor(config, model, { onProgress: bar.onProgress, memorySize }).finally(() =>

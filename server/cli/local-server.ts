@@ -2,6 +2,7 @@
 // where ids, seeds and times come from. Before it: serve.ts and connection.ts; after it: device.ts and compose.ts.
 import { randomBytes } from 'node:crypto';
 import { Random } from '../../kernels/random.ts';
+import { adapterChoice } from '../../models/lora.ts';
 import { loadModel, type Model } from '../../models/model.ts';
 import { openArchive } from '../archive/open-archive.ts';
 import { type RunningServer, startServer } from '../compose.ts';
@@ -34,7 +35,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
   const { terminal, clock, epochMs, memorySize = Number.POSITIVE_INFINITY } = host;
   const config = await withLocalModels(given, host);
   const log = createLog({ level: config.logLevel, write: (line) => terminal.note(line), epochMs });
-  const model = loadModel(config.model, () => new Date(epochMs()));
+  const model = loadModel(config.model, () => new Date(epochMs()), config.lora.map(adapterChoice));
   const transport = await openListener(config, { clock, env: host.env, log });
   const random = new Random(config.seed ?? randomBytes(4).readUInt32LE());
   const bar = progressBar(host, `building ${model.name}`);
