@@ -3,10 +3,10 @@
 import type { Adapter, LowRank } from '../lora.ts';
 import { CheckpointError } from '../model-file.ts';
 import type { ModelSpec } from '../spec.ts';
+import { architectureOf } from './gguf-architectures.ts';
 import { decoderTensorName, separateHalves } from './gguf-checkpoint.ts';
 import { decodeBlocks, openGguf, readBlocks } from './gguf-file.ts';
 import { GgufMetadata } from './gguf-metadata.ts';
-import { architectureOf } from './gguf-spec.ts';
 
 /** `spec`: of the base model, which knows the heads whose rows the format reorders. Throws CheckpointError. */
 export function openGgufAdapter(path: string, spec: ModelSpec): Adapter {
@@ -15,13 +15,13 @@ export function openGgufAdapter(path: string, spec: ModelSpec): Adapter {
   if (metadata.text('general.type') !== 'adapter' || metadata.text('adapter.type') !== 'lora') {
     throw metadata.refuse('adapter.type', 'is not lora: the file is no LoRA adapter');
   }
-  const { interleavesHeads } = architectureOf(gguf);
+  const architecture = architectureOf(gguf);
   const alpha = metadata.number('adapter.lora.alpha') ?? 0;
   const targets = new Map<string, LowRank>();
   for (const [aName, a] of gguf.tensors) {
     const [, weight, half] = /^(.+)\.lora_([ab])$/.exec(aName) ?? [];
     const refuse = (problem: string) => new CheckpointError(problem, { file: path, field: aName });
-    const target = weight === undefined ? null : decoderTensorName(weight);
+    const target = weight === undefined ? null : decoderTensorName(architecture, weight);
     if (target === null) throw refuse("is no lora_a or lora_b of a decoder's matrix");
     const bName = `${weight}.lora_b`;
     const b = gguf.tensors.get(bName);
@@ -31,7 +31,7 @@ export function openGgufAdapter(path: string, spec: ModelSpec): Adapter {
       continue;
     }
     const rank = a.shape[0]!;
-    const isTurned = interleavesHeads && /\.self_attn\.[qk]_proj\./.test(target);
+    const isTurned = architecture.interleavesHeads && /\.self_attn\.[qk]_proj\./.test(target);
     const { headSize } = spec;
     targets.set(target, {
       rank,

@@ -35,13 +35,15 @@ function placeOf(spec: ModelSpec, { parts }: GgufArchitecture, name: string): Pl
   return stored === null ? null : { name: `blk.${layer}.${stored.part}.${kind}`, rows: stored.rows };
 }
 
-/** `blk.3.attn_q.weight` → `model.layers.3.self_attn.q_proj.weight`; null for what is no tensor of a decoder of ours. */
-export function decoderTensorName(ggufName: string): string | null {
+/** `blk.3.attn_q.weight` → `model.layers.3.self_attn.q_proj.weight`; null for what is no whole tensor of a decoder of ours. */
+export function decoderTensorName({ parts }: GgufArchitecture, ggufName: string): string | null {
   const [, stem, kind] = /^(.+)\.(weight|bias)$/.exec(ggufName) ?? [];
   const outer = [...outerNames].find(([, short]) => short === stem);
   if (outer) return `${outer[0]}.${kind}`;
   const [, layer, part] = /^blk\.(\d+)\.(.+)$/.exec(stem ?? '') ?? [];
-  const inner = [...layerNames].find(([, short]) => short === part);
+  const inner = Object.entries({ ...layerParts, ...parts }).find(
+    ([, stored]) => stored.part === part && stored.rows === undefined,
+  );
   return inner ? `model.layers.${layer}.${inner[0]}.${kind}` : null;
 }
 
