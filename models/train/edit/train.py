@@ -1,0 +1,124 @@
+"""LoRA of rank 16 on all projections of SmolLM2, trained on edits. Resumes; each step draws its examples by (seed, step).
+
+    python train.py --data data --out runs/edit [--minutes 60] [--lr 8e-4] [--decay-minutes 0]
+
+Writes runs/edit/adapter (Hugging Face PEFT layout), state.pt (optimiser, for resuming) and log.jsonl. With
+--decay-minutes the learning rate falls to 0 over the last so many minutes: for the last run before an adapter ships.
+"""
+import argparse
+import json
+import random
+import time
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+
+from conversation import answer_logits, batch_of, encode, load_base
+from judge import exact_by_kind
+
+RANK, ALPHA = 16, 32
+TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+BATCH, MICRO_TOKENS = 24, 2_500
+LENGTH_MAX = 768  # tokens; longer examples are left out
+WARMUP_STEPS = 40
+SAVE_MINUTES, JUDGE_MINUTES, JUDGED = 5, 20, 16  # held-out cases of each kind while training
+
+
+def open_model(out: Path):
+    base, tokenizer = load_base(torch.bfloat16)
+    if (out / "adapter").exists():
+        model = PeftModel.from_pretrained(base, out / "adapter", is_trainable=True)
+    else:
+        torch.manual_seed(17)
+        model = get_peft_model(base, LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=TARGETS, task_type="CAUSAL_LM"))
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return model, tokenizer
+
+
+def micro_batches(pairs: list) -> list[list]:
+    """Of similar length, at most MICRO_TOKENS with their padding."""
+    batches, current = [], []
+    for pair in sorted(pairs, key=lambda one: len(one[0])):
+        if current and len(pair[0]) * (len(current) + 1) > MICRO_TOKENS:
+            batches.append(current)
+            current = []
+        current.append(pair)
+    return [*batches, current]
+
+
+def main() -> None:
+    p = argparse.ArgumentParser()
+    p.add_argument("--data", type=Path, default=Path(__file__).parent / "data")
+    p.add_argument("--out", type=Path, default=Path(__file__).parent / "runs/edit")
+    p.add_argument("--minutes", type=float, default=60)
+    p.add_argument("--decay-minutes", type=float, default=0)
+    p.add_argument("--lr", type=float, default=8e-4)
+    p.add_argument("--seed", type=int, default=17)
+    p.add_argument("--threads", type=int, default=2)
+    options = p.parse_args()
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    model, tokenizer = open_model(options.out)
+    rows = [json.loads(line) for line in (options.data / "edits.jsonl").open()]
+    held = [json.loads(line) for line in (options.data / "held-out.jsonl").open()]
+    trainable = [q for q in model.parameters() if q.requires_grad]
+    optimiser = torch.optim.AdamW(trainable, lr=options.lr, betas=(0.9, 0.95), weight_decay=0.0)
+    state = options.out / "state.pt"
+    step = tokens = 0
+    if state.exists():
+        saved = torch.load(state)
+        optimiser.load_state_dict(saved["optimiser"])
+        step, tokens = saved["step"], saved["tokens"]
+    log = (options.out / "log.jsonl").open("a")
+
+    def note(**what) -> None:
+        log.write(json.dumps({"step": step, "tokens": tokens, **what}) + "\n")
+        log.flush()
+
+    def save() -> None:
+        model.save_pretrained(options.out / "adapter")
+        torch.save({"optimiser": optimiser.state_dict(), "step": step, "tokens": tokens}, state)
+
+    started = saved_at = judged_at = time.time()
+    while (minutes := (time.time() - started) / 60) < options.minutes:
+        left = options.minutes - minutes
+        share = min(1.0, (step + 1) / WARMUP_STEPS) * min(1.0, left / options.decay_minutes if options.decay_minutes else 1.0)
+        for group in optimiser.param_groups:
+            group["lr"] = options.lr * share
+        draw = random.Random(options.seed * 1_000_003 + step)
+        pairs = []
+        while len(pairs) < BATCH:
+            row = draw.choice(rows)
+            pair = encode(tokenizer, row["question"], row["answer"])
+            if len(pair[0]) <= LENGTH_MAX:
+                pairs.append(pair)
+        answer_count = sum(len(ids) - start for ids, start in pairs)
+        loss_sum, began = 0.0, time.time()
+        model.train()
+        for some in micro_batches(pairs):
+            logits, targets = answer_logits(model.base_model.model, batch_of(some))
+            loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+            (loss / answer_count).backward()
+            loss_sum += loss.item()
+        torch.nn.utils.clip_grad_norm_(trainable, 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        step += 1
+        count = sum(len(ids) for ids, _ in pairs)
+        tokens += count
+        note(loss=round(loss_sum / answer_count, 4), tokens_per_s=round(count / (time.time() - began)))
+        if time.time() - saved_at > SAVE_MINUTES * 60:
+            save()
+            saved_at = time.time()
+        if time.time() - judged_at > JUDGE_MINUTES * 60:
+            note(exact=exact_by_kind(model.base_model.model, tokenizer, held, JUDGED))
+            judged_at = time.time()
+    save()
+    note(exact=exact_by_kind(model.base_model.model, tokenizer, held, 50))
+
+
+if __name__ == "__main__":
+    main()
