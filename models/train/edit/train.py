@@ -19,7 +19,7 @@ from judge import exact_by_kind
 
 RANK, ALPHA = 16, 32
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-BATCH, MICRO_TOKENS = 24, 2_500
+BATCH, MICRO_TOKENS = 16, 1_500
 LENGTH_MAX = 768  # tokens; longer examples are left out
 WARMUP_STEPS = 40
 SAVE_MINUTES, JUDGE_MINUTES, JUDGED = 5, 20, 16  # held-out cases of each kind while training
