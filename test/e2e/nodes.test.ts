@@ -29,7 +29,8 @@ function collect(stream: NodeJS.ReadableStream): { text: string } {
   return written;
 }
 
-test.skipIf(nodes.length === 0).each(nodes)(
+// Without another Node one row stands for them, or the file would have no test at all.
+test.skipIf(nodes.length === 0).each(nodes.length === 0 ? ['another Node'] : nodes)(
   '%s serves a chat, a stream and a WebSocket',
   async (node) => {
     const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim();

@@ -109,6 +109,8 @@ test('what cannot be served is refused before its weights', async () => {
   });
   rig.mirror.architecture = 'mamba';
   rig.mirror.put('acme/odd-GGUF', { 'odd-Q8_0.gguf': 'x'.repeat(9000) });
-  expect((await run(['pull', 'acme/odd-GGUF'])).err).toMatch(/mamba is not supported \(only .*\)\n$/);
+  expect((await run(['pull', 'acme/odd-GGUF'])).err).toMatch(
+    /mamba is not supported: it has layers without attention; .*\n$/,
+  );
   expect((await run(['pull', 'nothing'])).err).toContain('expected OWNER/NAME');
 });
