@@ -1,4 +1,4 @@
-// The program under other Nodes than this one: SPARKLANE_NODES=path:path names them, each a `node` to run. A whole server, a
+// The program under other Nodes than this one: OTHER_NODES=path:path names them, each a `node` to run. A whole server, a
 // chat over HTTP, a conversation over the WebSocket, a clean end.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,8 +11,8 @@ import { temporaryDirectory } from '../temporary-directory.ts';
 
 const root = join(import.meta.dirname, '../..');
 const directory = temporaryDirectory();
-const nodes = (env['SPARKLANE_NODES'] ?? '').split(delimiter).filter((path) => path !== '');
-if (nodes.length === 0) console.log('skipped: no other Node; SPARKLANE_NODES=path:path names some');
+const nodes = (env['OTHER_NODES'] ?? '').split(delimiter).filter((path) => path !== '');
+if (nodes.length === 0) console.log('skipped: no other Node; OTHER_NODES=path:path names some');
 
 let child: ChildProcess | null = null;
 
