@@ -53,7 +53,8 @@ describe.skipIf(claudeMissing)('claude -p', () => {
     expect([run.code, run.result]).toEqual([0, 'It printed 42.']);
     expect(server.prompts.at(-1)).toContain('from-42');
     const { usage } = run.lines.at(-1) as { usage: Readonly<Record<string, number>> };
-    expect(usage['cache_read_input_tokens']!).toBeGreaterThan(usage['input_tokens']!);
+    // Sums of both turns: the first one's prompt is new once, and found whole by the second but for its last block.
+    expect(usage['cache_read_input_tokens']!).toBeGreaterThan(0.9 * usage['input_tokens']!);
     expect(server.logLines.filter((line) => line.includes('"message":"answer"'))).toHaveLength(
       server.prompts.length,
     );
