@@ -58,7 +58,7 @@ export class Automaton {
 
   /** The same language with counts cut to `length`: equal for all texts of at most so many bytes. */
   clamped(state: AutomatonState, length: number): AutomatonState {
-    if (!state.regex.counted || !state.regex.plain) return state; // closed: a state made afterwards might be dead
+    if (state.regex.count < length || !state.regex.plain) return state; // closed: a state made afterwards might be dead
     return this.#state(clamp(state.regex, { length, table: this.#table }));
   }
 
@@ -117,10 +117,11 @@ export class Automaton {
 
 /** Counts of `length` and more are alike for a text of at most `length` bytes. */
 function clamp(regex: Regex, { length, table }: { length: number; table: RegexTable }): Regex {
+  if (regex.count < length) return regex;
   const inside = (part: Regex): Regex => clamp(part, { length, table });
   switch (regex.kind) {
     case 'concat':
-      return regex.counted ? table.concat(inside(regex.first), inside(regex.rest)) : regex;
+      return table.concat(inside(regex.first), inside(regex.rest));
     case 'or':
       return table.or(regex.parts.map(inside));
     case 'repeat': {

@@ -20,7 +20,7 @@ interface RegexBase {
   readonly id: number; // of this expression, never given to another
   readonly nullable: boolean; // matches the empty text
   readonly plain: boolean; // no `and`, `not` or `multiple` inside: then only `never` matches nothing
-  readonly counted: boolean; // a repeat with a count inside
+  readonly count: number; // the largest of a repeat inside; 0: there is none
 }
 
 /** 256 bits. */
@@ -53,7 +53,7 @@ export class RegexTable {
 
   constructor(older: RegexTable | null = null) {
     this.#nextId = older === null ? 0 : older.#nextId;
-    const base = { plain: true, counted: false };
+    const base = { plain: true, count: 0 };
     this.never = older?.never ?? { kind: 'never', id: this.#nextId++, nullable: false, ...base };
     this.empty = older?.empty ?? { kind: 'empty', id: this.#nextId++, nullable: true, ...base };
     this.anything = older?.anything ?? this.repeat(this.range(0, 255), 0);
@@ -91,7 +91,7 @@ export class RegexTable {
       set,
       nullable: false,
       plain: true,
-      counted: false,
+      count: 0,
     }));
   }
 
@@ -130,7 +130,7 @@ export class RegexTable {
         rest,
         nullable: first.nullable && rest.nullable,
         plain: first.plain && rest.plain,
-        counted: first.counted || rest.counted,
+        count: Math.max(first.count, rest.count),
       };
       this.#concats.set(key, joined);
     }
@@ -175,7 +175,7 @@ export class RegexTable {
       inner,
       nullable: !inner.nullable,
       plain: false,
-      counted: inner.counted,
+      count: inner.count,
     }));
   }
 
@@ -194,7 +194,7 @@ export class RegexTable {
       max,
       nullable: least === 0,
       plain: inner.plain,
-      counted: inner.counted || least > 1 || Number.isFinite(max),
+      count: Math.max(inner.count, Number.isFinite(max) ? max : least > 1 ? least : 0),
     }));
   }
 
@@ -206,7 +206,7 @@ export class RegexTable {
       of,
       nullable: isMultiple(of),
       plain: false,
-      counted: false,
+      count: 0,
     }));
   }
 
@@ -214,6 +214,10 @@ export class RegexTable {
   derive(regex: Regex, byte: number): Regex {
     if (regex.kind === 'never' || regex.kind === 'empty') return this.never;
     if (regex.kind === 'bytes') return hasByte(regex.set, byte) ? this.empty : this.never;
+    // Most of what is derived is a literal: nothing to remember.
+    if (regex.kind === 'concat' && regex.first.kind === 'bytes') {
+      return hasByte(regex.first.set, byte) ? regex.rest : this.never;
+    }
     const key = 256 * regex.id + byte;
     let left = this.#derived.get(key);
     if (left === undefined) {
@@ -291,7 +295,7 @@ function combined(kind: 'or' | 'and', parts: readonly Regex[], id: number): Rege
     nullable:
       kind === 'or' ? parts.some(({ nullable }) => nullable) : parts.every(({ nullable }) => nullable),
     plain: kind === 'or' && parts.every(({ plain }) => plain),
-    counted: parts.some(({ counted }) => counted),
+    count: parts.reduce((most, { count }) => Math.max(most, count), 0),
   };
 }
 

@@ -144,7 +144,7 @@ class Closure {
   readonly #frame: (link: Link) => Frame;
   readonly #places: [GraphNode, Frame | null][] = []; // to be followed, the next one last: a grammar may be deeper than the stack
   #placeCount = 0;
-  #seen = new Set<string>();
+  #seen = new Set<number>();
   #opened = new Set<Frame>(); // repeats whose present round began in this very closure, so it has read nothing
 
   constructor(frame: (link: Link) => Frame, moved: readonly Reading[]) {
@@ -157,13 +157,13 @@ class Closure {
     this.#opened = new Set();
     this.#places.push([node, frame]);
     for (let place = this.#places.pop(); place !== undefined; place = this.#places.pop()) {
-      if (this.#placeCount++ < placesMax) this.#follow(...place);
-      else this.cut = true;
+      if (this.#placeCount++ >= placesMax) this.cut = true;
+      else if (this.readings.size < readingsMax) this.#follow(...place);
     }
   }
 
   #follow(node: GraphNode, frame: Frame | null): void {
-    const key = `${node.index},${frame?.id ?? 0}`;
+    const key = node.index * 2 ** 32 + (frame?.id ?? 0); // both far below
     if (node.kind !== 'end' && this.#seen.has(key)) return;
     this.#seen.add(key);
     switch (node.kind) {

@@ -10,9 +10,12 @@ import { buildTokenTrie, type TokenBytes, type TokenTrie } from './token-trie.ts
 interface InnerMask {
   readonly automaton: Automaton;
   readonly start: AutomatonState;
-  readonly words: Uint32Array; // [ceil(vocabSize / 32)] tokens that stay inside
+  readonly words: Uint32Array | null; // [ceil(vocabSize / 32)] tokens that stay inside; null: they are few
+  readonly tokens: readonly number[]; // those few
   readonly exitBytes: readonly number[]; // bytes before which, inside a token, the automaton may end
-  readonly exits: Map<number, Int32Array>; // for those asked so far: the trie nodes with that byte
+  readonly exits: Map<number, ArrayLike<number>>; // the trie nodes with that byte: all if few, else those asked so far
+  readonly manyExits: boolean;
+  readonly visits: number; // trie nodes looked at
   bytes: number; // of memory, about
 }
 
@@ -21,7 +24,10 @@ export interface MaskBounds {
   readonly stateBytesMax: number; // all masks of states together
 }
 
-const walkWorkMax = 100_000; // units of RegexTable.work in one walk; string bodies need less than 5,000
+const walkWorkMax = 10_000; // units of RegexTable.work in one walk; string bodies need less than 5,000
+const walksMax = 8; // over the whole trie, for one mask: as many bodies of strings at once
+const readingVisits = 4; // trie nodes that one reading of a state counts for, wherever it is stepped on
+const fewMax = 128; // tokens, and exits, kept as a list
 
 export class TokenMasks {
   readonly wordCount: number;
@@ -33,6 +39,8 @@ export class TokenMasks {
   readonly #innerPath: AutomatonState[] = []; // scratch: states along the walk, by depth
   readonly #path: PushdownState[] = [];
   readonly #way: Uint8Array; // scratch: a token's bytes
+  readonly #visitsMax: number; // trie nodes looked at for one mask
+  #visits = 0; // of the present mask; counted alike whether they are remembered or made
   #innerBytes = 0;
 
   /** `vocabSize` is the model's, which may exceed the tokenizer's. */
@@ -46,13 +54,19 @@ export class TokenMasks {
     this.#trie = buildTokenTrie(tokenizer);
     this.#bounds = bounds;
     this.#way = new Uint8Array(this.#trie.depthMax);
+    this.#visitsMax = walksMax * this.#trie.nodeCount;
   }
 
   /** Owned by the cache: not to be written. Never empty: where no token fits, the text may only stop. */
   of(state: PushdownState, pushdown: Pushdown): Uint32Array {
     if (state.mask !== null) return state.mask;
     const mask = new Uint32Array(this.wordCount);
-    for (const reading of state.readings) this.#addReading(mask, { reading, pushdown });
+    this.#visits = 0;
+    for (const reading of state.readings) {
+      // Too many ways to go on: those behind lose their longer tokens, never their shortest.
+      if (this.#visits < this.#visitsMax) this.#addReading(mask, { reading, pushdown });
+      else this.#addShortest(mask, reading);
+    }
     if (state.complete || mask.every((word) => word === 0)) {
       for (const id of this.stopTokenIds) mask[id >>> 5]! |= 1 << (id & 31);
     }
@@ -78,28 +92,48 @@ export class TokenMasks {
 
   #addReading(mask: Uint32Array, { reading, pushdown }: { reading: Reading; pushdown: Pushdown }): void {
     const inner = this.#innerMask(reading.node.automaton, reading.at);
-    const { words, exitBytes } = inner;
-    for (let i = 0; i < words.length; i++) mask[i]! |= words[i]!;
+    const { words, tokens, exitBytes } = inner;
+    if (words !== null) for (let i = 0; i < words.length; i++) mask[i]! |= words[i]!;
+    for (const token of tokens) setBit(mask, token);
+    this.#visits += inner.visits;
     const follow = exitBytes.length === 0 ? null : pushdown.follow(reading);
     if (follow === null) return;
     for (const byte of exitBytes) {
-      const next = pushdown.step(follow, byte);
+      if (this.#visits >= this.#visitsMax) return;
+      const next = this.#step(pushdown, follow, byte);
       if (next === null) continue;
       const nodes = this.#exitsAt(inner, byte);
+      this.#visits += inner.manyExits ? this.#trie.withByte[byte]!.length : nodes.length;
       for (let i = 0; i < nodes.length; i++)
         this.#addSubtree(mask, { node: nodes[i]!, state: next, pushdown });
     }
   }
 
+  /** Tokens of one byte. */
+  #addShortest(mask: Uint32Array, { node: { automaton }, at }: Reading): void {
+    const { nodeCount, byte, end, tokenStart, tokens } = this.#trie;
+    for (let node = 0; node < nodeCount; node = end[node]!) {
+      if (automaton.step(at, byte[node]!) === null) continue;
+      for (let t = tokenStart[node]!; t < tokenStart[node + 1]!; t++) setBit(mask, tokens[t]!);
+    }
+  }
+
+  #step(pushdown: Pushdown, state: PushdownState, byte: number): PushdownState | null {
+    const next = pushdown.step(state, byte);
+    this.#visits += 1 + readingVisits * (state.readings.length + (next?.readings.length ?? 0));
+    return next;
+  }
+
   /** The trie nodes of `byte` before which the automaton ends. Few bytes can follow, so only those are looked for. */
-  #exitsAt(inner: InnerMask, byte: number): Int32Array {
+  #exitsAt(inner: InnerMask, byte: number): ArrayLike<number> {
     let nodes = inner.exits.get(byte);
     if (nodes === undefined) {
-      nodes = this.#trie.withByte[byte]!.filter((node) => this.#acceptsBefore(inner, node));
+      const found = this.#trie.withByte[byte]!.filter((node) => this.#acceptsBefore(inner, node));
+      nodes = found;
       inner.exits.set(byte, nodes);
       if (this.#inner.get(inner.start) === inner) {
-        inner.bytes += nodes.byteLength;
-        this.#innerBytes += nodes.byteLength;
+        inner.bytes += found.byteLength;
+        this.#innerBytes += found.byteLength;
       }
     }
     return nodes;
@@ -125,8 +159,8 @@ export class TokenMasks {
     path[depth[from.node]!] = from.state;
     for (let t = tokenStart[from.node]!; t < tokenStart[from.node + 1]!; t++) setBit(mask, tokens[t]!);
     const last = end[from.node]!;
-    for (let node = from.node + 1; node < last; ) {
-      const next = from.pushdown.step(path[depth[node]! - 1]!, byte[node]!);
+    for (let node = from.node + 1; node < last && this.#visits < this.#visitsMax; ) {
+      const next = this.#step(from.pushdown, path[depth[node]! - 1]!, byte[node]!);
       if (next === null) {
         node = end[node]!;
         continue;
@@ -159,17 +193,19 @@ export class TokenMasks {
   #walk(automaton: Automaton, start: AutomatonState): InnerMask {
     const { nodeCount, byte, depth, end, tokenStart, tokens } = this.#trie;
     const { classOf } = automaton;
-    const words = new Uint32Array(this.wordCount);
-    const isExit = new Uint8Array(256);
+    const found = new Tokens(this.wordCount);
+    const exits = new Exits();
     const path = this.#innerPath;
     path[0] = start;
     // An expression made to be slow loses its longer tokens, never its shortest: a text can still be written.
     const workMax = automaton.work + walkWorkMax;
+    let visits = 0;
     for (let node = 0; node < nodeCount; ) {
+      visits++;
       const at = depth[node]!;
       const before = path[at - 1]!;
       // At depth 1 the text has ended already, so what follows is among the state's readings itself.
-      if (before.accepts && at > 1) isExit[byte[node]!] = 1;
+      if (before.accepts && at > 1) exits.add(byte[node]!, node);
       let next = before.row[classOf[byte[node]!]!];
       if (next === undefined && (at === 1 || automaton.work <= workMax))
         next = automaton.step(before, byte[node]!);
@@ -178,11 +214,67 @@ export class TokenMasks {
         continue;
       }
       path[at] = next;
-      for (let t = tokenStart[node]!; t < tokenStart[node + 1]!; t++) setBit(words, tokens[t]!);
+      for (let t = tokenStart[node]!; t < tokenStart[node + 1]!; t++) found.add(tokens[t]!);
       node++;
     }
-    const exitBytes = Array.from(isExit.keys()).filter((one) => isExit[one] === 1);
-    return { automaton, start, words, exitBytes, exits: new Map(), bytes: words.byteLength + 1_000 };
+    const { words, few } = found;
+    const bytes = (words?.byteLength ?? 0) + 8 * (few.length + exits.count) + 1_000;
+    const { nodes, areMany: manyExits, bytes: exitBytes } = exits;
+    return { automaton, start, words, tokens: few, exitBytes, exits: nodes, manyExits, visits, bytes };
+  }
+}
+
+/** Tokens as a list while they are few, then as bits. */
+class Tokens {
+  readonly #wordCount: number;
+  words: Uint32Array | null = null;
+  few: number[] = [];
+
+  constructor(wordCount: number) {
+    this.#wordCount = wordCount;
+  }
+
+  add(id: number): void {
+    if (this.words !== null) {
+      setBit(this.words, id);
+    } else if (this.few.length < fewMax) {
+      this.few.push(id);
+    } else {
+      this.words = new Uint32Array(this.#wordCount);
+      for (const one of this.few) setBit(this.words, one);
+      setBit(this.words, id);
+      this.few = [];
+    }
+  }
+}
+
+/** Trie nodes by their byte while they are few, then the bytes alone. */
+class Exits {
+  readonly nodes = new Map<number, number[]>();
+  count = 0;
+  #bytes: Set<number> | null = null; // once they are many
+
+  get areMany(): boolean {
+    return this.#bytes !== null;
+  }
+
+  get bytes(): number[] {
+    return [...(this.#bytes ?? this.nodes.keys())];
+  }
+
+  add(byte: number, node: number): void {
+    if (this.#bytes !== null) {
+      this.#bytes.add(byte);
+    } else if (this.count < fewMax) {
+      this.count++;
+      const known = this.nodes.get(byte);
+      if (known === undefined) this.nodes.set(byte, [node]);
+      else known.push(node);
+    } else {
+      this.#bytes = new Set(this.nodes.keys()).add(byte);
+      this.nodes.clear();
+      this.count = 0;
+    }
   }
 }
 
