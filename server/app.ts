@@ -176,7 +176,8 @@ function openAiWorld(
   const { config, model, clock, freshId } = world;
   const { spec, tokenizer } = model;
   const stopTokenIds = spec.eosTokenIds;
-  const compiler = new GrammarCompiler({ tokenizer, vocabSize: spec.vocabSize, stopTokenIds, clock });
+  const { vocabSize } = spec;
+  const compiler = new GrammarCompiler({ tokenizer, vocabSize, stopTokenIds, clock }, config);
   // No request has to wait for it: 0.1 s for a small vocabulary, 0.4 s for a large one.
   clock.defer(() => compiler.warmUp());
   return {

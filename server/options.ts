@@ -2,6 +2,7 @@
 // table, config.ts reads flags, environment and file through it, `sparklane serve --help` prints it. Data only.
 import type { z } from 'zod';
 import { precisions } from '../models/graph/precision.ts';
+import { GRAMMAR_OPTIONS } from './grammar-options.ts';
 import { MODEL_OPTIONS } from './model-options.ts';
 import { type Option, option } from './option.ts';
 import {
@@ -35,6 +36,7 @@ export const OPTIONS = {
     'what holds the sockets: uWebSockets.js, node:http, or the first of them that loads',
   ),
   ...MODEL_OPTIONS,
+  ...GRAMMAR_OPTIONS,
   backend: option(
     'backend',
     identifier(),

@@ -7,18 +7,19 @@ import { babbleLogits, emptyContext, extendContext } from '../kernels/sim/babble
 import { resolveModel } from '../models/model.ts';
 import { Tokenizer } from '../models/tokenizer.ts';
 import type { TokenConstraint } from '../server/engine/request.ts';
-import { type CompilerBounds, GrammarCompiler } from '../server/grammar/compiler.ts';
+import { type GrammarBounds, grammarBounds } from '../server/grammar/bounds.ts';
+import { GrammarCompiler } from '../server/grammar/compiler.ts';
 
 export const tokenizer = Tokenizer.load(resolveModel('spark-nano'));
 export const stopTokenId = tokenizer.specialTokenId('<|im_end|>')!;
 export const vocabSize = tokenizer.vocabSize;
 
 export function openCompiler(
-  bounds?: CompilerBounds,
+  bounds: Partial<GrammarBounds> = {},
 ): GrammarCompiler & { run<T>(work: Promise<T>): Promise<T> } {
   const clock = new VirtualClock();
   const world = { tokenizer, vocabSize, stopTokenIds: [stopTokenId], clock };
-  const compiler = bounds === undefined ? new GrammarCompiler(world) : new GrammarCompiler(world, bounds);
+  const compiler = new GrammarCompiler(world, { ...grammarBounds, ...bounds });
   return Object.assign(compiler, { run: <T>(work: Promise<T>) => drive(clock, work) });
 }
 

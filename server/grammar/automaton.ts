@@ -4,6 +4,7 @@
 
 import type { ByteSet, Regex, RegexTable } from './byte-regex.ts';
 import { GrammarError } from './grammar-error.ts';
+import { atOnce, type Pace, type Portioned } from './pace.ts';
 
 /** One state: what is left to match. */
 export interface AutomatonState {
@@ -15,9 +16,8 @@ export interface AutomatonState {
 
 const statesKept = 4_000; // remembered per automaton; a bounded string of 10,000 characters passes through more
 const branchesMax = 256; // ways to read a text so far; the others are given up: fewer texts match, never wrong ones
-const closedStatesMax = 20_000;
-const closingWorkMax = 600_000; // units of RegexTable.work
-const turnWorkMax = 2_000; // closing gives way after so many
+const closingWorkMax = 30; // units of RegexTable.work for each of the states that may be visited
+const turnWorkMax = 1_000; // closing gives way after so many
 
 export class Automaton {
   readonly id: number; // unique within its compiler
@@ -28,10 +28,19 @@ export class Automaton {
   readonly #states = new Map<Regex, AutomatonState>();
   #nextStateId = 0;
 
-  constructor(id: number, regex: Regex, table: RegexTable) {
+  /** In portions, as an expression may be of many thousand parts. */
+  static *open(
+    id: number,
+    regex: Regex,
+    world: { readonly table: RegexTable; readonly pace: Pace },
+  ): Portioned<Automaton> {
+    return new Automaton(id, regex, world.table, yield* byteClasses(regex, world.pace));
+  }
+
+  constructor(id: number, regex: Regex, table: RegexTable, classes = atOnce(byteClasses(regex, null))) {
     this.id = id;
     this.#table = table;
-    const { classOf, representatives } = byteClasses(regex);
+    const { classOf, representatives } = classes;
     this.classOf = classOf;
     this.#representatives = representatives;
     this.start = this.#state(regex);
@@ -66,7 +75,7 @@ export class Automaton {
    * Cuts off every state that cannot reach the end. Yields between portions of work. Needed (and done) only where
    * the expression is not plain. Returns whether anything matches. Throws GrammarError 'too-large'.
    */
-  *close(path: string): Generator<void, boolean> {
+  *close(path: string, statesMax: number): Portioned<boolean> {
     if (this.start.regex.plain) return this.start.regex.kind !== 'never';
     const all = [this.start];
     const seen = new Set(all);
@@ -88,14 +97,20 @@ export class Automaton {
         if (!seen.has(next)) all.push(next);
         seen.add(next);
       }
-      if (all.length > closedStatesMax || workDone > closingWorkMax) {
-        throw new GrammarError('too-large', 'takes too large an automaton', { path });
+      if (all.length > statesMax || workDone > closingWorkMax * statesMax) {
+        const message = `takes too large an automaton: more than ${statesMax} states, or as much work (--grammar-states)`;
+        throw new GrammarError('too-large', message, { path });
       }
     }
     const alive = new Set(all.filter(({ accepts }) => accepts));
-    for (const state of alive) for (const source of sources.get(state) ?? []) alive.add(source);
+    let looked = 0;
+    for (const state of alive) {
+      for (const source of sources.get(state) ?? []) alive.add(source);
+      if (++looked % turnWorkMax === 0) yield;
+    }
     for (const { row } of all) {
       for (let i = 0; i < row.length; i++) if (row[i] && !alive.has(row[i]!)) row[i] = null;
+      if (++looked % turnWorkMax === 0) yield;
     }
     return alive.has(this.start);
   }
@@ -133,10 +148,15 @@ function clamp(regex: Regex, { length, table }: { length: number; table: RegexTa
   }
 }
 
-function byteClasses(regex: Regex): { classOf: Uint8Array; representatives: number[] } {
+interface ByteClasses {
+  readonly classOf: Uint8Array;
+  readonly representatives: readonly number[];
+}
+
+function* byteClasses(regex: Regex, pace: Pace | null): Portioned<ByteClasses> {
   const classOf = new Uint8Array(256);
   const sizes = [256]; // bytes in each class
-  for (const set of setsOf(regex)) {
+  for (const set of yield* setsOf(regex, pace)) {
     const inSet = new Map<number, number[]>(); // class → its bytes that are in the set
     for (const byte of set) {
       const known = inSet.get(classOf[byte]!);
@@ -156,13 +176,14 @@ function byteClasses(regex: Regex): { classOf: Uint8Array; representatives: numb
 }
 
 /** The sets of bytes that expressions inside look for, each as a list. */
-function setsOf(regex: Regex): Iterable<readonly number[]> {
+function* setsOf(regex: Regex, pace: Pace | null): Portioned<Iterable<readonly number[]>> {
   const sets = new Map<Regex | string, readonly number[]>();
   const seen = new Set<Regex>();
   const todo = [regex];
   for (let part = todo.pop(); part !== undefined; part = todo.pop()) {
     if (seen.has(part)) continue;
     seen.add(part);
+    if (pace?.due()) yield;
     if (part.kind === 'bytes') sets.set(part, membersOf(part.set));
     else if (part.kind === 'concat') todo.push(part.first, part.rest);
     else if (part.kind === 'or' || part.kind === 'and') todo.push(...part.parts);

@@ -42,6 +42,7 @@ export class RegexTable {
   /** Units of work done since the beginning: expressions derived and parts looked at. About 1 µs each. */
   work = 0;
   #nextId = 0;
+  readonly #firstId: number;
   readonly #interned = new Map<string, Regex>();
   readonly #concats = new Map<number, Regex>();
   readonly #pairs = { or: new Map<number, Regex>(), and: new Map<number, Regex>() };
@@ -53,10 +54,16 @@ export class RegexTable {
 
   constructor(older: RegexTable | null = null) {
     this.#nextId = older === null ? 0 : older.#nextId;
+    this.#firstId = this.#nextId;
     const base = { plain: true, count: 0 };
     this.never = older?.never ?? { kind: 'never', id: this.#nextId++, nullable: false, ...base };
     this.empty = older?.empty ?? { kind: 'empty', id: this.#nextId++, nullable: true, ...base };
     this.anything = older?.anything ?? this.repeat(this.range(0, 255), 0);
+  }
+
+  /** Expressions made so far. */
+  get made(): number {
+    return this.#nextId - this.#firstId;
   }
 
   /** Frees what is remembered. Expressions live on, but equal ones made later are other objects. */

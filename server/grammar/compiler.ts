@@ -5,12 +5,14 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../../kernels/clock.ts';
 import type { TokenConstraint } from '../engine/request.ts';
 import { Automaton } from './automaton.ts';
+import { type GrammarBounds, grammarBounds } from './bounds.ts';
 import { type Regex, RegexTable } from './byte-regex.ts';
 import { GrammarConstraint } from './constraint.ts';
 import { GrammarError } from './grammar-error.ts';
 import { anyJson, compileSchema, type SchemaWorld } from './json-schema.ts';
 import { type JsonTerminals, jsonTerminals, oneOfTexts } from './json-terminals.ts';
 import { compileGbnf, compileLark } from './lark.ts';
+import { Pace, type Portioned } from './pace.ts';
 import { compilePattern } from './pattern.ts';
 import { Pushdown, type StatePool } from './pushdown.ts';
 import { type Expression, lowerGrammar, terminal } from './rules.ts';
@@ -30,7 +32,13 @@ export type GrammarSource =
 export interface CustomGrammar {
   readonly kind: 'custom';
   readonly key: string;
-  write(world: SchemaWorld): { readonly start: Expression; readonly ignored: readonly IgnoredKeyword[] };
+  write(world: SchemaWorld): Portioned<WrittenForm>;
+}
+
+/** What a source says; the rules it needs are in the world's. */
+export interface WrittenForm {
+  readonly start: Expression;
+  readonly ignored: readonly IgnoredKeyword[];
 }
 
 export interface CompiledGrammar {
@@ -45,18 +53,6 @@ export interface CompilerWorld {
   readonly clock: Clock;
 }
 
-export interface CompilerBounds {
-  readonly grammarsMax: number; // kept, least recently used goes first
-  readonly maskBytesMax: number; // masks kept for automata, and as many again for states
-  readonly statesMax: number; // of all grammars, about 1 KB each
-}
-
-const compilerBounds: CompilerBounds = {
-  grammarsMax: 64,
-  maskBytesMax: 64 * 2 ** 20,
-  statesMax: 100_000,
-};
-const choicesMax = 10_000;
 const primedMax = 64; // automata per grammar whose first mask is made at once
 
 interface KeptGrammar extends CompiledGrammar {
@@ -65,7 +61,8 @@ interface KeptGrammar extends CompiledGrammar {
 
 export class GrammarCompiler {
   readonly #world: CompilerWorld;
-  readonly #bounds: CompilerBounds;
+  readonly #bounds: GrammarBounds;
+  readonly #waiting: (() => void)[] = []; // grammars that are being made, the next one first; bounded by open requests
   readonly #table = new RegexTable(); // of JSON's own words
   readonly #terminals: JsonTerminals;
   readonly #shared = new Map<Regex, Automaton>(); // JSON's own words, for all grammars
@@ -74,13 +71,13 @@ export class GrammarCompiler {
   #masks: TokenMasks | null = null;
   #nextAutomatonId = 0;
 
-  constructor(world: CompilerWorld, bounds: CompilerBounds = compilerBounds) {
+  constructor(world: CompilerWorld, bounds: GrammarBounds = grammarBounds) {
     this.#world = world;
     this.#bounds = bounds;
-    this.#pool = { count: 0, max: bounds.statesMax };
+    this.#pool = { count: 0, max: bounds.grammarStatesKeptMax };
     this.#terminals = jsonTerminals(this.#table);
     for (const regex of Object.values(this.#terminals))
-      this.#shared.set(regex, this.#newAutomaton(regex, this.#table));
+      this.#shared.set(regex, new Automaton(this.#nextAutomatonId++, regex, this.#table));
   }
 
   /** Rejects with GrammarError. Equal sources share one compiled grammar, also while it is being made. */
@@ -118,70 +115,89 @@ export class GrammarCompiler {
   }
 
   async #make(source: GrammarSource | CustomGrammar): Promise<KeptGrammar> {
-    const rules = new Map<string, Expression>();
-    const table = new RegexTable(this.#table);
-    const world: SchemaWorld = { table, terminals: this.#terminals, rules };
-    const { start, ignored } = source.kind === 'custom' ? source.write(world) : writeSource(source, world);
-    rules.set('start', start);
-    await this.#giveWay();
-    const own = new Map<Regex, Automaton>();
-    const automatonOf = (regex: Regex): Automaton => {
-      const known = this.#shared.get(regex) ?? own.get(regex);
-      if (known !== undefined) return known;
-      const automaton = this.#newAutomaton(regex, table);
-      own.set(regex, automaton);
-      return automaton;
-    };
-    const work = lowerGrammar({ rules, start: 'start' }, automatonOf);
-    let turn = work.next();
-    for (; !turn.done; turn = work.next()) await this.#giveWay();
-    const pushdown = new Pushdown(turn.value, this.#pool);
-    if (pushdown.tooWide) {
-      const message = 'too many ways to begin: rules of rules that may all be empty';
-      throw new GrammarError('too-large', message, { path: 'start' });
-    }
-    const { tokenizer } = this.#world;
-    const masks = this.#tokenMasks();
-    await this.#prime(own.values());
-    return { ignored, pushdown, newConstraint: () => new GrammarConstraint({ pushdown, masks, tokenizer }) };
-  }
-
-  /** The first masks cost the most; better now, in portions, than between two tokens. */
-  async #prime(automata: Iterable<Automaton>): Promise<void> {
-    let count = 0;
-    for (const automaton of automata) {
-      if (++count > primedMax) break;
-      this.#tokenMasks().prepare(automaton, automaton.start);
+    const work = this.#work(source);
+    const { grammarPortionsMax: most } = this.#bounds;
+    for (let portions = 1; ; portions++) {
+      const turn = work.next();
+      if (turn.done) return turn.value;
+      if (portions >= most) {
+        throw new GrammarError('too-large', `takes more than ${most} portions of work (--grammar-portions)`, {
+          path: '#',
+        });
+      }
       await this.#giveWay();
     }
   }
 
-  #giveWay(): Promise<void> {
-    return new Promise((resolve) => this.#world.clock.defer(resolve));
+  *#work(source: GrammarSource | CustomGrammar): Portioned<KeptGrammar> {
+    const bounds = this.#bounds;
+    const rules = new Map<string, Expression>();
+    const table = new RegexTable(this.#table);
+    const pace = new Pace(table);
+    const world: SchemaWorld = { table, pace, bounds, terminals: this.#terminals, rules };
+    const written = source.kind === 'custom' ? source.write(world) : writeSource(source, world);
+    const { start, ignored } = yield* written;
+    rules.set('start', start);
+    const own: Automaton[] = [];
+    const openAutomaton = (regex: Regex) => this.#openAutomaton(regex, { table, pace, own });
+    const graph = yield* lowerGrammar({ rules, start: 'start' }, { pace, bounds, openAutomaton });
+    const pushdown = new Pushdown(graph, this.#pool);
+    if (pushdown.tooWide) {
+      const message = 'too many ways to begin: rules of rules that may all be empty';
+      throw new GrammarError('too-large', message, { path: 'start' });
+    }
+    yield;
+    const { tokenizer } = this.#world;
+    const masks = this.#tokenMasks();
+    // The first masks cost the most; better now, in portions, than between two tokens.
+    for (const automaton of own.slice(0, primedMax)) {
+      masks.prepare(automaton, automaton.start);
+      yield;
+    }
+    return { ignored, pushdown, newConstraint: () => new GrammarConstraint({ pushdown, masks, tokenizer }) };
   }
 
-  #newAutomaton(regex: Regex, table: RegexTable): Automaton {
-    return new Automaton(this.#nextAutomatonId++, regex, table);
+  *#openAutomaton(
+    regex: Regex,
+    { table, pace, own }: { table: RegexTable; pace: Pace; own: Automaton[] },
+  ): Portioned<Automaton> {
+    const shared = this.#shared.get(regex);
+    if (shared !== undefined) return shared;
+    const automaton = yield* Automaton.open(this.#nextAutomatonId++, regex, { table, pace });
+    own.push(automaton);
+    return automaton;
+  }
+
+  /** One portion between two other things, however many grammars are being made: they take turns. */
+  #giveWay(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      if (this.#waiting.length === 1) this.#nextTurn();
+    });
+  }
+
+  #nextTurn(): void {
+    this.#world.clock.defer(() => {
+      this.#waiting.shift()!();
+      if (this.#waiting.length > 0) this.#nextTurn();
+    });
   }
 
   #tokenMasks(): TokenMasks {
     this.#masks ??= new TokenMasks(this.#world.tokenizer, this.#world, {
-      innerBytesMax: this.#bounds.maskBytesMax,
-      stateBytesMax: this.#bounds.maskBytesMax,
+      innerBytesMax: this.#bounds.maskCacheSizeMax,
+      stateBytesMax: this.#bounds.maskCacheSizeMax,
     });
     return this.#masks;
   }
 }
 
 /** Adds what a source needs to the rules. For grammars that hold others. Throws GrammarError. */
-export function writeSource(
-  source: GrammarSource,
-  world: SchemaWorld,
-): { readonly start: Expression; readonly ignored: readonly IgnoredKeyword[] } {
-  const { table, rules } = world;
+export function* writeSource(source: GrammarSource, world: SchemaWorld): Portioned<WrittenForm> {
+  const { table, rules, pace, bounds } = world;
   switch (source.kind) {
     case 'json-schema': {
-      const { value, ignored } = compileSchema(source.schema, world, {
+      const { value, ignored } = yield* compileSchema(source.schema, world, {
         strict: source.strict,
         name: 'schema ',
       });
@@ -190,23 +206,34 @@ export function writeSource(
     case 'json-object':
       return { start: anyJson(world, 'object'), ignored: [] };
     case 'lark': {
-      const start = compileLark(source.definition, { table, form: 'utf8', rules, name: 'lark ' });
+      const lark = { table, pace, bounds, form: 'utf8', rules, name: 'lark ' } as const;
+      const start = yield* compileLark(source.definition, lark);
       return { start, ignored: [] };
     }
     case 'gbnf': {
-      const start = compileGbnf(source.definition, { table, form: 'utf8', rules, name: 'gbnf ' });
+      const gbnf = { table, pace, bounds, form: 'utf8', rules, name: 'gbnf ' } as const;
+      const start = yield* compileGbnf(source.definition, gbnf);
       return { start, ignored: [] };
     }
     case 'regex': {
-      const regex = compilePattern(source.pattern, { table, form: 'utf8', path: 'regex', search: false });
+      const options = { table, bounds, form: 'utf8', path: 'regex', search: false } as const;
+      const regex = compilePattern(source.pattern, options);
       return { start: terminal(regex), ignored: [] };
     }
     case 'choice': {
-      if (source.texts.length === 0 || source.texts.length > choicesMax) {
-        throw new GrammarError('invalid', `expected 1 to ${choicesMax} texts`, { path: 'choice' });
-      }
-      return { start: terminal(oneOfTexts(source.texts, table)), ignored: [] };
+      checkChoice(source.texts, bounds);
+      return { start: terminal(yield* oneOfTexts(source.texts, world)), ignored: [] };
     }
+  }
+}
+
+function checkChoice(texts: readonly string[], { grammarTextsMax, schemaSizeMax }: GrammarBounds): void {
+  const place = { path: 'choice' };
+  if (texts.length === 0 || texts.length > grammarTextsMax) {
+    throw new GrammarError('invalid', `expected 1 to ${grammarTextsMax} texts (--grammar-texts)`, place);
+  }
+  if (texts.reduce((sum, { length }) => sum + length, 0) > schemaSizeMax) {
+    throw new GrammarError('too-large', `more than ${schemaSizeMax} characters (--schema-size)`, place);
   }
 }
 

@@ -1,9 +1,9 @@
 // The text of a GBNF grammar (llama.cpp's notation) → definitions as a Lark grammar has them: its rule `root` is the
 // start. All its names are rules, whatever their case. After it: lark.ts gives it meaning.
 import { GrammarError } from './grammar-error.ts';
-import type { LarkFile, LarkNode } from './lark-reader.ts';
+import type { LarkFile, LarkNode, ReadingWorld } from './lark-reader.ts';
+import type { Pace, Portioned } from './pace.ts';
 
-const lengthMax = 100_000; // characters
 const nestingMax = 50;
 const countMax = 10_000; // in {n,m}
 
@@ -27,17 +27,20 @@ interface Token {
 }
 
 /** Throws GrammarError; its path is the line. */
-export function readGbnf(source: string): LarkFile {
-  if (source.length > lengthMax) {
-    throw new GrammarError('too-large', `a grammar of more than ${lengthMax} characters`, { path: 'line 1' });
+export function* readGbnf(source: string, { pace, bounds }: ReadingWorld): Portioned<LarkFile> {
+  const { grammarSizeMax: most } = bounds;
+  if (source.length > most) {
+    const message = `a grammar of more than ${most} characters (--grammar-size)`;
+    throw new GrammarError('too-large', message, { path: 'line 1' });
   }
-  return new GbnfParser(tokensOf(source)).read();
+  return yield* new GbnfParser(yield* tokensOf(source, pace)).read(pace);
 }
 
-function tokensOf(source: string): Token[] {
+function* tokensOf(source: string, pace: Pace): Portioned<Token[]> {
   const tokens: Token[] = [];
   let line = 1;
   for (let at = 0; at < source.length; at = tokenPattern.lastIndex) {
+    if (pace.due()) yield;
     tokenPattern.lastIndex = at;
     const groups = tokenPattern.exec(source)?.groups;
     if (groups === undefined) throw unexpected(source[at]!, line);
@@ -58,13 +61,15 @@ class GbnfParser {
     this.#tokens = tokens;
   }
 
-  read(): LarkFile {
+  *read(pace: Pace): Portioned<LarkFile> {
     const definitions = new Map<string, { body: LarkNode; line: number }>();
     while (this.#next.kind !== 'end') {
+      const before = this.#at;
       const { kind, text, line } = this.#take();
       if (kind !== 'define') throw unexpected(text, line);
       const name = text.slice(0, -'::='.length).trim();
       definitions.set(ruleName(name), { body: this.#choice(), line });
+      if (pace.due(this.#at - before)) yield;
     }
     if (!definitions.has(ruleName('root'))) {
       throw new GrammarError('invalid', 'there is no rule "root"', { path: 'line 1' });

@@ -1,11 +1,14 @@
 // A JSON schema → grammar rules. Owns which values are allowed and in which order properties come (the schema's own);
 // how a value's text looks is json-terminals.ts. Properties that are not declared are allowed only where the schema
 // says so, or declares none. Before it: compiler.ts and call-grammar.ts; after it: rules.ts.
+
+import type { GrammarBounds } from './bounds.ts';
 import type { Regex, RegexTable } from './byte-regex.ts';
 import { GrammarError } from './grammar-error.ts';
-import { arrayExpression, type JsonProperty, objectExpression } from './json-containers.ts';
+import { arrayExpression, type JsonProperty, type ObjectParts, objectExpression } from './json-containers.ts';
 import { type JsonTerminals, oneOfTexts } from './json-terminals.ts';
 import { type NumberBound, numberInRange } from './number-range.ts';
+import type { Pace, Portioned } from './pace.ts';
 import { compilePattern } from './pattern.ts';
 import { choice, type Expression, rule, terminal } from './rules.ts';
 import { mergeSchemas } from './schema-merge.ts';
@@ -13,6 +16,7 @@ import {
   type IgnoredKeyword,
   isSchemaObject,
   mayOverlap,
+  measureSchema,
   type Schema,
   SchemaReader,
   typesOf,
@@ -22,6 +26,8 @@ import { stringFormats } from './string-format.ts';
 
 export interface SchemaWorld {
   readonly table: RegexTable;
+  readonly pace: Pace;
+  readonly bounds: GrammarBounds;
   readonly terminals: JsonTerminals;
   readonly rules: Map<string, Expression>; // rules for `$ref`s and for free values are added here
 }
@@ -37,13 +43,17 @@ export interface CompiledSchema {
 }
 
 const anyDepthMax = 32; // nesting of values that no schema describes
-const enumValuesMax = 10_000;
 const mergeDepthMax = 24; // of schemas that must hold together, one within another
 
 /** Throws GrammarError that names keyword and path. */
-export function compileSchema(schema: unknown, world: SchemaWorld, options: SchemaOptions): CompiledSchema {
-  const reader = new SchemaReader(schema, options.strict);
-  const value = new SchemaRules(reader, world, options.name).value(schema, '#');
+export function* compileSchema(
+  schema: unknown,
+  world: SchemaWorld,
+  options: SchemaOptions,
+): Portioned<CompiledSchema> {
+  yield* measureSchema(schema, world);
+  const reader = new SchemaReader(schema, options.strict, world.bounds);
+  const value = yield* new SchemaRules(reader, world, options.name).root(schema);
   return { value, ignored: reader.ignored };
 }
 
@@ -55,7 +65,7 @@ export function anyJson(world: SchemaWorld, only: 'value' | 'object' = 'value', 
     world.rules.set(name, terminal(terminals.null)); // stands in while its parts are made
     const scalars = [terminals.string, terminals.number, terminals.boolean, terminals.null].map(terminal);
     const inner = depth < anyDepthMax ? anyJson(world, 'value', depth + 1) : choice(...scalars);
-    const extra: JsonProperty = { key: freeKey([], world), value: inner };
+    const extra: JsonProperty = { key: anyKey(world), value: inner };
     const object = objectExpression({ properties: [], extra }, world);
     const array = arrayExpression({ prefix: [], item: inner, min: 0, max: Number.POSITIVE_INFINITY }, world);
     world.rules.set(name, only === 'object' ? object : choice(...scalars, array, object));
@@ -63,12 +73,18 @@ export function anyJson(world: SchemaWorld, only: 'value' | 'object' = 'value', 
   return rule(name);
 }
 
-/** A key, none of those given, with its colon. In the strict spelling, so that no other one slips through. */
-function freeKey(taken: readonly string[], { table, terminals }: SchemaWorld): Regex {
+/** A key with its colon. In the strict spelling, so that no declared one slips through in another. */
+function anyKey({ table, terminals }: SchemaWorld, but: Regex | null = null): Regex {
   const any = table.repeat(terminals.strictCharacter, 0);
-  const inside = taken.map((name) => JSON.stringify(name).slice(1, -1));
-  const free = taken.length === 0 ? any : table.and([any, table.not(oneOfTexts(inside, table))]);
+  const free = but === null ? any : table.and([any, table.not(but)]);
   return table.sequence(terminals.quote, free, terminals.quote, table.text(':'), terminals.space);
+}
+
+/** A key, none of those given. */
+function* freeKey(taken: readonly string[], world: SchemaWorld): Portioned<Regex> {
+  if (taken.length === 0) return anyKey(world);
+  const inside = taken.map((name) => JSON.stringify(name).slice(1, -1));
+  return anyKey(world, yield* oneOfTexts(inside, world));
 }
 
 class SchemaRules {
@@ -76,6 +92,7 @@ class SchemaRules {
   readonly #world: SchemaWorld;
   readonly #name: string;
   readonly #named = new Set<string>();
+  readonly #todo: (readonly [rule: string, schema: unknown, pointer: string])[] = [];
   #mergeDepth = 0;
 
   constructor(reader: SchemaReader, world: SchemaWorld, name: string) {
@@ -84,32 +101,46 @@ class SchemaRules {
     this.#name = name;
   }
 
-  value(schema: unknown, path: string): Expression {
+  /** The expression of the whole schema; those of what it refers to become rules. */
+  *root(schema: unknown): Portioned<Expression> {
+    const value = yield* this.#value(schema, '#');
+    for (let next = this.#todo.pop(); next !== undefined; next = this.#todo.pop()) {
+      const [name, target, pointer] = next;
+      this.#world.rules.set(name, yield* this.#value(target, pointer));
+    }
+    return value;
+  }
+
+  *#value(schema: unknown, path: string): Portioned<Expression> {
     this.#reader.enter(path);
+    if (this.#world.pace.due()) yield;
     if (schema === true) return anyJson(this.#world);
     if (schema === false) return terminal(this.#world.table.never);
     if (!isSchemaObject(schema))
       throw new GrammarError('invalid', 'expected an object or a boolean', { path });
     for (const keyword of unsupportedKeywords(schema)) this.#reader.cannot(path, keyword);
-    const merged = this.#merged(schema, path);
+    const merged = yield* this.#merged(schema, path);
     if (merged !== null) return merged;
     if (schema['$ref'] !== undefined) return this.#reference(schema, path);
-    if (schema['const'] !== undefined || schema['enum'] !== undefined) return this.#constants(schema, path);
-    const combined = this.#combination(schema, path);
+    if (schema['const'] !== undefined || schema['enum'] !== undefined)
+      return yield* this.#constants(schema, path);
+    const combined = yield* this.#combination(schema, path);
     if (combined !== null) return combined;
     const types = typesOf(schema, path);
     if (types === null) return anyJson(this.#world);
     const kinds = types.filter((type) => type !== 'integer' || !types.includes('number'));
-    return choice(...kinds.map((type) => this.#typed(type, schema, path)));
+    const typed: Expression[] = [];
+    for (const kind of kinds) typed.push(yield* this.#typed(kind, schema, path));
+    return choice(...typed);
   }
 
-  #typed(type: string, schema: Schema, path: string): Expression {
+  *#typed(type: string, schema: Schema, path: string): Portioned<Expression> {
     const { terminals } = this.#world;
     switch (type) {
       case 'object':
-        return this.#object(schema, path);
+        return yield* this.#object(schema, path);
       case 'array':
-        return this.#array(schema, path);
+        return yield* this.#array(schema, path);
       case 'string':
         return terminal(this.#string(schema, path));
       case 'number':
@@ -125,7 +156,7 @@ class SchemaRules {
   }
 
   /** Of `allOf`, and of assertions beside a `$ref`, written as one schema; null where there is no need, or no way. */
-  #merged(schema: Schema, path: string): Expression | null {
+  *#merged(schema: Schema, path: string): Portioned<Expression | null> {
     const { $ref: reference, allOf = [], ...rest } = schema;
     if (!Array.isArray(allOf) || (reference === undefined && allOf.length === 0)) return null;
     const beside = this.#reader.hasAssertions(rest);
@@ -135,44 +166,43 @@ class SchemaRules {
     }
     const parts = [rest, ...(reference === undefined ? [] : [{ $ref: reference }]), ...allOf];
     const one = mergeSchemas(parts.flatMap((part) => this.#reader.flattened(part, path)));
-    const value = one === null ? null : this.value(one, path);
+    const value = one === null ? null : yield* this.#value(one, path);
     this.#mergeDepth--;
     return value;
   }
 
+  /** What is referred to is written later: references may be deeper than the stack. */
   #reference(schema: Schema, path: string): Expression {
     this.#reader.onlyWith(schema, { path, keyword: '$ref', allowed: [] });
     const { target, pointer } = this.#reader.resolve(schema['$ref'], path);
     const name = `${this.#name}${pointer}`;
     if (!this.#named.has(pointer)) {
       this.#named.add(pointer);
-      this.#world.rules.set(name, this.value(target, pointer));
+      this.#todo.push([name, target, pointer]);
     }
     return rule(name);
   }
 
-  #constants(schema: Schema, path: string): Expression {
+  *#constants(schema: Schema, path: string): Portioned<Expression> {
     const keyword = schema['const'] === undefined ? 'enum' : 'const';
     this.#reader.onlyWith(schema, { path, keyword, allowed: ['type', 'enum'] });
     let values: readonly unknown[] = keyword === 'const' ? [schema['const']] : (schema['enum'] as unknown[]);
     if (!Array.isArray(values)) throw new GrammarError('invalid', 'expected an array', { path, keyword });
-    if (values.length > enumValuesMax) {
-      throw new GrammarError('too-large', `more than ${enumValuesMax} values`, { path, keyword });
+    const { grammarTextsMax } = this.#world.bounds;
+    if (values.length > grammarTextsMax) {
+      const message = `more than ${grammarTextsMax} values (--grammar-texts)`;
+      throw new GrammarError('too-large', message, { path, keyword });
     }
     const types = schema['type'] === undefined ? null : typesOf(schema, path);
     if (types !== null) values = values.filter((value) => types.some((type) => isOfType(value, type)));
     if (values.length === 0)
       throw new GrammarError('unsatisfiable', 'no value is allowed', { path, keyword });
-    return terminal(
-      oneOfTexts(
-        values.map((value) => JSON.stringify(value)),
-        this.#world.table,
-      ),
-    );
+    const texts = values.map((value) => JSON.stringify(value));
+    return terminal(yield* oneOfTexts(texts, this.#world));
   }
 
   /** anyOf, oneOf, allOf; null when there is none. */
-  #combination(schema: Schema, path: string): Expression | null {
+  *#combination(schema: Schema, path: string): Portioned<Expression | null> {
     const keyword = ['anyOf', 'oneOf', 'allOf'].find((name) => schema[name] !== undefined);
     if (keyword === undefined) return null;
     const parts = schema[keyword];
@@ -181,45 +211,54 @@ class SchemaRules {
     }
     this.#reader.onlyWith(schema, { path, keyword, allowed: [] });
     if (keyword === 'allOf' && parts.length > 1) this.#reader.cannot(path, 'allOf');
-    if (keyword === 'oneOf' && mayOverlap(parts, path)) this.#reader.cannot(path, 'oneOf');
+    if (keyword === 'oneOf' && (yield* mayOverlap(parts, path, this.#world.pace)))
+      this.#reader.cannot(path, 'oneOf');
     const chosen = keyword === 'allOf' ? parts.slice(0, 1) : parts;
-    return choice(...chosen.map((part, i) => this.value(part, `${path}/${keyword}/${i}`)));
+    const written: Expression[] = [];
+    for (const [i, part] of chosen.entries()) {
+      written.push(yield* this.#value(part, `${path}/${keyword}/${i}`));
+    }
+    return choice(...written);
   }
 
-  #object(schema: Schema, path: string): Expression {
+  *#object(schema: Schema, path: string): Portioned<Expression> {
     const { table, terminals } = this.#world;
     const { declared, required, additional } = this.#reader.objectParts(schema, path);
     const keyOf = (name: string): Regex =>
       table.sequence(table.text(`${JSON.stringify(name)}:`), terminals.space);
-    const properties = declared.map(([name, inner, at]) => ({
-      key: keyOf(name),
-      value: this.value(inner, at),
-      required: required.has(name),
-    }));
+    const properties: ObjectParts['properties'][number][] = [];
+    for (const [name, inner, at] of declared) {
+      const value = yield* this.#value(inner, at);
+      properties.push({ key: keyOf(name), value, required: required.has(name) });
+    }
     if (additional === false) return objectExpression({ properties, extra: null }, this.#world);
     const names = declared.map(([name]) => name);
     const extra = {
-      key: freeKey(names, this.#world),
-      value: this.value(additional, `${path}/additionalProperties`),
+      key: yield* freeKey(names, this.#world),
+      value: yield* this.#value(additional, `${path}/additionalProperties`),
     };
     return objectExpression({ properties, extra }, this.#world);
   }
 
-  #array(schema: Schema, path: string): Expression {
+  *#array(schema: Schema, path: string): Portioned<Expression> {
     const { prefixItems = [], items = true } = schema;
     if (!Array.isArray(prefixItems)) {
       throw new GrammarError('invalid', 'expected an array', { path, keyword: 'prefixItems' });
     }
     if (Array.isArray(items))
       throw new GrammarError('unsupported', 'use prefixItems', { path, keyword: 'items' });
-    const prefix = prefixItems.map((item, i) => this.value(item, `${path}/prefixItems/${i}`));
+    const prefix: Expression[] = [];
+    for (const [i, item] of prefixItems.entries()) {
+      prefix.push(yield* this.#value(item, `${path}/prefixItems/${i}`));
+    }
     const min = this.#reader.count(schema, { path, keyword: 'minItems' }) ?? 0;
     const max = this.#reader.count(schema, { path, keyword: 'maxItems' }) ?? Number.POSITIVE_INFINITY;
-    return arrayExpression({ prefix, item: this.value(items, `${path}/items`), min, max }, this.#world);
+    const item = yield* this.#value(items, `${path}/items`);
+    return arrayExpression({ prefix, item, min, max }, this.#world);
   }
 
   #string(schema: Schema, path: string): Regex {
-    const { table, terminals } = this.#world;
+    const { table, terminals, bounds } = this.#world;
     const min = this.#reader.count(schema, { path, keyword: 'minLength' }) ?? 0;
     const max = this.#reader.count(schema, { path, keyword: 'maxLength' }) ?? Number.POSITIVE_INFINITY;
     if (min > max) return table.never;
@@ -231,14 +270,17 @@ class SchemaRules {
       }
       const at = `${path}/pattern`;
       const regex = this.#reader.attempt({ path, keyword: 'pattern' }, () =>
-        compilePattern(pattern, { table, form: 'json', path: at, search: true }),
+        compilePattern(pattern, { table, form: 'json', path: at, search: true, bounds }),
       );
       if (regex !== null) parts.push(regex);
     }
     if (format !== undefined) {
       const source = stringFormats.get(format as string);
       if (source === undefined) this.#reader.note(path, 'format');
-      else parts.push(compilePattern(source, { table, form: 'json', path: `${path}/format`, search: false }));
+      else
+        parts.push(
+          compilePattern(source, { table, form: 'json', path: `${path}/format`, search: false, bounds }),
+        );
     }
     const isBounded = min > 0 || Number.isFinite(max);
     const character = parts.length === 0 ? terminals.character : terminals.strictCharacter;

@@ -3,6 +3,7 @@
 // Numbers: at most 21 digits before the point and 25 behind it, so that every one is finite. After it: json-schema.ts.
 import type { Regex, RegexTable } from './byte-regex.ts';
 import { allCodePoints, oneOf } from './code-points.ts';
+import type { Pace, Portioned } from './pace.ts';
 
 export const integerDigitsMax = 21; // what JavaScript prints without an exponent
 export const fractionDigitsMax = 25; // 1e-6 with 17 significant digits has 23
@@ -92,30 +93,48 @@ function otherSpellings(table: RegexTable): Regex {
   ]);
 }
 
-/** One of many texts, sharing their beginnings, so that a long list costs what it is long. */
-export function oneOfTexts(texts: readonly string[], table: RegexTable): Regex {
-  const encoder = new TextEncoder();
-  const all = [...new Set(texts)].map((text) => encoder.encode(text)).sort((a, b) => Buffer.compare(a, b));
-  return sharedPrefixes(all, { from: 0, table });
+export interface TextWorld {
+  readonly table: RegexTable;
+  readonly pace: Pace;
 }
 
-/** `texts` are sorted, distinct and equal in their first `from` bytes. */
-function sharedPrefixes(
+/** One of many texts, sharing their beginnings, so that a long list costs what it is long. */
+export function* oneOfTexts(texts: readonly string[], world: TextWorld): Portioned<Regex> {
+  const encoder = new TextEncoder();
+  const all: Uint8Array[] = [];
+  for (const text of new Set(texts)) {
+    all.push(encoder.encode(text));
+    if (world.pace.due()) yield;
+  }
+  return yield* sharedPrefixes(all, 0, world);
+}
+
+/** `texts` are distinct and equal in their first `from` bytes. */
+function* sharedPrefixes(
   texts: readonly Uint8Array[],
-  { from, table }: { from: number; table: RegexTable },
-): Regex {
+  from: number,
+  { table, pace }: TextWorld,
+): Portioned<Regex> {
   if (texts.length === 0) return table.never;
-  const [first, last] = [texts[0]!, texts.at(-1)!];
-  let shared = from;
-  while (shared < first.length && first[shared] === last[shared]) shared++;
+  const first = texts[0]!;
+  let shared = first.length;
+  for (const text of texts) {
+    let length = from;
+    while (length < shared && first[length] === text[length]) length++;
+    shared = length;
+    if (pace.due()) yield;
+  }
   const prefix = table.literal(first.subarray(from, shared));
   if (texts.length === 1) return prefix;
-  const branches: Regex[] = first.length === shared ? [table.empty] : [];
-  for (let i = branches.length; i < texts.length; ) {
-    let end = i + 1;
-    while (end < texts.length && texts[end]![shared] === texts[i]![shared]) end++;
-    branches.push(sharedPrefixes(texts.slice(i, end), { from: shared, table }));
-    i = end;
+  const branches: Regex[] = [];
+  const byByte = Array.from({ length: 256 }, (): Uint8Array[] => []);
+  for (const text of texts) {
+    if (text.length === shared) branches.push(table.empty);
+    else byByte[text[shared]!]!.push(text);
+    if (pace.due()) yield;
+  }
+  for (const group of byByte) {
+    if (group.length > 0) branches.push(yield* sharedPrefixes(group, shared, { table, pace }));
   }
   return table.concat(prefix, table.or(branches));
 }

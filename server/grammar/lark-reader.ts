@@ -1,6 +1,8 @@
 // The text of a Lark grammar → its definitions, as written. Knows the syntax that OpenAI's custom tools take; what is
 // beyond it (templates, %declare, %extend, …) is a typed error with its line. After it: lark.ts gives it meaning.
+import type { GrammarBounds } from './bounds.ts';
 import { GrammarError } from './grammar-error.ts';
+import type { Pace, Portioned } from './pace.ts';
 
 export type LarkNode =
   | { readonly kind: 'name'; readonly name: string; readonly line: number }
@@ -16,9 +18,13 @@ export interface LarkFile {
   readonly ignored: readonly LarkNode[];
 }
 
-const larkLengthMax = 100_000; // characters
 const nestingMax = 50;
 const countMax = 10_000; // in ~n..m
+
+export interface ReadingWorld {
+  readonly pace: Pace;
+  readonly bounds: Pick<GrammarBounds, 'grammarSizeMax'>;
+}
 
 interface Token {
   readonly kind: 'name' | 'string' | 'pattern' | 'number' | 'mark' | 'line' | 'directive' | 'end';
@@ -41,19 +47,20 @@ const tokenPattern = new RegExp(
 );
 
 /** Throws GrammarError; its path is the line. */
-export function readLark(source: string): LarkFile {
-  if (source.length > larkLengthMax) {
-    throw new GrammarError('too-large', `a grammar of more than ${larkLengthMax} characters`, {
-      path: 'line 1',
-    });
+export function* readLark(source: string, { pace, bounds }: ReadingWorld): Portioned<LarkFile> {
+  const { grammarSizeMax: most } = bounds;
+  if (source.length > most) {
+    const message = `a grammar of more than ${most} characters (--grammar-size)`;
+    throw new GrammarError('too-large', message, { path: 'line 1' });
   }
-  return new LarkParser(tokensOf(source)).read();
+  return yield* new LarkParser(yield* tokensOf(source, pace)).read(pace);
 }
 
-function tokensOf(source: string): Token[] {
+function* tokensOf(source: string, pace: Pace): Portioned<Token[]> {
   const tokens: Token[] = [];
   let line = 1;
   for (let at = 0; at < source.length; ) {
+    if (pace.due()) yield;
     tokenPattern.lastIndex = at;
     const match = tokenPattern.exec(source);
     if (match === null)
@@ -79,8 +86,10 @@ class LarkParser {
     this.#tokens = tokens;
   }
 
-  read(): LarkFile {
-    for (; this.#peek.kind !== 'end'; ) {
+  *read(pace: Pace): Portioned<LarkFile> {
+    for (let before = 0; this.#peek.kind !== 'end'; ) {
+      if (pace.due(this.#at - before)) yield;
+      before = this.#at;
       const { kind } = this.#peek;
       if (kind === 'line') this.#at++;
       else if (kind === 'directive') this.#directive();

@@ -1,16 +1,20 @@
 // A Lark grammar → grammar rules. Names in capitals are terminals and become one byte expression each; the others are
 // rules. All ways to cut the text into terminals are followed, so greed and priorities of a lexer play no part.
 // Before it: lark-reader.ts and gbnf-reader.ts; after it: rules.ts.
+import type { GrammarBounds } from './bounds.ts';
 import type { Regex, RegexTable } from './byte-regex.ts';
 import { codePoints, exactly, foldCase, oneOf, type TextForm } from './code-points.ts';
 import { readGbnf } from './gbnf-reader.ts';
 import { GrammarError } from './grammar-error.ts';
 import { type LarkFile, type LarkNode, readLark } from './lark-reader.ts';
+import type { Pace, Portioned } from './pace.ts';
 import { compilePattern } from './pattern.ts';
 import { choice, type Expression, repeat, rule, sequence, terminal } from './rules.ts';
 
 export interface LarkWorld {
   readonly table: RegexTable;
+  readonly pace: Pace;
+  readonly bounds: GrammarBounds;
   readonly form: TextForm; // 'json' if the text stands inside a JSON string
   readonly rules: Map<string, Expression>; // the grammar's rules are added here
   readonly name: string; // distinguishes the rules of several grammars in one
@@ -45,39 +49,40 @@ const common: Readonly<Record<string, string>> = {
 };
 
 /** Gives the start rule. Throws GrammarError; its path is a line of the grammar. */
-export function compileLark(source: string, world: LarkWorld): Expression {
-  return compileFile(readLark(source), world);
+export function* compileLark(source: string, world: LarkWorld): Portioned<Expression> {
+  return yield* compileFile(yield* readLark(source, world), world);
 }
 
 /** Likewise of a grammar in llama.cpp's notation. */
-export function compileGbnf(source: string, world: LarkWorld): Expression {
-  return compileFile(readGbnf(source), world);
+export function* compileGbnf(source: string, world: LarkWorld): Portioned<Expression> {
+  return yield* compileFile(yield* readGbnf(source, world), world);
 }
 
-function compileFile(file: LarkFile, world: LarkWorld): Expression {
+function* compileFile(file: LarkFile, world: LarkWorld): Portioned<Expression> {
   if (!file.definitions.has('start')) {
     throw new GrammarError('invalid', 'there is no rule "start"', { path: 'line 1' });
   }
-  return new LarkRules(file, world).start();
+  return yield* new LarkRules(file, world).start();
 }
 
 class LarkRules {
   readonly #file: LarkFile;
   readonly #world: LarkWorld;
   readonly #terminals = new Map<string, Regex | null>(); // null: being made
-  readonly #between: readonly Expression[]; // what may stand after any terminal
+  #between: readonly Expression[] = []; // what may stand after any terminal
 
   constructor(file: LarkFile, world: LarkWorld) {
     this.#file = file;
     this.#world = world;
-    const ignored = file.ignored.map((node) => this.#regex(node));
-    this.#between = ignored.length === 0 ? [] : [terminal(world.table.repeat(world.table.or(ignored), 0))];
   }
 
-  start(): Expression {
+  *start(): Portioned<Expression> {
+    const { table, rules } = this.#world;
+    const ignored = yield* this.#regexes(this.#file.ignored);
+    if (ignored.length > 0) this.#between = [terminal(table.repeat(table.or(ignored), 0))];
     for (const [name, { body }] of this.#file.definitions) {
-      if (isTerminalName(name)) this.#terminal(name, 0);
-      else this.#world.rules.set(this.#ruleName(name), this.#expression(body));
+      if (isTerminalName(name)) yield* this.#terminal(name, 0);
+      else rules.set(this.#ruleName(name), yield* this.#expression(body));
     }
     return sequence(...this.#between, rule(this.#ruleName('start')));
   }
@@ -86,36 +91,49 @@ class LarkRules {
     return `${this.#world.name}${name}`;
   }
 
-  #expression(node: LarkNode): Expression {
+  *#expression(node: LarkNode): Portioned<Expression> {
+    if (this.#world.pace.due()) yield;
     switch (node.kind) {
       case 'name': {
-        if (isTerminalName(node.name)) return this.#token(this.#terminal(node.name, node.line));
+        if (isTerminalName(node.name)) return this.#token(yield* this.#terminal(node.name, node.line));
         if (!this.#file.definitions.has(node.name)) throw unknownName(node.name, node.line);
         return rule(this.#ruleName(node.name));
       }
       case 'sequence':
-        return sequence(...node.parts.map((part) => this.#expression(part)));
+        return sequence(...(yield* this.#expressions(node.parts)));
       case 'choice':
-        return choice(...node.parts.map((part) => this.#expression(part)));
+        return choice(...(yield* this.#expressions(node.parts)));
       case 'repeat':
-        return repeat(this.#expression(node.inner), node.min, node.max);
+        return repeat(yield* this.#expression(node.inner), node.min, node.max);
       default:
-        return this.#token(this.#regex(node));
+        return this.#token(yield* this.#regex(node));
     }
+  }
+
+  *#expressions(nodes: readonly LarkNode[]): Portioned<Expression[]> {
+    const expressions: Expression[] = [];
+    for (const node of nodes) expressions.push(yield* this.#expression(node));
+    return expressions;
+  }
+
+  *#regexes(nodes: readonly LarkNode[]): Portioned<Regex[]> {
+    const regexes: Regex[] = [];
+    for (const node of nodes) regexes.push(yield* this.#regex(node));
+    return regexes;
   }
 
   #token(regex: Regex): Expression {
     return this.#between.length === 0 ? terminal(regex) : sequence(terminal(regex), ...this.#between);
   }
 
-  #terminal(name: string, line: number): Regex {
+  *#terminal(name: string, line: number): Portioned<Regex> {
     const known = this.#terminals.get(name);
     if (known === null)
       throw new GrammarError('invalid', `terminal "${name}" contains itself`, { path: `line ${line}` });
     if (known !== undefined) return known;
     this.#terminals.set(name, null);
     const own = this.#file.definitions.get(name);
-    const regex = own === undefined ? this.#imported(name, line) : this.#regex(own.body);
+    const regex = own === undefined ? this.#imported(name, line) : yield* this.#regex(own.body);
     this.#terminals.set(name, regex);
     return regex;
   }
@@ -130,11 +148,12 @@ class LarkRules {
     return compilePattern(source, { ...this.#world, path, search: false });
   }
 
-  #regex(node: LarkNode): Regex {
-    const { table, form } = this.#world;
+  *#regex(node: LarkNode): Portioned<Regex> {
+    const { table, form, pace, bounds } = this.#world;
+    if (pace.due()) yield;
     switch (node.kind) {
       case 'name':
-        if (isTerminalName(node.name)) return this.#terminal(node.name, node.line);
+        if (isTerminalName(node.name)) return yield* this.#terminal(node.name, node.line);
         throw new GrammarError('invalid', `rule "${node.name}" inside a terminal`, {
           path: `line ${node.line}`,
         });
@@ -153,16 +172,17 @@ class LarkRules {
         return compilePattern(node.source, {
           table,
           form,
+          bounds,
           path: `line ${node.line}`,
           search: false,
           flags: node.flags,
         });
       case 'sequence':
-        return table.sequence(...node.parts.map((part) => this.#regex(part)));
+        return table.sequence(...(yield* this.#regexes(node.parts)));
       case 'choice':
-        return table.or(node.parts.map((part) => this.#regex(part)));
+        return table.or(yield* this.#regexes(node.parts));
       case 'repeat':
-        return table.repeat(this.#regex(node.inner), node.min, node.max);
+        return table.repeat(yield* this.#regex(node.inner), node.min, node.max);
     }
   }
 

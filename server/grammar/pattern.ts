@@ -1,6 +1,7 @@
 // Regular expressions as users write them (JSON Schema's `pattern`, Lark's /…/, `regex` formats) → byte expressions.
 // What no automaton can do (back references, look-around, word borders) is a typed error, never ignored.
 // Before it: json-schema.ts and lark.ts; after it: byte-regex.ts.
+import type { GrammarBounds } from './bounds.ts';
 import type { Regex, RegexTable } from './byte-regex.ts';
 import {
   allCodePoints,
@@ -18,10 +19,10 @@ export interface PatternOptions {
   readonly form: TextForm;
   readonly path: string; // for errors
   readonly search: boolean; // true: the pattern may match anywhere, unless it is anchored; false: the whole text
+  readonly bounds: Pick<GrammarBounds, 'patternSizeMax'>;
   readonly flags?: string; // i: ASCII letters in both cases; s: the dot matches line feeds
 }
 
-export const patternLengthMax = 4096; // UTF-16 units
 const nestingMax = 50;
 const countMax = 100_000; // in {n,m}
 
@@ -33,8 +34,13 @@ type Node =
 
 /** Throws GrammarError: 'invalid', 'unsupported' or 'too-large'. */
 export function compilePattern(source: string, options: PatternOptions): Regex {
-  if (source.length > patternLengthMax) {
-    throw new GrammarError('too-large', `a pattern of more than ${patternLengthMax} characters`, options);
+  const { patternSizeMax: most } = options.bounds;
+  if (source.length > most) {
+    throw new GrammarError(
+      'too-large',
+      `a pattern of more than ${most} characters (--pattern-size)`,
+      options,
+    );
   }
   const node = new PatternReader(source, options).read();
   const open = options.search;

@@ -2,8 +2,10 @@
 // recursion is rewritten and everything that can never end is cut off, so that a walk never meets a dead end.
 // Before it: json-schema.ts, lark.ts and call-grammar.ts; after it: pushdown.ts.
 import type { Automaton } from './automaton.ts';
+import type { GrammarBounds } from './bounds.ts';
 import type { Regex } from './byte-regex.ts';
 import { GrammarError } from './grammar-error.ts';
+import type { Pace, Portioned } from './pace.ts';
 
 export type Expression =
   | { readonly kind: 'terminal'; readonly regex: Regex }
@@ -55,44 +57,49 @@ interface RuleBody {
   start: GraphNode;
 }
 
-const nodesMax = 100_000;
-const automataPerTurn = 64; // made before other work goes on, below 2 ms
+const automatonSteps = 16; // what making one counts for
 
 /**
- * Lowers a grammar. Yields between portions of work. `automatonOf` gives one automaton for equal expressions. Throws
- * GrammarError: 'invalid' for an unknown rule, 'unsupported' for hidden left recursion, 'unsatisfiable', 'too-large'.
+ * Lowers a grammar, in portions. `openAutomaton` is asked once for each expression. Throws GrammarError: 'invalid' for
+ * an unknown rule, 'unsupported' for hidden left recursion, 'unsatisfiable', 'too-large'.
  */
-export function* lowerGrammar(
-  grammar: Grammar,
-  automatonOf: (regex: Regex) => Automaton,
-): Generator<void, GraphNode> {
-  checkRuleNames(grammar);
-  const nullable = nullableRules(grammar);
-  yield; // each of these passes takes long where thousands of rules are
-  const rules = withoutLeftRecursion(grammar.rules, nullable);
-  yield;
+export function* lowerGrammar(grammar: Grammar, world: LoweringWorld): Portioned<GraphNode> {
+  const { pace } = world;
+  yield* checkRuleNames(grammar, pace);
+  const nullable = yield* fixpoint(grammar.rules, isNullable, pace);
+  const rules = yield* withoutLeftRecursion(grammar.rules, nullable, pace);
   const satisfiable = new Map<Regex, boolean>();
+  const automata = new Map<Regex, Automaton>();
   for (const [name, body] of rules) {
     for (const regex of terminalsOf(body)) {
-      if (satisfiable.has(regex)) continue;
-      satisfiable.set(regex, yield* automatonOf(regex).close(name));
-      if (satisfiable.size % automataPerTurn === 0) yield;
+      if (pace.due()) yield;
+      if (automata.has(regex)) continue;
+      const automaton = yield* world.openAutomaton(regex);
+      automata.set(regex, automaton);
+      satisfiable.set(regex, yield* automaton.close(name, world.bounds.grammarStatesMax));
+      if (pace.due(automatonSteps)) yield;
     }
   }
-  yield;
-  const productive = productiveRules(rules, satisfiable);
-  yield;
+  const isProductiveBody = (body: Expression, names: ReadonlySet<string>, tally: Tally): boolean =>
+    isProductive(body, { satisfiable, productive: names }, tally);
+  const productive = yield* fixpoint(rules, isProductiveBody, pace);
   if (!productive.has(grammar.start)) {
     throw new GrammarError('unsatisfiable', 'no finite text matches', { path: grammar.start });
   }
-  return new Lowering({ rules, satisfiable, productive, automatonOf }).lower(grammar.start);
+  return yield* new Lowering({ rules, satisfiable, productive, automata }, world).lower(grammar.start);
+}
+
+export interface LoweringWorld {
+  readonly pace: Pace;
+  readonly bounds: Pick<GrammarBounds, 'grammarNodesMax' | 'grammarStatesMax'>;
+  readonly openAutomaton: (regex: Regex) => Portioned<Automaton>;
 }
 
 interface Analysed {
   readonly rules: ReadonlyMap<string, Expression>;
   readonly satisfiable: ReadonlyMap<Regex, boolean>;
   readonly productive: ReadonlySet<string>;
-  readonly automatonOf: (regex: Regex) => Automaton;
+  readonly automata: ReadonlyMap<Regex, Automaton>;
 }
 
 class Lowering {
@@ -101,15 +108,18 @@ class Lowering {
   readonly #todo: string[] = [];
   readonly #end: GraphNode = { kind: 'end', index: 0 };
   #nodeCount = 1;
+  readonly #tally: Tally = { count: 0 };
+  readonly #world: LoweringWorld;
 
-  constructor(analysed: Analysed) {
+  constructor(analysed: Analysed, world: LoweringWorld) {
     this.#analysed = analysed;
+    this.#world = world;
   }
 
-  lower(start: string): GraphNode {
+  *lower(start: string): Portioned<GraphNode> {
     const body = this.#body(start);
     for (let name = this.#todo.pop(); name !== undefined; name = this.#todo.pop()) {
-      this.#bodies.get(name)!.start = this.#node(this.#analysed.rules.get(name)!, this.#end);
+      this.#bodies.get(name)!.start = yield* this.#node(this.#analysed.rules.get(name)!, this.#end);
     }
     return body.start;
   }
@@ -124,30 +134,38 @@ class Lowering {
     return body;
   }
 
-  #node(expression: Expression, next: GraphNode): GraphNode {
-    if (this.#nodeCount > nodesMax) {
-      throw new GrammarError('too-large', `a grammar of more than ${nodesMax} nodes`, { path: '' });
+  *#node(expression: Expression, next: GraphNode): Portioned<GraphNode> {
+    const { grammarNodesMax: most } = this.#world.bounds;
+    if (this.#nodeCount > most) {
+      const message = `a grammar of more than ${most} nodes (--grammar-nodes)`;
+      throw new GrammarError('too-large', message, { path: 'start' });
     }
+    if (this.#world.pace.due(2 + this.#tally.count)) yield;
+    this.#tally.count = 0;
     switch (expression.kind) {
       case 'terminal':
         if (expression.regex.kind === 'empty') return next;
         return {
           kind: 'terminal',
           index: this.#nodeCount++,
-          automaton: this.#analysed.automatonOf(expression.regex),
+          automaton: this.#analysed.automata.get(expression.regex)!,
           next,
         };
-      case 'sequence':
-        return expression.items.reduceRight((rest, item) => this.#node(item, rest), next);
+      case 'sequence': {
+        let rest = next;
+        for (const item of expression.items.toReversed()) rest = yield* this.#node(item, rest);
+        return rest;
+      }
       case 'choice': {
-        const items = expression.items.filter((item) => isProductive(item, this.#analysed));
-        if (items.length === 1) return this.#node(items[0]!, next);
-        const targets = items.map((item) => this.#node(item, next));
+        const items = expression.items.filter((item) => isProductive(item, this.#analysed, this.#tally));
+        if (items.length === 1) return yield* this.#node(items[0]!, next);
+        const targets: GraphNode[] = [];
+        for (const item of items) targets.push(yield* this.#node(item, next));
         return { kind: 'split', index: this.#nodeCount++, targets };
       }
       case 'repeat': {
-        if (!isProductive(expression.item, this.#analysed) || expression.max === 0) return next;
-        const body = this.#node(expression.item, this.#end);
+        if (!isProductive(expression.item, this.#analysed, this.#tally) || expression.max === 0) return next;
+        const body = yield* this.#node(expression.item, this.#end);
         const { min, max } = expression;
         return { kind: 'repeat', index: this.#nodeCount++, body, min, max, next };
       }
@@ -157,14 +175,17 @@ class Lowering {
   }
 }
 
-function checkRuleNames({ rules, start }: Grammar): void {
+function* checkRuleNames({ rules, start }: Grammar, pace: Pace): Portioned<void> {
   if (!rules.has(start)) throw new GrammarError('invalid', `there is no rule "${start}"`, { path: start });
   for (const [name, body] of rules) {
+    let size = 0;
     visit(body, (part) => {
+      size++;
       if (part.kind === 'rule' && !rules.has(part.name)) {
         throw new GrammarError('invalid', `there is no rule "${part.name}"`, { path: name });
       }
     });
+    if (pace.due(size)) yield;
   }
 }
 
@@ -183,86 +204,108 @@ function terminalsOf(body: Expression): Regex[] {
   return found;
 }
 
+/** Counts the parts that were looked at. */
+interface Tally {
+  count: number;
+}
+
 /** The least set of rules for which `holds`: a rule is looked at again when one that it mentions has come in. */
-function fixpoint(
+function* fixpoint(
   rules: ReadonlyMap<string, Expression>,
-  holds: (body: Expression, names: Set<string>) => boolean,
-): ReadonlySet<string> {
+  holds: (body: Expression, names: ReadonlySet<string>, tally: Tally) => boolean,
+  pace: Pace,
+): Portioned<ReadonlySet<string>> {
   const users = new Map<string, string[]>();
   for (const [name, body] of rules) {
+    let size = 0;
     visit(body, (part) => {
+      size++;
       if (part.kind !== 'rule') return;
       if (!users.has(part.name)) users.set(part.name, []);
       users.get(part.name)!.push(name);
     });
+    if (pace.due(size)) yield;
   }
   const names = new Set<string>();
-  const todo = [...rules.keys()];
-  for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
-    if (names.has(name) || !holds(rules.get(name)!, names)) continue;
-    names.add(name);
-    for (const user of users.get(name) ?? []) if (!names.has(user)) todo.push(user);
+  // In rounds, so that a rule of thousands is not looked at again for each of them.
+  for (
+    let round = new Set(rules.keys()), next = new Set<string>();
+    round.size > 0;
+    round = next, next = new Set()
+  ) {
+    for (const name of round) {
+      round.delete(name);
+      const tally = { count: 0 };
+      const isIn = holds(rules.get(name)!, names, tally);
+      if (pace.due(tally.count)) yield;
+      if (!isIn) continue;
+      names.add(name);
+      for (const user of users.get(name) ?? []) if (!names.has(user) && !round.has(user)) next.add(user);
+    }
   }
   return names;
 }
 
-function nullableRules({ rules }: Grammar): ReadonlySet<string> {
-  return fixpoint(rules, isNullable);
-}
-
-function isNullable(expression: Expression, names: ReadonlySet<string>): boolean {
+function isNullable(expression: Expression, names: ReadonlySet<string>, tally: Tally): boolean {
+  tally.count++;
   switch (expression.kind) {
     case 'terminal':
       return expression.regex.nullable;
     case 'sequence':
-      return expression.items.every((item) => isNullable(item, names));
+      return expression.items.every((item) => isNullable(item, names, tally));
     case 'choice':
-      return expression.items.some((item) => isNullable(item, names));
+      return expression.items.some((item) => isNullable(item, names, tally));
     case 'repeat':
-      return expression.min === 0 || isNullable(expression.item, names);
+      return expression.min === 0 || isNullable(expression.item, names, tally);
     case 'rule':
       return names.has(expression.name);
   }
 }
 
-function productiveRules(
-  rules: Analysed['rules'],
-  satisfiable: Analysed['satisfiable'],
-): ReadonlySet<string> {
-  return fixpoint(rules, (body, productive) => isProductive(body, { satisfiable, productive }));
-}
-
-function isProductive(expression: Expression, known: Pick<Analysed, 'satisfiable' | 'productive'>): boolean {
+function isProductive(
+  expression: Expression,
+  known: Pick<Analysed, 'satisfiable' | 'productive'>,
+  tally: Tally,
+): boolean {
+  tally.count++;
   switch (expression.kind) {
     case 'terminal':
       return known.satisfiable.get(expression.regex)!;
     case 'sequence':
-      return expression.items.every((item) => isProductive(item, known));
+      return expression.items.every((item) => isProductive(item, known, tally));
     case 'choice':
-      return expression.items.some((item) => isProductive(item, known));
+      return expression.items.some((item) => isProductive(item, known, tally));
     case 'repeat':
-      return expression.min === 0 || isProductive(expression.item, known);
+      return expression.min === 0 || isProductive(expression.item, known, tally);
     case 'rule':
       return known.productive.has(expression.name);
   }
 }
 
 /** `a: a x | y` → `a: y x*`. Other left recursion (through several rules, behind something empty) is refused. */
-function withoutLeftRecursion(
+function* withoutLeftRecursion(
   rules: ReadonlyMap<string, Expression>,
   nullable: ReadonlySet<string>,
-): ReadonlyMap<string, Expression> {
+  pace: Pace,
+): Portioned<ReadonlyMap<string, Expression>> {
   const rewritten = new Map<string, Expression>();
-  for (const [name, body] of rules) rewritten.set(name, withoutDirect(name, body));
   const heads = new Map<string, ReadonlySet<string>>();
-  for (const [name, body] of rewritten) heads.set(name, headsOf(body, nullable));
+  for (const [name, body] of rules) {
+    const alternatives = flatChoices(body);
+    if (pace.due(2 * alternatives.length)) yield;
+    const direct = withoutDirect(name, body, alternatives);
+    rewritten.set(name, direct);
+    const tally = { count: 0 };
+    const first = headsOf(direct, nullable, tally);
+    heads.set(name, first);
+    if (pace.due(first.size + tally.count)) yield;
+  }
   const finished = new Set<string>();
-  for (const name of heads.keys()) checkCycles(name, { heads, finished });
+  for (const name of heads.keys()) yield* checkCycles(name, { heads, finished, pace });
   return rewritten;
 }
 
-function withoutDirect(name: string, body: Expression): Expression {
-  const alternatives = flatChoices(body);
+function withoutDirect(name: string, body: Expression, alternatives: readonly Expression[]): Expression {
   const isRecursive = (item: Expression): boolean => {
     const first = flatSequence(item)[0];
     return first?.kind === 'rule' && first.name === name;
@@ -282,7 +325,7 @@ function flatSequence(expression: Expression): Expression[] {
 }
 
 /** Rules that may come first in the expression. */
-function headsOf(expression: Expression, nullable: ReadonlySet<string>): Set<string> {
+function headsOf(expression: Expression, nullable: ReadonlySet<string>, tally: Tally): Set<string> {
   const heads = new Set<string>();
   const add = (part: Expression): void => {
     if (part.kind === 'rule') heads.add(part.name);
@@ -291,7 +334,7 @@ function headsOf(expression: Expression, nullable: ReadonlySet<string>): Set<str
     else if (part.kind === 'sequence') {
       for (const item of part.items) {
         add(item);
-        if (!isNullable(item, nullable)) break;
+        if (!isNullable(item, nullable, tally)) break;
       }
     }
   };
@@ -299,10 +342,13 @@ function headsOf(expression: Expression, nullable: ReadonlySet<string>): Set<str
   return heads;
 }
 
-function checkCycles(
-  root: string,
-  { heads, finished }: { heads: ReadonlyMap<string, ReadonlySet<string>>; finished: Set<string> },
-): void {
+interface Cycles {
+  readonly heads: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly finished: Set<string>;
+  readonly pace: Pace;
+}
+
+function* checkCycles(root: string, { heads, finished, pace }: Cycles): Portioned<void> {
   const path: { name: string; todo: Iterator<string> }[] = [];
   const open = new Set<string>();
   const enter = (name: string): void => {
@@ -311,6 +357,7 @@ function checkCycles(
   };
   if (!finished.has(root)) enter(root);
   while (path.length > 0) {
+    if (pace.due()) yield;
     const { name, todo } = path.at(-1)!;
     const next = todo.next();
     if (next.done) {

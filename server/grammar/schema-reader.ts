@@ -1,6 +1,8 @@
 // Reads a JSON schema safely: bounds on its size, references, keywords that we cannot enforce (an error if strict,
 // otherwise noted and ignored), types of values. Knows nothing of grammars. Before and after it: json-schema.ts.
+import type { GrammarBounds } from './bounds.ts';
 import { GrammarError } from './grammar-error.ts';
+import type { Pace, Portioned } from './pace.ts';
 
 export type Schema = Readonly<Record<string, unknown>>;
 
@@ -9,14 +11,9 @@ export interface IgnoredKeyword {
   readonly keyword: string;
 }
 
-const schemaBounds = {
-  depthMax: 100, // nesting of the JSON text
-  valuesMax: 50_000, // objects, arrays and scalars in it
-  textMax: 500_000, // characters of all keys and strings
-  subschemasMax: 20_000,
-  mergedDepthMax: 32,
-  propertiesMax: 5_000,
-} as const;
+const depthMax = 100; // nesting of the JSON text
+const subschemasMax = 20_000; // a schema within its other bounds has about as many
+const mergedDepthMax = 32;
 
 // Assertions that we do not enforce. Whatever is neither here nor known is an annotation by the standard's rules.
 const unsupported = [
@@ -90,20 +87,21 @@ export function typesOf(schema: Schema, path: string): readonly string[] | null 
 export class SchemaReader {
   readonly ignored: IgnoredKeyword[] = [];
   readonly #root: unknown;
+  readonly #bounds: GrammarBounds;
   readonly #strict: boolean;
   #subschemas = 0;
   #properties = 0;
 
-  /** Throws GrammarError 'too-large'. */
-  constructor(root: unknown, strict: boolean) {
-    measure(root);
+  /** Of a schema that measureSchema has let through. */
+  constructor(root: unknown, strict: boolean, bounds: GrammarBounds) {
+    this.#bounds = bounds;
     this.#root = root;
     this.#strict = strict;
   }
 
   enter(path: string): void {
-    if (++this.#subschemas > schemaBounds.subschemasMax) {
-      throw new GrammarError('too-large', `more than ${schemaBounds.subschemasMax} subschemas`, { path });
+    if (++this.#subschemas > subschemasMax) {
+      throw new GrammarError('too-large', `more than ${subschemasMax} subschemas`, { path });
     }
   }
 
@@ -152,8 +150,8 @@ export class SchemaReader {
     if (!isSchemaObject(schema)) return [schema];
     const { $ref: reference, allOf, ...rest } = schema;
     if (reference === undefined && !Array.isArray(allOf)) return [schema];
-    if (depth > schemaBounds.mergedDepthMax) {
-      const message = `references behind references, more than ${schemaBounds.mergedDepthMax}`;
+    if (depth > mergedDepthMax) {
+      const message = `references behind references, more than ${mergedDepthMax}`;
       throw new GrammarError('too-large', message, { path, keyword: 'allOf' });
     }
     this.enter(path);
@@ -207,8 +205,9 @@ export class SchemaReader {
       }
     }
     this.#properties += declared.length;
-    if (this.#properties > schemaBounds.propertiesMax) {
-      throw new GrammarError('too-large', `more than ${schemaBounds.propertiesMax} properties`, { path });
+    const { schemaPropertiesMax: most } = this.#bounds;
+    if (this.#properties > most) {
+      throw new GrammarError('too-large', `more than ${most} properties (--schema-properties)`, { path });
     }
     return { declared, required: new Set(required), additional };
   }
@@ -251,17 +250,23 @@ function encodePointer(name: string): string {
   return name.replaceAll('~', '~0').replaceAll('/', '~1');
 }
 
-/** Without recursion, so that no depth can hurt. */
-function measure(root: unknown): void {
+/** Without recursion, so that no depth can hurt. Throws GrammarError 'too-large'. */
+export function* measureSchema(
+  root: unknown,
+  { bounds, pace }: { readonly bounds: GrammarBounds; readonly pace: Pace },
+): Portioned<void> {
+  const { schemaValuesMax, schemaSizeMax } = bounds;
   const todo: [value: unknown, depth: number][] = [[root, 1]];
   let values = 0;
   let text = 0;
   const place = { path: '#' };
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const [value, depth] = next;
-    const { depthMax, valuesMax, textMax } = schemaBounds;
+    if (pace.due()) yield;
     if (depth > depthMax) throw new GrammarError('too-large', `nested deeper than ${depthMax}`, place);
-    if (++values > valuesMax) throw new GrammarError('too-large', `more than ${valuesMax} values`, place);
+    if (++values > schemaValuesMax) {
+      throw new GrammarError('too-large', `more than ${schemaValuesMax} values (--schema-values)`, place);
+    }
     if (typeof value === 'string') text += value.length;
     if (typeof value === 'object' && value !== null) {
       for (const [key, inner] of Object.entries(value)) {
@@ -269,35 +274,57 @@ function measure(root: unknown): void {
         todo.push([inner, depth + 1]);
       }
     }
-    if (text > textMax) throw new GrammarError('too-large', `more than ${textMax} characters`, place);
+    if (text > schemaSizeMax) {
+      throw new GrammarError('too-large', `more than ${schemaSizeMax} characters (--schema-size)`, place);
+    }
   }
 }
 
 /** Whether a value might match two of the alternatives, as far as types and constant properties tell. */
-export function mayOverlap(parts: readonly unknown[], path: string): boolean {
-  for (const [i, a] of parts.entries()) {
-    for (const b of parts.slice(i + 1)) {
-      if (!isSchemaObject(a) || !isSchemaObject(b) || !areDisjoint(a, b, path)) return true;
+export function* mayOverlap(parts: readonly unknown[], path: string, pace: Pace): Portioned<boolean> {
+  const shapes: Shape[] = [];
+  for (const part of parts) {
+    if (!isSchemaObject(part)) return parts.length > 1;
+    shapes.push(shapeOf(part, path));
+    if (pace.due()) yield;
+  }
+  for (const [i, a] of shapes.entries()) {
+    for (let j = i + 1; j < shapes.length; j++) {
+      if (!areDisjoint(a, shapes[j]!)) return true;
+      if (pace.due()) yield;
     }
   }
   return false;
 }
 
-function areDisjoint(a: Schema, b: Schema, path: string): boolean {
-  const typesA = kindsOf(a, path);
-  const typesB = kindsOf(b, path);
-  if (typesA === null || typesB === null) return false;
-  const shared = [...typesA].filter((type) => typesB.has(type));
+/** What tells one alternative from others. */
+interface Shape {
+  readonly kinds: ReadonlySet<string> | null; // null: any
+  readonly fixed: ReadonlyMap<string, ReadonlySet<string>>; // required properties of constant values, of an object
+}
+
+function shapeOf(schema: Schema, path: string): Shape {
+  const { properties, required } = schema;
+  const fixed = new Map<string, ReadonlySet<string>>();
+  if (isSchemaObject(properties) && Array.isArray(required)) {
+    for (const name of required) {
+      const values = Object.hasOwn(properties, name) ? constantsOf(properties[name]) : null;
+      if (values !== null) fixed.set(name, new Set(values));
+    }
+  }
+  return { kinds: kindsOf(schema, path), fixed };
+}
+
+function areDisjoint(a: Shape, b: Shape): boolean {
+  if (a.kinds === null || b.kinds === null) return false;
+  const shared = [...a.kinds].filter((kind) => b.kinds!.has(kind));
   if (shared.length === 0) return true;
-  if (shared.join() !== 'object' || !isSchemaObject(a['properties']) || !isSchemaObject(b['properties']))
-    return false;
-  const [propertiesA, propertiesB] = [a['properties'], b['properties']];
-  const required = [a['required'], b['required']].map((names) => (Array.isArray(names) ? names : []));
-  return Object.keys(propertiesA).some((name) => {
-    const [valuesA, valuesB] = [constantsOf(propertiesA[name]), constantsOf(propertiesB[name])];
-    const isFixed = valuesA !== null && valuesB !== null && required.every((names) => names.includes(name));
-    return isFixed && valuesA.every((value) => !valuesB.includes(value));
-  });
+  if (shared.join() !== 'object') return false;
+  for (const [name, values] of a.fixed) {
+    const others = b.fixed.get(name);
+    if (others !== undefined && [...values].every((value) => !others.has(value))) return true;
+  }
+  return false;
 }
 
 function kindsOf(schema: Schema, path: string): ReadonlySet<string> | null {

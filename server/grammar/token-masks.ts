@@ -26,7 +26,8 @@ export interface MaskBounds {
 
 const walkWorkMax = 10_000; // units of RegexTable.work in one walk; string bodies need less than 5,000
 const walksMax = 8; // over the whole trie, for one mask: as many bodies of strings at once
-const readingVisits = 4; // trie nodes that one reading of a state counts for, wherever it is stepped on
+const visitsLeast = 500_000; // nodes that a mask may take of a small vocabulary, too
+const readingVisits = 16; // nodes that one reading of a state counts for, wherever it is stepped on
 const fewMax = 128; // tokens, and exits, kept as a list
 
 export class TokenMasks {
@@ -54,7 +55,7 @@ export class TokenMasks {
     this.#trie = buildTokenTrie(tokenizer);
     this.#bounds = bounds;
     this.#way = new Uint8Array(this.#trie.depthMax);
-    this.#visitsMax = walksMax * this.#trie.nodeCount;
+    this.#visitsMax = Math.max(visitsLeast, walksMax * this.#trie.nodeCount);
   }
 
   /** Owned by the cache: not to be written. Never empty: where no token fits, the text may only stop. */

@@ -4,11 +4,17 @@
 import { createHash } from 'node:crypto';
 import type { Regex } from '../grammar/byte-regex.ts';
 import { codePoints, complement, oneOf } from '../grammar/code-points.ts';
-import { type CustomGrammar, type GrammarSource, writeSource } from '../grammar/compiler.ts';
+import {
+  type CustomGrammar,
+  type GrammarSource,
+  type WrittenForm,
+  writeSource,
+} from '../grammar/compiler.ts';
 import { anyText, textWithout } from '../grammar/free-text.ts';
 import { GrammarError } from '../grammar/grammar-error.ts';
 import { compileSchema, type SchemaWorld } from '../grammar/json-schema.ts';
 import { compileLark } from '../grammar/lark.ts';
+import type { Portioned } from '../grammar/pace.ts';
 import { compilePattern } from '../grammar/pattern.ts';
 import { choice, type Expression, repeat, rule, sequence, terminal } from '../grammar/rules.ts';
 import type { IgnoredKeyword } from '../grammar/schema-reader.ts';
@@ -49,17 +55,18 @@ interface Writing {
   readonly ignored: IgnoredKeyword[];
 }
 
-function writeAnswer(
-  answer: ToolAnswer,
-  world: SchemaWorld,
-): { start: Expression; ignored: readonly IgnoredKeyword[] } {
+function* writeAnswer(answer: ToolAnswer, world: SchemaWorld): Portioned<WrittenForm> {
   const writing: Writing = { answer, world, ignored: [] };
   const { choice: wanted, tools } = answer;
   const usable = wanted.kind === 'named' ? tools.filter(({ name }) => name === wanted.name) : tools;
-  world.rules.set('call', choice(...usable.map((tool) => writeCall(tool, writing))));
+  const places = new Map(tools.map((tool, index) => [tool, index]));
+  const forms: Expression[] = [];
+  for (const tool of usable) forms.push(yield* writeCall(tool, places.get(tool)!, writing));
+  world.rules.set('call', choice(...forms));
   const isSingle = wanted.kind === 'named' || !answer.parallel;
   const calls = isSingle ? rule('call') : sequence(rule('call'), repeat(nextCall(writing), 0, callsMax - 1));
-  return { start: wanted.kind === 'auto' ? textOrCalls(calls, writing) : calls, ignored: writing.ignored };
+  const start = wanted.kind === 'auto' ? yield* textOrCalls(calls, writing) : calls;
+  return { start, ignored: writing.ignored };
 }
 
 /** At most one thing may stand between two calls: a line break, or what the dialect separates them with. */
@@ -69,11 +76,11 @@ function nextCall({ answer, world: { table } }: Writing): Expression {
   return sequence(terminal(table.repeat(separator, 0, 1)), rule('call'));
 }
 
-function textOrCalls(calls: Expression, { answer, world, ignored }: Writing): Expression {
+function* textOrCalls(calls: Expression, { answer, world, ignored }: Writing): Portioned<Expression> {
   const { table } = world;
   const { open } = answer.dialect;
   if (answer.text !== null) {
-    const text = writeSource(answer.text, world);
+    const text = yield* writeSource(answer.text, world);
     ignored.push(...text.ignored);
     return choice(text.start, calls);
   }
@@ -89,10 +96,9 @@ const blanks = [
   [0x20, 0x20],
 ] as const;
 
-function writeCall(tool: Tool, writing: Writing): Expression {
+function* writeCall(tool: Tool, index: number, writing: Writing): Portioned<Expression> {
   const { table, terminals } = writing.world;
   const { open, close, argumentsKey } = writing.answer.dialect;
-  const index = writing.answer.tools.indexOf(tool);
   const lineBreak = table.repeat(table.text('\n'), 0, 1);
   const spaced = (...words: readonly string[]): Regex =>
     table.sequence(...words.flatMap((word) => [table.text(word), terminals.space]));
@@ -101,7 +107,7 @@ function writeCall(tool: Tool, writing: Writing): Expression {
   const tail = open === '' ? table.empty : table.sequence(lineBreak, table.text(close));
   const closing = table.sequence(terminals.space, table.text('}'), tail);
   try {
-    return sequence(terminal(opening), writeArguments(tool, index, writing), terminal(closing));
+    return sequence(terminal(opening), yield* writeArguments(tool, index, writing), terminal(closing));
   } catch (error) {
     if (error instanceof GrammarError)
       throw error.inside(`tools[${index}].${tool.kind === 'custom' ? 'format ' : 'parameters'}`);
@@ -109,7 +115,7 @@ function writeCall(tool: Tool, writing: Writing): Expression {
   }
 }
 
-function writeArguments(tool: Tool, index: number, { world, ignored }: Writing): Expression {
+function* writeArguments(tool: Tool, index: number, { world, ignored }: Writing): Portioned<Expression> {
   const { table, terminals } = world;
   const name = `tool ${index} `;
   if (tool.kind === 'custom') {
@@ -121,29 +127,29 @@ function writeArguments(tool: Tool, index: number, { world, ignored }: Writing):
     );
     const closing = table.sequence(terminals.quote, terminals.space, table.text('}'));
     const begin = terminal(table.concat(opening, terminals.quote));
-    return sequence(begin, writeInput(tool.format, { world, name }), terminal(closing));
+    return sequence(begin, yield* writeInput(tool.format, { world, name }), terminal(closing));
   }
   const schema = objectSchema(tool.parameters);
-  const { value, ignored: left } = compileSchema(schema, world, { strict: tool.strict, name });
+  const { value, ignored: left } = yield* compileSchema(schema, world, { strict: tool.strict, name });
   ignored.push(...left.map(({ path, keyword }) => ({ path: `tools[${index}].parameters${path}`, keyword })));
   return value;
 }
 
 /** Inside a JSON string, so that the whole call stays JSON. */
-function writeInput(
+function* writeInput(
   format: CustomTool['format'],
   { world, name }: { readonly world: SchemaWorld; readonly name: string },
-): Expression {
-  const { table, terminals, rules } = world;
+): Portioned<Expression> {
+  const { table, terminals, rules, pace, bounds } = world;
   switch (format.kind) {
     case 'text':
       return terminal(table.repeat(terminals.character, 0));
     case 'regex':
       return terminal(
-        compilePattern(format.definition, { table, form: 'json', path: 'regex', search: false }),
+        compilePattern(format.definition, { table, form: 'json', path: 'regex', search: false, bounds }),
       );
     case 'lark':
-      return compileLark(format.definition, { table, form: 'json', rules, name });
+      return yield* compileLark(format.definition, { table, pace, bounds, form: 'json', rules, name });
   }
 }
 

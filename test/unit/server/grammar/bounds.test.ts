@@ -147,7 +147,7 @@ describe('masks', () => {
 });
 
 test('equal sources share one grammar, and the least recently used goes first', async () => {
-  const small = openCompiler({ grammarsMax: 2, maskBytesMax: 2 ** 20, statesMax: 1000 });
+  const small = openCompiler({ grammarsMax: 2, maskCacheSizeMax: 2 ** 20, grammarStatesKeptMax: 1000 });
   const schemaOf = (name: string) =>
     ({ kind: 'json-schema', schema: { const: name }, strict: true }) as const;
   const get = (name: string) => small.run(small.compile(schemaOf(name)));
@@ -169,7 +169,7 @@ test('small caches change nothing but time', async () => {
   };
   const draws = [];
   for (const size of [2 ** 26, 1]) {
-    const own = openCompiler({ grammarsMax: 1, maskBytesMax: size, statesMax: size });
+    const own = openCompiler({ grammarsMax: 1, maskCacheSizeMax: size, grammarStatesKeptMax: size });
     const { newConstraint } = await own.run(own.compile({ kind: 'json-schema', schema, strict: true }));
     draws.push(drawText(newConstraint(), { random: new Random(7), wildCount: 60, tokensMax: 200 }).text);
   }

@@ -1,11 +1,14 @@
 // Grammars in llama.cpp's notation.
 import { expect, test } from 'vitest';
+import { grammarBounds as bounds } from '../../../../server/grammar/bounds.ts';
+import { RegexTable } from '../../../../server/grammar/byte-regex.ts';
 import { readGbnf } from '../../../../server/grammar/gbnf-reader.ts';
+import { atOnce, Pace } from '../../../../server/grammar/pace.ts';
+
+const read = (text: string) => atOnce(readGbnf(text, { pace: new Pace(new RegexTable()), bounds }));
 
 test('rules go over lines, names may be in capitals, comments are left out', () => {
-  const { definitions } = readGbnf(
-    '# list\nroot ::= Item (", "\n  Item)* |\n  "none"\nItem ::= [a-z]+ # one\n',
-  );
+  const { definitions } = read('# list\nroot ::= Item (", "\n  Item)* |\n  "none"\nItem ::= [a-z]+ # one\n');
   expect([...definitions.keys()]).toEqual(['start', 'r-Item']);
   expect(definitions.get('r-Item')!.body).toMatchObject({
     kind: 'repeat',
@@ -23,7 +26,7 @@ test.each([
   ['"a"{0,3}', { kind: 'repeat', min: 0, max: 3 }],
   ['.', { kind: 'pattern', source: '[\\s\\S]' }],
 ])('%s', (text, body) => {
-  expect(readGbnf(`root ::= ${text}`).definitions.get('start')!.body).toMatchObject(body);
+  expect(read(`root ::= ${text}`).definitions.get('start')!.body).toMatchObject(body);
 });
 
 test.each([
@@ -33,5 +36,5 @@ test.each([
   ['"a"', 'line 1'],
   [`root ::= ${'('.repeat(100)}"a"${')'.repeat(100)}`, 'line 1'],
 ])('%s is refused with its line', (text, line) => {
-  expect(() => readGbnf(text)).toThrow(line);
+  expect(() => read(text)).toThrow(line);
 });

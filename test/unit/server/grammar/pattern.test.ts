@@ -1,18 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Automaton } from '../../../../server/grammar/automaton.ts';
+import { grammarBounds as bounds } from '../../../../server/grammar/bounds.ts';
 import { type Regex, RegexTable } from '../../../../server/grammar/byte-regex.ts';
 import { codePoints, oneOf } from '../../../../server/grammar/code-points.ts';
 import { GrammarError } from '../../../../server/grammar/grammar-error.ts';
 import { oneOfTexts } from '../../../../server/grammar/json-terminals.ts';
 import { numberInRange } from '../../../../server/grammar/number-range.ts';
-import { compilePattern, patternLengthMax } from '../../../../server/grammar/pattern.ts';
+import { atOnce, Pace } from '../../../../server/grammar/pace.ts';
+import { compilePattern } from '../../../../server/grammar/pattern.ts';
 
 const table = new RegexTable();
 
 function matches(regex: Regex, text: string | Uint8Array): boolean {
   const automaton = new Automaton(0, regex, table);
-  for (const _ of automaton.close('test'));
+  for (const _ of automaton.close('test', bounds.grammarStatesMax));
   let state: ReturnType<Automaton['step']> = automaton.start;
   const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
   for (const byte of bytes) state = state && automaton.step(state, byte);
@@ -45,7 +47,7 @@ describe('patterns', () => {
   });
 
   test.each(sources)('%s matches what JavaScript matches', (source) => {
-    const regex = compilePattern(source, { table, form: 'utf8', path: '', search: true });
+    const regex = compilePattern(source, { table, form: 'utf8', path: '', search: true, bounds });
     const known = new RegExp(source, 'u');
     fc.assert(
       fc.property(texts, (text) => matches(regex, text) === known.test(text)),
@@ -54,7 +56,13 @@ describe('patterns', () => {
   });
 
   test('inside a JSON string the same texts match, written as JSON writes them', () => {
-    const regex = compilePattern('^["\\\\\\n\\u0001a]*$', { table, form: 'json', path: '', search: true });
+    const regex = compilePattern('^["\\\\\\n\\u0001a]*$', {
+      table,
+      form: 'json',
+      path: '',
+      search: true,
+      bounds,
+    });
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom('"', '\\', '\n', '\u0001', 'a', 'b') }), (text) => {
         return matches(regex, JSON.stringify(text).slice(1, -1)) === !text.includes('b');
@@ -78,9 +86,10 @@ describe('patterns', () => {
     ['a\\', 'invalid'],
     ['a{1000000}', 'too-large'],
     ['('.repeat(100) + ')'.repeat(100), 'too-large'],
-    ['a'.repeat(patternLengthMax + 1), 'too-large'],
+    ['a'.repeat(bounds.patternSizeMax + 1), 'too-large'],
   ])('%s is %s', (source, code) => {
-    const compile = () => compilePattern(source, { table, form: 'utf8', path: '#/pattern', search: true });
+    const compile = () =>
+      compilePattern(source, { table, form: 'utf8', path: '#/pattern', search: true, bounds });
     expect(compile).toThrow(GrammarError);
     expect(compile).toThrow(expect.objectContaining({ code, path: '#/pattern' }));
   });
@@ -115,7 +124,7 @@ test('a list of texts matches these and no others', () => {
       fc.array(fc.string({ unit: fc.constantFrom('a', 'b', 'é') }), { minLength: 1 }),
       fc.string({ unit: fc.constantFrom('a', 'b', 'é') }),
       (texts, other) => {
-        const regex = oneOfTexts(texts, table);
+        const regex = atOnce(oneOfTexts(texts, { table, pace: new Pace(table) }));
         return texts.every((text) => matches(regex, text)) && matches(regex, other) === texts.includes(other);
       },
     ),
