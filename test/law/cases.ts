@@ -3,8 +3,12 @@
 // server has one right answer. Before it: run.ts; after it: ask.ts sends them.
 import type { Random } from '../../kernels/random.ts';
 
-/** Equal to the last bit, or equal but for near ties: guesses compute several tokens at once, with other roundings. */
-export type Promised = 'exact' | 'near-tie';
+/**
+ * Equal to the last bit, or equal but for near ties: guesses compute several tokens at once, with other roundings. Or the
+ * later turns of a session whose own answers may have been evicted: what was computed token by token is computed in a chunk
+ * then, so that the last bits of a probability move, and nothing else.
+ */
+export type Promised = 'exact' | 'near-tie' | 'exact-but-last-bits';
 
 export interface HttpCase {
   readonly kind: 'http';
@@ -30,6 +34,7 @@ export type LawCase = HttpCase | NativeCase;
 
 export interface DrawOptions {
   readonly drafts: boolean; // also cases that are guessed for
+  readonly evicts: boolean; // KV is too short to keep what a session has said
   readonly contextTokens: number; // no prompt comes near it
   readonly vocabSize: number;
 }
@@ -147,7 +152,8 @@ function native(random: Random, options: DrawOptions): NativeCase {
     ...maybe(random, 0.3, () => ({ topK: random.integer(1, 50) })),
     repetitionPenalty: random.next() < 0.7 ? 1 : 1.2,
   };
-  return { kind: 'native', sampling: sampled, turns, promised: 'exact' };
+  const promised = options.evicts && turns.length > 1 ? 'exact-but-last-bits' : 'exact';
+  return { kind: 'native', sampling: sampled, turns, promised };
 }
 
 // A seed, and no guesses: the text is then promised to the last bit. Where guesses are wanted nothing else may reshape

@@ -16,6 +16,7 @@ interface Served {
   readonly name: string;
   readonly flags: object;
   readonly drafts: boolean;
+  readonly evicts?: boolean; // KV for less than what its sessions say
   readonly cases?: number; // in the long form: a larger model starts slowly
 }
 
@@ -35,6 +36,7 @@ const others: readonly Served[] = [
     name: 'short of KV, with an archive',
     flags: { slots: '6', kvCacheSizeMax: '4MiB', kvDiskSizeMax: '64MiB', prefillChunkTokens: '32' },
     drafts: false,
+    evicts: true,
   },
   { name: 'guessing ahead, few rounds, fp32', flags: { ...guessing, decodeRounds: '3' }, drafts: true },
   { name: 'SmolLM2', flags: { model: 'smollm2-135m-instruct' }, drafts: false, cases: 8 },
@@ -42,7 +44,7 @@ const others: readonly Served[] = [
 ];
 const served = requests === 0 ? [shipped, drafted] : [shipped, drafted, ...others];
 
-function planOf({ flags, drafts, cases = 36 }: Served, index: number): LawPlan {
+function planOf({ flags, drafts, evicts = false, cases = 36 }: Served, index: number): LawPlan {
   const sizes =
     requests === 0
       ? { cases: drafts ? 5 : 8, requests: drafts ? 40 : 100, callers: 8 }
@@ -52,6 +54,7 @@ function planOf({ flags, drafts, cases = 36 }: Served, index: number): LawPlan {
     seed: seed + index,
     flags: { ...common, ...files, ...flags },
     drafts,
+    evicts,
     ...sizes,
     ...(drafts && { onServer: makeGuessesCheap }),
   };

@@ -21,6 +21,7 @@ export interface LawPlan {
   readonly requests: number; // of the crowd
   readonly callers: number; // at the same time
   readonly drafts: boolean;
+  readonly evicts: boolean;
   readonly onServer?: (server: LocalServer) => void; // before the crowd comes: breaks it on purpose
 }
 
@@ -39,7 +40,7 @@ export interface LawReport {
 /** The plan's cases, each asked of a server that has heard nothing else. */
 export async function freshAnswers(plan: LawPlan): Promise<readonly Known[]> {
   const random = new Random(plan.seed);
-  const options = { drafts: plan.drafts, contextTokens: 500, vocabSize: 8000 };
+  const options = { drafts: plan.drafts, evicts: plan.evicts, contextTokens: 500, vocabSize: 8000 };
   const known: Known[] = [];
   for (let index = 0; index < plan.cases; index++) {
     const asked = drawCase(random, index, options);
