@@ -14,7 +14,10 @@ interface Source {
 
 const sources = layers.flatMap((layer) => readSources(layer));
 const tests = readSources('test');
-const docs = readdirSync(root).filter((name) => name.endsWith('.md'));
+const docs = [
+  ...readdirSync(root),
+  ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }).map((name) => `docs/${name}`),
+].filter((name) => name.endsWith('.md'));
 
 /** For each layer, what it may import beside itself: folders or files of ours, and packages. */
 const importTable: readonly Rule[] = [

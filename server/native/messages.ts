@@ -1,5 +1,5 @@
 // The words of the native protocol: every message either side can send, and the checks on what a client sends.
-// Owns names, fields and bounds; never sees bytes (protocol.ts) or sessions (connection.ts). PROTOCOL.md explains
+// Owns names, fields and bounds; never sees bytes (protocol.ts) or sessions (connection.ts). docs/protocol/native.md explains
 // each message with an example. New messages and new optional fields may be added; nothing is renamed.
 import { z } from 'zod';
 import { repetitionPenaltyMin } from '../../kernels/sampling.ts';

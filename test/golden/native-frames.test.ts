@@ -1,5 +1,5 @@
 // The bytes of the native protocol, one example of every message: as a golden file to be read in review, and as the
-// examples of PROTOCOL.md, which must be these very ones.
+// examples of docs/protocol/native.md, which must be these very ones.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -185,8 +185,8 @@ test('every example is decoded to what it says', () => {
   }
 });
 
-test('PROTOCOL.md shows these very frames', () => {
-  const document = readFileSync(join(import.meta.dirname, '../../PROTOCOL.md'), 'utf8');
+test('docs/protocol/native.md shows these very frames', () => {
+  const document = readFileSync(join(import.meta.dirname, '../../docs/protocol/native.md'), 'utf8');
   const missing = examples.filter(({ text }) => !document.includes(`\n\`\`\`text\n${text}\n\`\`\`\n`));
   expect(missing.map(({ text }) => text)).toEqual([]);
 });
