@@ -1,6 +1,7 @@
 // A process of its own that tries to serve one model after the other and says what came of each, a line of JSON for
 // every path on the command line. Before it: models.ts, which reads the lines and gives it little memory.
-import { argv, resourceUsage } from 'node:process';
+import { readFileSync } from 'node:fs';
+import { argv, platform, resourceUsage } from 'node:process';
 import { WallClock } from '../../kernels/clock.ts';
 import { runProgram } from '../../server/cli/program.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
@@ -31,7 +32,13 @@ for (const model of models) {
     code,
     notes: terminal.notes,
     served,
-    memorySizeMax: resourceUsage().maxRSS * 1024,
+    memorySizeMax: peakMemorySize(),
   };
   console.log(JSON.stringify(attempt));
+}
+
+/** Bytes. On Linux getrusage's peak begins with that of the process that started this one; the kernel's own does not. */
+function peakMemorySize(): number {
+  if (platform !== 'linux') return resourceUsage().maxRSS * 1024;
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024;
 }
