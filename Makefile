@@ -11,31 +11,39 @@ REQUESTS ?= 5000
 SOURCES := $(shell find models kernels server loadtest -name '*.ts' 2>/dev/null)
 SPARKLANE = node dist/server/main.js
 
+# What a target does, before it does it: its own words of `make help`.
+say = @awk -F ':.*\#\# ' '/^$@:.*\#\# /{printf "== make %s: %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup build serve chat test clients test-clients check law sim faults soak bench quality peer bench-peer validate loadtest bless clean
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: node_modules/.installed ## install the packages
 
 node_modules/.installed: package.json package-lock.json
-	npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+	@echo '== installing the packages of package-lock.json, without their scripts'
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 build: dist/.built ## compile to dist/
 
 dist/.built: node_modules/.installed tsconfig.json tsconfig.build.json $(SOURCES)
+	@echo '== compiling to dist/'
 	npx tsc -p tsconfig.build.json
 	@touch $@
 
 serve: dist/.built ## serve MODEL on HOST:PORT with BACKEND (ARGS="--precision=fp32 …"; SIM_MODEL for simulated chips)
+	$(say)
 	$(SPARKLANE) serve --host $(HOST) --port $(PORT) --model $(MODEL) --backend $(BACKEND) $(if $(SIM_MODEL),--sim-model $(SIM_MODEL)) $(ARGS)
 
 chat: dist/.built ## talk to a model in the terminal (MODEL, ARGS)
+	$(say)
 	$(SPARKLANE) chat --model $(MODEL) $(ARGS)
 
 test: node_modules/.installed ## all tests
+	$(say)
 	npx tsc --noEmit -p tsconfig.json
 	npx biome check .
 	npx vitest run
@@ -44,53 +52,66 @@ test: node_modules/.installed ## all tests
 clients: test/clients/node_modules/.installed ## install the real Codex CLI, Claude Code and SDKs for test-clients (800 MB)
 
 test/clients/node_modules/.installed: test/clients/package.json test/clients/package-lock.json
-	cd test/clients && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+	cd test/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 test-clients: node_modules/.installed clients ## the real clients against this server
+	$(say)
 	npx vitest run --config test/clients/vitest-setup.ts --retry=1
 
 check: node_modules/.installed ## the quick ones, before every commit: types, lint, unit, property, tidy, 20 seeds
+	$(say)
 	npx tsc --noEmit -p tsconfig.json
 	npx biome check .
 	npx knip
-	SEEDS=20 npx vitest run test/unit test/property test/sim test/tidy.test.ts
+	SEEDS=20 npx vitest run test/unit test/property test/sim test/tidy.test.ts test/docs.test.ts
 
 law: node_modules/.installed ## no answer depends on the others: the long form (SEED, REQUESTS=5000)
+	$(say)
 	REQUESTS=$(REQUESTS) SEED=$(SEED) npx vitest run test/law --disable-console-intercept
 
 sim: node_modules/.installed ## one whole run in virtual time: make sim SEED=17
+	$(say)
 	SEED=$(SEED) npx vitest run test/sim --disable-console-intercept
 
 faults: node_modules/.installed ## every fault beside streams that are compared, then a mix (SEED, MINUTES; docs/faults.md)
+	$(say)
 	FAULTS=whole SEED=$(SEED) MINUTES=$(MINUTES) npx vitest run test/faults --disable-console-intercept
 
 soak: node_modules/.installed ## what one server holds after each round of load and faults (SEED, MINUTES=2; docs/faults.md)
+	$(say)
 	FAULTS=soak SEED=$(SEED) MINUTES=$(MINUTES) npx vitest run test/faults/soak.test.ts --disable-console-intercept
 
 bench: dist/.built ## measure: decode, prefill, server share, time to first token (table and JSON)
+	$(say)
 	npx tsx test/bench/main.ts
 
 quality: node_modules/.installed ## measure each precision of MODEL against its fp32: divergence, tokens, speed (PRECISIONS=int8,w8a8 TOKENS=8192)
+	$(say)
 	npx tsx test/quality/main.ts --model $(MODEL) $(if $(PRECISIONS),--precisions $(PRECISIONS)) $(if $(TOKENS),--tokens $(TOKENS))
 
 peer: test/peer/node_modules/.installed ## install llama.cpp for bench-peer: node-llama-cpp with its prebuilt binaries (700 MB)
 
 test/peer/node_modules/.installed: test/peer/package.json test/peer/package-lock.json
-	cd test/peer && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+	cd test/peer && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 bench-peer: dist/.built peer ## measure against llama.cpp, side by side; fails if a committed ratio is lost (ARGS="--only nano/8bit", "--bless")
+	$(say)
 	npx tsx test/peer/main.ts $(ARGS)
 
 validate: dist/.built ## every published figure beside what the simulated devices say
+	$(say)
 	$(SPARKLANE) validate
 
 loadtest: dist/.built ## replay recorded agent sessions against a server started for it; writes a report
+	$(say)
 	npx tsx test/bench/loadtest-local.ts $(ARGS)
 
 bless: node_modules/.installed ## rewrite golden files after an intended change; read the diff
+	$(say)
 	npx vitest run --update
 
-clean:
+clean: ## remove what was built and installed
+	$(say)
 	rm -rf dist node_modules
