@@ -3,7 +3,7 @@
 import { type Clock, VirtualClock } from '../kernels/clock.ts';
 import { resolveModel } from '../models/model.ts';
 import { Tokenizer } from '../models/tokenizer.ts';
-import { packageVersion } from '../server/package-version.ts';
+import { packageVersion } from '../server/base/package-version.ts';
 import { type ComparisonReport, startComparison } from './experiment/comparison.ts';
 import { type RunPlan, type RunWorld, type Surroundings, startRun } from './experiment/run.ts';
 import { capacitySearch, type RunAt, type SweepReport, sweep } from './experiment/sweep.ts';

@@ -1,6 +1,6 @@
 // A conversation → the text that the model was trained to continue, by the Jinja template its directory brings.
 // Owns what a template may see: of the time only what it is given, and prints (strftime_now). Before it: the chat routes
-// and server/session.ts; after it: tokenizer.ts.
+// and server/sessions/session.ts; after it: tokenizer.ts.
 import { join } from 'node:path';
 import { z } from 'zod';
 import { partText } from './content-part.ts';

@@ -1,5 +1,5 @@
 // How a model sets its reasoning apart from its answer, and which of a template's variables turn it on and off. Owns the
-// families' spellings; pure. Before it: chat-template.ts knows the template; after it: server/openai/reasoning.ts.
+// families' spellings; pure. Before it: chat-template.ts knows the template; after it: server/chat/reasoning.ts.
 
 export interface ReasoningMarks {
   readonly open: string;

@@ -1,5 +1,5 @@
 // What a request that says nothing about sampling gets: the author's advice (generation_config.json), else ours.
-// Pure. Before it: model.ts reads the file; after it: server/served-model.ts.
+// Pure. Before it: model.ts reads the file; after it: server/text/served-model.ts.
 import { z } from 'zod';
 
 export interface SamplingDefaults {

@@ -1,5 +1,5 @@
 // Whether two models mean the same by every token id, which is what lets one guess for the other. Pure but for reading
-// their tokenizers. Before it: model.ts; used by server/draft-device.ts.
+// their tokenizers. Before it: model.ts; used by server/device/draft-device.ts.
 import type { Model } from './model.ts';
 import type { TokenizerFile } from './tokenizer-file.ts';
 import { readTokenizer } from './tokenizer-source.ts';

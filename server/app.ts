@@ -1,52 +1,52 @@
 // Wires one server from its parts: generator, sessions, routes, the native endpoint, and the way down. Owns the order
 // of a shutdown; never touches a socket or a file, so that it runs over any transport and any clock.
-// Before it: main.ts makes the parts; after it: transport.ts delivers requests to `handlers`.
+// Before it: main.ts makes the parts; after it: listeners/transport.ts delivers requests to `handlers`.
 import { createHash } from 'node:crypto';
 import type { Backend } from '../kernels/backend.ts';
 import type { Clock } from '../kernels/clock.ts';
 import type { Random } from '../kernels/random.ts';
-import { AnswerLog } from './answer-log.ts';
-import type { Config } from './config.ts';
-import { llamaServerRoutes } from './discovery/llama-server.ts';
-import { otherServersRoutes } from './discovery/other-servers.ts';
-import type { DiscoveryWorld } from './discovery/world.ts';
-import type { DraftingBounds } from './drafting.ts';
+import { fault } from './base/errors.ts';
+import type { Log } from './base/log.ts';
+import type { DiscoveryWorld } from './chat/discovery-world.ts';
+import { PromptEncoder } from './chat/prompt-encoder.ts';
+import type { OpenAiWorld } from './chat/world.ts';
+import type { Config } from './config/config.ts';
 import type { SequenceEngine } from './engine/request.ts';
 import type { EngineLoad } from './engine/seats.ts';
-import { fault } from './errors.ts';
-import { type IncrementalText, TextGenerator } from './generation.ts';
+import { AnswerLog } from './generation/answer-log.ts';
+import type { DraftingBounds } from './generation/drafting.ts';
+import { type IncrementalText, TextGenerator } from './generation/generation.ts';
 import { GrammarCompiler } from './grammar/compiler.ts';
-import { Guard } from './guard.ts';
-import { healthRoutes } from './health.ts';
-import { HttpDoor, type Route } from './http.ts';
+import { HttpDoor, type Route } from './http/door.ts';
+import { Guard } from './http/guard.ts';
+import { healthRoutes } from './http/health.ts';
 import type { Lanes } from './lanes/lanes.ts';
-import type { Log } from './log.ts';
-import { type EncodeElsewhere, LongTexts } from './long-texts.ts';
+import type { TransportHandlers } from './listeners/transport.ts';
+import { llamaCompletionRoute } from './llama/completion.ts';
+import { infillRoutes } from './llama/infill.ts';
+import { llamaServerRoutes } from './llama/props.ts';
+import { tokenizeRoutes } from './llama/tokenize.ts';
 import { withMessagesModels } from './messages/model-list.ts';
 import { messagesRoutes } from './messages/routes.ts';
 import type { MessagesWorld } from './messages/world.ts';
-import type { ServerMetrics } from './metrics.ts';
+import type { ServerMetrics } from './metrics/metrics.ts';
 import { openNative } from './native/connection.ts';
 import { SESSIONS_PER_CONNECTION_MAX } from './native/session-desk.ts';
 import { ollamaRoutes } from './ollama/routes.ts';
 import { chatRoute } from './openai/chat.ts';
 import { completionRoute } from './openai/completions.ts';
-import { infillRoutes } from './openai/infill.ts';
-import { llamaCompletionRoute } from './openai/llama-completion.ts';
 import { modelRoutes } from './openai/models.ts';
-import { PromptEncoder } from './openai/prompt-encoder.ts';
-import type { ServedModel } from './openai/served-model.ts';
-import { tokenizeRoutes } from './openai/tokenize.ts';
-import type { OpenAiWorld } from './openai/world.ts';
+import { otherServersRoutes } from './openai/other-servers.ts';
 import { Delegations } from './responses/delegations.ts';
 import { responseRoutes } from './responses/routes.ts';
 import { openResponsesSocket } from './responses/socket.ts';
 import { ResponseStore } from './responses/store.ts';
 import type { ResponsesWorld } from './responses/world.ts';
-import { SessionTable } from './session-table.ts';
+import { SessionTable } from './sessions/session-table.ts';
+import type { TranscriptModel } from './sessions/transcript.ts';
+import { type EncodeElsewhere, LongTexts } from './text/long-texts.ts';
+import type { ServedModel } from './text/served-model.ts';
 import { toolSyntaxOf } from './tools/dialect.ts';
-import type { TranscriptModel } from './transcript.ts';
-import type { TransportHandlers } from './transport.ts';
 
 /** The Engine (engine/engine.ts), as far as the server sees it. */
 interface AppEngine extends SequenceEngine {

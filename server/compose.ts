@@ -1,28 +1,28 @@
 // One whole server from its parts: device → engine → app → transport. Owns the order of start and stop; makes no
-// device and opens no file (device.ts does), so that the same server runs over a simulated device, a virtual clock
+// device and opens no file (device/device.ts does), so that the same server runs over a simulated device, a virtual clock
 // and a transport of memory. Before it: cli/serve.ts and tests; after it: app.ts.
 import type { Backend } from '../kernels/backend.ts';
 import type { Clock } from '../kernels/clock.ts';
 import type { Random } from '../kernels/random.ts';
 import { Detokenizer } from '../models/detokenizer.ts';
 import type { Model } from '../models/model.ts';
-import { adminRoutes, faultRoute } from './admin.ts';
 import { createApp } from './app.ts';
-import type { Config } from './config.ts';
-import { CurrentDevice, type DeviceChoice } from './current-device.ts';
-import type { Device } from './device.ts';
+import type { Log } from './base/log.ts';
+import type { Config } from './config/config.ts';
+import { adminRoutes, faultRoute } from './device/admin.ts';
+import { CurrentDevice, type DeviceChoice } from './device/current-device.ts';
+import type { Device } from './device/device.ts';
 import type { BlockArchive } from './engine/block-archive.ts';
 import { DraftModel } from './engine/draft-model.ts';
 import { Engine, type EngineBounds } from './engine/engine.ts';
 import { SERVED_POLICY } from './engine/policy.ts';
 import type { Lanes } from './lanes/lanes.ts';
-import type { Log } from './log.ts';
-import type { EncodeElsewhere } from './long-texts.ts';
-import type { ServerMetrics } from './metrics.ts';
+import type { Transport } from './listeners/transport.ts';
+import type { ServerMetrics } from './metrics/metrics.ts';
 import type { Outcomes } from './outcomes/outcomes.ts';
 import { taskRoutes } from './outcomes/routes.ts';
+import type { EncodeElsewhere } from './text/long-texts.ts';
 import { toolSyntaxOf } from './tools/dialect.ts';
-import type { Transport } from './transport.ts';
 
 export interface ServerParts {
   readonly config: Config;

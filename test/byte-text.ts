@@ -1,6 +1,6 @@
 // The smallest tokenizer there is: token id = byte, 256 and above are special. For tests that must cut text at
 // any byte, inside a character too.
-import type { IncrementalText } from '../server/generation.ts';
+import type { IncrementalText } from '../server/generation/generation.ts';
 
 export const BYTE_EOS = 256;
 export const BYTE_VOCAB_SIZE = 260;

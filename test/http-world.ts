@@ -3,10 +3,10 @@
 import type { Clock } from '../kernels/clock.ts';
 import { Random } from '../kernels/random.ts';
 import { type App, type AppWorld, createApp } from '../server/app.ts';
-import { type Config, loadConfig } from '../server/config.ts';
+import { createLog } from '../server/base/log.ts';
+import { type Config, loadConfig } from '../server/config/config.ts';
 import type { SequenceRequest } from '../server/engine/request.ts';
-import { createLog } from '../server/log.ts';
-import { ServerMetrics } from '../server/metrics.ts';
+import { ServerMetrics } from '../server/metrics/metrics.ts';
 import { BYTE_EOS, BYTE_VOCAB_SIZE, ByteText, encodeBytes } from './byte-text.ts';
 import { byteModel } from './native-world.ts';
 import { type Script, ScriptedEngine, type ScriptedEngineOptions } from './scripted-engine.ts';

@@ -2,14 +2,14 @@
 import { readFileSync } from 'node:fs';
 import { VirtualClock } from '../kernels/clock.ts';
 import { Random } from '../kernels/random.ts';
-import type { Route } from '../server/http.ts';
+import { createLog } from '../server/base/log.ts';
+import type { Route } from '../server/http/door.ts';
 import { LaneMetrics } from '../server/lanes/lane-metrics.ts';
 import { Lanes } from '../server/lanes/lanes.ts';
 import { parseLanes } from '../server/lanes/lanes-file.ts';
 import type { LaneEndReport, LaneObserver, RoutedReport } from '../server/lanes/observer.ts';
 import { PolicySource } from '../server/lanes/policy-source.ts';
-import { createLog } from '../server/log.ts';
-import { ServerMetrics } from '../server/metrics.ts';
+import { ServerMetrics } from '../server/metrics/metrics.ts';
 import { BYTE_EOS, encodeBytes } from './byte-text.ts';
 import { byteLogprobs, type HttpWorldOptions, httpServer } from './http-world.ts';
 import { ResponsesServer } from './responses-world.ts';

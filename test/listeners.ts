@@ -1,10 +1,10 @@
 // The two listeners for tests over real sockets: the one that SPARKLANE_LISTENER names, or either by name.
 import { env } from 'node:process';
 import { WallClock } from '../kernels/clock.ts';
-import { createLog } from '../server/log.ts';
-import { type ListenerChoice, openListener } from '../server/open-listener.ts';
-import type { Transport, TransportBounds } from '../server/transport.ts';
-import { loadUws } from '../server/uws-binary.ts';
+import { createLog } from '../server/base/log.ts';
+import { type ListenerChoice, openListener } from '../server/listeners/open-listener.ts';
+import type { Transport, TransportBounds } from '../server/listeners/transport.ts';
+import { loadUws } from '../server/listeners/uws-binary.ts';
 
 export type ListenerKind = 'uws' | 'node';
 

@@ -1,8 +1,8 @@
 // A WebSocket of memory: both ends on one injected clock, frames in order, a reader that can be told to stop
 // reading, bytes that pile up then, and a close that arrives like everything else: later.
 import type { Clock } from '../kernels/clock.ts';
-import type { ClientSocket, ClientSocketEvents, OpenSocket } from '../server/native/client.ts';
-import type { HttpRequest, SocketConnection, SocketEvents } from '../server/transport.ts';
+import type { ClientSocket, ClientSocketEvents, OpenSocket } from '../server/client/client.ts';
+import type { HttpRequest, SocketConnection, SocketEvents } from '../server/listeners/transport.ts';
 
 export interface MemorySocketOptions {
   readonly clock: Clock;

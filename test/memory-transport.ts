@@ -1,5 +1,5 @@
 // A Transport of memory: requests and WebSockets on one injected clock, with callers that can stop reading or leave.
-// Same rules as server/listener.ts, and the same "kept, bounded" for a slow reader; no bytes ever leave the process.
+// Same rules as server/listeners/listener.ts, and the same "kept, bounded" for a slow reader; no bytes ever leave the process.
 import type { Clock } from '../kernels/clock.ts';
 import type {
   HttpExchange,
@@ -7,7 +7,7 @@ import type {
   Transport,
   TransportHandlers,
   UpgradeDecision,
-} from '../server/transport.ts';
+} from '../server/listeners/transport.ts';
 import { MemorySocket } from './memory-socket.ts';
 
 export interface MemoryTransportOptions {

@@ -3,14 +3,14 @@
 import { greedySampling } from '../kernels/backend.ts';
 import type { Timer, VirtualClock } from '../kernels/clock.ts';
 import { Random } from '../kernels/random.ts';
+import { NativeClient } from '../server/client/client.ts';
 import type { SequenceEngine } from '../server/engine/request.ts';
-import { TextGenerator } from '../server/generation.ts';
-import { NativeClient } from '../server/native/client.ts';
+import { TextGenerator } from '../server/generation/generation.ts';
 import { openNative } from '../server/native/connection.ts';
 import type { NativeWorld } from '../server/native/world.ts';
-import type { SessionBounds, SessionWorld } from '../server/session.ts';
-import { SessionTable, type SessionTableBounds } from '../server/session-table.ts';
-import type { TranscriptModel } from '../server/transcript.ts';
+import type { SessionBounds, SessionWorld } from '../server/sessions/session.ts';
+import { SessionTable, type SessionTableBounds } from '../server/sessions/session-table.ts';
+import type { TranscriptModel } from '../server/sessions/transcript.ts';
 import { BYTE_EOS, BYTE_VOCAB_SIZE, ByteText, encodeBytes } from './byte-text.ts';
 import { MemorySocket } from './memory-socket.ts';
 

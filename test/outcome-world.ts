@@ -1,8 +1,8 @@
 // A server with a record of tasks, whole, in virtual time; the record is of memory unless a test brings a file.
 import { VirtualClock } from '../kernels/clock.ts';
-import { loadConfig } from '../server/config.ts';
-import { createLog } from '../server/log.ts';
-import { ServerMetrics } from '../server/metrics.ts';
+import { createLog } from '../server/base/log.ts';
+import { loadConfig } from '../server/config/config.ts';
+import { ServerMetrics } from '../server/metrics/metrics.ts';
 import { Outcomes } from '../server/outcomes/outcomes.ts';
 import { taskRoutes } from '../server/outcomes/routes.ts';
 import { LocalPort, type StorePort } from '../server/outcomes/store-port.ts';

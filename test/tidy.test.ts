@@ -19,7 +19,71 @@ const docs = [
   ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }).map((name) => `docs/${name}`),
 ].filter((name) => name.endsWith('.md'));
 
-/** For each layer, what it may import beside itself: folders or files of ours, and packages. */
+/** The rooms of server/ in their order: a file imports its own room and earlier ones, and outside of server/ what its row says. */
+const rooms: readonly Room[] = [
+  {
+    room: 'engine',
+    outside: ['kernels/backend.ts', 'kernels/clock.ts', 'kernels/random.ts', 'models/spec.ts'],
+    packages: ['node:assert/strict'],
+  },
+  { room: 'grammar', outside: ['kernels/clock.ts'], packages: [] },
+  { room: 'base', outside: ['models/content-part.ts'], packages: ['pino', 'zod'] },
+  {
+    room: 'hub', // fetches models; knows no server
+    earlier: ['base'],
+    outside: ['kernels/clock.ts', 'models/hub-cache.ts'],
+    packages: ['undici', 'zod'],
+  },
+  { room: 'config', outside: ['models/'], packages: ['zod'] },
+  { room: 'text', outside: ['models/'], packages: ['zod'] },
+  {
+    room: 'client',
+    earlier: ['base'],
+    outside: ['kernels/sampling.ts'],
+    packages: ['msgpackr', 'ws', 'zod'],
+  },
+  { room: 'generation', outside: ['kernels/'], packages: [] },
+  { room: 'archive', outside: ['kernels/', 'models/model.ts'], packages: [] },
+  { room: 'tools', outside: ['models/'], packages: [] },
+  { room: 'metrics', outside: ['kernels/backend.ts'], packages: ['prom-client'] },
+  { room: 'sessions', outside: ['kernels/', 'models/'], packages: [] },
+  {
+    room: 'listeners',
+    earlier: ['base'],
+    outside: ['kernels/clock.ts'],
+    packages: ['uWebSockets.js', '@btc-vision/uwebsockets.js', 'ws'],
+  },
+  { room: 'http', outside: ['kernels/clock.ts'], packages: ['zod'] },
+  {
+    room: 'upstream', // knows no wire of ours
+    earlier: ['base', 'generation'],
+    outside: ['kernels/clock.ts', 'kernels/random.ts'],
+    packages: ['undici', 'eventsource-parser'],
+  },
+  { room: 'device', outside: ['kernels/', 'models/'], packages: ['zod'] },
+  { room: 'lanes', outside: ['kernels/clock.ts', 'kernels/random.ts'], packages: ['prom-client', 'zod'] },
+  { room: 'chat', outside: ['kernels/', 'models/'], packages: ['zod'] },
+  { room: 'openai', outside: ['kernels/', 'models/'], packages: ['zod'] },
+  { room: 'llama', outside: ['kernels/', 'models/'], packages: ['zod'] },
+  { room: 'messages', outside: ['kernels/', 'models/'], packages: ['zod'] },
+  { room: 'ollama', outside: ['kernels/', 'models/'], packages: ['zod'] },
+  { room: 'responses', outside: ['kernels/', 'models/'], packages: ['zod'] },
+  { room: 'native', outside: ['kernels/'], packages: [] },
+  { room: 'outcomes', outside: ['kernels/'], packages: ['diff', 'libsql', 'prom-client', 'zod'] },
+  { room: 'app.ts', outside: ['kernels/'], packages: [] },
+  { room: 'compose.ts', outside: ['kernels/', 'models/'], packages: [] },
+  { room: 'cli', outside: ['kernels/', 'models/'], packages: ['commander', 'cli-progress'] },
+  { room: 'main.ts', outside: ['kernels/clock.ts', 'loadtest/'], packages: [] }, // mounts the load tester's commands
+];
+
+interface Room {
+  readonly room: string; // a folder of server/, or one of the files that wire the whole
+  readonly earlier?: readonly string[]; // only these of the earlier rooms
+  readonly outside: readonly string[];
+  readonly packages: readonly string[];
+}
+
+/** For each place, what it may import beside itself: folders or files of ours, and packages. */
 const importTable: readonly Rule[] = [
   { where: 'models/', ours: [], packages: ['@huggingface/', '@bufbuild/', 'zod'] },
   {
@@ -28,36 +92,11 @@ const importTable: readonly Rule[] = [
     packages: ['piscina', 'onnxruntime-node', 'koffi'],
   },
   { where: 'kernels/', ours: ['models/'], packages: [] },
-  {
-    where: 'server/engine/',
-    ours: ['kernels/backend.ts', 'kernels/clock.ts', 'kernels/random.ts', 'models/spec.ts'],
-    packages: ['node:assert/strict'],
-  },
-  {
-    where: 'server/uws-binary.ts',
-    ours: [],
-    packages: ['uWebSockets.js', '@btc-vision/uwebsockets.js'],
-  },
-  {
-    where: 'server/upstream/undici-wire.ts',
-    ours: ['server/'],
-    packages: ['undici'],
-  },
-  // Fetches models; knows no server.
-  { where: 'server/hub/undici-fetch.ts', ours: ['server/hub/'], packages: ['undici'] },
-  {
-    where: 'server/hub/',
-    ours: ['server/package-version.ts', 'kernels/clock.ts', 'models/hub-cache.ts'],
-    packages: ['zod'],
-  },
-  {
-    where: 'server/outcomes/',
-    ours: ['server/', 'kernels/', 'models/'],
-    packages: [...serverPackages(), 'libsql', 'diff'],
-  },
-  // The composition root, which mounts the clients' commands.
-  { where: 'server/main.ts', ours: ['server/', 'kernels/', 'models/', 'loadtest/'], packages: [] },
-  { where: 'server/', ours: ['kernels/', 'models/'], packages: serverPackages() },
+  ...rooms.map(({ room, earlier, outside, packages }, index) => ({
+    where: placeOf(room),
+    ours: [...(earlier ?? rooms.slice(0, index).map((before) => before.room)).map(placeOf), ...outside],
+    packages,
+  })),
   { where: 'loadtest/target/', ours: ['loadtest/', 'server/', 'kernels/', 'models/'], packages: null },
   { where: 'loadtest/', ours: ['server/', 'kernels/', 'models/'], packages: null },
 ];
@@ -68,14 +107,15 @@ interface Rule {
   readonly packages: readonly string[] | null; // null: any but the fenced ones below
 }
 
-/** Packages that only one place may know. */
-const fenced: Readonly<Record<string, string>> = {
-  'uWebSockets.js': 'server/uws-binary.ts',
-  '@btc-vision/uwebsockets.js': 'server/uws-binary.ts',
-  piscina: 'kernels/onnx/',
-  'onnxruntime-node': 'kernels/onnx/',
-  koffi: 'kernels/onnx/',
-  libsql: 'server/outcomes/',
+/** Packages that only these places may know. */
+const fenced: Readonly<Record<string, readonly string[]>> = {
+  'uWebSockets.js': ['server/listeners/uws-binary.ts'],
+  '@btc-vision/uwebsockets.js': ['server/listeners/uws-binary.ts'],
+  piscina: ['kernels/onnx/'],
+  'onnxruntime-node': ['kernels/onnx/'],
+  koffi: ['kernels/onnx/'],
+  libsql: ['server/outcomes/'],
+  undici: ['server/upstream/undici-wire.ts', 'server/hub/undici-fetch.ts', 'loadtest/target/'],
 };
 
 /** Globals that are injected, and the files that inject them. */
@@ -120,17 +160,44 @@ test('no file is longer than 400 lines', () => {
   expect(long.map(({ path }) => path)).toEqual([]);
 });
 
-test('only the files that choose a device know that some are simulated', () => {
-  const choosing = ['admin', 'current-device', 'device', 'main', 'options'].map(
-    (name) => `server/${name}.ts`,
+test('every file of the server is in a room, and only those that wire the whole are loose', () => {
+  const inServer = sources.filter(({ path }) => path.startsWith('server/'));
+  const homeless = inServer.filter(({ path }) => !rooms.some(({ room }) => path.startsWith(placeOf(room))));
+  expect(homeless.map(({ path }) => path)).toEqual([]);
+  for (const { room } of rooms)
+    expect(inServer.some(({ path }) => path.startsWith(placeOf(room)))).toBe(true);
+});
+
+test('no file of the server imports itself by way of others', () => {
+  const inServer = sources.filter(({ path }) => path.startsWith('server/'));
+  const importsByPath = new Map(
+    inServer.map(({ path, code }) => [path, importsOf(code).map((name) => targetOf(path, name))]),
   );
+  const known = new Set<string>(); // imports nothing that leads back to it
+  const circles: string[] = [];
+  const walk = (path: string, way: readonly string[]): void => {
+    if (known.has(path) || !importsByPath.has(path)) return;
+    const start = way.indexOf(path);
+    if (start >= 0) {
+      circles.push([...way.slice(start), path].join(' → '));
+      return;
+    }
+    for (const next of importsByPath.get(path)!) walk(next, [...way, path]);
+    known.add(path);
+  };
+  for (const { path } of inServer) walk(path, []);
+  expect(circles).toEqual([]);
+});
+
+test('only the files that choose a device know that some are simulated', () => {
+  const choosing = /^server\/(device\/.*|config\/options|main)\.ts$/;
   const telling = sources
     .filter(
       ({ path, code }) => path.startsWith('server/') && /simulat|kernels\/sim|simModel|wafer/i.test(code),
     )
     .map(({ path }) => path);
-  expect(telling.filter((path) => !choosing.includes(path))).toEqual([]);
-  expect(telling).toContain('server/device.ts');
+  expect(telling.filter((path) => !choosing.test(path))).toEqual([]);
+  expect(telling).toContain('server/device/device.ts');
 });
 
 test('a source file opens with a comment that says what it is for', () => {
@@ -194,15 +261,13 @@ function importsOf(code: string): string[] {
 
 function isAllowed(path: string, name: string, rule: Rule): boolean {
   if (name.startsWith('.')) {
-    const target = relative(root, resolve(root, dirname(path), name)).replaceAll('\\', '/');
-    return (
-      target.startsWith(rule.where.replace(/[^/]*$/, '')) || rule.ours.some((ours) => target.startsWith(ours))
-    );
+    const target = targetOf(path, name);
+    return [rule.where, ...rule.ours].some((place) => target.startsWith(place));
   }
   const fence = Object.entries(fenced).find(
     ([fencedName]) => name === fencedName || name.startsWith(`${fencedName}/`),
   );
-  if (fence) return path.startsWith(fence[1]);
+  if (fence) return fence[1].some((place) => path.startsWith(place));
   if (rule.where === 'server/engine/') return rule.packages!.includes(name);
   if (name.startsWith('node:') || rule.packages === null) return true;
   return rule.packages.some(
@@ -210,8 +275,13 @@ function isAllowed(path: string, name: string, rule: Rule): boolean {
   );
 }
 
-function serverPackages(): string[] {
-  return ['msgpackr', 'prom-client', 'zod', 'pino', 'commander', 'cli-progress', 'ws', 'eventsource-parser'];
+/** Of a relative import: the file, from the root. */
+function targetOf(path: string, name: string): string {
+  return relative(root, resolve(root, dirname(path), name)).replaceAll('\\', '/');
+}
+
+function placeOf(room: string): string {
+  return room.endsWith('.ts') ? `server/${room}` : `server/${room}/`;
 }
 
 function exists(path: string): boolean {

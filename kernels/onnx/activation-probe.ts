@@ -1,5 +1,5 @@
 // How large each channel of a decoder's activations becomes over some tokens: what models/graph/smoothing.ts balances by.
-// Runs the probe graph that the builder makes for it, once per build. Before it: server/device.ts hands it to the
+// Runs the probe graph that the builder makes for it, once per build. Before it: server/device/device.ts hands it to the
 // builder; after it: the session of ort.ts.
 import { createHash } from 'node:crypto';
 import type { Calibration, ProbeGraph } from '../../models/graph/build.ts';

@@ -3,12 +3,12 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { packageVersion } from '../../server/base/package-version.ts';
 import { addConfigFlags, configFlags } from '../../server/cli/flags.ts';
-import { loadConfig, outcomesPath } from '../../server/config.ts';
+import { loadConfig, outcomesPath } from '../../server/config/config.ts';
 import { readLanes } from '../../server/lanes/open-lanes.ts';
 import { type Policy, PolicyError, parsePolicy } from '../../server/lanes/policy.ts';
 import { exportOf } from '../../server/outcomes/wire.ts';
-import { packageVersion } from '../../server/package-version.ts';
 import { FlagError } from '../flag-error.ts';
 import { csvFiles } from './csv.ts';
 import { outcomesPage } from './page.ts';

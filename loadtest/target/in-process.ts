@@ -3,13 +3,13 @@
 import type { Clock } from '../../kernels/clock.ts';
 import { Random } from '../../kernels/random.ts';
 import { loadModel, type Model } from '../../models/model.ts';
+import { createLog } from '../../server/base/log.ts';
+import { packageVersion } from '../../server/base/package-version.ts';
 import { startServer } from '../../server/compose.ts';
-import { loadConfig } from '../../server/config.ts';
-import { openDevice } from '../../server/device.ts';
-import { createLog } from '../../server/log.ts';
-import { ServerMetrics } from '../../server/metrics.ts';
-import { packageVersion } from '../../server/package-version.ts';
-import type { Transport, TransportHandlers } from '../../server/transport.ts';
+import { loadConfig } from '../../server/config/config.ts';
+import { openDevice } from '../../server/device/device.ts';
+import type { Transport, TransportHandlers } from '../../server/listeners/transport.ts';
+import { ServerMetrics } from '../../server/metrics/metrics.ts';
 import type { Wires } from './catalog.ts';
 import { memoryHttpWire, memorySocketWire } from './memory-wire.ts';
 

@@ -7,7 +7,7 @@ import type {
   SocketConnection,
   SocketEvents,
   TransportHandlers,
-} from '../../server/transport.ts';
+} from '../../server/listeners/transport.ts';
 import type { HttpCall, HttpEvents, HttpWire, SocketWire, WireSocket } from './wire.ts';
 
 const encoder = new TextEncoder();

@@ -1,5 +1,5 @@
 // Our own protocol: a session appends what is new and asks; tokens come back stamped with their index. One socket per
-// session, as an editor has. Speaks through server/native/protocol.ts rather than the promise-based client, so that the
+// session, as an editor has. Speaks through server/client/protocol.ts rather than the promise-based client, so that the
 // times are those of the frames and a run in virtual time needs no promises. After it: ws-wire.ts or memory-wire.ts.
 import type { Clock } from '../../kernels/clock.ts';
 import type {
@@ -8,8 +8,8 @@ import type {
   GenerationEnded,
   MessageOf,
   ServerMessage,
-} from '../../server/native/messages.ts';
-import { decodeServerFrame, encodeClientMessage } from '../../server/native/protocol.ts';
+} from '../../server/client/messages.ts';
+import { decodeServerFrame, encodeClientMessage } from '../../server/client/protocol.ts';
 import { Answer } from './answer.ts';
 import { type ContentOptions, messagesOf, textOf, tokensOf } from './content.ts';
 import {

@@ -1,5 +1,5 @@
 // ArchiveObserver: what happens to blocks on disk, for metrics. Before it: kv-archive.ts and segments.ts tell; after it:
-// server/metrics.ts counts.
+// server/metrics/metrics.ts counts.
 
 export interface ArchiveObserver {
   onArchived(blockCount: number, bytes: number): void;

@@ -3,9 +3,9 @@
 import type { Backend } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
 import type { Model } from '../../models/model.ts';
-import type { Config } from '../config.ts';
-import { ownedKey } from '../guard.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../base/log.ts';
+import { ownedKey } from '../base/owner.ts';
+import type { Config } from '../config/config.ts';
 import type { ArchiveObserver } from './archive-observer.ts';
 import { FolderDisk } from './disk.ts';
 import { KeyChain } from './key-chain.ts';

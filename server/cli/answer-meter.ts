@@ -1,7 +1,7 @@
 // Measures one answer as the person sees it: from sending the question to each frame. Owns the formulas of the line
 // printed after an answer. Used by chat.ts and complete.ts.
 import type { Clock } from '../../kernels/clock.ts';
-import type { GenerationEnded, TokensFrame } from '../native/messages.ts';
+import type { GenerationEnded, TokensFrame } from '../client/messages.ts';
 
 export class AnswerMeter {
   readonly #clock: Clock;

@@ -2,8 +2,8 @@
 // Before it: program.ts; after it: models/graph/build.ts.
 import { adapterChoice } from '../../models/lora.ts';
 import { loadModel } from '../../models/model.ts';
-import type { Config } from '../config.ts';
-import { graphFor } from '../device.ts';
+import type { Config } from '../config/config.ts';
+import { graphFor } from '../device/device.ts';
 import { withLocalModels } from './hub-model.ts';
 import { progressBar } from './progress.ts';
 import type { Host } from './terminal.ts';

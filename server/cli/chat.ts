@@ -1,10 +1,10 @@
 // `sparklane chat`: a conversation in the terminal over the native protocol. Owns the dialogue and what Ctrl-C means;
-// the connection is given. Before it: program.ts; after it: native/client.ts.
+// the connection is given. Before it: program.ts; after it: client/client.ts.
 
-import type { NativeClient } from '../native/client.ts';
-import type { ClientGeneration } from '../native/client-generation.ts';
-import type { AskOptions, ClientSession } from '../native/client-session.ts';
-import { NativeError } from '../native/native-error.ts';
+import type { NativeClient } from '../client/client.ts';
+import type { ClientGeneration } from '../client/client-generation.ts';
+import type { AskOptions, ClientSession } from '../client/client-session.ts';
+import { NativeError } from '../client/native-error.ts';
 import { AnswerMeter } from './answer-meter.ts';
 import type { Host } from './terminal.ts';
 

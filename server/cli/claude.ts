@@ -5,8 +5,8 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readModelSpec } from '../../models/checkpoint-config.ts';
 import { resolveModel } from '../../models/model.ts';
-import { boundsForModel, type Config } from '../config.ts';
-import { OPTIONS } from '../options.ts';
+import { boundsForModel, type Config } from '../config/config.ts';
+import { OPTIONS } from '../config/options.ts';
 import { withLocalModels } from './hub-model.ts';
 import { type Host, UsageError } from './terminal.ts';
 

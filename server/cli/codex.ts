@@ -5,9 +5,9 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { readModelSpec } from '../../models/checkpoint-config.ts';
 import { resolveModel } from '../../models/model.ts';
-import { boundsForModel, type Config } from '../config.ts';
+import { boundsForModel, type Config } from '../config/config.ts';
+import { OPTIONS } from '../config/options.ts';
 import { codexCatalog } from '../openai/codex-catalog.ts';
-import { OPTIONS } from '../options.ts';
 import { withLocalModels } from './hub-model.ts';
 import { type Host, UsageError } from './terminal.ts';
 

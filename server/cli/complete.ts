@@ -1,9 +1,9 @@
 // `sparklane complete FILE`: goes on with a file at its end, or fills in at a cursor. Owns cutting the text at the
-// cursor and to the context's length; the connection is given. Before it: program.ts; after it: native/client.ts.
+// cursor and to the context's length; the connection is given. Before it: program.ts; after it: client/client.ts.
 
-import type { NativeClient } from '../native/client.ts';
-import type { AskOptions, ClientSession } from '../native/client-session.ts';
-import { NativeError } from '../native/native-error.ts';
+import type { NativeClient } from '../client/client.ts';
+import type { AskOptions, ClientSession } from '../client/client-session.ts';
+import { NativeError } from '../client/native-error.ts';
 import { AnswerMeter } from './answer-meter.ts';
 import { type Host, UsageError } from './terminal.ts';
 

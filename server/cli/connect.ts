@@ -1,10 +1,10 @@
 // A native client for `chat` and `complete`: to a running server (--url), or to one started here for the purpose.
-// Owns that temporary server's life and its key. Before it: program.ts; after it: native/client.ts.
+// Owns that temporary server's life and its key. Before it: program.ts; after it: client/client.ts.
 import { randomBytes } from 'node:crypto';
-import type { Config } from '../config.ts';
-import { NativeClient } from '../native/client.ts';
-import { webSocketTo } from '../native/web-socket.ts';
-import { packageVersion } from '../package-version.ts';
+import { packageVersion } from '../base/package-version.ts';
+import { NativeClient } from '../client/client.ts';
+import { webSocketTo } from '../client/web-socket.ts';
+import type { Config } from '../config/config.ts';
 import { startLocalServer } from './local-server.ts';
 import { type Host, UsageError } from './terminal.ts';
 

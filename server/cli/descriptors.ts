@@ -3,8 +3,8 @@
 // nothing is known and nothing is said.
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Clock } from '../../kernels/clock.ts';
-import type { Config } from '../config.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../base/log.ts';
+import type { Config } from '../config/config.ts';
 
 // Beside connections: modules and libraries, the model, worker threads, the archive, outcomes, upstreams.
 const OWN_COUNT = 128;

@@ -1,7 +1,7 @@
 // Flags of the command line, made from the option table: name, help, bound, default and environment variable are
-// said once, in options.ts. Owns the mapping to commander; checks no values (config.ts does). Used by program.ts.
+// said once, in config/options.ts. Owns the mapping to commander; checks no values (config/config.ts does). Used by program.ts.
 import { type Command, Option } from 'commander';
-import { CONFIG_FILE_OPTION, OPTION_NAMES, OPTIONS, type OptionName } from '../options.ts';
+import { CONFIG_FILE_OPTION, OPTION_NAMES, OPTIONS, type OptionName } from '../config/options.ts';
 
 /** Adds a flag for each of `names` (all by default) and for the config file. */
 export function addConfigFlags(command: Command, names: readonly OptionName[] = OPTION_NAMES): Command {
@@ -10,7 +10,7 @@ export function addConfigFlags(command: Command, names: readonly OptionName[] = 
   return command.addOption(new Option(`--${flag} <path>`, `${help} (env: ${env})`));
 }
 
-/** What was given on the command line, by option name, as config.ts takes it. Other flags are left out. */
+/** What was given on the command line, by option name, as config/config.ts takes it. Other flags are left out. */
 export function configFlags(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const flags: Record<string, unknown> = {};
   for (const name of OPTION_NAMES) {

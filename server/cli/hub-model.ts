@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { readModelSpec } from '../../models/checkpoint-config.ts';
 import { architectureOf } from '../../models/gguf/gguf-architectures.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { findCached } from '../hub/cached-model.ts';
 import { HubError } from '../hub/hub-error.ts';
 import { listCache } from '../hub/listed-cache.ts';

@@ -1,22 +1,22 @@
 // A server in this process, with everything a real one has: model, device, listener, log to standard error. Owns
-// where ids, seeds and times come from. Before it: serve.ts and connection.ts; after it: device.ts and compose.ts.
+// where ids, seeds and times come from. Before it: serve.ts and connection.ts; after it: device/device.ts and compose.ts.
 import { randomBytes } from 'node:crypto';
 import { Random } from '../../kernels/random.ts';
 import { adapterChoice } from '../../models/lora.ts';
 import { loadModel, type Model } from '../../models/model.ts';
 import { openArchive } from '../archive/open-archive.ts';
+import { createLog, type Log } from '../base/log.ts';
+import { packageVersion } from '../base/package-version.ts';
 import { type RunningServer, startServer } from '../compose.ts';
-import type { Config } from '../config.ts';
-import { openDevice, warnOfDivergence } from '../device.ts';
-import { openDraftDevice } from '../draft-device.ts';
+import type { Config } from '../config/config.ts';
+import { openDevice, warnOfDivergence } from '../device/device.ts';
+import { openDraftDevice } from '../device/draft-device.ts';
 import { openLanes } from '../lanes/open-lanes.ts';
-import { createLog, type Log } from '../log.ts';
-import { ServerMetrics } from '../metrics.ts';
-import { openListener } from '../open-listener.ts';
+import { openListener } from '../listeners/open-listener.ts';
+import { ServerMetrics } from '../metrics/metrics.ts';
 import { openOutcomes } from '../outcomes/outcomes.ts';
 import { TaskTracker } from '../outcomes/tracker.ts';
-import { packageVersion } from '../package-version.ts';
-import { TextThread } from '../text-thread.ts';
+import { TextThread } from '../text/text-thread.ts';
 import { withLocalModels } from './hub-model.ts';
 import { progressBar } from './progress.ts';
 import type { Host } from './terminal.ts';

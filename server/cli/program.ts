@@ -2,10 +2,10 @@
 // process (main.ts does), so that tests run it whole. Before it: main.ts; after it: one file per command.
 import { readFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
-import { type Config, loadConfig } from '../config.ts';
-import type { NativeClient } from '../native/client.ts';
-import { OPTIONS, type OptionName } from '../options.ts';
-import { packageVersion } from '../package-version.ts';
+import { packageVersion } from '../base/package-version.ts';
+import type { NativeClient } from '../client/client.ts';
+import { type Config, loadConfig } from '../config/config.ts';
+import { OPTIONS, type OptionName } from '../config/options.ts';
 import { build } from './build.ts';
 import { chat } from './chat.ts';
 import { claude } from './claude.ts';

@@ -1,6 +1,6 @@
 // `sparklane serve`: one server until a signal ends it. Owns the lines printed when it is ready and what signals mean.
-// Before it: program.ts; after it: device.ts and compose.ts.
-import { type Config, describeConfig } from '../config.ts';
+// Before it: program.ts; after it: device/device.ts and compose.ts.
+import { type Config, describeConfig } from '../config/config.ts';
 import { watchDescriptors } from './descriptors.ts';
 import { type LocalServer, startLocalServer } from './local-server.ts';
 import type { Host } from './terminal.ts';

@@ -1,8 +1,8 @@
 // `sparklane sessions`: lists, shows and drops the sessions of an API key on a running server, over the native protocol
 // (the server answers for the caller's own sessions only, so no other right is needed). Owns the table on the screen.
-// Before it: program.ts; after it: native/client.ts.
-import type { NativeClient } from '../native/client.ts';
-import type { SessionSummary } from '../native/messages.ts';
+// Before it: program.ts; after it: client/client.ts.
+import type { NativeClient } from '../client/client.ts';
+import type { SessionSummary } from '../client/messages.ts';
 import type { Host } from './terminal.ts';
 
 /** One line each, the latest used first. */

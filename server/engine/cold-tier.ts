@@ -5,7 +5,7 @@ import type { StepRow } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
 import type { BlockArchive, BlockKey } from './block-archive.ts';
 import type { PrefixCache, PrefixNode } from './prefix-cache.ts';
-import type { Sequence } from './sequence.ts';
+import type { ColdFetch, Sequence } from './sequence.ts';
 import { TierRates } from './tier-rates.ts';
 
 export interface ColdTierWorld {
@@ -14,17 +14,6 @@ export interface ColdTierWorld {
   readonly blockSize: number;
   readonly clock: Clock;
   readonly onFetched: () => void; // somebody may sit down now
-}
-
-/** Blocks on their way for one sequence, and the ones before them, which must stay meanwhile. */
-export interface ColdFetch {
-  readonly sequence: Sequence; // for whom; may have left
-  readonly tokens: Int32Array;
-  readonly node: PrefixNode; // after the blocks that were found without the archive
-  readonly held: readonly number[]; // all its blocks: found ones, then fresh ones
-  readonly keys: readonly BlockKey[]; // of the fresh ones
-  readonly startMs: number;
-  ended: boolean;
 }
 
 const FETCHES_MAX = 4; // at a time: each holds blocks that nobody can use yet

@@ -1,5 +1,5 @@
 // Engine: the loop admit → seat → plan → step → commit → emit. Synchronous and single-threaded; Backend.step is
-// its only asynchronous seam. It sees token ids, never text. Before it: server/generation.ts; after it: the backend.
+// its only asynchronous seam. It sees token ids, never text. Before it: server/generation/generation.ts; after it: the backend.
 import assert from 'node:assert/strict';
 import {
   assertOutcome,

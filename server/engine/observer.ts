@@ -1,4 +1,4 @@
-// EngineObserver: what the engine reports about itself, as numbers only. metrics.ts turns it into Prometheus,
+// EngineObserver: what the engine reports about itself, as numbers only. metrics/metrics.ts turns it into Prometheus,
 // the simulator into reports. Called synchronously from the engine's loop: implementations must be cheap.
 import type { DeviceFailureCode } from '../../kernels/backend.ts';
 import type { FinishReason, Priority, RefusalReason } from './request.ts';

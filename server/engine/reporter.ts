@@ -1,5 +1,5 @@
 // Reporter: turns what the engine does into the numbers its observer wants. Decides nothing.
-// Called by engine.ts; after it: the observer (server/metrics.ts, or a simulation's report).
+// Called by engine.ts; after it: the observer (server/metrics/metrics.ts, or a simulation's report).
 import type { StepOutcome, StepPlan } from '../../kernels/backend.ts';
 import type { ColdTier } from './cold-tier.ts';
 import type { EngineObserver, KvReport } from './observer.ts';

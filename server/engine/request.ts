@@ -1,5 +1,5 @@
 // What the engine is asked and what it answers: token ids in, token ids out. It never sees text, JSON or
-// sockets. Before it on the request's line: server/generation.ts; after it: admission.ts.
+// sockets. Before it on the request's line: server/generation/generation.ts; after it: admission.ts.
 import type { DeviceFailureCode, SamplingParams, TokenLogprobs } from '../../kernels/backend.ts';
 
 /** Main turns go before side requests (titles, warm-ups), those before prefill that nobody waits for. */

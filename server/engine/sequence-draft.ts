@@ -3,18 +3,7 @@
 import { type BackendLimits, maskAllows, type RowOutcome, type StepCosts } from '../../kernels/backend.ts';
 import type { Draft } from './drafter.ts';
 import type { TokenConstraint } from './request.ts';
-import type { Sequence } from './sequence.ts';
-
-/** Guesses as the device is to verify them. */
-export interface SequenceDraft extends Draft {
-  readonly masks: readonly (Uint32Array | null)[] | null; // [1 + tokens] what may be drawn in place of each and after the last
-}
-
-/** What a draft model guesses to come after the first `tokenCount` tokens. */
-export interface ModelGuess {
-  readonly tokenCount: number;
-  readonly tokens: Int32Array; // [≥ 1]
-}
+import type { Sequence, SequenceDraft } from './sequence.ts';
 
 /** At most `countMax` guesses to go into the same row as the token they follow, or null. */
 export function draftOf(

@@ -1,8 +1,8 @@
 // Sequence: one running generation, as the engine sees it: its tokens, how many of them are computed, the blocks
 // and the seat it holds. State only; scheduler.ts decides about it and engine.ts changes it.
 import type { Timer } from '../../kernels/clock.ts';
-import type { ColdFetch } from './cold-tier.ts';
-import { Drafter } from './drafter.ts';
+import type { BlockKey } from './block-archive.ts';
+import { type Draft, Drafter } from './drafter.ts';
 import type { PrefixNode } from './prefix-cache.ts';
 import type {
   FinishReason,
@@ -11,7 +11,6 @@ import type {
   SequenceRequest,
   SequenceSink,
 } from './request.ts';
-import type { ModelGuess, SequenceDraft } from './sequence-draft.ts';
 import { Speculation } from './speculation.ts';
 
 export type Phase = 'waiting' | 'running' | 'ended';
@@ -20,6 +19,28 @@ export type Phase = 'waiting' | 'running' | 'ended';
 export type Departure =
   | { readonly reason: 'cancelled' }
   | { readonly reason: 'failed'; readonly code: SequenceFailureCode; readonly message: string };
+
+/** Blocks on their way for one sequence, and the ones before them, which must stay meanwhile. */
+export interface ColdFetch {
+  readonly sequence: Sequence; // for whom; may have left
+  readonly tokens: Int32Array;
+  readonly node: PrefixNode; // after the blocks that were found without the archive
+  readonly held: readonly number[]; // all its blocks: found ones, then fresh ones
+  readonly keys: readonly BlockKey[]; // of the fresh ones
+  readonly startMs: number;
+  ended: boolean;
+}
+
+/** Guesses as the device is to verify them. */
+export interface SequenceDraft extends Draft {
+  readonly masks: readonly (Uint32Array | null)[] | null; // [1 + tokens] what may be drawn in place of each and after the last
+}
+
+/** What a draft model guesses to come after the first `tokenCount` tokens. */
+export interface ModelGuess {
+  readonly tokenCount: number;
+  readonly tokens: Int32Array; // [≥ 1]
+}
 
 export class Sequence {
   readonly id: number;

@@ -1,5 +1,5 @@
 // A grammar that holds from a mark on: what comes before (a model's reasoning) is free, but may not end the answer.
-// Before it: server/openai/reasoning.ts; after it: the engine.
+// Before it: server/chat/reasoning.ts; after it: the engine.
 import type { TokenConstraint } from '../engine/request.ts';
 import type { TokenBytes } from './token-trie.ts';
 

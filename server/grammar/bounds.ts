@@ -1,5 +1,5 @@
 // How large forms of answers may be, each an option of the server. The refusal names the option. Numbers only.
-// Before it: grammar-options.ts, whose defaults these are; after it: compiler.ts and all that it asks.
+// Before it: config/grammar-options.ts, whose defaults these are; after it: compiler.ts and all that it asks.
 
 export interface GrammarBounds {
   readonly schemaPropertiesMax: number; // in one schema

@@ -1,7 +1,7 @@
 // Requests to the hub: follows its redirects, notices silence, asks again where that may help. Owns who may see the
 // token: the hub alone. Knows no meaning. Before it: hub-listing.ts and blob.ts; after it: undici-fetch.ts.
 import type { Clock } from '../../kernels/clock.ts';
-import { packageVersion } from '../package-version.ts';
+import { packageVersion } from '../base/package-version.ts';
 import { HubError, refusalError } from './hub-error.ts';
 import type { HubReference } from './reference.ts';
 import type { HubSettings } from './settings.ts';

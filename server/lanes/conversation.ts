@@ -1,7 +1,7 @@
 // One view of a conversation for both APIs: what was said, called and answered, in order. Owns the reading of chat
 // messages and Responses items; keeps references to their texts and copies none. Pure. Before it: the edge's parsed
 // request; after it: signals.ts, evidence.ts, hand-off.ts.
-import { contentText, type Item, outputText, textField } from '../responses/items.ts';
+import { contentText, outputText, textField } from '../base/content.ts';
 
 export interface Entry {
   readonly kind: 'system' | 'user' | 'assistant' | 'call' | 'output';
@@ -44,7 +44,7 @@ export function chatConversation(body: Readonly<Record<string, unknown>>): Conve
 /** A body of POST /v1/responses, with all items of its conversation (history and input). */
 export function itemsConversation(
   body: Readonly<Record<string, unknown>>,
-  items: readonly Item[],
+  items: readonly (Readonly<Record<string, unknown>> & { readonly type: string })[],
 ): Conversation {
   const entries: Entry[] = [];
   const instructions = contentText(body['instructions']);

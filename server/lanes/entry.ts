@@ -1,10 +1,10 @@
 // LaneEntry: a request that is in its lane: what its route has to know, and the meter. Owns the settling of the ticket and
-// of the cost: at the answer's end, or at `release` where none ever began. Before it: visit.ts; after it: lane-world.ts.
-import type { GenerationEnd, GenerationSink } from '../generation.ts';
+// of the cost: at the answer's end, or at `release` where none ever began. Before it: visit.ts; after it: chat/lane-world.ts.
+import type { GenerationEnd, GenerationSink } from '../generation/generation.ts';
 import type { UpstreamAnswer } from '../upstream/answer.ts';
 import type { Reservation } from './budget.ts';
 import type { Ticket } from './gate.ts';
-import type { Lane, LanesWorld } from './lanes.ts';
+import type { Lane, LanesWorld } from './lane.ts';
 import { costOf } from './lanes-file.ts';
 import type { AnswerWatch, RoutedReport } from './observer.ts';
 

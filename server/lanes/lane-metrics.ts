@@ -1,5 +1,5 @@
 // What lanes do, as Prometheus metrics in the server's registry. Owns their names; listens as an observer.
-// Before it: visit.ts and entry.ts; after it: metrics.ts renders.
+// Before it: visit.ts and entry.ts; after it: metrics/metrics.ts renders.
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Lanes } from './lanes.ts';
 import type { LaneEndReport, LaneObserver, RoutedReport } from './observer.ts';

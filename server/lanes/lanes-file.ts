@@ -1,7 +1,7 @@
 // The lanes file: which lanes there are, what answers in them, their limits, prices, styles and what happens when they are
 // full. Owns its shape, bounds and defaults; reads nothing from disk. Before it: open-lanes.ts; after it: lanes.ts.
 import { z } from 'zod';
-import { checkJson } from '../json-body.ts';
+import { checkJson } from '../base/json-body.ts';
 import { STYLES } from './styles.ts';
 
 const LANES_MAX = 8;

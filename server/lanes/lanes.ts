@@ -1,36 +1,11 @@
 // Lanes: the lanes of one server with their gates, upstreams and the budget, and the door to them. Owns their life; what a
-// single request goes through is visit.ts's. Before it: the edge (lane-edge.ts, responses/*); after it: visit.ts.
-import type { Clock } from '../../kernels/clock.ts';
-import type { Random } from '../../kernels/random.ts';
-import type { Log } from '../log.ts';
+// single request goes through is visit.ts's. Before it: the edge (chat/lane-edge.ts, responses/*); after it: visit.ts.
 import { UpstreamClient } from '../upstream/client.ts';
-import type { UpstreamWire } from '../upstream/wire.ts';
 import { Budget } from './budget.ts';
 import { LaneGate } from './gate.ts';
-import { AUTO, type LaneConfig, type LanesFile, styleOf } from './lanes-file.ts';
-import type { LaneObserver } from './observer.ts';
-import type { PolicySource } from './policy-source.ts';
+import type { Lane, LanesWorld } from './lane.ts';
+import { AUTO, type LaneConfig, styleOf } from './lanes-file.ts';
 import { Router } from './router.ts';
-import { type LaneAsk, type LaneListener, Visit } from './visit.ts';
-
-export interface LanesWorld {
-  readonly file: LanesFile;
-  readonly policies: PolicySource;
-  readonly wireTo: (lane: string) => UpstreamWire; // of lanes with an upstream
-  readonly clock: Clock;
-  readonly epochMs: () => number; // time of day
-  readonly random: Random;
-  readonly log: Log;
-  readonly observer: LaneObserver;
-}
-
-export interface Lane {
-  readonly name: string;
-  readonly config: LaneConfig;
-  readonly style: string;
-  readonly gate: LaneGate;
-  readonly upstream: UpstreamClient | null;
-}
 
 export interface LaneReport {
   readonly name: string;
@@ -97,13 +72,6 @@ export class Lanes {
   /** Nobody comes in any more; who is in, or waits, goes on. */
   drain(): void {
     this.#draining = true;
-  }
-
-  /** The listener is told once that the request is in or why not, maybe in the caller's stack, and its place meanwhile. */
-  enter(ask: LaneAsk, listener: LaneListener): Visit {
-    const visit = new Visit(this, ask, listener);
-    visit.begin();
-    return visit;
   }
 
   close(): void {

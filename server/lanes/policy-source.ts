@@ -2,7 +2,7 @@
 // file that does not check leaves the old policy in force and says why in the log. Owns that file's watch; decides nothing.
 // Before it: open-lanes.ts; after it: router.ts.
 import type { Clock } from '../../kernels/clock.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../base/log.ts';
 import { type Policy, PolicyError, parsePolicy, vocabularyOf } from './policy.ts';
 import type { Vocabulary } from './signals.ts';
 

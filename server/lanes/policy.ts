@@ -2,7 +2,7 @@
 // demotion. Owns the shape of the file and its checks, down to the names of facts; decides nothing.
 // Before it: a JSON file; after it: decide.ts.
 import { z } from 'zod';
-import { checkJson } from '../json-body.ts';
+import { checkJson } from '../base/json-body.ts';
 import type { TaskSignals, Vocabulary } from './signals.ts';
 
 const NAME = /^[a-z][a-z0-9-]{0,31}$/;

@@ -1,13 +1,14 @@
 // Visit: one request's way into a lane: routed, its cost reserved, let in or queued or sent to the other lane, and its
 // upstream opened. Owns that it is in at most one lane at a time, and that it gives back what it held, whatever happens.
 // Before it: lanes.ts; after it: entry.ts.
-import { type Fault, fault } from '../errors.ts';
+import { type Fault, fault } from '../base/errors.ts';
 import type { UpstreamAnswer } from '../upstream/answer.ts';
 import type { Reservation } from './budget.ts';
 import type { Conversation } from './conversation.ts';
 import { LaneEntry } from './entry.ts';
 import type { QueuePlace, Ticket } from './gate.ts';
-import type { Lane, Lanes } from './lanes.ts';
+import type { Lane } from './lane.ts';
+import type { Lanes } from './lanes.ts';
 import { costOf } from './lanes-file.ts';
 import type { RoutedTask } from './router.ts';
 
@@ -28,7 +29,14 @@ export interface LaneListener {
   onRefused(refused: Fault): void; // once
 }
 
-export class Visit {
+/** The listener is told once that the request is in or why not, maybe in the caller's stack, and its place meanwhile. */
+export function enterLane(lanes: Lanes, ask: LaneAsk, listener: LaneListener): Visit {
+  const visit = new Visit(lanes, ask, listener);
+  visit.begin();
+  return visit;
+}
+
+class Visit {
   readonly #lanes: Lanes;
   readonly #ask: LaneAsk;
   readonly #listener: LaneListener;

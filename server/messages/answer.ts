@@ -1,11 +1,11 @@
 // Runs the generation of one message and delivers it, whole or as events. Owns cancellation when the caller leaves,
 // pausing for a slow reader, and the counts of the prefix cache in Anthropic's words. Before it: routes.ts; after it:
-// generation.ts and back through writer.ts.
-import { faultOfFailure, faultOfRefusal } from '../errors.ts';
-import type { GenerationEnd, GenerationRequest } from '../generation.ts';
-import type { HttpCall } from '../http-call.ts';
-import type { AnswerForm } from '../openai/form.ts';
-import { EventStream } from '../sse.ts';
+// generation/generation.ts and back through writer.ts.
+import { faultOfFailure, faultOfRefusal } from '../base/errors.ts';
+import type { AnswerForm } from '../chat/form.ts';
+import type { GenerationEnd, GenerationRequest } from '../generation/generation.ts';
+import type { HttpCall } from '../http/http-call.ts';
+import { EventStream } from '../http/sse.ts';
 import type { MessagesWorld } from './world.ts';
 import { type MessageUsage, MessageWriter, type WriterOptions } from './writer.ts';
 

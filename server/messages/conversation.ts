@@ -3,8 +3,8 @@
 // after it: request.ts.
 import type { ChatMessage } from '../../models/chat-template.ts';
 import { partText } from '../../models/content-part.ts';
-import { type Fault, fault } from '../errors.ts';
-import type { Parsed } from '../json-body.ts';
+import { type Fault, fault } from '../base/errors.ts';
+import type { Parsed } from '../base/json-body.ts';
 import type { Block, CountRequest } from './schema.ts';
 
 export interface MessagesConversation {

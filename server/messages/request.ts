@@ -1,11 +1,11 @@
 // A request of Anthropic's API as one of the one meaning of chat: its tools, its prompt's options, its sampling, and what
-// cannot be had of it. Pure. Before it: routes.ts; after it: server/openai's chat-prompt.ts, form.ts and fields.ts.
-import { type Fault, fault } from '../errors.ts';
-import type { CommonFields } from '../openai/fields.ts';
-import { textSource } from '../openai/form.ts';
-import { type PromptOptions, promptOptions } from '../openai/prompt-options.ts';
-import type { ServedModel } from '../openai/served-model.ts';
-import { type ToolSet, toolSetOf } from '../openai/tool-set.ts';
+// cannot be had of it. Pure. Before it: routes.ts; after it: chat/chat-prompt.ts, form.ts and fields.ts.
+import { type Fault, fault } from '../base/errors.ts';
+import type { CommonFields } from '../chat/fields.ts';
+import { textSource } from '../chat/form.ts';
+import { type PromptOptions, promptOptions } from '../chat/prompt-options.ts';
+import { type ToolSet, toolSetOf } from '../chat/tool-set.ts';
+import type { ServedModel } from '../text/served-model.ts';
 import { THREAD } from './errors.ts';
 import type { CountRequest, MessagesRequest } from './schema.ts';
 

@@ -1,21 +1,21 @@
 // POST /v1/messages and /v1/messages/count_tokens: Anthropic's Messages API as a third dialect over the one meaning of
-// chat. Owns the way from a checked body through its lane to a generation; never generates. Before it: http.ts; after it:
+// chat. Owns the way from a checked body through its lane to a generation; never generates. Before it: http/door.ts; after it:
 // answer.ts.
 import type { ChatMessage } from '../../models/chat-template.ts';
-import type { Route } from '../http.ts';
-import type { HttpCall } from '../http-call.ts';
-import type { Parsed } from '../json-body.ts';
+import type { Parsed } from '../base/json-body.ts';
+import { chatFormat, upstreamBody } from '../chat/chat-body.ts';
+import { type ChatPrompt, chatPrompt } from '../chat/chat-prompt.ts';
+import { generationOf } from '../chat/fields.ts';
+import { type AnswerForm, withForm } from '../chat/form.ts';
+import { inLane, type LaneCall } from '../chat/lane-edge.ts';
+import { askedName, modelFault, ownModelFault } from '../chat/model-name.ts';
+import { reasoningForm } from '../chat/reasoning.ts';
+import type { ToolSet } from '../chat/tool-set.ts';
+import type { OpenAiWorld } from '../chat/world.ts';
+import type { Route } from '../http/door.ts';
+import type { HttpCall } from '../http/http-call.ts';
 import { chatConversation } from '../lanes/conversation.ts';
-import { inLane, type LaneCall } from '../lanes/lane-edge.ts';
 import { sessionKeyOf } from '../lanes/router.ts';
-import { type ChatPrompt, chatPrompt } from '../openai/chat-prompt.ts';
-import { generationOf } from '../openai/fields.ts';
-import { type AnswerForm, withForm } from '../openai/form.ts';
-import { askedName, modelFault, ownModelFault } from '../openai/model-name.ts';
-import { reasoningForm } from '../openai/reasoning.ts';
-import type { ToolSet } from '../openai/tool-set.ts';
-import type { OpenAiWorld } from '../openai/world.ts';
-import { chatFormat, upstreamBody } from '../upstream/chat-body.ts';
 import { deliverMessage, type MessageAnswer } from './answer.ts';
 import { conversationOf, type MessagesConversation } from './conversation.ts';
 import { messagesErrors } from './errors.ts';

@@ -1,10 +1,10 @@
 // The fields of POST /v1/messages and /v1/messages/count_tokens, with bounds, as Anthropic's document names them. Fields
 // that nobody here knows are dropped; those that ask for what cannot be had are refused in request.ts. Before it:
-// json-body.ts; after it: conversation.ts and request.ts.
+// base/json-body.ts; after it: conversation.ts and request.ts.
 import { z } from 'zod';
-import { commonFields } from '../openai/fields.ts';
-import { promptFields } from '../openai/prompt-options.ts';
-import type { RequestBounds } from '../openai/world.ts';
+import { commonFields } from '../chat/fields.ts';
+import { promptFields } from '../chat/prompt-options.ts';
+import type { RequestBounds } from '../chat/world.ts';
 
 const MESSAGE_COUNT_MAX = 100_000; // Anthropic's
 const BLOCK_COUNT_MAX = 16_384; // of one message

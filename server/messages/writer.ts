@@ -1,9 +1,10 @@
 // One answer in Anthropic's shape: its message, and the events by which it comes to be. Owns blocks, their numbers and
 // order, and why it ended; a call that was cut off is never said to be whole: its block does not stop, and no whole answer
-// shows it. Never runs anything. Before it: answer.ts feeds it; after it: sse.ts.
-import type { GenerationEnd } from '../generation.ts';
-import type { AnswerParts } from '../openai/answer-reader.ts';
-import type { WireTool } from '../openai/tool-set.ts';
+// shows it. Never runs anything. Before it: answer.ts feeds it; after it: http/sse.ts.
+
+import type { AnswerParts } from '../chat/answer-reader.ts';
+import type { WireTool } from '../chat/tool-set.ts';
+import type { GenerationEnd } from '../generation/generation.ts';
 import type { ThinkingShown } from './request.ts';
 
 export interface MessageUsage {

@@ -2,11 +2,16 @@
 // gone; never sees the engine. Before it: app.ts mounts it at /v1/sparklane; after it: session-desk.ts, which has its
 // sessions.
 import type { Timer } from '../../kernels/clock.ts';
-import { ERRORS, type Fault, fault } from '../errors.ts';
-import { MessageLine } from '../message-line.ts';
-import type { SocketConnection, SocketEvents } from '../transport.ts';
-import { type ClientMessage, type MessageOf, PROTOCOL_VERSION, type ServerMessage } from './messages.ts';
-import { decodeClientFrame, encodeServerMessage, type FrameLabels, labelsOf } from './protocol.ts';
+import { ERRORS, type Fault, fault } from '../base/errors.ts';
+import {
+  type ClientMessage,
+  type MessageOf,
+  PROTOCOL_VERSION,
+  type ServerMessage,
+} from '../client/messages.ts';
+import { decodeClientFrame, encodeServerMessage, type FrameLabels, labelsOf } from '../client/protocol.ts';
+import type { SocketConnection, SocketEvents } from '../listeners/transport.ts';
+import { MessageLine } from './message-line.ts';
 import { errorMessage, type FrameWriter, toUs } from './reader.ts';
 import { SessionDesk } from './session-desk.ts';
 import type { NativeWorld } from './world.ts';

@@ -1,10 +1,11 @@
 // From a client's messages to what a session understands: content to append, a question to answer. Owns defaults
-// and the checks that need the model at hand; pure. Before it: protocol.ts; after it: session.ts.
-import { type DraftingBounds, draftingFor } from '../drafting.ts';
-import { type Fault, fault } from '../errors.ts';
-import type { Content, Question } from '../session.ts';
-import type { Replacement } from '../transcript.ts';
-import type { MessageOf, SamplingFields } from './messages.ts';
+// and the checks that need the model at hand; pure. Before it: client/protocol.ts; after it: sessions/session.ts.
+
+import { type Fault, fault } from '../base/errors.ts';
+import type { MessageOf, SamplingFields } from '../client/messages.ts';
+import { type DraftingBounds, draftingFor } from '../generation/drafting.ts';
+import type { Content, Question } from '../sessions/session.ts';
+import type { Replacement } from '../sessions/transcript.ts';
 
 export interface QuestionBounds extends DraftingBounds {
   readonly vocabSize: number;

@@ -1,14 +1,14 @@
 // What a session tells, as frames with the client's number for that session. Owns the mapping of the server's
-// milliseconds and faults to the wire; keeps no state of the conversation. Before it: session.ts; after it:
-// protocol.ts for the bytes, connection.ts for the socket.
+// milliseconds and faults to the wire; keeps no state of the conversation. Before it: sessions/session.ts; after it:
+// client/protocol.ts for the bytes, connection.ts for the socket.
 
-import type { SessionReader } from '../answer-line.ts';
-import { ERRORS, type Fault } from '../errors.ts';
-import type { OutboxBatch } from '../outbox.ts';
-import type { PrefillReport } from '../prefill-ahead.ts';
-import type { AnswerEnd } from '../session-answer.ts';
-import type { ErrorMessage, ServerMessage, WireLogprobs } from './messages.ts';
-import { encodeTokens, type FrameLabels } from './protocol.ts';
+import { ERRORS, type Fault } from '../base/errors.ts';
+import type { ErrorMessage, ServerMessage, WireLogprobs } from '../client/messages.ts';
+import { encodeTokens, type FrameLabels } from '../client/protocol.ts';
+import type { SessionReader } from '../sessions/answer-line.ts';
+import type { OutboxBatch } from '../sessions/outbox.ts';
+import type { PrefillReport } from '../sessions/prefill-ahead.ts';
+import type { AnswerEnd } from '../sessions/session-answer.ts';
 
 /** The connection, as its readers see it. */
 export interface FrameWriter {

@@ -1,11 +1,11 @@
 // The sessions of one native connection: opens, resumes, forks and closes them, and carries each message to the right
 // one. Owns the numbers that the client gave them; a closed socket leaves them behind for another one. Before it:
-// connection.ts; after it: session-table.ts and session.ts.
-import { type Fault, fault } from '../errors.ts';
-import type { Session, SessionSampling, SessionStart } from '../session.ts';
-import type { OpenOutcome, SessionHolder } from '../session-table.ts';
-import type { ClientMessage, MessageOf, SessionClosed, SessionSummary } from './messages.ts';
-import { labelsOf } from './protocol.ts';
+// connection.ts; after it: sessions/session-table.ts and sessions/session.ts.
+import { type Fault, fault } from '../base/errors.ts';
+import type { ClientMessage, MessageOf, SessionClosed, SessionSummary } from '../client/messages.ts';
+import { labelsOf } from '../client/protocol.ts';
+import type { Session, SessionSampling, SessionStart } from '../sessions/session.ts';
+import type { OpenOutcome, SessionHolder } from '../sessions/session-table.ts';
 import { contentOf, questionOf, replacementOf } from './question.ts';
 import { type FrameWriter, Reader, toUs } from './reader.ts';
 import type { NativeWorld } from './world.ts';

@@ -1,9 +1,9 @@
 // NativeWorld: what the native endpoint is made of. A type only. Before it: app.ts makes one; used by connection.ts and
 // session-desk.ts.
 import type { Clock } from '../../kernels/clock.ts';
-import type { LongTexts } from '../long-texts.ts';
-import type { SessionTable } from '../session-table.ts';
-import type { ServerHello } from './messages.ts';
+import type { ServerHello } from '../client/messages.ts';
+import type { SessionTable } from '../sessions/session-table.ts';
+import type { LongTexts } from '../text/long-texts.ts';
 import type { QuestionBounds } from './question.ts';
 
 /** What all native connections of a server share. */

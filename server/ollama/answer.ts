@@ -1,12 +1,12 @@
 // One answer in Ollama's shape from a prompt that is already tokens. Owns how its fields become a generation; never
-// generates. Before it: chat.ts and generate.ts; after it: openai/answer.ts.
-import type { Parsed } from '../json-body.ts';
-import type { Answer } from '../openai/answer.ts';
-import type { ChatPrompt } from '../openai/chat-prompt.ts';
-import { generationOf } from '../openai/fields.ts';
-import type { AnswerForm } from '../openai/form.ts';
-import { reasoningForm } from '../openai/reasoning.ts';
-import type { OpenAiWorld } from '../openai/world.ts';
+// generates. Before it: chat.ts and generate.ts; after it: chat/answer.ts.
+import type { Parsed } from '../base/json-body.ts';
+import type { Answer } from '../chat/answer.ts';
+import type { ChatPrompt } from '../chat/chat-prompt.ts';
+import { generationOf } from '../chat/fields.ts';
+import type { AnswerForm } from '../chat/form.ts';
+import { reasoningForm } from '../chat/reasoning.ts';
+import type { OpenAiWorld } from '../chat/world.ts';
 import { headOf, OllamaEvents } from './events.ts';
 import { type AskFields, lengthOf, samplingOf } from './fields.ts';
 import type { Said } from './reading.ts';

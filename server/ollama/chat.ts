@@ -1,14 +1,14 @@
 // POST /api/chat: Ollama's conversation, over the same prompt, tools and reader as chat completions.
 // Before it: routes.ts; after it: answer.ts.
 import { z } from 'zod';
-import type { HttpCall } from '../http-call.ts';
-import type { Parsed } from '../json-body.ts';
-import { type Answer, deliverOutcome } from '../openai/answer.ts';
-import { chatPrompt } from '../openai/chat-prompt.ts';
-import { type AnswerForm, withForm } from '../openai/form.ts';
-import { ownModelFault } from '../openai/model-name.ts';
-import { type ToolSet, toolSetOf } from '../openai/tool-set.ts';
-import type { OpenAiWorld, RequestBounds } from '../openai/world.ts';
+import type { Parsed } from '../base/json-body.ts';
+import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import { chatPrompt } from '../chat/chat-prompt.ts';
+import { type AnswerForm, withForm } from '../chat/form.ts';
+import { ownModelFault } from '../chat/model-name.ts';
+import { type ToolSet, toolSetOf } from '../chat/tool-set.ts';
+import type { OpenAiWorld, RequestBounds } from '../chat/world.ts';
+import type { HttpCall } from '../http/http-call.ts';
 import { loaded, ollamaAnswer } from './answer.ts';
 import { askFields, formatOf, thinkingOptions } from './fields.ts';
 import { forTemplate, ollamaMessage } from './messages.ts';

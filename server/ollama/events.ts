@@ -1,11 +1,12 @@
 // Ollama's objects of an answer: lines of a stream, or one. Owns their exact shape, with times in nanoseconds; never runs
-// anything. Before it: openai/answer.ts; after it: sse.ts.
-import type { GenerationDelta, GenerationEnd } from '../generation.ts';
-import type { AnswerShape, WholeChoice } from '../openai/answer.ts';
-import { AnswerTimes } from '../openai/answer-times.ts';
-import type { AnswerForm } from '../openai/form.ts';
-import { chatLogprobs } from '../openai/logprobs.ts';
-import type { OpenAiWorld } from '../openai/world.ts';
+// anything. Before it: chat/answer.ts; after it: http/sse.ts.
+
+import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
+import type { AnswerForm } from '../chat/form.ts';
+import { chatLogprobs } from '../chat/logprobs.ts';
+import type { OpenAiWorld } from '../chat/world.ts';
+import { AnswerTimes } from '../generation/answer-times.ts';
+import type { GenerationDelta, GenerationEnd } from '../generation/generation.ts';
 import { Reading, type Said } from './reading.ts';
 
 export interface OllamaEventOptions {

@@ -1,15 +1,15 @@
-// The fields of Ollama's requests: their zod types, and what they mean in the words of server/openai. Options that are not
+// The fields of Ollama's requests: their zod types, and what they mean in the words of chat/fields.ts. Options that are not
 // known are ignored, as Ollama does; known ones are checked. Pure. Before it: chat.ts and generate.ts; after it:
-// openai/fields.ts and openai/prompt-options.ts.
+// chat/fields.ts and chat/prompt-options.ts.
 import { z } from 'zod';
-import { fault } from '../errors.ts';
+import { fault } from '../base/errors.ts';
+import type { Parsed } from '../base/json-body.ts';
+import { type CommonFields, commonFields } from '../chat/fields.ts';
+import { textSource } from '../chat/form.ts';
+import { type PromptFields, type PromptOptions, promptOptions } from '../chat/prompt-options.ts';
+import type { RequestBounds } from '../chat/world.ts';
 import type { GrammarSource } from '../grammar/compiler.ts';
-import type { Parsed } from '../json-body.ts';
-import { type CommonFields, commonFields } from '../openai/fields.ts';
-import { textSource } from '../openai/form.ts';
-import { type PromptFields, type PromptOptions, promptOptions } from '../openai/prompt-options.ts';
-import type { ServedModel } from '../openai/served-model.ts';
-import type { RequestBounds } from '../openai/world.ts';
+import type { ServedModel } from '../text/served-model.ts';
 
 export const IMAGE_COUNT_MAX = 1024; // of one message; each leaves a note
 

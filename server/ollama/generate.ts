@@ -2,18 +2,18 @@
 // a `suffix` to be filled in before, or goes on from the `context` of an earlier answer. Owns the prompt's four forms.
 // Before it: routes.ts; after it: answer.ts.
 import { z } from 'zod';
-import { type Fault, fault } from '../errors.ts';
-import type { HttpCall } from '../http-call.ts';
-import type { Parsed } from '../json-body.ts';
-import { type Answer, deliverOutcome } from '../openai/answer.ts';
-import { type ChatPrompt, chatPrompt } from '../openai/chat-prompt.ts';
-import { fimPrompt } from '../openai/fim-prompt.ts';
-import { type AnswerForm, withForm } from '../openai/form.ts';
-import { ownModelFault } from '../openai/model-name.ts';
-import { encodePrompt } from '../openai/prompt-text.ts';
-import { tokenIds } from '../openai/token-ids.ts';
-import { toolSetOf } from '../openai/tool-set.ts';
-import type { OpenAiWorld, RequestBounds } from '../openai/world.ts';
+import { type Fault, fault } from '../base/errors.ts';
+import type { Parsed } from '../base/json-body.ts';
+import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import { type ChatPrompt, chatPrompt } from '../chat/chat-prompt.ts';
+import { fimPrompt } from '../chat/fim-prompt.ts';
+import { type AnswerForm, withForm } from '../chat/form.ts';
+import { ownModelFault } from '../chat/model-name.ts';
+import { encodePrompt } from '../chat/prompt-text.ts';
+import { toolSetOf } from '../chat/tool-set.ts';
+import type { OpenAiWorld, RequestBounds } from '../chat/world.ts';
+import type { HttpCall } from '../http/http-call.ts';
+import { tokenIds } from '../text/token-ids.ts';
 import { loaded, ollamaAnswer } from './answer.ts';
 import { askFields, formatOf, IMAGE_COUNT_MAX, thinkingOptions } from './fields.ts';
 import { contentOf } from './messages.ts';

@@ -1,6 +1,6 @@
 // Ollama's messages → those of a template. Owns what Ollama leaves out: calls have no ids there, so a result belongs to the
 // earliest call of its tool that has none yet; pictures stand beside the text and leave a note in it. Pure.
-// Before it: chat.ts; after it: openai/chat-prompt.ts.
+// Before it: chat.ts; after it: chat/chat-prompt.ts.
 import { z } from 'zod';
 import type { ChatMessage } from '../../models/chat-template.ts';
 import { IMAGE_COUNT_MAX } from './fields.ts';

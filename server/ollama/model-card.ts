@@ -1,8 +1,8 @@
 // What Ollama tells of a model: in its list, in detail, as running. Owns the spelling; pure. Before it: routes.ts; after it:
-// openai/model-facts.ts.
+// chat/model-facts.ts.
 import { createHash } from 'node:crypto';
-import type { DiscoveryWorld } from '../discovery/world.ts';
-import { modelFacts } from '../openai/model-facts.ts';
+import type { DiscoveryWorld } from '../chat/discovery-world.ts';
+import { modelFacts } from '../chat/model-facts.ts';
 
 // Ollama writes such a time for a model that stays until the server ends.
 const NEVER = '2318-01-01T00:00:00Z';

@@ -1,9 +1,9 @@
 // POST /api/pull: what is here needs no pulling, and nothing is fetched while the server runs: its answer says how it is
 // done. Before it: routes.ts.
-import type { Fault } from '../errors.ts';
-import type { HttpCall } from '../http-call.ts';
-import type { OpenAiWorld } from '../openai/world.ts';
-import { EventStream } from '../sse.ts';
+import type { Fault } from '../base/errors.ts';
+import type { OpenAiWorld } from '../chat/world.ts';
+import type { HttpCall } from '../http/http-call.ts';
+import { EventStream } from '../http/sse.ts';
 
 /** `absent`: why the model is not here. */
 export function answerPull(

@@ -1,8 +1,8 @@
 // The text of one answer as it is read: what was said since it was last asked. Owns calls until they are whole: Ollama's have
-// no parts. Before it: events.ts; after it: openai/answer-reader.ts.
-import type { AnswerParts, AnswerReader } from '../openai/answer-reader.ts';
-import type { AnswerForm } from '../openai/form.ts';
-import type { WireTool } from '../openai/tool-set.ts';
+// no parts. Before it: events.ts; after it: chat/answer-reader.ts.
+import type { AnswerParts, AnswerReader } from '../chat/answer-reader.ts';
+import type { AnswerForm } from '../chat/form.ts';
+import type { WireTool } from '../chat/tool-set.ts';
 
 export interface Said {
   readonly text: string;

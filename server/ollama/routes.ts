@@ -1,11 +1,11 @@
 // Ollama's API, for its packages, for Copilot's and Zed's providers and for `codex --oss`: one model that is there and
-// loaded. Owns the table of its paths and its errors' shape. Before it: http.ts; after it: chat.ts, generate.ts, model-card.ts.
+// loaded. Owns the table of its paths and its errors' shape. Before it: http/door.ts; after it: chat.ts, generate.ts, model-card.ts.
 import { z } from 'zod';
-import type { DiscoveryWorld } from '../discovery/world.ts';
-import { type Fault, fault } from '../errors.ts';
-import type { Route } from '../http.ts';
-import type { HttpCall } from '../http-call.ts';
-import { modelFault } from '../openai/model-name.ts';
+import { type Fault, fault } from '../base/errors.ts';
+import type { DiscoveryWorld } from '../chat/discovery-world.ts';
+import { modelFault } from '../chat/model-name.ts';
+import type { Route } from '../http/door.ts';
+import type { HttpCall } from '../http/http-call.ts';
 import { answerChat, CHAT_PATH, chatSchema } from './chat.ts';
 import { answerGenerate, GENERATE_PATH, generateSchema } from './generate.ts';
 import { listed, running, shown } from './model-card.ts';

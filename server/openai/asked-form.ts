@@ -1,11 +1,11 @@
 // The fields by which requests ask for their answer's form: OpenAI's `response_format`, llama-server's `grammar` and
 // `json_schema`, vLLM's `guided_*` and `structured_outputs` → one grammar to hold, or why there is none. Owns the names
-// and that no two of them are asked for at once. Pure. Before it: chat.ts, completions.ts; after it: form.ts.
+// and that no two of them are asked for at once. Pure. Before it: chat.ts, completions.ts; after it: chat/form.ts.
 import { z } from 'zod';
-import { type Fault, fault } from '../errors.ts';
+import { type Fault, fault } from '../base/errors.ts';
+import type { Parsed } from '../base/json-body.ts';
+import { formatFault, textSource } from '../chat/form.ts';
 import type { GrammarSource } from '../grammar/compiler.ts';
-import type { Parsed } from '../json-body.ts';
-import { formatFault, textSource } from './form.ts';
 
 const TEXT_LENGTH_MAX = 500_000; // characters; the grammars' own readers have bounds below it
 const CHOICE_COUNT_MAX = 10_000;

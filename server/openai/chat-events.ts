@@ -1,12 +1,13 @@
 // OpenAI's chat.completion and chat.completion.chunk objects. Owns their exact shape; never runs anything. Chunks of
 // text are put together from strings made once per answer: this is per token and stream.
-// Before it: answer.ts; after it: sse.ts.
-import type { GenerationDelta } from '../generation.ts';
-import type { AnswerShape, WholeChoice } from './answer.ts';
-import { chatLogprobs } from './logprobs.ts';
-import type { ServedModel } from './served-model.ts';
-import type { Usage } from './usage.ts';
-import type { AnswerHead } from './world.ts';
+// Before it: chat/answer.ts; after it: http/sse.ts.
+
+import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
+import { chatLogprobs } from '../chat/logprobs.ts';
+import type { Usage } from '../chat/usage.ts';
+import type { AnswerHead } from '../chat/world.ts';
+import type { GenerationDelta } from '../generation/generation.ts';
+import type { ServedModel } from '../text/served-model.ts';
 
 export interface ChatEventOptions {
   readonly head: AnswerHead;

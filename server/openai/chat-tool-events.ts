@@ -1,13 +1,14 @@
 // Chat answers that may reason or call tools: `reasoning_content`, text and `tool_calls` deltas in the chunks of
-// chat-events.ts. Owns the reading of each choice's text and the numbers of its calls; never runs anything. Before it: answer.ts; after it: chat-events.ts.
-import type { GenerationDelta } from '../generation.ts';
-import type { AnswerShape, WholeChoice } from './answer.ts';
-import type { AnswerParts, AnswerReader } from './answer-reader.ts';
+// chat-events.ts. Owns the reading of each choice's text and the numbers of its calls; never runs anything. Before it: chat/answer.ts; after it: chat-events.ts.
+
+import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
+import type { AnswerParts, AnswerReader } from '../chat/answer-reader.ts';
+import type { AnswerForm } from '../chat/form.ts';
+import { withReasoning } from '../chat/reasoning.ts';
+import type { WireTool } from '../chat/tool-set.ts';
+import type { Usage } from '../chat/usage.ts';
+import type { GenerationDelta } from '../generation/generation.ts';
 import { type ChatEvents, finishOf, type WholeMessage } from './chat-events.ts';
-import type { AnswerForm } from './form.ts';
-import { withReasoning } from './reasoning.ts';
-import type { WireTool } from './tool-set.ts';
-import type { Usage } from './usage.ts';
 
 interface CallDelta {
   readonly index: number; // of the call within its choice

@@ -1,45 +1,37 @@
 // POST /v1/chat/completions: the request's fields, the conversation's way through the model's template to a prompt.
-// Never generates. Before it: http.ts; after it: answer.ts.
+// Never generates. Before it: http/door.ts; after it: chat/answer.ts.
 import { z } from 'zod';
 import type { ChatMessage } from '../../models/chat-template.ts';
-import { type Fault, fault } from '../errors.ts';
-import type { Route } from '../http.ts';
-import type { HttpCall } from '../http-call.ts';
-import type { Parsed } from '../json-body.ts';
+import { type Fault, fault } from '../base/errors.ts';
+import type { Parsed } from '../base/json-body.ts';
+import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import { upstreamBody } from '../chat/chat-body.ts';
+import { chatPrompt } from '../chat/chat-prompt.ts';
+import { commonFields, generationOf } from '../chat/fields.ts';
+import { type AnswerForm, withForm } from '../chat/form.ts';
+import { inLane, type LaneCall } from '../chat/lane-edge.ts';
+import { contentPart, forTemplate, messageSchema } from '../chat/message.ts';
+import { modelFault } from '../chat/model-name.ts';
+import { promptFields, promptOptions } from '../chat/prompt-options.ts';
+import { leavesReasoning, reasoningFields, reasoningForm, reasoningTokens } from '../chat/reasoning.ts';
+import { type ToolSet, toolChoiceFault, toolSetOf } from '../chat/tool-set.ts';
+import { newHead, type OpenAiWorld, type RequestBounds } from '../chat/world.ts';
+import type { Route } from '../http/door.ts';
+import type { HttpCall } from '../http/http-call.ts';
 import { chatConversation } from '../lanes/conversation.ts';
-import { inLane, type LaneCall } from '../lanes/lane-edge.ts';
 import { sessionKeyOf } from '../lanes/router.ts';
-import { upstreamBody } from '../upstream/chat-body.ts';
-import { type Answer, deliverOutcome } from './answer.ts';
 import { askedForm, formFields } from './asked-form.ts';
 import { ChatEvents } from './chat-events.ts';
-import { chatPrompt } from './chat-prompt.ts';
 import { ChatToolEvents } from './chat-tool-events.ts';
-import { commonFields, generationOf } from './fields.ts';
-import { type AnswerForm, withForm } from './form.ts';
-import { modelFault } from './model-name.ts';
-import { promptFields, promptOptions } from './prompt-options.ts';
-import { leavesReasoning, reasoningFields, reasoningForm, reasoningTokens } from './reasoning.ts';
-import { type ToolSet, toolChoiceFault, toolSetOf } from './tool-set.ts';
-import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
 
 const CHAT_PATH = '/v1/chat/completions';
 const MESSAGE_COUNT_MAX = 8192;
 const TOOL_COUNT_MAX = 1024;
 
-const part = z.looseObject({ type: z.string(), text: z.string().optional() });
-
-export const messageSchema = z.looseObject({
-  role: z.string().min(1).max(64),
-  content: z.union([z.string(), z.array(part)]).nullish(),
-});
-
 const notServed = z
   .unknown()
   .refine((value) => value == null, { message: 'is not served: give the functions as tools' })
   .optional();
-
-type WireMessage = z.output<typeof messageSchema>;
 
 function chatSchema(bounds: RequestBounds) {
   return z.object({
@@ -63,7 +55,9 @@ function chatSchema(bounds: RequestBounds) {
     parallel_tool_calls: z.boolean().nullish(),
     prompt_cache_key: z.string().max(1024).nullish(), // names the conversation, for lanes
     metadata: z.looseObject({ task_id: z.string().max(512).nullish() }).nullish(), // names the task, likewise
-    prediction: z.object({ type: z.string(), content: z.union([z.string(), z.array(part)]) }).nullish(),
+    prediction: z
+      .object({ type: z.string(), content: z.union([z.string(), z.array(contentPart)]) })
+      .nullish(),
   });
 }
 
@@ -205,11 +199,4 @@ function toolsOf(body: ChatRequest): ToolSet {
 function predictedText(content: string | readonly { readonly text?: string | undefined }[]): string {
   if (typeof content === 'string') return content;
   return content.map(({ text }) => text ?? '').join('');
-}
-
-/** `developer` is OpenAI's newer word for `system`, and no template's. */
-export function forTemplate(message: WireMessage): ChatMessage {
-  const { content, ...rest } = message;
-  const role = message.role === 'developer' ? 'system' : message.role;
-  return { ...rest, role, content: (content ?? null) as ChatMessage['content'] & {} };
 }

@@ -1,11 +1,12 @@
 // OpenAI's text_completion objects, whole and as chunks. Owns their exact shape and the echo of the prompt; never runs
-// anything. Before it: answer.ts; after it: sse.ts.
-import type { GenerationDelta } from '../generation.ts';
-import type { AnswerShape, WholeChoice } from './answer.ts';
-import { CompletionLogprobRun, type CompletionLogprobs } from './logprobs.ts';
-import type { ServedModel } from './served-model.ts';
-import type { Usage } from './usage.ts';
-import type { AnswerHead } from './world.ts';
+// anything. Before it: chat/answer.ts; after it: http/sse.ts.
+
+import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
+import { CompletionLogprobRun, type CompletionLogprobs } from '../chat/logprobs.ts';
+import type { Usage } from '../chat/usage.ts';
+import type { AnswerHead } from '../chat/world.ts';
+import type { GenerationDelta } from '../generation/generation.ts';
+import type { ServedModel } from '../text/served-model.ts';
 
 export interface CompletionEventOptions {
   readonly head: AnswerHead;

@@ -1,20 +1,20 @@
 // POST /v1/completions: prompts as text or token ids, one or a batch, and fill-in-the-middle by `suffix`.
-// Never generates. Before it: http.ts; after it: answer.ts.
+// Never generates. Before it: http/door.ts; after it: chat/answer.ts.
 import { z } from 'zod';
-import { type Fault, fault } from '../errors.ts';
-import type { GenerationRequest } from '../generation.ts';
-import type { Route } from '../http.ts';
-import type { Parsed } from '../json-body.ts';
-import { type Answer, deliverOutcome } from './answer.ts';
+import { type Fault, fault } from '../base/errors.ts';
+import type { Parsed } from '../base/json-body.ts';
+import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import { commonFields, generationOf } from '../chat/fields.ts';
+import { type AnswerForm, withForm } from '../chat/form.ts';
+import { ownModelFault } from '../chat/model-name.ts';
+import { encodePrompt } from '../chat/prompt-text.ts';
+import { toolSetOf } from '../chat/tool-set.ts';
+import { newHead, type OpenAiWorld, type RequestBounds } from '../chat/world.ts';
+import type { GenerationRequest } from '../generation/generation.ts';
+import type { Route } from '../http/door.ts';
+import { shortList, tokenIds } from '../text/token-ids.ts';
 import { askedForm, formFields } from './asked-form.ts';
 import { CompletionEvents } from './completion-events.ts';
-import { commonFields, generationOf } from './fields.ts';
-import { type AnswerForm, withForm } from './form.ts';
-import { ownModelFault } from './model-name.ts';
-import { encodePrompt } from './prompt-text.ts';
-import { shortList, tokenIds } from './token-ids.ts';
-import { toolSetOf } from './tool-set.ts';
-import { newHead, type OpenAiWorld, type RequestBounds } from './world.ts';
 
 const COMPLETIONS_PATH = '/v1/completions';
 const MAX_TOKENS_DEFAULT = 16; // OpenAI's for this route; chat has none

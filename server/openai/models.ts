@@ -1,9 +1,10 @@
-// GET /v1/models and /v1/models/{id}: the model that is served, and the lanes where there are any. Pure. Before it: http.ts.
-import type { Route } from '../http.ts';
+// GET /v1/models and /v1/models/{id}: the model that is served, and the lanes where there are any. Pure. Before it: http/door.ts.
+
+import { modelFacts } from '../chat/model-facts.ts';
+import { modelFault } from '../chat/model-name.ts';
+import type { OpenAiWorld } from '../chat/world.ts';
+import type { Route } from '../http/door.ts';
 import { codexCatalog } from './codex-catalog.ts';
-import { modelFacts } from './model-facts.ts';
-import { modelFault } from './model-name.ts';
-import type { OpenAiWorld } from './world.ts';
 
 export function modelRoutes(world: OpenAiWorld): readonly Route[] {
   const { model, generator, startedSeconds, lanes } = world;

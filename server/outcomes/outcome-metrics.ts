@@ -1,5 +1,5 @@
 // What the record of tasks does, as Prometheus metrics in the server's registry. Owns their names. Before it: recorder.ts,
-// routes.ts and tracker.ts count; after it: metrics.ts renders.
+// routes.ts and tracker.ts count; after it: metrics/metrics.ts renders.
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { EventKind, Source } from './task-record.ts';
 

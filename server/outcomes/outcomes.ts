@@ -2,10 +2,10 @@
 // API key (a hash) and how it is opened and closed. Before it: cli/local-server.ts; after it: routes.ts and tracker.ts.
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../kernels/clock.ts';
-import type { Config } from '../config.ts';
-import { ownedKey } from '../guard.ts';
-import type { Log } from '../log.ts';
-import type { ServerMetrics } from '../metrics.ts';
+import type { Log } from '../base/log.ts';
+import { ownedKey } from '../base/owner.ts';
+import type { Config } from '../config/config.ts';
+import type { ServerMetrics } from '../metrics/metrics.ts';
 import { OutcomeMetrics } from './outcome-metrics.ts';
 import { Recorder } from './recorder.ts';
 import { openStoreThread, type StorePort } from './store-port.ts';

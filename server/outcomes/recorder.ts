@@ -2,7 +2,7 @@
 // has no room for is dropped and counted, nobody ever waits for it. Before it: tracker.ts and routes.ts; after it:
 // store-port.ts.
 import type { Clock, Timer } from '../../kernels/clock.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../base/log.ts';
 import type { OutcomeMetrics } from './outcome-metrics.ts';
 import type { StoreAnswer, StoreCall, StorePort, StoreValues } from './store-port.ts';
 import type { Observation } from './task-store.ts';

@@ -2,7 +2,7 @@
 // its own, so that no token waits for a disk. Before it: recorder.ts and routes.ts; after it: store-worker.ts.
 import type { Worker } from 'node:worker_threads';
 import type { Clock } from '../../kernels/clock.ts';
-import { startThread } from '../thread-entry.ts';
+import { startThread } from '../base/thread-entry.ts';
 import { type DiffQuestion, type ProposedDiff, proposedDiff } from './diff-watch.ts';
 import { OutcomesError } from './outcomes-error.ts';
 import type { TaskEvent } from './task-record.ts';

@@ -1,12 +1,13 @@
 // BackgroundResponse: a response that goes on without its caller, through its lane's queue to its end, and comes back to
 // its conversation. Owns its events for watchers, and that it counts as delegated work of its session while it runs.
 // Before it: routes.ts and lane.ts; after it: lanes/lanes.ts and run.ts.
-import { type Fault, fault } from '../errors.ts';
+import { type Fault, fault } from '../base/errors.ts';
+import { withForm } from '../chat/form.ts';
+import { logprobsFault } from '../chat/lane-edge.ts';
+import { laneWorld } from '../chat/lane-world.ts';
 import type { QueuePlace } from '../lanes/gate.ts';
-import { logprobsFault } from '../lanes/lane-edge.ts';
-import { laneWorld } from '../lanes/lane-world.ts';
 import type { Lanes } from '../lanes/lanes.ts';
-import { withForm } from '../openai/form.ts';
+import { enterLane } from '../lanes/visit.ts';
 import { resultItem } from './delegations.ts';
 import { EventLog } from './event-log.ts';
 import { type LaneTurn, laneTurn, type TurnParts } from './lane-entry.ts';
@@ -89,7 +90,7 @@ export class BackgroundResponse {
     this.#lanes.router.delegate(turn.value.sessionKey, 1);
     let refusedAtOnce: Fault | null = null;
     let begun = false;
-    const visit = this.#lanes.enter(turn.value.ask(model, requestId), {
+    const visit = enterLane(this.#lanes, turn.value.ask(model, requestId), {
       onPlace: (place) => {
         this.#place = place;
       },

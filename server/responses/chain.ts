@@ -1,7 +1,7 @@
 // Chains: how a response is found again by the one that goes on from it, through the store. Lanes of a socket keep their
 // own latest response beside it (lane.ts). Before it: routes.ts and socket.ts; after it: store.ts.
-import { fault } from '../errors.ts';
-import type { Parsed } from '../json-body.ts';
+import { fault } from '../base/errors.ts';
+import type { Parsed } from '../base/json-body.ts';
 import type { Item } from './items.ts';
 import type { ResponseRun } from './run.ts';
 import type { ResponsesWorld } from './world.ts';

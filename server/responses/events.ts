@@ -3,8 +3,8 @@
 // together from strings made once per item: this is per token and stream.
 // Before it: run.ts; after it: the framers, routes.ts and socket.ts.
 import assert from 'node:assert/strict';
-import type { Fault } from '../errors.ts';
-import type { WireTool } from '../openai/tool-set.ts';
+import type { Fault } from '../base/errors.ts';
+import type { WireTool } from '../chat/tool-set.ts';
 import { responseError } from './faults.ts';
 import type { Item } from './items.ts';
 import {

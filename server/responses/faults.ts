@@ -1,6 +1,6 @@
 // Faults in the shapes of the Responses API: the error of a failed response, and the error event of a WebSocket. Pure.
 // Used by run.ts, routes.ts and socket.ts.
-import { ERRORS, type ErrorCode, type Fault } from '../errors.ts';
+import { ERRORS, type ErrorCode, type Fault } from '../base/errors.ts';
 
 /** OpenAI's clients know few codes of a failed response and decide by them whether to try again. */
 export function responseError({ code, message, retryAfterMs }: Fault): {

@@ -2,8 +2,6 @@
 // ids, and what an item means to a person or the model; items of unknown types are kept and mean nothing. Pure.
 // Before it: schema.ts; after it: messages.ts.
 
-import { partText } from '../../models/content-part.ts';
-
 /** As its client wrote it. Only `type` is certain. */
 export interface Item {
   readonly type: string;
@@ -41,26 +39,6 @@ export function listedItem(item: Item): Item {
     ...(isKnown && { status: item['status'] ?? 'completed' }),
     ...(parts !== undefined && { content: parts }),
   };
-}
-
-/** The text of a content: a string, or parts of which those of other kinds leave a note for the model. */
-export function contentText(content: unknown): string {
-  if (typeof content === 'string') return content;
-  if (!Array.isArray(content)) return '';
-  const texts = (content as readonly unknown[]).map(partText).filter((text) => text !== null);
-  return texts.join('\n');
-}
-
-/** What a tool answered: text, parts, or any JSON. */
-export function outputText(output: unknown): string {
-  if (typeof output === 'string') return output;
-  if (Array.isArray(output)) return contentText(output);
-  return output === undefined || output === null ? '' : JSON.stringify(output);
-}
-
-export function textField(item: Item, name: string): string {
-  const value = item[name];
-  return typeof value === 'string' ? value : '';
 }
 
 const ID_PREFIXES: Readonly<Record<string, string>> = {

@@ -1,10 +1,10 @@
 // A response and its lane: what lanes ask about it, and the world that it is planned in once it is there. Owns the session
 // key by which its conversation is known. Before it: routes.ts, lane.ts and background.ts; after it: lanes/lanes.ts.
-import type { Parsed } from '../json-body.ts';
+import type { Parsed } from '../base/json-body.ts';
+import { upstreamBody } from '../chat/chat-body.ts';
 import { itemsConversation } from '../lanes/conversation.ts';
 import { sessionKeyOf } from '../lanes/router.ts';
 import type { LaneAsk } from '../lanes/visit.ts';
-import { upstreamBody } from '../upstream/chat-body.ts';
 import type { Item } from './items.ts';
 import { inputOf, upstreamAskOf } from './plan.ts';
 import type { ResponseRequest } from './schema.ts';

@@ -1,11 +1,13 @@
 // Lane: one conversation of a socket. Owns its queue (first in, first out, one response at a time), the memory of its
 // latest response, the warm-up that runs ahead of a turn, and what steering makes of an answer. Knows no frames.
 // Before it: socket.ts; after it: plan.ts and run.ts.
-import type { Fault } from '../errors.ts';
-import type { Parsed } from '../json-body.ts';
-import { logprobsFault } from '../lanes/lane-edge.ts';
-import { laneWorld } from '../lanes/lane-world.ts';
-import { withForm } from '../openai/form.ts';
+
+import type { Fault } from '../base/errors.ts';
+import type { Parsed } from '../base/json-body.ts';
+import { withForm } from '../chat/form.ts';
+import { logprobsFault } from '../chat/lane-edge.ts';
+import { laneWorld } from '../chat/lane-world.ts';
+import { enterLane } from '../lanes/visit.ts';
 import { BackgroundResponse } from './background.ts';
 import { storedHistory, storeRun } from './chain.ts';
 import type { ResponseEvent } from './events.ts';
@@ -222,7 +224,7 @@ export class Lane {
         this.#host.onFree();
       } else world.delegations.delivered(sessionKey, delegated);
     };
-    const visit = world.lanes!.enter(ask(model, `ws_${world.freshId()}`), {
+    const visit = enterLane(world.lanes!, ask(model, `ws_${world.freshId()}`), {
       onPlace: ({ lane, position, estimatedWaitMs }) => {
         const place = { lane, position, estimated_wait_ms: estimatedWaitMs };
         this.#host.send({ type: 'sparklane.queued', ...place }, this);

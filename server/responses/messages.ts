@@ -2,9 +2,10 @@
 // `tool_calls` of the assistant's turn, their outputs messages of the role `tool`. Pure.
 // Before it: items.ts; after it: prompt.ts.
 import type { ChatMessage } from '../../models/chat-template.ts';
-import { modelName } from '../openai/tool-set.ts';
+import { contentText, outputText, textField } from '../base/content.ts';
+import { modelName } from '../chat/tool-set.ts';
 import { customInputKey } from '../tools/definition.ts';
-import { contentText, type Item, outputText, textField } from './items.ts';
+import type { Item } from './items.ts';
 
 /** A call in the shape of chat completions, its arguments an object. */
 export interface MessageCall {

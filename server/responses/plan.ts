@@ -1,17 +1,19 @@
 // A checked request and what came before it → the plan of one response: conversation, tools, prompt, generation. Owns
 // which fields matter how, truncation and priority; runs nothing. Before it: schema.ts; after it: run.ts.
-import { type Fault, fault } from '../errors.ts';
-import type { GenerationRequest } from '../generation.ts';
-import type { Parsed } from '../json-body.ts';
-import { type ChatPrompt, chatPrompt } from '../openai/chat-prompt.ts';
-import { generationOf } from '../openai/fields.ts';
-import { type FormAsk, formatFault, textSource } from '../openai/form.ts';
-import { askedName, modelFault } from '../openai/model-name.ts';
-import { type PromptOptions, promptOptions } from '../openai/prompt-options.ts';
-import type { ReasoningStart } from '../openai/reasoning-reader.ts';
-import { type ToolSet, toolChoiceFault, toolSetOf } from '../openai/tool-set.ts';
-import { chatFormat, type UpstreamAsk } from '../upstream/chat-body.ts';
-import { contentText, type Item, itemsOf } from './items.ts';
+
+import { contentText } from '../base/content.ts';
+import { type Fault, fault } from '../base/errors.ts';
+import type { Parsed } from '../base/json-body.ts';
+import { chatFormat, type UpstreamAsk } from '../chat/chat-body.ts';
+import { type ChatPrompt, chatPrompt } from '../chat/chat-prompt.ts';
+import { generationOf } from '../chat/fields.ts';
+import { type FormAsk, formatFault, textSource } from '../chat/form.ts';
+import { askedName, modelFault } from '../chat/model-name.ts';
+import { type PromptOptions, promptOptions } from '../chat/prompt-options.ts';
+import type { ReasoningStart } from '../chat/reasoning-reader.ts';
+import { type ToolSet, toolChoiceFault, toolSetOf } from '../chat/tool-set.ts';
+import type { GenerationRequest } from '../generation/generation.ts';
+import { type Item, itemsOf } from './items.ts';
 import { messagesOf } from './messages.ts';
 import type { ResponseHead } from './response-object.ts';
 import { ITEM_COUNT_MAX, type ResponseRequest } from './schema.ts';

@@ -1,6 +1,6 @@
 // The response object: what every lifecycle event and GET /v1/responses/{id} carry. Owns its exact shape. Pure.
 // Before it: plan.ts; after it: events.ts.
-import type { GenerationEnd } from '../generation.ts';
+import type { GenerationEnd } from '../generation/generation.ts';
 import type { ResponseRequest } from './schema.ts';
 
 export type ResponseStatus = 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled';

@@ -1,11 +1,11 @@
 // /v1/responses over HTTP: create (whole, as a stream, in the background), read, cancel, delete, list the input. Owns
-// what a stored answer can be asked; the SSE framer is here. Before it: http.ts; after it: plan.ts and run.ts.
-import { type Fault, fault } from '../errors.ts';
-import type { Route } from '../http.ts';
-import type { HttpCall } from '../http-call.ts';
-import { inLane } from '../lanes/lane-edge.ts';
-import { type AnswerForm, withForm } from '../openai/form.ts';
-import { EventStream } from '../sse.ts';
+// what a stored answer can be asked; the SSE framer is here. Before it: http/door.ts; after it: plan.ts and run.ts.
+import { type Fault, fault } from '../base/errors.ts';
+import { type AnswerForm, withForm } from '../chat/form.ts';
+import { inLane } from '../chat/lane-edge.ts';
+import type { Route } from '../http/door.ts';
+import type { HttpCall } from '../http/http-call.ts';
+import { EventStream } from '../http/sse.ts';
 import { BackgroundResponse } from './background.ts';
 import { storedHistory, storeRun } from './chain.ts';
 import type { ResponseEvent } from './events.ts';

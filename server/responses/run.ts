@@ -1,13 +1,13 @@
 // ResponseRun: one response from its plan to its last event. Owns the generation, the way from text to events, the
 // heartbeat of a long prefill, and the ends that are not the model's: cancel, steering, failure. Knows no transport.
-// Before it: routes.ts and lane.ts; after it: generation.ts and back through events.ts.
+// Before it: routes.ts and lane.ts; after it: generation/generation.ts and back through events.ts.
 import type { Timer } from '../../kernels/clock.ts';
-import { type Fault, faultOfFailure, faultOfRefusal } from '../errors.ts';
-import type { GenerationDelta, GenerationEnd, RunningGeneration } from '../generation.ts';
-import type { AnswerReader } from '../openai/answer-reader.ts';
-import type { AnswerForm } from '../openai/form.ts';
-import { chatLogprobs } from '../openai/logprobs.ts';
-import { reasoningForm, reasoningTokens } from '../openai/reasoning.ts';
+import { type Fault, faultOfFailure, faultOfRefusal } from '../base/errors.ts';
+import type { AnswerReader } from '../chat/answer-reader.ts';
+import type { AnswerForm } from '../chat/form.ts';
+import { chatLogprobs } from '../chat/logprobs.ts';
+import { reasoningForm, reasoningTokens } from '../chat/reasoning.ts';
+import type { GenerationDelta, GenerationEnd, RunningGeneration } from '../generation/generation.ts';
 import { type ResponseEvent, ResponseEvents, type TokenSpan } from './events.ts';
 import type { Item } from './items.ts';
 import type { ResponsePlan } from './plan.ts';

@@ -1,9 +1,9 @@
 // The fields of POST /v1/responses and of the WebSocket's frames, with bounds. What is unknown is dropped or kept unread,
-// never refused: clients are newer than servers. Before it: json-body.ts; after it: plan.ts.
+// never refused: clients are newer than servers. Before it: base/json-body.ts; after it: plan.ts.
 import { z } from 'zod';
-import { commonFields } from '../openai/fields.ts';
-import { promptFields } from '../openai/prompt-options.ts';
-import type { RequestBounds } from '../openai/world.ts';
+import { commonFields } from '../chat/fields.ts';
+import { promptFields } from '../chat/prompt-options.ts';
+import type { RequestBounds } from '../chat/world.ts';
 
 export const ITEM_COUNT_MAX = 16_384; // of a request, and of a conversation
 const TOOL_COUNT_MAX = 1024;

@@ -2,9 +2,9 @@
 // lanes and its bounds, the age of the connection and its slow reader; a socket that is gone cancels all its work.
 // Before it: app.ts mounts it; after it: lane.ts.
 import type { Timer } from '../../kernels/clock.ts';
-import { type Fault, fault } from '../errors.ts';
-import { checkJson, parseJson } from '../json-body.ts';
-import type { SocketConnection, SocketEvents } from '../transport.ts';
+import { type Fault, fault } from '../base/errors.ts';
+import { checkJson, parseJson } from '../base/json-body.ts';
+import type { SocketConnection, SocketEvents } from '../listeners/transport.ts';
 import type { ResponseEvent } from './events.ts';
 import { errorEvent } from './faults.ts';
 import { type Item, itemsOf } from './items.ts';

@@ -1,9 +1,9 @@
 // GET /v1/responses/{id}?stream=true&starting_after=n: the events of a background response, those that were and those that
 // come. Owns one reader's place and its pace; watching changes nothing, leaving cancels nothing. Before it: routes.ts;
 // after it: event-log.ts.
-import { errorEnvelope, fault } from '../errors.ts';
-import type { HttpCall } from '../http-call.ts';
-import { EventStream } from '../sse.ts';
+import { errorEnvelope, fault } from '../base/errors.ts';
+import type { HttpCall } from '../http/http-call.ts';
+import { EventStream } from '../http/sse.ts';
 import type { EventLog } from './event-log.ts';
 import type { ResponsesWorld } from './world.ts';
 

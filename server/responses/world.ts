@@ -1,5 +1,5 @@
 // What the files of this folder share beyond what all OpenAI routes share. Types only. Before it: app.ts builds one.
-import type { OpenAiWorld } from '../openai/world.ts';
+import type { OpenAiWorld } from '../chat/world.ts';
 import type { Delegations } from './delegations.ts';
 import type { ResponseStore } from './store.ts';
 

@@ -1,6 +1,6 @@
 // A model's own output → text and tool calls, as it comes. A call is told the moment its name is known and closed the
 // moment its arguments are, without waiting for the closing tag. What is no call after all comes out as text; white
-// space next to calls belongs to neither. Before it: server/generation.ts; after it: the API routes.
+// space next to calls belongs to neither. Before it: server/generation/generation.ts; after it: the API routes.
 import type { Tool } from './definition.ts';
 import { customInputKey } from './definition.ts';
 import type { ToolDialect } from './dialect.ts';

@@ -3,7 +3,6 @@
 // and call-grammar.ts, which must agree.
 import { type ChatTemplate, ChatTemplateError } from '../../models/chat-template.ts';
 import { deepseek, type ForeignSyntax, mistral, qwenXml } from './foreign-syntax.ts';
-import { takesTools } from './prompt.ts';
 
 export interface ToolDialect {
   readonly name: 'hermes' | 'llama3';
@@ -53,6 +52,21 @@ export function toolSyntaxOf({ chatTemplate, tokenizer }: SyntaxModel): ToolSynt
 /** The form of calls that we write: where a template has another one, it writes them itself. */
 export function dialectOf(syntax: ToolSyntax): ToolDialect {
   return syntax.kind === 'own' ? syntax.dialect : hermes;
+}
+
+/** Whether the template renders tools itself. */
+export function takesTools(template: Pick<ChatTemplate, 'render'>): boolean {
+  const probe = {
+    type: 'function',
+    function: { name: 'probe', description: '', parameters: { type: 'object' } },
+  };
+  try {
+    template.render([{ role: 'user', content: '' }], { addGenerationPrompt: true, tools: [probe] });
+    return true;
+  } catch (error) {
+    if (error instanceof ChatTemplateError) return false;
+    throw error;
+  }
 }
 
 const PROBE = 'probe_tool';

@@ -1,5 +1,5 @@
 // An answer in a foreign syntax → text and tool calls. Text is told as it comes, a call once it is whole; markup is shown
-// to nobody. Owns what arguments become by their tool's schema. Before it: openai/answer-reader.ts; after it: the routes.
+// to nobody. Owns what arguments become by their tool's schema. Before it: chat/answer-reader.ts; after it: the routes.
 import { partialTag } from './call-parser.ts';
 import { customInputKey, type Tool } from './definition.ts';
 import type { ForeignCall, ForeignSyntax } from './foreign-syntax.ts';

@@ -1,10 +1,10 @@
 // A conversation with tools → a prompt. Templates that know tools get them as they expect; for the others tools, calls
 // and results are written into the messages, in the words that Qwen and Hermes models were trained on.
 // Before it: the API routes; after it: models/chat-template.ts.
-import { type ChatMessage, type ChatTemplate, ChatTemplateError } from '../../models/chat-template.ts';
+import type { ChatMessage, ChatTemplate } from '../../models/chat-template.ts';
 import { partText } from '../../models/content-part.ts';
 import { asFunction, type Tool } from './definition.ts';
-import { dialectOf, type ToolDialect, type ToolSyntax } from './dialect.ts';
+import { dialectOf, type ToolDialect, type ToolSyntax, takesTools } from './dialect.ts';
 import type { ForeignSyntax } from './foreign-syntax.ts';
 
 export interface ToolPrompt {
@@ -34,21 +34,6 @@ export function renderToolPrompt(template: Pick<ChatTemplate, 'render'>, prompt:
   if (syntax.kind === 'foreign')
     return template.render(withToolBlock(messages, functions, syntax.syntax), how);
   return template.render(writeToolMessages(messages, { functions, dialect: dialectOf(syntax) }), how);
-}
-
-/** Whether the template renders tools itself. */
-export function takesTools(template: Pick<ChatTemplate, 'render'>): boolean {
-  const probe = {
-    type: 'function',
-    function: { name: 'probe', description: '', parameters: { type: 'object' } },
-  };
-  try {
-    template.render([{ role: 'user', content: '' }], { addGenerationPrompt: true, tools: [probe] });
-    return true;
-  } catch (error) {
-    if (error instanceof ChatTemplateError) return false;
-    throw error;
-  }
 }
 
 /** Tools, calls and results as plain messages. */

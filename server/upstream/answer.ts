@@ -3,8 +3,13 @@
 // Before it: client.ts opens it; after it: lanes/entry.ts hands it to a route as its generator.
 import { createParser } from 'eventsource-parser';
 import type { Clock, Timer } from '../../kernels/clock.ts';
-import type { GenerateResult, GenerationEnd, GenerationRequest, GenerationSink } from '../generation.ts';
-import { callClosing, callOpening, framedReasoning, unframed } from './framed-calls.ts';
+import type {
+  GenerateResult,
+  GenerationEnd,
+  GenerationRequest,
+  GenerationSink,
+} from '../generation/generation.ts';
+import { CLOSE, callOpening, framedReasoning, unframed } from './framed-calls.ts';
 import type { WireCall } from './wire.ts';
 
 export interface UpstreamAnswerWorld {
@@ -180,13 +185,13 @@ export class UpstreamAnswer {
       text = framedReasoning(reasoning) + text;
     }
     if (text !== '' && choice.call !== null) {
-      text = callClosing + text;
+      text = CLOSE + text;
       choice.call = null;
     }
     for (const call of delta?.tool_calls ?? []) text += piecesOf(choice, call);
     if (finish != null) {
       choice.reason = finish === 'length' ? 'length' : 'stop';
-      if (choice.call !== null && choice.reason === 'stop') text += callClosing;
+      if (choice.call !== null && choice.reason === 'stop') text += CLOSE;
     }
     if (text === '') return;
     choice.characters += text.length;
@@ -267,7 +272,7 @@ function piecesOf(choice: Choice, { index = 0, function: called }: ChunkCall): s
   let text = '';
   if (choice.call !== index) {
     if (called?.name === undefined) return ''; // more of a call that has been closed, or that nobody named
-    if (choice.call !== null) text += callClosing;
+    if (choice.call !== null) text += CLOSE;
     text += callOpening(called.name);
     choice.call = index;
   }

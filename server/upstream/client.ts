@@ -3,7 +3,7 @@
 // wire.ts.
 import type { Clock, Timer } from '../../kernels/clock.ts';
 import type { Random } from '../../kernels/random.ts';
-import { type Fault, fault } from '../errors.ts';
+import { type Fault, fault } from '../base/errors.ts';
 import { UpstreamAnswer } from './answer.ts';
 import { Circuit, type CircuitBounds, type CircuitState } from './circuit.ts';
 import type { UpstreamWire, WireCall } from './wire.ts';

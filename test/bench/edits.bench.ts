@@ -4,7 +4,7 @@
 // One stream in process, ways in turn there and back. Run: npx tsx test/bench/edits.bench.ts
 import { argv } from 'node:process';
 import { resolveModel } from '../../models/model.ts';
-import { loadConfig } from '../../server/config.ts';
+import { loadConfig } from '../../server/config/config.ts';
 import { type Arm, type CellResult, playCell } from '../peer/contest.ts';
 import { type EditSet, readEdits } from '../peer/edits.ts';
 import { type EditTask, type Leg, Side } from '../peer/side.ts';

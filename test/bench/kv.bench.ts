@@ -23,7 +23,7 @@ async function open(directory: string, model: Model, precision: 'fp32' | 'int8')
   const checkpoint = loadCheckpoint(model.path);
   const weights = { precision: defaultPrecision(checkpoint.spec, checkpoint), cacheDirectory: directory };
   const calibration = Int32Array.from(
-    model.tokenizer.encode(readFileSync('server/sse.ts', 'utf8')).slice(0, 512),
+    model.tokenizer.encode(readFileSync('server/http/sse.ts', 'utf8')).slice(0, 512),
   );
   return CpuRig.open(await buildGraph(checkpoint, weights), {
     int8Kv: precision === 'fp32' ? null : { tokens: calibration, file: join(directory, 'scales.bin') },

@@ -13,7 +13,7 @@ import { RunStatistics } from '../../loadtest/statistics/run-statistics.ts';
 import { openTarget, realWires, type TargetKind } from '../../loadtest/target/catalog.ts';
 import { plainEnd } from '../../loadtest/target/target.ts';
 import { Timeline } from '../../loadtest/timeline.ts';
-import { encodeServerMessage, encodeTokens } from '../../server/native/protocol.ts';
+import { encodeServerMessage, encodeTokens } from '../../server/client/protocol.ts';
 import { smallPlan, smallWorkload, surroundings } from '../load-world.ts';
 
 const STREAMS = 64;

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { argv } from 'node:process';
-import type { ClientSession } from '../../server/native/client-session.ts';
+import type { ClientSession } from '../../server/client/client-session.ts';
 import { writeTinyModel } from '../golden/tiny-model.ts';
 import { serve } from './served.ts';
 

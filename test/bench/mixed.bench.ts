@@ -3,7 +3,7 @@
 // both. Needs dist/ (make build). Run: npx tsx test/bench/mixed.bench.ts [server flags]
 import { argv } from 'node:process';
 import { Random } from '../../kernels/random.ts';
-import type { NativeClient } from '../../server/native/client.ts';
+import type { NativeClient } from '../../server/client/client.ts';
 import { randomTokens } from './samples.ts';
 import { serve } from './served.ts';
 

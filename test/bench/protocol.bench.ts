@@ -1,7 +1,7 @@
 // Cost of one token on the wire: bytes, encode and decode time of a native token frame, of the encodings it was
 // chosen over, and of the SSE chunk that OpenAI's API needs. Run: npx tsx test/bench/protocol.bench.ts
 import { Packr } from 'msgpackr';
-import { decodeServerFrame, encodeTokens } from '../../server/native/protocol.ts';
+import { decodeServerFrame, encodeTokens } from '../../server/client/protocol.ts';
 import { ChatEvents } from '../../server/openai/chat-events.ts';
 import { median } from './samples.ts';
 

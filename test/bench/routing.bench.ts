@@ -2,10 +2,10 @@
 // promotion. The large one is as long as a coding agent's. Run: npx tsx test/bench/routing.bench.ts
 import { readFileSync } from 'node:fs';
 import { VirtualClock } from '../../kernels/clock.ts';
+import { createLog } from '../../server/base/log.ts';
 import { itemsConversation } from '../../server/lanes/conversation.ts';
 import { PolicySource } from '../../server/lanes/policy-source.ts';
 import { Router, sessionKeyOf } from '../../server/lanes/router.ts';
-import { createLog } from '../../server/log.ts';
 import type { Item } from '../../server/responses/items.ts';
 
 export interface RoutingCost {

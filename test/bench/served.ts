@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { NativeClient } from '../../server/native/client.ts';
-import { webSocketTo } from '../../server/native/web-socket.ts';
+import { NativeClient } from '../../server/client/client.ts';
+import { webSocketTo } from '../../server/client/web-socket.ts';
 
 const root = join(import.meta.dirname, '../..');
 

@@ -2,7 +2,7 @@
 // the server's own share of a token. Run: npx tsx test/bench/serving.bench.ts [server flags]
 import { argv } from 'node:process';
 import { Random } from '../../kernels/random.ts';
-import type { NativeClient } from '../../server/native/client.ts';
+import type { NativeClient } from '../../server/client/client.ts';
 import { median, randomTokens } from './samples.ts';
 import { type Served, serve } from './served.ts';
 

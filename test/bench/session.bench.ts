@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { argv } from 'node:process';
 import { Random } from '../../kernels/random.ts';
-import type { NativeClient } from '../../server/native/client.ts';
-import type { ClientSession } from '../../server/native/client-session.ts';
+import type { NativeClient } from '../../server/client/client.ts';
+import type { ClientSession } from '../../server/client/client-session.ts';
 import { median, randomTokens } from './samples.ts';
 import { type Served, serve } from './served.ts';
 

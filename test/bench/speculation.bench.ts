@@ -3,7 +3,7 @@
 // not make slower. What it brings on real edits is another question.
 // Run: npx tsx test/bench/speculation.bench.ts [server flags]
 import { argv } from 'node:process';
-import type { NativeClient } from '../../server/native/client.ts';
+import type { NativeClient } from '../../server/client/client.ts';
 import { median } from './samples.ts';
 import { serve } from './served.ts';
 

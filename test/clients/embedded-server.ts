@@ -1,7 +1,7 @@
 // The server as `sparklane serve` starts it, with the embedded model on the CPU, in this process.
 import { WallClock } from '../../kernels/clock.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
-import { loadConfig } from '../../server/config.ts';
+import { loadConfig } from '../../server/config/config.ts';
 
 export function startEmbeddedServer(): Promise<LocalServer> {
   // Answers of a small model may go on for ever; every request of Codex ends in reasonable time here.

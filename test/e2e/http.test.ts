@@ -11,7 +11,7 @@ import OpenAI, {
 } from 'openai';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WallClock } from '../../kernels/clock.ts';
-import type { Transport } from '../../server/transport.ts';
+import type { Transport } from '../../server/listeners/transport.ts';
 import { byteLogprobs, type HttpServer, type HttpWorldOptions, httpServer } from '../http-world.ts';
 import { testListener } from '../listeners.ts';
 

@@ -8,9 +8,9 @@ import type { ResponseInput, ResponseStreamEvent } from 'openai/resources/respon
 import { afterEach, expect, test } from 'vitest';
 import { WallClock } from '../../kernels/clock.ts';
 import { Random } from '../../kernels/random.ts';
+import { createLog } from '../../server/base/log.ts';
 import { openLanes } from '../../server/lanes/open-lanes.ts';
-import { createLog } from '../../server/log.ts';
-import { ServerMetrics } from '../../server/metrics.ts';
+import { ServerMetrics } from '../../server/metrics/metrics.ts';
 import { BYTE_EOS, encodeBytes } from '../byte-text.ts';
 import { type HttpServer, type HttpWorldOptions, httpServer } from '../http-world.ts';
 import { testListener } from '../listeners.ts';

@@ -3,7 +3,12 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { HttpExchange, Transport, TransportBounds, TransportHandlers } from '../../server/transport.ts';
+import type {
+  HttpExchange,
+  Transport,
+  TransportBounds,
+  TransportHandlers,
+} from '../../server/listeners/transport.ts';
 import { listenersHere, testListener } from '../listeners.ts';
 
 const bounds: TransportBounds = {

@@ -9,7 +9,7 @@ import type {
   Transport,
   TransportBounds,
   UpgradeDecision,
-} from '../../server/transport.ts';
+} from '../../server/listeners/transport.ts';
 import { type ListenerKind, listenersHere, testListener } from '../listeners.ts';
 
 const bounds: TransportBounds = {

@@ -5,8 +5,8 @@ import { connect } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import WebSocket from 'ws';
 import { VirtualClock } from '../../kernels/clock.ts';
-import { NodeListener } from '../../server/node-listener.ts';
-import type { HttpExchange, SocketConnection } from '../../server/transport.ts';
+import { NodeListener } from '../../server/listeners/node-listener.ts';
+import type { HttpExchange, SocketConnection } from '../../server/listeners/transport.ts';
 
 const bounds = {
   headerSizeMax: 8 * 1024,

@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import { delimiter, join } from 'node:path';
 import { env } from 'node:process';
 import { afterEach, expect, test } from 'vitest';
-import { NativeClient } from '../../server/native/client.ts';
-import { webSocketTo } from '../../server/native/web-socket.ts';
+import { NativeClient } from '../../server/client/client.ts';
+import { webSocketTo } from '../../server/client/web-socket.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 const root = join(import.meta.dirname, '../..');

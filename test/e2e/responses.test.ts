@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { WallClock } from '../../kernels/clock.ts';
-import type { Transport } from '../../server/transport.ts';
+import type { Transport } from '../../server/listeners/transport.ts';
 import { type HttpServer, type HttpWorldOptions, httpServer } from '../http-world.ts';
 import { testListener } from '../listeners.ts';
 

@@ -11,8 +11,8 @@ import { createReferenceDecoder, type ReferenceDecoder } from '../../kernels/ref
 import { loadCheckpoint } from '../../models/checkpoint.ts';
 import { HEADER_SIZE } from '../../server/archive/record.ts';
 import { runProgram } from '../../server/cli/program.ts';
-import { NativeClient } from '../../server/native/client.ts';
-import { webSocketTo } from '../../server/native/web-socket.ts';
+import { NativeClient } from '../../server/client/client.ts';
+import { webSocketTo } from '../../server/client/web-socket.ts';
 import { writeTinyModel } from '../golden/tiny-model.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WallClock } from '../../kernels/clock.ts';
 import type { CpuBackend } from '../../kernels/onnx/backend.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
-import { loadConfig } from '../../server/config.ts';
+import { loadConfig } from '../../server/config/config.ts';
 import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';

@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Transport, TransportHandlers } from '../../server/transport.ts';
+import type { Transport, TransportHandlers } from '../../server/listeners/transport.ts';
 import { type ListenerKind, listenersHere, testListener } from '../listeners.ts';
 
 const bounds = {

@@ -10,9 +10,9 @@ import { WebSocket } from 'ws';
 import { WallClock } from '../../kernels/clock.ts';
 import type { CpuBackend } from '../../kernels/onnx/backend.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
-import { loadConfig } from '../../server/config.ts';
-import { NativeClient } from '../../server/native/client.ts';
-import { webSocketTo } from '../../server/native/web-socket.ts';
+import { NativeClient } from '../../server/client/client.ts';
+import { webSocketTo } from '../../server/client/web-socket.ts';
+import { loadConfig } from '../../server/config/config.ts';
 import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 

@@ -4,8 +4,8 @@
 // sends it again. Before it: arena.ts.
 import { expect } from 'vitest';
 import type { WebSocket } from 'ws';
-import { ERRORS, type ErrorCode } from '../../server/errors.ts';
-import { NativeError } from '../../server/native/native-error.ts';
+import { ERRORS, type ErrorCode } from '../../server/base/errors.ts';
+import { NativeError } from '../../server/client/native-error.ts';
 import { ADA, type Arena } from './arena.ts';
 
 /** What one request brought: all of it that depends on the model. */

@@ -1,6 +1,6 @@
 // Everything taken: seats and queue, KV, sessions, stored responses.
 import { expect } from 'vitest';
-import type { NativeError } from '../../server/native/native-error.ts';
+import type { NativeError } from '../../server/client/native-error.ts';
 import type { Family } from './fault.ts';
 
 export const exhausted: Family = {

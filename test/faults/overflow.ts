@@ -1,6 +1,6 @@
 // More text than there is room for, and text that is hard on the tokenizer.
 import { expect } from 'vitest';
-import type { NativeError } from '../../server/native/native-error.ts';
+import type { NativeError } from '../../server/client/native-error.ts';
 import type { Family } from './fault.ts';
 
 const CONTEXT = 2048;

@@ -1,6 +1,6 @@
 // Fields out of their range: each is refused with its name and its bound. And the ends of the ranges, which must work.
 import { expect } from 'vitest';
-import type { NativeError } from '../../server/native/native-error.ts';
+import type { NativeError } from '../../server/client/native-error.ts';
 import type { Family } from './fault.ts';
 
 // Whatever the field, most of these are not it.

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pid, platform } from 'node:process';
 import { expect } from 'vitest';
-import type { NativeError } from '../../server/native/native-error.ts';
+import type { NativeError } from '../../server/client/native-error.ts';
 import { Arena, BOB, until } from './arena.ts';
 import { type ChildServer, startChild } from './child-server.ts';
 import type { Family } from './fault.ts';

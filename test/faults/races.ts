@@ -1,8 +1,8 @@
 // Messages that overtake each other: interrupts, steers and cancels at moments of chance, by the hundred.
 import { expect } from 'vitest';
 import type { Random } from '../../kernels/random.ts';
-import type { ClientGeneration } from '../../server/native/client-generation.ts';
-import type { NativeError } from '../../server/native/native-error.ts';
+import type { ClientGeneration } from '../../server/client/client-generation.ts';
+import type { NativeError } from '../../server/client/native-error.ts';
 import type { Arena } from './arena.ts';
 import type { Family } from './fault.ts';
 

@@ -1,7 +1,7 @@
 // Callers who are not who they should be: no key, another key's ids, pages of strangers; and what one key can learn of
 // what another one has asked.
 import { expect } from 'vitest';
-import type { NativeError } from '../../server/native/native-error.ts';
+import type { NativeError } from '../../server/client/native-error.ts';
 import { ADA, BOB } from './arena.ts';
 import type { Family } from './fault.ts';
 

@@ -3,13 +3,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { type ClientMessage, clientSchemas, type ServerMessage } from '../../server/native/messages.ts';
+import { type ClientMessage, clientSchemas, type ServerMessage } from '../../server/client/messages.ts';
 import {
   decodeClientFrame,
   decodeServerFrame,
   encodeClientMessage,
   encodeServerMessage,
-} from '../../server/native/protocol.ts';
+} from '../../server/client/protocol.ts';
 
 const fromClient: readonly ClientMessage[] = [
   { type: 'hello', version: { min: 1, max: 1 }, client: 'sparklane-cli/0.1.0' },

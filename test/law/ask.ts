@@ -1,8 +1,8 @@
 // Asks one case of a server over real sockets and brings the answer into a form that can be compared: everything the
 // caller saw, less what is never twice the same (ids, times) or says how it was computed (cache hits, guesses).
-import { NativeClient } from '../../server/native/client.ts';
-import type { GenerationEnded, TokensFrame } from '../../server/native/messages.ts';
-import { webSocketTo } from '../../server/native/web-socket.ts';
+import { NativeClient } from '../../server/client/client.ts';
+import type { GenerationEnded, TokensFrame } from '../../server/client/messages.ts';
+import { webSocketTo } from '../../server/client/web-socket.ts';
 import type { HttpCase, LawCase, NativeCase } from './cases.ts';
 
 /** What one choice drew; logprobs of the model's distribution as it is, parallel to tokens where they were asked. */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { WallClock } from '../../kernels/clock.ts';
 import { Random } from '../../kernels/random.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
-import { loadConfig } from '../../server/config.ts';
+import { loadConfig } from '../../server/config/config.ts';
 import { greedy } from '../cpu-rig.ts';
 import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';

@@ -5,9 +5,9 @@ import { maskAllows } from '../../kernels/backend.ts';
 import { WallClock } from '../../kernels/clock.ts';
 import { drawUniform } from '../../kernels/random.ts';
 import type { Model } from '../../models/model.ts';
+import { textSource } from '../../server/chat/form.ts';
 import type { TokenConstraint } from '../../server/engine/request.ts';
 import { GrammarCompiler } from '../../server/grammar/compiler.ts';
-import { textSource } from '../../server/openai/form.ts';
 import type { Answer, DrawnChoice, TopToken } from './ask.ts';
 import type { LawCase } from './cases.ts';
 

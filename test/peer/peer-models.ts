@@ -4,7 +4,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Checkpoint, loadCheckpoint } from '../../models/checkpoint.ts';
 import { resolveModel } from '../../models/model.ts';
-import { loadConfig } from '../../server/config.ts';
+import { loadConfig } from '../../server/config/config.ts';
 import { type GgufFormat, writeGgufModel } from './gguf-model.ts';
 import { ensureRandomModel } from './random-model.ts';
 

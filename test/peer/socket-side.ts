@@ -1,5 +1,5 @@
 // Sparklane as a client meets it: a server in a process of its own, one stream through the WebSocket. Needs dist/.
-import type { NativeClient } from '../../server/native/client.ts';
+import type { NativeClient } from '../../server/client/client.ts';
 import { type Served, serve } from '../bench/served.ts';
 import { type Leg, noiseTokens, type Opening, type Task } from './side.ts';
 

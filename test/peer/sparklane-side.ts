@@ -4,15 +4,15 @@ import type { Backend, RoundOutcome, StepOutcome, StepPlan } from '../../kernels
 import { WallClock } from '../../kernels/clock.ts';
 import { Random } from '../../kernels/random.ts';
 import { loadModel } from '../../models/model.ts';
+import { createLog } from '../../server/base/log.ts';
+import { packageVersion } from '../../server/base/package-version.ts';
 import { startServer } from '../../server/compose.ts';
-import { loadConfig } from '../../server/config.ts';
-import { openDevice } from '../../server/device.ts';
-import { openDraftDevice } from '../../server/draft-device.ts';
+import { loadConfig } from '../../server/config/config.ts';
+import { openDevice } from '../../server/device/device.ts';
+import { openDraftDevice } from '../../server/device/draft-device.ts';
 import type { Engine } from '../../server/engine/engine.ts';
 import type { SpeculationRequest } from '../../server/engine/request.ts';
-import { createLog } from '../../server/log.ts';
-import { ServerMetrics } from '../../server/metrics.ts';
-import { packageVersion } from '../../server/package-version.ts';
+import { ServerMetrics } from '../../server/metrics/metrics.ts';
 import { greedy } from '../cpu-rig.ts';
 import { answerTasks, type Leg, noiseTokens, type Opening, type Player, type Task } from './side.ts';
 

@@ -7,7 +7,7 @@ import { openSession } from '../../kernels/onnx/ort.ts';
 import type { Session } from '../../kernels/onnx/runtime.ts';
 import type { BuiltGraph } from '../../models/graph/build.ts';
 
-/** Tokens of one chunk: where the engine's own are cut (server/device.ts). */
+/** Tokens of one chunk: where the engine's own are cut (server/device/device.ts). */
 export const chunkTokens = 64;
 
 export interface ReaderOptions {

@@ -12,7 +12,7 @@ import { loadCheckpoint } from '../../models/checkpoint.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import { type Precision, precisions } from '../../models/graph/precision.ts';
 import { loadModel } from '../../models/model.ts';
-import { loadConfig } from '../../server/config.ts';
+import { loadConfig } from '../../server/config/config.ts';
 import { median } from '../bench/samples.ts';
 import { compareLogits, type Difference, type QualitySummary, summarise } from './divergence.ts';
 import { chunkTokens, GraphReader } from './graph-reader.ts';

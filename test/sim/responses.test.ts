@@ -5,7 +5,7 @@ import { VirtualClock } from '../../kernels/clock.ts';
 import { SimBackend } from '../../kernels/sim/backend.ts';
 import { linearCostModel } from '../../kernels/sim/cost-model.ts';
 import { Engine } from '../../server/engine/engine.ts';
-import { ServerMetrics } from '../../server/metrics.ts';
+import { ServerMetrics } from '../../server/metrics/metrics.ts';
 import { BYTE_VOCAB_SIZE } from '../byte-text.ts';
 import { httpServer } from '../http-world.ts';
 import { type Json, ResponsesServer, responseOf } from '../responses-world.ts';

@@ -10,8 +10,8 @@ import type {
   ServerMessage,
   SessionResumed,
   TokensFrame,
-} from '../../server/native/messages.ts';
-import { decodeServerFrame } from '../../server/native/protocol.ts';
+} from '../../server/client/messages.ts';
+import { decodeServerFrame } from '../../server/client/protocol.ts';
 import { BYTE_EOS } from '../byte-text.ts';
 import type { MemorySocket } from '../memory-socket.ts';
 

@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import { pack } from 'msgpackr';
 import { expect, test } from 'vitest';
 import { VirtualClock } from '../../../kernels/clock.ts';
-import { ERRORS } from '../../../server/errors.ts';
-import { frameFault } from '../../../server/native/frame-guard.ts';
-import { clientSchemas } from '../../../server/native/messages.ts';
-import { decodeClientFrame, decodeServerFrame } from '../../../server/native/protocol.ts';
+import { ERRORS } from '../../../server/base/errors.ts';
+import { frameFault } from '../../../server/client/frame-guard.ts';
+import { clientSchemas } from '../../../server/client/messages.ts';
+import { decodeClientFrame, decodeServerFrame } from '../../../server/client/protocol.ts';
 import { countingTimers, NativeServer } from '../../native-world.ts';
 import { ScriptedEngine } from '../../scripted-engine.ts';
 

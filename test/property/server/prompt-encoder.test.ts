@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { loadModel } from '../../../models/model.ts';
-import { PromptEncoder } from '../../../server/openai/prompt-encoder.ts';
+import { PromptEncoder } from '../../../server/chat/prompt-encoder.ts';
 
 const { tokenizer } = loadModel('spark-nano');
 

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { CheckpointError } from '../../../models/checkpoint.ts';
 import { loadModel, resolveModel } from '../../../models/model.ts';
 import { plainDefaults } from '../../../models/sampling-defaults.ts';
-import { strangerIn } from '../../../server/stranger.ts';
+import { strangerIn } from '../../../server/text/stranger.ts';
 import { tinyTokenIds, tinyTokenizerJson, writeTinyModel } from '../../golden/tiny-model.ts';
 import { temporaryDirectory } from '../../temporary-directory.ts';
 

@@ -6,8 +6,8 @@ import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
 import { addConfigFlags, configFlags } from '../../../../server/cli/flags.ts';
 import { runProgram } from '../../../../server/cli/program.ts';
-import { type Config, loadConfig } from '../../../../server/config.ts';
-import { OPTION_NAMES, OPTIONS } from '../../../../server/options.ts';
+import { type Config, loadConfig } from '../../../../server/config/config.ts';
+import { OPTION_NAMES, OPTIONS } from '../../../../server/config/options.ts';
 import { MemoryTerminal } from '../../../memory-terminal.ts';
 
 async function run(args: string[], env: Record<string, string> = {}) {

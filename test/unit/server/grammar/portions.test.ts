@@ -2,6 +2,7 @@
 // grammars that are made at the same time take turns. Bounds are options, and the refusal names them.
 import { describe, expect, test } from 'vitest';
 import { maskAllows } from '../../../../kernels/backend.ts';
+import { OPTIONS } from '../../../../server/config/options.ts';
 import { Automaton } from '../../../../server/grammar/automaton.ts';
 import { type GrammarBounds, grammarBounds } from '../../../../server/grammar/bounds.ts';
 import { type Regex, RegexTable } from '../../../../server/grammar/byte-regex.ts';
@@ -9,7 +10,6 @@ import { type GrammarSource, writeSource } from '../../../../server/grammar/comp
 import { jsonTerminals } from '../../../../server/grammar/json-terminals.ts';
 import { Pace } from '../../../../server/grammar/pace.ts';
 import { type Expression, lowerGrammar } from '../../../../server/grammar/rules.ts';
-import { OPTIONS } from '../../../../server/options.ts';
 import { allowedIds, openCompiler, stopTokenId, tokenizer } from '../../../grammar-rig.ts';
 
 const portionWorkMax = 4_000; // a portion ends after 1,000; the step that it ends with may have a few times as much

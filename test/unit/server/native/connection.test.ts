@@ -1,8 +1,8 @@
 import { pack } from 'msgpackr';
 import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
-import type { ErrorMessage, ServerMessage } from '../../../../server/native/messages.ts';
-import { decodeServerFrame } from '../../../../server/native/protocol.ts';
+import type { ErrorMessage, ServerMessage } from '../../../../server/client/messages.ts';
+import { decodeServerFrame } from '../../../../server/client/protocol.ts';
 import { BYTE_EOS, encodeBytes } from '../../../byte-text.ts';
 import type { MemorySocket } from '../../../memory-socket.ts';
 import { countingTimers, NativeServer, type NativeServerOptions } from '../../../native-world.ts';

@@ -1,9 +1,9 @@
 import { pack } from 'msgpackr';
 import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
+import type { ServerMessage } from '../../../../server/client/messages.ts';
+import { decodeServerFrame } from '../../../../server/client/protocol.ts';
 import type { SequenceRequest } from '../../../../server/engine/request.ts';
-import type { ServerMessage } from '../../../../server/native/messages.ts';
-import { decodeServerFrame } from '../../../../server/native/protocol.ts';
 import { BYTE_EOS, encodeBytes } from '../../../byte-text.ts';
 import type { MemorySocket } from '../../../memory-socket.ts';
 import { NativeServer, type NativeServerOptions } from '../../../native-world.ts';

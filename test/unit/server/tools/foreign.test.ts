@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ChatTemplate } from '../../../../models/chat-template.ts';
-import { plainPrompt } from '../../../../server/openai/prompt-options.ts';
+import { plainPrompt } from '../../../../server/chat/prompt-options.ts';
 import type { Tool } from '../../../../server/tools/definition.ts';
 import { toolSyntaxOf } from '../../../../server/tools/dialect.ts';
 import { ForeignReader } from '../../../../server/tools/foreign-reader.ts';

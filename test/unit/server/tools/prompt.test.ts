@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { ChatTemplate } from '../../../../models/chat-template.ts';
 import { resolveModel } from '../../../../models/model.ts';
-import { plainPrompt } from '../../../../server/openai/prompt-options.ts';
+import { plainPrompt } from '../../../../server/chat/prompt-options.ts';
 import type { Tool } from '../../../../server/tools/definition.ts';
-import { hermes, llama3 } from '../../../../server/tools/dialect.ts';
-import { renderToolPrompt, takesTools, writeToolMessages } from '../../../../server/tools/prompt.ts';
+import { hermes, llama3, takesTools } from '../../../../server/tools/dialect.ts';
+import { renderToolPrompt, writeToolMessages } from '../../../../server/tools/prompt.ts';
 
 const template = ChatTemplate.load(resolveModel('spark-nano'))!;
 const weather: Tool = {

@@ -1,0 +1,245 @@
+// Runs the generations of one request and delivers them, whole or as a stream, in the shape that its API gave.
+// Owns cancellation when the caller leaves, pausing for a slow reader, and what happens when one choice fails.
+// Before it: openai/chat.ts, openai/completions.ts; after it: generation/generation.ts and back through http/sse.ts.
+import type { TokenLogprobs } from '../../kernels/backend.ts';
+import { type Fault, faultOfFailure, faultOfRefusal } from '../base/errors.ts';
+import type { Parsed } from '../base/json-body.ts';
+import type {
+  GenerationDelta,
+  GenerationEnd,
+  GenerationRequest,
+  RunningGeneration,
+} from '../generation/generation.ts';
+import type { HttpCall } from '../http/http-call.ts';
+import { EventStream, type StreamFraming } from '../http/sse.ts';
+import { type Usage, usageOf } from './usage.ts';
+import type { OpenAiWorld } from './world.ts';
+
+export interface Answer {
+  readonly generations: readonly GenerationRequest[]; // one per prompt, all with the same number of choices
+  readonly stream: boolean;
+  /** `stream_options.include_usage`; null: not said, then the last chunk of the stream carries it. */
+  readonly includeUsage: boolean | null;
+  readonly shape: AnswerShape;
+  readonly framing?: StreamFraming; // server-sent events unless said
+}
+
+/** JSON of one API. `choice` counts through all prompts: prompt index · choices per prompt + index of the choice. */
+export interface AnswerShape {
+  /** Chunk before a choice's first token; null if there is none. */
+  opening(choice: number): string | null;
+  /** Null: nothing of it is shown. */
+  delta(choice: number, delta: GenerationDelta): string | null;
+  /** The last chunk of a choice; with `usage` where the stream ends without a chunk for it. */
+  ending(choice: number, reason: 'stop' | 'length', usage: Usage | null): string;
+  usage(usage: Usage): string;
+  whole(choices: readonly WholeChoice[], usage: Usage): unknown;
+  /** What becomes of each choice as it happens, also where the answer is told whole; before the above. */
+  onDelta?(choice: number, delta: GenerationDelta): void;
+  onEnd?(choice: number, end: GenerationEnd): void;
+}
+
+export interface WholeChoice {
+  readonly text: string;
+  readonly tokens: readonly number[];
+  readonly logprobs: readonly TokenLogprobs[] | null;
+  readonly reason: 'stop' | 'length';
+}
+
+/** Answers the call, sooner or later, exactly once. */
+export function deliverOutcome(call: HttpCall, outcome: Parsed<Answer>, world: OpenAiWorld): void {
+  if (outcome.ok) deliver(call, outcome.value, world);
+  else call.refuse(outcome.fault);
+}
+
+function deliver(call: HttpCall, answer: Answer, world: OpenAiWorld): void {
+  const delivery = answer.stream ? new StreamDelivery(call, answer, world) : new WholeDelivery(call, answer);
+  const run = new Run(answer, delivery);
+  call.onAbort(() => {
+    delivery.leave();
+    run.cancel();
+  });
+  const refused = run.start(world);
+  if (refused === null) delivery.open(run);
+  else call.refuse(refused);
+}
+
+/** Where the run's text goes. */
+interface Delivery {
+  open(run: Run): void; // everything was accepted; no delta has come yet
+  onDelta(choice: number, delta: GenerationDelta): void;
+  onChoice(choice: number, reason: 'stop' | 'length', usage: Usage | null): void; // usage with the last one
+  onFault(fault: Fault): void; // nothing comes after it
+  leave(): void; // the caller has gone
+}
+
+/** All generations of one request; the first failure ends them all. */
+class Run {
+  readonly #requests: readonly GenerationRequest[];
+  readonly #shape: AnswerShape;
+  readonly #delivery: Delivery;
+  readonly #running: RunningGeneration[] = [];
+  readonly #ends: GenerationEnd[] = []; // by arrival
+  #over = false;
+
+  constructor({ generations, shape }: Answer, delivery: Delivery) {
+    this.#requests = generations;
+    this.#shape = shape;
+    this.#delivery = delivery;
+  }
+
+  /** Starts all or none. */
+  start({ generator }: OpenAiWorld): Fault | null {
+    for (const [prompt, request] of this.#requests.entries()) {
+      const first = prompt * request.choiceCount;
+      const started = generator.start(request, {
+        onDelta: (delta) => {
+          if (this.#over) return;
+          this.#shape.onDelta?.(first + delta.choice, delta);
+          this.#delivery.onDelta(first + delta.choice, delta);
+        },
+        onEnd: (end) => this.#onEnd(first + end.choice, end),
+      });
+      if (!started.ok) {
+        this.cancel();
+        return faultOfRefusal(started);
+      }
+      this.#running.push(started);
+    }
+    return null;
+  }
+
+  cancel(): void {
+    this.#over = true;
+    for (const generation of this.#running) generation.cancel();
+  }
+
+  pause(): void {
+    for (const generation of this.#running) generation.pause();
+  }
+
+  resume(): void {
+    for (const generation of this.#running) generation.resume();
+  }
+
+  #onEnd(choice: number, end: GenerationEnd): void {
+    if (this.#over) return;
+    if (end.failure !== null) {
+      this.cancel();
+      this.#delivery.onFault(faultOfFailure(end.failure));
+      return;
+    }
+    this.#shape.onEnd?.(choice, end);
+    this.#ends.push(end);
+    const choiceCount = this.#requests.length * this.#requests[0]!.choiceCount;
+    this.#over = this.#ends.length === choiceCount;
+    const usage = this.#over ? usageOf(this.#ends) : null;
+    this.#delivery.onChoice(choice, end.reason === 'length' ? 'length' : 'stop', usage);
+  }
+}
+
+class StreamDelivery implements Delivery {
+  readonly #call: HttpCall;
+  readonly #answer: Answer;
+  readonly #world: OpenAiWorld;
+  #stream: EventStream | null = null;
+
+  constructor(call: HttpCall, answer: Answer, world: OpenAiWorld) {
+    this.#call = call;
+    this.#answer = answer;
+    this.#world = world;
+  }
+
+  open(run: Run): void {
+    this.#stream = new EventStream(this.#call, {
+      clock: this.#world.clock,
+      framing: this.#answer.framing ?? 'events',
+      bufferSizeMax: this.#world.bounds.streamBufferSizeMax,
+      onSlow: () => run.pause(),
+      onReady: () => run.resume(),
+    });
+    const { generations, shape } = this.#answer;
+    const choiceCount = generations.length * generations[0]!.choiceCount;
+    for (let choice = 0; choice < choiceCount; choice++) {
+      const opening = shape.opening(choice);
+      if (opening !== null) this.#stream.send(opening);
+    }
+  }
+
+  onDelta(choice: number, delta: GenerationDelta): void {
+    const chunk = this.#answer.shape.delta(choice, delta);
+    if (chunk !== null) this.#stream?.send(chunk);
+  }
+
+  onChoice(choice: number, reason: 'stop' | 'length', usage: Usage | null): void {
+    const stream = this.#stream!;
+    const { includeUsage, shape } = this.#answer;
+    stream.send(shape.ending(choice, reason, includeUsage === null ? usage : null));
+    if (usage === null) return;
+    if (includeUsage === true) stream.send(shape.usage(usage));
+    stream.done();
+  }
+
+  /** The status is out already: the fault comes as an event, which OpenAI's clients throw as an error. */
+  onFault(fault: Fault): void {
+    this.#stream?.send(JSON.stringify(this.#call.facts.errorBody(fault)));
+    this.#stream?.end();
+  }
+
+  leave(): void {
+    this.#stream?.stop();
+  }
+}
+
+interface Collected {
+  readonly texts: string[];
+  readonly tokens: number[];
+  readonly logprobs: TokenLogprobs[];
+  reason: 'stop' | 'length';
+}
+
+class WholeDelivery implements Delivery {
+  readonly #call: HttpCall;
+  readonly #answer: Answer;
+  readonly #choices: Collected[];
+
+  constructor(call: HttpCall, answer: Answer) {
+    this.#call = call;
+    this.#answer = answer;
+    const choiceCount = answer.generations.length * answer.generations[0]!.choiceCount;
+    this.#choices = Array.from({ length: choiceCount }, () => ({
+      texts: [],
+      tokens: [],
+      logprobs: [],
+      reason: 'stop',
+    }));
+  }
+
+  open(): void {}
+
+  onDelta(choice: number, delta: GenerationDelta): void {
+    const collected = this.#choices[choice]!;
+    if (delta.text !== '') collected.texts.push(delta.text);
+    for (const token of delta.tokens) collected.tokens.push(token);
+    for (const logprob of delta.logprobs ?? []) collected.logprobs.push(logprob);
+  }
+
+  onChoice(choice: number, reason: 'stop' | 'length', usage: Usage | null): void {
+    this.#choices[choice]!.reason = reason;
+    if (usage === null) return;
+    const asked = this.#answer.generations[0]!.logprobs !== null;
+    const choices = this.#choices.map(({ texts, tokens, logprobs, reason: ended }) => ({
+      text: texts.join(''),
+      tokens,
+      logprobs: asked ? logprobs : null,
+      reason: ended,
+    }));
+    this.#call.reply(200, this.#answer.shape.whole(choices, usage));
+  }
+
+  onFault(fault: Fault): void {
+    this.#call.refuse(fault);
+  }
+
+  leave(): void {}
+}

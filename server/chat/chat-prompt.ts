@@ -1,0 +1,83 @@
+// A conversation with tools → the tokens that the model goes on with. Shared by chat completions and the Responses API.
+// Pure. Before it: openai/chat.ts and responses/plan.ts; after it: server/tools/prompt.ts and prompt-encoder.ts.
+import { type ChatMessage, ChatTemplateError } from '../../models/chat-template.ts';
+import { fault } from '../base/errors.ts';
+import type { Parsed } from '../base/json-body.ts';
+import type { Tool } from '../tools/definition.ts';
+import { renderToolPrompt } from '../tools/prompt.ts';
+import type { PromptOptions } from './prompt-options.ts';
+import type { ReasoningStart } from './reasoning-reader.ts';
+import type { OpenAiWorld } from './world.ts';
+
+export interface ChatPromptParts {
+  readonly messages: readonly ChatMessage[]; // roles as templates know them
+  readonly tools: readonly Tool[];
+  readonly options: PromptOptions;
+}
+
+export interface ChatPrompt {
+  readonly tokens: Int32Array;
+  readonly reasoning: ReasoningStart | null; // how its answer begins; null: this model does not reason
+}
+
+export function chatPrompt(parts: ChatPromptParts, world: OpenAiWorld): Parsed<ChatPrompt> {
+  const text = chatText(parts, world);
+  if (!text.ok) return text;
+  const { messages, options } = parts;
+  const { model, generator, prompts } = world;
+  const tokens = prompts.encode(text.value, generator.contextTokensMax);
+  if (!tokens.ok) return tokens;
+  const final = options.continueFinal ? messages.at(-1) : undefined;
+  const reasoning = reasoningStart(text.value, { model, final });
+  return { ok: true, value: { tokens: tokens.value, reasoning } };
+}
+
+/** What the template makes of a conversation, callers' texts guarded (models/text-guard.ts). */
+export function chatText(
+  { messages, tools, options }: ChatPromptParts,
+  { model, forms, route }: Pick<OpenAiWorld, 'model' | 'forms' | 'route'>,
+): Parsed<string> {
+  const { chatTemplate } = model;
+  if (chatTemplate === null) {
+    const message = `${model.name} has no chat template; it takes /v1/completions`;
+    return { ok: false, fault: fault('unsupported', message) };
+  }
+  try {
+    const told = withSystem(messages, route?.system ?? '');
+    const text = renderToolPrompt(chatTemplate, { messages: told, tools, syntax: forms.toolSyntax, options });
+    return { ok: true, value: text };
+  } catch (error) {
+    if (!(error instanceof ChatTemplateError)) throw error;
+    return { ok: false, fault: fault('unsupported', error.message, { param: paramOf(error.message) }) };
+  }
+}
+
+/** By the end of what was rendered, or of the message that goes on. */
+function reasoningStart(
+  rendered: string,
+  { model, final }: { readonly model: OpenAiWorld['model']; readonly final: ChatMessage | undefined },
+): ReasoningStart | null {
+  const marks = model.chatTemplate?.reasoning ?? null;
+  if (marks === null) return null;
+  if (rendered.trimEnd().endsWith(marks.open)) return { marks, open: true };
+  const begun = typeof final?.content === 'string' ? final.content : '';
+  return { marks, open: begun.lastIndexOf(marks.open) > begun.lastIndexOf(marks.close) };
+}
+
+/** One system message at the beginning, as many templates take no other; what the client told comes after `system`. */
+export function withSystem(messages: readonly ChatMessage[], system: string): readonly ChatMessage[] {
+  if (system === '') return messages;
+  const [first, ...rest] = messages;
+  if (first === undefined || (first.role !== 'system' && first.role !== 'developer')) {
+    return [{ role: 'system', content: system }, ...messages];
+  }
+  const { content } = first;
+  const told =
+    typeof content === 'string' ? content : (content ?? []).map(({ text }) => text ?? '').join('\n');
+  return [{ ...first, content: `${system}\n\n${told}` }, ...rest];
+}
+
+/** The template's errors begin with the field where they know it. */
+function paramOf(message: string): string | null {
+  return /^((?:messages|tools|chat_template_kwargs)[\w.[\]]*):/.exec(message)?.[1] ?? null;
+}

@@ -1,0 +1,86 @@
+// Lanes at the HTTP edge: a call goes into its lane and on to its route with the lane's world. Owns what its caller sees
+// while it waits (comments in an event stream), and that a lane is left when the call is over. Before it: openai/chat.ts
+// and responses/routes.ts; after it: lanes/lanes.ts.
+import { fault } from '../base/errors.ts';
+import type { HttpCall } from '../http/http-call.ts';
+import { EventStream } from '../http/sse.ts';
+import type { LaneEntry } from '../lanes/entry.ts';
+import { enterLane, type LaneAsk } from '../lanes/visit.ts';
+import { laneWorld } from './lane-world.ts';
+import type { OpenAiWorld } from './world.ts';
+
+export interface LaneCall {
+  readonly stream: boolean;
+  readonly logprobs: boolean; // asked for: an upstream's cannot be shown
+  readonly ask: (model: string, requestId: string) => LaneAsk;
+}
+
+/**
+ * Calls `then` once the request is in its lane, at once and with the world as it is where there are no lanes or none of
+ * them is meant. Refusals are answered here.
+ */
+export function inLane<W extends OpenAiWorld>(
+  call: HttpCall,
+  { model, of }: { readonly model: string | null | undefined; readonly of: () => LaneCall },
+  world: W,
+  then: (world: W, routed: boolean) => void,
+): void {
+  const lanes = world.lanes ?? null;
+  const meant = lanes?.meaning(model, world.model.name) ?? null;
+  if (lanes === null || meant === null) {
+    then(world, false);
+    return;
+  }
+  const { stream, logprobs, ask } = of();
+  const notice = stream ? new Notice(call, world) : null;
+  const visit = enterLane(lanes, ask(meant, call.facts.id), {
+    onPlace: ({ lane, position, estimatedWaitMs }) =>
+      notice?.tell(`queued lane=${lane} position=${position} estimated_wait_ms=${estimatedWaitMs}`),
+    onRefused: (refused) => {
+      notice?.stop();
+      call.refuse(refused);
+    },
+    onEntered: (entry) => {
+      notice?.stop();
+      call.onOver(() => entry.release());
+      const unable = logprobs ? logprobsFault(entry) : null;
+      if (unable !== null) call.refuse(unable);
+      else call.guard(() => then(laneWorld(world, entry), true));
+    },
+  });
+  call.onOver(() => visit.cancel());
+}
+
+export function logprobsFault({ answer, lane }: LaneEntry): ReturnType<typeof fault> | null {
+  if (answer === null) return null;
+  return fault(
+    'unsupported',
+    `logprobs: the lane ${lane.name} is an upstream, whose tokens are not known here`,
+  );
+}
+
+/** The stream of a call that still waits; it becomes the answer's. */
+class Notice {
+  readonly #call: HttpCall;
+  readonly #world: OpenAiWorld;
+  #stream: EventStream | null = null;
+
+  constructor(call: HttpCall, world: OpenAiWorld) {
+    this.#call = call;
+    this.#world = world;
+  }
+
+  tell(text: string): void {
+    this.#stream ??= new EventStream(this.#call, {
+      clock: this.#world.clock,
+      bufferSizeMax: this.#world.bounds.streamBufferSizeMax,
+      onSlow: () => {},
+      onReady: () => {},
+    });
+    this.#stream.comment(text);
+  }
+
+  stop(): void {
+    this.#stream?.stop();
+  }
+}

@@ -1,0 +1,43 @@
+// The names by which requests call the model that is served. Pure. Used by the routes.
+import { type Fault, fault } from '../base/errors.ts';
+import type { Lanes } from '../lanes/lanes.ts';
+import type { ServedModel } from '../text/served-model.ts';
+
+type Named = Pick<ServedModel, 'name' | 'aliases' | 'aliasPrefixes'>;
+
+/** A request names the one model there is, by any of its names, or none. */
+export function modelFault(asked: string | null | undefined, model: Named): Fault | null {
+  const { name, aliases = [], aliasPrefixes = [] } = model;
+  if (asked == null || asked === '' || nameMeant(asked, [name]) !== undefined || isAlias(asked, model)) {
+    return null;
+  }
+  const names = [name, ...aliases, ...aliasPrefixes.map((prefix) => `${prefix}*`)]
+    .map((one) => JSON.stringify(one))
+    .join(', ');
+  const message =
+    `the model ${JSON.stringify(asked)} is not here; this server has ${names}` +
+    ' (it answers to another name with --alias)';
+  return fault('model_not_found', message, { param: 'model' });
+}
+
+/** As modelFault, for routes that are not routed: the server's own model may also be called by its lane. */
+export function ownModelFault(
+  asked: string | null | undefined,
+  { model, lanes }: { readonly model: Named; readonly lanes?: Pick<Lanes, 'isLocal'> | null },
+): Fault | null {
+  return asked != null && lanes?.isLocal(asked) === true ? null : modelFault(asked, model);
+}
+
+/** Ollama's clients write a tag behind a name, whether they were given one or not. */
+function nameMeant(asked: string, names: readonly string[]): string | undefined {
+  return names.find((name) => name === asked) ?? names.find((name) => `${name}:latest` === asked);
+}
+
+/** The name by which the model was asked for: answers carry it. */
+export function askedName(asked: string | null | undefined, model: Named): string {
+  return asked != null && isAlias(asked, model) ? asked : model.name;
+}
+
+function isAlias(asked: string, { aliases = [], aliasPrefixes = [] }: Named): boolean {
+  return nameMeant(asked, aliases) !== undefined || aliasPrefixes.some((prefix) => asked.startsWith(prefix));
+}

@@ -1,0 +1,46 @@
+// Token counts of one request, in OpenAI's shape. Pure.
+import type { GenerationEnd } from '../generation/generation.ts';
+
+export interface Usage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly total_tokens: number;
+  readonly prompt_tokens_details: { readonly cached_tokens: number };
+  readonly completion_tokens_details: {
+    readonly reasoning_tokens: number;
+    readonly accepted_prediction_tokens: number; // guessed and right, whatever the guess came from
+    readonly rejected_prediction_tokens: number; // guessed in vain; not part of completion_tokens
+  };
+  readonly cost?: number; // where lanes have prices, in their currency
+}
+
+/** `ends` of all choices of all prompts. A prompt counts once however many choices it has, as OpenAI counts it. */
+export function usageOf(ends: readonly GenerationEnd[]): Usage {
+  let prompt = 0;
+  let cached = 0;
+  let completion = 0;
+  let accepted = 0;
+  let rejected = 0;
+  let cost: number | null = null;
+  for (const end of ends) {
+    completion += end.outputTokens;
+    if (end.cost !== undefined) cost = (cost ?? 0) + end.cost;
+    accepted += end.acceptedDraftTokens;
+    rejected += end.rejectedDraftTokens;
+    if (end.choice !== 0) continue;
+    prompt += end.promptTokens;
+    cached += end.cachedTokens;
+  }
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: completion,
+    total_tokens: prompt + completion,
+    prompt_tokens_details: { cached_tokens: cached },
+    completion_tokens_details: {
+      reasoning_tokens: 0,
+      accepted_prediction_tokens: accepted,
+      rejected_prediction_tokens: rejected,
+    },
+    ...(cost !== null && { cost }),
+  };
+}

@@ -1,0 +1,75 @@
+// How large the forms of answers may be (schemas, grammars, patterns, tools): the options that bound them. Data only.
+// Before it: server/grammar/bounds.ts, their defaults; after it: options.ts.
+import { grammarBounds } from '../grammar/bounds.ts';
+import { option } from './option.ts';
+import { GIB, integer, KIB, MIB, size } from './option-domains.ts';
+
+export const GRAMMAR_OPTIONS = {
+  schemaPropertiesMax: option(
+    'schema-properties',
+    integer(1, 100_000),
+    grammarBounds.schemaPropertiesMax,
+    'properties in one JSON schema, of a format or a tool',
+  ),
+  schemaValuesMax: option(
+    'schema-values',
+    integer(16, 10_000_000),
+    grammarBounds.schemaValuesMax,
+    'objects, lists and scalars in one JSON schema',
+  ),
+  schemaSizeMax: option(
+    'schema-size',
+    integer(64, 64 * MIB),
+    grammarBounds.schemaSizeMax,
+    'characters of the keys and texts of one JSON schema, or of the texts of one choice',
+  ),
+  grammarSizeMax: option(
+    'grammar-size',
+    integer(64, 64 * MIB),
+    grammarBounds.grammarSizeMax,
+    'characters of one Lark or GBNF grammar',
+  ),
+  patternSizeMax: option(
+    'pattern-size',
+    integer(1, 1 * MIB),
+    grammarBounds.patternSizeMax,
+    'characters of one regular expression',
+  ),
+  grammarTextsMax: option(
+    'grammar-texts',
+    integer(1, 1_000_000),
+    grammarBounds.grammarTextsMax,
+    'texts in one enum or choice',
+  ),
+  grammarNodesMax: option(
+    'grammar-nodes',
+    integer(16, 10_000_000),
+    grammarBounds.grammarNodesMax,
+    'nodes of one compiled grammar',
+  ),
+  grammarStatesMax: option(
+    'grammar-states',
+    integer(16, 1_000_000),
+    grammarBounds.grammarStatesMax,
+    'states of one expression of which all have to be visited',
+  ),
+  grammarPortionsMax: option(
+    'grammar-portions',
+    integer(16, 1_000_000),
+    grammarBounds.grammarPortionsMax,
+    'portions of 1 to 2 ms that compiling one grammar may take',
+  ),
+  grammarsMax: option('grammars', integer(1, 65_536), grammarBounds.grammarsMax, 'compiled grammars kept'),
+  maskCacheSizeMax: option(
+    'mask-cache-size',
+    size(64 * KIB, 64 * GIB),
+    grammarBounds.maskCacheSizeMax,
+    'memory for masks of allowed tokens, of expressions and as much again of states',
+  ),
+  grammarStatesKeptMax: option(
+    'grammar-states-kept',
+    integer(64, 10_000_000),
+    grammarBounds.grammarStatesKeptMax,
+    'states that all grammars together remember, about 1 KB each',
+  ),
+} as const;

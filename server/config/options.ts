@@ -1,0 +1,375 @@
+// Every option of the server, declared once: type with bounds, default, help. The CLI derives its flags from this
+// table, config.ts reads flags, environment and file through it, `sparklane serve --help` prints it. Data only.
+import type { z } from 'zod';
+import { precisions } from '../../models/graph/precision.ts';
+import { GRAMMAR_OPTIONS } from './grammar-options.ts';
+import { MODEL_OPTIONS } from './model-options.ts';
+import { type Option, option } from './option.ts';
+import {
+  choice,
+  GIB,
+  identifier,
+  integer,
+  KIB,
+  key,
+  list,
+  MIB,
+  orNull,
+  size,
+  text,
+} from './option-domains.ts';
+
+const HOUR_MS = 3_600_000;
+
+export const OPTIONS = {
+  host: option(
+    'host',
+    text(255),
+    '127.0.0.1',
+    'address to listen on; anything but loopback needs an API key',
+  ),
+  port: option('port', integer(0, 65_535), 8080, 'TCP port; 0 takes any free one'),
+  listener: option(
+    'listener',
+    choice(['auto', 'uws', 'node']),
+    'auto',
+    'what holds the sockets: uWebSockets.js, node:http, or the first of them that loads',
+  ),
+  ...MODEL_OPTIONS,
+  ...GRAMMAR_OPTIONS,
+  backend: option(
+    'backend',
+    identifier(),
+    'cpu',
+    'device that computes: cpu; or a simulated one: sim, wse3, wse3x4, h100, h100x2, h200, b200, a100',
+  ),
+  simModel: option(
+    'sim-model',
+    text(4096),
+    'llama-3.1-8b',
+    'simulated chips: the model they run, see `sparklane devices`, or a directory with a config.json',
+    'SIM_MODEL',
+  ),
+  simPrecision: option(
+    'sim-precision',
+    choice(['fp16', 'bf16', 'fp8', 'int4']),
+    'fp16',
+    'simulated chips: format of the weights',
+  ),
+  simText: option(
+    'sim-text',
+    choice(['noise', 'model']),
+    'noise',
+    'simulated chips: answer with meaningless tokens, or with those of --model computed on the cpu',
+  ),
+  precision: option(
+    'precision',
+    choice(['auto', ...precisions]),
+    'auto',
+    'number format of the weights; auto takes the measured best for the model',
+  ),
+  draftModel: option(
+    'draft-model',
+    orNull('none', text(4096)),
+    null,
+    'small model with the same tokenizer that guesses ahead: a name or a directory, like --model',
+  ),
+  draftPrecision: option(
+    'draft-precision',
+    choice(['auto', ...precisions]),
+    'auto',
+    'number format of its weights',
+  ),
+  kvPrecision: option(
+    'kv-precision',
+    choice(['fp32', 'int8']),
+    'fp32',
+    'number format of keys and values; int8 takes a quarter of the memory, and of the time only with VNNI or NEON',
+  ),
+  replicas: option('replicas', integer(1, 64), 1, 'independent decoders; a sequence stays on one'),
+  threads: option(
+    'threads',
+    orNull('auto', integer(1, 256)),
+    null,
+    'threads of all replicas together; auto is 2, or one per replica if that is more',
+  ),
+  slots: option('slots', integer(1, 1024), 16, 'sequences a replica decodes at the same time'),
+  contextTokens: option(
+    'context-tokens',
+    orNull('model', integer(16, 1_048_576)),
+    null,
+    'longest sequence, prompt and output together; "model" takes what the model and the KV cache allow',
+  ),
+  blockSize: option('block-size', integer(1, 256), 16, 'tokens per block of the prefix cache'),
+  kvCacheSizeMax: option(
+    'kv-cache-size',
+    size(1 * MIB, 1024 * GIB),
+    1 * GIB,
+    'memory for KV blocks, in bytes or as 512MiB',
+  ),
+  // Off unless asked for: what conversations were about can be told from their KV, and disks wear.
+  kvDiskSizeMax: option(
+    'kv-disk-size',
+    size(0, 64 * 1024 * GIB),
+    0,
+    'disk space for KV blocks that outlive memory and restarts, such as 8GiB; 0 keeps none',
+  ),
+  kvDiskDirectory: option(
+    'kv-disk-directory',
+    orNull('cache', text(4096)),
+    null,
+    'where they go; "cache" is kv in the cache directory',
+  ),
+  prefillChunkTokens: option(
+    'prefill-chunk-tokens',
+    integer(1, 8192),
+    128,
+    'prompt tokens computed per step; a multiple of the block size',
+  ),
+  decodeRounds: option(
+    'decode-rounds',
+    integer(1, 256),
+    32,
+    'tokens that a replica may draw at a stretch while nothing else waits for it',
+  ),
+  // Waking the server and its reader costs as much as a token of a small model does; nobody sees 4 ms.
+  streamIntervalMs: option(
+    'stream-interval',
+    integer(0, 1000),
+    4,
+    'ms within which the tokens of such a stretch are told together; 0 tells each at once',
+  ),
+  queueLengthMax: option('queue-length', integer(0, 65_536), 256, 'sequences that may wait for a slot'),
+  connectionCountMax: option(
+    'connections',
+    integer(1, 65_536),
+    1024,
+    'open HTTP requests and WebSockets together',
+  ),
+  // Sockets that may bring their key in the first frame have shown none yet; they must not use up what key holders need.
+  ungreetedSocketCountMax: option(
+    'ungreeted-sockets',
+    integer(0, 65_536),
+    32,
+    'WebSockets that may be open before they have shown an API key, where one is needed',
+  ),
+  choiceCountMax: option('choices', integer(1, 128), 16, 'largest n of a request'),
+  promptCountMax: option('prompts', integer(1, 2048), 64, 'prompts in one completions request'),
+  headerSizeMax: option(
+    'header-size',
+    size(1 * KIB, 1 * MIB),
+    16 * KIB,
+    'largest head of an HTTP request: its line and headers together',
+  ),
+  bodySizeMax: option('body-size', size(1 * KIB, 1 * GIB), 16 * MIB, 'largest HTTP request body'),
+  // Each costs time to parse and to check, more than its bytes do.
+  bodyValuesMax: option(
+    'body-values',
+    integer(1024, 64 * MIB),
+    256 * KIB,
+    'values (numbers, texts, members …) in one JSON body or frame',
+  ),
+  tokenizeSizeMax: option(
+    'tokenize-size',
+    integer(1024, 64 * MIB),
+    256 * KIB,
+    'characters that /tokenize takes, and tokens that /detokenize takes, in one request',
+  ),
+  frameSizeMax: option('frame-size', size(1 * KIB, 1 * GIB), 16 * MIB, 'largest incoming WebSocket frame'),
+  streamBufferSizeMax: option(
+    'stream-buffer-size',
+    size(1 * KIB, 1 * GIB),
+    256 * KIB,
+    'unread bytes of one connection at which its generation pauses',
+  ),
+  sendBufferSizeMax: option(
+    'send-buffer-size',
+    size(1 * KIB, 4 * GIB),
+    16 * MIB,
+    'unread bytes of one connection at which it is closed',
+  ),
+  requestTimeoutMs: option(
+    'request-timeout-ms',
+    integer(1, 24 * HOUR_MS),
+    600_000,
+    'a request fails after this',
+  ),
+  drainTimeoutMs: option(
+    'drain-timeout-ms',
+    integer(0, HOUR_MS),
+    30_000,
+    'wait for open requests at shutdown',
+  ),
+  stepTimeoutMs: option(
+    'step-timeout-ms',
+    integer(1, HOUR_MS),
+    60_000,
+    'a device step that takes longer is hung',
+  ),
+  // uWebSockets.js takes 8 to 960 seconds and counts in steps of 4.
+  idleTimeoutSeconds: option(
+    'idle-timeout-seconds',
+    integer(8, 960),
+    120,
+    'a WebSocket that is dead is closed',
+  ),
+  sessionCountMax: option('sessions', integer(1, 65_536), 256, 'native sessions kept at the same time'),
+  sessionCountPerKeyMax: option('sessions-per-key', integer(1, 65_536), 64, 'native sessions of one API key'),
+  unsentTokensMax: option(
+    'unsent-tokens',
+    integer(1, 65_536),
+    256,
+    'tokens a native session holds for a slow reader before its generation pauses',
+  ),
+  replayTokensMax: option(
+    'replay-tokens',
+    integer(0, 1_048_576),
+    4096,
+    'latest tokens of a native answer that are kept after they were sent',
+  ),
+  sessionIdleTimeoutMs: option(
+    'session-idle-timeout-ms',
+    integer(1000, 24 * HOUR_MS),
+    1_800_000,
+    'a native session without traffic is dropped',
+  ),
+  sessionTokensMax: option(
+    'session-tokens',
+    orNull('context', integer(1, 1_048_576)),
+    null,
+    'tokens one native session may hold; "context" is as long as a sequence',
+  ),
+  speculation: option(
+    'speculation',
+    choice(['unseeded', 'asked', 'on', 'off']),
+    'unseeded',
+    'guess tokens ahead where that pays: for requests without a seed, for those that ask or predict, for all, for none',
+  ),
+  responsesWebSocket: option(
+    'responses-websocket',
+    choice(['on', 'off']),
+    'on',
+    'WebSocket mode of /v1/responses; off answers upgrades with 426, clients fall back to HTTP',
+  ),
+  responsesSocketAgeMaxMs: option(
+    'responses-socket-age-ms',
+    integer(1000, 24 * HOUR_MS),
+    HOUR_MS,
+    'a WebSocket of /v1/responses takes no new work after this; clients open another',
+  ),
+  responseCountMax: option('responses', integer(0, 65_536), 1024, 'stored responses (store: true)'),
+  responseCountPerKeyMax: option(
+    'responses-per-key',
+    integer(0, 65_536),
+    512,
+    'stored responses of one API key',
+  ),
+  responseStoreSizeMax: option(
+    'response-store-size',
+    size(1 * KIB, 64 * GIB),
+    64 * MIB,
+    'text of all stored responses together',
+  ),
+  responseTtlMs: option(
+    'response-ttl-ms',
+    integer(1000, 720 * HOUR_MS),
+    24 * HOUR_MS,
+    'a stored response is forgotten after this',
+  ),
+  apiKeys: option(
+    'api-key',
+    list(key(), 256),
+    [],
+    'key that callers must present; repeatable',
+    'SPARKLANE_API_KEY',
+  ),
+  apiKeyFile: option(
+    'api-key-file',
+    orNull('none', text(4096)),
+    null,
+    'file with more such keys, one a line; # begins a comment',
+  ),
+  adminKey: option(
+    'admin-key',
+    orNull('none', key()),
+    null,
+    'key for what changes the server (POST /admin/backend); without it nobody may where API keys are set, else anybody',
+  ),
+  adminKeyFile: option(
+    'admin-key-file',
+    orNull('none', text(4096)),
+    null,
+    'file with that key, instead of --admin-key',
+  ),
+  corsOrigins: option(
+    'cors-origin',
+    list(text(255), 64),
+    [],
+    'web origin that may call; repeatable, * is any',
+  ),
+  cacheDirectory: option(
+    'cache-directory',
+    orNull('user', text(4096)),
+    null,
+    'built graphs; "user" is sparklane in the cache directory of the user',
+    'SPARKLANE_CACHE',
+  ),
+  lanes: option(
+    'lanes',
+    orNull('none', text(4096)),
+    null,
+    'JSON file of lanes, between which requests are routed by model: "auto"; without it all go to the model',
+  ),
+  // Off unless asked for: a record of how somebody works is theirs to begin, and no upgrade may begin one for them.
+  outcomesDb: option(
+    'outcomes-db',
+    text(4096),
+    'off',
+    'record of tasks and their outcomes (SQLite): off, "cache" for outcomes.db in the cache directory, or a path',
+  ),
+  outcomesDays: option('outcomes-days', integer(1, 3650), 90, 'days for which a quiet task is kept'),
+  outcomesRowsMax: option(
+    'outcomes-rows',
+    integer(10_000, 100_000_000),
+    500_000,
+    'tasks, events and requests kept together; quiet tasks go first, of the key that has the most',
+  ),
+  outcomesQueueMax: option(
+    'outcomes-queue',
+    integer(16, 1_000_000),
+    4096,
+    'observations that wait to be written; more are dropped and counted',
+  ),
+  outcomesText: option(
+    'outcomes-text',
+    choice(['off', 'on']),
+    'off',
+    'keep titles and notes of tasks; off keeps numbers and names only, never what was said',
+  ),
+  // For tests of whole servers: whoever may ask can make every answer fail.
+  deviceFaults: option(
+    'device-faults',
+    choice(['off', 'on']),
+    'off',
+    'for tests: POST /admin/fault makes the cpu device die, hang, fail or draw no number in its next step',
+  ),
+  logLevel: option(
+    'log-level',
+    choice(['silent', 'error', 'warn', 'info', 'debug']),
+    'info',
+    'least severe log line',
+  ),
+  seed: option('seed', orNull('random', integer(0, 2 ** 32 - 1)), null, 'makes ids and drawn seeds repeat'),
+} as const satisfies Readonly<Record<string, Option<unknown>>>;
+
+export type OptionName = keyof typeof OPTIONS;
+export type OptionValues = { readonly [K in OptionName]: z.output<(typeof OPTIONS)[K]['type']> };
+
+export const OPTION_NAMES = Object.keys(OPTIONS) as readonly OptionName[];
+
+/** Where the JSON file with more options comes from; not an option itself. */
+export const CONFIG_FILE_OPTION = {
+  flag: 'config',
+  env: 'SPARKLANE_CONFIG',
+  help: 'JSON file with options by name; flags and environment go before it',
+} as const;

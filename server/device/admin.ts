@@ -1,0 +1,87 @@
+// GET and POST /admin/backend: which device serves, and another one in its place while sequences run. POST /admin/fault,
+// where tests have switched it on: a device that fails.
+// Before it: http/door.ts; after it: current-device.ts.
+import { z } from 'zod';
+import { deviceFaults } from '../../kernels/backend.ts';
+import { fault } from '../base/errors.ts';
+import type { Route } from '../http/door.ts';
+import type { CurrentDevice, DeviceWish, MovingEngine } from './current-device.ts';
+
+// Names only, no paths: callers do not choose what files the server reads.
+const name = z.string().regex(/^[A-Za-z0-9][\w.-]{0,63}$/, 'must be a name of at most 64 of A-Za-z0-9_.-');
+
+const wishSchema = z.strictObject({
+  backend: name,
+  sim_model: name.nullish(),
+  sim_precision: z.enum(['fp16', 'bf16', 'fp8', 'int4']).nullish(),
+  sim_text: z.enum(['noise', 'model']).nullish(),
+});
+
+const faultSchema = z.strictObject({ fault: z.enum(deviceFaults), replica: z.int().min(0).nullish() });
+
+export interface AdminWorld {
+  readonly device: Pick<CurrentDevice, 'facts' | 'replace' | 'backend'>;
+  readonly engine: MovingEngine;
+}
+
+export function adminRoutes({ device, engine }: AdminWorld): readonly Route[] {
+  const path = '/admin/backend';
+  return [
+    { method: 'GET', path, open: false, answer: (call) => call.reply(200, device.facts) },
+    {
+      method: 'POST',
+      path,
+      open: false,
+      admin: true,
+      answer: (call) =>
+        call.readJson(wishSchema, (body) => {
+          device.replace(engine, wishOf(body)).then(
+            (replaced) => {
+              if (!replaced.ok) return call.refuse(replaced.fault);
+              const { elapsedMs, ...report } = replaced.value;
+              call.reply(200, { ...report, elapsed_ms: Math.round(elapsedMs) });
+            },
+            (error: unknown) =>
+              call.guard(() => {
+                throw error;
+              }),
+          );
+        }),
+    },
+  ];
+}
+
+/** With --device-faults on. Answers at once; the fault happens in the replica's next step. */
+export function faultRoute({ device }: Pick<AdminWorld, 'device'>): Route {
+  return {
+    method: 'POST',
+    path: '/admin/fault',
+    open: false,
+    admin: true,
+    answer: (call) =>
+      call.readJson(faultSchema, ({ fault: kind, replica }) => {
+        const { backend } = device;
+        const { replicaCount } = backend.limits;
+        const at = replica ?? 0;
+        if (at >= replicaCount) {
+          const message = `replica: ${at} is not in [0, ${replicaCount})`;
+          return call.refuse(fault('invalid_request', message, { param: 'replica' }));
+        }
+        if (backend.injectFault === undefined) {
+          return call.refuse(fault('unsupported', `${backend.name} cannot be told to fail`));
+        }
+        backend.injectFault(at, kind);
+        call.reply(200, { fault: kind, replica: at });
+      }),
+  };
+}
+
+function wishOf(body: z.output<typeof wishSchema>): DeviceWish {
+  const { backend, sim_model: simModel, sim_precision: simPrecision, sim_text: simText } = body;
+  return {
+    backend,
+    ...(simModel != null && { simModel }),
+    ...(simPrecision != null && { simPrecision }),
+    ...(simText != null && { simText }),
+  };
+}

@@ -1,0 +1,165 @@
+// From a config to an open device: sizes that fit the model, the built graph if the device computes, what `auto`
+// means, and how a device is described to people. Computes nothing. Before it: cli/local-server.ts; after it:
+// kernels/registry.ts.
+import { join } from 'node:path';
+import type { Backend, BackendLimits } from '../../kernels/backend.ts';
+import type { Clock } from '../../kernels/clock.ts';
+import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
+import { type BackendLog, createBackend } from '../../kernels/registry.ts';
+import { calibrationTokens, calibrationVersion } from '../../models/calibration.ts';
+import { type Checkpoint, CheckpointError, loadCheckpoint } from '../../models/checkpoint.ts';
+import { type BuildProgress, type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
+import { graphSize, sizeProblem } from '../../models/graph/graph-size.ts';
+import {
+  defaultPrecision,
+  divergenceBound,
+  expectedDivergence,
+  type Precision,
+} from '../../models/graph/precision.ts';
+import { withAdapters } from '../../models/lora.ts';
+import type { Model } from '../../models/model.ts';
+import { kvBytesPerToken, type ModelSpec, servedSpec } from '../../models/spec.ts';
+import { boundsForModel, type Config } from '../config/config.ts';
+
+export interface DeviceWorld {
+  readonly clock: Clock;
+  readonly log: BackendLog;
+  readonly onProgress: (progress: BuildProgress) => void; // while a graph is being built
+  readonly memorySize?: number; // bytes; without it no model is too large
+}
+
+export interface Device {
+  readonly backend: Backend;
+  readonly kvIdentity: string; // devices with the same compute the same KV for the same tokens
+  readonly description: string; // for people: name, precision, sizes
+}
+
+// Longest guess of a step. Verifying 8 guesses costs about 1.5 decodes at w8a8 (engine notes); more rarely pays.
+const DRAFT_TOKENS_MAX = 8;
+
+/** Builds the graph if the cache has none. Rejects with ConfigError, CheckpointError or what the device says. */
+export async function openDevice(config: Config, model: Model, world: DeviceWorld): Promise<Device> {
+  const { clock, log } = world;
+  const { spec } = model;
+  let graph: BuiltGraph | null = null;
+  const openGraph = async () => {
+    const { cacheDirectory } = config;
+    graph = await graphFor(config, model, world);
+    tellRotary(graph.spec, log);
+    log.info('weights', { model: spec.name, precision: graph.precision, types: graph.fates });
+    const file = join(cacheDirectory, `kv-scales-${graph.contentHash}-${calibrationVersion}.bin`);
+    const int8Kv = config.kvPrecision === 'int8' ? { tokens: calibrationTokens(model), file } : null;
+    return { graph, int8Kv };
+  };
+  const sizes = sizesFor(config, spec);
+  const { threads: threadCount, stepTimeoutMs, streamIntervalMs: tellIntervalMs } = config;
+  const simulated = { model: config.simModel, precision: config.simPrecision, text: config.simText };
+  const options = {
+    ...{ spec, sizes, threadCount, stepTimeoutMs, tellIntervalMs },
+    ...{ openGraph, simulated, clock, log },
+  };
+  const backend = await createBackend(config.backend, options);
+  const kvIdentity = graph === null ? `simulated ${spec.name}` : graphIdentity(graph, config);
+  return { backend, kvIdentity, description: describe(config, backend, spec, graph) };
+}
+
+/**
+ * The graph that a device of this config opens; builds it if the cache has none. Rejects as buildGraph does, and before
+ * anything is converted with CheckpointError where the weights could not lie in memory.
+ */
+export async function graphFor(
+  config: Config,
+  model: Model,
+  { onProgress, memorySize = Number.POSITIVE_INFINITY }: Pick<DeviceWorld, 'onProgress' | 'memorySize'>,
+): Promise<BuiltGraph> {
+  const { cacheDirectory, threadsPerReplica } = config;
+  const loaded = withAdapters(loadCheckpoint(model.path), model.adapters);
+  const { contextTokens } = boundsForModel(config, model.spec, KV_ELEMENT_SIZES[config.kvPrecision]);
+  const checkpoint = { ...loaded, spec: servedSpec(loaded.spec, contextTokens) };
+  const precision = precisionFor(config, checkpoint);
+  const problem = sizeProblem(graphSize(checkpoint.spec, precision, checkpoint), memorySize);
+  if (problem !== null)
+    throw new CheckpointError(`${model.spec.name} at ${precision}: ${problem}`, { file: model.path });
+  const calibration = calibrationOn(calibrationTokens(model), threadsPerReplica);
+  const options = { precision, cacheDirectory, calibration, onProgress };
+  return buildGraph(checkpoint, options);
+}
+
+/** Two sets of frequencies exist, and one is served: whoever compares answers must know which. */
+function tellRotary({ ropeScaling, contextLength }: ModelSpec, log: BackendLog): void {
+  if (ropeScaling?.kind !== 'longrope') return;
+  const { originalContextLength } = ropeScaling;
+  const isLong = contextLength > originalContextLength;
+  log.info(`rotary frequencies for ${isLong ? 'long' : 'short'} contexts`, {
+    contextTokens: contextLength,
+    originalContextTokens: originalContextLength,
+    ...(isLong && { forShort: `--context-tokens ${originalContextLength}` }),
+  });
+}
+
+/** Who asks for a format beyond the bound of a default is told what it may cost; `auto` keeps the bound. */
+export function warnOfDivergence(
+  { backend, precision }: Pick<Config, 'backend' | 'precision'>,
+  log: BackendLog,
+) {
+  if (backend !== 'cpu' || precision === 'auto' || expectedDivergence[precision] <= divergenceBound) return;
+  log.warn(`precision ${precision} may be far from fp32; PERFORMANCE.md, "Accuracy", has what was measured`, {
+    expectedNats: expectedDivergence[precision],
+    boundOfDefaultNats: divergenceBound,
+  });
+}
+
+/** `auto` is what was measured to be fastest within an accuracy bound for a model of this size. */
+function precisionFor({ precision }: Pick<Config, 'precision'>, checkpoint: Checkpoint): Precision {
+  return precision === 'auto' ? defaultPrecision(checkpoint.spec, checkpoint) : precision;
+}
+
+function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprobsMax' | 'vocabSize'> {
+  const { contextTokens, blockCount } = boundsForModel(config, spec, KV_ELEMENT_SIZES[config.kvPrecision]);
+  return {
+    replicaCount: config.replicas,
+    slotCount: config.slots,
+    slotTokensMax: contextTokens,
+    blockSize: config.blockSize,
+    blockCount,
+    rowTokensMax: Math.min(contextTokens, rowTokensFor(config, spec)),
+    stepTokensMax: config.stepTokensMax + config.slots * DRAFT_TOKENS_MAX,
+    sampleCountMax: 1 + DRAFT_TOKENS_MAX,
+    roundsMax: config.decodeRounds,
+  };
+}
+
+function graphIdentity({ contentHash, precision }: BuiltGraph, { kvPrecision }: Config): string {
+  const kv = kvPrecision === 'fp32' ? '' : ` kv ${kvPrecision} ${calibrationVersion}`;
+  return `${contentHash} ${precision}${kv}`;
+}
+
+// The last token of a row of 2 · headSize + 1 is computed by the path for single tokens, which rounds otherwise
+// (PERFORMANCE.md, "Row invariance"): shorter rows keep a prompt's result independent of where it is cut.
+function rowTokensFor({ prefillChunkTokens }: Config, { headSize }: ModelSpec): number {
+  return Math.max(Math.min(prefillChunkTokens, 2 * headSize), 1 + DRAFT_TOKENS_MAX);
+}
+
+function describe(
+  config: Config,
+  { name, limits }: Backend,
+  spec: ModelSpec,
+  graph: BuiltGraph | null,
+): string {
+  const computing =
+    graph === null
+      ? 'simulated: what it says is noise'
+      : `${graph.precision}${config.kvPrecision === 'int8' ? ', KV int8' : ''}, ${config.replicas} × ${config.threadsPerReplica} threads`;
+  const { slotCount, slotTokensMax, blockCount, blockSize } = limits;
+  const cachedCount = blockCount * blockSize;
+  const sizes = `${slotCount} slots of ${slotTokensMax} tokens, ${cachedCount} tokens cached`;
+  if (graph === null) return `${name} (${computing}), ${sizes}`;
+  // Reserved, not taken: the operating system gives a page when it is first written.
+  const tokenCount = config.replicas * slotCount * slotTokensMax + cachedCount;
+  const kvMib = Math.ceil(
+    (tokenCount * kvBytesPerToken(spec, KV_ELEMENT_SIZES[config.kvPrecision])) / 2 ** 20,
+  );
+  return `${name} (${computing}), ${sizes}, at most ${kvMib} MiB of KV, taken as it fills`;
+}
+
+const KV_ELEMENT_SIZES = { fp32: 4, int8: 1 } as const; // bytes

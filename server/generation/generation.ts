@@ -1,0 +1,295 @@
+// One request's n choices: token ids from the engine become text for a reader. Owns detokenising, stop strings
+// and logprob texts; never sees JSON, HTTP or sockets. Before it: the dialects and sessions/session.ts;
+// after it: server/engine/engine.ts.
+import type { SamplingParams, TokenLogprobs } from '../../kernels/backend.ts';
+import type { Random } from '../../kernels/random.ts';
+import type { GenerationFailure } from '../base/errors.ts';
+import type {
+  Priority,
+  SequenceEnd,
+  SequenceEngine,
+  SequenceSink,
+  SpeculationRequest,
+  SubmitResult,
+  TokenConstraint,
+} from '../engine/request.ts';
+import { StopStrings } from './stop-strings.ts';
+
+/** A checked request: every bound has been enforced at the edge. */
+export interface GenerationRequest {
+  readonly tokens: Int32Array; // [n ≥ 1] prompt
+  readonly choiceCount: number; // ≥ 1
+  readonly maxTokens: number; // output tokens per choice, ≥ 0
+  readonly minTokens: number;
+  readonly temperature: number;
+  readonly topP: number;
+  readonly topK: number;
+  readonly minP: number;
+  readonly repetitionPenalty: number;
+  readonly frequencyPenalty: number;
+  readonly presencePenalty: number;
+  readonly logitBias: ReadonlyMap<number, number> | null;
+  readonly seed: number | null; // null: the server draws one
+  readonly logprobs: number | null; // null = none; n ≥ 0 = chosen token and n most likely
+  readonly stopStrings: readonly string[];
+  readonly newConstraint?: (() => TokenConstraint) | null; // one for each choice, e.g. a grammar at its start
+  readonly newCutoff?: (() => TextCutoff) | null; // likewise: what its text may not go beyond
+  readonly ignoreStopTokens: boolean;
+  readonly speculation?: SpeculationRequest | null; // guess ahead; the answer is the same
+  readonly route?: string; // where it was asked for, for the log
+  readonly priority: Priority;
+  readonly cacheSalt: string;
+  readonly deadlineMs: number | null; // clock time
+}
+
+/** Ends an answer by what it says, as if it had run into its length. */
+export interface TextCutoff {
+  /** What of the next token's text may be shown, and whether the answer ends with it. */
+  push(piece: string): { readonly shown: string; readonly ends: boolean };
+}
+
+/** Text that is safe to show: no half character, no part of a stop string. Parallel arrays describe its tokens. */
+export interface GenerationDelta {
+  readonly choice: number;
+  readonly text: string; // may be '' while a character or a possible stop string is incomplete
+  readonly tokens: readonly number[]; // ids newly delivered with this delta
+  readonly index: number; // of tokens[0] within the choice's output
+  readonly logprobs: readonly TokenLogprobs[] | null;
+}
+
+export interface GenerationEnd {
+  readonly choice: number;
+  readonly reason: 'stop' | 'length' | 'cancelled' | 'failed';
+  readonly stopString: string | null; // the one that ended it, if any
+  readonly failure: GenerationFailure | null;
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly outputTokens: number;
+  readonly acceptedDraftTokens: number; // guesses that were right
+  readonly rejectedDraftTokens: number; // guesses computed in vain
+  readonly queueMs: number;
+  readonly cost?: number; // of all choices, with the last of them; where lanes have prices
+}
+
+export interface GenerationSink {
+  onDelta(delta: GenerationDelta): void;
+  onEnd(end: GenerationEnd): void; // once per choice
+}
+
+/** Accepted: every choice will end through the sink. All three are idempotent and harmless after the end. */
+export interface RunningGeneration {
+  readonly ok: true;
+  cancel(): void;
+  pause(): void; // the reader is slow; seats are kept
+  resume(): void;
+}
+
+export type GenerateResult = RunningGeneration | Extract<SubmitResult, { readonly ok: false }>;
+
+/** Ids in, text out, for one output; never half a character. models/detokenizer.ts is one. */
+export interface IncrementalText {
+  push(id: number): string;
+  flush(): string;
+}
+
+export interface GeneratorWorld {
+  readonly engine: SequenceEngine;
+  readonly stopTokenIds: readonly number[]; // the model's
+  readonly openText: () => IncrementalText;
+  readonly random: Random; // seeds of requests that bring none
+  readonly watch?: (request: GenerationRequest, sink: GenerationSink) => GenerationSink; // beside its reader
+}
+
+export class TextGenerator {
+  readonly #world: GeneratorWorld;
+  readonly #stopTokenIds: ReadonlySet<number>;
+
+  constructor(world: GeneratorWorld) {
+    this.#world = world;
+    this.#stopTokenIds = new Set(world.stopTokenIds);
+  }
+
+  /** Longest prompt and output together. */
+  get contextTokensMax(): number {
+    return this.#world.engine.contextTokensMax;
+  }
+
+  /** Starts all choices or none. The sink is called from the engine's commits only, never in the caller's stack. */
+  start(request: GenerationRequest, reader: GenerationSink): GenerateResult {
+    const { engine, openText, random, watch } = this.#world;
+    const sink = watch?.(request, reader) ?? reader;
+    const seed = request.seed ?? random.seed();
+    const choices: Choice[] = [];
+    for (let index = 0; index < request.choiceCount; index++) {
+      const choice = new Choice({
+        index,
+        request,
+        sink,
+        engine,
+        text: openText(),
+        stopTokenIds: this.#stopTokenIds,
+      });
+      const submitted = engine.submit(
+        {
+          tokens: request.tokens,
+          maxTokens: request.maxTokens,
+          sampling: samplingOf(request, { seed, stream: index, stopTokenIds: this.#world.stopTokenIds }),
+          constraint: request.newConstraint?.() ?? null,
+          ignoreStopTokens: request.ignoreStopTokens,
+          speculation: request.speculation ?? null,
+          priority: request.priority,
+          cacheSalt: request.cacheSalt,
+          deadlineMs: request.deadlineMs,
+        },
+        choice,
+      );
+      if (!submitted.ok) {
+        for (const started of choices) started.abandon();
+        return submitted;
+      }
+      choice.sequenceId = submitted.sequenceId;
+      choices.push(choice);
+    }
+    return {
+      ok: true,
+      cancel: () => {
+        for (const choice of choices) engine.cancel(choice.sequenceId);
+      },
+      pause: () => {
+        for (const choice of choices) engine.pause(choice.sequenceId);
+      },
+      resume: () => {
+        for (const choice of choices) engine.resume(choice.sequenceId);
+      },
+    };
+  }
+}
+
+/** One choice: receives its sequence's tokens, tells the sink text. */
+class Choice implements SequenceSink {
+  sequenceId = 0;
+  readonly #index: number;
+  readonly #request: GenerationRequest;
+  readonly #engine: SequenceEngine;
+  readonly #text: IncrementalText;
+  readonly #stopTokenIds: ReadonlySet<number>;
+  readonly #stops: StopStrings | null;
+  readonly #cutoff: TextCutoff | null;
+  #cut = false; // by it
+  #sink: GenerationSink | null; // null: nobody listens any more
+  #outputTokens = 0; // up to and including the token that completed a stop string
+
+  constructor(world: {
+    index: number;
+    request: GenerationRequest;
+    sink: GenerationSink;
+    engine: SequenceEngine;
+    text: IncrementalText;
+    stopTokenIds: ReadonlySet<number>;
+  }) {
+    this.#index = world.index;
+    this.#request = world.request;
+    this.#sink = world.sink;
+    this.#engine = world.engine;
+    this.#text = world.text;
+    this.#stopTokenIds = world.stopTokenIds;
+    this.#stops = world.request.stopStrings.length === 0 ? null : new StopStrings(world.request.stopStrings);
+    this.#cutoff = world.request.newCutoff?.() ?? null;
+  }
+
+  /** A sibling was refused: the request never started. */
+  abandon(): void {
+    this.#sink = null;
+    this.#engine.cancel(this.sequenceId);
+  }
+
+  onTokens(tokens: readonly number[], index: number, logprobs: readonly TokenLogprobs[] | null): void {
+    // A step in flight when a stop string was completed still delivers; those tokens are not part of the answer.
+    if (this.#sink === null || this.#stopped) return;
+    let text = '';
+    let used = 0;
+    while (used < tokens.length && !this.#stopped) text += this.#textOf(tokens[used++]!);
+    const all = used === tokens.length;
+    this.#sink.onDelta({
+      choice: this.#index,
+      text,
+      tokens: all ? tokens : tokens.slice(0, used),
+      index,
+      logprobs: all || logprobs === null ? logprobs : logprobs.slice(0, used),
+    });
+    if (this.#stopped) this.#engine.cancel(this.sequenceId);
+  }
+
+  onEnd(end: SequenceEnd): void {
+    const sink = this.#sink;
+    if (sink === null) return;
+    this.#sink = null;
+    const text = this.#rest();
+    if (text !== '') {
+      sink.onDelta({ choice: this.#index, text, tokens: [], index: this.#outputTokens, logprobs: null });
+    }
+    sink.onEnd({
+      choice: this.#index,
+      reason: this.#cut ? 'length' : this.#stopped ? 'stop' : end.reason,
+      stopString: this.#stops?.matched ?? null,
+      failure: this.#stopped ? null : end.failure,
+      promptTokens: end.usage.promptTokens,
+      cachedTokens: end.usage.cachedTokens,
+      outputTokens: this.#outputTokens,
+      acceptedDraftTokens: end.usage.acceptedDraftTokens,
+      rejectedDraftTokens: end.usage.rejectedDraftTokens,
+      queueMs: end.usage.queueMs,
+    });
+  }
+
+  get #stopped(): boolean {
+    return this.#cut || (this.#stops !== null && this.#stops.matched !== null);
+  }
+
+  /** Showable text after one more token. */
+  #textOf(id: number): string {
+    this.#outputTokens++;
+    // The token that ends the sequence has no text, special or not.
+    if (!this.#request.ignoreStopTokens && this.#stopTokenIds.has(id)) return '';
+    const piece = this.#allowed(this.#text.push(id));
+    // minTokens are promised whatever they say, so no stop string starts in them.
+    if (this.#stops === null || this.#outputTokens <= this.#request.minTokens) return piece;
+    return this.#stops.push(piece);
+  }
+
+  #allowed(piece: string): string {
+    if (this.#cutoff === null || piece === '') return piece;
+    const { shown, ends } = this.#cutoff.push(piece);
+    this.#cut = ends;
+    return shown;
+  }
+
+  /** Held-back text once nothing more can come: an unfinished character, then an unfinished stop string. */
+  #rest(): string {
+    if (this.#cut) return this.#stops?.flush() ?? '';
+    if (this.#stopped) return '';
+    const piece = this.#text.flush();
+    return this.#stops === null ? piece : this.#stops.push(piece) + this.#stops.flush();
+  }
+}
+
+function samplingOf(
+  request: GenerationRequest,
+  own: Pick<SamplingParams, 'seed' | 'stream' | 'stopTokenIds'>,
+): SamplingParams {
+  return {
+    temperature: request.temperature,
+    topP: request.topP,
+    topK: request.topK,
+    minP: request.minP,
+    repetitionPenalty: request.repetitionPenalty,
+    frequencyPenalty: request.frequencyPenalty,
+    presencePenalty: request.presencePenalty,
+    logitBias: request.logitBias,
+    seed: own.seed,
+    stream: own.stream,
+    logprobs: request.logprobs,
+    minTokens: request.minTokens,
+    stopTokenIds: own.stopTokenIds,
+  };
+}

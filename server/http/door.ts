@@ -1,0 +1,263 @@
+// The door of the server: route table, guard, connection bound, measuring, and the answers for what no route takes.
+// Never knows what a route does. Before it: the transport; after it: the dialects and native/connection.ts.
+import type { Clock } from '../../kernels/clock.ts';
+import { ERRORS, errorEnvelope, type Fault, fault } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { NOBODY } from '../base/owner.ts';
+import type {
+  HttpExchange,
+  HttpRequest,
+  SocketConnection,
+  SocketEvents,
+  TransportHandlers,
+  UpgradeDecision,
+} from '../listeners/transport.ts';
+import type { ServerMetrics } from '../metrics/metrics.ts';
+import type { LongTexts } from '../text/long-texts.ts';
+import { type Admission, type Guard, presentedKey } from './guard.ts';
+import { type CallWorld, HttpCall } from './http-call.ts';
+
+export interface Route {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly path: string; // '/v1/models', or '/v1/models/:' where one part may be anything, or '/v1/models/:*' where all that follows may
+  readonly open: boolean; // answers anybody, without a key: health only
+  readonly admin?: boolean; // changes the server: takes the admin key
+  readonly whenFull?: boolean; // answers also while all connections are taken, as what is open does
+  readonly errorBody?: (refused: Fault, id: string) => unknown; // of another API's shape than OpenAI's
+  readonly errorStatus?: (refused: Fault) => number; // where that API has other ones
+  readonly errorEvent?: string; // name of the event that an error is in a stream whose events have names
+  readonly idHeader?: string; // what that API calls x-request-id, which is sent as well
+  readonly answer: (call: HttpCall) => void;
+}
+
+export interface SocketRoute {
+  readonly path: string;
+  readonly keyFollows: boolean; // its first frame may bring the key that the upgrade did not
+  readonly switchedOff?: Fault; // every upgrade is refused with it
+  /**
+   * `owner` is null where a key is needed and the upgrade brought none: the first frame must bring it. `admitted` is
+   * to be called once it has.
+   */
+  readonly open: (connection: SocketConnection, owner: string | null, admitted: () => void) => SocketEvents;
+}
+
+export interface HttpWorld {
+  readonly guard: Guard;
+  readonly bodySizeMax: number;
+  readonly bodyValuesMax: number;
+  readonly connectionCountMax: number;
+  readonly ungreetedSocketCountMax: number;
+  readonly clock: Clock;
+  readonly freshId: () => string;
+  readonly log: Log;
+  readonly metrics: ServerMetrics;
+  readonly texts: LongTexts;
+}
+
+const UNMATCHED = 'unmatched'; // route label of whatever callers make up
+const CHALLENGE = { 'www-authenticate': 'Bearer' };
+const RETRY_AFTER_MS = 1000; // when all connections are taken
+const PREFLIGHT_HEADERS = {
+  'access-control-allow-methods': 'GET, POST, DELETE',
+  'access-control-allow-headers': '*, authorization',
+  'access-control-max-age': '600',
+};
+
+export class HttpDoor implements TransportHandlers {
+  readonly #world: HttpWorld;
+  readonly #callWorld: CallWorld;
+  readonly #routes: readonly Route[];
+  readonly #socketRoutes: readonly SocketRoute[];
+  readonly #sockets = new Set<SocketConnection>(); // bounded with #callCount by connectionCountMax
+  readonly #ungreeted = new Set<SocketConnection>(); // those of them whose key is still to come
+  readonly #idleCallbacks: (() => void)[] = [];
+  #callCount = 0;
+
+  constructor(world: HttpWorld, routes: readonly Route[], socketRoutes: readonly SocketRoute[]) {
+    this.#world = world;
+    this.#routes = routes;
+    this.#socketRoutes = socketRoutes;
+    this.#callWorld = {
+      clock: world.clock,
+      bodySizeMax: world.bodySizeMax,
+      bodyValuesMax: world.bodyValuesMax,
+      texts: world.texts,
+      onEnd: (call, status, durationMs) => this.#onEnd(call, status, durationMs),
+      onCrash: ({ facts: { id, route } }, err) => world.log.error('a route failed', { id, route, err }),
+    };
+  }
+
+  onRequest(exchange: HttpExchange): void {
+    const { request } = exchange;
+    const { guard, freshId, metrics } = this.#world;
+    const path = this.#homeOf(request.path);
+    const route = this.#routeOf(request.method, path);
+    const admission = admissionTo(route, request, guard);
+    const full = this.#fullFault(); // before this call counts itself
+    const id = `req_${freshId()}`;
+    this.#callCount++;
+    metrics.onConnection('http', 1);
+    const call = new HttpCall(this.#callWorld, exchange, {
+      id,
+      route: route?.path ?? UNMATCHED,
+      owner: admission.ok ? admission.owner : NOBODY,
+      parameter: route === null ? '' : parameterOf(route.path, path),
+      headers: {
+        'x-request-id': id,
+        ...(route?.idHeader !== undefined && { [route.idHeader]: id }),
+        ...guard.corsHeaders(request),
+      },
+      errorBody: (refused) => (route?.errorBody ?? errorEnvelope)(refused, id),
+      errorStatus: route?.errorStatus ?? (({ code }) => ERRORS[code].status),
+      errorEvent: route?.errorEvent ?? null,
+    });
+    // A preflight carries no key by design; what it says is no secret.
+    if (request.method === 'OPTIONS' && guard.strangerFault(request) === null) {
+      call.replyText(204, '', PREFLIGHT_HEADERS);
+    } else if (!admission.ok) {
+      call.refuse(admission.fault, admission.fault.code === 'invalid_api_key' ? CHALLENGE : {});
+    } else if (full !== null && !route?.open && !route?.whenFull) call.refuse(full);
+    else if (route !== null) call.guard(() => route.answer(call));
+    else this.#answerUnrouted(call, path);
+  }
+
+  onUpgrade(request: HttpRequest): UpgradeDecision {
+    const home = this.#homeOf(request.path);
+    const route = this.#socketRoutes.find(({ path }) => path === home);
+    if (route === undefined) return refusedUpgrade(fault('not_found', `no WebSocket at ${request.path}`));
+    if (route.switchedOff !== undefined) return refusedUpgrade(route.switchedOff);
+    const { guard } = this.#world;
+    // A page or a library that cannot set headers may bring its key in the first frame.
+    const keyFollows = route.keyFollows && guard.keyNeeded && presentedKey(request) === null;
+    const admission = keyFollows ? null : guard.admit(request);
+    if (admission !== null && !admission.ok) return refusedUpgrade(admission.fault);
+    const full = this.#fullFault() ?? (keyFollows ? this.#ungreetedFault() : null);
+    if (full !== null) return refusedUpgrade(full);
+    const owner = admission === null ? null : admission.owner;
+    return { accept: true, protocol: null, open: (connection) => this.#openSocket(route, connection, owner) };
+  }
+
+  /** Calls back once no call is open; at once if none is. */
+  whenIdle(fn: () => void): void {
+    if (this.#callCount === 0) fn();
+    else this.#idleCallbacks.push(fn);
+  }
+
+  closeSockets(code: number, reason: string): void {
+    for (const socket of [...this.#sockets]) socket.close(code, reason);
+  }
+
+  /**
+   * The path as the routes spell it. Base URLs are given with `/v1` and without: a path that is here only with it, or
+   * only without, is that one.
+   */
+  #homeOf(path: string): string {
+    const tidy = tidyPath(path);
+    const spellings = [tidy, `/v1${tidy}`, tidy.replace(/^\/v1(?=\/)/, '')];
+    const isHere = (spelling: string): boolean =>
+      this.#routes.some((route) => matches(route.path, spelling)) ||
+      this.#socketRoutes.some((route) => route.path === spelling);
+    return spellings.find(isHere) ?? tidy;
+  }
+
+  #routeOf(method: string, path: string): Route | null {
+    const wanted = method === 'HEAD' ? 'GET' : method;
+    return this.#routes.find((route) => route.method === wanted && matches(route.path, path)) ?? null;
+  }
+
+  #answerUnrouted(call: HttpCall, path: string): void {
+    const { method } = call.request;
+    const allowed = this.#routes.filter((route) => matches(route.path, path)).map((route) => route.method);
+    if (allowed.length > 0) {
+      const message = `${path} takes ${allowed.join(' or ')}, not ${method}`;
+      call.refuse(fault('method_not_allowed', message), { allow: allowed.join(', ') });
+    } else if (this.#socketRoutes.some((route) => route.path === path)) {
+      const message = `${path} is a WebSocket; ask for an upgrade`;
+      call.refuse(fault('upgrade_required', message), { upgrade: 'websocket' });
+    } else call.refuse(fault('not_found', `there is nothing at ${path}`));
+  }
+
+  #openSocket(route: SocketRoute, connection: SocketConnection, owner: string | null): SocketEvents {
+    const { metrics } = this.#world;
+    this.#sockets.add(connection);
+    metrics.onConnection('websocket', 1);
+    if (owner === null) this.#ungreeted.add(connection);
+    const events = route.open(connection, owner, () => void this.#ungreeted.delete(connection));
+    return {
+      onMessage: (frame, isBinary) => events.onMessage(frame, isBinary),
+      onWritable: () => events.onWritable(),
+      onClose: (code) => {
+        this.#sockets.delete(connection);
+        this.#ungreeted.delete(connection);
+        metrics.onConnection('websocket', -1);
+        events.onClose(code);
+      },
+    };
+  }
+
+  #fullFault(): Fault | null {
+    const { connectionCountMax } = this.#world;
+    if (this.#callCount + this.#sockets.size < connectionCountMax) return null;
+    const message = `${connectionCountMax} requests and sockets are open, as many as may be (--connections)`;
+    return fault('connection_limit', message, { retryAfterMs: RETRY_AFTER_MS });
+  }
+
+  #ungreetedFault(): Fault | null {
+    const { ungreetedSocketCountMax } = this.#world;
+    if (this.#ungreeted.size < ungreetedSocketCountMax) return null;
+    const message = `${ungreetedSocketCountMax} sockets without a key are open, as many as may be (--ungreeted-sockets): bring it with the upgrade`;
+    return fault('connection_limit', message, { retryAfterMs: RETRY_AFTER_MS });
+  }
+
+  #onEnd(call: HttpCall, status: number, durationMs: number): void {
+    const { log, metrics } = this.#world;
+    const { id, route, owner } = call.facts;
+    metrics.onConnection('http', -1);
+    metrics.onHttpAnswer({ route, status, durationMs });
+    log.debug('answered', { id, method: call.request.method, route, status, durationMs, owner });
+    this.#callCount--;
+    if (this.#callCount > 0) return;
+    for (const fn of this.#idleCallbacks.splice(0)) fn();
+  }
+}
+
+function admissionTo(route: Route | null, request: HttpRequest, guard: Guard): Admission {
+  if (route?.open) return { ok: true, owner: NOBODY };
+  return route?.admin ? guard.admitAdmin(request) : guard.admit(request);
+}
+
+/** A base URL with a slash at its end makes `//v1/models`, and some clients end every path with one. */
+function tidyPath(path: string): string {
+  return path.replace(/\/{2,}/g, '/').replace(/(?<=.)\/$/, '');
+}
+
+function matches(pattern: string, path: string): boolean {
+  const wildcard = pattern.indexOf('/:');
+  if (wildcard < 0) return pattern === path;
+  const before = pattern.slice(0, wildcard + 1);
+  const tail = pattern.slice(wildcard + 2);
+  const takesSlashes = tail === '*';
+  const after = takesSlashes ? '' : tail;
+  if (path.length <= before.length + after.length || !path.startsWith(before) || !path.endsWith(after))
+    return false;
+  return takesSlashes || !path.slice(before.length, path.length - after.length).includes('/');
+}
+
+/** What stands where the pattern has its ':'; '' for a pattern without one. */
+function parameterOf(pattern: string, path: string): string {
+  const wildcard = pattern.indexOf('/:');
+  if (wildcard < 0) return '';
+  const after = pattern.endsWith('/:*') ? 0 : pattern.length - wildcard - 2;
+  const part = path.slice(wildcard + 1, path.length - after);
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // a stray % is a name that nothing has
+  }
+}
+
+function refusedUpgrade(refused: Fault): UpgradeDecision {
+  const headers = { 'content-type': 'application/json' };
+  const { status } = ERRORS[refused.code];
+  return { accept: false, status, headers, body: JSON.stringify(errorEnvelope(refused)) };
+}

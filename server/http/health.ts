@@ -1,0 +1,52 @@
+// GET /healthz (the process answers), /readyz (it takes requests), /health (the same in llama-server's words), /metrics
+// (Prometheus). Before it: door.ts.
+import { fault } from '../base/errors.ts';
+import type { ServerMetrics } from '../metrics/metrics.ts';
+import type { Route } from './door.ts';
+
+export interface HealthWorld {
+  readonly metrics: ServerMetrics;
+  readonly isDraining: () => boolean;
+}
+
+export function healthRoutes({ metrics, isDraining }: HealthWorld): readonly Route[] {
+  return [
+    { method: 'GET', path: '/healthz', open: true, answer: (call) => call.reply(200, { status: 'ok' }) },
+    {
+      method: 'GET',
+      path: '/readyz',
+      open: true,
+      answer: (call) => {
+        if (isDraining()) call.refuse(fault('draining', 'the server is shutting down'));
+        else call.reply(200, { status: 'ok' });
+      },
+    },
+    {
+      method: 'GET',
+      path: '/health',
+      open: true,
+      answer: (call) => {
+        if (!isDraining()) call.reply(200, { status: 'ok' });
+        else
+          call.reply(503, {
+            error: { code: 503, message: 'the server is shutting down', type: 'unavailable_error' },
+          });
+      },
+    },
+    {
+      method: 'GET',
+      path: '/metrics',
+      open: false,
+      whenFull: true, // that is when somebody looks
+      answer: (call) => {
+        const reply = ({ text, contentType }: { text: string; contentType: string }) =>
+          call.replyText(200, text, { 'content-type': contentType });
+        metrics.render().then(reply, (error: unknown) =>
+          call.guard(() => {
+            throw error;
+          }),
+        );
+      },
+    },
+  ];
+}

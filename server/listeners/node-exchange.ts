@@ -1,0 +1,163 @@
+// One request that node:http has heard, as an HttpExchange: its body within bounds, its answer, what a slow reader has not
+// read. Owns nothing after its connection. Before it: node-listener.ts; after it: http/door.ts.
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Clock, Timer } from '../../kernels/clock.ts';
+import type { HttpExchange, HttpRequest } from './transport.ts';
+
+// A body over its bound is read and dropped up to this multiple of it, so that its sender gets to the answer;
+// beyond, the connection is closed under it.
+const DRAIN_FACTOR = 4;
+
+const UNREAD_END_MS = 10_000; // an answer that is complete waits so long for a reader who takes none of it
+
+interface ExchangeWorld {
+  readonly sendBufferSizeMax: number; // bytes
+  readonly clock: Clock;
+}
+
+type ExchangeState = 'idle' | 'begun' | 'ended' | 'gone'; // ended: bytes may still wait for their reader
+
+export class NodeExchange implements HttpExchange {
+  readonly request: HttpRequest;
+  readonly #message: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #world: ExchangeWorld;
+  #state: ExchangeState = 'idle';
+  #blocked = false; // a write has answered false since the last drain
+  #closeAfter = false; // the rest of the request body is not worth reading
+  #onAbort: (() => void) | null = null;
+  #onWritable: (() => void) | null = null;
+
+  constructor(
+    message: IncomingMessage,
+    response: ServerResponse,
+    request: HttpRequest,
+    world: ExchangeWorld,
+  ) {
+    this.#message = message;
+    this.#response = response;
+    this.#world = world;
+    this.request = request;
+    response.on('error', () => {}); // the close that follows says all
+    response.on('close', () => this.abort());
+    response.on('drain', () => {
+      this.#blocked = false;
+      if (this.#state === 'begun') this.#onWritable?.();
+    });
+  }
+
+  get bufferedBytes(): number {
+    return this.#state === 'gone' ? 0 : this.#response.writableLength;
+  }
+
+  /** The request is whole and its answer is not. */
+  get awaited(): boolean {
+    return this.#state === 'begun' || (this.#state === 'idle' && this.#message.complete);
+  }
+
+  readBody(bodySizeMax: number, onBody: (body: Uint8Array | null) => void): void {
+    if (this.#state !== 'idle') return;
+    const drainSizeMax = bodySizeMax * DRAIN_FACTOR;
+    const pieces: Uint8Array[] = [];
+    let size = 0;
+    let told = false;
+    const tell = (body: Uint8Array | null) => {
+      if (told || this.#state === 'gone') return;
+      told = true;
+      onBody(body);
+    };
+    const refuse = () => {
+      this.#closeAfter = true;
+      tell(null);
+    };
+    if (Number(this.request.header('content-length')) > drainSizeMax) {
+      this.#message.resume();
+      refuse();
+      return;
+    }
+    this.#message.on('data', (chunk: Buffer) => {
+      if (told) return;
+      size += chunk.length;
+      if (size > drainSizeMax) refuse();
+      else if (size > bodySizeMax) pieces.length = 0;
+      else pieces.push(chunk);
+    });
+    this.#message.on('end', () => {
+      tell(size > bodySizeMax ? null : pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces));
+    });
+  }
+
+  respond(status: number, headers: Readonly<Record<string, string>>, body: string | Uint8Array): void {
+    if (this.#state !== 'idle') return;
+    const length = status === 204 || status === 304 ? {} : { 'content-length': `${Buffer.byteLength(body)}` };
+    this.#writeHead(status, { ...headers, ...length });
+    this.#end(typeof body === 'string' ? body : Buffer.from(body));
+  }
+
+  begin(status: number, headers: Readonly<Record<string, string>>): void {
+    if (this.#state !== 'idle') return;
+    this.#state = 'begun';
+    this.#writeHead(status, headers); // goes out with the first bytes, in one packet
+  }
+
+  write(chunk: string | Uint8Array): boolean {
+    if (this.#state !== 'begun' || chunk.length === 0) return !this.#blocked;
+    const bytes = typeof chunk === 'string' ? chunk : Buffer.from(chunk); // the caller may reuse its memory
+    if (!this.#response.write(bytes)) this.#blocked = true;
+    if (this.#response.writableLength > this.#world.sendBufferSizeMax) this.abort();
+    return !this.#blocked;
+  }
+
+  end(): void {
+    if (this.#state === 'begun') this.#end();
+  }
+
+  onWritable(fn: () => void): void {
+    this.#onWritable = fn;
+  }
+
+  onAbort(fn: () => void): void {
+    this.#onAbort = fn;
+  }
+
+  /** Closes the connection, unless the answer is through. */
+  abort(): void {
+    if (this.#state === 'gone') return;
+    const complete = this.#state === 'ended';
+    this.#state = 'gone';
+    this.#blocked = false;
+    if (complete && this.#response.writableFinished) return; // the connection may go on
+    this.#response.destroy();
+    if (!complete) this.#onAbort?.();
+  }
+
+  #writeHead(status: number, headers: Readonly<Record<string, string>>): void {
+    const pairs = Object.entries(headers).flat();
+    if (this.#closeAfter) pairs.push('connection', 'close');
+    this.#response.writeHead(status, STATUS_CODES[status] ?? 'Status', pairs);
+  }
+
+  #end(last?: string | Uint8Array): void {
+    this.#state = 'ended';
+    this.#response.end(last);
+    if (this.#response.writableLength > 0) this.#watchReader();
+  }
+
+  /** Nobody hears of this answer any more, so nobody else would close it under a reader who has stopped. */
+  #watchReader(): void {
+    const { clock } = this.#world;
+    let unread = this.#response.writableLength;
+    let timer: Timer;
+    const look = () => {
+      const { writableLength } = this.#response;
+      if (writableLength === unread) {
+        this.abort();
+        return;
+      }
+      unread = writableLength;
+      timer = clock.schedule(UNREAD_END_MS, look);
+    };
+    timer = clock.schedule(UNREAD_END_MS, look);
+    this.#response.on('close', () => timer.cancel());
+  }
+}

@@ -1,0 +1,64 @@
+// What llama-server's two completions have in common: their fields beside the common ones, and the way from them to an
+// answer in its shape. Never generates. Before it: infill.ts and completion.ts; after it: chat/answer.ts.
+import { z } from 'zod';
+import type { Parsed } from '../base/json-body.ts';
+import type { Answer } from '../chat/answer.ts';
+import { type CommonFields, commonFields, generationOf } from '../chat/fields.ts';
+import type { AnswerForm } from '../chat/form.ts';
+import type { OpenAiWorld, RequestBounds } from '../chat/world.ts';
+import { InfillEvents } from './infill-events.ts';
+import { LineLimits } from './line-limits.ts';
+import { withSamplers } from './samplers.ts';
+
+const SAMPLER_COUNT_MAX = 64;
+const MS_MAX = 2 ** 31 - 1;
+
+export const predictField = z.int().min(-1).nullish(); // −1: as far as the context goes
+
+export function llamaFields(bounds: RequestBounds) {
+  const common = commonFields(bounds);
+  return {
+    ...common,
+    n_predict: predictField, // 0: only compute the prompt
+    n_cmpl: common.n, // as is n
+    n_indent: z.int().min(0).max(1024).nullish(),
+    t_max_predict_ms: z.number().max(MS_MAX).nullish(), // 0 and below: no bound
+    samplers: z.union([z.array(z.string().max(64)).max(SAMPLER_COUNT_MAX), z.string().max(64)]).nullish(),
+    repeat_penalty: common.repetition_penalty,
+  };
+}
+
+type LlamaFields = z.output<z.ZodObject<ReturnType<typeof llamaFields>>>;
+
+export interface LlamaPrompt {
+  readonly tokens: Int32Array;
+  readonly truncated: boolean; // something was left out
+  readonly predictDefault: number;
+  readonly form?: Pick<AnswerForm, 'newConstraint'>;
+  readonly owner: string;
+  readonly route: string;
+}
+
+export function llamaAnswer(body: LlamaFields, prompt: LlamaPrompt, world: OpenAiWorld): Parsed<Answer> {
+  const { tokens, truncated, owner, route } = prompt;
+  const predictMax = body.n_predict ?? body.max_tokens ?? prompt.predictDefault;
+  const parts = { tokens, maxTokens: predictMax < 0 ? null : predictMax, logprobs: null, owner, route };
+  const generation = generationOf(ownNames(body), parts, world);
+  if (!generation.ok) return generation;
+  const limits = { t_max_predict_ms: body.t_max_predict_ms ?? 0, n_indent: body.n_indent ?? 0 };
+  const bounds = { predictMsMax: Math.max(0, limits.t_max_predict_ms), indentMin: limits.n_indent };
+  const limited = bounds.predictMsMax > 0 || bounds.indentMin > 0;
+  const newCutoff = limited ? () => new LineLimits(bounds, world.clock) : null;
+  const newConstraint = prompt.form?.newConstraint ?? null;
+  const shape = new InfillEvents({ generation: generation.value, predictMax, truncated, limits }, world);
+  const generations = [{ ...generation.value, newCutoff, newConstraint }];
+  return { ok: true, value: { generations, stream: body.stream === true, includeUsage: null, shape } };
+}
+
+/** llama-server's names in ours. A string of letters is its short form of samplers, which names none of ours. */
+function ownNames(body: LlamaFields): CommonFields {
+  const n = body.n_cmpl ?? body.n;
+  const repetition_penalty = body.repetition_penalty ?? body.repeat_penalty;
+  const listed = Array.isArray(body.samplers) ? body.samplers : null;
+  return withSamplers({ ...body, n, repetition_penalty }, listed);
+}

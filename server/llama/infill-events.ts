@@ -1,0 +1,149 @@
+// llama-server's objects of a completion, as far as editors read them. Owns their exact shape; never runs anything.
+// Before it: chat/answer.ts; after it: http/sse.ts.
+
+import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
+import type { Usage } from '../chat/usage.ts';
+import type { OpenAiWorld } from '../chat/world.ts';
+import { AnswerTimes } from '../generation/answer-times.ts';
+import type { GenerationDelta, GenerationEnd, GenerationRequest } from '../generation/generation.ts';
+import { samplersOf } from './samplers.ts';
+
+export interface InfillEventOptions {
+  readonly generation: GenerationRequest;
+  readonly predictMax: number; // as asked for; −1: no bound
+  readonly truncated: boolean; // the prompt was
+  readonly limits: { readonly t_max_predict_ms: number; readonly n_indent: number };
+}
+
+export class InfillEvents implements AnswerShape {
+  readonly #options: InfillEventOptions;
+  readonly #model: string;
+  readonly #contextTokens: number;
+  readonly #times: AnswerTimes;
+  readonly #ends = new Map<number, GenerationEnd>(); // by choice
+  readonly #lined = new Set<number>(); // choices with a new line
+
+  constructor(options: InfillEventOptions, { model, generator, clock }: OpenAiWorld) {
+    this.#options = options;
+    this.#model = model.name;
+    this.#contextTokens = generator.contextTokensMax;
+    this.#times = new AnswerTimes(clock);
+  }
+
+  onDelta(choice: number, delta: GenerationDelta): void {
+    this.#times.onDelta(choice, delta);
+    if (delta.text.includes('\n')) this.#lined.add(choice);
+  }
+
+  onEnd(choice: number, end: GenerationEnd): void {
+    this.#times.onEnd(choice, end);
+    this.#ends.set(choice, end);
+  }
+
+  opening(): null {
+    return null;
+  }
+
+  delta(choice: number, { text, tokens }: GenerationDelta): string | null {
+    if (text === '') return null;
+    return JSON.stringify({ index: choice, content: text, tokens, stop: false });
+  }
+
+  ending(choice: number): string {
+    return JSON.stringify(this.#last(choice, ''));
+  }
+
+  usage(usage: Usage): string {
+    return JSON.stringify({ content: '', stop: true, usage });
+  }
+
+  /** One object, or a list where more than one answer was asked for. */
+  whole(choices: readonly WholeChoice[]): unknown {
+    const all = choices.map(({ text }, choice) => this.#last(choice, text));
+    return all.length === 1 ? all[0] : all;
+  }
+
+  #last(choice: number, content: string): object {
+    const { truncated } = this.#options;
+    const end = this.#ends.get(choice)!;
+    return {
+      index: choice,
+      content,
+      tokens: [],
+      stop: true,
+      model: this.#model,
+      stop_type: end.stopString !== null ? 'word' : end.reason === 'length' ? 'limit' : 'eos',
+      stopping_word: end.stopString ?? '',
+      has_new_line: this.#lined.has(choice),
+      tokens_predicted: end.outputTokens,
+      tokens_evaluated: end.promptTokens,
+      tokens_cached: end.cachedTokens,
+      n_ctx: this.#contextTokens,
+      truncated: truncated || end.promptTokens + end.outputTokens >= this.#contextTokens,
+      generation_settings: this.#settings(),
+      timings: timingsOf(end, this.#times.of(choice)),
+    };
+  }
+
+  #settings(): object {
+    const { generation, predictMax, limits } = this.#options;
+    return {
+      n_ctx: this.#contextTokens,
+      n_predict: predictMax,
+      ...settingsOf(generation),
+      stop: generation.stopStrings,
+      ignore_eos: generation.ignoreStopTokens,
+      ...limits,
+      samplers: samplersOf(generation),
+    };
+  }
+}
+
+/** Sampling in llama-server's words. */
+export function settingsOf(
+  generation: Pick<
+    GenerationRequest,
+    | 'temperature'
+    | 'topK'
+    | 'topP'
+    | 'minP'
+    | 'repetitionPenalty'
+    | 'presencePenalty'
+    | 'frequencyPenalty'
+    | 'seed'
+  >,
+): object {
+  return {
+    seed: generation.seed ?? -1, // drawn by the server
+    temperature: generation.temperature,
+    top_k: generation.topK,
+    top_p: generation.topP,
+    min_p: generation.minP,
+    repeat_penalty: generation.repetitionPenalty,
+    presence_penalty: generation.presencePenalty,
+    frequency_penalty: generation.frequencyPenalty,
+  };
+}
+
+function timingsOf(
+  { promptTokens, cachedTokens, outputTokens }: GenerationEnd,
+  { promptMs, predictedMs }: ReturnType<AnswerTimes['of']>,
+): object {
+  const computed = promptTokens - cachedTokens;
+  return {
+    cache_n: cachedTokens,
+    prompt_n: computed,
+    prompt_ms: promptMs,
+    prompt_per_token_ms: ratio(promptMs, computed),
+    prompt_per_second: ratio(computed * 1000, promptMs),
+    predicted_n: outputTokens,
+    predicted_ms: predictedMs,
+    predicted_per_token_ms: ratio(predictedMs, outputTokens),
+    predicted_per_second: ratio(outputTokens * 1000, predictedMs),
+  };
+}
+
+/** 0 where there is nothing to divide by: readers print it. */
+function ratio(a: number, b: number): number {
+  return b > 0 ? a / b : 0;
+}

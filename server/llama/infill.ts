@@ -1,0 +1,105 @@
+// Fill in the middle for editors: POST /infill in llama-server's shape (llama.vscode), POST /v1/fim/completions in
+// Mistral's (Continue), whose answers are chat objects. Owns their fields; never generates. Before it: http/door.ts; after it:
+// chat/fim-prompt.ts and chat/answer.ts.
+import { z } from 'zod';
+import type { Parsed } from '../base/json-body.ts';
+import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import { commonFields, generationOf } from '../chat/fields.ts';
+import { fimPrompt } from '../chat/fim-prompt.ts';
+import { ownModelFault } from '../chat/model-name.ts';
+import { newHead, type OpenAiWorld, type RequestBounds } from '../chat/world.ts';
+import type { Route } from '../http/door.ts';
+import type { HttpCall } from '../http/http-call.ts';
+import { ChatEvents } from '../openai/chat-events.ts';
+import { llamaAnswer, llamaFields, predictField } from './answer.ts';
+
+const INFILL_PATH = '/infill';
+const FIM_PATH = '/v1/fim/completions';
+const PREDICT_DEFAULT = 128; // tokens; editors ask for a line or a few
+const EXTRA_COUNT_MAX = 256;
+
+function infillSchema(bounds: RequestBounds) {
+  return z.object({
+    ...llamaFields(bounds),
+    input_prefix: z.string().nullish(),
+    input_suffix: z.string().nullish(),
+    input_extra: z
+      .array(z.looseObject({ text: z.string().nullish(), filename: z.string().nullish() }))
+      .max(EXTRA_COUNT_MAX)
+      .nullish(),
+    prompt: z.string().nullish(), // the line of the cursor, up to it
+  });
+}
+
+function fimSchema(bounds: RequestBounds) {
+  return z.object({
+    ...commonFields(bounds),
+    prompt: z.string(),
+    suffix: z.string().nullish(),
+    n_predict: predictField,
+  });
+}
+
+export function infillRoutes(world: OpenAiWorld): readonly Route[] {
+  const infill = infillSchema(world.bounds);
+  const fim = fimSchema(world.bounds);
+  const deliver = (call: HttpCall, answer: (owner: string) => Parsed<Answer>): void =>
+    deliverOutcome(call, answer(call.facts.owner), world);
+  return [
+    {
+      method: 'POST',
+      path: INFILL_PATH,
+      open: false,
+      answer: (call) =>
+        call.readJson(infill, (body) => deliver(call, (owner) => infillAnswer(body, owner, world))),
+    },
+    {
+      method: 'POST',
+      path: FIM_PATH,
+      open: false,
+      answer: (call) => call.readJson(fim, (body) => deliver(call, (owner) => fimAnswer(body, owner, world))),
+    },
+  ];
+}
+
+function infillAnswer(
+  body: z.output<ReturnType<typeof infillSchema>>,
+  owner: string,
+  world: OpenAiWorld,
+): Parsed<Answer> {
+  const before = (body.input_prefix ?? '') + (body.prompt ?? '');
+  const extra = (body.input_extra ?? []).map(({ text, filename }) => ({ name: filename, text: text ?? '' }));
+  const prompt = fimPrompt({ before, after: body.input_suffix ?? '', extra }, world);
+  if (!prompt.ok) return prompt;
+  const more = { predictDefault: PREDICT_DEFAULT, owner, route: INFILL_PATH };
+  return llamaAnswer(body, { ...prompt.value, ...more }, world);
+}
+
+function fimAnswer(
+  body: z.output<ReturnType<typeof fimSchema>>,
+  owner: string,
+  world: OpenAiWorld,
+): Parsed<Answer> {
+  const absent = ownModelFault(body.model, world);
+  if (absent !== null) return { ok: false, fault: absent };
+  const prompt = fimPrompt({ before: body.prompt, after: body.suffix ?? '', extra: [] }, world);
+  if (!prompt.ok) return prompt;
+  const { tokens } = prompt.value;
+  const asked = body.max_tokens ?? body.n_predict ?? PREDICT_DEFAULT;
+  const maxTokens = asked < 0 ? null : asked;
+  const parts = { tokens, maxTokens, logprobs: null, owner, route: FIM_PATH };
+  const generation = generationOf({ ...body, n: 1 }, parts, world);
+  if (!generation.ok) return generation;
+  const includeUsage = body.stream_options?.include_usage ?? null;
+  const shape = new ChatEvents({
+    head: newHead(world, 'chatcmpl', body.model),
+    tokenizer: world.model.tokenizer,
+    stopTokenIds: new Set(world.model.spec.eosTokenIds),
+    promptTokens: null,
+    withUsage: includeUsage === true,
+  });
+  return {
+    ok: true,
+    value: { generations: [generation.value], stream: body.stream === true, includeUsage, shape },
+  };
+}

@@ -1,0 +1,128 @@
+// POST /tokenize and /detokenize, in the shapes of the two servers that clients know: llama-server (`content`) and
+// vLLM (`prompt` or `messages`, `count`). Before it: http/door.ts; after it: the tokenizer.
+import { z } from 'zod';
+import { fault } from '../base/errors.ts';
+import type { Parsed } from '../base/json-body.ts';
+import { chatPrompt } from '../chat/chat-prompt.ts';
+import { forTemplate, messageSchema } from '../chat/message.ts';
+import { promptFields, promptOptions } from '../chat/prompt-options.ts';
+import { toolSetOf } from '../chat/tool-set.ts';
+import type { OpenAiWorld } from '../chat/world.ts';
+import type { Route } from '../http/door.ts';
+import type { HttpCall } from '../http/http-call.ts';
+import { tokenIds } from '../text/token-ids.ts';
+
+const tokenizeSchema = z.object({
+  content: z.string().nullish(), // llama-server
+  prompt: z.string().nullish(), // vLLM
+  messages: z.array(messageSchema).nullish(), // vLLM, as are the fields of its prompt
+  tools: z.array(z.looseObject({ type: z.string() })).nullish(),
+  ...promptFields,
+  add_special: z.boolean().nullish(), // llama-server; default false
+  add_special_tokens: z.boolean().nullish(), // vLLM; default true
+  with_pieces: z.boolean().nullish(), // llama-server
+});
+
+const detokenizeSchema = z.object({ tokens: tokenIds({ empty: true }) });
+
+export function tokenizeRoutes(world: OpenAiWorld): readonly Route[] {
+  return [
+    {
+      method: 'POST',
+      path: '/tokenize',
+      open: false,
+      answer: (call) => call.readJson(tokenizeSchema, (body) => answer(call, tokenized(body, world))),
+    },
+    {
+      method: 'POST',
+      path: '/detokenize',
+      open: false,
+      answer: (call) =>
+        call.readJson(detokenizeSchema, ({ tokens }) => answer(call, detokenized(tokens, world))),
+    },
+  ];
+}
+
+type TokenizeRequest = z.output<typeof tokenizeSchema>;
+
+function tokenized(body: TokenizeRequest, world: OpenAiWorld): Parsed<object> {
+  const { model, generator } = world;
+  const encoded = tokensOf(body, world);
+  if (!encoded.ok) return encoded;
+  const ids = Array.from(encoded.value);
+  const known = new Map<number, ReturnType<typeof pieceOf>>();
+  const piece = (id: number) => {
+    const made = known.get(id) ?? pieceOf(model.tokenizer.tokenBytes(id));
+    known.set(id, made);
+    return made;
+  };
+  const tokens = body.with_pieces === true ? ids.map((id) => ({ id, piece: piece(id) })) : ids;
+  return { ok: true, value: { tokens, count: ids.length, max_model_len: generator.contextTokensMax } };
+}
+
+/** A conversation's tokens are exactly those of the prompt that its request would make. */
+function tokensOf(body: TokenizeRequest, world: OpenAiWorld): Parsed<ArrayLike<number>> {
+  const { model } = world;
+  const text = body.content ?? body.prompt;
+  if (text != null) {
+    if (text.length > world.bounds.tokenizeSizeMax) {
+      return tooLong(
+        { param: body.content == null ? 'prompt' : 'content', size: text.length, unit: 'characters' },
+        world,
+      );
+    }
+    const addStart = body.content == null ? (body.add_special_tokens ?? true) : (body.add_special ?? false);
+    const start = addStart ? model.tokenizer.startIds : [];
+    const encoded = model.tokenizer.encode(text);
+    if (start.length === 0) return { ok: true, value: encoded };
+    const whole = new Int32Array(start.length + encoded.length);
+    whole.set(start);
+    whole.set(encoded, start.length);
+    return { ok: true, value: whole };
+  }
+  if (body.messages == null) {
+    return { ok: false, fault: fault('invalid_request', 'one of content, prompt and messages is needed') };
+  }
+  const options = promptOptions(body, model);
+  if (!options.ok) return options;
+  const tools = toolSetOf([body.tools], { choice: 'auto', parallel: true }).shown.map(({ tool }) => tool);
+  const messages = body.messages.map(forTemplate);
+  const prompt = chatPrompt({ messages, tools, options: options.value }, world);
+  return prompt.ok ? { ok: true, value: prompt.value.tokens } : prompt;
+}
+
+/** Its answer alone would take long to write. */
+function tooLong(
+  { param, size, unit }: { readonly param: string; readonly size: number; readonly unit: string },
+  { bounds }: OpenAiWorld,
+): Parsed<never> {
+  const message = `${param}: ${size} ${unit}, at most ${bounds.tokenizeSizeMax} are taken (--tokenize-size)`;
+  return { ok: false, fault: fault('invalid_request', message, { param }) };
+}
+
+function detokenized(tokens: readonly number[], world: OpenAiWorld): Parsed<object> {
+  const { model } = world;
+  if (tokens.length > world.bounds.tokenizeSizeMax) {
+    return tooLong({ param: 'tokens', size: tokens.length, unit: 'tokens' }, world);
+  }
+  const stray = tokens.findIndex((id) => id >= model.spec.vocabSize);
+  if (stray >= 0) {
+    const message = `tokens[${stray}]: ${tokens[stray]} is not in [0, ${model.spec.vocabSize})`;
+    return { ok: false, fault: fault('invalid_request', message, { param: `tokens[${stray}]` }) };
+  }
+  const text = model.tokenizer.decode(tokens, { keepSpecial: true });
+  return { ok: true, value: { content: text, prompt: text } };
+}
+
+function answer(call: HttpCall, outcome: Parsed<object>): void {
+  if (outcome.ok) call.reply(200, outcome.value);
+  else call.refuse(outcome.fault);
+}
+
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/** Text where the bytes are whole characters, else the bytes, as llama-server writes them. */
+function pieceOf(bytes: Uint8Array): string | readonly number[] {
+  const text = decoder.decode(bytes);
+  return text.includes('\ufffd') ? Array.from(bytes) : text;
+}

@@ -1,0 +1,55 @@
+// Small questions of other servers' clients: vLLM's GET /version, LM Studio's GET /api/v0/models. Before it: http/door.ts; after
+// it: model-facts.ts.
+import { fault } from '../base/errors.ts';
+import type { DiscoveryWorld } from '../chat/discovery-world.ts';
+import { modelFacts } from '../chat/model-facts.ts';
+import { modelFault } from '../chat/model-name.ts';
+import type { Route } from '../http/door.ts';
+
+export function otherServersRoutes(world: DiscoveryWorld): readonly Route[] {
+  const { model, about } = world;
+  return [
+    {
+      method: 'GET',
+      path: '/version',
+      open: false,
+      answer: (call) => call.reply(200, { version: about.version }),
+    },
+    {
+      method: 'GET',
+      path: '/api/v0/models',
+      open: false,
+      answer: (call) => {
+        const data = [model.name, ...(model.aliases ?? [])].map((id) => lmStudioModel(id, world));
+        call.reply(200, { object: 'list', data });
+      },
+    },
+    {
+      method: 'GET',
+      path: '/api/v0/models/:*',
+      open: false,
+      answer: (call) => {
+        const { parameter } = call.facts;
+        if (modelFault(parameter, model) === null) call.reply(200, lmStudioModel(parameter, world));
+        else call.refuse(fault('model_not_found', `the model ${JSON.stringify(parameter)} is not here`));
+      },
+    },
+  ];
+}
+
+function lmStudioModel(id: string, world: DiscoveryWorld): object {
+  const { architecture, format, contextTokens, capabilities } = modelFacts(world);
+  return {
+    id,
+    object: 'model',
+    type: 'llm',
+    publisher: 'sparklane',
+    arch: architecture,
+    compatibility_type: format,
+    quantization: world.about.precision,
+    state: 'loaded',
+    max_context_length: contextTokens,
+    loaded_context_length: contextTokens,
+    capabilities: capabilities.includes('tools') ? ['tool_use'] : [],
+  };
+}

@@ -1,0 +1,231 @@
+// One answer of a session: from the question to the end that its reader has heard. Owns the outbox, the pace (a reader
+// that is behind pauses its own generation) and the numbers of the end; never starts another. Before it: session.ts;
+// after it: generation/generation.ts draws, the reader takes.
+import type { Clock, Timer } from '../../kernels/clock.ts';
+import { type Fault, faultOfFailure, faultOfRefusal } from '../base/errors.ts';
+import type {
+  GenerationDelta,
+  GenerationEnd,
+  GenerationRequest,
+  GenerationSink,
+  RunningGeneration,
+  TextGenerator,
+} from '../generation/generation.ts';
+import { Outbox, type OutboxBatch } from './outbox.ts';
+import type { Transcript } from './transcript.ts';
+
+/** Who receives answers. Called from the engine's commit, or from the session's own methods. */
+export interface AnswerReader {
+  /** Whether it can take tokens now. After a no, Session.flush() tells that it can again. */
+  isReady(): boolean;
+  onTokens(generation: number, batch: OutboxBatch): void;
+  onEnd(end: AnswerEnd): void; // after the last of its tokens, once per generation
+}
+
+export interface AnswerEnd {
+  readonly generation: number;
+  readonly reason: GenerationEnd['reason'];
+  readonly text: string; // what came after the text of the last token
+  readonly stopString: string | null;
+  readonly fault: Fault | null; // only if 'failed'
+  readonly position: number; // tokens in the session now
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly outputTokens: number;
+  readonly acceptedDraftTokens: number;
+  readonly rejectedDraftTokens: number;
+  readonly queueMs: number;
+  readonly ttftMs: number | null; // asked → first token drawn
+  readonly tpotMs: number | null; // (last − first) / (tokens − 1)
+  readonly totalMs: number; // asked → end
+}
+
+export interface AnswerBounds {
+  readonly unsentTokensMax: number; // drawn and not yet taken by the reader: generation pauses
+  readonly replayTokensMax: number; // sent and kept
+}
+
+export interface AnswerWorld {
+  readonly clock: Clock;
+  readonly transcript: Transcript; // its answer is open
+  readonly bounds: AnswerBounds;
+  readonly frameIntervalMs: number; // between deliveries of tokens; 0: none
+  readonly reader: () => AnswerReader | null; // null: nobody listens now
+  readonly onEnded: () => void; // the engine has nothing more to do for it
+}
+
+/** Where an answer stands, for whoever comes back to it. */
+export interface AnswerState {
+  readonly generation: number;
+  readonly running: boolean; // more may be drawn
+  readonly firstIndex: number; // oldest token that can be sent again
+  readonly nextIndex: number; // tokens drawn so far
+}
+
+const BATCH_TOKENS_MAX = 256; // in one delivery to a reader that fell behind
+
+export class SessionAnswer implements GenerationSink {
+  readonly generation: number; // the asker's number
+  readonly #world: AnswerWorld;
+  readonly #outbox: Outbox;
+  readonly #askedMs: number;
+  #running: RunningGeneration | null = null; // null before it has started and once it has ended
+  #text = '';
+  #keep: boolean | null = null; // null: not cancelled
+  #paused = false;
+  #firstMs = -1; // −1 before the first token
+  #lastMs = -1;
+  #end: AnswerEnd | null = null;
+  #told = false;
+  #deliveredMs = Number.NEGATIVE_INFINITY;
+  #timer: Timer | null = null; // tokens wait for their interval
+
+  constructor(generation: number, world: AnswerWorld) {
+    this.generation = generation;
+    this.#world = world;
+    this.#outbox = new Outbox(world.bounds.replayTokensMax);
+    this.#askedMs = world.clock.nowMs();
+  }
+
+  /** The reader has its end. */
+  get told(): boolean {
+    return this.#told;
+  }
+
+  /** Tokens are being drawn for it: neither ended nor waiting for its reader. */
+  get drawing(): boolean {
+    return this.#running !== null && !this.#paused;
+  }
+
+  get running(): boolean {
+    return this.#running !== null;
+  }
+
+  get state(): AnswerState {
+    const { firstIndex, nextIndex } = this.#outbox;
+    return { generation: this.generation, running: this.running, firstIndex, nextIndex };
+  }
+
+  /** Tells again from token `index` on, and the end; false when that token is no longer kept, or was never drawn. */
+  rewind(index: number): boolean {
+    if (!this.#outbox.rewind(index)) return false;
+    this.#told = false;
+    return true;
+  }
+
+  /** The reader wants nothing of what was drawn so far; the end is still told, if it was not. */
+  skip(): void {
+    this.#outbox.rewind(this.#outbox.nextIndex);
+  }
+
+  /** The reader has its end already, wherever it heard of it. */
+  settle(): void {
+    this.skip();
+    if (this.#end !== null) this.#told = true;
+  }
+
+  /** Null once it runs; the engine's refusal otherwise. */
+  start(generator: TextGenerator, request: GenerationRequest): Fault | null {
+    const started = generator.start(request, this);
+    if (!started.ok) return faultOfRefusal(started);
+    this.#running = started;
+    return null;
+  }
+
+  /** Draws no more; the end follows. Only the first call decides whether the answer stays. False: it has ended. */
+  cancel(keep: boolean): boolean {
+    if (this.#running === null) return false;
+    this.#keep ??= keep;
+    this.#running.cancel();
+    return true;
+  }
+
+  onDelta(delta: GenerationDelta): void {
+    const { clock, transcript } = this.#world;
+    const nowMs = clock.nowMs();
+    if (delta.tokens.length > 0) {
+      if (this.#firstMs < 0) this.#firstMs = nowMs;
+      this.#lastMs = nowMs;
+      transcript.pushAnswer(delta.tokens);
+    }
+    this.#text += delta.text;
+    this.#outbox.push(delta, nowMs);
+    if (!this.#gathers(nowMs)) this.deliver();
+  }
+
+  onEnd(end: GenerationEnd): void {
+    const { transcript, onEnded } = this.#world;
+    this.#running = null;
+    this.#timer?.cancel();
+    // A cancellation that came too late, after the last token was drawn, drops nothing.
+    transcript.closeAnswer({ keep: this.#keep !== false || end.reason !== 'cancelled', text: this.#text });
+    this.#end = this.#endOf(end);
+    this.deliver();
+    onEnded();
+  }
+
+  /** Hands on what the reader can take now. */
+  deliver(): void {
+    if (this.#told) return;
+    const reader = this.#world.reader();
+    while (reader?.isReady()) {
+      const batch = this.#outbox.take(BATCH_TOKENS_MAX);
+      if (batch === null) break;
+      reader.onTokens(this.generation, batch);
+    }
+    if (this.#end !== null && this.#outbox.unsentCount === 0 && reader?.isReady()) {
+      this.#told = true;
+      reader.onEnd(this.#end);
+    } else this.#setPace(reader);
+  }
+
+  /** Tokens that come soon after others wait for more: a frame costs its reader and us as much as a token does. */
+  #gathers(nowMs: number): boolean {
+    const { clock, frameIntervalMs, bounds } = this.#world;
+    if (this.#timer !== null) return this.#outbox.unsentCount < bounds.unsentTokensMax;
+    const waitMs = this.#deliveredMs + frameIntervalMs - nowMs;
+    if (waitMs <= 0) {
+      this.#deliveredMs = nowMs;
+      return false;
+    }
+    this.#timer = clock.schedule(waitMs, () => {
+      this.#timer = null;
+      this.#deliveredMs = clock.nowMs();
+      this.deliver();
+    });
+    return true;
+  }
+
+  /** Nobody computes for somebody who is behind, or away, by more than may be kept for him. */
+  #setPace(reader: AnswerReader | null): void {
+    const { unsentTokensMax, replayTokensMax } = this.#world.bounds;
+    const bound = reader === null ? Math.max(unsentTokensMax, replayTokensMax) : unsentTokensMax;
+    const behind = !reader?.isReady() && this.#outbox.unsentCount >= bound;
+    if (behind === this.#paused || this.#running === null) return;
+    this.#paused = behind;
+    if (behind) this.#running.pause();
+    else this.#running.resume();
+  }
+
+  #endOf(end: GenerationEnd): AnswerEnd {
+    const nowMs = this.#world.clock.nowMs();
+    const tokenCount = this.#outbox.nextIndex;
+    return {
+      generation: this.generation,
+      reason: end.reason,
+      text: this.#outbox.tail,
+      stopString: end.stopString,
+      fault: end.failure === null ? null : faultOfFailure(end.failure),
+      position: this.#world.transcript.tokenCount,
+      promptTokens: end.promptTokens,
+      cachedTokens: end.cachedTokens,
+      outputTokens: tokenCount,
+      acceptedDraftTokens: end.acceptedDraftTokens,
+      rejectedDraftTokens: end.rejectedDraftTokens,
+      queueMs: end.queueMs,
+      ttftMs: tokenCount > 0 ? this.#firstMs - this.#askedMs : null,
+      tpotMs: tokenCount > 1 ? (this.#lastMs - this.#firstMs) / (tokenCount - 1) : null,
+      totalMs: nowMs - this.#askedMs,
+    };
+  }
+}

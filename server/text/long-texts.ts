@@ -1,0 +1,134 @@
+// LongTexts: a tokenizer whose long texts are tokenised elsewhere, because at up to 1 ms per 1,000 characters one of
+// them would hold up everybody. Owns what `run` means: a part of the server that needs tokens at once is run, given up
+// where it meets a long text that is not known yet, and run again once it is. So whatever it does before it asks for
+// tokens must be without effect; what comes after happens once. Texts met outside of `run` are tokenised on the spot.
+// Before it: http/http-call.ts and the sockets; after it: the tokenizer, or text-thread.ts.
+import type { EncodeMode } from '../../models/tokenizer.ts';
+import type { ServedModel } from './served-model.ts';
+
+export type Encoded =
+  | { readonly ok: true; readonly tokens: Int32Array }
+  | { readonly ok: false; readonly error: Error };
+
+export interface EncodeElsewhere {
+  /** `done` comes once, never in the caller's stack. */
+  encode(text: string, mode: EncodeMode, done: (encoded: Encoded) => void): void;
+}
+
+type TextTokenizer = ServedModel['tokenizer'];
+
+const HERE_LENGTH_MAX = 8192; // characters tokenised on the spot: 2 ms of code, 8 ms of white space
+const KEPT_LENGTH_MAX = 4 * 2 ** 20; // characters of texts whose tokens are kept for those who come again
+const WAITS_MAX = 128; // of one run; a bisection over a conversation takes some
+
+/** Thrown through whatever runs; never seen outside of `run`. */
+class Pending extends Error {
+  readonly text: string;
+  readonly mode: EncodeMode;
+
+  constructor(text: string, mode: EncodeMode) {
+    super('waits for the tokens of a text');
+    this.text = text;
+    this.mode = mode;
+  }
+}
+
+/** Texts and their tokens, by mode and text. */
+type Found = Map<string, Int32Array>;
+
+export interface RunEnd {
+  /** Nobody waits any more: it is not run again. */
+  readonly over: () => boolean;
+  /** It threw. In the caller's stack, if it did so the first time. */
+  readonly failed: (error: unknown) => void;
+  /** It ran to its end. */
+  readonly ended?: () => void;
+}
+
+export class LongTexts {
+  readonly tokenizer: TextTokenizer; // the model's, but for `encode`
+  readonly #own: TextTokenizer;
+  readonly #elsewhere: EncodeElsewhere | null;
+  readonly #kept: Found = new Map(); // latest last
+  #keptLength = 0;
+  #found: Found | null = null; // of the present run; null: nobody could wait
+
+  constructor(tokenizer: TextTokenizer, elsewhere: EncodeElsewhere | null) {
+    this.#own = tokenizer;
+    this.#elsewhere = elsewhere;
+    this.tokenizer = {
+      vocabSize: tokenizer.vocabSize,
+      startIds: tokenizer.startIds,
+      encode: (text, mode = 'raw') => this.#encode(text, mode),
+      decode: (ids, options) => tokenizer.decode(ids, options),
+      tokenBytes: (id) => tokenizer.tokenBytes(id),
+      isSpecial: (id) => tokenizer.isSpecial(id),
+      specialTokenId: (text) => tokenizer.specialTokenId(text),
+    };
+  }
+
+  /** True: it ran to its end, or failed, within this call. */
+  run(part: () => void, end: RunEnd): boolean {
+    return this.#run(part, end, new Map());
+  }
+
+  #run(part: () => void, end: RunEnd, found: Found): boolean {
+    const outer = this.#found;
+    this.#found = this.#elsewhere === null || found.size >= WAITS_MAX ? null : found;
+    try {
+      part();
+    } catch (error) {
+      if (error instanceof Pending) this.#wait(error, found, () => this.#again(part, end, found), end);
+      else end.failed(error);
+      return !(error instanceof Pending);
+    } finally {
+      this.#found = outer;
+    }
+    end.ended?.();
+    return true;
+  }
+
+  #again(part: () => void, end: RunEnd, found: Found): void {
+    if (!end.over()) this.#run(part, end, found);
+  }
+
+  #wait({ text, mode }: Pending, found: Found, then: () => void, end: RunEnd): void {
+    this.#elsewhere!.encode(text, mode, (encoded) => {
+      if (!encoded.ok) {
+        if (!end.over()) end.failed(encoded.error);
+        return;
+      }
+      const key = keyOf(text, mode);
+      found.set(key, encoded.tokens);
+      this.#keep(key, encoded.tokens);
+      then();
+    });
+  }
+
+  #encode(text: string, mode: EncodeMode): Int32Array {
+    if (text.length <= HERE_LENGTH_MAX || this.#elsewhere === null) return this.#own.encode(text, mode);
+    const key = keyOf(text, mode);
+    const known = this.#found?.get(key) ?? this.#kept.get(key);
+    if (known !== undefined) return known;
+    if (this.#found === null) return this.#own.encode(text, mode);
+    throw new Pending(text, mode);
+  }
+
+  #keep(key: string, tokens: Int32Array): void {
+    this.#forget(key);
+    this.#kept.set(key, tokens);
+    this.#keptLength += key.length;
+    for (const oldest of this.#kept.keys()) {
+      if (this.#keptLength <= KEPT_LENGTH_MAX) break;
+      this.#forget(oldest);
+    }
+  }
+
+  #forget(key: string): void {
+    if (this.#kept.delete(key)) this.#keptLength -= key.length;
+  }
+}
+
+function keyOf(text: string, mode: EncodeMode): string {
+  return `${mode}\0${text}`;
+}

@@ -1,0 +1,49 @@
+// Lists of token ids in a request: checked in one pass, because a schema for each number takes over 1 µs and a body may
+// hold millions of them. Pure. Used by openai/completions.ts and llama/tokenize.ts.
+import { z } from 'zod';
+
+/** One id or more, unless `empty`; whether they are below the vocabulary's size is looked at later. */
+export function tokenIds({ empty = false }: { readonly empty?: boolean } = {}) {
+  return z.unknown().transform((value, context): readonly number[] => {
+    if (!Array.isArray(value)) {
+      context.addIssue({
+        code: 'invalid_type',
+        expected: 'array',
+        input: value,
+        message: 'expected token ids',
+      });
+      return z.NEVER;
+    }
+    const ids: readonly unknown[] = value;
+    const stray = ids.findIndex((id) => !Number.isSafeInteger(id) || (id as number) < 0);
+    if (stray >= 0) {
+      const message = 'Invalid input: expected a token id, an integer of at least 0';
+      const issue = { path: [stray], message, input: ids[stray] };
+      if (typeof ids[stray] === 'number') context.addIssue({ ...issue, code: 'custom' });
+      else context.addIssue({ ...issue, code: 'invalid_type', expected: 'number' });
+      return z.NEVER;
+    }
+    if (ids.length === 0 && !empty) {
+      context.addIssue({
+        code: 'custom',
+        message: 'Too small: expected array to have >=1 items',
+        input: value,
+      });
+      return z.NEVER;
+    }
+    return ids as readonly number[];
+  });
+}
+
+/** A list whose items are only looked at if there are no more than `countMax`. */
+export function shortList<T extends z.ZodType>(item: T, countMax: number) {
+  return z
+    .unknown()
+    .transform((value, context) => {
+      if (!Array.isArray(value) || value.length <= countMax) return value;
+      const message = `Too big: expected array to have <=${countMax} items`;
+      context.addIssue({ code: 'custom', message, input: value });
+      return z.NEVER;
+    })
+    .pipe(z.array(item).min(1));
+}

@@ -1,0 +1,170 @@
+import { Packr, pack } from 'msgpackr';
+import { describe, expect, test } from 'vitest';
+import { FRAME_DEPTH_MAX, frameFault } from '../../../../server/client/frame-guard.ts';
+import type { ServerMessage, TokensFrame } from '../../../../server/client/messages.ts';
+import {
+  decodeClientFrame,
+  decodeServerFrame,
+  encodeClientMessage,
+  encodeServerMessage,
+} from '../../../../server/client/protocol.ts';
+
+const refusedCode = (frame: Uint8Array) => {
+  const decoded = decodeClientFrame(frame);
+  return decoded.ok ? null : decoded.fault.code;
+};
+
+describe('what a client sends', () => {
+  test('a message arrives as it was sent, without the fields that nobody knows', () => {
+    const sent = {
+      type: 'session.append',
+      session: 3,
+      request: 7,
+      text: 'const x = 1; // ü',
+      future: [1, 2],
+    };
+    const { future: _, ...known } = sent;
+    expect(decodeClientFrame(pack(sent))).toEqual({ ok: true, message: known });
+  });
+
+  test('nil is the same as absent', () => {
+    const decoded = decodeClientFrame(pack({ type: 'ping', nonce: null }));
+    expect(decoded).toEqual({ ok: true, message: { type: 'ping' } });
+  });
+
+  test('a 64-bit integer is a number', () => {
+    const frame = pack({ type: 'generate', session: 0, generation: 1, seed: 2n ** 40n });
+    expect(decodeClientFrame(frame)).toMatchObject({ ok: true, message: { seed: 2 ** 40 } });
+  });
+
+  test('a type that does not exist is told apart from a frame that is no message', () => {
+    expect(refusedCode(pack({ type: 'session.bend', session: 1 }))).toBe('unknown_message');
+    expect(refusedCode(pack({ type: 'constructor' }))).toBe('unknown_message');
+    expect(refusedCode(pack({ session: 1 }))).toBe('malformed_frame');
+    expect(refusedCode(pack([1, 2, 3]))).toBe('malformed_frame');
+    expect(refusedCode(pack('hello'))).toBe('malformed_frame');
+    expect(refusedCode(new Uint8Array(0))).toBe('malformed_frame');
+  });
+
+  test('a refusal names the field with its path, and the numbers of the message it refuses', () => {
+    const messages = [{ role: 'user', content: 'a' }, { role: 7 }];
+    const decoded = decodeClientFrame(pack({ type: 'session.append', session: 4, request: 9, messages }));
+    expect(decoded).toMatchObject({
+      ok: false,
+      fault: { code: 'invalid_request', param: 'messages[1].role' },
+      labels: { session: 4, request: 9 },
+    });
+  });
+
+  test.each([
+    ['temperature below 0', { temperature: -0.1 }, 'temperature'],
+    ['topP below 0', { topP: -0.1 }, 'topP'],
+    ['a fraction for topK', { topK: 1.5 }, 'topK'],
+    ['not a number', { temperature: Number.NaN }, 'temperature'],
+    ['an infinite penalty', { repetitionPenalty: Number.POSITIVE_INFINITY }, 'repetitionPenalty'],
+    ['an empty stop string', { stop: [''] }, 'stop[0]'],
+    ['a negative maxTokens', { maxTokens: -1 }, 'maxTokens'],
+    ['an unknown priority', { priority: 'background' }, 'priority'],
+    ['a bias without a token', { logitBias: [[1.5, 2]] }, 'logitBias[0][0]'],
+  ])('%s is refused by name', (_, fields, param) => {
+    const decoded = decodeClientFrame(pack({ type: 'generate', session: 1, generation: 2, ...fields }));
+    expect(decoded).toMatchObject({ ok: false, fault: { code: 'invalid_request', param } });
+  });
+
+  test('what the client encodes the server decodes', () => {
+    const message = { type: 'generate', session: 1, generation: 2, maxTokens: 16, stop: ['\n\n'] } as const;
+    const decoded = decodeClientFrame(encodeClientMessage({ ...message, stop: [...message.stop] }));
+    expect(decoded).toEqual({ ok: true, message });
+  });
+});
+
+describe('the structure of a frame', () => {
+  test('plain MessagePack of every kind passes', () => {
+    const value = {
+      ints: [0, 127, 128, 255, 65_535, 65_536, 4_294_967_296, -1, -32, -33, -129, -40_000, -3_000_000_000],
+      floats: [0.5, -1e300],
+      texts: ['', 'a'.repeat(31), 'b'.repeat(200), 'c'.repeat(70_000)],
+      bytes: [new Uint8Array(3), new Uint8Array(300), new Uint8Array(70_000)],
+      others: [true, false, null],
+      long: Array.from({ length: 70_000 }, (_, index) => index),
+      wide: Object.fromEntries(Array.from({ length: 70_000 }, (_, index) => [`k${index}`, index])),
+    };
+    expect(frameFault(new Packr({ useRecords: false, variableMapSize: true }).pack(value))).toBeNull();
+    expect(frameFault(new Packr({ useRecords: false, useFloat32: 1 }).pack([1.25]))).toBeNull();
+  });
+
+  test.each([
+    ['a record definition', [0xd4, 0x72, 0x40, 0x91, 0xa1, 0x61, 0x01]],
+    ['a date', [0xd6, 0xff, 0, 0, 0, 0]],
+    ['a regular expression', [0xc7, 0x02, 0x78, 0x91, 0xa1]],
+    ['the byte that is never used', [0xc1]],
+    ['a wider extension', [0xc8, 0x00, 0x01, 0x42, 0x00]],
+  ])('%s is refused', (_, bytes) => {
+    expect(frameFault(Uint8Array.from(bytes))).toMatch(/no plain MessagePack/);
+  });
+
+  test.each([
+    ['a string longer than the frame', [0xdb, 0xff, 0xff, 0xff, 0xff, 0x61]],
+    ['an array of four billion in six bytes', [0xdd, 0xff, 0xff, 0xff, 0xff, 0x01]],
+    ['a map without its last value', [0x81, 0xa1, 0x61]],
+    ['half a number', [0xcf, 0x00]],
+    ['a length cut off', [0xda, 0x00]],
+  ])('%s ends inside a value', (_, bytes) => {
+    expect(frameFault(Uint8Array.from(bytes))).toMatch(/ends inside/);
+  });
+
+  test('nesting has a bound, and bytes after the message are refused', () => {
+    const nested = (depth: number) => Uint8Array.from([...new Array(depth).fill(0x91), 0x01]);
+    expect(frameFault(nested(FRAME_DEPTH_MAX))).toBeNull();
+    expect(frameFault(nested(FRAME_DEPTH_MAX + 1))).toMatch(/deeper/);
+    expect(frameFault(nested(100_000))).toMatch(/deeper/);
+    expect(frameFault(Uint8Array.from([0x01, 0x02]))).toMatch(/after the end/);
+  });
+
+  test('a frame is read where it lies in a larger buffer', () => {
+    const frame = pack({ type: 'ping', nonce: 5 });
+    const larger = new Uint8Array(frame.length + 20).fill(0xc1);
+    larger.set(frame, 10);
+    const decoded = decodeClientFrame(larger.subarray(10, 10 + frame.length));
+    expect(decoded).toEqual({ ok: true, message: { type: 'ping', nonce: 5 } });
+  });
+});
+
+describe('what a server sends', () => {
+  const tokens: TokensFrame = {
+    type: 'tokens',
+    session: 1,
+    generation: 2,
+    index: 40,
+    timeUs: 123_456_789,
+    tokens: [17, 4242],
+    text: ' return',
+    logprobs: null,
+  };
+
+  test('a token frame is an array by position, with and without logprobs', () => {
+    expect(decodeServerFrame(encodeServerMessage(tokens))).toEqual(tokens);
+    const logprobs = [
+      [-0.5, [17, 3], [-0.5, -1.25]],
+      [-2, [], []],
+    ] as const;
+    expect(decodeServerFrame(encodeServerMessage({ ...tokens, logprobs }))).toEqual({ ...tokens, logprobs });
+    expect(encodeServerMessage(tokens).length).toBeLessThan(26);
+  });
+
+  test('a reader skips what later versions may add: types, kinds of arrays, further elements, fields', () => {
+    expect(decodeServerFrame(pack({ type: 'session.bent', session: 1 }))).toBeNull();
+    expect(decodeServerFrame(pack([2, 1, 2, 3]))).toBeNull();
+    expect(decodeServerFrame(pack([1, 1, 2, 40, 123_456_789, [17, 4242], ' return', null, 'later']))).toEqual(
+      tokens,
+    );
+    const pong: ServerMessage = { type: 'pong', timeUs: 5 };
+    expect(decodeServerFrame(pack({ ...pong, later: 1 }))).toMatchObject(pong);
+  });
+
+  test('a broken frame is a ProtocolError', () => {
+    for (const bytes of [[0xc1], [0x92, 1], [], [0x93, 1, 1, 1], [0xa1, 0x61]]) {
+      expect(() => decodeServerFrame(Uint8Array.from(bytes))).toThrow('the server sent');
+    }
+  });
+});

@@ -1,0 +1,76 @@
+import { describe, expect, test } from 'vitest';
+import { Guard, presentedKey } from '../../../../server/http/guard.ts';
+import type { HttpRequest } from '../../../../server/listeners/transport.ts';
+
+function request(headers: Readonly<Record<string, string>>): HttpRequest {
+  return {
+    method: 'GET',
+    path: '/',
+    query: '',
+    header: (name) => headers[name] ?? '',
+    remoteAddress: '127.0.0.1',
+  };
+}
+
+function guard(options: Partial<ConstructorParameters<typeof Guard>[0]> = {}): Guard {
+  return new Guard({ apiKeys: [], corsOrigins: [], host: '127.0.0.1', ...options });
+}
+
+describe('keys', () => {
+  test('every key has an owner of its own that does not tell the key', () => {
+    const keys = guard({ apiKeys: ['first-key', 'second-key'] });
+    expect([keys.ownerOf('first-key'), keys.ownerOf('second-key')]).toEqual(['key-1', 'key-2']);
+    for (const wrong of ['', 'first', 'first-key ', 'first-keyfirst-key'])
+      expect(keys.ownerOf(wrong)).toBe(null);
+  });
+
+  test('without keys everybody is the same nobody', () => {
+    expect([guard().keyNeeded, guard().ownerOf('anything')]).toEqual([false, '']);
+    expect(guard().admit(request({ authorization: 'Bearer unused-key' }))).toEqual({ ok: true, owner: '' });
+  });
+
+  test('a key is found in either header, the bearer first', () => {
+    expect(presentedKey(request({ authorization: 'Bearer abc', 'x-api-key': 'def' }))).toBe('abc');
+    expect(presentedKey(request({ authorization: 'Basic abc', 'x-api-key': 'def' }))).toBe('def');
+    expect(presentedKey(request({}))).toBe(null);
+  });
+
+  test('a missing key and a wrong one are told apart', () => {
+    const keys = guard({ apiKeys: ['first-key'] });
+    expect(keys.admit(request({}))).toMatchObject({
+      ok: false,
+      fault: { message: expect.stringContaining('needed') },
+    });
+    const wrong = keys.admit(request({ authorization: 'Bearer wrong-key' }));
+    expect(wrong).toMatchObject({ ok: false, fault: { code: 'invalid_api_key' } });
+    expect(JSON.stringify(wrong)).not.toContain('wrong-key');
+  });
+});
+
+describe('browsers', () => {
+  test.each([
+    ['localhost', true],
+    ['LOCALHOST:8080', true],
+    ['127.0.0.1:8080', true],
+    ['[::1]:8080', true],
+    ['', true],
+    ['evil.example', false],
+    ['127.0.0.1.evil.example:8080', false],
+    ['[2001:db8::1]:8080', false],
+  ])('Host %j without a key: %s', (host, allowed) => {
+    expect(guard().strangerFault(request({ host })) === null).toBe(allowed);
+  });
+
+  test('an origin is allowed by its exact name or by *, and then may read', () => {
+    const origin = 'http://app.example';
+    const some = guard({ corsOrigins: [origin] });
+    expect(some.strangerFault(request({ origin }))).toBe(null);
+    expect(some.strangerFault(request({ origin: `${origin}.evil.example` }))).not.toBe(null);
+    expect(some.strangerFault(request({ origin: 'null' }))).not.toBe(null);
+    expect(some.corsHeaders(request({ origin }))['access-control-allow-origin']).toBe(origin);
+    expect(some.corsHeaders(request({ origin }))['vary']).toBe('origin'); // or a cache gives it to another page
+    expect(some.corsHeaders(request({ origin: 'http://evil.example' }))).toEqual({});
+    expect(some.corsHeaders(request({}))).toEqual({});
+    expect(guard({ corsOrigins: ['*'] }).strangerFault(request({ origin: 'http://any.example' }))).toBe(null);
+  });
+});
