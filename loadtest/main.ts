@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The load tester as a program of its own: the only file of this folder, beside live/main.ts, that touches the process.
+// The load tester as a program of its own: the only file of this folder, beside measure/live/main.ts, that touches the process.
 // `sparklane loadtest` mounts the same command.
 import { fork } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
@@ -8,10 +8,10 @@ import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import { WallClock } from '../kernels/clock.ts';
-import { addLoadtestCommand } from './command.ts';
-import type { LoadtestIo } from './io.ts';
-import { lineScreen } from './line-screen.ts';
-import type { LiveScreen } from './live-view.ts';
+import { addLoadtestCommand } from './measure/command.ts';
+import type { LoadtestIo } from './measure/io.ts';
+import { lineScreen } from './measure/report/line-screen.ts';
+import type { LiveScreen } from './measure/report/live-view.ts';
 
 const EXPECTED_ERRORS = [
   'FlagError',
@@ -70,7 +70,7 @@ export async function runLoadtest(args: readonly string[], io: LoadtestIo): Prom
 }
 
 function forkLive(): LiveScreen {
-  const file = fileURLToPath(new URL(`./live/main${extname(import.meta.url)}`, import.meta.url));
+  const file = fileURLToPath(new URL(`./measure/live/main${extname(import.meta.url)}`, import.meta.url));
   const child = fork(file, [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
   let open = true;
   child.on('error', () => {

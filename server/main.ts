@@ -90,7 +90,7 @@ function isAlive(pid: number): boolean {
 // they are called.
 async function loadClients(): Promise<readonly Mount[]> {
   const { processIo } = await import('../loadtest/main.ts');
-  const { addLoadtestCommand } = await import('../loadtest/command.ts');
+  const { addLoadtestCommand } = await import('../loadtest/measure/command.ts');
   const { addOutcomeCommands } = await import('../loadtest/outcomes/commands.ts');
   const { addSimulationCommands } = await import('../loadtest/simulate/commands.ts');
   return [

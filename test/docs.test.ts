@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { VirtualClock } from '../kernels/clock.ts';
-import { addLoadtestCommand } from '../loadtest/command.ts';
+import { addLoadtestCommand } from '../loadtest/measure/command.ts';
 import { addOutcomeCommands } from '../loadtest/outcomes/commands.ts';
 import { addSimulationCommands } from '../loadtest/simulate/commands.ts';
 import { type Mount, runProgram } from '../server/cli/program.ts';

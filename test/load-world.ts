@@ -1,8 +1,8 @@
 // What load-test tests share: a small workload, a run in virtual time, a busy wait on the wall clock.
 import { VirtualClock } from '../kernels/clock.ts';
-import { type RunPlan, type Surroundings, startRun } from '../loadtest/experiment/run.ts';
-import type { FinishedTurn } from '../loadtest/recorder.ts';
-import type { RunReport } from '../loadtest/report/run-report.ts';
+import type { FinishedTurn } from '../loadtest/measure/play/recorder.ts';
+import { type RunPlan, type Surroundings, startRun } from '../loadtest/measure/runs/run.ts';
+import type { RunReport } from '../loadtest/measure/runs/run-report.ts';
 import { type GeneratedOptions, generated } from '../loadtest/workload/generated.ts';
 import type { Workload } from '../loadtest/workload/turn.ts';
 import { type Script, ScriptedTarget } from './scripted-target.ts';

@@ -1,6 +1,6 @@
 // The load tester's outside, in memory: what it printed and wrote, and a Ctrl-C on demand.
 import { WallClock } from '../kernels/clock.ts';
-import type { LoadtestIo } from '../loadtest/io.ts';
+import type { LoadtestIo } from '../loadtest/measure/io.ts';
 
 export class MemoryIo implements LoadtestIo {
   readonly clock = new WallClock();

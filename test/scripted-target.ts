@@ -8,7 +8,7 @@ import {
   type Target,
   type TurnEnd,
   type TurnEvents,
-} from '../loadtest/target/target.ts';
+} from '../loadtest/measure/wires/target.ts';
 import type { PlannedSession } from '../loadtest/workload/turn.ts';
 
 export interface Script {

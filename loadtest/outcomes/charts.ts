@@ -2,7 +2,7 @@
 // the charts is page.ts's.
 import * as Plot from '@observablehq/plot';
 import { PHASES, type Phase } from '../../server/outcomes/task-record.ts';
-import { draw, nothing } from '../report/plot.ts';
+import { draw, nothing } from '../show/plot.ts';
 import { formatDuration, formatMoney } from './table.ts';
 import { ALL, fasterBy, type ReportRow, type TaskReport } from './task-report.ts';
 

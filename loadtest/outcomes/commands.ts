@@ -9,7 +9,7 @@ import { loadConfig, outcomesPath } from '../../server/config/config.ts';
 import { readLanes } from '../../server/lanes/open-lanes.ts';
 import { type Policy, PolicyError, parsePolicy } from '../../server/lanes/policy.ts';
 import { exportOf } from '../../server/outcomes/wire.ts';
-import { FlagError } from '../flag-error.ts';
+import { FlagError } from '../base/flag-error.ts';
 import { csvFiles } from './csv.ts';
 import { outcomesPage } from './page.ts';
 import { readSource, type TaskSource } from './source.ts';

@@ -1,8 +1,8 @@
 // The report about tasks as one HTML page: no script, nothing fetched. Lays out what charts.ts draws beside the numbers.
 // Pure: a string out.
 import { PHASES } from '../../server/outcomes/task-record.ts';
-import { formatShare, MISSING } from '../report/format.ts';
-import { escaped, framedPage, section } from '../report/page-frame.ts';
+import { formatShare, MISSING } from '../show/format.ts';
+import { escaped, framedPage, section } from '../show/page-frame.ts';
 import { nameOf, outcomeBars, phaseBars, speedCurves, taskTimes } from './charts.ts';
 import { fasterText, formatDuration, formatMoney } from './table.ts';
 import type { Rate, ReportRow, Spread, TaskReport } from './task-report.ts';

@@ -1,6 +1,6 @@
 // Recorded requests under another routing policy: what it would have decided, session by session, in the order in which
-// they came. Owns the sessions' states on the way, as server/lanes/router.ts keeps them. Pure: decideRoute is, and so is
-// this. Before it: source.ts; after it: what-if.ts.
+// they came. Owns the sessions' states on the way, as server/lanes/router.ts keeps them. Pure: decideRoute is, and so
+// is this.
 import {
   decideRoute,
   NEW_SESSION,

@@ -1,5 +1,5 @@
 // Where recorded tasks come from: a server's file, also while it serves, or an exported one. Owns what is said when
-// neither can be read. Before it: commands.ts; after it: task-report.ts and what-if.ts.
+// neither can be read.
 import { existsSync, readFileSync } from 'node:fs';
 import { readDatabase } from '../../server/outcomes/database.ts';
 import { OutcomesError } from '../../server/outcomes/outcomes-error.ts';

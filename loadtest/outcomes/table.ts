@@ -1,6 +1,6 @@
 // The report about tasks as text for a terminal. Pure: a string out; page.ts shows the same numbers with charts.
 import { PHASES } from '../../server/outcomes/task-record.ts';
-import { formatShare, MISSING } from '../report/format.ts';
+import { formatShare, MISSING } from '../show/format.ts';
 import { ALL, type Rate, type ReportRow, type Spread, type TaskReport } from './task-report.ts';
 
 export function reportTable(report: TaskReport): string {

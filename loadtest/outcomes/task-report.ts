@@ -1,6 +1,6 @@
 // The report about recorded tasks: per lane and class, where the time went, how soon a useful diff was there, what was
-// accepted and at what cost, with the number of tasks beside each figure. Owns the aggregation; the formulas of one task
-// are server/outcomes/task-summary.ts's. Pure. Before it: source.ts; after it: table.ts, page.ts.
+// accepted and at what cost, with the number of tasks beside each figure. Owns the aggregation; the formulas of one
+// task are server/outcomes/task-summary.ts's. Pure.
 import { PHASES, type Phase, type TaskRecord } from '../../server/outcomes/task-record.ts';
 import { FORMULAS, summarise, type TaskSummary } from '../../server/outcomes/task-summary.ts';
 import { refusalOf, samplesNeeded } from '../statistics/quantile-bound.ts';

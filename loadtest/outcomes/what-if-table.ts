@@ -1,5 +1,5 @@
 // The answer of `sparklane whatif` as text for a terminal. Pure: a string out.
-import { formatInterval, formatShare, MISSING } from '../report/format.ts';
+import { formatInterval, formatShare, MISSING } from '../show/format.ts';
 import { columns, formatDuration, formatMoney } from './table.ts';
 import type { Change, Move, WhatIfReport } from './what-if.ts';
 

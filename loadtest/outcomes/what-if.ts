@@ -1,6 +1,6 @@
-// What another routing policy would have meant for time and cost: requests that it moves are given the pace and the price
-// that their new lane has in the record, all others stay as they were. Owns the estimate, its bootstrap by whole tasks, and
-// what it cannot know. Deterministic by seed. Before it: replay.ts and lane-rates.ts; after it: what-if-table.ts.
+// What another routing policy would have meant for time and cost: requests that it moves are given the pace and the
+// price that their new lane has in the record, all others stay as they were. Owns the estimate, its bootstrap by whole
+// tasks, and what it cannot know. Deterministic by seed.
 import { Random } from '../../kernels/random.ts';
 import type { Price } from '../../server/lanes/lanes-file.ts';
 import type { Policy } from '../../server/lanes/policy.ts';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { z } from 'zod';
 import type { GpuChip } from '../../kernels/sim/gpu/chips.ts';
-import { FlagError } from '../flag-error.ts';
+import { FlagError } from '../base/flag-error.ts';
 
 const amount = (max: number) => z.number().positive().max(max);
 const schema = z.strictObject({

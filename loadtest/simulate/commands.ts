@@ -12,7 +12,7 @@ import { UnknownShapeError } from '../../kernels/sim/shape-config.ts';
 import { shapeNamed } from '../../kernels/sim/shape-file.ts';
 import { WAFER_CHIPS } from '../../kernels/sim/wafer/chips.ts';
 import { SERVED_POLICY } from '../../server/engine/policy.ts';
-import { FlagError, TraceError } from '../flag-error.ts';
+import { FlagError, TraceError } from '../base/flag-error.ts';
 import { compare, formatComparison } from './compare.ts';
 import { contextOf, type DeviceFlags, deviceOf, devicesOf, withDeviceFlags } from './device-flags.ts';
 import { deviceFits, formatDeviceFits } from './device-list.ts';

@@ -5,7 +5,7 @@ import { parseDeviceName, planDefaults, planSimDevice, type SimDevice } from '..
 import { KV_PRECISIONS, type KvPrecision, PRECISIONS, type Precision } from '../../kernels/sim/precision.ts';
 import { shapeNamed } from '../../kernels/sim/shape-file.ts';
 import { WAFER_CHIPS } from '../../kernels/sim/wafer/chips.ts';
-import { FlagError } from '../flag-error.ts';
+import { FlagError } from '../base/flag-error.ts';
 import { isChipFile, readChipFile } from './chip-file.ts';
 import { count, kvPrecision, people, placement, positive, precision } from './flag-values.ts';
 

@@ -1,7 +1,7 @@
 // Replay: recorded traffic as a load. Prefix hashes become token ids, one id for a whole hashed block, so that the
 // engine's prefix cache finds exactly what the hashes allow: equal ids at equal places, nothing more.
 // Reads the three traces of ../../../shared/data by their content; checks every field it uses.
-import { TraceError } from '../flag-error.ts';
+import { TraceError } from '../base/flag-error.ts';
 import { agentsOf } from '../workload/trace-agent-sessions.ts';
 import { jsonLines, type Row, readTrace, type TraceFile } from '../workload/trace-file.ts';
 import { oneTurn, outputIdMin, type SimClient, type SimLoad, type SimTurn } from './load.ts';

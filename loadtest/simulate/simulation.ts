@@ -1,6 +1,5 @@
 // Simulation: the engine that serves real traffic, on a simulated device and a virtual clock. Plays a load, keeps
 // nothing but a tally. Deterministic: the same device, load and options give the same report, byte for byte.
-// Before it: load.ts or replay.ts; after it: report.ts.
 import { greedySampling } from '../../kernels/backend.ts';
 import { VirtualClock } from '../../kernels/clock.ts';
 import { type SimDevice, simBackend } from '../../kernels/sim/device.ts';

@@ -1,5 +1,5 @@
-// Summary: a simulation's tally as the numbers people compare, in one plain object that is also the JSON.
-// Formulas are in the field comments; after it: tables and the page.
+// Summary: a simulation's tally as the numbers people compare, in one plain object that is also the JSON. Formulas are
+// in the field comments.
 import type { SimDevice } from '../../kernels/sim/device.ts';
 import type { Histogram } from '../statistics/histogram.ts';
 import { throughputBound } from './bounds.ts';

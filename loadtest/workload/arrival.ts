@@ -1,7 +1,7 @@
 // When sessions begin: arrival processes as lazy streams of intended times, and the loads that a person can ask for.
-// Pure given a Random; never sees a clock. Before it: the command line; after it: driver.ts.
+// Pure given a Random; never sees a clock.
 import type { Random } from '../../kernels/random.ts';
-import { FlagError } from '../flag-error.ts';
+import { FlagError } from '../base/flag-error.ts';
 
 export type Load =
   | { readonly kind: 'closed'; readonly users: number } // each user starts a session when the last one is over

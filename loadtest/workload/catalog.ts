@@ -1,9 +1,8 @@
-// The workloads by name, with their bundled traces and the load each was made for. Before it: the command line; after
-// it: the file of the workload.
+// The workloads by name, with their bundled traces and the load each was made for.
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { FlagError } from '../flag-error.ts';
+import { FlagError } from '../base/flag-error.ts';
 import { type EditFormat, edits } from './edits.ts';
 import { generated, withHabits } from './generated.ts';
 import { agentSessions } from './trace-agent-sessions.ts';

@@ -2,7 +2,7 @@
 // until the file has the wanted length; and NoFunEval's slow programs, the contrast set, where copying helps little.
 // The answer is asked for as a rewritten file, a unified diff or search/replace blocks.
 import { Random } from '../../kernels/random.ts';
-import { FlagError } from '../flag-error.ts';
+import { FlagError } from '../base/flag-error.ts';
 import { jsonLines, type Row, readTrace } from './trace-file.ts';
 import { cycled, joinSeeds, type PlannedSession, type Workload } from './turn.ts';
 

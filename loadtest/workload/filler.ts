@@ -1,6 +1,5 @@
-// Stand-in content of a given length in tokens: words that look like code, the same for the same seed. Real traces
-// come without text; what matters to a server is how long a prompt is and which prefix it shares with which other.
-// Pure. After workload/*, before target/*.
+// Stand-in content of a given length in tokens: words that look like code, the same for the same seed. Real traces come
+// without text; what matters to a server is how long a prompt is and which prefix it shares with which other. Pure.
 import { Random } from '../../kernels/random.ts';
 import type { Item, Part } from './turn.ts';
 

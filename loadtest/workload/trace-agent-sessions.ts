@@ -1,7 +1,7 @@
 // Agent sessions from kv-cache-tester's recordings (run-length form, see loadtest/traces/README.md): when each request
 // was sent, how long prompt and answer were, which 64-token blocks the prompt had. Played with live answers: a turn
 // sends what is new in it, and the model's own answer stands where the recorded one stood.
-import { FlagError } from '../flag-error.ts';
+import { FlagError } from '../base/flag-error.ts';
 import { jsonLines, type Row, readTrace } from './trace-file.ts';
 import {
   cycled,

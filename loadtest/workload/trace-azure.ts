@@ -1,7 +1,7 @@
 // Azure's LLM inference trace of 2023 (CSV: TIMESTAMP, ContextTokens, GeneratedTokens): real arrivals with their bursts
 // and silences, and real lengths, without text. Prompts are completion prompts: filler up to the recorded length, then
 // the head of a function to complete, where a file of such prompts is given.
-import { FlagError, TraceError } from '../flag-error.ts';
+import { FlagError, TraceError } from '../base/flag-error.ts';
 import { jsonLines, readTrace } from './trace-file.ts';
 import { cycled, joinSeeds, type Part, type PlannedSession, scaledTokens, type Workload } from './turn.ts';
 

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { FlagError, TraceError } from '../flag-error.ts';
+import { FlagError, TraceError } from '../base/flag-error.ts';
 
 const TRACE_SIZE_MAX = 512 * 1024 * 1024; // bytes, unpacked
 

@@ -1,7 +1,7 @@
 // Mooncake's FAST '25 traces (JSON lines: timestamp, input_length, output_length, hash_ids): single requests whose
 // 512-token blocks are shared across users. Equal ids make equal content, so a prefix cache finds what it would have
 // found in production.
-import { FlagError } from '../flag-error.ts';
+import { FlagError } from '../base/flag-error.ts';
 import { blockParts } from './trace-agent-sessions.ts';
 import { jsonLines, readTrace } from './trace-file.ts';
 import { cycled, joinSeeds, type PlannedSession, scaledTokens, type Workload } from './turn.ts';

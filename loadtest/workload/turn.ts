@@ -1,6 +1,6 @@
 // What a workload says: sessions of turns, each with its content, its limits and what its user does while it streams.
-// Data only; nothing here knows time or protocols. Made by the other files of this folder, played by driver.ts,
-// turned into bytes by target/*.
+// Data only; nothing here knows time or protocols. Made by the other files of this folder, played by driver.ts, turned
+// into bytes by measure/wires.
 import { mix32 } from '../../kernels/random.ts';
 
 /** A piece of content: real text, or a stand-in of a given length that is the same whenever its seed is. */

@@ -7,12 +7,12 @@ import { argv, cpuUsage, memoryUsage } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { WebSocketServer } from 'ws';
 import { VirtualClock, WallClock } from '../../kernels/clock.ts';
-import { startRun } from '../../loadtest/experiment/run.ts';
-import type { RunReport } from '../../loadtest/report/run-report.ts';
-import { RunStatistics } from '../../loadtest/statistics/run-statistics.ts';
-import { openTarget, realWires, type TargetKind } from '../../loadtest/target/catalog.ts';
-import { plainEnd } from '../../loadtest/target/target.ts';
-import { Timeline } from '../../loadtest/timeline.ts';
+import { Timeline } from '../../loadtest/measure/play/timeline.ts';
+import { startRun } from '../../loadtest/measure/runs/run.ts';
+import type { RunReport } from '../../loadtest/measure/runs/run-report.ts';
+import { RunStatistics } from '../../loadtest/measure/runs/run-statistics.ts';
+import { openTarget, realWires, type TargetKind } from '../../loadtest/measure/wires/catalog.ts';
+import { plainEnd } from '../../loadtest/measure/wires/target.ts';
 import { encodeServerMessage, encodeTokens } from '../../server/client/protocol.ts';
 import { smallPlan, smallWorkload, surroundings } from '../load-world.ts';
 

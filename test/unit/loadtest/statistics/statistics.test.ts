@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Random } from '../../../../kernels/random.ts';
+import { SessionSample, type TurnSample } from '../../../../loadtest/measure/runs/session-sample.ts';
 import { searchCapacity } from '../../../../loadtest/statistics/bisection.ts';
 import { quantileInterval, ratioInterval } from '../../../../loadtest/statistics/bootstrap.ts';
 import { HeatMap } from '../../../../loadtest/statistics/heat-map.ts';
@@ -9,7 +10,6 @@ import { Histogram } from '../../../../loadtest/statistics/histogram.ts';
 import { kneeIndex } from '../../../../loadtest/statistics/knee.ts';
 import { pairedRatio } from '../../../../loadtest/statistics/paired-ratio.ts';
 import { refusalOf, samplesNeeded } from '../../../../loadtest/statistics/quantile-bound.ts';
-import { SessionSample, type TurnSample } from '../../../../loadtest/statistics/session-sample.ts';
 
 test('p99 is refused below 368 samples, with that reason', () => {
   expect([0.5, 0.9, 0.95, 0.99].map(samplesNeeded)).toEqual([6, 36, 72, 368]);

@@ -1,0 +1,145 @@
+// The command line of the load tester: flags and their help; the rest is settings.ts's and campaign.ts's. Mounted by
+// loadtest/main.ts, and by the `sparklane` program as its command `loadtest`.
+import type { Command } from 'commander';
+import { FlagError } from '../base/flag-error.ts';
+import { WORKLOADS } from '../workload/catalog.ts';
+import { runCampaign } from './campaign.ts';
+import type { LoadtestIo } from './io.ts';
+import { type Flags, parseSettings } from './settings.ts';
+import { TARGET_KINDS } from './wires/catalog.ts';
+import { PLAIN_ROUTES, parseRoute, runPlainRoute } from './wires/plain-routes.ts';
+import { probeServer } from './wires/probe.ts';
+
+export function addLoadtestCommand(program: Command, io: LoadtestIo): void {
+  const command = program
+    .command('loadtest')
+    .description('measure a server as its users feel it: open loop, sessions, goodput, intervals')
+    .allowExcessArguments(false);
+  addTargetFlags(command);
+  addWorkloadFlags(command);
+  addExperimentFlags(command);
+  command.addHelpText('after', () => `\nWorkloads:\n${workloadHelp()}\n`);
+  command.action(async (flags: Flags) => {
+    const routes = flags['routes'];
+    if (typeof routes === 'string') await measureRoutes(routes, flags, io);
+    else io.setExitCode(await runCampaign(parseSettings(flags), io));
+  });
+}
+
+function addTargetFlags(command: Command): void {
+  command
+    .option('--target <kind>', `protocol: ${TARGET_KINDS.join(', ')} (default native)`)
+    .option('--url <url>', 'server (default http://127.0.0.1:8080)')
+    .option('--in-process', 'a server in this process instead, in virtual time')
+    .option('--device <name>', 'device of the server in this process (default sim)')
+    .option('--wall-clock', 'with --in-process: real time, for real devices')
+    .option('--api-key <key>', 'bearer token (also SPARKLANE_API_KEY)')
+    .option('--model <name>', "model to ask for (default: the server's first)")
+    .option('--tokenizer <model>', 'embedded model or directory whose tokenizer counts text')
+    .option('--content <kind>', 'text, tokens or messages, where the protocol leaves a choice (default text)')
+    .option('--temperature <number>', "default: the server's")
+    .option('--plain', "only fields that OpenAI documents: lengths and counts become the server's choice")
+    .option('--body <json>', 'more fields for the request body of HTTP and Responses targets');
+}
+
+function addWorkloadFlags(command: Command): void {
+  command
+    .option('--workload <name>', 'see below (default agent-sessions)')
+    .option('--trace <file>', 'trace to replay instead of the bundled one; plain or gzip')
+    .option('--prompts <file>', 'azure-code: JSON lines with a "prompt" that requests end with')
+    .option('--scale <number>', "divides all token counts (default: the workload's)")
+    .option(
+      '--context <tokens>',
+      'nothing longer is sent: sessions end, requests are left out (default 8192)',
+    )
+    .option('--gap-scale <number>', 'divides tool and human gaps (default 20)')
+    .option('--gap-max <time>', 'longest gap (default 10s)')
+    .option('--edit-format <format>', 'rewrite, diff or search-replace (default rewrite)')
+    .option('--file-tokens <list>', 'edits: lengths that files are padded to (default 500,2000,8000)')
+    .option('--interrupts <share>', 'share of the turns that are stopped, such as 10%')
+    .option('--steers <share>', 'share of the turns that are stopped and redirected')
+    .option(
+      '--load <load>',
+      "closed:USERS, constant:RATE, poisson:RATE, gamma:RATE,cv=N, ramp:A..B, trace[:SPEED]; sessions/s (default: the workload's)",
+    )
+    .option('--duration <time>', "no turn is sent after this (default: the workload's)")
+    .option('--sessions <count>', 'at most so many sessions')
+    .option('--warmup <time>', 'played, not counted (default 10 % of the duration, at most 30s)')
+    .option('--lead <time>', 'connections are opened this long before they are needed (default 250ms)')
+    .option('--timeout <time>', 'a turn without an end is an error after this (default 120s)')
+    .option(
+      '--in-flight <count>',
+      'most sessions at a time; more are shed and the run is void (default 4096)',
+    )
+    .option('--seed <number>', 'arrivals, content, interruptions (default 1)');
+}
+
+function addExperimentFlags(command: Command): void {
+  command
+    .option('--slo <bounds>', 'what is good: ttft, ttfo, tpot, stall, e2e (default ttft<1s,stall<500ms)')
+    .option('--void-share <share>', 'of the objective that the generator itself may be late (default 10%)')
+    .option('--sweep <loads>', 'one run per load, such as 1,2,4,8; finds the knee')
+    .option('--capacity <range>', 'search the highest load that reaches the goal, such as 0.5..50')
+    .option('--goal <share>', 'good share that counts as reached (default 95%)')
+    .option('--tolerance <share>', 'width of the final bracket (default 5%)')
+    .option('--repeats <count>', 'runs that must agree on the capacity, odd (default 3)')
+    .option(
+      '--ab [target]',
+      'compare with another target, such as chat or chat@http://host:port (default completions)',
+    )
+    .option('--blocks <count>', 'ABBA blocks of a comparison, one session each (default 12)')
+    .option('--routes <route>', `drive a plain HTTP route instead: ${Object.keys(PLAIN_ROUTES).join(', ')}`)
+    .option('--connections <count>', 'of --routes (default 8)')
+    .option('--rate <number>', 'of --routes, requests per second (default: as fast as the connections go)')
+    .option(
+      '--gate <gates>',
+      "exit 1 unless the whole interval holds: 'p95(ttft)<800ms; good>=99%; goodput>=2/s'",
+    )
+    .option('--out <directory>', 'write report.html, report.json and turns.csv there')
+    .option('--no-live', 'no live view');
+}
+
+async function measureRoutes(name: string, flags: Flags, io: LoadtestIo): Promise<void> {
+  const route = parseRoute(name);
+  const settings = parseSettings({ ...flags, duration: flags['duration'] ?? '10s', warmup: '0s' });
+  const connections = positive('connections', flags['connections'], 8);
+  const perSecond = flags['rate'] === undefined ? null : positive('rate', flags['rate'], 1);
+  const apiKey = settings.apiKey ?? io.apiKey;
+  const plan = {
+    url: settings.target.url,
+    route,
+    apiKey,
+    model: settings.model ?? (await probeServer(settings.target.url, apiKey)).model,
+    connections,
+    durationSeconds: settings.durationMs / 1000,
+    perSecond,
+  };
+  let ignore = () => {};
+  const report = await runPlainRoute(plan, (stop) => {
+    ignore = io.onInterrupt(stop);
+  });
+  ignore();
+  const { p50, p90, p99, max } = report.latencyMs;
+  io.write(
+    `${route}     ${report.requests} requests, ${report.requestsPerSecond}/s over ${connections} connections, ${report.failures} failures\n` +
+      `latency   p50 ${p50} ms, p90 ${p90} ms, p99 ${p99} ms, max ${max} ms\n${report.method}\n`,
+  );
+  if (settings.outDirectory !== null) {
+    const file = io.openFile(settings.outDirectory, 'report.json');
+    file.append(`${JSON.stringify(report, null, 1)}\n`);
+    file.close();
+  }
+  if (report.failures > 0) io.setExitCode(1);
+}
+
+function positive(flag: string, value: unknown, otherwise: number): number {
+  const number = typeof value === 'string' ? Number(value) : otherwise;
+  if (!(number > 0)) throw new FlagError(flag, String(value), 'a number above 0');
+  return number;
+}
+
+function workloadHelp(): string {
+  return Object.entries(WORKLOADS)
+    .map(([name, { help, load, scale }]) => `  ${name.padEnd(16)} ${help} (${load}, scale ${scale})`)
+    .join('\n');
+}

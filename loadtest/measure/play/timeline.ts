@@ -1,0 +1,161 @@
+// Timeline: what happened to one turn, as times; measures() turns them into the numbers of the report. The formulas are
+// the ones that runs/latencies.ts states. Owns no clock.
+import type { Delta, TurnEnd } from '../wires/target.ts';
+
+/** Arrivals closer together than this are one burst: one read of the socket, several frames. */
+const BURST_MS = 0.1;
+
+/** How the tokens of a turn were counted, best first. */
+export type CountedBy = 'server-stamps' | 'tokenizer' | 'usage-spread' | 'chunks';
+
+/** All in milliseconds or tokens; null where it has no meaning (no token came, nothing was interrupted, …). */
+export interface TurnMeasures {
+  readonly ttftMs: number | null;
+  readonly ttftFromSentMs: number | null; // what a client that only looks at its own clock would report
+  readonly ttfoMs: number | null;
+  readonly tpotMs: number | null;
+  readonly e2eMs: number;
+  readonly stallMs: number | null;
+  readonly dispatchLagMs: number;
+  readonly wireLagMs: number | null;
+  readonly tokenCount: number;
+  readonly burstCount: number;
+  readonly countedBy: CountedBy;
+  readonly stopToSilenceMs: number | null;
+  readonly wastedTokens: number | null;
+}
+
+export class Timeline {
+  readonly intendedMs: number;
+  readonly dispatchedMs: number;
+  sentMs: number | null = null;
+  firstMs: number | null = null;
+  lastMs: number | null = null;
+  endMs = 0;
+  interruptedMs: number | null = null;
+  #firstAnswerMs: number | null = null; // first token that is no reasoning
+  #lastArrivalMs = Number.NEGATIVE_INFINITY;
+  #receivedAtInterrupt = 0;
+  readonly #burstMs: number[] = []; // [b] when each burst began to arrive
+  #burstTokens: number[] = []; // [b] tokens in each; 0 where nobody has said
+  readonly #burstLengths: number[] = []; // [b] characters in each
+  #countedBy: CountedBy = 'server-stamps';
+  #receivedTokens = 0;
+  #serverTokens: number | null = null; // the answer's length as the server tells it at the end
+
+  constructor(intendedMs: number, dispatchedMs: number) {
+    this.intendedMs = intendedMs;
+    this.dispatchedMs = dispatchedMs;
+  }
+
+  /** Tokens so far; chunks count as one until a better count is known. */
+  get receivedTokens(): number {
+    return this.#receivedTokens;
+  }
+
+  /** `counted`: tokens of the text by the model's own tokenizer, where the server gives no count and we have one. */
+  add(atMs: number, delta: Delta, counted: number | null): void {
+    const known = delta.count ?? counted;
+    if (known === 0 && delta.text === '') return;
+    if (delta.count === null) this.#countedBy = counted === null ? 'chunks' : 'tokenizer';
+    this.firstMs ??= atMs;
+    this.lastMs = atMs;
+    if (!delta.reasoning) this.#firstAnswerMs ??= atMs;
+    if (atMs - this.#lastArrivalMs >= BURST_MS || this.#burstMs.length === 0) {
+      this.#burstMs.push(atMs);
+      this.#burstTokens.push(0);
+      this.#burstLengths.push(0);
+    }
+    this.#lastArrivalMs = atMs;
+    const burst = this.#burstMs.length - 1;
+    this.#burstTokens[burst]! += known ?? 0;
+    this.#burstLengths[burst]! += delta.text.length;
+    this.#receivedTokens += known ?? 1;
+  }
+
+  /** The person pressed Esc. */
+  interrupt(atMs: number): void {
+    this.interruptedMs = atMs;
+    this.#receivedAtInterrupt = this.#receivedTokens;
+  }
+
+  end(atMs: number, end: TurnEnd): void {
+    this.endMs = atMs;
+    if (this.#countedBy === 'chunks' && this.#burstMs.length > 0) this.#countChunks(end.outputTokens);
+    this.#serverTokens = end.outputTokens;
+  }
+
+  measures(): TurnMeasures {
+    const { intendedMs, firstMs, lastMs, sentMs, dispatchedMs, interruptedMs } = this;
+    const tokenCount = this.#burstTokens.reduce((sum, tokens) => sum + tokens, 0);
+    return {
+      ttftMs: firstMs === null ? null : firstMs - intendedMs,
+      ttftFromSentMs: firstMs === null || sentMs === null ? null : firstMs - sentMs,
+      ttfoMs: this.#firstAnswerMs === null ? null : this.#firstAnswerMs - intendedMs,
+      tpotMs: tokenCount < 2 ? null : (this.#lastBurstMs - this.#firstBurstMs) / (tokenCount - 1),
+      e2eMs: this.endMs - intendedMs,
+      stallMs: this.#longestGapMs(),
+      dispatchLagMs: dispatchedMs - intendedMs,
+      wireLagMs: sentMs === null ? null : sentMs - dispatchedMs,
+      tokenCount,
+      burstCount: this.#burstMs.length,
+      countedBy: this.#countedBy,
+      stopToSilenceMs: interruptedMs === null ? null : Math.max(0, (lastMs ?? interruptedMs) - interruptedMs),
+      wastedTokens:
+        interruptedMs === null
+          ? null
+          : Math.max(0, (this.#serverTokens ?? this.#receivedTokens) - this.#receivedAtInterrupt),
+    };
+  }
+
+  /** Every gap between bursts, with the tokens that came at its end. */
+  eachGap(fn: (gapMs: number, tokenCount: number, atMs: number) => void): void {
+    for (let at = 1; at < this.#burstMs.length; at++) {
+      fn(this.#burstMs[at]! - this.#burstMs[at - 1]!, this.#burstTokens[at]!, this.#burstMs[at]!);
+    }
+  }
+
+  /** Tokens that arrived together with the first one. */
+  get firstBurstTokens(): number {
+    return this.#burstTokens[0] ?? 0;
+  }
+
+  get #firstBurstMs(): number {
+    return this.#burstMs[0] ?? 0;
+  }
+
+  get #lastBurstMs(): number {
+    return this.#burstMs.at(-1) ?? 0;
+  }
+
+  #longestGapMs(): number | null {
+    if (this.#burstMs.length === 0) return null;
+    let longest = 0;
+    this.eachGap((gapMs) => {
+      longest = Math.max(longest, gapMs);
+    });
+    return longest;
+  }
+
+  // Nobody stamped the tokens. The server's total, where it tells one, is spread over the bursts by their length in
+  // characters (every burst keeps at least one token while there are enough); otherwise a chunk counts as a token.
+  #countChunks(total: number | null): void {
+    const lengths = this.#burstLengths;
+    if (total === null || total < lengths.length) {
+      this.#burstTokens = this.#burstTokens.map((tokens) => Math.max(1, tokens));
+      return;
+    }
+    this.#countedBy = 'usage-spread';
+    const characters = lengths.reduce((sum, length) => sum + length, 0);
+    const spare = total - lengths.length;
+    let passed = 0;
+    let given = 0;
+    this.#burstTokens = lengths.map((length) => {
+      passed += length;
+      const upTo = characters === 0 ? 0 : Math.round((spare * passed) / characters);
+      const tokens = 1 + upTo - given;
+      given = upTo;
+      return tokens;
+    });
+  }
+}

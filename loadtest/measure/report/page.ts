@@ -1,0 +1,259 @@
+// The HTML report: one file, no script, nothing fetched. Lays out what charts.ts draws and the numbers of the reports.
+// Pure: a string out.
+
+import { formatInterval, formatMs, formatNumber, formatShare, MISSING } from '../../show/format.ts';
+import { escaped, framedPage, section } from '../../show/page-frame.ts';
+import { formatSlo } from '../play/slo.ts';
+import type { ComparisonReport } from '../runs/comparison.ts';
+import type { GateResult } from '../runs/gate.ts';
+import type { LatencySummary, RunReport } from '../runs/run-report.ts';
+import type { SweepReport } from '../runs/sweep.ts';
+import { forestPlot, latencyCdf, sloMatrix, stallHeatMap, swimLanes, ttftAgainstLoad } from './charts.ts';
+import { capacityText } from './table.ts';
+
+export interface PageInput {
+  readonly run: RunReport | null; // the run that is shown in detail
+  readonly sweep: SweepReport | null;
+  readonly comparison: ComparisonReport | null;
+  readonly gates: readonly GateResult[];
+}
+
+export function reportPage({ run, sweep, comparison, gates }: PageInput): string {
+  const title =
+    comparison !== null
+      ? 'Comparison'
+      : sweep !== null
+        ? sweep.capacity === null
+          ? 'Load sweep'
+          : 'Capacity search'
+        : 'Load test';
+  const parts: string[] = [];
+  if (comparison !== null) parts.push(comparisonParts(comparison));
+  if (sweep !== null) parts.push(sweepParts(sweep));
+  if (run !== null) parts.push(runParts(run, sweep));
+  if (gates.length > 0) parts.push(gateSection(gates));
+  if (run !== null) parts.push(formulaSection(run), provenanceSection(run));
+  return framedPage(title, headerLines(run, comparison), parts.join('\n'));
+}
+
+function headerLines(run: RunReport | null, comparison: ComparisonReport | null): string {
+  const lines: string[] = [];
+  if (comparison !== null) {
+    lines.push(`<p>A: <b>${escaped(comparison.a)}</b></p><p>B: <b>${escaped(comparison.b)}</b></p>`);
+    lines.push(
+      `<p class="soft">${escaped(comparison.workload)}, ${comparison.blockCount} ABBA blocks, seed ${comparison.seed}</p>`,
+    );
+    if (comparison.partial) lines.push('<p class="verdict bad">Partial: stopped by hand</p>');
+  }
+  if (run !== null) {
+    const { provenance: p, validity, partial } = run;
+    lines.push(`<p><b>${escaped(p.target)}</b> · ${escaped(p.model)} · ${escaped(p.device)}</p>`);
+    lines.push(
+      `<p class="soft">${escaped(p.workload)} · ${escaped(p.load)} · seed ${p.seed} · ${p.clock}</p>`,
+    );
+    lines.push(
+      validity.isVoid
+        ? `<p class="verdict bad">Void</p>${validity.reasons.map((reason) => `<p>${escaped(reason)}</p>`).join('')}`
+        : '<p class="verdict">Valid</p>',
+    );
+    if (partial) lines.push(' <p class="verdict bad">Partial: stopped by hand</p>');
+    for (const warning of validity.warnings) lines.push(`<p class="soft">Note: ${escaped(warning)}</p>`);
+  }
+  return lines.join('\n');
+}
+
+function runParts(run: RunReport, sweep: SweepReport | null): string {
+  const shown =
+    sweep === null ? '' : `<p class="soft">In detail: the run at ${escaped(run.provenance.load)}.</p>`;
+  const sections = [
+    section(
+      'Latencies',
+      'Distribution from the intended send time. Dashed red: the TTFT objective.',
+      latencyCdf(run) + latencyTable(run),
+    ),
+    sweep === null ? section('TTFT against load', 'Each dot is a turn.', ttftAgainstLoad([run], null)) : '',
+    section(
+      'Objective matrix',
+      'Share of turns that would be good under other objectives; failures are never good.',
+      sloMatrix(run),
+    ),
+    section(
+      'Sessions',
+      'The first sessions of the run, one lane each. Yellow: waiting for the first token. Blank: a tool runs, or the person reads.',
+      swimLanes(run),
+    ),
+    section(
+      'Stalls',
+      'Gaps between bursts inside answers, by when they began and how long they were.',
+      stallHeatMap(run),
+    ),
+    errorSection(run),
+  ];
+  return `${shown}${tiles(run)}\n${sections.join('\n')}`;
+}
+
+function tiles({ rates, counters, slo }: RunReport): string {
+  const rows: [string, string, string][] = [
+    ['Goodput', formatNumber(rates.goodputPerSecond.value, '/s'), `good turns per second: ${formatSlo(slo)}`],
+    [
+      'Good',
+      formatShare(rates.goodShare.value),
+      formatInterval(rates.goodShare.interval, formatShare) || 'share of turns',
+    ],
+    [
+      'Requests',
+      formatNumber(rates.requestsPerSecond, '/s'),
+      `${counters.turns} turns, ${counters.sessions} sessions counted`,
+    ],
+    [
+      'Tokens',
+      formatNumber(rates.tokensPerSecond, '/s'),
+      `${counters.outputTokens.toLocaleString('en-US')} output tokens`,
+    ],
+    ['Sessions all good', formatShare(rates.sessionGoodShare), 'every turn inside the objective'],
+    [
+      'Cache served',
+      formatShare(rates.servedCacheShare),
+      `ideal for this trace ${formatShare(rates.idealCacheShare)}`,
+    ],
+  ];
+  if (rates.acceptedPerStep !== null)
+    rows.push(['Tokens per step', formatNumber(rates.acceptedPerStep), 'with accepted drafts']);
+  if (counters.interrupted > 0)
+    rows.push([
+      'Wasted per stop',
+      formatNumber(rates.wastedTokensPerStop, ' tok'),
+      `${counters.interrupted} stops`,
+    ]);
+  if (counters.editTurns > 0)
+    rows.push(['Useful edits', formatShare(rates.usefulEditShare), 'had a hunk that applies']);
+  const tile = ([name, value, note]: [string, string, string]) =>
+    `<div class="tile"><span>${name}</span><b>${escaped(value)}</b><span>${escaped(note)}</span></div>`;
+  return `<div class="tiles">${rows.map(tile).join('')}</div>`;
+}
+
+function latencyTable({ latencies }: RunReport): string {
+  const rows = latencies
+    .filter(({ count }) => count > 0)
+    .map(
+      (summary) =>
+        `<tr><td title="${escaped(summary.formula)}">${escaped(summary.name)}</td><td>${summary.count.toLocaleString('en-US')}</td><td>${formatMs(summary.meanMs)}</td>${quantileCells(summary)}<td>${formatMs(summary.maxMs)}</td><td>${formatInterval(summary.quantiles[2]?.interval ?? null, formatMs)}</td></tr>`,
+    );
+  const head = ['', 'count', 'mean', 'p50', 'p90', 'p95', 'p99', 'max', 'p95, 95 % interval'];
+  return `<table><thead><tr>${head.map((name) => `<th>${name}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
+}
+
+function quantileCells({ quantiles }: LatencySummary): string {
+  return quantiles
+    .map(({ ms, refusal }) =>
+      refusal === null
+        ? `<td>${formatMs(ms)}</td>`
+        : `<td class="refused" title="${escaped(refusal)}">refused</td>`,
+    )
+    .join('');
+}
+
+function errorSection({ errors }: RunReport): string {
+  if (errors.length === 0) return '';
+  const rows = errors.map(
+    ({ kind, turns, message }) =>
+      `<tr><td>${escaped(kind)}</td><td>${turns}</td><td class="text">${escaped(message)}</td></tr>`,
+  );
+  return section(
+    'Errors',
+    'By kind; each is a miss.',
+    `<table><thead><tr><th>kind</th><th>turns</th><th class="text">first message</th></tr></thead><tbody>${rows.join('')}</tbody></table>`,
+  );
+}
+
+function sweepParts(sweep: SweepReport): string {
+  const rows = sweep.points.map(({ load, phase, passed, report }) => {
+    const verdict = report.validity.isVoid ? 'void' : passed === null ? '' : passed ? 'passes' : 'fails';
+    const colour = passed === true ? 'good' : verdict === '' ? '' : 'bad';
+    return `<tr><td>${formatNumber(load)}</td><td>${phase}</td><td>${formatNumber(report.rates.requestsPerSecond)}</td><td>${formatNumber(report.rates.tokensPerSecond)}</td><td>${formatNumber(report.rates.goodputPerSecond.value)}</td><td>${formatShare(report.rates.goodShare.value)}</td><td class="${colour}">${verdict}</td></tr>`;
+  });
+  const head = [sweep.loadName, 'phase', 'requests/s', 'tokens/s', 'goodput/s', 'good', 'verdict'];
+  const found = sweep.capacity === null ? '' : `<p>Capacity: <b>${escaped(capacityText(sweep))}</b></p>`;
+  const knee = `<p class="soft">Knee: ${sweep.kneeLoad === null ? 'none' : formatNumber(sweep.kneeLoad)}; ${escaped(sweep.kneeMethod)}</p>`;
+  const table = `<table><thead><tr>${head.map((name) => `<th>${escaped(name)}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
+  return section(
+    'TTFT against load',
+    'Vertical bars: 95 % intervals.',
+    found + ttftAgainstLoad([], sweep) + knee + table,
+  );
+}
+
+function comparisonParts(report: ComparisonReport): string {
+  const ratio = (value: ComparisonReport['rows'][number]['aOverB']) =>
+    value === null
+      ? MISSING
+      : `${value.ratio.toFixed(3)} ${formatInterval(value.interval, (number) => number.toFixed(3))}`;
+  const rows = report.rows.map(
+    ({ metric, meanMs, aOverB, aOverA }) =>
+      `<tr><td>${metric}</td><td>${formatMs(meanMs.a)}</td><td>${formatMs(meanMs.b)}</td><td>${ratio(aOverB)}</td><td>${ratio(aOverA)}</td><td>${aOverB?.turnCount ?? 0}</td></tr>`,
+  );
+  const head = ['', 'mean A', 'mean B', 'A/B', 'noise A/A', 'turns'];
+  const table = `<table><thead><tr>${head.map((name) => `<th>${name}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
+  const { surroundings: s } = report;
+  const where = `<dl><dt>machine</dt><dd>${escaped(s.machine)}, Node ${escaped(s.node)}</dd><dt>clock</dt><dd>${s.clock}</dd><dt>started</dt><dd>${escaped(s.startedAt || MISSING)}</dd><dt>command</dt><dd><code>${escaped(s.command)}</code></dd></dl>`;
+  const failed = `<p class="soft">Failed turns: ${report.failedTurns.a} of A, ${report.failedTurns.b} of B.</p>`;
+  return section('A against B', escaped(report.method), forestPlot(report) + table + failed + where);
+}
+
+function gateSection(gates: readonly GateResult[]): string {
+  const rows = gates.map(
+    ({ text, passed, reason }) =>
+      `<tr><td>${escaped(text)}</td><td class="${passed ? 'good' : 'bad'}">${passed ? 'holds' : 'fails'}</td><td class="text">${escaped(reason)}</td></tr>`,
+  );
+  return section(
+    'Gates',
+    'A gate holds only if the whole interval is inside the bound.',
+    `<table><tbody>${rows.join('')}</tbody></table>`,
+  );
+}
+
+function formulaSection({ latencies, formulas, validity }: RunReport): string {
+  const used = latencies
+    .filter(({ count }) => count > 0)
+    .map(({ name, formula }) => [name, formula] as const);
+  const rows = [...used, ...Object.entries(formulas), ['validity', validity.rule] as const];
+  const list = rows
+    .map(([name, formula]) => `<dt>${escaped(name)}</dt><dd>${escaped(formula)}</dd>`)
+    .join('');
+  return section('Formulas', '', `<dl>${list}</dl>`);
+}
+
+function provenanceSection({
+  provenance: p,
+  formatVersion,
+  countedBy,
+  sampleShare,
+  rates,
+}: RunReport): string {
+  const rows: [string, string][] = [
+    ['command', p.command],
+    ['started', p.startedAt || MISSING],
+    ['clock', p.clock],
+    ['target', p.target],
+    ['model, device', `${p.model}, ${p.device}`],
+    ['workload', p.workload],
+    ['source', p.workloadSource],
+    ...p.workloadNotes.map((note): [string, string] => ['', note]),
+    ['scale', `token counts divided by ${p.scale}`],
+    ['prompt length', `${formatNumber(rates.promptLengthRatio)} × planned, as the server counts`],
+    ['load', p.load],
+    ['seed', String(p.seed)],
+    ['planned, warm-up', `${formatMs(p.plannedMs)}, ${formatMs(p.warmupMs)}`],
+    [
+      'tokens counted by',
+      Object.entries(countedBy)
+        .map(([how, turns]) => `${how}: ${turns} turns`)
+        .join(', '),
+    ],
+    ['sampled sessions', `${formatShare(sampleShare)} of all, for intervals and dots`],
+    ['machine', p.machine],
+    ['node, sparklane', `${p.node}, ${p.version}; report format ${formatVersion}`],
+  ];
+  const list = rows.map(([name, value]) => `<dt>${name}</dt><dd>${escaped(value)}</dd>`).join('');
+  return section('Provenance', '', `<dl>${list}</dl>`);
+}

@@ -1,0 +1,245 @@
+// RunStatistics: sums up a run as it goes, in memory that does not grow with it: histograms, counters, a bounded sample
+// of sessions. A recorder of driver.ts; report/run-report.ts reads it when the run is over (or was stopped).
+
+import { HeatMap } from '../../statistics/heat-map.ts';
+import { Histogram } from '../../statistics/histogram.ts';
+import type { DriverRecorder, FinishedSession, FinishedTurn } from '../play/recorder.ts';
+import { isGood, type Slo } from '../play/slo.ts';
+import type { CountedBy } from '../play/timeline.ts';
+import type { Outcome } from '../wires/target.ts';
+import { LATENCY_KEYS, type LatencyKey } from './latencies.ts';
+import { SessionSample } from './session-sample.ts';
+
+const SAMPLE_TURNS_MAX = 50_000;
+const ERROR_KINDS_MAX = 64;
+const LANES_MAX = 28; // sessions drawn as swim lanes
+const LANE_TURNS_MAX = 200;
+
+/** One turn of a swim lane; milliseconds since the start of the run. */
+interface LaneTurn {
+  readonly intendedMs: number;
+  readonly firstMs: number | null;
+  readonly endMs: number;
+  readonly outcome: Outcome;
+  readonly good: boolean;
+}
+
+export interface Lane {
+  readonly session: number;
+  readonly name: string;
+  readonly turns: LaneTurn[];
+}
+
+export interface Counters {
+  turns: number; // counted
+  good: number;
+  outputTokens: number;
+  plannedPromptTokens: number;
+  // Of turns whose server reported its cache:
+  reportedPromptTokens: number;
+  cachedTokens: number;
+  idealCachedTokens: number;
+  idealPromptTokens: number;
+  // Of turns whose server reported its speculation:
+  speculatedTokens: number;
+  acceptedTokens: number;
+  rejectedTokens: number;
+  interrupted: number;
+  wastedTokens: number;
+  shortAnswers: number; // ended before the length that the trace asked for
+  editTurns: number;
+  usefulEdits: number;
+  warmupTurns: number;
+  unfinishedTurns: number;
+  sessions: number; // counted
+  goodSessions: number;
+  completeSessions: number;
+  skippedTurns: number; // planned after a failed turn, never sent
+  shedSessions: number; // arrivals that the load generator could not take
+}
+
+export class RunStatistics implements DriverRecorder {
+  readonly latencies: Readonly<Record<LatencyKey, Histogram>>;
+  readonly counters: Counters;
+  readonly outcomes = new Map<Outcome, number>();
+  readonly errors = new Map<string, number>(); // kind → turns
+  readonly messages = new Map<string, string>(); // kind → the first message of that kind
+  readonly countedBy = new Map<CountedBy, number>();
+  readonly sample = new SessionSample(SAMPLE_TURNS_MAX);
+  readonly stalls = new HeatMap();
+  readonly lanes = new Map<number, Lane>();
+  lastEndMs = 0; // of counted turns
+  readonly #slo: Slo;
+  readonly #warmupMs: number;
+
+  constructor(slo: Slo, warmupMs: number) {
+    this.#slo = slo;
+    this.#warmupMs = warmupMs;
+    const latencies = {} as Record<LatencyKey, Histogram>;
+    for (const key of LATENCY_KEYS) latencies[key] = new Histogram();
+    this.latencies = latencies;
+    this.counters = zeroCounters();
+  }
+
+  onTurn(turn: FinishedTurn): boolean {
+    const { measures, timeline, outcome, kind } = turn;
+    const good = isGood(outcome, measures, this.#slo);
+    if (outcome === 'unfinished') {
+      this.counters.unfinishedTurns++;
+      return good;
+    }
+    this.#draw(turn, good);
+    if (timeline.intendedMs < this.#warmupMs) {
+      this.counters.warmupTurns++;
+      return good;
+    }
+    this.#count(turn, good);
+    this.#measure(turn);
+    this.sample.add({
+      session: turn.session.index,
+      turn: turn.turnIndex,
+      intendedMs: timeline.intendedMs,
+      // The latency of a steered answer starts at the key press and is reported under its own name.
+      ttftMs: kind === 'turn' ? measures.ttftMs : null,
+      ttfoMs: kind === 'turn' ? measures.ttfoMs : null,
+      tpotMs: measures.tpotMs,
+      stallMs: measures.stallMs,
+      e2eMs: measures.e2eMs,
+      good,
+      failed: outcome !== 'ok' && outcome !== 'interrupted',
+      inFlight: turn.inFlight,
+    });
+    return good;
+  }
+
+  onSession(finished: FinishedSession): void {
+    if (finished.turnCount === 0 || finished.startMs < this.#warmupMs) return;
+    const { counters, latencies } = this;
+    counters.sessions++;
+    if (finished.allGood) counters.goodSessions++;
+    if (finished.failed) counters.skippedTurns += finished.session.turns.length - finished.turnCount;
+    if (!finished.complete) return;
+    counters.completeSessions++;
+    const makespanMs = finished.endMs - finished.startMs;
+    latencies.makespan.record(makespanMs);
+    latencies.toolGaps.record(finished.toolGapMs);
+    latencies.humanGaps.record(finished.humanGapMs);
+    latencies.sessionWait.record(makespanMs - finished.toolGapMs - finished.humanGapMs);
+  }
+
+  onShed(): void {
+    this.counters.shedSessions++;
+  }
+
+  #count(
+    { outcome, end, measures, planned, timeline, firstUsefulDiffMs, kind }: FinishedTurn,
+    good: boolean,
+  ): void {
+    const { counters } = this;
+    counters.turns++;
+    if (good) counters.good++;
+    bump(this.outcomes, outcome);
+    bump(this.countedBy, measures.countedBy);
+    this.lastEndMs = Math.max(this.lastEndMs, timeline.endMs);
+    counters.outputTokens += measures.tokenCount;
+    counters.plannedPromptTokens += planned.promptTokens;
+    if (end.errorKind !== null) this.#noteError(end.errorKind, end.message);
+    if (end.cachedTokens !== null && end.promptTokens !== null && kind === 'turn') {
+      counters.reportedPromptTokens += end.promptTokens;
+      counters.cachedTokens += end.cachedTokens;
+      counters.idealCachedTokens += planned.idealCachedTokens;
+      counters.idealPromptTokens += planned.promptTokens;
+    }
+    if (end.acceptedTokens !== null) {
+      counters.speculatedTokens += measures.tokenCount;
+      counters.acceptedTokens += end.acceptedTokens;
+      counters.rejectedTokens += end.rejectedTokens ?? 0;
+    }
+    if (measures.wastedTokens !== null) {
+      counters.interrupted++;
+      counters.wastedTokens += measures.wastedTokens;
+    }
+    if (planned.exact && outcome === 'ok' && measures.tokenCount < planned.maxTokens) counters.shortAnswers++;
+    if (planned.original !== null) {
+      counters.editTurns++;
+      if (firstUsefulDiffMs !== null) counters.usefulEdits++;
+    }
+  }
+
+  #measure({ measures, timeline, end, kind, firstUsefulDiffMs }: FinishedTurn): void {
+    const { latencies } = this;
+    const note = (key: LatencyKey, ms: number | null) => {
+      if (ms !== null) latencies[key].record(ms);
+    };
+    note(kind === 'steer' ? 'steerToFirst' : 'ttft', measures.ttftMs);
+    if (kind === 'turn') note('ttfo', measures.ttfoMs);
+    note('ttftFromSent', measures.ttftFromSentMs);
+    note('tpot', measures.tpotMs);
+    note('stall', measures.stallMs);
+    note('e2e', measures.e2eMs);
+    note('queue', end.queueMs);
+    note('stopToSilence', measures.stopToSilenceMs);
+    note('firstUsefulDiff', firstUsefulDiffMs);
+    // A steer cannot be dispatched before the stopped answer has ended: that wait is the server's.
+    if (kind === 'turn') note('dispatchLag', measures.dispatchLagMs);
+    note('wireLag', measures.wireLagMs);
+    latencies.itlToken.record(0, timeline.firstBurstTokens - 1);
+    timeline.eachGap((gapMs, tokenCount, atMs) => {
+      latencies.itlBurst.record(gapMs);
+      if (tokenCount > 0) latencies.itlToken.record(gapMs);
+      latencies.itlToken.record(0, tokenCount - 1);
+      this.stalls.add(atMs - gapMs, gapMs);
+    });
+  }
+
+  #draw({ session, timeline, outcome }: FinishedTurn, good: boolean): void {
+    let lane = this.lanes.get(session.index);
+    if (lane === undefined) {
+      if (this.lanes.size >= LANES_MAX) return;
+      lane = { session: session.index, name: session.name, turns: [] };
+      this.lanes.set(session.index, lane);
+    }
+    if (lane.turns.length >= LANE_TURNS_MAX) return;
+    const { intendedMs, firstMs, endMs } = timeline;
+    lane.turns.push({ intendedMs, firstMs, endMs, outcome, good });
+  }
+
+  #noteError(kind: string, message: string | null): void {
+    const known = this.errors.has(kind) || this.errors.size < ERROR_KINDS_MAX;
+    const key = known ? kind : 'other kinds';
+    bump(this.errors, key);
+    if (message !== null && !this.messages.has(key)) this.messages.set(key, message.slice(0, 300));
+  }
+}
+
+function bump<K>(counts: Map<K, number>, key: K): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+function zeroCounters(): Counters {
+  return {
+    turns: 0,
+    good: 0,
+    outputTokens: 0,
+    plannedPromptTokens: 0,
+    reportedPromptTokens: 0,
+    cachedTokens: 0,
+    idealCachedTokens: 0,
+    idealPromptTokens: 0,
+    speculatedTokens: 0,
+    acceptedTokens: 0,
+    rejectedTokens: 0,
+    interrupted: 0,
+    wastedTokens: 0,
+    shortAnswers: 0,
+    editTurns: 0,
+    usefulEdits: 0,
+    warmupTurns: 0,
+    unfinishedTurns: 0,
+    sessions: 0,
+    goodSessions: 0,
+    completeSessions: 0,
+    skippedTurns: 0,
+    shedSessions: 0,
+  };
+}

@@ -1,0 +1,263 @@
+// Settings: what the person asked for, parsed once from the flags; everything behind it trusts them. Pure.
+import { FlagError } from '../base/flag-error.ts';
+import { type Load, parseLoad } from '../workload/arrival.ts';
+import { entryOf } from '../workload/catalog.ts';
+import type { EditFormat } from '../workload/edits.ts';
+import { parseSlo, parseTimeMs, type Slo } from './play/slo.ts';
+import { type Gate, parseGates } from './runs/gate.ts';
+import { parseTargetKind, type TargetKind } from './wires/catalog.ts';
+
+export interface TargetSettings {
+  readonly kind: TargetKind;
+  readonly url: string; // '' in process
+}
+
+export interface Settings {
+  readonly target: TargetSettings;
+  readonly inProcess: { readonly device: string; readonly virtual: boolean } | null;
+  readonly other: TargetSettings | null; // B of a comparison
+  readonly apiKey: string | null;
+  readonly model: string | null; // null: the server's first
+  readonly tokenizer: string | null;
+  readonly as: 'text' | 'tokens' | 'messages';
+  readonly temperature: number | null;
+  readonly plain: boolean;
+  readonly extraBody: Readonly<Record<string, unknown>>;
+  readonly workload: string;
+  readonly tracePath: string | null;
+  readonly promptsPath: string | null;
+  readonly scale: number | null;
+  readonly contextTokens: number;
+  readonly gapScale: number;
+  readonly gapMsMax: number;
+  readonly editFormat: EditFormat;
+  readonly fileTokens: readonly number[];
+  readonly interruptShare: number | null;
+  readonly steerShare: number | null;
+  readonly load: Load;
+  readonly durationMs: number;
+  readonly sessionsMax: number;
+  readonly warmupMs: number;
+  readonly leadMs: number;
+  readonly turnTimeoutMs: number;
+  readonly sessionsInFlightMax: number;
+  readonly seed: number;
+  readonly slo: Slo;
+  readonly voidShare: number;
+  readonly sweep: readonly number[] | null;
+  readonly capacity: { readonly low: number; readonly high: number } | null;
+  readonly goal: number;
+  readonly tolerance: number;
+  readonly repeats: number;
+  readonly blocks: number;
+  readonly gates: readonly Gate[];
+  readonly outDirectory: string | null;
+  readonly showLive: boolean;
+}
+
+export type Flags = Readonly<Record<string, unknown>>;
+
+const DEFAULT_URL = 'http://127.0.0.1:8080';
+const WARMUP_SHARE = 0.1; // of the duration
+const WARMUP_MS_MAX = 30_000;
+
+/** Throws FlagError with the flag, what was given and what would have been taken. */
+export function parseSettings(flags: Flags): Settings {
+  const read = new FlagReader(flags);
+  const workload = read.text('workload') ?? 'agent-sessions';
+  const entry = entryOf(workload);
+  const url = checkedUrl('url', read.text('url') ?? DEFAULT_URL);
+  const durationMs = read.timeMs('duration') ?? entry.durationMs;
+  const capacityText = read.text('capacity');
+  const sweepText = read.text('sweep');
+  const abText = flags['ab'] === true ? 'completions' : read.text('ab');
+  if ([capacityText, sweepText, abText].filter((text) => text !== null).length > 1) {
+    throw new FlagError(
+      'capacity',
+      capacityText ?? sweepText ?? '',
+      'one of --sweep, --capacity and --ab at a time',
+    );
+  }
+  const inProcess = flags['inProcess'] === true || read.text('device') !== null;
+  const warmupMs = read.timeMs('warmup') ?? Math.min(WARMUP_MS_MAX, durationMs * WARMUP_SHARE);
+  if (warmupMs >= durationMs)
+    throw new FlagError('warmup', String(read.text('warmup')), 'less than --duration');
+  return {
+    target: { kind: parseTargetKind('target', read.text('target') ?? 'native'), url: inProcess ? '' : url },
+    inProcess: inProcess
+      ? { device: read.text('device') ?? 'sim', virtual: flags['wallClock'] !== true }
+      : null,
+    other: abText === null ? null : parseOther(abText, inProcess ? '' : url),
+    apiKey: read.text('apiKey'),
+    model: read.text('model'),
+    tokenizer: read.text('tokenizer'),
+    as: read.choice('content', ['text', 'tokens', 'messages'] as const) ?? 'text',
+    temperature: read.number('temperature', 0, 100),
+    plain: flags['plain'] === true,
+    extraBody: parseBody(read.text('body')),
+    workload,
+    ...parseContent(read),
+    load: parseLoad(read.text('load') ?? entry.load),
+    durationMs,
+    sessionsMax: read.integer('sessions', 1, 1e9) ?? Number.POSITIVE_INFINITY,
+    warmupMs,
+    leadMs: read.timeMs('lead') ?? 250,
+    turnTimeoutMs: read.timeMs('timeout') ?? 120_000,
+    sessionsInFlightMax: read.integer('inFlight', 1, 100_000) ?? 4096,
+    seed: read.integer('seed', 0, 0xffff_ffff) ?? 1,
+    slo: parseSlo(read.text('slo') ?? 'ttft<1s,stall<500ms'),
+    voidShare: read.share('voidShare') ?? 0.1,
+    sweep: read.numbers('sweep', 1e-6, 1e6),
+    capacity: capacityText === null ? null : parseRange(capacityText),
+    goal: read.share('goal') ?? 0.95,
+    tolerance: read.share('tolerance') ?? 0.05,
+    repeats: oddRepeats(read.integer('repeats', 1, 99) ?? 3),
+    blocks: read.integer('blocks', 2, 10_000) ?? 12,
+    gates: parseGates(read.text('gate') ?? ''),
+    outDirectory: read.text('out'),
+    showLive: flags['live'] !== false,
+  };
+}
+
+/** What the workload is made of. */
+function parseContent(
+  read: FlagReader,
+): Pick<
+  Settings,
+  | 'tracePath'
+  | 'promptsPath'
+  | 'scale'
+  | 'contextTokens'
+  | 'gapScale'
+  | 'gapMsMax'
+  | 'editFormat'
+  | 'fileTokens'
+  | 'interruptShare'
+  | 'steerShare'
+> {
+  return {
+    tracePath: read.text('trace'),
+    promptsPath: read.text('prompts'),
+    scale: read.number('scale', 1, 1e6),
+    contextTokens: read.integer('context', 16, 100_000_000) ?? 8192,
+    gapScale: read.number('gapScale', 1e-3, 1e9) ?? 20,
+    gapMsMax: read.timeMs('gapMax') ?? 10_000,
+    editFormat: read.choice('editFormat', ['rewrite', 'diff', 'search-replace'] as const) ?? 'rewrite',
+    fileTokens: read.numbers('fileTokens', 1, 1e7) ?? [500, 2000, 8000],
+    interruptShare: read.share('interrupts'),
+    steerShare: read.share('steers'),
+  };
+}
+
+/** `completions` on the same server, or `chat@http://host:port`. */
+function parseOther(text: string, url: string): TargetSettings {
+  const at = text.indexOf('@');
+  if (at === -1) return { kind: parseTargetKind('ab', text), url };
+  return { kind: parseTargetKind('ab', text.slice(0, at)), url: checkedUrl('ab', text.slice(at + 1)) };
+}
+
+function checkedUrl(flag: string, text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !['http:', 'https:', 'ws:', 'wss:'].includes(url.protocol)) {
+    throw new FlagError(flag, text, `something like ${DEFAULT_URL}`);
+  }
+  return url.origin === 'null' ? text : url.origin.replace(/\/$/, '');
+}
+
+function parseBody(text: string | null): Readonly<Record<string, unknown>> {
+  if (text === null) return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      return value as Record<string, unknown>;
+  } catch {
+    // Said below: it makes no difference how it is wrong.
+  }
+  throw new FlagError('body', text, 'a JSON object, such as {"temperature":0}');
+}
+
+function parseRange(text: string): { low: number; high: number } {
+  const [low, high] = text.split('..').map(Number);
+  if (low === undefined || high === undefined || !(low > 0) || !(high > low)) {
+    throw new FlagError('capacity', text, 'LOW..HIGH, loads above 0');
+  }
+  return { low, high };
+}
+
+function oddRepeats(count: number): number {
+  if (count % 2 === 0) throw new FlagError('repeats', String(count), 'an odd number: the majority decides');
+  return count;
+}
+
+/** Flags as commander gives them: text, or absent. */
+class FlagReader {
+  readonly #flags: Flags;
+
+  constructor(flags: Flags) {
+    this.#flags = flags;
+  }
+
+  text(name: string): string | null {
+    const value = this.#flags[name];
+    return typeof value === 'string' ? value : null;
+  }
+
+  number(name: string, min: number, max: number): number | null {
+    const text = this.text(name);
+    if (text === null) return null;
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (!(value >= min && value <= max))
+      throw new FlagError(kebab(name), text, `a number from ${min} to ${max}`);
+    return value;
+  }
+
+  integer(name: string, min: number, max: number): number | null {
+    const value = this.number(name, min, max);
+    if (value !== null && !Number.isInteger(value)) {
+      throw new FlagError(kebab(name), this.text(name)!, `a whole number from ${min} to ${max}`);
+    }
+    return value;
+  }
+
+  numbers(name: string, min: number, max: number): readonly number[] | null {
+    const text = this.text(name);
+    if (text === null) return null;
+    return text.split(',').map((part) => {
+      const value = part.trim() === '' ? Number.NaN : Number(part);
+      if (!(value >= min && value <= max)) {
+        throw new FlagError(kebab(name), text, `numbers from ${min} to ${max}, separated by commas`);
+      }
+      return value;
+    });
+  }
+
+  /** `10%` or `0.1`. */
+  share(name: string): number | null {
+    const text = this.text(name);
+    if (text === null) return null;
+    const value = text.endsWith('%') ? Number(text.slice(0, -1)) / 100 : Number(text);
+    if (!(value >= 0 && value <= 1) || text.trim() === '')
+      throw new FlagError(kebab(name), text, 'a share, such as 10% or 0.1');
+    return value;
+  }
+
+  timeMs(name: string): number | null {
+    const text = this.text(name);
+    if (text === null) return null;
+    const value = parseTimeMs(/^\d+(\.\d+)?$/.test(text) ? `${text}s` : text); // seconds, as people say them
+    if (value === null) throw new FlagError(kebab(name), text, 'a time, such as 30s, 500ms or 5m');
+    return value;
+  }
+
+  choice<T extends string>(name: string, choices: readonly T[]): T | null {
+    const text = this.text(name);
+    if (text === null) return null;
+    const choice = choices.find((known) => known === text);
+    if (choice === undefined) throw new FlagError(kebab(name), text, choices.join(', '));
+    return choice;
+  }
+}
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
