@@ -2,17 +2,18 @@
 // graphs do not compute (other architectures, activations, kinds of layers, quantised weights).
 // Absent fields mean what they mean to transformers. Before it: families.ts, config-rotary.ts; after it: checkpoint.ts.
 import { existsSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { z } from 'zod';
+import { activationNamed } from './activation-name.ts';
 import { type ConfigFields, configSchema, tokenIds } from './config-fields.ts';
 import { rotaryOf } from './config-rotary.ts';
 import { contents } from './directory-contents.ts';
 import { type Family, families, never } from './families.ts';
 import { findGguf } from './gguf/find-gguf.ts';
-import { ggufName, openGguf } from './gguf/gguf-file.ts';
+import { openGguf } from './gguf/gguf-file.ts';
 import { ggufSpec } from './gguf/gguf-spec.ts';
-import { hubIdOfPath } from './hub-cache.ts';
 import { CheckpointError, readJson, readOptionalJson } from './model-file.ts';
+import { modelName } from './model-name.ts';
 import type { Activation, LayerAttention, ModelSpec } from './spec.ts';
 import { insteadOf } from './unsupported.ts';
 
@@ -25,14 +26,6 @@ const headSizeStep = 16; // elements; source: GroupQueryAttention of ONNX Runtim
 export function readModelSpec(path: string): ModelSpec {
   const gguf = findGguf(path);
   return gguf === null ? readConfig(path) : ggufSpec(openGguf(gguf), modelName(path));
-}
-
-/**
- * OWNER/NAME in Hugging Face's cache; else what its directory is called, or its GGUF file without extension and shard
- * number.
- */
-export function modelName(path: string): string {
-  return hubIdOfPath(path) ?? ggufName(basename(resolve(path)));
 }
 
 function readConfig(directory: string): ModelSpec {
@@ -139,23 +132,9 @@ function epsilonOf({ norm_epsilon, rms_norm_eps }: ConfigFields, file: string): 
   throw new CheckpointError('is missing', { file, field: 'rms_norm_eps' });
 }
 
-const activations: ReadonlyMap<string, Activation> = new Map([
-  ['silu', 'silu'],
-  ['swish', 'silu'],
-  ['gelu', 'gelu'],
-  ['gelu_new', 'gelu-tanh'],
-  ['gelu_pytorch_tanh', 'gelu-tanh'],
-]);
-
 function activationOf({ hidden_activation, hidden_act }: ConfigFields, file: string): Activation {
-  const name = hidden_activation ?? hidden_act;
-  const activation = activations.get(name);
-  if (activation) return activation;
   const field = hidden_activation == null ? 'hidden_act' : 'hidden_activation';
-  throw new CheckpointError(`${name} is not supported (only ${[...activations.keys()].join(', ')})`, {
-    file,
-    field,
-  });
+  return activationNamed(hidden_activation ?? hidden_act, { file, field });
 }
 
 /** Every layer's window and rotary embedding. A window as long as the context is none. */

@@ -2,7 +2,7 @@
 // is checked for presence, dtype and shape; values are read from disk only when asked for. It knows no runtime.
 // Before it: checkpoint-config.ts and weight-files.ts; after it: graph/build.ts and kernels/reference/.
 import { statSync } from 'node:fs';
-import { modelName, readModelSpec } from './checkpoint-config.ts';
+import { readModelSpec } from './checkpoint-config.ts';
 import { findGguf } from './gguf/find-gguf.ts';
 import { ggufCheckpoint } from './gguf/gguf-checkpoint.ts';
 import { openGguf } from './gguf/gguf-file.ts';
@@ -11,6 +11,7 @@ import type { WeightSource } from './graph/arithmetic.ts';
 import type { BlockQuantised } from './graph/block-quantise.ts';
 import { levelsOf, microscaledLayout, widened } from './microscaled.ts';
 import { CheckpointError } from './model-file.ts';
+import { modelName } from './model-name.ts';
 import { requiredTensors } from './required-tensors.ts';
 import {
   isReadableDtype,
@@ -120,12 +121,16 @@ function loadDirectory(directory: string): Checkpoint {
   };
 }
 
-/** A decoder within a larger model has its tensors below a name of their own, in either of two ways. */
+/**
+ * A decoder within a larger model has its tensors below a name of their own, in either of two ways; one that only embeds is
+ * saved without the name that it has below its head.
+ */
 function spellingOf({ byTensor }: WeightFiles): (name: string) => string {
   const spellings = [
     (name: string) => name,
     (name: string) => `language_model.${name}`,
     (name: string) => name.replace(/^model\./, 'model.language_model.'),
+    (name: string) => name.replace(/^model\./, ''),
   ];
   return spellings.find((spell) => byTensor.has(spell('model.embed_tokens.weight'))) ?? spellings[0]!;
 }

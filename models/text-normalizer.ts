@@ -1,6 +1,7 @@
 // The normaliser of a tokenizer.json as one function over text. Owns the steps' meanings, which are those of Hugging
 // Face tokenizers; a step that is not here is refused with its field's name. Before it: tokenizer-file.ts; after it:
 // tokenizer.ts.
+import { bertNormalizer, lowered } from './bert-normalizer.ts';
 import { CheckpointError } from './model-file.ts';
 import { compilePattern, type Place, parseSteps, type Step, stringField } from './tokenizer-step.ts';
 
@@ -31,8 +32,9 @@ export function compileNormalizer(step: Step | null, place: Place): Normalize {
       return (text) => text.replace(pattern, () => content);
     }
     case 'Lowercase':
-      // Letter by letter: JavaScript's own gives a sigma at the end of a word another form.
-      return (text) => text.replace(/\p{Changes_When_Lowercased}/gu, (letter) => letter.toLowerCase());
+      return lowered;
+    case 'BertNormalizer':
+      return bertNormalizer(step);
     case 'StripAccents':
       return (text) => text.replace(/\p{M}/gu, '');
     case 'Strip': {

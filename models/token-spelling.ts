@@ -23,6 +23,7 @@ export function tokenSpelling(
     throw refused(`${decoder?.type} is not supported (only ByteLevel, for a ByteLevel pre-tokeniser)`, place);
   }
   if (decoder === null) throw refused('is missing', { file: place.file, field: place.field });
+  if (decoder.type === 'WordPiece') return wordPieceSpelling(decoder, place);
   const isSequence = decoder.type === 'Sequence';
   const steps = isSequence
     ? parseSteps(decoder['decoders'], { ...place, field: `${place.field}.decoders` })
@@ -51,6 +52,16 @@ export function sentencePieceSpelling(strippedSpaces: number): TokenSpelling {
       const byte = byteToken.exec(token);
       return byte ? Uint8Array.of(Number.parseInt(byte[1]!, 16)) : utf8.encode(token.replaceAll('▁', ' '));
     },
+  };
+}
+
+/** A token begins a word unless its prefix says that it goes on with one. */
+function wordPieceSpelling(step: Step, place: Place): TokenSpelling {
+  const prefix = stringField({ prefix: '##', ...step }, 'prefix', place);
+  const utf8 = new TextEncoder();
+  return {
+    strippedSpaces: 1,
+    bytesOf: (token) => utf8.encode(token.startsWith(prefix) ? token.slice(prefix.length) : ` ${token}`),
   };
 }
 

@@ -1,9 +1,10 @@
-// tokenizer.json, checked: BPE over bytes (GPT-2, Llama 3, Qwen2, DeepSeek) or over characters (Llama 2, Gemma), and
-// Unigram. Whatever would be encoded differently from Hugging Face tokenizers is refused with the field's name, never
+// tokenizer.json, checked: BPE over bytes (GPT-2, Llama 3, Qwen2, DeepSeek) or over characters (Llama 2, Gemma),
+// Unigram and WordPiece. Whatever would be encoded differently from Hugging Face tokenizers is refused with the field's name, never
 // approximated. Before it: model-file.ts; after it: tokenizer.ts. gguf-tokenizer.ts makes the same of a GGUF file.
 import { z } from 'zod';
 import type { AddedToken } from './added-tokens.ts';
 import { CheckpointError, readJson } from './model-file.ts';
+import { type TextFrame, textFrame } from './text-frame.ts';
 import { compileNormalizer, type Normalize } from './text-normalizer.ts';
 import { compileSplitter, type TextSplitter } from './text-splitter.ts';
 import { type TokenSpelling, tokenSpelling } from './token-spelling.ts';
@@ -33,9 +34,10 @@ const fileSchema = z.looseObject({
   post_processor: stepSchema.nullish(),
   decoder: stepSchema.nullish(),
   model: z.looseObject({
-    type: z.enum(['BPE', 'Unigram']).optional(), // older files leave it out
+    type: z.enum(['BPE', 'Unigram', 'WordPiece']).optional(), // older files leave it out
     dropout: z.literal(0).nullish(),
-    continuing_subword_prefix: z.literal('').nullish(),
+    continuing_subword_prefix: z.string().nullish(),
+    max_input_chars_per_word: z.int().positive().default(100),
     end_of_word_suffix: z.literal('').nullish(),
     ignore_merges: z.boolean().default(false),
     byte_fallback: z.boolean().default(false),
@@ -48,15 +50,14 @@ const fileSchema = z.looseObject({
 });
 type TokenizerJson = z.output<typeof fileSchema>;
 
-export interface TokenizerFile {
+export interface TokenizerFile extends TextFrame {
   readonly path: string;
   readonly addedTokens: readonly AddedToken[];
   readonly vocab: ReadonlyMap<string, number>; // in the splitter's alphabet; without added tokens
-  readonly model: BpeModel | UnigramModel;
+  readonly model: BpeModel | UnigramModel | WordPieceModel;
   readonly normalize: Normalize;
   readonly splitter: TextSplitter;
   readonly spelling: TokenSpelling;
-  readonly startIds: readonly number[]; // what a bare prompt begins with, such as <|begin_of_text|>
 }
 
 /** What becomes of a character that the vocabulary lacks. */
@@ -78,16 +79,19 @@ export interface UnigramModel extends Fallback {
   readonly scores: ReadonlyMap<number, number>; // id → log-probability
 }
 
+export interface WordPieceModel {
+  readonly kind: 'wordpiece';
+  readonly prefix: string; // of tokens that go on with a word
+  readonly wordLengthMax: number; // characters; longer words are unknown
+  readonly unknownId: number;
+}
+
 /** Throws CheckpointError when the file is missing, malformed, or no tokenizer that we encode exactly. */
 export function readTokenizerFile(path: string): TokenizerFile {
   const json = readJson(path, fileSchema);
   const normalize = compileNormalizer(json.normalizer ?? null, { file: path, field: 'normalizer' });
   const splitter = compileSplitter(json.pre_tokenizer ?? null, { file: path, field: 'pre_tokenizer' });
-  const isUnigram = json.model.type === 'Unigram';
-  const { vocab, scores } = isUnigram
-    ? checkScoredVocab(path, json.model.vocab)
-    : { vocab: checkVocab(path, json.model.vocab), scores: null };
-  const fallback = readFallback(path, json, vocab);
+  const { vocab, model } = readModel(path, json);
   return {
     path,
     addedTokens: json.added_tokens.map((token) => ({
@@ -100,20 +104,40 @@ export function readTokenizerFile(path: string): TokenizerFile {
       wholeWord: token.single_word,
     })),
     vocab,
-    model: scores
-      ? { kind: 'unigram', scores, ...fallback, fuses: true }
-      : {
-          kind: 'bpe',
-          merges: checkMerges(path, json.model.merges),
-          ranks: null,
-          ignoreMerges: json.model.ignore_merges,
-          ...fallback,
-        },
+    model,
     normalize,
     splitter,
     spelling: tokenSpelling(json.decoder ?? null, splitter.alphabet, { file: path, field: 'decoder' }),
-    startIds: startIds(json),
+    ...textFrame(json.post_processor ?? null),
   };
+}
+
+function readModel(path: string, json: TokenizerJson): Pick<TokenizerFile, 'vocab' | 'model'> {
+  const { type, continuing_subword_prefix: prefix } = json.model;
+  if (type === 'Unigram') {
+    const { vocab, scores } = checkScoredVocab(path, json.model.vocab);
+    const fallback = readFallback(path, json, vocab);
+    return { vocab, model: { kind: 'unigram', scores, ...fallback, fuses: true } };
+  }
+  const vocab = checkVocab(path, json.model.vocab);
+  const fallback = readFallback(path, json, vocab);
+  if (type === 'WordPiece') return { vocab, model: wordPiece(path, json, fallback.unknownId) };
+  if (prefix) {
+    const field = 'model.continuing_subword_prefix';
+    throw new CheckpointError(`${JSON.stringify(prefix)} is not supported (only none)`, {
+      file: path,
+      field,
+    });
+  }
+  const merges = checkMerges(path, json.model.merges);
+  const { ignore_merges: ignoreMerges } = json.model;
+  return { vocab, model: { kind: 'bpe', merges, ranks: null, ignoreMerges, ...fallback } };
+}
+
+function wordPiece(file: string, { model }: TokenizerJson, unknownId: number | null): WordPieceModel {
+  if (unknownId === null) throw new CheckpointError('is missing', { file, field: 'model.unk_token' });
+  const prefix = model.continuing_subword_prefix ?? '##';
+  return { kind: 'wordpiece', prefix, wordLengthMax: model.max_input_chars_per_word, unknownId };
 }
 
 function readFallback(file: string, { model }: TokenizerJson, vocab: ReadonlyMap<string, number>): Fallback {
@@ -178,23 +202,4 @@ function checkMerges(file: string, merges: unknown): readonly (readonly [string,
     }
     throw new CheckpointError('expected two tokens', { file, field: `model.merges.${index}` });
   });
-}
-
-const templateSchema = z.looseObject({
-  single: z.array(z.looseObject({ SpecialToken: z.looseObject({ id: z.string() }).optional() })),
-  special_tokens: z.record(z.string(), z.looseObject({ ids: z.array(tokenId) })),
-});
-
-/** The tokens that the post-processor puts before a text; none without a template. */
-function startIds(json: TokenizerJson): readonly number[] {
-  const processor = json.post_processor;
-  const steps: unknown = processor?.type === 'Sequence' ? processor['processors'] : [processor];
-  for (const step of Array.isArray(steps) ? steps : []) {
-    const template = templateSchema.safeParse(step);
-    if (!template.success) continue;
-    const start = template.data.single.findIndex((part) => !part.SpecialToken);
-    const parts = start < 0 ? [] : template.data.single.slice(0, start);
-    return parts.flatMap((part) => template.data.special_tokens[part.SpecialToken!.id]?.ids ?? []);
-  }
-  return [];
 }

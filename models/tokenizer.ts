@@ -7,6 +7,7 @@ import { unguarded } from './text-guard.ts';
 import type { TokenizerFile } from './tokenizer-file.ts';
 import { readTokenizer } from './tokenizer-source.ts';
 import { UnigramEncoder } from './unigram-encoder.ts';
+import { WordPieceEncoder } from './word-piece-encoder.ts';
 
 /**
  * What control tokens written in a text are. raw: themselves, as in a prompt that somebody wrote by hand. guarded:
@@ -17,10 +18,11 @@ export type EncodeMode = 'raw' | 'guarded' | 'plain';
 export class Tokenizer {
   readonly vocabSize: number; // ids are below it; some may mean nothing
   readonly startIds: readonly number[]; // what a bare prompt begins with (Llama 3: <|begin_of_text|>); often empty
+  readonly endIds: readonly number[]; // what a text to be embedded ends with ([SEP])
   readonly controlTexts: readonly string[]; // spellings of control tokens
   readonly addedTexts: readonly string[]; // of all tokens that are looked for before the text is cut up
   readonly #file: TokenizerFile;
-  readonly #encoder: BytePairEncoder | UnigramEncoder;
+  readonly #encoder: BytePairEncoder | UnigramEncoder | WordPieceEncoder;
   readonly #added = new Map<string, AddedToken>();
   readonly #specialIds = new Set<number>();
   readonly #raw: AddedTokens; // looked for in the text as it came
@@ -34,12 +36,9 @@ export class Tokenizer {
 
   constructor(file: TokenizerFile) {
     this.#file = file;
-    const { path, vocab, model } = file;
-    this.#encoder =
-      model.kind === 'bpe'
-        ? new BytePairEncoder({ path, vocab, model, alphabet: file.splitter.alphabet })
-        : new UnigramEncoder({ path, vocab, model });
+    this.#encoder = encoderOf(file);
     this.startIds = file.startIds;
+    this.endIds = file.endIds;
     for (const token of file.addedTokens) {
       this.#added.set(token.text, token);
       if (token.special) this.#specialIds.add(token.id);
@@ -123,6 +122,17 @@ export class Tokenizer {
   }
 }
 
+function encoderOf({ path, vocab, model, splitter }: TokenizerFile) {
+  switch (model.kind) {
+    case 'bpe':
+      return new BytePairEncoder({ path, vocab, model, alphabet: splitter.alphabet });
+    case 'unigram':
+      return new UnigramEncoder({ path, vocab, model });
+    case 'wordpiece':
+      return new WordPieceEncoder({ vocab, model });
+  }
+}
+
 /** Several vocabularies do not mark their control tokens as special; their form gives them away. */
 function isControl({ special, text }: AddedToken): boolean {
   return special || /^<[|｜].+[|｜]>$|^<[|｜]?fim[_▁-]\w+[|｜]?>$/.test(text);
@@ -139,7 +149,7 @@ function layOutBytes(file: TokenizerFile): TokenBytes {
   const tokens: Uint8Array[] = [];
   for (const [token, id] of vocab) tokens[id] = spelling.bytesOf(token);
   for (const token of addedTokens) {
-    const isText = token.special || file.splitter.alphabet === 'bytes';
+    const isText = file.model.kind !== 'wordpiece' && (token.special || file.splitter.alphabet === 'bytes');
     const text = writtenAs(token, file);
     tokens[token.id] = isText ? utf8.encode(text) : spelling.bytesOf(text);
   }

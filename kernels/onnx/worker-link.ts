@@ -1,11 +1,8 @@
 // WorkerLink: one worker thread and the ways to and from it. Owns the thread (through a Piscina pool of one, which
 // tells when it dies), its message port and the bell that wakes it. Decides nothing about faults. Before it:
 // replica.ts; after it: worker.ts.
-import { createRequire } from 'node:module';
-import { extname } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import { MessageChannel, type MessagePort, SHARE_ENV } from 'node:worker_threads';
-import { FixedQueue, Piscina } from 'piscina';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { Piscina } from 'piscina';
 import {
   type Fault,
   faults,
@@ -15,6 +12,7 @@ import {
   type WorkerSetup,
 } from './messages.ts';
 import { controlWords, phases, type StepFrame } from './step-frame.ts';
+import { threadPool } from './thread-pool.ts';
 
 export interface WorkerEvents {
   /** After opening; never in the caller's stack. */
@@ -38,7 +36,7 @@ export class WorkerLink {
     this.#frame = setup.frame;
     this.#events = events;
     this.#frame.control[controlWords.isClosing] = 0;
-    this.#pool = createPool();
+    this.#pool = threadPool('worker', { workerData: null, queueMax: 1 });
     // A thread that dies before or after its one task has nobody else to tell; `served` tells of the rest.
     this.#pool.on('error', (error) => this.#events?.onDeath(error));
     this.#served = this.#pool.run({ setup, port: port2 }, { transferList: [port2] });
@@ -89,39 +87,6 @@ export class WorkerLink {
     Atomics.add(this.#frame.control, controlWords.stepCount, 1);
     Atomics.notify(this.#frame.control, controlWords.stepCount);
   }
-}
-
-function createPool(): Piscina {
-  return new Piscina({
-    ...workerEntry(),
-    name: 'default', // of the export
-    minThreads: 1,
-    maxThreads: 1,
-    idleTimeout: Number.POSITIVE_INFINITY,
-    maxQueue: 1,
-    concurrentTasksPerWorker: 1,
-    atomics: 'disabled', // steps do not come as tasks
-    resourceLimits: {},
-    argv: [],
-    env: SHARE_ENV,
-    workerData: null,
-    taskQueue: new FixedQueue(),
-    niceIncrement: 0,
-    trackUnmanagedFds: true,
-    closeTimeout: 0, // destroyed, never closed
-    recordTiming: false,
-    stricterFIFO: true,
-    workerHistogram: false,
-  });
-}
-
-/** worker.ts beside this file, in the same form: TypeScript through tsx when run from source, JavaScript from dist. */
-function workerEntry(): { filename: string; execArgv: string[] } {
-  const extension = extname(fileURLToPath(import.meta.url));
-  const filename = new URL(`./worker${extension}`, import.meta.url).href;
-  if (extension !== '.ts') return { filename, execArgv: [] };
-  const tsx = createRequire(import.meta.url).resolve('tsx'); // by address: the working directory may be elsewhere
-  return { filename, execArgv: ['--import', pathToFileURL(tsx).href] };
 }
 
 function nothing(): void {}

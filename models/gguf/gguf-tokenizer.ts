@@ -45,6 +45,7 @@ function byteLevel(metadata: GgufMetadata): TokenizerFile {
     splitter: compileSplitter({ type: 'Sequence', pretokenizers: pre.steps }, place),
     spelling: byteSpelling(),
     startIds: startIds(metadata, pre.beginsWithBos ?? false),
+    endIds: endIds(metadata),
   };
 }
 
@@ -83,6 +84,7 @@ function sentencePiece(metadata: GgufMetadata): TokenizerFile {
     splitter: compileSplitter(null, place),
     spelling: sentencePieceSpelling(addsSpace ? 1 : 0),
     startIds: startIds(metadata, true),
+    endIds: endIds(metadata),
   };
 }
 
@@ -134,6 +136,11 @@ function startIds(metadata: GgufMetadata, byDefault: boolean): readonly number[]
   const bos = metadata.count(key('bos_token_id'));
   const addsBos = metadata.flag(key('add_bos_token')) ?? byDefault;
   return addsBos && bos !== null ? [bos] : [];
+}
+
+function endIds(metadata: GgufMetadata): readonly number[] {
+  const eos = metadata.count(key('eos_token_id'));
+  return (metadata.flag(key('add_eos_token')) ?? false) && eos !== null ? [eos] : [];
 }
 
 function mergesOf(metadata: GgufMetadata, field: string): readonly (readonly [string, string])[] {

@@ -2,35 +2,29 @@
 // weights, streamed tensor by tensor. Owns the entry's content and its key; models/cache.ts owns the entry itself.
 // Before it: checkpoint.ts; after it: kernels/onnx opens the files.
 import { createHash } from 'node:crypto';
-import { type FileHandle, mkdir, open, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FileDigest, hashFiles, openEntry } from '../cache.ts';
 import { type Checkpoint, requiredTensors } from '../checkpoint.ts';
 import type { ModelSpec } from '../spec.ts';
 import type { WeightSource } from './arithmetic.ts';
-import { decoderInterface, rangeOutputs, topCount, writeDecoder } from './decoder.ts';
+import { decoderInterface, rangeOutputs, statesInterface, topCount, writeDecoder } from './decoder.ts';
 import { type KvPrecision, rangeName } from './decoder-context.ts';
-import { type GraphWriter, type TensorRecipe, tensorSize } from './graph-writer.ts';
-import { encodeModel, type GraphProto, type TensorProto, type ValueInfo } from './onnx-proto.ts';
+import { type BuildProgress, graphOf, weightsFile, writeModel, writeWeights } from './graph-files.ts';
+import type { GraphWriter } from './graph-writer.ts';
+import type { ValueInfo } from './onnx-proto.ts';
 import { isSmoothable, type Precision } from './precision.ts';
 import { type ActivationRanges, type SmoothedRole, smoothed } from './smoothing.ts';
 
 // Part of every entry's key: raise it whenever the same checkpoint would give other files.
-const builderVersion = '7';
+const builderVersion = '8';
 
 const modelFiles: Readonly<Record<KvPrecision, string>> = { fp32: 'model.onnx', int8: 'model-kv-int8.onnx' };
 const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
   fp32: 'model-binding.onnx',
   int8: 'model-binding-kv-int8.onnx',
 };
-const weightsFile = 'weights.bin';
-const producer = { name: 'sparklane', version: builderVersion };
-const alignment = 64; // bytes, a cache line and the widest vector
-
-export interface BuildProgress {
-  readonly doneSize: number; // bytes of weights written
-  readonly totalSize: number; // bytes
-}
+const statesFile = 'model-states.onnx';
 
 /** A graph that also answers how large its activations are; it lives as long as the measuring. */
 export interface ProbeGraph {
@@ -57,6 +51,7 @@ export interface BuiltGraph {
   readonly modelPath: string; // for the C API
   readonly bindingModelPath: string; // for the official binding: the same graph with a sequence as first output
   readonly int8Kv: { readonly modelPath: string; readonly bindingModelPath: string }; // the same weights, KV as int8
+  readonly statesModelPath: string; // the same weights: every token's state, as decoder.ts says; both runtimes
   readonly precision: Precision;
   readonly contentHash: string; // hex; equal hashes have equal files
   readonly topCount: number; // K of top_values and top_ids
@@ -93,6 +88,7 @@ export async function buildGraph(checkpoint: Checkpoint, options: BuildOptions):
     directory: entry.directory,
     ...pathsFor('fp32'),
     int8Kv: pathsFor('int8'),
+    statesModelPath: join(entry.directory, statesFile),
     precision,
     contentHash,
     topCount: topCount(spec),
@@ -146,8 +142,11 @@ async function measuredRanges(
     const writer = writeDecoder(spec, { precision: 'int8', kv: 'fp32', probed: true }, checkpoint);
     const weights = await writeWeights(join(directory, weightsFile), writer.recipes, () => undefined);
     const { inputs, outputs } = decoderInterface(spec, 'fp32');
-    const graph = graphOf(writer, weights, { inputs, outputs: [...outputs, ...rangeOutputs(spec)] });
-    await writeWhole(directory, modelFiles.fp32, encodeModel(graph, producer));
+    const graph = graphOf('decoder', writer, weights, {
+      inputs,
+      outputs: [...outputs, ...rangeOutputs(spec)],
+    });
+    await writeModel(directory, modelFiles.fp32, graph, builderVersion);
     return await calibration.measure({
       modelPath: join(directory, modelFiles.fp32),
       spec,
@@ -174,21 +173,15 @@ async function writeEntry(
   const files: FileDigest[] = [{ file: weightsFile, size: weights.size, sha256: weights.sha256 }];
   for (const kv of ['fp32', 'int8'] as const) {
     const writer = writeDecoder(spec, { ...format, kv }, source);
-    const graph = graphOf(writer, weights, decoderInterface(spec, kv));
+    const graph = graphOf('decoder', writer, weights, decoderInterface(spec, kv));
     const guarded = { ...graph, ...withCopyGuard(writer, graph.outputs) };
-    files.push(await writeWhole(directory, modelFiles[kv], encodeModel(graph, producer)));
-    files.push(await writeWhole(directory, bindingModelFiles[kv], encodeModel(guarded, producer)));
+    files.push(await writeModel(directory, modelFiles[kv], graph, builderVersion));
+    files.push(await writeModel(directory, bindingModelFiles[kv], guarded, builderVersion));
   }
+  const writer = writeDecoder(spec, { ...format, kv: 'fp32', answers: 'states' }, source);
+  const graph = graphOf('states', writer, weights, statesInterface(spec));
+  files.push(await writeModel(directory, statesFile, graph, builderVersion));
   return files;
-}
-
-function graphOf(
-  writer: GraphWriter,
-  weights: WrittenWeights,
-  { inputs, outputs }: Pick<GraphProto, 'inputs' | 'outputs'>,
-): GraphProto {
-  const initializers = [...writer.constants, ...weights.tensors, ...aliased(writer, weights.tensors)];
-  return { name: 'decoder', nodes: writer.nodes, initializers, inputs, outputs };
 }
 
 /** The sequence output that keeps the official binding from copying the KV cache; see kernels/onnx/ort-binding.ts. */
@@ -198,71 +191,4 @@ function withCopyGuard(writer: GraphWriter, outputs: readonly ValueInfo[]) {
   const node = { operator: 'SequenceConstruct', domain: '', name, inputs, outputs: [name], attributes: {} };
   const guard: ValueInfo = { name, type: 'float', shape: ['rows'], sequence: true };
   return { nodes: [...writer.nodes, node], outputs: [guard, ...outputs] };
-}
-
-function aliased(writer: GraphWriter, tensors: readonly TensorProto[]): TensorProto[] {
-  return writer.aliases.map(({ name, type, shape, of }) => {
-    const { content } = tensors.find((tensor) => tensor.name === of)!;
-    return { name, type, shape, content };
-  });
-}
-
-async function writeWhole(directory: string, file: string, bytes: Uint8Array): Promise<FileDigest> {
-  await writeFile(join(directory, file), bytes, { flush: true });
-  return { file, size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
-}
-
-interface WrittenWeights {
-  readonly tensors: readonly TensorProto[];
-  readonly size: number;
-  readonly sha256: string;
-}
-
-async function writeWeights(
-  path: string,
-  recipes: readonly TensorRecipe[],
-  onProgress: (progress: BuildProgress) => void,
-): Promise<WrittenWeights> {
-  const totalSize = recipes
-    .flatMap((recipe) => recipe.tensors)
-    .reduce((sum, t) => alignUp(sum) + tensorSize(t), 0);
-  const hash = createHash('sha256');
-  const tensors: TensorProto[] = [];
-  const file = await open(path, 'wx');
-  let size = 0;
-  try {
-    for (const recipe of recipes) {
-      const contents = recipe.produce();
-      for (const [index, tensor] of recipe.tensors.entries()) {
-        const bytes = contents[index]!;
-        if (bytes.length !== tensorSize(tensor))
-          throw new Error(`tensor ${tensor.name} has ${bytes.length} bytes`);
-        const padding = new Uint8Array(alignUp(size) - size);
-        await writeAll(file, padding);
-        await writeAll(file, bytes);
-        hash.update(padding).update(bytes);
-        const offset = size + padding.length;
-        tensors.push({
-          ...tensor,
-          content: { kind: 'external', file: weightsFile, offset, size: bytes.length },
-        });
-        size = offset + bytes.length;
-      }
-      onProgress({ doneSize: size, totalSize });
-    }
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  return { tensors, size, sha256: hash.digest('hex') };
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let offset = 0; offset < bytes.length; ) {
-    offset += (await file.write(bytes, offset, bytes.length - offset)).bytesWritten;
-  }
-}
-
-function alignUp(offset: number): number {
-  return Math.ceil(offset / alignment) * alignment;
 }

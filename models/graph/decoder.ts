@@ -41,11 +41,12 @@ export interface DecoderFormat {
   readonly kv: KvPrecision;
   readonly smoothed?: boolean; // the source is `smoothed`: activations are even enough for faster kernels
   readonly probed?: boolean; // with rangeOutputs()
+  readonly answers?: 'tokens' | 'states'; // tokens, or what the head would read, of every token: statesInterface()
 }
 
 /** The nodes and recipes of a whole decoder. Reads no weights: recipes do, when the builder runs them. */
 export function writeDecoder(spec: ModelSpec, format: DecoderFormat, source: WeightSource): GraphWriter {
-  const { precision, kv, smoothed = false, probed = false } = format;
+  const { precision, kv, smoothed = false, probed = false, answers = 'tokens' } = format;
   const writer = new GraphWriter();
   const arithmetic = arithmeticOf(precision, source, smoothed);
   const context: DecoderContext = { spec, kv, probed, source, writer, arithmetic };
@@ -56,7 +57,11 @@ export function writeDecoder(spec: ModelSpec, format: DecoderFormat, source: Wei
     hiddenSize: spec.hiddenSize,
   };
   const embedded = arithmetic.embed(writer, 'input_ids', table);
-  const normed = writeLayers(context, writeScaled(context, embedded, spec.embeddingMultiplier));
+  const normed = writeLayers(context, writeScaled(context, embedded, spec.embeddingMultiplier), answers);
+  if (answers === 'states') {
+    writer.node('Identity', 'states', [normed]);
+    return writer;
+  }
   const head = { ...table, weight: spec.tiedEmbeddings ? table.weight : 'lm_head.weight' };
   const cap = spec.logitSoftCap;
   const output = cap === null ? 'logits' : 'logits.uncapped';
@@ -67,8 +72,12 @@ export function writeDecoder(spec: ModelSpec, format: DecoderFormat, source: Wei
   return writer;
 }
 
-/** Embeddings [B, n, d] → the last norm's rows [R, d]. */
-function writeLayers(context: DecoderContext, embeddings: string): string {
+/** Embeddings [B, n, d] → the last norm's rows [R, d], or all of them [B, n, d]. */
+function writeLayers(
+  context: DecoderContext,
+  embeddings: string,
+  answers: NonNullable<DecoderFormat['answers']>,
+): string {
   const { spec } = context;
   let residual = embeddings;
   let normed = firstNorm(context, residual);
@@ -76,7 +85,7 @@ function writeLayers(context: DecoderContext, embeddings: string): string {
     const isLast = layer === spec.layerCount - 1;
     const prefix = `model.layers.${layer}`;
     let attended = writeAttention(context, layer, normed);
-    if (isLast) [attended, residual] = selectRows(context, attended, residual);
+    if (isLast && answers === 'tokens') [attended, residual] = selectRows(context, attended, residual);
     const projected = writeOutputProjection(context, layer, attended);
     const attention = leave(context, projected, `${prefix}.self_attn.out_norm`);
     [normed, residual] = enter(context, [attention, residual], `${prefix}.post_attention_layernorm`);
@@ -154,6 +163,16 @@ export function decoderInterface(spec: ModelSpec, kv: KvPrecision): Pick<GraphPr
       { name: 'logits', type: 'float', shape: ['rows', spec.vocabSize] },
       ...cache('present'),
     ],
+  };
+}
+
+/** The same of a decoder that answers states: f32 [B, n, hiddenSize], with the keys and values of a past as before. */
+export function statesInterface(spec: ModelSpec): Pick<GraphProto, 'inputs' | 'outputs'> {
+  const { inputs, outputs } = decoderInterface(spec, 'fp32');
+  const states: ValueInfo = { name: 'states', type: 'float', shape: ['batch', 'tokens', spec.hiddenSize] };
+  return {
+    inputs: inputs.filter(({ name }) => name !== 'logit_rows'),
+    outputs: [states, ...outputs.filter(({ name }) => name.startsWith('present'))],
   };
 }
 

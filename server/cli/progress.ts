@@ -1,7 +1,7 @@
 // What is shown while something takes long, on standard error: a bar where a person watches, a line every ten seconds
 // where nobody does but a log. Owns its look. Used by build.ts, local-server.ts and hub-model.ts.
 import { Presets, SingleBar } from 'cli-progress';
-import type { BuildProgress } from '../../models/graph/build.ts';
+import type { BuildProgress } from '../../models/graph/graph-files.ts';
 import { sizeText } from '../hub/size-text.ts';
 import type { Host } from './terminal.ts';
 

@@ -8,7 +8,8 @@ import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
 import { type BackendLog, createBackend } from '../../kernels/registry.ts';
 import { calibrationTokens, calibrationVersion } from '../../models/calibration.ts';
 import { type Checkpoint, CheckpointError, loadCheckpoint } from '../../models/checkpoint.ts';
-import { type BuildProgress, type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
+import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
+import type { BuildProgress } from '../../models/graph/graph-files.ts';
 import { graphSize, sizeProblem } from '../../models/graph/graph-size.ts';
 import {
   defaultPrecision,

@@ -57,6 +57,18 @@ def unigram(**changes):
     return {"type": "Unigram", "unk_id": 0, "vocab": [list(p) for p in pieces], "byte_fallback": False, **changes}
 
 
+def word_piece(**changes):
+    words = ["[UNK]", "hello", "world", "wor", "##ld", "it", "a", "b", "c", "##b", "##c", "z", "##z", "strasse", "12", "##34", "say", "word",
+             "##s", "x", "y", "don", "t", "'", ".", ",", "!", "?", "(", ")", "$", "+", "漢", "字", "e", "é", "n", "q", "_", "-", "<", ">"]
+    vocab = {word: id for id, word in enumerate(words)}
+    return {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 6, "vocab": vocab,
+            **changes}
+
+
+def bert(**changes):
+    return {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True, **changes}
+
+
 def added(content, **changes):
     return {"id": 0, "content": content, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True,
             **changes}
@@ -99,6 +111,7 @@ def char_case(name, pre=None, normalizer=REPLACE, words=WORDS, tokens=(), **chan
     changes = {"unk_token": "<unk>", "fuse_unk": True, "extra": ["<unk>"], **changes}
     return case(name, bpe(CHARS, words, **changes), normalizer, pre, SPM, tokens)
 
+WORD_PIECE = {"type": "WordPiece", "prefix": "##", "cleanup": False}
 
 CASES = [
     byte_case("bytes without a token are dropped, and what was beside them merges", alphabet=[b for b in BYTES if b not in "ĀĄĝb"],
@@ -146,6 +159,11 @@ CASES = [
     case("unigram", unigram(), None, META, SPM, [added("<s>")]),
     case("unigram with bytes to fall back to", unigram(byte_fallback=True), None, META, SPM),
     case("unigram over the whole text", unigram(), REPLACE, None, SPM),
+    *[case(f"WordPiece {name}", word_piece(**model), bert(**changes), {"type": "BertPreTokenizer"}, WORD_PIECE, [added("<s>")])
+      for name, model, changes in [
+          ("without capitals", {}, {}), ("with capitals", {}, {"lowercase": False}), ("with accents", {}, {"strip_accents": False}),
+          ("as it is written", {}, {"clean_text": False, "handle_chinese_chars": False, "lowercase": False}),
+          ("of long words", {"max_input_chars_per_word": 100}, {"lowercase": False, "strip_accents": True})]],
 ]
 
 

@@ -226,7 +226,7 @@ test('merges in the newer form of pairs are the same merges', () => {
 });
 
 test.each<[string, Json, Json, string]>([
-  ['a WordPiece model', {}, { type: 'WordPiece' }, 'model.type'],
+  ['a WordLevel model', {}, { type: 'WordLevel' }, 'model.type'],
   ['dropout', {}, { dropout: 0.1 }, 'model.dropout'],
   ['an end-of-word suffix', {}, { end_of_word_suffix: '</w>' }, 'model.end_of_word_suffix'],
   ['no vocabulary', {}, { vocab: [] }, 'model.vocab'],
@@ -238,7 +238,7 @@ test.each<[string, Json, Json, string]>([
   ['no ByteLevel decoder', { decoder: { type: 'Metaspace' } }, {}, 'decoder.type'],
   ['no decoder', { decoder: null }, {}, 'decoder.type'],
   ['a decoder of another alphabet', { pre_tokenizer: null }, {}, 'decoder.type'],
-  ['a decoder over whole texts', { pre_tokenizer: null, decoder: { type: 'WordPiece' } }, {}, 'decoder.type'],
+  ['a decoder over whole texts', { pre_tokenizer: null, decoder: { type: 'CTC' } }, {}, 'decoder.type'],
   [
     'no decoder of characters',
     { pre_tokenizer: { type: 'Metaspace', replacement: '▁' }, decoder: null },

@@ -5,7 +5,8 @@ import { expect, test } from 'vitest';
 import { openSession } from '../../../../kernels/onnx/ort.ts';
 import { createReferenceDecoder } from '../../../../kernels/reference/decoder.ts';
 import { loadCheckpoint } from '../../../../models/checkpoint.ts';
-import { type BuildProgress, buildGraph } from '../../../../models/graph/build.ts';
+import { buildGraph } from '../../../../models/graph/build.ts';
+import type { BuildProgress } from '../../../../models/graph/graph-files.ts';
 import { defaultPrecision, type Precision, precisions } from '../../../../models/graph/precision.ts';
 import { GraphRunner } from '../../../golden/graph-runner.ts';
 import { type TinyModelOptions, writeTinyModel } from '../../../golden/tiny-model.ts';
@@ -54,6 +55,7 @@ test('progress rises to the size of the weights file', async () => {
     'model-binding-kv-int8.onnx',
     'model-binding.onnx',
     'model-kv-int8.onnx',
+    'model-states.onnx',
     'model.onnx',
     'weights.bin',
   ]);
