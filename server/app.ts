@@ -20,6 +20,7 @@ import { GrammarCompiler } from './grammar/compiler.ts';
 import { HttpDoor, type Route } from './http/door.ts';
 import { Guard } from './http/guard.ts';
 import { healthRoutes } from './http/health.ts';
+import { openApiRoute } from './http/openapi.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import type { TransportHandlers } from './listeners/transport.ts';
 import { llamaCompletionRoute } from './llama/completion.ts';
@@ -110,23 +111,25 @@ export function createApp(parts: AppWorld): App {
   metrics.watch('stored_responses', 'Responses kept', () => responses.store.count);
   metrics.watch('stored_response_bytes', 'Text of the responses kept', () => responses.store.size);
   let drained: Promise<void> | null = null;
+  const routes = [
+    chatRoute(openAi),
+    completionRoute(openAi),
+    ...infillRoutes(openAi),
+    llamaCompletionRoute(openAi),
+    ...withMessagesModels(modelRoutes(openAi), openAi),
+    ...messagesRoutes(messages),
+    ...tokenizeRoutes(openAi),
+    ...llamaServerRoutes(discovery),
+    ...otherServersRoutes(discovery),
+    ...ollamaRoutes(discovery),
+    ...responseRoutes(responses),
+    ...healthRoutes({ metrics, isDraining: () => drained !== null }),
+    ...(world.routes ?? []),
+  ];
+  const described = openApiRoute(routes, { version: world.version, keyed: config.apiKeys.length > 0 });
   const door = new HttpDoor(
     { ...config, guard, clock, freshId, log, metrics, texts },
-    [
-      chatRoute(openAi),
-      completionRoute(openAi),
-      ...infillRoutes(openAi),
-      llamaCompletionRoute(openAi),
-      ...withMessagesModels(modelRoutes(openAi), openAi),
-      ...messagesRoutes(messages),
-      ...tokenizeRoutes(openAi),
-      ...llamaServerRoutes(discovery),
-      ...otherServersRoutes(discovery),
-      ...ollamaRoutes(discovery),
-      ...responseRoutes(responses),
-      ...healthRoutes({ metrics, isDraining: () => drained !== null }),
-      ...(world.routes ?? []),
-    ],
+    [...routes, described],
     [
       {
         path: '/v1/sparklane',

@@ -31,6 +31,7 @@ const unserved = z
   .refine((value) => value == null || value === false || (Array.isArray(value) && value.length === 0), {
     message: 'is not served here',
   })
+  .meta({ enum: [null, false, []] })
   .optional();
 
 export function commonFields({ choiceCountMax }: RequestBounds) {

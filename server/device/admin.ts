@@ -27,12 +27,19 @@ export interface AdminWorld {
 export function adminRoutes({ device, engine }: AdminWorld): readonly Route[] {
   const path = '/admin/backend';
   return [
-    { method: 'GET', path, open: false, answer: (call) => call.reply(200, device.facts) },
+    {
+      method: 'GET',
+      path,
+      open: false,
+      about: { group: 'admin', summary: 'The device that serves' },
+      answer: (call) => call.reply(200, device.facts),
+    },
     {
       method: 'POST',
       path,
       open: false,
       admin: true,
+      about: { group: 'admin', summary: 'Another device in its place, under the answers', body: wishSchema },
       answer: (call) =>
         call.readJson(wishSchema, (body) => {
           device.replace(engine, wishOf(body)).then(
@@ -58,6 +65,7 @@ export function faultRoute({ device }: Pick<AdminWorld, 'device'>): Route {
     path: '/admin/fault',
     open: false,
     admin: true,
+    about: { group: 'admin', summary: 'A fault of the device in its next step', body: faultSchema },
     answer: (call) =>
       call.readJson(faultSchema, ({ fault: kind, replica }) => {
         const { backend } = device;

@@ -16,11 +16,13 @@ import type { ServerMetrics } from '../metrics/metrics.ts';
 import type { LongTexts } from '../text/long-texts.ts';
 import { type Admission, type Guard, presentedKey } from './guard.ts';
 import { type CallWorld, HttpCall } from './http-call.ts';
+import type { RouteDescription } from './route-description.ts';
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'DELETE';
   readonly path: string; // '/v1/models', or '/v1/models/:' where one part may be anything, or '/v1/models/:*' where all that follows may
   readonly open: boolean; // answers anybody, without a key: health only
+  readonly about: RouteDescription;
   readonly admin?: boolean; // changes the server: takes the admin key
   readonly whenFull?: boolean; // answers also while all connections are taken, as what is open does
   readonly errorBody?: (refused: Fault, id: string) => unknown; // of another API's shape than OpenAI's

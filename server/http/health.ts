@@ -11,11 +11,18 @@ export interface HealthWorld {
 
 export function healthRoutes({ metrics, isDraining }: HealthWorld): readonly Route[] {
   return [
-    { method: 'GET', path: '/healthz', open: true, answer: (call) => call.reply(200, { status: 'ok' }) },
+    {
+      method: 'GET',
+      path: '/healthz',
+      open: true,
+      about: { group: 'health', summary: 'The process answers' },
+      answer: (call) => call.reply(200, { status: 'ok' }),
+    },
     {
       method: 'GET',
       path: '/readyz',
       open: true,
+      about: { group: 'health', summary: 'It takes requests; 503 while it drains' },
       answer: (call) => {
         if (isDraining()) call.refuse(fault('draining', 'the server is shutting down'));
         else call.reply(200, { status: 'ok' });
@@ -25,6 +32,7 @@ export function healthRoutes({ metrics, isDraining }: HealthWorld): readonly Rou
       method: 'GET',
       path: '/health',
       open: true,
+      about: { group: 'health', summary: 'The same in the words of llama-server' },
       answer: (call) => {
         if (!isDraining()) call.reply(200, { status: 'ok' });
         else
@@ -37,6 +45,7 @@ export function healthRoutes({ metrics, isDraining }: HealthWorld): readonly Rou
       method: 'GET',
       path: '/metrics',
       open: false,
+      about: { group: 'health', summary: 'Metrics as Prometheus reads them', answers: 'text' },
       whenFull: true, // that is when somebody looks
       answer: (call) => {
         const reply = ({ text, contentType }: { text: string; contentType: string }) =>

@@ -35,6 +35,12 @@ export function llamaCompletionRoute(world: OpenAiWorld): Route {
     method: 'POST',
     path: COMPLETION_PATH,
     open: false,
+    about: {
+      group: 'llama-server',
+      summary: "Completion in llama-server's shape",
+      body: schema,
+      answers: 'events',
+    },
     answer: (call) => call.readJson(schema, (body) => answer(call, body, world)),
   };
 }

@@ -50,6 +50,7 @@ export function infillRoutes(world: OpenAiWorld): readonly Route[] {
       method: 'POST',
       path: INFILL_PATH,
       open: false,
+      about: { group: 'llama-server', summary: 'Fill in the middle', body: infill, answers: 'events' },
       answer: (call) =>
         call.readJson(infill, (body) => deliver(call, (owner) => infillAnswer(body, owner, world))),
     },
@@ -57,6 +58,7 @@ export function infillRoutes(world: OpenAiWorld): readonly Route[] {
       method: 'POST',
       path: FIM_PATH,
       open: false,
+      about: { group: 'mistral', summary: 'Fill in the middle', body: fim, answers: 'events' },
       answer: (call) => call.readJson(fim, (body) => deliver(call, (owner) => fimAnswer(body, owner, world))),
     },
   ];

@@ -23,11 +23,22 @@ const templateSchema = z.object({
 
 export function llamaServerRoutes(world: DiscoveryWorld): readonly Route[] {
   return [
-    { method: 'GET', path: '/props', open: false, answer: (call) => call.reply(200, propsOf(world)) },
+    {
+      method: 'GET',
+      path: '/props',
+      open: false,
+      about: { group: 'llama-server', summary: 'What is served: settings, seats, template' },
+      answer: (call) => call.reply(200, propsOf(world)),
+    },
     {
       method: 'GET',
       path: '/slots',
       open: false,
+      about: {
+        group: 'llama-server',
+        summary: 'The seats, by counts; never texts',
+        query: { fail_on_no_slot: '503 while every seat is taken' },
+      },
       whenFull: true, // that is when somebody looks
       answer: (call) => {
         const slots = slotsOf(world);
@@ -41,6 +52,11 @@ export function llamaServerRoutes(world: DiscoveryWorld): readonly Route[] {
       method: 'POST',
       path: '/apply-template',
       open: false,
+      about: {
+        group: 'llama-server',
+        summary: 'A conversation as the prompt it becomes',
+        body: templateSchema,
+      },
       answer: (call) =>
         call.readJson(templateSchema, (body) => {
           const text = rendered(body, world);

@@ -31,12 +31,14 @@ export function tokenizeRoutes(world: OpenAiWorld): readonly Route[] {
       method: 'POST',
       path: '/tokenize',
       open: false,
+      about: { group: 'tokens', summary: 'Text or messages to token ids', body: tokenizeSchema },
       answer: (call) => call.readJson(tokenizeSchema, (body) => answer(call, tokenized(body, world))),
     },
     {
       method: 'POST',
       path: '/detokenize',
       open: false,
+      about: { group: 'tokens', summary: 'Token ids to text', body: detokenizeSchema },
       answer: (call) =>
         call.readJson(detokenizeSchema, ({ tokens }) => answer(call, detokenized(tokens, world))),
     },

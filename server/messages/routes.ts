@@ -40,11 +40,18 @@ export function messagesRoutes(world: MessagesWorld): readonly Route[] {
     {
       ...post,
       path: PATH,
+      about: {
+        group: 'anthropic',
+        summary: 'The next message of a conversation',
+        body: schema,
+        answers: 'events',
+      },
       answer: (call) => call.readJson(schema, (body) => enter(call, body, world)),
     },
     {
       ...post,
       path: `${PATH}/count_tokens`,
+      about: { group: 'anthropic', summary: 'The tokens of a request, counted', body: countSchema },
       answer: (call) =>
         call.readJson(countSchema, (body) => {
           const counted = countOf(body, world);

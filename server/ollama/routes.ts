@@ -24,23 +24,43 @@ export function ollamaRoutes(world: DiscoveryWorld): readonly Route[] {
   const { model, bounds } = world;
   const names = [model.name, ...(model.aliases ?? [])];
   const unsupported = (path: string, message: string): Route =>
-    post(path, z.unknown(), (call) => call.refuse(fault('unsupported', message)));
+    post(path, { summary: 'Refused', body: z.unknown() }, (call) =>
+      call.refuse(fault('unsupported', message)),
+    );
   return [
-    { method: 'GET', path: '/', open: true, answer: greet },
-    get('/api/version', () => ({ version: API_VERSION })),
-    get('/api/tags', () => ({ models: names.map((name) => listed(name, world)) })),
-    get('/api/ps', () => ({ models: [running(model.name, world)] })),
-    post('/api/show', namedSchema, (call, body) => {
+    {
+      method: 'GET',
+      path: '/',
+      open: true,
+      about: { group: 'ollama', summary: 'Some words that its clients look for', answers: 'text' },
+      answer: greet,
+    },
+    get('/api/version', 'Version of its API', () => ({ version: API_VERSION })),
+    get('/api/tags', 'The models', () => ({ models: names.map((name) => listed(name, world)) })),
+    get('/api/ps', 'The models that are loaded', () => ({ models: [running(model.name, world)] })),
+    post('/api/show', { summary: 'A model', body: namedSchema }, (call, body) => {
       const absent = absentFault(body, world);
       if (absent === null) call.reply(200, shown(world));
       else call.refuse(absent);
     }),
-    post('/api/pull', namedSchema, (call, body) => {
-      const absent = absentFault(body, world);
-      answerPull(call, { name: nameOf(body), stream: body.stream !== false, absent }, world);
-    }),
-    post(CHAT_PATH, chatSchema(bounds), (call, body) => answerChat(call, body, world)),
-    post(GENERATE_PATH, generateSchema(bounds), (call, body) => answerGenerate(call, body, world)),
+    post(
+      '/api/pull',
+      { summary: 'Whether a model is here', body: namedSchema, answers: 'lines' },
+      (call, body) => {
+        const absent = absentFault(body, world);
+        answerPull(call, { name: nameOf(body), stream: body.stream !== false, absent }, world);
+      },
+    ),
+    post(
+      CHAT_PATH,
+      { summary: 'The next message of a conversation', body: chatSchema(bounds), answers: 'lines' },
+      (call, body) => answerChat(call, body, world),
+    ),
+    post(
+      GENERATE_PATH,
+      { summary: 'Completion of a prompt', body: generateSchema(bounds), answers: 'lines' },
+      (call, body) => answerGenerate(call, body, world),
+    ),
     unsupported('/api/embed', `${model.name} does not support embeddings`),
     unsupported('/api/embeddings', `${model.name} does not support embeddings`),
     ...['/api/create', '/api/copy', '/api/push'].map((path) =>
@@ -49,21 +69,27 @@ export function ollamaRoutes(world: DiscoveryWorld): readonly Route[] {
   ];
 }
 
-function post<T>(path: string, schema: z.ZodType<T>, answer: (call: HttpCall, body: T) => void): Route {
+function post<T>(
+  path: string,
+  about: { readonly summary: string; readonly body: z.ZodType<T>; readonly answers?: 'lines' },
+  answer: (call: HttpCall, body: T) => void,
+): Route {
   return {
     method: 'POST',
     path,
     open: false,
+    about: { group: 'ollama', ...about },
     errorBody: ollamaError,
-    answer: (call) => call.readJson(schema, (body) => answer(call, body), { anyType: true }),
+    answer: (call) => call.readJson(about.body, (body) => answer(call, body), { anyType: true }),
   };
 }
 
-function get(path: string, value: () => object): Route {
+function get(path: string, summary: string, value: () => object): Route {
   return {
     method: 'GET',
     path,
     open: false,
+    about: { group: 'ollama', summary },
     errorBody: ollamaError,
     answer: (call) => call.reply(200, value()),
   };

@@ -31,6 +31,7 @@ const TOOL_COUNT_MAX = 1024;
 const notServed = z
   .unknown()
   .refine((value) => value == null, { message: 'is not served: give the functions as tools' })
+  .meta({ type: 'null' })
   .optional();
 
 function chatSchema(bounds: RequestBounds) {
@@ -69,6 +70,12 @@ export function chatRoute(world: OpenAiWorld): Route {
     method: 'POST',
     path: CHAT_PATH,
     open: false,
+    about: {
+      group: 'openai',
+      summary: 'The next message of a conversation',
+      body: schema,
+      answers: 'events',
+    },
     answer: (call) =>
       call.readJson(schema, (body) => {
         const of = () => laneCall(body, call.facts.owner);

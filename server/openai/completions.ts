@@ -46,6 +46,7 @@ export function completionRoute(world: OpenAiWorld): Route {
     method: 'POST',
     path: COMPLETIONS_PATH,
     open: false,
+    about: { group: 'openai', summary: 'Completion of a text', body: schema, answers: 'events' },
     answer: (call) =>
       call.readJson(schema, (body) => {
         const asked = askedForm(body);

@@ -33,6 +33,11 @@ export function modelRoutes(world: OpenAiWorld): readonly Route[] {
       method: 'GET',
       path: '/v1/models',
       open: false,
+      about: {
+        group: 'models',
+        summary: 'What is served, with its limits',
+        query: { client_version: 'of Codex, which then gets its catalogue beside the list' },
+      },
       answer: (call) => {
         const list = { object: 'list', data: listed() };
         const contextTokens = generator.contextTokensMax;
@@ -45,6 +50,7 @@ export function modelRoutes(world: OpenAiWorld): readonly Route[] {
       method: 'GET',
       path: '/v1/models/:*', // OWNER/NAME has a slash
       open: false,
+      about: { group: 'models', summary: 'One of them' },
       answer: (call) => {
         const { parameter } = call.facts;
         const data = listed();

@@ -13,12 +13,14 @@ export function otherServersRoutes(world: DiscoveryWorld): readonly Route[] {
       method: 'GET',
       path: '/version',
       open: false,
+      about: { group: 'models', summary: 'Version of the server, as vLLM tells it' },
       answer: (call) => call.reply(200, { version: about.version }),
     },
     {
       method: 'GET',
       path: '/api/v0/models',
       open: false,
+      about: { group: 'models', summary: 'The models, as LM Studio lists them' },
       answer: (call) => {
         const data = [model.name, ...(model.aliases ?? [])].map((id) => lmStudioModel(id, world));
         call.reply(200, { object: 'list', data });
@@ -28,6 +30,7 @@ export function otherServersRoutes(world: DiscoveryWorld): readonly Route[] {
       method: 'GET',
       path: '/api/v0/models/:*',
       open: false,
+      about: { group: 'models', summary: 'One of them' },
       answer: (call) => {
         const { parameter } = call.facts;
         if (modelFault(parameter, model) === null) call.reply(200, lmStudioModel(parameter, world));

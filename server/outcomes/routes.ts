@@ -3,14 +3,28 @@
 import { type Fault, fault } from '../base/errors.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import type { RouteDescription } from '../http/route-description.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { StoreAnswer, StoreCall, StoreValues } from './store-port.ts';
 import { ROWS_PER_TASK_MAX, type TaskRecord } from './task-record.ts';
 import { summarise } from './task-summary.ts';
-import { eventObject, eventsSchema, reportedEvent, requestObject, taskObject, taskSchema } from './wire.ts';
+import {
+  eventObject,
+  eventsSchema,
+  reportedEvent,
+  requestObject,
+  taskObject,
+  taskSchema,
+  toldSchema,
+} from './wire.ts';
 
 const PAGE_DEFAULT = 20; // as of OpenAI's lists
 const PAGE_MAX = 100;
+const PAGE_QUERY = {
+  limit: 'tasks, 1 to 100',
+  order: 'asc or desc',
+  after: 'id of the task before the page',
+};
 const RETRY_AFTER_MS = 1000; // when too many wait for the store
 const AHEAD_MS_MAX = 86_400_000; // clocks differ; a day is no clock's difference
 const OFF = fault('unsupported', 'tasks are not recorded here; --outcomes-db says where to');
@@ -19,16 +33,17 @@ export function taskRoutes(outcomes: Outcomes | null): readonly Route[] {
   const route = (
     method: 'GET' | 'POST',
     path: string,
+    about: Omit<RouteDescription, 'group'>,
     run: (call: HttpCall, with_: Outcomes) => void,
   ): Route => ({
-    ...{ method, path, open: false },
+    ...{ method, path, open: false, about: { group: 'tasks', ...about } },
     answer: (call) => (outcomes === null ? call.refuse(OFF) : run(call, outcomes)),
   });
   return [
-    route('POST', '/v1/tasks', create),
-    route('GET', '/v1/tasks', list),
-    route('GET', '/v1/tasks/:', read),
-    route('POST', '/v1/tasks/:/events', tell),
+    route('POST', '/v1/tasks', { summary: 'Begins a task', body: taskSchema }, create),
+    route('GET', '/v1/tasks', { summary: 'A page of the tasks, latest first', query: PAGE_QUERY }, list),
+    route('GET', '/v1/tasks/:', { summary: 'A task, its events and requests' }, read),
+    route('POST', '/v1/tasks/:/events', { summary: 'One event, or several', body: toldSchema }, tell),
   ];
 }
 

@@ -68,6 +68,9 @@ export type GivenEvent = z.output<typeof eventSchema>;
 
 const severalSchema = z.object({ events: z.array(eventSchema).min(1).max(EVENTS_PER_CALL_MAX) });
 
+/** The same for documents: what is told of events. */
+export const toldSchema = z.union([eventSchema, severalSchema]);
+
 /** One event, or several; what is wrong with either is named where it stands. */
 export const eventsSchema = z.looseObject({}).transform((given, context) => {
   const parsed =

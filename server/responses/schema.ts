@@ -23,6 +23,7 @@ function responseFields(bounds: RequestBounds) {
       .refine((value) => value == null, {
         message: 'conversations are not kept here: go on from previous_response_id, or send all items',
       })
+      .meta({ type: 'null' })
       .optional(),
     previous_response_id: z.string().max(ID_LENGTH_MAX).nullish(),
     store: z.boolean().nullish(),
