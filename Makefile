@@ -8,7 +8,7 @@ SEED ?=
 MINUTES ?=
 REQUESTS ?= 5000
 
-SOURCES := $(shell find models kernels server loadtest -name '*.ts' 2>/dev/null)
+SOURCES := $(shell find models kernels server loadtest -name '*.ts' -o -name '*.tsx' 2>/dev/null)
 SPARKLANE = node dist/server/main.js
 
 # What a target does, before it does it: its own words of `make help`.
@@ -29,9 +29,10 @@ node_modules/.installed: package.json package-lock.json
 
 build: dist/.built ## compile to dist/
 
-dist/.built: node_modules/.installed tsconfig.json tsconfig.build.json $(SOURCES)
+dist/.built: node_modules/.installed tsconfig.json tsconfig.build.json server/ui/page/tsconfig.json $(SOURCES)
 	@echo '== compiling to dist/'
 	npx tsc -p tsconfig.build.json
+	npx tsc -p server/ui/page/tsconfig.json
 	@touch $@
 
 serve: dist/.built ## serve MODEL on HOST:PORT with BACKEND (ARGS="--precision=fp32 …"; SIM_MODEL for simulated chips)
@@ -45,6 +46,7 @@ chat: dist/.built ## talk to a model in the terminal (MODEL, ARGS)
 test: node_modules/.installed ## all tests
 	$(say)
 	npx tsc --noEmit -p tsconfig.json
+	npx tsc --noEmit -p server/ui/page/tsconfig.json
 	npx biome check .
 	npx vitest run
 	SPARKLANE_LISTENER=node npx vitest run test/e2e/http.test.ts test/e2e/responses.test.ts test/e2e/lanes.test.ts test/e2e/native.test.ts
@@ -62,6 +64,7 @@ test-clients: node_modules/.installed clients ## the real clients against this s
 check: node_modules/.installed ## the quick ones, before every commit: types, lint, unit, property, tidy, 20 seeds
 	$(say)
 	npx tsc --noEmit -p tsconfig.json
+	npx tsc --noEmit -p server/ui/page/tsconfig.json
 	npx biome check .
 	npx knip
 	SEEDS=20 npx vitest run test/unit test/property test/sim test/tidy.test.ts test/docs.test.ts

@@ -20,6 +20,7 @@ import { GrammarCompiler } from './grammar/compiler.ts';
 import { HttpDoor, type Route } from './http/door.ts';
 import { Guard } from './http/guard.ts';
 import { healthRoutes } from './http/health.ts';
+import type { HttpCall } from './http/http-call.ts';
 import { openApiRoute } from './http/openapi.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import type { TransportHandlers } from './listeners/transport.ts';
@@ -63,6 +64,7 @@ export interface AppWorld {
   readonly openText: () => IncrementalText; // a Detokenizer of that model
   readonly backend: Pick<Backend, 'name' | 'limits'>; // the present one: may be another later
   readonly routes?: readonly Route[]; // beside the app's own
+  readonly answerPage?: (call: HttpCall) => void; // GET / of browsers; without it there is no page
   readonly lanes?: Lanes | null; // where requests are routed; without them all go to the model
   readonly encodeElsewhere?: EncodeElsewhere; // long texts; without it all are tokenised here
   readonly engine: AppEngine;
@@ -121,7 +123,7 @@ export function createApp(parts: AppWorld): App {
     ...tokenizeRoutes(openAi),
     ...llamaServerRoutes(discovery),
     ...otherServersRoutes(discovery),
-    ...ollamaRoutes(discovery),
+    ...ollamaRoutes(discovery, world.answerPage ?? null),
     ...responseRoutes(responses),
     ...healthRoutes({ metrics, isDraining: () => drained !== null }),
     ...(world.routes ?? []),

@@ -16,6 +16,7 @@ import type { BlockArchive } from './engine/block-archive.ts';
 import { DraftModel } from './engine/draft-model.ts';
 import { Engine, type EngineBounds } from './engine/engine.ts';
 import { SERVED_POLICY } from './engine/policy.ts';
+import type { Route } from './http/door.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import type { Transport } from './listeners/transport.ts';
 import type { ServerMetrics } from './metrics/metrics.ts';
@@ -23,6 +24,8 @@ import type { Outcomes } from './outcomes/outcomes.ts';
 import { taskRoutes } from './outcomes/routes.ts';
 import type { EncodeElsewhere } from './text/long-texts.ts';
 import { toolSyntaxOf } from './tools/dialect.ts';
+import type { Assets } from './ui/assets.ts';
+import { answerShell, uiRoutes } from './ui/routes.ts';
 
 export interface ServerParts {
   readonly config: Config;
@@ -36,6 +39,7 @@ export interface ServerParts {
   readonly lanes?: Lanes | null; // likewise; without them every request goes to the model
   readonly outcomes?: Outcomes | null; // likewise; without it no task is recorded
   readonly encodeElsewhere?: EncodeElsewhere; // long texts; without it all are tokenised here
+  readonly page?: Assets | null; // what GET / serves; null: it was not compiled; without it there is no page
   readonly transport: Transport; // likewise
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day
@@ -67,7 +71,7 @@ export class AddressError extends Error {
 /** Rejects with AddressError when the address cannot be bound; the backend is closed then. */
 export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const { config, model, backend, transport, clock, log, metrics, archive = null, outcomes = null } = parts;
-  const { draftBackend = null } = parts;
+  const { draftBackend = null, page } = parts;
   for (const warning of model.warnings) log.warn(warning);
   const draftModel = draftBackend === null ? null : openDraftModel(draftBackend, parts);
   const engine = new Engine(backend, clock, engineBounds(config, backend), metrics, archive, draftModel);
@@ -83,11 +87,17 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const marks = new Set(marksOf(model));
   metrics.watch('kv_block_bytes', 'Memory of one KV block', () => device.backend.blockBytes ?? 0);
   const faultRoutes = config.deviceFaults === 'on' ? [faultRoute({ device })] : [];
-  const routes = [...adminRoutes({ device, engine }), ...faultRoutes, ...taskRoutes(outcomes)];
+  const routes = [
+    ...adminRoutes({ device, engine }),
+    ...faultRoutes,
+    ...taskRoutes(outcomes),
+    ...pageRoutes(parts, device),
+  ];
   const app = createApp({
     ...parts,
     backend: device,
     routes,
+    ...(page !== undefined && { answerPage: (call) => answerShell(call, page) }),
     engine,
     openText: () => new Detokenizer(model.tokenizer, marks),
   });
@@ -118,6 +128,15 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     if (archive !== null) await closed(archive, clock);
     await Promise.all([device.close(), draftBackend?.close()]);
   }
+}
+
+function pageRoutes({ page, version, model }: ServerParts, device: CurrentDevice): readonly Route[] {
+  if (page === undefined) return [];
+  const chat = model.chatTemplate !== null;
+  return uiRoutes({
+    assets: page,
+    about: () => ({ version, chat, block_size: device.backend.limits.blockSize }),
+  });
 }
 
 /** Tokens that stand for marks which the routes read out of an answer, even where the vocabulary calls them special. */

@@ -70,6 +70,7 @@ const rooms: readonly Room[] = [
   { room: 'responses', outside: ['kernels/', 'models/'], packages: ['zod'] },
   { room: 'native', outside: ['kernels/'], packages: [] },
   { room: 'outcomes', outside: ['kernels/'], packages: ['diff', 'libsql', 'prom-client', 'zod'] },
+  { room: 'ui', outside: ['kernels/'], packages: [] }, // its page/ is a browser's and has a row of its own
   { room: 'app.ts', outside: ['kernels/'], packages: [] },
   { room: 'compose.ts', outside: ['kernels/', 'models/'], packages: [] },
   { room: 'cli', outside: ['kernels/', 'models/'], packages: ['commander', 'cli-progress'] },
@@ -92,6 +93,12 @@ const importTable: readonly Rule[] = [
     packages: ['piscina', 'onnxruntime-node', 'koffi'],
   },
   { where: 'kernels/', ours: ['models/'], packages: [] },
+  // Runs in browsers, which get these packages as they are.
+  {
+    where: 'server/ui/page/',
+    ours: [],
+    packages: ['preact', 'marked', 'eventsource-parser', 'diff', 'uplot'],
+  },
   ...rooms.map(({ room, earlier, outside, packages }, index) => ({
     where: placeOf(room),
     ours: [...(earlier ?? rooms.slice(0, index).map((before) => before.room)).map(placeOf), ...outside],
@@ -145,8 +152,14 @@ const fenced: Readonly<Record<string, readonly string[]>> = {
 const banned: readonly { readonly pattern: RegExp; readonly allowed: readonly string[] }[] = [
   { pattern: /\bMath\.random\b/, allowed: [] },
   { pattern: /\bDate\.now\b|\bnew Date\(\)/, allowed: ['main.ts'] },
-  { pattern: /\bperformance\.now\b/, allowed: ['main.ts', 'kernels/clock.ts', 'kernels/onnx/worker.ts'] },
-  { pattern: /\b(setTimeout|setInterval|setImmediate)\(/, allowed: ['main.ts', 'kernels/clock.ts'] },
+  {
+    pattern: /\bperformance\.now\b/,
+    allowed: ['main.ts', 'page/main.tsx', 'kernels/clock.ts', 'kernels/onnx/worker.ts'],
+  },
+  {
+    pattern: /\b(setTimeout|setInterval|setImmediate)\(/,
+    allowed: ['main.ts', 'page/main.tsx', 'kernels/clock.ts'],
+  },
   { pattern: /\bprocess\.(?!platform|arch|versions)/, allowed: ['main.ts', 'kernels/onnx/worker.ts'] },
   { pattern: /\bconsole\./, allowed: ['main.ts'] },
 ];
@@ -233,8 +246,8 @@ test('file names are kebab-case nouns', () => {
     .map(({ path }) => path)
     .filter((path) => {
       const name = path.slice(path.lastIndexOf('/') + 1);
-      const isKebab = /^[a-z0-9]+(-[a-z0-9]+)*(\.(test|bench|d))?\.ts$/.test(name);
-      return !isKebab || /^(index|types|utils?|helpers?|manager)\.ts$/.test(name);
+      const isKebab = /^[a-z0-9]+(-[a-z0-9]+)*(\.(test|bench|d))?\.tsx?$/.test(name);
+      return !isKebab || /^(index|types|utils?|helpers?|manager)\.tsx?$/.test(name);
     });
   expect(odd).toEqual([]);
 });
@@ -260,7 +273,7 @@ test('documents name only files that exist', () => {
 function readSources(folder: string): Source[] {
   const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
   return entries
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
     .filter((file) => !file.includes('node_modules'))
     .map((file) => {

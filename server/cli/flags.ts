@@ -6,6 +6,7 @@ import { CONFIG_FILE_OPTION, OPTION_NAMES, OPTIONS, type OptionName } from '../c
 /** Adds a flag for each of `names` (all by default) and for the config file. */
 export function addConfigFlags(command: Command, names: readonly OptionName[] = OPTION_NAMES): Command {
   for (const name of names) command.addOption(flagOf(name));
+  if (names.includes('ui')) command.addOption(new Option('--no-ui', 'the same as --ui off'));
   const { flag, env, help } = CONFIG_FILE_OPTION;
   return command.addOption(new Option(`--${flag} <path>`, `${help} (env: ${env})`));
 }
@@ -15,7 +16,7 @@ export function configFlags(given: Readonly<Record<string, unknown>>): Record<st
   const flags: Record<string, unknown> = {};
   for (const name of OPTION_NAMES) {
     const value = given[attributeOf(name)];
-    if (value !== undefined) flags[name] = value;
+    if (value !== undefined) flags[name] = value === false ? 'off' : value; // --no-…
   }
   const file = given[CONFIG_FILE_OPTION.flag];
   if (file !== undefined) flags[CONFIG_FILE_OPTION.flag] = file;

@@ -17,6 +17,7 @@ import { ServerMetrics } from '../metrics/metrics.ts';
 import { openOutcomes } from '../outcomes/outcomes.ts';
 import { TaskTracker } from '../outcomes/tracker.ts';
 import { TextThread } from '../text/text-thread.ts';
+import { pageAssets } from '../ui/assets.ts';
 import { withLocalModels } from './hub-model.ts';
 import { progressBar } from './progress.ts';
 import type { Host } from './terminal.ts';
@@ -76,6 +77,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     lanes,
     outcomes,
     encodeElsewhere: new TextThread({ model: config.model }),
+    ...(config.ui === 'on' && { page: pageAssets() }),
     transport,
     clock,
     epochMs,

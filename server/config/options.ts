@@ -314,6 +314,12 @@ export const OPTIONS = {
     'built graphs; "user" is sparklane in the cache directory of the user',
     'SPARKLANE_CACHE',
   ),
+  ui: option(
+    'ui',
+    choice(['on', 'off']),
+    'on',
+    'the page at GET /: playground and what the server is doing; --no-ui is the same as off',
+  ),
   lanes: option(
     'lanes',
     orNull('none', text(4096)),

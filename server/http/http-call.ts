@@ -130,6 +130,10 @@ export class HttpCall {
   }
 
   replyText(status: number, body: string, headers: Readonly<Record<string, string>>): void {
+    this.replyBytes(status, body, headers);
+  }
+
+  replyBytes(status: number, body: string | Uint8Array, headers: Readonly<Record<string, string>>): void {
     if (this.#status !== 0 || this.#ended) return;
     this.#status = status;
     this.#exchange.respond(status, { ...this.facts.headers, ...headers }, body);

@@ -20,7 +20,8 @@ const namedSchema = z.object({
   stream: z.boolean().nullish(),
 });
 
-export function ollamaRoutes(world: DiscoveryWorld): readonly Route[] {
+/** `answerPage`: shows people a page at `/`; null where there is none. */
+export function ollamaRoutes(world: DiscoveryWorld, answerPage: AnswerPage | null): readonly Route[] {
   const { model, bounds } = world;
   const names = [model.name, ...(model.aliases ?? [])];
   const unsupported = (path: string, message: string): Route =>
@@ -32,8 +33,12 @@ export function ollamaRoutes(world: DiscoveryWorld): readonly Route[] {
       method: 'GET',
       path: '/',
       open: true,
-      about: { group: 'ollama', summary: 'Some words that its clients look for', answers: 'text' },
-      answer: greet,
+      about: {
+        group: 'ollama',
+        summary: 'The page for people; for programs some words that they look for',
+        answers: 'text',
+      },
+      answer: (call) => greet(call, answerPage),
     },
     get('/api/version', 'Version of its API', () => ({ version: API_VERSION })),
     get('/api/tags', 'The models', () => ({ models: names.map((name) => listed(name, world)) })),
@@ -100,10 +105,16 @@ function ollamaError({ code, message }: Fault): object {
   return { error: code === 'model_not_found' ? `model not found: ${message}` : message };
 }
 
-/** Some clients look for these words before anything else. People's browsers ask for a page, and there is none. */
-function greet(call: HttpCall): void {
-  const wantsPage = call.request.header('accept').includes('text/html');
-  if (wantsPage) call.refuse(fault('not_found', 'there is nothing at /'));
+type AnswerPage = (call: HttpCall) => void;
+
+/**
+ * Some clients look for these words before anything else. People's browsers ask for a page; programs that take anything get
+ * it too, and find the words in it.
+ */
+function greet(call: HttpCall, answerPage: AnswerPage | null): void {
+  const accepted = call.request.header('accept');
+  if (answerPage !== null && /text\/html|\*\/\*/.test(accepted)) answerPage(call);
+  else if (accepted.includes('text/html')) call.refuse(fault('not_found', 'there is nothing at /'));
   else call.replyText(200, 'Ollama is running', { 'content-type': 'text/plain; charset=utf-8' });
 }
 

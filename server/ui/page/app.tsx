@@ -1,0 +1,138 @@
+// The page's frame: which pane is shown (by the address's hash), the theme, and the key if one is needed. Before it: main.tsx;
+// after it: the panes.
+import type { VNode } from 'preact';
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import { Api, ApiError, wordsOf } from './api.ts';
+import { Icon, type IconName, Spark } from './icons.tsx';
+import { KeyDialog } from './key-dialog.tsx';
+import { Playground } from './playground.tsx';
+import { PlaygroundStore } from './playground-store.ts';
+import { readFacts, type ServerFacts } from './server-facts.ts';
+import { applyTheme, keptTheme, nextTheme, type Theme } from './theme.ts';
+import type { PageWorld } from './world.ts';
+
+const PANES = [{ name: 'playground', label: 'Playground', icon: 'chat' }] as const satisfies readonly {
+  name: string;
+  label: string;
+  icon: IconName;
+}[];
+
+type PaneName = (typeof PANES)[number]['name'];
+
+type Start =
+  | { readonly kind: 'loading' }
+  | { readonly kind: 'key'; readonly refused: boolean }
+  | { readonly kind: 'failed'; readonly words: string }
+  | { readonly kind: 'ready'; readonly facts: ServerFacts };
+
+export function App({ world }: { readonly world: PageWorld }): VNode {
+  const api = useMemo(() => new Api(world), [world]);
+  const store = useMemo(() => new PlaygroundStore(api, world), [api, world]);
+  const [start, setStart] = useState<Start>({ kind: 'loading' });
+  const pane = usePane();
+  const load = (): void => {
+    readFacts(api).then(
+      (facts) => setStart({ kind: 'ready', facts }),
+      (error: unknown) => setStart(startAfter(error, api.key !== '')),
+    );
+  };
+  useEffect(() => {
+    api.onKeyWanted = () => setStart({ kind: 'key', refused: api.key !== '' });
+    load();
+  }, [api]);
+  return (
+    <div class="frame">
+      <a class="skip" href="#main">
+        Skip to the pane
+      </a>
+      <Navigation pane={pane} world={world} />
+      <main id="main" tabIndex={-1}>
+        {start.kind === 'loading' && <p class="centred hint">Loading…</p>}
+        {start.kind === 'failed' && <Failed words={start.words} onAgain={load} />}
+        {start.kind === 'ready' && pane === 'playground' && (
+          <Playground api={api} world={world} store={store} facts={start.facts} />
+        )}
+      </main>
+      {start.kind === 'key' && (
+        <KeyDialog
+          refused={start.refused}
+          onKey={(key) => {
+            api.key = key;
+            setStart({ kind: 'loading' });
+            load();
+          }}
+        />
+      )}
+    </div>
+  );
+}
+
+function startAfter(error: unknown, hadKey: boolean): Start {
+  if (error instanceof ApiError && error.status === 401) return { kind: 'key', refused: hadKey };
+  return { kind: 'failed', words: wordsOf(error) };
+}
+
+function Failed({ words, onAgain }: { readonly words: string; readonly onAgain: () => void }): VNode {
+  return (
+    <div class="centred">
+      <p class="failure" role="alert">
+        {words}
+      </p>
+      <button type="button" onClick={onAgain}>
+        Try again
+      </button>
+    </div>
+  );
+}
+
+function usePane(): PaneName {
+  const read = (): PaneName => PANES.find(({ name }) => `#${name}` === location.hash)?.name ?? PANES[0].name;
+  const [pane, setPane] = useState(read);
+  useEffect(() => {
+    const follow = (): void => setPane(read);
+    addEventListener('hashchange', follow);
+    return () => removeEventListener('hashchange', follow);
+  }, []);
+  return pane;
+}
+
+function Navigation({ pane, world }: { readonly pane: PaneName; readonly world: PageWorld }): VNode {
+  return (
+    <nav aria-label="Panes">
+      <a class="brand" href="#playground" aria-label="Sparklane">
+        <Spark />
+        <span>Sparklane</span>
+      </a>
+      <ul>
+        {PANES.map(({ name, label, icon }) => (
+          <li key={name}>
+            <a href={`#${name}`} aria-current={pane === name ? 'page' : undefined}>
+              <Icon name={icon} size={20} />
+              <span>{label}</span>
+            </a>
+          </li>
+        ))}
+      </ul>
+      <ThemeButton world={world} />
+    </nav>
+  );
+}
+
+const THEME_ICONS = { auto: 'half', light: 'sun', dark: 'moon' } as const;
+
+function ThemeButton({ world }: { readonly world: PageWorld }): VNode {
+  const [theme, setTheme] = useState<Theme>(() => keptTheme(world.store));
+  useEffect(() => applyTheme(theme, world.store, document.documentElement), [theme]);
+  return (
+    <button
+      type="button"
+      class="theme"
+      aria-label={`Theme: ${theme}`}
+      title={`Theme: ${theme}`}
+      onClick={() => setTheme(nextTheme(theme))}
+    >
+      <Icon name={THEME_ICONS[theme]} size={20} />
+      <span>{theme}</span>
+    </button>
+  );
+}

@@ -1,0 +1,47 @@
+// Asks for the API key, for this tab only. Before it: app.tsx.
+import type { VNode } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { Icon } from './icons.tsx';
+
+export interface KeyDialogProps {
+  readonly refused: boolean; // a key was tried
+  readonly onKey: (key: string) => void;
+}
+
+export function KeyDialog({ refused, onKey }: KeyDialogProps): VNode {
+  const [key, setKey] = useState('');
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  return (
+    <dialog ref={dialog} aria-labelledby="key-title" onCancel={(event) => event.preventDefault()}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (key.trim() !== '') onKey(key.trim());
+        }}
+      >
+        <h2 id="key-title">
+          <Icon name="key" /> This server wants an API key
+        </h2>
+        <label class="field">
+          <span>API key</span>
+          <input
+            type="password"
+            autocomplete="off"
+            value={key}
+            onInput={({ currentTarget }) => setKey(currentTarget.value)}
+          />
+        </label>
+        {refused && (
+          <p class="failure" role="alert">
+            That is not one of its keys.
+          </p>
+        )}
+        <p class="hint">It is kept until this tab is closed, and sent to this server only.</p>
+        <button type="submit" class="primary" disabled={key.trim() === ''}>
+          Continue
+        </button>
+      </form>
+    </dialog>
+  );
+}

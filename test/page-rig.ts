@@ -1,0 +1,84 @@
+// A whole server with its page, and Debian's Chromium to look at it. Where there is no browser, `chromium` is null and says so.
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join, resolve } from 'node:path';
+import { type Browser, type BrowserContextOptions, chromium as driver, type Page } from 'playwright-core';
+import { WallClock } from '../kernels/clock.ts';
+import { type LocalServer, startLocalServer } from '../server/cli/local-server.ts';
+import { loadConfig } from '../server/config/config.ts';
+import { listenerEnv } from './listeners.ts';
+import { MemoryTerminal } from './memory-terminal.ts';
+import { temporaryDirectory } from './temporary-directory.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const require = createRequire(import.meta.url);
+
+export const chromium =
+  ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
+    existsSync(path),
+  ) ?? null;
+if (chromium === null) console.log('skipped: no Chromium at /usr/bin to open the page with');
+
+export interface PageRig {
+  readonly server: LocalServer;
+  /** Another tab; what the page complains about on its console ends in `complaints`. */
+  open(path?: string, options?: BrowserContextOptions): Promise<Page>;
+  readonly complaints: string[];
+  close(): Promise<void>;
+}
+
+/** The page as it is now, in dist: a server that runs from source serves it from there. */
+export function compilePage(): void {
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  execFileSync(process.execPath, [tsc, '-p', join(root, 'server/ui/page/tsconfig.json')]);
+}
+
+export async function pageRig(flags: Readonly<Record<string, unknown>>): Promise<PageRig> {
+  compilePage();
+  const cacheDirectory = join(temporaryDirectory(), 'cache');
+  const config = loadConfig({
+    flags: { port: 0, cacheDirectory, logLevel: 'warn', ...flags },
+    env: listenerEnv,
+  });
+  const terminal = new MemoryTerminal();
+  const clock = new WallClock();
+  const server = await startLocalServer(config, { terminal, env: {}, clock, epochMs: () => Date.now() });
+  const browser: Browser = await driver.launch({ executablePath: chromium!, args: ['--no-sandbox'] });
+  const complaints: string[] = [];
+  return {
+    server,
+    complaints,
+    open: async (path = '/', options = {}) => {
+      const context = await browser.newContext({ viewport: { width: 1280, height: 820 }, ...options });
+      const page = await context.newPage();
+      page.on('console', (message) => {
+        if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+      });
+      page.on('pageerror', (error) => void complaints.push(error.message));
+      await page.goto(`${server.url}${path}`);
+      return page;
+    },
+    close: async () => {
+      await browser.close();
+      await server.stop();
+    },
+  };
+}
+
+interface AxeResult {
+  readonly violations: readonly {
+    readonly id: string;
+    readonly impact: string | null;
+    readonly nodes: readonly { readonly html: string }[];
+  }[];
+}
+
+/** What axe-core calls serious or worse in the page as it stands. Needs a context with `bypassCSP`. */
+export async function seriousFaults(page: Page): Promise<string[]> {
+  await page.evaluate(readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8'));
+  const result = (await page.evaluate('axe.run(document, { resultTypes: ["violations"] })')) as AxeResult;
+  return result.violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`);
+}
