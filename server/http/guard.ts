@@ -94,7 +94,7 @@ export class Guard {
   strangerFault(request: HttpRequest): Fault | null {
     if (this.keyNeeded) return null;
     const origin = request.header('origin');
-    if (origin !== '' && !this.#allowsOrigin(origin)) {
+    if (origin !== '' && !isOwn(origin, request) && !this.#allowsOrigin(origin)) {
       return fault(
         'origin_not_allowed',
         `pages of ${origin} may not call; --cors-origin ${origin} lets them`,
@@ -127,6 +127,14 @@ export function presentedKey(request: HttpRequest): string | null {
   const bearer = /^bearer\s+(\S+)\s*$/i.exec(request.header('authorization'));
   if (bearer !== null) return bearer[1]!;
   return request.header('x-api-key') || null;
+}
+
+/**
+ * The page is this server's own: same address, same port. That a stranger's name was made to resolve here is told by Host,
+ * which strangerFault looks at as well.
+ */
+function isOwn(origin: string, request: HttpRequest): boolean {
+  return origin.toLowerCase() === `http://${request.header('host').toLowerCase()}`;
 }
 
 /** `localhost:8080` → localhost, `[::1]:8080` → ::1 */

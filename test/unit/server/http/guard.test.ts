@@ -61,6 +61,16 @@ describe('browsers', () => {
     expect(guard().strangerFault(request({ host })) === null).toBe(allowed);
   });
 
+  test('this server’s own page may call, a page of another port or name may not', () => {
+    const own = { host: '127.0.0.1:8080', origin: 'http://127.0.0.1:8080' };
+    expect(guard().strangerFault(request(own))).toBe(null);
+    expect(guard().strangerFault(request({ ...own, origin: 'http://127.0.0.1:8081' }))).not.toBe(null);
+    expect(guard().strangerFault(request({ ...own, origin: 'http://localhost:8080' }))).not.toBe(null);
+    // A stranger's name that was made to resolve here: the page is of the same origin as what it calls.
+    const rebound = { host: 'evil.example:8080', origin: 'http://evil.example:8080' };
+    expect(guard().strangerFault(request(rebound))).not.toBe(null);
+  });
+
   test('an origin is allowed by its exact name or by *, and then may read', () => {
     const origin = 'http://app.example';
     const some = guard({ corsOrigins: [origin] });
