@@ -29,7 +29,7 @@ export interface PageRig {
 }
 
 /** The page as it is now, in dist: a server that runs from source serves it from there. */
-export function compilePage(): void {
+function compilePage(): void {
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   execFileSync(process.execPath, [tsc, '-p', join(root, 'server/ui/page/tsconfig.json')]);
 }

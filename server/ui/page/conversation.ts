@@ -47,7 +47,7 @@ export function ask(conversation: Conversation, text: string): Conversation {
 }
 
 /** An answer to the turns as they are. */
-export function answering(conversation: Conversation): Conversation {
+function answering(conversation: Conversation): Conversation {
   return added(conversation, { role: 'assistant', state: 'writing' });
 }
 

@@ -40,6 +40,10 @@ describe('flags', () => {
     expect(configFlags(command.opts())).toEqual({});
   });
 
+  test('the page is there unless it is switched off, in either way', () => {
+    expect([parsed().ui, parsed('--no-ui').ui, parsed('--ui', 'off').ui]).toEqual(['on', 'off', 'off']);
+  });
+
   test('values are read as the table says', () => {
     const config = parsed(
       '--port',
