@@ -8,6 +8,7 @@ import type { Random } from '../kernels/random.ts';
 import { fault } from './base/errors.ts';
 import type { Log } from './base/log.ts';
 import type { DiscoveryWorld } from './chat/discovery-world.ts';
+import { localAnswering } from './chat/local-answering.ts';
 import { PromptEncoder } from './chat/prompt-encoder.ts';
 import type { OpenAiWorld } from './chat/world.ts';
 import type { Config } from './config/config.ts';
@@ -185,14 +186,12 @@ function openAiWorld(
   const compiler = new GrammarCompiler({ tokenizer, vocabSize, stopTokenIds, clock }, config);
   // No request has to wait for it: 0.1 s for a small vocabulary, 0.4 s for a large one.
   clock.defer(() => compiler.warmUp());
-  return {
+  const local = {
     model,
     forms: { compiler, toolSyntax: toolSyntaxOf(model) },
     prompts: new PromptEncoder(tokenizer),
-    texts: parts.texts,
     generator,
-    answerLog,
-    lanes: world.lanes ?? null,
+    clock,
     bounds: {
       ...config,
       logprobsMax,
@@ -204,8 +203,14 @@ function openAiWorld(
     get fingerprint() {
       return fingerprintOf(world);
     },
+  };
+  return {
+    ...local,
+    answering: localAnswering(local),
+    texts: parts.texts,
+    answerLog,
+    lanes: world.lanes ?? null,
     startedSeconds: seconds(world.epochMs()),
-    clock,
     epochSeconds: () => seconds(world.epochMs()),
     freshId,
   };

@@ -4,19 +4,16 @@
 import type { TokenLogprobs } from '../../kernels/backend.ts';
 import { type Fault, faultOfFailure, faultOfRefusal } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
-import type {
-  GenerationDelta,
-  GenerationEnd,
-  GenerationRequest,
-  RunningGeneration,
-} from '../generation/generation.ts';
+import type { GenerationDelta, GenerationEnd, RunningGeneration } from '../generation/generation.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { EventStream, type StreamFraming } from '../http/sse.ts';
+import type { AnswerStart } from './answering.ts';
 import { type Usage, usageOf } from './usage.ts';
 import type { OpenAiWorld } from './world.ts';
 
 export interface Answer {
-  readonly generations: readonly GenerationRequest[]; // one per prompt, all with the same number of choices
+  readonly starts: readonly AnswerStart[]; // one per prompt, all with the same number of choices
+  readonly logprobs: boolean; // asked for
   readonly stream: boolean;
   /** `stream_options.include_usage`; null: not said, then the last chunk of the stream carries it. */
   readonly includeUsage: boolean | null;
@@ -59,7 +56,7 @@ function deliver(call: HttpCall, answer: Answer, world: OpenAiWorld): void {
     delivery.leave();
     run.cancel();
   });
-  const refused = run.start(world);
+  const refused = run.start();
   if (refused === null) delivery.open(run);
   else call.refuse(refused);
 }
@@ -75,24 +72,24 @@ interface Delivery {
 
 /** All generations of one request; the first failure ends them all. */
 class Run {
-  readonly #requests: readonly GenerationRequest[];
+  readonly #starts: readonly AnswerStart[];
   readonly #shape: AnswerShape;
   readonly #delivery: Delivery;
   readonly #running: RunningGeneration[] = [];
   readonly #ends: GenerationEnd[] = []; // by arrival
   #over = false;
 
-  constructor({ generations, shape }: Answer, delivery: Delivery) {
-    this.#requests = generations;
+  constructor({ starts, shape }: Answer, delivery: Delivery) {
+    this.#starts = starts;
     this.#shape = shape;
     this.#delivery = delivery;
   }
 
   /** Starts all or none. */
-  start({ generator }: OpenAiWorld): Fault | null {
-    for (const [prompt, request] of this.#requests.entries()) {
-      const first = prompt * request.choiceCount;
-      const started = generator.start(request, {
+  start(): Fault | null {
+    for (const [prompt, one] of this.#starts.entries()) {
+      const first = prompt * one.choiceCount;
+      const started = one.start({
         onDelta: (delta) => {
           if (this.#over) return;
           this.#shape.onDelta?.(first + delta.choice, delta);
@@ -131,7 +128,7 @@ class Run {
     }
     this.#shape.onEnd?.(choice, end);
     this.#ends.push(end);
-    const choiceCount = this.#requests.length * this.#requests[0]!.choiceCount;
+    const choiceCount = this.#starts.length * this.#starts[0]!.choiceCount;
     this.#over = this.#ends.length === choiceCount;
     const usage = this.#over ? usageOf(this.#ends) : null;
     this.#delivery.onChoice(choice, end.reason === 'length' ? 'length' : 'stop', usage);
@@ -158,8 +155,8 @@ class StreamDelivery implements Delivery {
       onSlow: () => run.pause(),
       onReady: () => run.resume(),
     });
-    const { generations, shape } = this.#answer;
-    const choiceCount = generations.length * generations[0]!.choiceCount;
+    const { starts, shape } = this.#answer;
+    const choiceCount = starts.length * starts[0]!.choiceCount;
     for (let choice = 0; choice < choiceCount; choice++) {
       const opening = shape.opening(choice);
       if (opening !== null) this.#stream.send(opening);
@@ -206,7 +203,7 @@ class WholeDelivery implements Delivery {
   constructor(call: HttpCall, answer: Answer) {
     this.#call = call;
     this.#answer = answer;
-    const choiceCount = answer.generations.length * answer.generations[0]!.choiceCount;
+    const choiceCount = answer.starts.length * answer.starts[0]!.choiceCount;
     this.#choices = Array.from({ length: choiceCount }, () => ({
       texts: [],
       tokens: [],
@@ -227,14 +224,14 @@ class WholeDelivery implements Delivery {
   onChoice(choice: number, reason: 'stop' | 'length', usage: Usage | null): void {
     this.#choices[choice]!.reason = reason;
     if (usage === null) return;
-    const asked = this.#answer.generations[0]!.logprobs !== null;
+    const { logprobs: asked, shape } = this.#answer;
     const choices = this.#choices.map(({ texts, tokens, logprobs, reason: ended }) => ({
       text: texts.join(''),
       tokens,
       logprobs: asked ? logprobs : null,
       reason: ended,
     }));
-    this.#call.reply(200, this.#answer.shape.whole(choices, usage));
+    this.#call.reply(200, shape.whole(choices, usage));
   }
 
   onFault(fault: Fault): void {

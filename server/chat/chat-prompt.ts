@@ -5,9 +5,9 @@ import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import type { Tool } from '../tools/definition.ts';
 import { renderToolPrompt } from '../tools/prompt.ts';
+import type { LocalModel } from './local-model.ts';
 import type { PromptOptions } from './prompt-options.ts';
 import type { ReasoningStart } from './reasoning-reader.ts';
-import type { OpenAiWorld } from './world.ts';
 
 export interface ChatPromptParts {
   readonly messages: readonly ChatMessage[]; // roles as templates know them
@@ -16,11 +16,14 @@ export interface ChatPromptParts {
 }
 
 export interface ChatPrompt {
-  readonly tokens: Int32Array;
+  readonly tokens: Int32Array; // [n]; empty where an upstream lays it out
   readonly reasoning: ReasoningStart | null; // how its answer begins; null: this model does not reason
 }
 
-export function chatPrompt(parts: ChatPromptParts, world: OpenAiWorld): Parsed<ChatPrompt> {
+export function chatPrompt(
+  parts: ChatPromptParts,
+  world: Pick<LocalModel, 'model' | 'forms' | 'generator' | 'prompts'>,
+): Parsed<ChatPrompt> {
   const text = chatText(parts, world);
   if (!text.ok) return text;
   const { messages, options } = parts;
@@ -35,7 +38,7 @@ export function chatPrompt(parts: ChatPromptParts, world: OpenAiWorld): Parsed<C
 /** What the template makes of a conversation, callers' texts guarded (models/text-guard.ts). */
 export function chatText(
   { messages, tools, options }: ChatPromptParts,
-  { model, forms, route }: Pick<OpenAiWorld, 'model' | 'forms' | 'route'>,
+  { model, forms }: Pick<LocalModel, 'model' | 'forms'>,
 ): Parsed<string> {
   const { chatTemplate } = model;
   if (chatTemplate === null) {
@@ -43,9 +46,8 @@ export function chatText(
     return { ok: false, fault: fault('unsupported', message) };
   }
   try {
-    const told = withSystem(messages, route?.system ?? '');
-    const text = renderToolPrompt(chatTemplate, { messages: told, tools, syntax: forms.toolSyntax, options });
-    return { ok: true, value: text };
+    const prompt = { messages, tools, syntax: forms.toolSyntax, options };
+    return { ok: true, value: renderToolPrompt(chatTemplate, prompt) };
   } catch (error) {
     if (!(error instanceof ChatTemplateError)) throw error;
     return { ok: false, fault: fault('unsupported', error.message, { param: paramOf(error.message) }) };
@@ -55,7 +57,7 @@ export function chatText(
 /** By the end of what was rendered, or of the message that goes on. */
 function reasoningStart(
   rendered: string,
-  { model, final }: { readonly model: OpenAiWorld['model']; readonly final: ChatMessage | undefined },
+  { model, final }: { readonly model: LocalModel['model']; readonly final: ChatMessage | undefined },
 ): ReasoningStart | null {
   const marks = model.chatTemplate?.reasoning ?? null;
   if (marks === null) return null;

@@ -5,10 +5,11 @@ import { z } from 'zod';
 import { repetitionPenaltyMin } from '../../kernels/sampling.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
+import type { Priority } from '../engine/request.ts';
 import { draftingFor } from '../generation/drafting.ts';
 import type { GenerationRequest } from '../generation/generation.ts';
 import { strangerIn } from '../text/stranger.ts';
-import type { OpenAiWorld, RequestBounds } from './world.ts';
+import type { LocalModel, RequestBounds } from './local-model.ts';
 
 const STOP_COUNT_MAX = 16; // OpenAI takes 4; some editors send more
 const STOP_LENGTH_MAX = 1024; // characters
@@ -87,13 +88,14 @@ export interface GenerationParts {
   readonly owner: string;
   readonly route: string;
   readonly prediction?: string | null; // text that the answer will probably resemble
+  readonly priority?: Priority; // a turn's unless said
 }
 
 /** Checks what needs the model and the prompt at hand, and fills in defaults. */
 export function generationOf(
   fields: CommonFields,
   parts: GenerationParts,
-  world: OpenAiWorld,
+  world: Pick<LocalModel, 'model' | 'generator' | 'bounds' | 'clock'>,
 ): Parsed<GenerationRequest> {
   const { model, generator, bounds, clock } = world;
   const { defaults } = model;
@@ -134,7 +136,7 @@ export function generationOf(
         (text) => model.tokenizer.encode(text),
       ),
       route: parts.route,
-      priority: 'turn',
+      priority: parts.priority ?? 'turn',
       cacheSalt: parts.owner,
       deadlineMs: clock.nowMs() + bounds.requestTimeoutMs,
     },
@@ -154,13 +156,13 @@ function contextFault(parts: GenerationParts, room: number, contextTokensMax: nu
 /** An added token that the tokenizer finds in a text, and that the model has no embedding for. */
 function strangerFault(
   tokens: ArrayLike<number>,
-  { tokenizer, spec }: Pick<OpenAiWorld['model'], 'tokenizer' | 'spec'>,
+  { tokenizer, spec }: Pick<LocalModel['model'], 'tokenizer' | 'spec'>,
 ): Fault | null {
   const stranger = strangerIn(tokens, { tokenizer, spec });
   return stranger === null ? null : fault('invalid_request', `the prompt holds ${stranger}`);
 }
 
-function minTokensFault(minTokens: number, maxTokens: number | null): Fault | null {
+export function minTokensFault(minTokens: number, maxTokens: number | null): Fault | null {
   if (maxTokens === null || minTokens <= maxTokens) return null;
   const message = `min_tokens: ${minTokens} is above the most tokens allowed, ${maxTokens}`;
   return fault('invalid_request', message, { param: 'min_tokens' });

@@ -13,7 +13,7 @@ import { toolGrammar } from '../tools/call-grammar.ts';
 import type { Tool } from '../tools/definition.ts';
 import { dialectOf, type ToolSyntax } from '../tools/dialect.ts';
 import {
-  type AnswerParts,
+  type AnswerEvents,
   type AnswerReader,
   foreignReader,
   plainReader,
@@ -24,8 +24,11 @@ import type { ToolSet } from './tool-set.ts';
 /** How the text of an answer is to be read and what may be said at all; no constraint: anything. */
 export interface AnswerForm {
   readonly newConstraint: (() => TokenConstraint) | null;
-  readonly newReader: (parts: AnswerParts) => AnswerReader;
+  readonly newReader: (events: AnswerEvents) => AnswerReader;
 }
+
+/** Anything, and all of it is text. */
+export const freeForm: AnswerForm = { newConstraint: null, newReader: plainReader };
 
 export interface FormAsk {
   readonly tools: ToolSet;
@@ -34,8 +37,6 @@ export interface FormAsk {
 }
 
 export interface FormWorld {
-  /** Instead of all that is compiled here: an upstream sees to the form by itself. */
-  readonly elsewhere?: (tools: ToolSet) => AnswerForm;
   readonly compiler: Pick<GrammarCompiler, 'compile'>;
   readonly toolSyntax: ToolSyntax;
 }
@@ -43,10 +44,6 @@ export interface FormWorld {
 /** Calls `then` once: at once where nothing is to be compiled. */
 export function withForm(ask: FormAsk, world: FormWorld, then: (form: Parsed<AnswerForm>) => void): void {
   const { tools, text } = ask;
-  if (world.elsewhere !== undefined) {
-    then({ ok: true, value: world.elsewhere(tools) });
-    return;
-  }
   const { toolSyntax } = world;
   const refused = tools.callable.length === 0 ? null : syntaxFault(ask, toolSyntax);
   if (refused !== null) {
@@ -78,10 +75,10 @@ export function withForm(ask: FormAsk, world: FormWorld, then: (form: Parsed<Ans
 
 function readerOf({ callable }: ToolSet, toolSyntax: ToolSyntax): AnswerForm['newReader'] {
   if (callable.length === 0 || toolSyntax.kind === 'unknown') return plainReader;
-  return (parts) =>
+  return (events) =>
     toolSyntax.kind === 'own'
-      ? toolReader(callable, toolSyntax.dialect, parts)
-      : foreignReader(callable, toolSyntax.syntax, parts);
+      ? toolReader(callable, toolSyntax.dialect, events)
+      : foreignReader(callable, toolSyntax.syntax, events);
 }
 
 /** What would have to be enforced, or read, and cannot. */

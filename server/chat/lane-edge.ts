@@ -1,4 +1,4 @@
-// Lanes at the HTTP edge: a call goes into its lane and on to its route with the lane's world. Owns what its caller sees
+// Lanes at the HTTP edge: a call goes into its lane and on to its route, where the lane answers. Owns what its caller sees
 // while it waits (comments in an event stream), and that a lane is left when the call is over. Before it: openai/chat.ts
 // and responses/routes.ts; after it: lanes/lanes.ts.
 import { fault } from '../base/errors.ts';
@@ -6,7 +6,8 @@ import type { HttpCall } from '../http/http-call.ts';
 import { EventStream } from '../http/sse.ts';
 import type { LaneEntry } from '../lanes/entry.ts';
 import { enterLane, type LaneAsk } from '../lanes/visit.ts';
-import { laneWorld } from './lane-world.ts';
+import { localAnswering } from './local-answering.ts';
+import { upstreamAnswering } from './upstream-answering.ts';
 import type { OpenAiWorld } from './world.ts';
 
 export interface LaneCall {
@@ -45,10 +46,23 @@ export function inLane<W extends OpenAiWorld>(
       call.onOver(() => entry.release());
       const unable = logprobs ? logprobsFault(entry) : null;
       if (unable !== null) call.refuse(unable);
-      else call.guard(() => then(laneWorld(world, entry), true));
+      else call.guard(() => then(within(world, entry), true));
     },
   });
   call.onOver(() => visit.cancel());
+}
+
+/** The world as a request in the lane sees it: the lane answers. */
+export function within<W extends OpenAiWorld>(world: W, entry: LaneEntry): W {
+  const { answer, system, metadata, lane } = entry;
+  const route = { system, metadata, release: () => entry.release() };
+  if (answer !== null) return { ...world, answering: upstreamAnswering(world, { entry, answer, route }) };
+  const { generator, answering } = world;
+  const start: typeof generator.start = (request, sink) =>
+    entry.metered(sink, request.choiceCount, (meter) => generator.start(request, meter));
+  const metered = { start, contextTokensMax: generator.contextTokensMax };
+  const parts = { ...world, generator: metered, fingerprint: answering.fingerprint };
+  return { ...world, answering: localAnswering(parts, { name: lane.name, route }) };
 }
 
 export function logprobsFault({ answer, lane }: LaneEntry): ReturnType<typeof fault> | null {

@@ -3,7 +3,7 @@
 // after it: the reader of the answer itself (answer-reader.ts).
 import type { ReasoningMarks } from '../../models/reasoning-marks.ts';
 import { partialTag } from '../tools/call-parser.ts';
-import type { AnswerParts, AnswerReader } from './answer-reader.ts';
+import type { AnswerEvents, AnswerReader } from './answer-reader.ts';
 
 /** How an answer begins. */
 export interface ReasoningStart {
@@ -15,15 +15,19 @@ type State = 'start' | 'opened' | 'reasoning' | 'gap' | 'answer';
 
 export class ReasoningReader implements AnswerReader {
   readonly #marks: ReasoningMarks;
-  readonly #parts: Pick<AnswerParts, 'reasoning'>;
+  readonly #events: Pick<AnswerEvents, 'reasoning'>;
   readonly #answer: AnswerReader;
   #state: State;
   #pending = ''; // not yet told
   #reasoned = false; // some was told
 
-  constructor({ marks, open }: ReasoningStart, parts: Pick<AnswerParts, 'reasoning'>, answer: AnswerReader) {
+  constructor(
+    { marks, open }: ReasoningStart,
+    events: Pick<AnswerEvents, 'reasoning'>,
+    answer: AnswerReader,
+  ) {
     this.#marks = marks;
-    this.#parts = parts;
+    this.#events = events;
     this.#answer = answer;
     this.#state = open ? 'opened' : 'start';
   }
@@ -32,20 +36,30 @@ export class ReasoningReader implements AnswerReader {
     return this.#state === 'answer' && this.#answer.inCall;
   }
 
-  push(text: string): void {
+  push(delta: Parameters<AnswerReader['push']>[0]): void {
     if (this.#state === 'answer') {
-      this.#answer.push(text);
+      this.#answer.push(delta);
       return;
     }
-    this.#pending += text;
+    this.#pending += delta.text;
     while (this.#advance());
+  }
+
+  /** Something else than text comes: no mark does any more. */
+  settle(): void {
+    if (this.#state === 'opened' || this.#state === 'reasoning') {
+      this.#reason(this.#pending);
+      this.#pending = '';
+    }
+    if (this.#state !== 'answer') this.#enterAnswer();
   }
 
   end(cut: boolean): void {
     const { open, close } = this.#marks;
     const left = this.#pending.trimEnd();
     this.#pending = '';
-    if (this.#state === 'start' && !(cut && isBeginning(left.trimStart(), open))) this.#answer.push(left);
+    if (this.#state === 'start' && !(cut && isBeginning(left.trimStart(), open)))
+      this.#answer.push({ text: left });
     if (this.#state === 'opened' || this.#state === 'reasoning') {
       const shown = left.slice(0, left.length - partialTag(left, close)).trimEnd();
       this.#reason(shown);
@@ -99,12 +113,12 @@ export class ReasoningReader implements AnswerReader {
     const shown = this.#reasoned ? text : text.trimStart();
     if (shown === '') return;
     this.#reasoned = true;
-    this.#parts.reasoning(shown);
+    this.#events.reasoning(shown);
   }
 
   #enterAnswer(): boolean {
     this.#state = 'answer';
-    this.#answer.push(this.#pending);
+    this.#answer.push({ text: this.#pending });
     this.#pending = '';
     return false;
   }

@@ -47,7 +47,7 @@ export function reasoningForm(
       newConstraint === null || free === null
         ? newConstraint
         : () => new ConstraintAfterMark(free, newConstraint()),
-    newReader: shown ? (parts) => new ReasoningReader(start, parts, newReader(parts)) : newReader,
+    newReader: shown ? (events) => new ReasoningReader(start, events, newReader(events)) : newReader,
   };
 }
 

@@ -1,6 +1,6 @@
 // One line of the log per answer, whatever API asked for it: how long the prompt was and how much of it was known, when the
 // first token came and how fast the others, how it ended. Owns the counting between a generator and its reader; no text.
-// Before it: generation.ts and chat/lane-world.ts; after it: base/log.ts.
+// Before it: generation.ts and chat/upstream-answering.ts; after it: base/log.ts.
 import type { Clock } from '../../kernels/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { GenerationDelta, GenerationEnd, GenerationRequest, GenerationSink } from './generation.ts';
@@ -15,7 +15,11 @@ export class AnswerLog {
   }
 
   /** A sink that writes the line once all choices have ended; `model` as it is called here. */
-  watch(request: GenerationRequest, sink: GenerationSink, model: string): GenerationSink {
+  watch(
+    request: Pick<GenerationRequest, 'choiceCount' | 'route'>,
+    sink: GenerationSink,
+    model: string,
+  ): GenerationSink {
     const clock = this.#clock;
     const askedMs = clock.nowMs();
     let firstMs: number | null = null;

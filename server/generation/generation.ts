@@ -55,7 +55,14 @@ export interface GenerationDelta {
   readonly tokens: readonly number[]; // ids newly delivered with this delta
   readonly index: number; // of tokens[0] within the choice's output
   readonly logprobs: readonly TokenLogprobs[] | null;
+  readonly events?: readonly AnswerEvent[]; // of an upstream: what its text is, which it has read itself
 }
+
+/** A part of an answer. A call's arguments are JSON. */
+export type AnswerEvent =
+  | { readonly kind: 'text' | 'reasoning' | 'callDelta'; readonly text: string }
+  | { readonly kind: 'callStart'; readonly name: string }
+  | { readonly kind: 'callEnd' };
 
 export interface GenerationEnd {
   readonly choice: number;

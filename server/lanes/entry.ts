@@ -1,6 +1,6 @@
 // LaneEntry: a request that is in its lane: what its route has to know, and the meter. Owns the settling of the ticket and
-// of the cost: at the answer's end, or at `release` where none ever began. Before it: visit.ts; after it: chat/lane-world.ts.
-import type { GenerationEnd, GenerationSink } from '../generation/generation.ts';
+// of the cost: at the answer's end, or at `release` where none ever began. Before it: visit.ts; after it: chat/lane-edge.ts.
+import type { GenerateResult, GenerationEnd, GenerationSink } from '../generation/generation.ts';
 import type { UpstreamAnswer } from '../upstream/answer.ts';
 import type { Reservation } from './budget.ts';
 import type { Ticket } from './gate.ts';
@@ -65,8 +65,18 @@ export class LaneEntry {
     };
   }
 
-  /** Tells the sink's ends what they cost, and settles with the last of them. */
-  meter(sink: GenerationSink, choiceCount: number): GenerationSink {
+  /** Starts with a sink that tells the given one's ends what they cost, and settles with the last of them. */
+  metered(
+    sink: GenerationSink,
+    choiceCount: number,
+    start: (meter: GenerationSink) => GenerateResult,
+  ): GenerateResult {
+    const started = start(this.#meter(sink, choiceCount));
+    if (!started.ok) this.#unstart();
+    return started;
+  }
+
+  #meter(sink: GenerationSink, choiceCount: number): GenerationSink {
     this.#phase = 'started';
     const { watch } = this.#parts;
     const ends: GenerationEnd[] = [];
@@ -97,7 +107,7 @@ export class LaneEntry {
   }
 
   /** The engine refused what had been metered. */
-  unstart(): void {
+  #unstart(): void {
     if (this.#phase === 'started') this.#phase = 'entered';
     this.release();
   }

@@ -1,11 +1,14 @@
 // What llama-server's two completions have in common: their fields beside the common ones, and the way from them to an
 // answer in its shape. Never generates. Before it: infill.ts and completion.ts; after it: chat/answer.ts.
+
 import { z } from 'zod';
 import type { Parsed } from '../base/json-body.ts';
 import type { Answer } from '../chat/answer.ts';
 import { type CommonFields, commonFields, generationOf } from '../chat/fields.ts';
 import type { AnswerForm } from '../chat/form.ts';
-import type { OpenAiWorld, RequestBounds } from '../chat/world.ts';
+import { startOf } from '../chat/local-answering.ts';
+import type { RequestBounds } from '../chat/local-model.ts';
+import type { OpenAiWorld } from '../chat/world.ts';
 import { InfillEvents } from './infill-events.ts';
 import { LineLimits } from './line-limits.ts';
 import { withSamplers } from './samplers.ts';
@@ -51,8 +54,9 @@ export function llamaAnswer(body: LlamaFields, prompt: LlamaPrompt, world: OpenA
   const newCutoff = limited ? () => new LineLimits(bounds, world.clock) : null;
   const newConstraint = prompt.form?.newConstraint ?? null;
   const shape = new InfillEvents({ generation: generation.value, predictMax, truncated, limits }, world);
-  const generations = [{ ...generation.value, newCutoff, newConstraint }];
-  return { ok: true, value: { generations, stream: body.stream === true, includeUsage: null, shape } };
+  const starts = [startOf({ ...generation.value, newCutoff, newConstraint }, world)];
+  const stream = body.stream === true;
+  return { ok: true, value: { starts, logprobs: false, stream, includeUsage: null, shape } };
 }
 
 /** llama-server's names in ours. A string of letters is its short form of samplers, which names none of ours. */

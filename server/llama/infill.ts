@@ -1,13 +1,16 @@
 // Fill in the middle for editors: POST /infill in llama-server's shape (llama.vscode), POST /v1/fim/completions in
 // Mistral's (Continue), whose answers are chat objects. Owns their fields; never generates. Before it: http/door.ts; after it:
 // chat/fim-prompt.ts and chat/answer.ts.
+
 import { z } from 'zod';
 import type { Parsed } from '../base/json-body.ts';
 import { type Answer, deliverOutcome } from '../chat/answer.ts';
 import { commonFields, generationOf } from '../chat/fields.ts';
 import { fimPrompt } from '../chat/fim-prompt.ts';
+import { startOf } from '../chat/local-answering.ts';
+import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
-import { newHead, type OpenAiWorld, type RequestBounds } from '../chat/world.ts';
+import { newHead, type OpenAiWorld } from '../chat/world.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { ChatEvents } from '../openai/chat-events.ts';
@@ -100,8 +103,7 @@ function fimAnswer(
     promptTokens: null,
     withUsage: includeUsage === true,
   });
-  return {
-    ok: true,
-    value: { generations: [generation.value], stream: body.stream === true, includeUsage, shape },
-  };
+  const starts = [startOf(generation.value, world)];
+  const stream = body.stream === true;
+  return { ok: true, value: { starts, logprobs: false, stream, includeUsage, shape } };
 }

@@ -2,16 +2,16 @@
 // pausing for a slow reader, and the counts of the prefix cache in Anthropic's words. Before it: routes.ts; after it:
 // generation/generation.ts and back through writer.ts.
 import { faultOfFailure, faultOfRefusal } from '../base/errors.ts';
-import type { AnswerForm } from '../chat/form.ts';
-import type { GenerationEnd, GenerationRequest } from '../generation/generation.ts';
+import type { ReadyAnswer } from '../chat/answering.ts';
+import type { GenerationEnd } from '../generation/generation.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { EventStream } from '../http/sse.ts';
 import type { MessagesWorld } from './world.ts';
 import { type MessageUsage, MessageWriter, type WriterOptions } from './writer.ts';
 
 export interface MessageAnswer {
-  readonly generation: GenerationRequest; // of one choice
-  readonly newReader: AnswerForm['newReader'];
+  readonly ready: ReadyAnswer; // of one choice
+  readonly promptTokenCount: number;
   readonly stream: boolean;
   readonly writer: Omit<WriterOptions, 'emit'>;
   readonly marked: boolean; // the client marked what it wants cached: it is told what was kept
@@ -21,14 +21,14 @@ const PING = 'event: ping\ndata: {"type": "ping"}\n\n';
 
 /** Answers the call, sooner or later, exactly once. */
 export function deliverMessage(call: HttpCall, answer: MessageAnswer, world: MessagesWorld): void {
-  const { generation, newReader, marked } = answer;
+  const { ready, promptTokenCount, marked } = answer;
   const { blockSize } = world;
   let stream: EventStream | null = null;
   const emit = answer.stream ? (event: string, json: string) => stream?.send(json, event) : null;
   const writer = new MessageWriter({ ...answer.writer, emit });
-  const reader = newReader(writer);
-  const started = world.generator.start(generation, {
-    onDelta: ({ text }) => reader.push(text),
+  const reader = ready.newReader(writer);
+  const started = ready.start({
+    onDelta: (delta) => reader.push(delta),
     onEnd: (end) => {
       if (end.reason === 'cancelled') return;
       if (end.failure !== null) {
@@ -59,7 +59,7 @@ export function deliverMessage(call: HttpCall, answer: MessageAnswer, world: Mes
     onReady: () => started.resume(),
   });
   // What the cache holds of the prompt is known once it has been computed: message_delta says it.
-  const unknown = { promptTokens: generation.tokens.length, cachedTokens: 0, outputTokens: 0 };
+  const unknown = { promptTokens: promptTokenCount, cachedTokens: 0, outputTokens: 0 };
   writer.start(usageOf(unknown, null));
 }
 

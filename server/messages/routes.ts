@@ -4,12 +4,10 @@
 import type { ChatMessage } from '../../models/chat-template.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { chatFormat, upstreamBody } from '../chat/chat-body.ts';
-import { type ChatPrompt, chatPrompt } from '../chat/chat-prompt.ts';
-import { generationOf } from '../chat/fields.ts';
-import { type AnswerForm, withForm } from '../chat/form.ts';
+import type { ChatPrompt } from '../chat/chat-prompt.ts';
+import type { AnswerForm } from '../chat/form.ts';
 import { inLane, type LaneCall } from '../chat/lane-edge.ts';
 import { askedName, modelFault, ownModelFault } from '../chat/model-name.ts';
-import { reasoningForm } from '../chat/reasoning.ts';
 import type { ToolSet } from '../chat/tool-set.ts';
 import type { OpenAiWorld } from '../chat/world.ts';
 import type { Route } from '../http/door.ts';
@@ -133,7 +131,8 @@ function answer(call: HttpCall, turn: Turn, world: MessagesWorld): void {
     return;
   }
   const { tools, body } = turn;
-  withForm({ tools, text: messagesText(body), textParam: 'output_config.format' }, world.forms, (form) => {
+  const asked = { tools, text: messagesText(body), textParam: 'output_config.format' };
+  world.answering.withForm(asked, (form) => {
     if (call.over) return; // left while the grammar was compiled
     call.guard(() => {
       const made = form.ok ? answerOf(call, turn, form.value, world) : form;
@@ -145,22 +144,21 @@ function answer(call: HttpCall, turn: Turn, world: MessagesWorld): void {
 
 function answerOf(call: HttpCall, turn: Turn, form: AnswerForm, world: MessagesWorld): Parsed<MessageAnswer> {
   const { body } = turn;
-  const { model } = world;
+  const { answering } = world;
+  const { model } = answering;
   const prompt = promptOf(body, turn, world);
   if (!prompt.ok) return prompt;
-  const { tokens, reasoning: start } = prompt.value;
-  const generation = generationOf(
-    samplingOf(body),
-    { tokens, maxTokens: body.max_tokens, logprobs: null, owner: call.facts.owner, route: PATH },
-    world,
-  );
-  if (!generation.ok) return generation;
-  const { newReader, newConstraint } = reasoningForm(form, { start, shown: true, model });
+  const prepared = answering.prepare(samplingOf(body), {
+    ...{ prompt: prompt.value, maxTokens: body.max_tokens, logprobs: null },
+    ...{ owner: call.facts.owner, route: PATH },
+  });
+  if (!prepared.ok) return prepared;
+  const { promptTokenCount } = prepared.value;
   return {
     ok: true,
     value: {
-      generation: { ...generation.value, newConstraint },
-      newReader,
+      ready: prepared.value.ready(form),
+      promptTokenCount,
       stream: body.stream === true,
       marked: isMarked(body),
       writer: {
@@ -178,11 +176,11 @@ function answerOf(call: HttpCall, turn: Turn, form: AnswerForm, world: MessagesW
 function promptOf(
   body: CountRequest,
   { conversation, tools }: Pick<Turn, 'conversation' | 'tools'>,
-  world: OpenAiWorld,
+  { answering }: OpenAiWorld,
 ): Parsed<ChatPrompt> {
   const messages: readonly ChatMessage[] = conversation.messages;
-  const { options } = thinkingOf(body, conversation.continues, world.model);
-  return chatPrompt({ messages, tools: tools.shown.map(({ tool }) => tool), options }, world);
+  const { options } = thinkingOf(body, conversation.continues, answering.model);
+  return answering.layOut({ messages, tools: tools.shown.map(({ tool }) => tool), options });
 }
 
 /** Whether its client says anywhere what is to be cached: all of it is, and it is told how much was. */

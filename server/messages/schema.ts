@@ -3,8 +3,8 @@
 // base/json-body.ts; after it: conversation.ts and request.ts.
 import { z } from 'zod';
 import { commonFields } from '../chat/fields.ts';
+import type { RequestBounds } from '../chat/local-model.ts';
 import { promptFields } from '../chat/prompt-options.ts';
-import type { RequestBounds } from '../chat/world.ts';
 
 const MESSAGE_COUNT_MAX = 100_000; // Anthropic's
 const BLOCK_COUNT_MAX = 16_384; // of one message

@@ -2,7 +2,7 @@
 // order, and why it ended; a call that was cut off is never said to be whole: its block does not stop, and no whole answer
 // shows it. Never runs anything. Before it: answer.ts feeds it; after it: http/sse.ts.
 
-import type { AnswerParts } from '../chat/answer-reader.ts';
+import type { AnswerEvents } from '../chat/answer-reader.ts';
 import type { WireTool } from '../chat/tool-set.ts';
 import type { GenerationEnd } from '../generation/generation.ts';
 import type { ThinkingShown } from './request.ts';
@@ -40,7 +40,7 @@ const DELTAS: Readonly<Record<Kind, string>> = {
   tool_use: '"input_json_delta","partial_json":',
 };
 
-export class MessageWriter implements AnswerParts {
+export class MessageWriter implements AnswerEvents {
   readonly #options: WriterOptions;
   readonly #content: object[] = []; // blocks that are whole
   #blockCount = 0; // begun
@@ -86,18 +86,14 @@ export class MessageWriter implements AnswerParts {
     this.#delta(text);
   }
 
-  callEnd(): void {
-    if (inputOf(this.#open?.text ?? '') === null) {
-      this.callBroken();
-      return;
+  callEnd(whole: boolean): void {
+    if (whole && inputOf(this.#open?.text ?? '') !== null) {
+      this.#called = true;
+      this.#stop();
+    } else {
+      this.#broken = true;
+      this.#open = null;
     }
-    this.#called = true;
-    this.#stop();
-  }
-
-  callBroken(): void {
-    this.#broken = true;
-    this.#open = null;
   }
 
   /** The last events; the whole message where nobody listened. */

@@ -3,9 +3,7 @@
 import type { Parsed } from '../base/json-body.ts';
 import type { Answer } from '../chat/answer.ts';
 import type { ChatPrompt } from '../chat/chat-prompt.ts';
-import { generationOf } from '../chat/fields.ts';
 import type { AnswerForm } from '../chat/form.ts';
-import { reasoningForm } from '../chat/reasoning.ts';
 import type { OpenAiWorld } from '../chat/world.ts';
 import { headOf, OllamaEvents } from './events.ts';
 import { type AskFields, lengthOf, samplingOf } from './fields.ts';
@@ -20,20 +18,30 @@ export interface OllamaPrompt extends ChatPrompt {
 }
 
 export function ollamaAnswer(body: AskFields, prompt: OllamaPrompt, world: OpenAiWorld): Parsed<Answer> {
-  const { tokens, reasoning: start, owner, route } = prompt;
+  const { tokens, form, owner, route } = prompt;
   const length = lengthOf(body, tokens.length);
   if (!length.ok) return length;
   const logprobs = body.logprobs === true ? (body.top_logprobs ?? 0) : null;
-  const parts = { tokens, maxTokens: length.value, logprobs, owner, route };
-  const generation = generationOf(samplingOf(body), parts, world);
-  if (!generation.ok) return generation;
-  const { newReader, newConstraint } = reasoningForm(prompt.form, { start, shown: true, model: world.model });
+  const asked = { prompt, maxTokens: length.value, logprobs, owner, route };
+  const prepared = world.answering.prepare(samplingOf(body), asked);
+  if (!prepared.ok) return prepared;
+  const ready = prepared.value.ready(form);
   const context = prompt.withContext ? tokens : null;
-  const shape = new OllamaEvents({ asked: body.model, newReader, spell: prompt.spell, context }, world);
-  const generations = [{ ...generation.value, newConstraint }];
+  const shape = new OllamaEvents(
+    { asked: body.model, newReader: ready.newReader, spell: prompt.spell, context },
+    world,
+  );
+  const stream = body.stream !== false;
   return {
     ok: true,
-    value: { generations, stream: body.stream !== false, includeUsage: null, shape, framing: 'lines' },
+    value: {
+      starts: [ready],
+      logprobs: logprobs !== null,
+      stream,
+      includeUsage: null,
+      shape,
+      framing: 'lines',
+    },
   };
 }
 

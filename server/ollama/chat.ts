@@ -3,11 +3,11 @@
 import { z } from 'zod';
 import type { Parsed } from '../base/json-body.ts';
 import { type Answer, deliverOutcome } from '../chat/answer.ts';
-import { chatPrompt } from '../chat/chat-prompt.ts';
-import { type AnswerForm, withForm } from '../chat/form.ts';
+import type { AnswerForm } from '../chat/form.ts';
+import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
 import { type ToolSet, toolSetOf } from '../chat/tool-set.ts';
-import type { OpenAiWorld, RequestBounds } from '../chat/world.ts';
+import type { OpenAiWorld } from '../chat/world.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { loaded, ollamaAnswer } from './answer.ts';
 import { askFields, formatOf, thinkingOptions } from './fields.ts';
@@ -42,7 +42,7 @@ export function answerChat(call: HttpCall, body: ChatRequest, world: OpenAiWorld
     return;
   }
   const tools = toolSetOf([body.tools], { choice: 'auto', parallel: true });
-  withForm({ tools, text: formatOf(body), textParam: 'format' }, world.forms, (form) => {
+  world.answering.withForm({ tools, text: formatOf(body), textParam: 'format' }, (form) => {
     if (call.over) return; // left while the grammar was compiled
     call.guard(() =>
       deliverOutcome(
@@ -66,7 +66,7 @@ function chatAnswer(
   const options = thinkingOptions(body, { model: world.model, continueFinal });
   if (!options.ok) return options;
   const shown = tools.shown.map(({ tool }) => tool);
-  const prompt = chatPrompt({ messages, tools: shown, options: options.value }, world);
+  const prompt = world.answering.layOut({ messages, tools: shown, options: options.value });
   if (!prompt.ok) return prompt;
   const more = { form, spell: messageOf, withContext: false, owner, route: CHAT_PATH };
   return ollamaAnswer(body, { ...prompt.value, ...more }, world);

@@ -2,7 +2,7 @@
 // anything. Before it: chat/answer.ts; after it: http/sse.ts.
 
 import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
-import type { AnswerForm } from '../chat/form.ts';
+import type { ReadyAnswer } from '../chat/answering.ts';
 import { chatLogprobs } from '../chat/logprobs.ts';
 import type { OpenAiWorld } from '../chat/world.ts';
 import { AnswerTimes } from '../generation/answer-times.ts';
@@ -11,7 +11,7 @@ import { Reading, type Said } from './reading.ts';
 
 export interface OllamaEventOptions {
   readonly asked: string; // the model, as the request calls it
-  readonly newReader: AnswerForm['newReader'];
+  readonly newReader: ReadyAnswer['newReader'];
   readonly spell: (said: Said) => object; // as a message or as a response
   readonly context: Int32Array | null; // of the prompt, where the last object is to have what comes next
 }
@@ -33,11 +33,13 @@ export class OllamaEvents implements AnswerShape {
 
   onDelta(choice: number, delta: GenerationDelta): void {
     this.#times.onDelta(choice, delta);
+    this.#reading.push(delta);
     if (this.#options.context !== null) this.#drawn.push(...delta.tokens);
   }
 
   onEnd(choice: number, end: GenerationEnd): void {
     this.#times.onEnd(choice, end);
+    this.#reading.end(end.reason === 'length');
     this.#end = end;
   }
 
@@ -45,8 +47,7 @@ export class OllamaEvents implements AnswerShape {
     return null;
   }
 
-  delta(_choice: number, { text, tokens, logprobs }: GenerationDelta): string | null {
-    this.#reading.push(text);
+  delta(_choice: number, { tokens, logprobs }: GenerationDelta): string | null {
     const said = this.#reading.take();
     if (isNothing(said) && logprobs === null) return null;
     return this.#line(said, this.#logprobs(tokens, logprobs));
@@ -54,7 +55,6 @@ export class OllamaEvents implements AnswerShape {
 
   /** What was held back comes in a line of its own: readers take the last one for numbers only. */
   ending(_choice: number, reason: 'stop' | 'length'): string {
-    this.#reading.end(reason === 'length');
     const said = this.#reading.take();
     const last = JSON.stringify(this.#last(nothing, reason));
     return isNothing(said) ? last : `${this.#line(said, {})}\n${last}`;
@@ -65,9 +65,7 @@ export class OllamaEvents implements AnswerShape {
   }
 
   whole([choice]: readonly WholeChoice[]): unknown {
-    const { text, reason, tokens, logprobs } = choice!;
-    this.#reading.push(text);
-    this.#reading.end(reason === 'length');
+    const { reason, tokens, logprobs } = choice!;
     return { ...this.#last(this.#reading.take(), reason), ...this.#logprobs(tokens, logprobs) };
   }
 

@@ -6,8 +6,8 @@ import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { type CommonFields, commonFields } from '../chat/fields.ts';
 import { textSource } from '../chat/form.ts';
+import type { RequestBounds } from '../chat/local-model.ts';
 import { type PromptFields, type PromptOptions, promptOptions } from '../chat/prompt-options.ts';
-import type { RequestBounds } from '../chat/world.ts';
 import type { GrammarSource } from '../grammar/compiler.ts';
 import type { ServedModel } from '../text/served-model.ts';
 

@@ -5,13 +5,14 @@ import { z } from 'zod';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { type Answer, deliverOutcome } from '../chat/answer.ts';
-import { type ChatPrompt, chatPrompt } from '../chat/chat-prompt.ts';
+import type { ChatPrompt } from '../chat/chat-prompt.ts';
 import { fimPrompt } from '../chat/fim-prompt.ts';
-import { type AnswerForm, withForm } from '../chat/form.ts';
+import type { AnswerForm } from '../chat/form.ts';
+import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
 import { encodePrompt } from '../chat/prompt-text.ts';
 import { toolSetOf } from '../chat/tool-set.ts';
-import type { OpenAiWorld, RequestBounds } from '../chat/world.ts';
+import type { OpenAiWorld } from '../chat/world.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { tokenIds } from '../text/token-ids.ts';
 import { loaded, ollamaAnswer } from './answer.ts';
@@ -47,7 +48,7 @@ export function answerGenerate(call: HttpCall, body: GenerateRequest, world: Ope
     return;
   }
   const tools = toolSetOf([], { choice: 'none', parallel: true });
-  withForm({ tools, text: formatOf(body), textParam: 'format' }, world.forms, (form) => {
+  world.answering.withForm({ tools, text: formatOf(body), textParam: 'format' }, (form) => {
     if (call.over) return; // left while the grammar was compiled
     call.guard(() =>
       deliverOutcome(call, form.ok ? generateAnswer(body, form.value, call.facts.owner, world) : form, world),
@@ -99,7 +100,7 @@ function promptOf(body: GenerateRequest, world: OpenAiWorld): Parsed<ChatPrompt>
   if (!options.ok) return options;
   const question = { role: 'user', content: contentOf({ content: prompt, images: body.images }) };
   const messages = [...(system ? [{ role: 'system', content: system }] : []), question];
-  return chatPrompt({ messages, tools: [], options: options.value }, world);
+  return world.answering.layOut({ messages, tools: [], options: options.value });
 }
 
 function responseOf({ text, thinking }: Said): object {

@@ -1,8 +1,9 @@
 // The text of one answer as it is read: what was said since it was last asked. Owns calls until they are whole: Ollama's have
 // no parts. Before it: events.ts; after it: chat/answer-reader.ts.
-import type { AnswerParts, AnswerReader } from '../chat/answer-reader.ts';
-import type { AnswerForm } from '../chat/form.ts';
+import type { AnswerEvents, AnswerReader } from '../chat/answer-reader.ts';
+import type { ReadyAnswer } from '../chat/answering.ts';
 import type { WireTool } from '../chat/tool-set.ts';
+import type { GenerationDelta } from '../generation/generation.ts';
 
 export interface Said {
   readonly text: string;
@@ -10,7 +11,7 @@ export interface Said {
   readonly calls: readonly object[];
 }
 
-export class Reading implements AnswerParts {
+export class Reading implements AnswerEvents {
   broken = false; // a call was cut off
   readonly #reader: AnswerReader;
   readonly #freshId: () => string;
@@ -21,13 +22,13 @@ export class Reading implements AnswerParts {
   #name = '';
   #arguments = '';
 
-  constructor(newReader: AnswerForm['newReader'], freshId: () => string) {
+  constructor(newReader: ReadyAnswer['newReader'], freshId: () => string) {
     this.#freshId = freshId;
     this.#reader = newReader(this);
   }
 
-  push(text: string): void {
-    this.#reader.push(text);
+  push(delta: GenerationDelta): void {
+    this.#reader.push(delta);
   }
 
   end(cut: boolean): void {
@@ -51,14 +52,12 @@ export class Reading implements AnswerParts {
     this.#arguments += text;
   }
 
-  callEnd(): void {
+  callEnd(whole: boolean): void {
+    this.broken ||= !whole;
+    if (!whole) return;
     const given: unknown = JSON.parse(this.#arguments || '{}'); // the reader has seen that it is JSON
     const called = { index: this.#callCount++, name: this.#name, arguments: given };
     this.#calls.push({ id: `call_${this.#freshId()}`, function: called });
-  }
-
-  callBroken(): void {
-    this.broken = true;
   }
 
   take(): Said {

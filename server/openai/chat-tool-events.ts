@@ -2,12 +2,12 @@
 // chat-events.ts. Owns the reading of each choice's text and the numbers of its calls; never runs anything. Before it: chat/answer.ts; after it: chat-events.ts.
 
 import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
-import type { AnswerParts, AnswerReader } from '../chat/answer-reader.ts';
-import type { AnswerForm } from '../chat/form.ts';
+import type { AnswerEvents, AnswerReader } from '../chat/answer-reader.ts';
+import type { ReadyAnswer } from '../chat/answering.ts';
 import { withReasoning } from '../chat/reasoning.ts';
 import type { WireTool } from '../chat/tool-set.ts';
 import type { Usage } from '../chat/usage.ts';
-import type { GenerationDelta } from '../generation/generation.ts';
+import type { GenerationDelta, GenerationEnd } from '../generation/generation.ts';
 import { type ChatEvents, finishOf, type WholeMessage } from './chat-events.ts';
 
 interface CallDelta {
@@ -20,10 +20,10 @@ interface CallDelta {
 
 export class ChatToolEvents implements AnswerShape {
   readonly #events: ChatEvents;
-  readonly #newReader: AnswerForm['newReader'];
+  readonly #newReader: ReadyAnswer['newReader'];
   readonly #freshId: () => string;
   readonly #countReasoning: (text: string) => number;
-  readonly #choices = new Map<number, ChoiceReading>(); // while streaming
+  readonly #choices: ChoiceReading[] = []; // by choice
 
   constructor(
     events: ChatEvents,
@@ -31,7 +31,7 @@ export class ChatToolEvents implements AnswerShape {
       newReader,
       freshId,
       countReasoning,
-    }: Pick<AnswerForm, 'newReader'> & {
+    }: Pick<ReadyAnswer, 'newReader'> & {
       readonly freshId: () => string;
       readonly countReasoning: (text: string) => number; // tokens
     },
@@ -46,15 +46,20 @@ export class ChatToolEvents implements AnswerShape {
     return this.#events.opening(choice);
   }
 
+  onDelta(choice: number, delta: GenerationDelta): void {
+    this.#reading(choice).push(delta);
+  }
+
+  onEnd(choice: number, { reason }: GenerationEnd): void {
+    this.#reading(choice).end(reason === 'length');
+  }
+
   delta(choice: number, delta: GenerationDelta): string | null {
-    const reading = this.#reading(choice);
-    reading.push(delta.text);
-    return this.#events.delta(choice, delta, reading.takeDelta());
+    return this.#events.delta(choice, delta, this.#reading(choice).takeDelta());
   }
 
   ending(choice: number, reason: 'stop' | 'length', usage: Usage | null): string {
     const reading = this.#reading(choice);
-    reading.end(reason === 'length');
     const shown = finishOf(reason, { called: reading.callCount > 0, broken: reading.broken });
     return this.#events.ending(choice, shown, usage && this.#counted(usage), reading.takeDelta());
   }
@@ -64,48 +69,23 @@ export class ChatToolEvents implements AnswerShape {
   }
 
   whole(choices: readonly WholeChoice[], usage: Usage): unknown {
-    const messages = choices.map((choice) => this.#message(choice));
-    const reasoned = messages.map(({ reasoning_content: text = '' }) => text);
-    return this.#events.whole(choices, this.#withTokens(usage, reasoned), messages);
+    const messages = choices.map((_, choice) => this.#reading(choice).takeMessage());
+    return this.#events.whole(choices, this.#counted(usage), messages);
   }
 
   #counted(usage: Usage): Usage {
-    return this.#withTokens(
-      usage,
-      [...this.#choices.values()].map(({ reasoned }) => reasoned),
-    );
-  }
-
-  #withTokens(usage: Usage, reasoned: readonly string[]): Usage {
-    return withReasoning(
-      usage,
-      reasoned.reduce((sum, text) => sum + this.#countReasoning(text), 0),
-    );
-  }
-
-  #message({ text, reason }: WholeChoice): WholeMessage {
-    const reading = this.#newReading();
-    reading.push(text);
-    reading.end(reason === 'length');
-    return reading.takeMessage();
+    const tokens = this.#choices.reduce((sum, { reasoned }) => sum + this.#countReasoning(reasoned), 0);
+    return withReasoning(usage, tokens);
   }
 
   #reading(choice: number): ChoiceReading {
-    let reading = this.#choices.get(choice);
-    if (reading === undefined) {
-      reading = this.#newReading();
-      this.#choices.set(choice, reading);
-    }
-    return reading;
-  }
-
-  #newReading(): ChoiceReading {
-    return new ChoiceReading(this.#newReader, this.#freshId);
+    this.#choices[choice] ??= new ChoiceReading(this.#newReader, this.#freshId);
+    return this.#choices[choice];
   }
 }
 
 /** What one choice has said since it was last asked. */
-class ChoiceReading implements AnswerParts {
+class ChoiceReading implements AnswerEvents {
   readonly #reader: AnswerReader;
   readonly #freshId: () => string;
   callCount = 0;
@@ -116,13 +96,13 @@ class ChoiceReading implements AnswerParts {
   #text = '';
   #calls: CallDelta[] = [];
 
-  constructor(newReader: AnswerForm['newReader'], freshId: () => string) {
+  constructor(newReader: ReadyAnswer['newReader'], freshId: () => string) {
     this.#freshId = freshId;
     this.#reader = newReader(this);
   }
 
-  push(text: string): void {
-    this.#reader.push(text);
+  push(delta: GenerationDelta): void {
+    this.#reader.push(delta);
   }
 
   end(cut: boolean): void {
@@ -161,11 +141,9 @@ class ChoiceReading implements AnswerParts {
     else last.function!.arguments += text;
   }
 
-  callEnd(): void {}
-
-  /** Chat completions cannot mark one: what came of it stands, and finish_reason says that it was cut. */
-  callBroken(): void {
-    this.broken = true;
+  /** Chat completions cannot mark a broken one: what came of it stands, and finish_reason says that it was cut. */
+  callEnd(whole: boolean): void {
+    this.broken ||= !whole;
   }
 
   takeDelta(): string {

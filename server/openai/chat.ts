@@ -5,17 +5,18 @@ import type { ChatMessage } from '../../models/chat-template.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import { plainReader } from '../chat/answer-reader.ts';
 import { upstreamBody } from '../chat/chat-body.ts';
-import { chatPrompt } from '../chat/chat-prompt.ts';
-import { commonFields, generationOf } from '../chat/fields.ts';
-import { type AnswerForm, withForm } from '../chat/form.ts';
+import { commonFields } from '../chat/fields.ts';
+import type { AnswerForm } from '../chat/form.ts';
 import { inLane, type LaneCall } from '../chat/lane-edge.ts';
+import type { RequestBounds } from '../chat/local-model.ts';
 import { contentPart, forTemplate, messageSchema } from '../chat/message.ts';
 import { modelFault } from '../chat/model-name.ts';
 import { promptFields, promptOptions } from '../chat/prompt-options.ts';
-import { leavesReasoning, reasoningFields, reasoningForm, reasoningTokens } from '../chat/reasoning.ts';
+import { leavesReasoning, reasoningFields, reasoningTokens } from '../chat/reasoning.ts';
 import { type ToolSet, toolChoiceFault, toolSetOf } from '../chat/tool-set.ts';
-import { newHead, type OpenAiWorld, type RequestBounds } from '../chat/world.ts';
+import { newHead, type OpenAiWorld } from '../chat/world.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { chatConversation } from '../lanes/conversation.ts';
@@ -122,7 +123,7 @@ function answer(call: HttpCall, body: ChatRequest, world: OpenAiWorld): void {
     call.refuse(unkept!);
     return;
   }
-  withForm({ tools, ...asked.value }, world.forms, (form) => {
+  world.answering.withForm({ tools, ...asked.value }, (form) => {
     if (call.over) return; // left while the grammar was compiled
     call.guard(() =>
       deliverOutcome(
@@ -141,45 +142,42 @@ function answerOf(
   world: OpenAiWorld,
 ): Parsed<Answer> {
   const { model } = world;
-  const options = promptOptions(body, model);
+  const { answering } = world;
+  const options = promptOptions(body, answering.model);
   if (!options.ok) return options;
-  const prompt = chatPrompt(
-    {
-      messages: body.messages.map(forTemplate),
-      tools: tools.shown.map(({ tool }) => tool),
-      options: options.value,
-    },
-    world,
-  );
+  const prompt = answering.layOut({
+    messages: body.messages.map(forTemplate),
+    tools: tools.shown.map(({ tool }) => tool),
+    options: options.value,
+  });
   if (!prompt.ok) return prompt;
-  const { tokens } = prompt.value;
   const maxTokens = maxTokensOf(body);
   const logprobs = body.logprobs === true ? (body.top_logprobs ?? 0) : null;
   const prediction = body.prediction == null ? null : predictedText(body.prediction.content);
-  const route = CHAT_PATH;
-  const generation = generationOf(body, { tokens, maxTokens, logprobs, owner, route, prediction }, world);
-  if (!generation.ok) return generation;
+  const prepared = answering.prepare(body, {
+    ...{ prompt: prompt.value, maxTokens, logprobs, prediction },
+    ...{ owner, route: CHAT_PATH },
+  });
+  if (!prepared.ok) return prepared;
   const includeUsage = body.stream_options?.include_usage ?? null;
   const events = new ChatEvents({
     head: newHead(world, 'chatcmpl', body.model),
     tokenizer: model.tokenizer,
     stopTokenIds: new Set(body.ignore_eos === true ? [] : model.spec.eosTokenIds),
-    promptTokens: body.return_token_ids === true ? tokens : null,
+    promptTokens: body.return_token_ids === true ? prompt.value.tokens : null,
     withUsage: includeUsage === true,
-    metadata: world.route?.metadata ?? null,
+    metadata: answering.route?.metadata ?? null,
   });
   const { reasoning: start } = prompt.value;
-  const shown = !leavesReasoning(body);
-  const { newReader, newConstraint } = reasoningForm(form, { start, shown, model });
-  const isRead =
-    tools.callable.length > 0 || world.forms.elsewhere !== undefined || (start !== null && shown);
+  const ready = prepared.value.ready(form, !leavesReasoning(body));
+  const { newReader } = ready;
   const countReasoning = (text: string) => reasoningTokens(text, { tokenizer: model.tokenizer, start });
-  const shape = isRead
-    ? new ChatToolEvents(events, { newReader, freshId: world.freshId, countReasoning })
-    : events;
+  const shape =
+    newReader === plainReader
+      ? events
+      : new ChatToolEvents(events, { newReader, freshId: world.freshId, countReasoning });
   const stream = body.stream === true;
-  const generations = [{ ...generation.value, newConstraint }];
-  return { ok: true, value: { generations, stream, includeUsage, shape } };
+  return { ok: true, value: { starts: [ready], logprobs: logprobs !== null, stream, includeUsage, shape } };
 }
 
 function contradictionFault(body: ChatRequest): Fault | null {

@@ -1,16 +1,19 @@
 // POST /v1/completions: prompts as text or token ids, one or a batch, and fill-in-the-middle by `suffix`.
 // Never generates. Before it: http/door.ts; after it: chat/answer.ts.
+
 import { z } from 'zod';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import type { AnswerStart } from '../chat/answering.ts';
 import { commonFields, generationOf } from '../chat/fields.ts';
 import { type AnswerForm, withForm } from '../chat/form.ts';
+import { startOf } from '../chat/local-answering.ts';
+import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
 import { encodePrompt } from '../chat/prompt-text.ts';
 import { toolSetOf } from '../chat/tool-set.ts';
-import { newHead, type OpenAiWorld, type RequestBounds } from '../chat/world.ts';
-import type { GenerationRequest } from '../generation/generation.ts';
+import { newHead, type OpenAiWorld } from '../chat/world.ts';
 import type { Route } from '../http/door.ts';
 import { shortList, tokenIds } from '../text/token-ids.ts';
 import { askedForm, formFields } from './asked-form.ts';
@@ -77,7 +80,7 @@ function answerOf(
   const unusable = ownModelFault(body.model, world) ?? unsupportedFault(body);
   if (unusable !== null) return { ok: false, fault: unusable };
   const prompts: Prompt[] = [];
-  const generations: GenerationRequest[] = [];
+  const starts: AnswerStart[] = [];
   const logprobs = body.logprobs ?? null;
   const asked = body.max_tokens ?? body.n_predict ?? MAX_TOKENS_DEFAULT;
   const maxTokens = asked < 0 ? null : asked;
@@ -92,7 +95,7 @@ function answerOf(
     );
     if (!generation.ok) return generation;
     prompts.push(prompt.value);
-    generations.push({ ...generation.value, newConstraint });
+    starts.push(startOf({ ...generation.value, newConstraint }, world));
   }
   const includeUsage = body.stream_options?.include_usage ?? null;
   const shape = new CompletionEvents({
@@ -106,7 +109,8 @@ function answerOf(
     tokenIds: body.return_token_ids === true,
     withUsage: includeUsage === true,
   });
-  return { ok: true, value: { generations, stream: body.stream === true, includeUsage, shape } };
+  const stream = body.stream === true;
+  return { ok: true, value: { starts, logprobs: logprobs !== null, stream, includeUsage, shape } };
 }
 
 function unsupportedFault(body: CompletionRequest): Fault | null {

@@ -2,9 +2,7 @@
 // its conversation. Owns its events for watchers, and that it counts as delegated work of its session while it runs.
 // Before it: routes.ts and lane.ts; after it: lanes/lanes.ts and run.ts.
 import { type Fault, fault } from '../base/errors.ts';
-import { withForm } from '../chat/form.ts';
-import { logprobsFault } from '../chat/lane-edge.ts';
-import { laneWorld } from '../chat/lane-world.ts';
+import { logprobsFault, within } from '../chat/lane-edge.ts';
 import type { QueuePlace } from '../lanes/gate.ts';
 import type { Lanes } from '../lanes/lanes.ts';
 import { enterLane } from '../lanes/visit.ts';
@@ -43,7 +41,8 @@ export class BackgroundResponse {
     this.#world = world;
     this.#lanes = lanes;
     this.#lane = parts.model;
-    const named = { ...world, model: { ...world.model, name: parts.model } };
+    const model = { ...world.answering.model, name: parts.model };
+    const named = { ...world, answering: { ...world.answering, model } };
     this.#head = headOf(request, named, request.previous_response_id ?? null);
     this.log = new EventLog(world.store.sizeMax / LOGS_PER_STORE);
   }
@@ -98,7 +97,7 @@ export class BackgroundResponse {
         this.#lane = entry.lane.name;
         this.#leave = () => entry.release();
         const unable = turn.value.logprobs ? logprobsFault(entry) : null;
-        if (unable === null) this.#answer(laneWorld(this.#world, entry));
+        if (unable === null) this.#answer(within(this.#world, entry));
         else this.#refuse(unable);
       },
       onRefused: (refused) => {
@@ -136,7 +135,7 @@ export class BackgroundResponse {
   }
 
   #start(plan: ResponsePlan, world: ResponsesWorld): void {
-    withForm(plan.form, world.forms, (form) => {
+    world.answering.withForm(plan.form, (form) => {
       if (this.over) return; // cancelled while the grammar was compiled
       if (!form.ok) {
         this.#refuse(form.fault);

@@ -4,9 +4,8 @@
 
 import type { Fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
-import { withForm } from '../chat/form.ts';
-import { logprobsFault } from '../chat/lane-edge.ts';
-import { laneWorld } from '../chat/lane-world.ts';
+import { freeForm } from '../chat/form.ts';
+import { logprobsFault, within } from '../chat/lane-edge.ts';
 import { enterLane } from '../lanes/visit.ts';
 import { BackgroundResponse } from './background.ts';
 import { storedHistory, storeRun } from './chain.ts';
@@ -236,7 +235,7 @@ export class Lane {
         if (unable !== null) this.#refuseTurn(turn, unable);
         else {
           const planned = { ...parts, ...routed.value, warmUp: false };
-          this.#planned(turn, planned, laneWorld(world, entry), settle);
+          this.#planned(turn, planned, within(world, entry), settle);
           return;
         }
         settle();
@@ -286,8 +285,8 @@ export class Lane {
       storeRun(run, world);
       world.store.settle(run.id);
     }
-    withForm(plan.form, world.forms, () => {}); // its turn finds the grammar made
-    const started = world.generator.start(plan.generation, { onDelta: () => {}, onEnd: () => {} });
+    world.answering.withForm(plan.form, () => {}); // its turn finds the grammar made
+    const started = plan.prepared.ready(freeForm).start({ onDelta: () => {}, onEnd: () => {} });
     if (started.ok) this.#cancelWarmUp = () => started.cancel();
   }
 
@@ -296,12 +295,12 @@ export class Lane {
     const stored = turn.request.store !== false;
     const run = this.#newRun(plan, world, () => this.#onEnd(run, turn));
     this.#run = run;
-    withForm(plan.form, world.forms, (form) => {
+    world.answering.withForm(plan.form, (form) => {
       if (run.over) return; // the socket went while the grammar was compiled
       if (stored) storeRun(run, world);
       const refused = form.ok ? run.start(form.value) : form.fault;
       if (refused === null) return;
-      world.route?.release();
+      world.answering.route?.release();
       if (stored) world.store.delete(run.id, owner);
       this.#run = null;
       this.#refuseTurn(turn, refused);

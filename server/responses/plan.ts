@@ -4,15 +4,15 @@
 import { contentText } from '../base/content.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
+import type { PreparedAnswer } from '../chat/answering.ts';
 import { chatFormat, type UpstreamAsk } from '../chat/chat-body.ts';
-import { type ChatPrompt, chatPrompt } from '../chat/chat-prompt.ts';
-import { generationOf } from '../chat/fields.ts';
+import type { ChatPrompt } from '../chat/chat-prompt.ts';
 import { type FormAsk, formatFault, textSource } from '../chat/form.ts';
 import { askedName, modelFault } from '../chat/model-name.ts';
 import { type PromptOptions, promptOptions } from '../chat/prompt-options.ts';
 import type { ReasoningStart } from '../chat/reasoning-reader.ts';
 import { type ToolSet, toolChoiceFault, toolSetOf } from '../chat/tool-set.ts';
-import type { GenerationRequest } from '../generation/generation.ts';
+import type { Priority } from '../engine/request.ts';
 import { type Item, itemsOf } from './items.ts';
 import { messagesOf } from './messages.ts';
 import type { ResponseHead } from './response-object.ts';
@@ -38,7 +38,7 @@ export interface ResponsePlan {
   readonly delegated: readonly Item[];
   readonly form: FormAsk;
   readonly reasoning: ReasoningStart | null; // how the answer begins
-  readonly generation: GenerationRequest;
+  readonly prepared: PreparedAnswer;
 }
 
 /** What the title requests of Codex are called; they come beside a person's turn and may wait. */
@@ -84,19 +84,19 @@ export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<Re
   const prompt = promptOf({ system, items, tools, request, options: options.value }, world);
   if (!prompt.ok) return prompt;
   const withLogprobs = request.include?.includes(LOGPROBS_INCLUDE) === true || request.top_logprobs != null;
-  const generation = generationOf(
+  const prepared = world.answering.prepare(
     { ...request, n: 1 },
     {
-      tokens: prompt.value.tokens,
+      prompt: prompt.value,
       maxTokens: parts.warmUp ? 0 : (request.max_output_tokens ?? null),
       logprobs: withLogprobs ? (request.top_logprobs ?? 0) : null,
       owner,
       route: '/v1/responses',
       prediction: request.prediction == null ? null : contentText(request.prediction.content),
+      priority: priorityOf(parts),
     },
-    world,
   );
-  if (!generation.ok) return generation;
+  if (!prepared.ok) return prepared;
   return {
     ok: true,
     value: {
@@ -107,14 +107,14 @@ export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<Re
       delegated,
       form: { tools, text: textSource(request.text?.format), textParam: 'text.format' },
       reasoning: prompt.value.reasoning,
-      generation: { ...generation.value, priority: priorityOf(parts) },
+      prepared: prepared.value,
     },
   };
 }
 
 export function headOf(
   request: ResponseRequest,
-  { model, freshId, epochSeconds, route }: ResponsesWorld,
+  { answering: { model, route }, freshId, epochSeconds }: ResponsesWorld,
   previousResponseId: string | null,
   id = `resp_${freshId()}`,
 ): ResponseHead {
@@ -130,7 +130,7 @@ export function headOf(
   };
 }
 
-function priorityOf({ request, warmUp }: PlanParts): GenerationRequest['priority'] {
+function priorityOf({ request, warmUp }: PlanParts): Priority {
   if (warmUp) return 'background';
   const beside = request.background === true || request.service_tier === 'flex';
   return beside || request.text?.format?.['name'] === SIDE_FORMAT ? 'side' : 'turn';
@@ -217,11 +217,11 @@ interface PromptAsk {
 }
 
 /** `reasoning.effort` as chat completions' `reasoning_effort`. */
-function optionsOf({ request, warmUp }: PlanParts, { model }: ResponsesWorld): Parsed<PromptOptions> {
+function optionsOf({ request, warmUp }: PlanParts, { answering }: ResponsesWorld): Parsed<PromptOptions> {
   const effort = request.reasoning?.effort ?? null;
   return promptOptions(
     { reasoning_effort: effort, add_generation_prompt: !warmUp },
-    model,
+    answering.model,
     'reasoning.effort',
   );
 }
@@ -230,7 +230,7 @@ function promptOf(ask: PromptAsk, world: ResponsesWorld): Parsed<ChatPrompt> {
   const whole = layOut(ask, ask.items, world);
   const tooLong = !whole.ok && whole.fault.code === 'context_length_exceeded';
   if (ask.request.truncation !== 'auto' || (!whole.ok && !tooLong)) return whole;
-  const { contextTokensMax } = world.generator;
+  const { contextTokensMax } = world.answering;
   // Room for an answer, else the truncated prompt would be of no use.
   const room =
     contextTokensMax - Math.min(ask.request.max_output_tokens ?? contextTokensMax, contextTokensMax >> 3);
@@ -276,5 +276,5 @@ function withoutOrphans(items: readonly Item[]): Item[] {
 function layOut(ask: PromptAsk, items: readonly Item[], world: ResponsesWorld): Parsed<ChatPrompt> {
   const messages = messagesOf([...ask.system, ...items]);
   const tools = ask.tools.shown.map(({ tool }) => tool);
-  return chatPrompt({ messages, tools, options: ask.options }, world);
+  return world.answering.layOut({ messages, tools, options: ask.options });
 }

@@ -1,7 +1,7 @@
 // /v1/responses over HTTP: create (whole, as a stream, in the background), read, cancel, delete, list the input. Owns
 // what a stored answer can be asked; the SSE framer is here. Before it: http/door.ts; after it: plan.ts and run.ts.
 import { type Fault, fault } from '../base/errors.ts';
-import { type AnswerForm, withForm } from '../chat/form.ts';
+import type { AnswerForm } from '../chat/form.ts';
 import { inLane } from '../chat/lane-edge.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
@@ -121,7 +121,7 @@ function answer(call: HttpCall, parts: TurnParts, turn: LaneTurn | null, world: 
     refuse(call, request, plan.fault, world);
     return;
   }
-  withForm(plan.value.form, world.forms, (form) => {
+  world.answering.withForm(plan.value.form, (form) => {
     if (call.over) return; // left while the grammar was compiled
     call.guard(() => {
       if (!form.ok) refuse(call, request, form.fault, world);
@@ -215,8 +215,8 @@ function countTokens(call: HttpCall, request: ResponseRequest, world: ResponsesW
     : history;
   if (!plan.ok) call.refuse(plan.fault);
   else {
-    const { length } = plan.value.generation.tokens;
-    call.reply(200, { object: 'response.input_tokens', input_tokens: length });
+    const { promptTokenCount } = plan.value.prepared;
+    call.reply(200, { object: 'response.input_tokens', input_tokens: promptTokenCount });
   }
 }
 

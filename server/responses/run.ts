@@ -6,7 +6,7 @@ import { type Fault, faultOfFailure, faultOfRefusal } from '../base/errors.ts';
 import type { AnswerReader } from '../chat/answer-reader.ts';
 import type { AnswerForm } from '../chat/form.ts';
 import { chatLogprobs } from '../chat/logprobs.ts';
-import { reasoningForm, reasoningTokens } from '../chat/reasoning.ts';
+import { reasoningTokens } from '../chat/reasoning.ts';
 import type { GenerationDelta, GenerationEnd, RunningGeneration } from '../generation/generation.ts';
 import { type ResponseEvent, ResponseEvents, type TokenSpan } from './events.ts';
 import type { Item } from './items.ts';
@@ -85,12 +85,10 @@ export class ResponseRun {
   }
 
   /** Says `response.created`, or returns why the engine takes no more; then nothing has been said. */
-  start(whole: AnswerForm): Fault | null {
+  start(form: AnswerForm): Fault | null {
     if (this.#phase !== 'new') return null; // cancelled while its form was being made
-    const { model } = this.#world;
-    const form = reasoningForm(whole, { start: this.plan.reasoning, shown: true, model });
-    const request = { ...this.plan.generation, newConstraint: form.newConstraint };
-    const started = this.#world.generator.start(request, {
+    const ready = this.plan.prepared.ready(form);
+    const started = ready.start({
       onDelta: (delta) => this.#onDelta(delta),
       onEnd: (end) => this.#onEnd(end),
     });
@@ -98,15 +96,15 @@ export class ResponseRun {
     this.#generation = started;
     this.#phase = 'running';
     if (this.#paused) started.pause();
-    this.#reader = form.newReader({
+    this.#reader = ready.newReader({
       reasoning: (text) => this.#reason(text),
       text: (text) => this.#say(text),
       callStart: (tool) => this.#events.openCall(tool),
       callDelta: (text) => this.#events.callDelta(text),
-      callEnd: () => this.#events.closeCall(),
-      callBroken: () => {
-        this.#broken = true;
-        this.#events.closeItem('incomplete');
+      callEnd: (whole) => {
+        this.#broken ||= !whole;
+        if (whole) this.#events.closeCall();
+        else this.#events.closeItem('incomplete');
       },
     });
     this.#events.created();
@@ -118,7 +116,7 @@ export class ResponseRun {
   /** A warm-up: it is complete at once and has said nothing. `promptTokens` as if it had been computed. */
   acknowledge(): void {
     this.#events.created();
-    this.#events.acknowledge(this.plan.generation.tokens.length);
+    this.#events.acknowledge(this.plan.prepared.promptTokenCount);
     this.#finish();
   }
 
@@ -146,19 +144,21 @@ export class ResponseRun {
     this.#generation?.resume();
   }
 
-  #onDelta({ text, tokens, index, logprobs }: GenerationDelta): void {
+  #onDelta(delta: GenerationDelta): void {
     if (this.#phase === 'over') return;
+    const { tokens, index, logprobs } = delta;
     this.#span = {
       index: this.#span.count === 0 ? index : this.#span.index,
       count: this.#span.count + tokens.length,
     };
     if (logprobs !== null) {
       const { tokenizer, spec } = this.#world.model;
-      const ended = !this.plan.generation.ignoreStopTokens && spec.eosTokenIds.includes(tokens.at(-1) ?? -1);
+      const ended =
+        this.plan.head.request.ignore_eos !== true && spec.eosTokenIds.includes(tokens.at(-1) ?? -1);
       const visible = ended ? tokens.slice(0, -1) : tokens; // what ends an answer has no text
       this.#logprobs.push(...chatLogprobs(tokenizer, visible, logprobs).content);
     }
-    this.#reader?.push(text);
+    this.#reader?.push(delta);
     if (this.#steered) this.#stopAtBorder();
   }
 
@@ -195,7 +195,7 @@ export class ResponseRun {
   #finish(): void {
     this.#phase = 'over';
     this.#heartbeat?.cancel();
-    this.#world.route?.release();
+    this.#world.answering.route?.release();
     this.#onOver();
   }
 

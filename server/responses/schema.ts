@@ -2,8 +2,8 @@
 // never refused: clients are newer than servers. Before it: base/json-body.ts; after it: plan.ts.
 import { z } from 'zod';
 import { commonFields } from '../chat/fields.ts';
+import type { RequestBounds } from '../chat/local-model.ts';
 import { promptFields } from '../chat/prompt-options.ts';
-import type { RequestBounds } from '../chat/world.ts';
 
 export const ITEM_COUNT_MAX = 16_384; // of a request, and of a conversation
 const TOOL_COUNT_MAX = 1024;

@@ -3,13 +3,7 @@
 // Before it: client.ts opens it; after it: lanes/entry.ts hands it to a route as its generator.
 import { createParser } from 'eventsource-parser';
 import type { Clock, Timer } from '../../kernels/clock.ts';
-import type {
-  GenerateResult,
-  GenerationEnd,
-  GenerationRequest,
-  GenerationSink,
-} from '../generation/generation.ts';
-import { CLOSE, callOpening, framedReasoning, unframed } from './framed-calls.ts';
+import type { AnswerEvent, GenerateResult, GenerationEnd, GenerationSink } from '../generation/generation.ts';
 import type { WireCall } from './wire.ts';
 
 export interface UpstreamAnswerWorld {
@@ -17,6 +11,13 @@ export interface UpstreamAnswerWorld {
   readonly clock: Clock;
   readonly idleTimeoutMs: number;
   readonly call: WireCall;
+}
+
+/** What it has to know of what it was asked. */
+export interface UpstreamTerms {
+  readonly choiceCount: number;
+  readonly promptTokenCount: number; // estimated
+  readonly deadlineMs: number; // clock time
 }
 
 interface Choice {
@@ -63,18 +64,16 @@ export class UpstreamAnswer {
   }
 
   /** Once. The sink is never called in the caller's stack. */
-  start(request: GenerationRequest, sink: GenerationSink): GenerateResult {
+  start({ choiceCount, promptTokenCount, deadlineMs }: UpstreamTerms, sink: GenerationSink): GenerateResult {
     const { clock, call } = this.#world;
     this.#sink = sink;
-    this.#promptTokens = request.tokens.length;
-    for (let index = 0; index < request.choiceCount; index++) {
+    this.#promptTokens = promptTokenCount;
+    for (let index = 0; index < choiceCount; index++) {
       this.#choices.push({ ended: false, characters: 0, call: null, reason: null });
     }
-    if (request.deadlineMs !== null) {
-      this.#deadline = clock.schedule(request.deadlineMs - clock.nowMs(), () =>
-        this.#fail("the request's time ran out", 'deadline'),
-      );
-    }
+    this.#deadline = clock.schedule(deadlineMs - clock.nowMs(), () =>
+      this.#fail("the request's time ran out", 'deadline'),
+    );
     clock.defer(() => this.#begin());
     const resume = () => {
       this.#paused = false;
@@ -179,23 +178,22 @@ export class UpstreamAnswer {
   #onPart({ index = 0, delta, finish_reason: finish }: ChunkChoice): void {
     const choice = this.#choices[index];
     if (choice === undefined || choice.reason !== null) return;
-    let text = unframed(typeof delta?.content === 'string' ? delta.content : '');
+    const events: AnswerEvent[] = [];
+    const content = typeof delta?.content === 'string' ? delta.content : '';
     const reasoning = delta?.reasoning_content ?? delta?.reasoning;
-    if (typeof reasoning === 'string' && reasoning !== '' && choice.call === null) {
-      text = framedReasoning(reasoning) + text;
-    }
-    if (text !== '' && choice.call !== null) {
-      text = CLOSE + text;
-      choice.call = null;
-    }
-    for (const call of delta?.tool_calls ?? []) text += piecesOf(choice, call);
+    const reasons = typeof reasoning === 'string' && reasoning !== '' && choice.call === null;
+    if (choice.call !== null && content !== '') closeCall(choice, events);
+    if (reasons) events.push({ kind: 'reasoning', text: reasoning });
+    if (content !== '') events.push({ kind: 'text', text: content });
+    for (const call of delta?.tool_calls ?? []) tellCall(choice, call, events);
     if (finish != null) {
       choice.reason = finish === 'length' ? 'length' : 'stop';
-      if (choice.call !== null && choice.reason === 'stop') text += CLOSE;
+      if (choice.reason === 'stop') closeCall(choice, events);
     }
-    if (text === '') return;
+    if (events.length === 0) return;
+    const text = events.map((event) => ('text' in event ? event.text : '')).join('');
     choice.characters += text.length;
-    this.#sink?.onDelta({ choice: index, text, tokens: [], index: 0, logprobs: null });
+    this.#sink?.onDelta({ choice: index, text, tokens: [], index: 0, logprobs: null, events });
   }
 
   #endOfStream(): void {
@@ -268,15 +266,20 @@ interface ChunkCall {
 }
 
 /** A call begins with its name, and ends where the next begins. */
-function piecesOf(choice: Choice, { index = 0, function: called }: ChunkCall): string {
-  let text = '';
+function tellCall(choice: Choice, { index = 0, function: called }: ChunkCall, events: AnswerEvent[]): void {
   if (choice.call !== index) {
-    if (called?.name === undefined) return ''; // more of a call that has been closed, or that nobody named
-    if (choice.call !== null) text += CLOSE;
-    text += callOpening(called.name);
+    if (called?.name === undefined) return; // more of a call that has been closed, or that nobody named
+    closeCall(choice, events);
+    events.push({ kind: 'callStart', name: called.name });
     choice.call = index;
   }
-  return text + unframed(called?.arguments ?? '');
+  const text = called?.arguments ?? '';
+  if (text !== '') events.push({ kind: 'callDelta', text });
+}
+
+function closeCall(choice: Choice, events: AnswerEvent[]): void {
+  if (choice.call !== null) events.push({ kind: 'callEnd' });
+  choice.call = null;
 }
 
 function countsOf(usage: ChunkUsage): Counts {

@@ -21,7 +21,7 @@ function read(pieces: readonly string[], open = false) {
     },
   };
   const reader = new ReasoningReader({ marks: commonMarks, open }, parts, plainReader(parts));
-  for (const piece of pieces) reader.push(piece);
+  for (const text of pieces) reader.push({ text });
   reader.end(true);
   return { reasoning, answer };
 }
