@@ -22,6 +22,8 @@ const EXPECTED_ERRORS = [
   'UnknownBackendError',
 ];
 
+const STOPPING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 /** Everything the load tester needs from this process. */
 export function processIo(): LoadtestIo {
   return {
@@ -39,8 +41,10 @@ export function processIo(): LoadtestIo {
       return { append: (text) => void writeSync(file, text), close: () => closeSync(file) };
     },
     onInterrupt: (fn) => {
-      process.on('SIGINT', fn);
-      return () => void process.off('SIGINT', fn);
+      for (const signal of STOPPING) process.on(signal, fn);
+      return () => {
+        for (const signal of STOPPING) process.off(signal, fn);
+      };
     },
     openLive: () =>
       process.stderr.isTTY ? forkLive() : lineScreen((text) => void process.stderr.write(text)),
@@ -98,13 +102,18 @@ function machineText(): string {
   return `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown processor'}, ${memory} GiB, load ${loadavg()[0]!.toFixed(1)}`;
 }
 
-/** The command as it goes into reports: keys are nobody's business there. */
+/** The command as it goes into reports: keys are nobody's business there, nor what headers and proxies carry. */
 function withoutKeys(words: readonly string[]): string[] {
   return words
     .filter((word, at) => !(at === 0 && word === 'loadtest'))
     .map((word, at, all) => {
-      if (word.startsWith('--api-key=')) return '--api-key=…';
-      return all[at - 1] === '--api-key' ? '…' : word;
+      const [, own, value] = /^(--(?:api-key|header|proxy|body)=)(.*)$/s.exec(word) ?? [];
+      const flag = own?.slice(0, -1) ?? all[at - 1];
+      const shown = value ?? word;
+      if (flag === '--api-key') return `${own ?? ''}…`;
+      if (flag === '--header') return `${own ?? ''}${shown.split(':')[0]}: …`;
+      if (flag === '--proxy') return `${own ?? ''}${shown.replace(/\/\/[^@/]*@/, '//…@')}`;
+      return word;
     });
 }
 

@@ -24,7 +24,7 @@ export interface Script {
 
 export class ScriptedTarget implements Target {
   readonly name = 'scripted';
-  readonly counting = 'stamped';
+  readonly isWhole = false;
   readonly script: Script;
   readonly clock: Clock;
   readonly starts: { readonly session: number; readonly atMs: number; readonly ask: Ask }[] = [];

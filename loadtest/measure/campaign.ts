@@ -19,10 +19,10 @@ import { type RunPlan, type RunWorld, type Surroundings, startRun } from './runs
 import type { RunReport } from './runs/run-report.ts';
 import { capacitySearch, type RunAt, type SweepReport, sweep } from './runs/sweep.ts';
 import type { Settings, TargetSettings } from './settings.ts';
-import { openTarget, realWires, type Wires } from './wires/catalog.ts';
+import { headersOf, openTarget, realWires, type Wires } from './wires/catalog.ts';
 import type { ContentOptions } from './wires/content.ts';
 import { startInProcess } from './wires/own-server.ts';
-import { probeServer } from './wires/probe.ts';
+import { probeServer, type ServerFacts } from './wires/probe.ts';
 import type { Target } from './wires/target.ts';
 
 const STEPS_PER_BREATH = 1000;
@@ -77,16 +77,16 @@ async function openStage(settings: Settings, io: LoadtestIo): Promise<Stage> {
           write: (line) => io.note(line),
         });
   const apiKey = settings.apiKey ?? io.apiKey;
-  const facts =
-    server !== null || settings.model !== null ? null : await probeServer(settings.target.url, apiKey);
+  const facts = server !== null || settings.model !== null ? null : await probe(settings, apiKey);
   const model = server?.model.name ?? settings.model ?? facts!.model;
   const tokenizer = server?.model.tokenizer ?? findTokenizer(settings.tokenizer, model);
   const countTokens = tokenizer === null ? null : (text: string) => tokenizer.encode(text).length;
   const content = contentOptions(tokenizer);
-  const open = ({ kind, url }: TargetSettings): Target => {
-    const wires: Wires = server?.wires ?? realWires(url, settings.sessionsInFlightMax);
-    const address = server === null ? url : 'this process';
-    return openTarget({ ...settings, kind, address, apiKey, model, content }, wires, clock);
+  const open = ({ kind, address }: TargetSettings): Target => {
+    const wires: Wires =
+      server?.wires ?? realWires(address!, settings.connection, settings.sessionsInFlightMax);
+    const where = address?.text ?? 'this process';
+    return openTarget({ ...settings, kind, address: where, apiKey, model, content }, wires, clock);
   };
   const target = open(settings.target);
   const other = settings.other === null ? null : open(settings.other);
@@ -123,6 +123,17 @@ async function openStage(settings: Settings, io: LoadtestIo): Promise<Stage> {
       await stopping;
     },
   };
+}
+
+async function probe(settings: Settings, apiKey: string | null): Promise<ServerFacts> {
+  const address = settings.target.address!;
+  const wire = realWires(address, settings.connection, 1).http();
+  try {
+    const url = `${address.origin}${address.pathOf('/v1/models')}`;
+    return await probeServer(wire, headersOf({ apiKey, headers: settings.headers }), url);
+  } finally {
+    wire.close();
+  }
 }
 
 /** The tokenizer that was asked for, or the embedded model's own; null if there is none. */

@@ -1,14 +1,12 @@
 // The command line of the load tester: flags and their help; the rest is settings.ts's and campaign.ts's. Mounted by
 // loadtest/main.ts, and by the `sparklane` program as its command `loadtest`.
 import type { Command } from 'commander';
-import { FlagError } from '../base/flag-error.ts';
 import { WORKLOADS } from '../workload/catalog.ts';
 import { runCampaign } from './campaign.ts';
 import type { LoadtestIo } from './io.ts';
 import { type Flags, parseSettings } from './settings.ts';
 import { TARGET_KINDS } from './wires/catalog.ts';
-import { PLAIN_ROUTES, parseRoute, runPlainRoute } from './wires/plain-routes.ts';
-import { probeServer } from './wires/probe.ts';
+import { PLAIN_ROUTE_NAMES } from './wires/whole-routes.ts';
 
 export function addLoadtestCommand(program: Command, io: LoadtestIo): void {
   const command = program
@@ -20,20 +18,25 @@ export function addLoadtestCommand(program: Command, io: LoadtestIo): void {
   addExperimentFlags(command);
   command.addHelpText('after', () => `\nWorkloads:\n${workloadHelp()}\n`);
   command.action(async (flags: Flags) => {
-    const routes = flags['routes'];
-    if (typeof routes === 'string') await measureRoutes(routes, flags, io);
-    else io.setExitCode(await runCampaign(parseSettings(flags), io));
+    io.setExitCode(await runCampaign(parseSettings(flags), io));
   });
 }
 
 function addTargetFlags(command: Command): void {
   command
     .option('--target <kind>', `protocol: ${TARGET_KINDS.join(', ')} (default native)`)
-    .option('--url <url>', 'server (default http://127.0.0.1:8080)')
+    .option(
+      '--url <url>',
+      'server (default http://127.0.0.1:8080); a path is kept: /openai/v1 stands for /v1, any other is a prefix before it',
+    )
     .option('--in-process', 'a server in this process instead, in virtual time')
     .option('--device <name>', 'device of the server in this process (default sim)')
     .option('--wall-clock', 'with --in-process: real time, for real devices')
     .option('--api-key <key>', 'bearer token (also SPARKLANE_API_KEY)')
+    .option('--header <line>', "'Name: value' of every request; may be given again", collected, [])
+    .option('--proxy <url>', 'HTTP proxy (default: none; the environment is not asked)')
+    .option('--ca <file>', 'certificates to trust instead of the system’s, PEM')
+    .option('--insecure', 'do not check certificates')
     .option('--model <name>', "model to ask for (default: the server's first)")
     .option('--tokenizer <model>', 'embedded model or directory whose tokenizer counts text')
     .option('--content <kind>', 'text, tokens or messages, where the protocol leaves a choice (default text)')
@@ -88,7 +91,7 @@ function addExperimentFlags(command: Command): void {
       'compare with another target, such as chat or chat@http://host:port (default completions)',
     )
     .option('--blocks <count>', 'ABBA blocks of a comparison, one session each (default 12)')
-    .option('--routes <route>', `drive a plain HTTP route instead: ${Object.keys(PLAIN_ROUTES).join(', ')}`)
+    .option('--routes <route>', `drive a plain HTTP route instead: ${PLAIN_ROUTE_NAMES.join(', ')}`)
     .option('--connections <count>', 'of --routes (default 8)')
     .option('--rate <number>', 'of --routes, requests per second (default: as fast as the connections go)')
     .option(
@@ -99,43 +102,8 @@ function addExperimentFlags(command: Command): void {
     .option('--no-live', 'no live view');
 }
 
-async function measureRoutes(name: string, flags: Flags, io: LoadtestIo): Promise<void> {
-  const route = parseRoute(name);
-  const settings = parseSettings({ ...flags, duration: flags['duration'] ?? '10s', warmup: '0s' });
-  const connections = positive('connections', flags['connections'], 8);
-  const perSecond = flags['rate'] === undefined ? null : positive('rate', flags['rate'], 1);
-  const apiKey = settings.apiKey ?? io.apiKey;
-  const plan = {
-    url: settings.target.url,
-    route,
-    apiKey,
-    model: settings.model ?? (await probeServer(settings.target.url, apiKey)).model,
-    connections,
-    durationSeconds: settings.durationMs / 1000,
-    perSecond,
-  };
-  let ignore = () => {};
-  const report = await runPlainRoute(plan, (stop) => {
-    ignore = io.onInterrupt(stop);
-  });
-  ignore();
-  const { p50, p90, p99, max } = report.latencyMs;
-  io.write(
-    `${route}     ${report.requests} requests, ${report.requestsPerSecond}/s over ${connections} connections, ${report.failures} failures\n` +
-      `latency   p50 ${p50} ms, p90 ${p90} ms, p99 ${p99} ms, max ${max} ms\n${report.method}\n`,
-  );
-  if (settings.outDirectory !== null) {
-    const file = io.openFile(settings.outDirectory, 'report.json');
-    file.append(`${JSON.stringify(report, null, 1)}\n`);
-    file.close();
-  }
-  if (report.failures > 0) io.setExitCode(1);
-}
-
-function positive(flag: string, value: unknown, otherwise: number): number {
-  const number = typeof value === 'string' ? Number(value) : otherwise;
-  if (!(number > 0)) throw new FlagError(flag, String(value), 'a number above 0');
-  return number;
+function collected(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
 }
 
 function workloadHelp(): string {

@@ -21,7 +21,7 @@ export interface LoadtestIo {
   note(text: string): void;
   /** Creates the folder. Throws what the system says. */
   openFile(directory: string, name: string): ReportFile;
-  /** Ctrl-C; call the result to stop listening. */
+  /** Ctrl-C, or the system's request to end; call the result to stop listening. */
   onInterrupt(fn: () => void): () => void;
   /** Redrawn where somebody watches, lines where nobody does; null where there is no time to watch. */
   openLive(): LiveScreen | null;

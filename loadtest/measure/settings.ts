@@ -5,11 +5,14 @@ import { entryOf } from '../workload/catalog.ts';
 import type { EditFormat } from '../workload/edits.ts';
 import { parseSlo, parseTimeMs, type Slo } from './play/slo.ts';
 import { type Gate, parseGates } from './runs/gate.ts';
+import { parseAddress, type ServerAddress } from './wires/address.ts';
 import { parseTargetKind, type TargetKind } from './wires/catalog.ts';
+import { type Connection, readCa } from './wires/connection.ts';
+import { PLAIN_ROUTE_NAMES, parseRoute } from './wires/whole-routes.ts';
 
 export interface TargetSettings {
   readonly kind: TargetKind;
-  readonly url: string; // '' in process
+  readonly address: ServerAddress | null; // null: in process
 }
 
 export interface Settings {
@@ -17,6 +20,8 @@ export interface Settings {
   readonly inProcess: { readonly device: string; readonly virtual: boolean } | null;
   readonly other: TargetSettings | null; // B of a comparison
   readonly apiKey: string | null;
+  readonly headers: Readonly<Record<string, string>>; // names in lower case
+  readonly connection: Connection;
   readonly model: string | null; // null: the server's first
   readonly tokenizer: string | null;
   readonly as: 'text' | 'tokens' | 'messages';
@@ -58,15 +63,17 @@ export interface Settings {
 export type Flags = Readonly<Record<string, unknown>>;
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
+const WHOLE_KINDS: readonly string[] = ['embeddings', ...PLAIN_ROUTE_NAMES]; // no tokens to time
 const WARMUP_SHARE = 0.1; // of the duration
 const WARMUP_MS_MAX = 30_000;
 
 /** Throws FlagError with the flag, what was given and what would have been taken. */
 export function parseSettings(flags: Flags): Settings {
   const read = new FlagReader(flags);
-  const workload = read.text('workload') ?? 'agent-sessions';
+  const route = read.text('routes');
+  const workload = read.text('workload') ?? (route === null ? 'agent-sessions' : 'ping');
   const entry = entryOf(workload);
-  const url = checkedUrl('url', read.text('url') ?? DEFAULT_URL);
+  const url = parseAddress('url', read.text('url') ?? DEFAULT_URL);
   const durationMs = read.timeMs('duration') ?? entry.durationMs;
   const capacityText = read.text('capacity');
   const sweepText = read.text('sweep');
@@ -79,16 +86,21 @@ export function parseSettings(flags: Flags): Settings {
     );
   }
   const inProcess = flags['inProcess'] === true || read.text('device') !== null;
+  const address = inProcess ? null : url;
+  const kind =
+    route === null ? parseTargetKind('target', read.text('target') ?? 'native') : parseRoute(route);
   const warmupMs = read.timeMs('warmup') ?? Math.min(WARMUP_MS_MAX, durationMs * WARMUP_SHARE);
   if (warmupMs >= durationMs)
     throw new FlagError('warmup', String(read.text('warmup')), 'less than --duration');
   return {
-    target: { kind: parseTargetKind('target', read.text('target') ?? 'native'), url: inProcess ? '' : url },
+    target: { kind, address },
     inProcess: inProcess
       ? { device: read.text('device') ?? 'sim', virtual: flags['wallClock'] !== true }
       : null,
-    other: abText === null ? null : parseOther(abText, inProcess ? '' : url),
+    other: abText === null ? null : parseOther(abText, address),
     apiKey: read.text('apiKey'),
+    headers: parseHeaders(read.texts('header')),
+    connection: parseConnection(read, flags['insecure'] === true),
     model: read.text('model'),
     tokenizer: read.text('tokenizer'),
     as: read.choice('content', ['text', 'tokens', 'messages'] as const) ?? 'text',
@@ -97,7 +109,7 @@ export function parseSettings(flags: Flags): Settings {
     extraBody: parseBody(read.text('body')),
     workload,
     ...parseContent(read),
-    load: parseLoad(read.text('load') ?? entry.load),
+    load: parseLoad(routeLoad(read, route) ?? read.text('load') ?? entry.load),
     durationMs,
     sessionsMax: read.integer('sessions', 1, 1e9) ?? Number.POSITIVE_INFINITY,
     warmupMs,
@@ -105,7 +117,7 @@ export function parseSettings(flags: Flags): Settings {
     turnTimeoutMs: read.timeMs('timeout') ?? 120_000,
     sessionsInFlightMax: read.integer('inFlight', 1, 100_000) ?? 4096,
     seed: read.integer('seed', 0, 0xffff_ffff) ?? 1,
-    slo: parseSlo(read.text('slo') ?? 'ttft<1s,stall<500ms'),
+    slo: parseSlo(read.text('slo') ?? (WHOLE_KINDS.includes(kind) ? 'e2e<1s' : 'ttft<1s,stall<500ms')),
     voidShare: read.share('voidShare') ?? 0.1,
     sweep: read.numbers('sweep', 1e-6, 1e6),
     capacity: capacityText === null ? null : parseRange(capacityText),
@@ -150,18 +162,49 @@ function parseContent(
 }
 
 /** `completions` on the same server, or `chat@http://host:port`. */
-function parseOther(text: string, url: string): TargetSettings {
+function parseOther(text: string, address: ServerAddress | null): TargetSettings {
   const at = text.indexOf('@');
-  if (at === -1) return { kind: parseTargetKind('ab', text), url };
-  return { kind: parseTargetKind('ab', text.slice(0, at)), url: checkedUrl('ab', text.slice(at + 1)) };
+  if (at === -1) return { kind: parseTargetKind('ab', text), address };
+  const kind = parseTargetKind('ab', text.slice(0, at));
+  return { kind, address: parseAddress('ab', text.slice(at + 1)) };
 }
 
-function checkedUrl(flag: string, text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url === null || !['http:', 'https:', 'ws:', 'wss:'].includes(url.protocol)) {
-    throw new FlagError(flag, text, `something like ${DEFAULT_URL}`);
+/** Of --routes: so many connections that never pause, or so many requests per second. */
+function routeLoad(read: FlagReader, route: string | null): string | null {
+  const connections = read.integer('connections', 1, 100_000);
+  const rate = read.number('rate', 1e-6, 1e6);
+  if (route === null) {
+    if (connections !== null) throw new FlagError('connections', String(connections), '--routes beside it');
+    if (rate !== null)
+      throw new FlagError('rate', String(rate), '--routes beside it, or --load constant:RATE');
+    return null;
   }
-  return url.origin === 'null' ? text : url.origin.replace(/\/$/, '');
+  if (rate !== null) return `constant:${rate}`;
+  return connections === null ? null : `closed:${connections}`;
+}
+
+function parseHeaders(lines: readonly string[]): Readonly<Record<string, string>> {
+  const headers: Record<string, string> = {};
+  for (const line of lines) {
+    const match = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/.exec(line);
+    const name = match?.[1]?.toLowerCase();
+    if (name === undefined) throw new FlagError('header', line, "'Name: value'");
+    if (['content-length', 'transfer-encoding', 'connection', 'upgrade'].includes(name)) {
+      throw new FlagError('header', line, 'none of those that the connection itself is made with');
+    }
+    headers[name] = match![2]!;
+  }
+  return headers;
+}
+
+function parseConnection(read: FlagReader, insecure: boolean): Connection {
+  const proxy = read.text('proxy');
+  const url = proxy !== null && URL.canParse(proxy) ? new URL(proxy) : null;
+  if (proxy !== null && (url === null || !/^https?:$/.test(url.protocol))) {
+    throw new FlagError('proxy', proxy, 'an HTTP proxy, such as http://proxy:3128');
+  }
+  const ca = read.text('ca');
+  return { proxy, ca: ca === null ? null : readCa(ca), insecure };
 }
 
 function parseBody(text: string | null): Readonly<Record<string, unknown>> {
@@ -200,6 +243,12 @@ class FlagReader {
   text(name: string): string | null {
     const value = this.#flags[name];
     return typeof value === 'string' ? value : null;
+  }
+
+  /** Of a flag that may be given several times. */
+  texts(name: string): readonly string[] {
+    const value = this.#flags[name];
+    return Array.isArray(value) ? value.map(String) : [];
   }
 
   number(name: string, min: number, max: number): number | null {

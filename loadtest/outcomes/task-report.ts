@@ -3,6 +3,7 @@
 // task are server/outcomes/task-summary.ts's. Pure.
 import { PHASES, type Phase, type TaskRecord } from '../../server/outcomes/task-record.ts';
 import { FORMULAS, summarise, type TaskSummary } from '../../server/outcomes/task-summary.ts';
+import { median } from '../statistics/median.ts';
 import { refusalOf, samplesNeeded } from '../statistics/quantile-bound.ts';
 
 /** A duration over tasks; p95 is refused where there are too few of them to bound it. */
@@ -162,13 +163,13 @@ export function fasterBy(factor: number, modelMs: number, totalMs: number): Fast
   };
 }
 
-/** Quantiles are order statistics: values that were measured. */
+/** p95 is an order statistic: a value that was measured. */
 function spreadOf(given: readonly (number | null)[]): Spread {
   const values = given.filter((value) => value !== null).sort((a, b) => a - b);
   const count = values.length;
   const at = (q: number) => values[Math.max(0, Math.ceil(q * count) - 1)] ?? null;
   const refusal = refusalOf(P95, count);
-  return { count, medianMs: at(0.5), p95Ms: refusal === null ? at(P95) : null, refusal };
+  return { count, medianMs: median(values), p95Ms: refusal === null ? at(P95) : null, refusal };
 }
 
 function lanesOf({ lane }: TaskSummary): readonly string[] {

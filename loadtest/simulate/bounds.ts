@@ -54,6 +54,8 @@ export function throughputBound(
     readonly runningMax: number;
     readonly busyShare: number;
     readonly waited: boolean;
+    readonly rowsPerStep: number;
+    readonly contextTokens: number; // of a sequence, about
   },
 ): string {
   const seats = device.limits.replicaCount * device.limits.slotCount;
@@ -62,9 +64,15 @@ export function throughputBound(
   }
   if (use.waited && use.runningMax >= seats) return `seats: ${seats} sequences at once`;
   if (use.busyShare > fullShare) {
-    return device.kind === 'wafer'
-      ? 'the slowest pipeline stage is always busy'
-      : 'the device is always busy';
+    if (device.kind === 'wafer') return 'the slowest pipeline stage is always busy';
+    // A step takes its time with few sequences in it, too: busy does not mean full.
+    const rows = Math.max(1, Math.round(use.rowsPerStep));
+    const largest = largestPart(decodeParts(device, rows, use.contextTokens));
+    const who = `${use.rowsPerStep.toFixed(1)} sequence${use.rowsPerStep < 1.05 ? '' : 's'} a step`;
+    const isShared = /weights|experts from|kernels|links/.test(largest);
+    return use.kvShareMax < fullShare && isShared
+      ? `the load: always busy, but with ${who} and ${(100 * use.kvShareMax).toFixed(0)} % of KV; most of a step is ${largest}, which more sequences would share`
+      : `the device is always busy: ${who}, most of it ${largest}`;
   }
   return 'the load: the device has time to spare';
 }

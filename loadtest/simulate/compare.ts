@@ -2,6 +2,7 @@
 // table, the JSON and the page (page.ts) show; draws nothing itself.
 import type { SimDevice } from '../../kernels/sim/device.ts';
 import type { KvUse } from '../../kernels/sim/wafer/kv-floor.ts';
+import { median } from '../statistics/median.ts';
 import { decodeParts, type TimePart } from './bounds.ts';
 import { type FixedLengths, promptCount, type SimLoad } from './load.ts';
 import { type SchedulerName, simulate } from './simulation.ts';
@@ -84,8 +85,7 @@ function medianLengths(load: SimLoad): FixedLengths {
       outputs.push(turn.value.outputTokens);
     }
   }
-  const middle = (values: number[]): number =>
-    Math.max(1, values.sort((a, b) => a - b)[values.length >> 1] ?? 1);
+  const middle = (values: readonly number[]): number => Math.max(1, Math.round(median(values) ?? 1));
   return { isl: middle(inputs), osl: Math.max(2, middle(outputs)) };
 }
 

@@ -94,7 +94,11 @@ export function summarise(
     evictedBlockCount: tally.evictionCount,
     busyShare,
     ...costs(device, tally.outputTokens, seconds, prices),
-    bound: throughputBound(device, { kvShareMax, runningMax, busyShare, waited }),
+    bound: throughputBound(device, {
+      ...{ kvShareMax, runningMax, busyShare, waited },
+      rowsPerStep: tally.stepCount === 0 ? 0 : tally.rowCount / tally.stepCount,
+      contextTokens: (tally.promptTokens + tally.outputTokens / 2) / Math.max(1, tally.requestCount),
+    }),
   };
 }
 

@@ -20,6 +20,7 @@ import {
 } from '../../kernels/sim/fit/published.ts';
 import { regionDecodeRate, regionPrefillRate } from '../../kernels/sim/fit/wafer-fit.ts';
 import { publishedHostMs } from '../../kernels/sim/gpu/host.ts';
+import { median } from '../statistics/median.ts';
 import { closedLoad, poissonLoad } from './load.ts';
 import { type SimulationOptions, simulate } from './simulation.ts';
 import { table } from './table.ts';
@@ -232,28 +233,26 @@ export function validationGoals(rows: readonly ValidationRow[]): ValidationGoal[
     goal(
       'dense models, median of all rows not fitted',
       0.05,
-      median(errors((row) => row.status === 'validated' && row.like?.family === 'dense')),
+      medianOf(errors((row) => row.status === 'validated' && row.like?.family === 'dense')),
     ),
-    goal('mixtures of experts, median of rows not fitted', 0.12, median(errors(heldOut(groups.mixture)))),
+    goal('mixtures of experts, median of rows not fitted', 0.12, medianOf(errors(heldOut(groups.mixture)))),
     goal('mixtures of experts, worst row not fitted', 0.35, Math.max(...errors(heldOut(groups.mixture)))),
     goal(
       'fp4 (NVFP4, MXFP4), median of rows not fitted',
       0.12,
-      median(errors((row) => row.status === 'validated' && / (nv|mx)fp4 /.test(row.what))),
+      medianOf(errors((row) => row.status === 'validated' && / (nv|mx)fp4 /.test(row.what))),
     ),
     goal('TTFT of vLLM and NIM (1, 25, 50 users), worst row', 0.15, Math.max(...errors(latency('TTFT')))),
     goal('ITL of vLLM and NIM (1, 25, 50 users), worst row', 0.1, Math.max(...errors(latency('ITL')))),
   ];
 }
 
-function goal(what: string, errorMax: number, error: number): ValidationGoal {
-  return { what, errorMax, error, met: error <= errorMax };
+function medianOf(errors: readonly number[]): number {
+  return median(errors) ?? Number.NaN;
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+function goal(what: string, errorMax: number, error: number): ValidationGoal {
+  return { what, errorMax, error, met: error <= errorMax };
 }
 
 /** For predictions of each kind, how far the rows that were not fitted are off: the text of trust-table.ts. */
@@ -298,7 +297,7 @@ export function formatValidation(rows: readonly ValidationRow[], goals: readonly
   for (const status of ['calibrated', 'validated'] as const) {
     const errors = rows.filter((row) => row.status === status).map((row) => Math.abs(errorOf(row)));
     lines.push(
-      `${status}: ${errors.length} rows, median error ${percent(median(errors)).slice(1)}, worst ${percent(Math.max(...errors)).slice(1)}`,
+      `${status}: ${errors.length} rows, median error ${percent(medianOf(errors)).slice(1)}, worst ${percent(Math.max(...errors)).slice(1)}`,
     );
   }
   lines.push(

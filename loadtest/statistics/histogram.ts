@@ -52,11 +52,18 @@ export class Histogram {
     this.#maxMs = Math.max(this.#maxMs, ms);
   }
 
-  /** The smallest recorded value with at least q of the values at or below it, q in (0, 1). */
+  /**
+   * The smallest recorded value with at least q of the values at or below it, q in (0, 1); of an even count the median is
+   * the middle of the two in the middle.
+   */
   quantileMs(q: number): number | null {
     if (this.#count === 0) return null;
-    const ms = this.#hdr.getValueAtPercentile(q * 100) / US_PER_MS;
-    return Math.min(this.#maxMs, Math.max(this.#minMs, ms));
+    const at = (share: number) => {
+      const ms = this.#hdr.getValueAtPercentile(share * 100) / US_PER_MS;
+      return Math.min(this.#maxMs, Math.max(this.#minMs, ms));
+    };
+    if (q !== 0.5 || this.#count % 2 === 1) return at(q);
+    return (at(q) + at((this.#count / 2 + 0.5) / this.#count)) / 2;
   }
 
   /** At most `pointsMax` points of the distribution function, evenly spaced in share, finer towards 1. */

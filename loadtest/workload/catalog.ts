@@ -36,6 +36,7 @@ interface Entry {
 }
 
 const MINUTE_MS = 60_000;
+const ONE = { min: 1, max: 1 };
 
 export const WORKLOADS: Readonly<Record<string, Entry>> = {
   'agent-sessions': {
@@ -104,6 +105,18 @@ export const WORKLOADS: Readonly<Record<string, Entry>> = {
         outputTokens: { min: 128, max: 512 },
         turns: { min: 1, max: 1 },
         gapMs: { min: 0, max: 0 },
+      }),
+  },
+  ping: {
+    help: 'one short request per session, for --routes',
+    load: 'closed:8',
+    durationMs: MINUTE_MS / 6,
+    scale: 1,
+    trace: null,
+    open: ({ seed, scale, contextTokens }) =>
+      generated({
+        ...{ name: 'ping', seed, scale, contextTokens, sharedTokens: 0 },
+        ...{ promptTokens: ONE, outputTokens: ONE, turns: ONE, gapMs: { min: 0, max: 0 } },
       }),
   },
   soak: {

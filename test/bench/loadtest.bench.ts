@@ -11,7 +11,9 @@ import { Timeline } from '../../loadtest/measure/play/timeline.ts';
 import { startRun } from '../../loadtest/measure/runs/run.ts';
 import type { RunReport } from '../../loadtest/measure/runs/run-report.ts';
 import { RunStatistics } from '../../loadtest/measure/runs/run-statistics.ts';
+import { parseAddress } from '../../loadtest/measure/wires/address.ts';
 import { openTarget, realWires, type TargetKind } from '../../loadtest/measure/wires/catalog.ts';
+import { DIRECT } from '../../loadtest/measure/wires/connection.ts';
 import { plainEnd } from '../../loadtest/measure/wires/target.ts';
 import { encodeServerMessage, encodeTokens } from '../../server/client/protocol.ts';
 import { smallPlan, smallWorkload, surroundings } from '../load-world.ts';
@@ -46,6 +48,7 @@ async function flood(kind: TargetKind, address: string, rounds: number): Promise
         kind,
         address,
         apiKey: null,
+        headers: {},
         model: 'flood',
         as: 'text',
         temperature: null,
@@ -54,7 +57,7 @@ async function flood(kind: TargetKind, address: string, rounds: number): Promise
       },
       content: { scale: { wordsPerToken: 1 }, ids: null, encode: null },
     },
-    realWires(address, STREAMS),
+    realWires(parseAddress('url', address), DIRECT, STREAMS),
     clock,
   );
   const workload = smallWorkload({ outputTokens: { min: TOKENS, max: TOKENS } });

@@ -112,6 +112,73 @@ test('Ctrl-C reports what there is, as partial', async () => {
   expect(io.written).toMatch(/turns +\d+ counted in [\d.]+ m?s/);
 });
 
+test('refusals are no quick answers: they stand beside the latencies, and a gate on those says so', async () => {
+  let count = 0;
+  server = await ScriptedServer.start((request, answer) => {
+    if (count++ % 10 < 7) answer.respond(429, { error: { code: 'queue_full', message: 'full' } });
+    else return steady(request, answer);
+  });
+  const { report, io } = await socketRun(server.url, ['--duration', '2s', '--gate', 'p50(e2e)<100ms']);
+  const of = (key: string) => report!.latencies.find((summary) => summary.key === key)!;
+  expect([of('e2e').count, of('failure').count]).toEqual([12, 28]);
+  expect(of('e2e').minMs!).toBeGreaterThan(ttftMs + 5 * gapMs - 1);
+  expect(report!.rates.goodShare.value).toBe(0.3);
+  expect(io.written).toMatch(/Until failure +28/);
+  expect(io.written).toMatch(/gate +FAILS .*28 of 40 turns have no answer/);
+  expect(io.exitCode).toBe(1);
+});
+
+test('the system’s request to end gets the whole partial report', async () => {
+  server = await ScriptedServer.start(steady);
+  const out = join(directory, 'ended');
+  const main = join(import.meta.dirname, '../../loadtest/main.ts');
+  const args = [
+    '--target',
+    'completions',
+    '--url',
+    `${server.url}/v1`,
+    '--model',
+    'tiny',
+    '--workload',
+    'saturation',
+  ];
+  const child = spawn(
+    process.execPath,
+    [
+      '--import',
+      'tsx',
+      main,
+      ...args,
+      '--load',
+      'constant:20',
+      '--duration',
+      '60s',
+      '--warmup',
+      '0s',
+      '--out',
+      out,
+    ],
+    { stdio: ['ignore', 'pipe', 'ignore'] },
+  );
+  let written = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    written += chunk.toString();
+  });
+  const exited = new Promise<number | null>((resolve) => child.on('exit', resolve));
+  await expect.poll(() => server!.requests.length, { timeout: 30_000 }).toBeGreaterThan(5);
+  await delay(200);
+  child.kill('SIGTERM');
+  expect(await exited).toBe(0);
+  expect(written).toMatch(/PARTIAL, stopped by hand/);
+  const report = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')) as RunReport;
+  expect(report).toMatchObject({ partial: true });
+  expect(report.counters.turns).toBeGreaterThan(0);
+  expect(readFileSync(join(out, 'report.html'), 'utf8')).toMatch(/Partial/);
+  expect(readFileSync(join(out, 'turns.csv'), 'utf8').split('\n').length).toBeGreaterThan(
+    report.counters.turns,
+  );
+}, 60_000);
+
 // Greedy, because drawing from 8,192 made-up logits is what takes the time.
 const inProcess = [
   ...[

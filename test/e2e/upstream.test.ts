@@ -1,39 +1,21 @@
 // The wire to an upstream over real sockets: TLS with a certificate of one's own, a port where nobody listens, a connection
 // that breaks, a caller that leaves, a reader that waits. The other side is a plain server of node.
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { type UndiciWireOptions, undiciWire } from '../../server/upstream/undici-wire.ts';
 import type { UpstreamWire, WireCall } from '../../server/upstream/wire.ts';
-import { temporaryDirectory } from '../temporary-directory.ts';
+import { newCertificate } from '../certificate.ts';
 
 const NAME = 'upstream.test';
-const certificate = newCertificate();
+const certificate = newCertificate(NAME);
 const closing: (() => void)[] = [];
 
 afterEach(() => {
   for (const close of closing.splice(0)) close();
 });
-
-/** Of a server called NAME; null where there is no openssl. */
-function newCertificate(): { readonly key: string; readonly cert: string } | null {
-  const directory = temporaryDirectory();
-  const [key, cert] = ['key.pem', 'certificate.pem'].map((name) => join(directory, name)) as [string, string];
-  const made = ['-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-keyout', key, '-out', cert];
-  try {
-    const names = ['-subj', `/CN=${NAME}`, '-addext', `subjectAltName=DNS:${NAME}`];
-    execFileSync('openssl', ['req', ...made, ...names], { stdio: 'ignore' });
-  } catch {
-    console.log('skipped: no openssl here to make a certificate with');
-    return null;
-  }
-  return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') };
-}
 
 async function listening(server: Server): Promise<number> {
   server.listen(0, '127.0.0.1');

@@ -271,6 +271,7 @@ class LiveTurn implements TurnEvents {
 
   // An answer without a single token is not an answer.
   #outcomeOf(end: TurnEnd): TurnEnd['outcome'] {
-    return end.outcome === 'ok' && this.timeline.firstMs === null ? 'truncated' : end.outcome;
+    const isEmpty = this.timeline.firstMs === null && !this.#host.target.isWhole;
+    return end.outcome === 'ok' && isEmpty ? 'truncated' : end.outcome;
   }
 }

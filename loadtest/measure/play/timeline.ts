@@ -6,7 +6,13 @@ import type { Delta, TurnEnd } from '../wires/target.ts';
 const BURST_MS = 0.1;
 
 /** How the tokens of a turn were counted, best first. */
-export type CountedBy = 'server-stamps' | 'tokenizer' | 'usage-spread' | 'chunks';
+export type CountedBy = 'server-stamps' | 'tokenizer' | 'usage-spread' | 'chunks' | 'unknown';
+
+// A chunk that holds several words holds several tokens: no usual vocabulary has a token across a space. So do chunks that
+// are longer on average than tokens are. Where nobody counts such chunks, the number of tokens is not known.
+const SEVERAL_WORDS = /\S\s+\S/;
+const WORDY_SHARE_MAX = 0.1; // of the chunks
+const CHUNK_LENGTH_MAX = 8; // characters, mean; tokens of code and prose have 3 to 5
 
 /** All in milliseconds or tokens; null where it has no meaning (no token came, nothing was interrupted, …). */
 export interface TurnMeasures {
@@ -18,7 +24,7 @@ export interface TurnMeasures {
   readonly stallMs: number | null;
   readonly dispatchLagMs: number;
   readonly wireLagMs: number | null;
-  readonly tokenCount: number;
+  readonly tokenCount: number | null; // null: nobody counted, and chunks are more than tokens
   readonly burstCount: number;
   readonly countedBy: CountedBy;
   readonly stopToSilenceMs: number | null;
@@ -39,6 +45,8 @@ export class Timeline {
   readonly #burstMs: number[] = []; // [b] when each burst began to arrive
   #burstTokens: number[] = []; // [b] tokens in each; 0 where nobody has said
   readonly #burstLengths: number[] = []; // [b] characters in each
+  readonly #burstChunks: number[] = []; // [b] chunks in each
+  #wordyChunks = 0; // that hold several words
   #countedBy: CountedBy = 'server-stamps';
   #receivedTokens = 0;
   #serverTokens: number | null = null; // the answer's length as the server tells it at the end
@@ -65,11 +73,14 @@ export class Timeline {
       this.#burstMs.push(atMs);
       this.#burstTokens.push(0);
       this.#burstLengths.push(0);
+      this.#burstChunks.push(0);
     }
     this.#lastArrivalMs = atMs;
     const burst = this.#burstMs.length - 1;
     this.#burstTokens[burst]! += known ?? 0;
     this.#burstLengths[burst]! += delta.text.length;
+    this.#burstChunks[burst]!++;
+    if (SEVERAL_WORDS.test(delta.text)) this.#wordyChunks++;
     this.#receivedTokens += known ?? 1;
   }
 
@@ -87,12 +98,15 @@ export class Timeline {
 
   measures(): TurnMeasures {
     const { intendedMs, firstMs, lastMs, sentMs, dispatchedMs, interruptedMs } = this;
-    const tokenCount = this.#burstTokens.reduce((sum, tokens) => sum + tokens, 0);
+    const tokenCount = this.#countedBy === 'unknown' ? null : sumOf(this.#burstTokens);
     return {
       ttftMs: firstMs === null ? null : firstMs - intendedMs,
       ttftFromSentMs: firstMs === null || sentMs === null ? null : firstMs - sentMs,
       ttfoMs: this.#firstAnswerMs === null ? null : this.#firstAnswerMs - intendedMs,
-      tpotMs: tokenCount < 2 ? null : (this.#lastBurstMs - this.#firstBurstMs) / (tokenCount - 1),
+      tpotMs:
+        tokenCount === null || tokenCount < 2
+          ? null
+          : (this.#lastBurstMs - this.#firstBurstMs) / (tokenCount - 1),
       e2eMs: this.endMs - intendedMs,
       stallMs: this.#longestGapMs(),
       dispatchLagMs: dispatchedMs - intendedMs,
@@ -102,7 +116,7 @@ export class Timeline {
       countedBy: this.#countedBy,
       stopToSilenceMs: interruptedMs === null ? null : Math.max(0, (lastMs ?? interruptedMs) - interruptedMs),
       wastedTokens:
-        interruptedMs === null
+        interruptedMs === null || tokenCount === null
           ? null
           : Math.max(0, (this.#serverTokens ?? this.#receivedTokens) - this.#receivedAtInterrupt),
     };
@@ -138,24 +152,34 @@ export class Timeline {
   }
 
   // Nobody stamped the tokens. The server's total, where it tells one, is spread over the bursts by their length in
-  // characters (every burst keeps at least one token while there are enough); otherwise a chunk counts as a token.
+  // characters (every burst keeps at least one token while there are enough); otherwise a chunk counts as a token, unless
+  // chunks are plainly more than that.
   #countChunks(total: number | null): void {
     const lengths = this.#burstLengths;
-    if (total === null || total < lengths.length) {
-      this.#burstTokens = this.#burstTokens.map((tokens) => Math.max(1, tokens));
+    const characters = sumOf(lengths);
+    if (total === null) {
+      const chunks = sumOf(this.#burstChunks);
+      const isMore = this.#wordyChunks > WORDY_SHARE_MAX * chunks || characters > CHUNK_LENGTH_MAX * chunks;
+      if (isMore) this.#countedBy = 'unknown';
+      this.#burstTokens = isMore ? lengths.map(() => 0) : [...this.#burstChunks];
       return;
     }
     this.#countedBy = 'usage-spread';
-    const characters = lengths.reduce((sum, length) => sum + length, 0);
-    const spare = total - lengths.length;
+    const least = total < lengths.length ? 0 : 1;
+    const spare = total - least * lengths.length;
     let passed = 0;
     let given = 0;
-    this.#burstTokens = lengths.map((length) => {
+    this.#burstTokens = lengths.map((length, burst) => {
       passed += length;
-      const upTo = characters === 0 ? 0 : Math.round((spare * passed) / characters);
-      const tokens = 1 + upTo - given;
+      const isLast = burst === lengths.length - 1;
+      const upTo = isLast ? spare : characters === 0 ? 0 : Math.round((spare * passed) / characters);
+      const tokens = least + upTo - given;
       given = upTo;
       return tokens;
     });
   }
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
 }

@@ -29,6 +29,9 @@ export interface GateResult {
 const QUANTILES: Readonly<Record<string, number>> = { p50: 0.5, p90: 0.9, p95: 0.95, p99: 0.99 };
 const EXPECTED = `p50|p90|p95|p99(LATENCY)<TIME, good>=SHARE%, failed<=SHARE%, goodput>=NUMBER/s or ratio(METRIC)<=NUMBER, separated by ';'; latencies: ${LATENCY_KEYS.join(', ')}`;
 
+/** Of turns that were answered: a gate on them says how many were not. */
+const OF_ANSWERS: ReadonlySet<LatencyKey> = new Set(['ttft', 'ttfo', 'tpot', 'stall', 'e2e']);
+
 /** Throws FlagError. */
 export function parseGates(text: string): Gate[] {
   return text
@@ -52,7 +55,8 @@ export function judgeRun(gates: readonly Gate[], report: RunReport): GateResult[
   return gates.map((gate) => judgeOne(gate, report));
 }
 
-function judgeOne(gate: Gate, { rates, validity, latencies }: RunReport): GateResult {
+function judgeOne(gate: Gate, report: RunReport): GateResult {
+  const { rates, validity, latencies, counters } = report;
   const { subject, text } = gate;
   if (validity.isVoid)
     return { text, passed: false, reason: `the run is void: ${validity.reasons.join('; ')}` };
@@ -61,7 +65,10 @@ function judgeOne(gate: Gate, { rates, validity, latencies }: RunReport): GateRe
       const summary = latencies.find(({ key }) => key === subject.key)!;
       const found = summary.quantiles.find(({ q }) => q === subject.q)!;
       if (found.refusal !== null) return { text, passed: false, reason: found.refusal };
-      return judged(gate, found.ms, found.interval, 'ms');
+      const result = judged(gate, found.ms, found.interval, 'ms');
+      const missing = OF_ANSWERS.has(subject.key) ? counters.turns - latencyCount(report, 'e2e') : 0;
+      if (missing === 0) return result;
+      return { ...result, reason: `${result.reason}; ${missing} of ${counters.turns} turns have no answer` };
     }
     case 'good':
       return judged(gate, rates.goodShare.value, rates.goodShare.interval, 'share');
@@ -72,6 +79,10 @@ function judgeOne(gate: Gate, { rates, validity, latencies }: RunReport): GateRe
     case 'ratio':
       return { text, passed: false, reason: 'a ratio needs a comparison (--ab)' };
   }
+}
+
+function latencyCount({ latencies }: RunReport, key: LatencyKey): number {
+  return latencies.find((summary) => summary.key === key)?.count ?? 0;
 }
 
 export function judgeComparison(gates: readonly Gate[], report: ComparisonReport): GateResult[] {

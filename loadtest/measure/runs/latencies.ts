@@ -4,7 +4,7 @@
 export const LATENCIES = {
   ttft: {
     name: 'TTFT',
-    formula: 'first token − intended send; reasoning tokens count',
+    formula: 'first token − intended send; reasoning tokens count, and the name of a tool that is called',
   },
   ttfo: { name: 'TTFO', formula: 'first non-reasoning token − intended send' },
   itlToken: {
@@ -21,7 +21,15 @@ export const LATENCIES = {
     formula: '(last burst − first burst) / (tokens − 1), per answer: a mean, not a latency of a token',
   },
   stall: { name: 'Longest stall', formula: 'the longest gap between two bursts, per answer' },
-  e2e: { name: 'E2E', formula: 'end of the answer − intended send' },
+  e2e: {
+    name: 'E2E',
+    formula: 'end of the answer − intended send; of answers only (ok, or stopped as planned)',
+  },
+  failure: {
+    name: 'Until failure',
+    formula:
+      'end − intended send of turns without an answer: refused, cut off, empty, timed out; in no other row’s E2E',
+  },
   queue: { name: 'Queue wait', formula: 'as the server reports it: submitted → first seat' },
   ttftFromSent: {
     name: 'TTFT from wire',
@@ -64,7 +72,10 @@ export const FORMULAS: Readonly<Record<string, string>> = {
   warmup:
     'turns intended before the end of warm-up are played and not counted; so are sessions that began before it',
   'request throughput': 'turns that ended ok or were interrupted as planned / window',
-  'token throughput': 'output tokens of counted turns / window',
+  'token throughput':
+    'output tokens of counted turns / window; unknown where nobody counted the tokens of one of them',
+  quantile:
+    'the smallest value with at least that share of the values at or below it; of an even count, p50 is the middle of the two in the middle',
   goodput:
     'good turns / window; good = ended ok (or interrupted as planned) inside every objective. Errors, rejections, truncations and timeouts are misses',
   'good share': 'good turns / counted turns',

@@ -73,7 +73,7 @@ export interface RunReport {
   readonly countedBy: Readonly<Record<string, number>>;
   readonly rates: {
     readonly requestsPerSecond: number | null;
-    readonly tokensPerSecond: number | null;
+    readonly tokensPerSecond: number | null; // null: unknown
     readonly goodputPerSecond: Estimate;
     readonly goodShare: Estimate;
     readonly failedShare: Estimate;
@@ -163,7 +163,7 @@ function ratesOf(
   const goodput = perSecond(counters.good);
   return {
     requestsPerSecond: perSecond(finished),
-    tokensPerSecond: perSecond(counters.outputTokens),
+    tokensPerSecond: counters.uncountedTurns > 0 ? null : perSecond(counters.outputTokens),
     goodputPerSecond: {
       value: goodput,
       interval:

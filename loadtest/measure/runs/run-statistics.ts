@@ -33,7 +33,8 @@ export interface Lane {
 export interface Counters {
   turns: number; // counted
   good: number;
-  outputTokens: number;
+  outputTokens: number; // of turns whose tokens were counted
+  uncountedTurns: number; // with an answer whose tokens nobody counted
   plannedPromptTokens: number;
   // Of turns whose server reported its cache:
   reportedPromptTokens: number;
@@ -104,9 +105,9 @@ export class RunStatistics implements DriverRecorder {
       ttfoMs: kind === 'turn' ? measures.ttfoMs : null,
       tpotMs: measures.tpotMs,
       stallMs: measures.stallMs,
-      e2eMs: measures.e2eMs,
+      e2eMs: isAnswer(outcome) ? measures.e2eMs : null,
       good,
-      failed: outcome !== 'ok' && outcome !== 'interrupted',
+      failed: !isAnswer(outcome),
       inFlight: turn.inFlight,
     });
     return good;
@@ -141,7 +142,9 @@ export class RunStatistics implements DriverRecorder {
     bump(this.outcomes, outcome);
     bump(this.countedBy, measures.countedBy);
     this.lastEndMs = Math.max(this.lastEndMs, timeline.endMs);
-    counters.outputTokens += measures.tokenCount;
+    const tokenCount = measures.tokenCount ?? 0;
+    counters.outputTokens += tokenCount;
+    if (measures.tokenCount === null) counters.uncountedTurns++;
     counters.plannedPromptTokens += planned.promptTokens;
     if (end.errorKind !== null) this.#noteError(end.errorKind, end.message);
     if (end.cachedTokens !== null && end.promptTokens !== null && kind === 'turn') {
@@ -151,22 +154,21 @@ export class RunStatistics implements DriverRecorder {
       counters.idealPromptTokens += planned.promptTokens;
     }
     if (end.acceptedTokens !== null) {
-      counters.speculatedTokens += measures.tokenCount;
+      counters.speculatedTokens += tokenCount;
       counters.acceptedTokens += end.acceptedTokens;
       counters.rejectedTokens += end.rejectedTokens ?? 0;
     }
-    if (measures.wastedTokens !== null) {
-      counters.interrupted++;
-      counters.wastedTokens += measures.wastedTokens;
-    }
-    if (planned.exact && outcome === 'ok' && measures.tokenCount < planned.maxTokens) counters.shortAnswers++;
+    if (measures.stopToSilenceMs !== null) counters.interrupted++;
+    counters.wastedTokens += measures.wastedTokens ?? 0;
+    const isShort = measures.tokenCount !== null && tokenCount < planned.maxTokens;
+    if (planned.exact && outcome === 'ok' && isShort) counters.shortAnswers++;
     if (planned.original !== null) {
       counters.editTurns++;
       if (firstUsefulDiffMs !== null) counters.usefulEdits++;
     }
   }
 
-  #measure({ measures, timeline, end, kind, firstUsefulDiffMs }: FinishedTurn): void {
+  #measure({ measures, timeline, outcome, end, kind, firstUsefulDiffMs }: FinishedTurn): void {
     const { latencies } = this;
     const note = (key: LatencyKey, ms: number | null) => {
       if (ms !== null) latencies[key].record(ms);
@@ -176,14 +178,16 @@ export class RunStatistics implements DriverRecorder {
     note('ttftFromSent', measures.ttftFromSentMs);
     note('tpot', measures.tpotMs);
     note('stall', measures.stallMs);
-    note('e2e', measures.e2eMs);
+    // An instant refusal is no quick answer.
+    note(isAnswer(outcome) ? 'e2e' : 'failure', measures.e2eMs);
     note('queue', end.queueMs);
     note('stopToSilence', measures.stopToSilenceMs);
     note('firstUsefulDiff', firstUsefulDiffMs);
     // A steer cannot be dispatched before the stopped answer has ended: that wait is the server's.
     if (kind === 'turn') note('dispatchLag', measures.dispatchLagMs);
     note('wireLag', measures.wireLagMs);
-    latencies.itlToken.record(0, timeline.firstBurstTokens - 1);
+    const isCounted = measures.tokenCount !== null;
+    if (isCounted) latencies.itlToken.record(0, timeline.firstBurstTokens - 1);
     timeline.eachGap((gapMs, tokenCount, atMs) => {
       latencies.itlBurst.record(gapMs);
       if (tokenCount > 0) latencies.itlToken.record(gapMs);
@@ -212,6 +216,11 @@ export class RunStatistics implements DriverRecorder {
   }
 }
 
+/** Ended with what was asked for, or was stopped as planned. */
+function isAnswer(outcome: Outcome): boolean {
+  return outcome === 'ok' || outcome === 'interrupted';
+}
+
 function bump<K>(counts: Map<K, number>, key: K): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 }
@@ -221,6 +230,7 @@ function zeroCounters(): Counters {
     turns: 0,
     good: 0,
     outputTokens: 0,
+    uncountedTurns: 0,
     plannedPromptTokens: 0,
     reportedPromptTokens: 0,
     cachedTokens: 0,

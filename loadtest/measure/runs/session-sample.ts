@@ -13,7 +13,7 @@ export interface TurnSample {
   readonly ttfoMs: number | null;
   readonly tpotMs: number | null;
   readonly stallMs: number | null;
-  readonly e2eMs: number;
+  readonly e2eMs: number | null; // null: no answer
   readonly good: boolean;
   readonly failed: boolean; // error, rejection or truncation
   readonly inFlight: number;

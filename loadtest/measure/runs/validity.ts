@@ -51,9 +51,20 @@ export function validityOf({ statistics, loopDelay, slo, voidShare }: ValidityIn
     reasons.push(`${counters.shedSessions} sessions were shed: too many in flight for the load generator`);
   }
   if (counters.turns === 0) reasons.push('no turn was counted');
+  const answers = (outcomes.get('ok') ?? 0) + (outcomes.get('interrupted') ?? 0);
+  if (counters.turns > answers) {
+    warnings.push(
+      `${counters.turns - answers} of ${counters.turns} turns have no answer: E2E is of the ${answers} answers, the others are under "Until failure"`,
+    );
+  }
   const chunks = countedBy.get('chunks') ?? 0;
   if (chunks > 0)
     warnings.push(`in ${chunks} turns chunks were counted as tokens: the server told no counts`);
+  if (counters.uncountedTurns > 0) {
+    warnings.push(
+      `in ${counters.uncountedTurns} turns tokens are unknown: chunks hold several, and the server told no counts; --tokenizer counts them`,
+    );
+  }
   if (counters.shortAnswers > 0) {
     warnings.push(
       `${counters.shortAnswers} answers ended before the length of the trace (end token not ignored)`,

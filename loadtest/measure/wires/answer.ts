@@ -25,7 +25,7 @@ export class Answer {
     options: { count?: number | null; index?: number | null; reasoning?: boolean } = {},
   ): void {
     const { count = null, index = null, reasoning = false } = options;
-    if (text === '' && (count === null || count === 0)) return;
+    if (text === '' && (count ?? 0) === 0) return;
     if (!reasoning) this.text += text;
     this.#onDelta({ text, count, index, reasoning });
   }
@@ -55,14 +55,15 @@ const REJECTIONS = new Set([
   'draining',
   'rate_limit_exceeded',
   'rate_limit_error',
+  'overloaded_error',
   'server_is_overloaded',
   'websocket_connection_limit_reached',
 ]);
 
-/** Refused at the door, as opposed to broken: 429, 503, and the codes that mean the same on a socket. */
+/** Refused at the door, as opposed to broken: 429, 503, 529, and the codes that mean the same on a socket. */
 function isRejection(kind: string): boolean {
   const [first, status] = kind.split(' ');
-  if (first === 'http') return status === '429' || status === '503';
+  if (first === 'http') return status === '429' || status === '503' || status === '529';
   return REJECTIONS.has(kind);
 }
 

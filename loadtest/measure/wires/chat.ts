@@ -1,7 +1,7 @@
-// POST /v1/chat/completions as a client sees it: ours, llama-server's, Ollama's, vLLM's. Pure; sse-target.ts sends it.
+// POST /v1/chat/completions as a client sees it: ours, llama-server's, Ollama's, vLLM's. Pure; http-target.ts sends it.
 import { type Answer, field, numberOr, textOr } from './answer.ts';
 import { type ContentOptions, type Message, messagesOf } from './content.ts';
-import type { SseProtocol } from './sse-target.ts';
+import type { HttpProtocol } from './http-target.ts';
 import type { Ask } from './target.ts';
 
 export interface OpenAiOptions {
@@ -11,11 +11,10 @@ export interface OpenAiOptions {
   readonly content: ContentOptions;
 }
 
-export function chatProtocol(options: OpenAiOptions): SseProtocol<Message[]> {
+export function chatProtocol(options: OpenAiOptions): HttpProtocol<Message[]> {
   return {
     name: 'chat completions',
     path: '/v1/chat/completions',
-    counting: options.plain ? 'usage' : 'stamped',
     newHistory: () => [],
     append: (history, ask) => {
       history.push(...messagesOf(ask.items, options.content));
@@ -33,7 +32,8 @@ export function chatProtocol(options: OpenAiOptions): SseProtocol<Message[]> {
       const count = Array.isArray(ids) ? ids.length : null;
       const reasoning = textOr(field(delta, 'reasoning_content'), textOr(field(delta, 'reasoning'), ''));
       if (reasoning !== '') answer.add(reasoning, { reasoning: true, count });
-      const text = textOr(field(delta, 'content'), '') + toolText(field(delta, 'tool_calls'));
+      const calls = field(delta, 'tool_calls') ?? [{ function: field(delta, 'function_call') }];
+      const text = textOr(field(delta, 'content'), '') + toolText(calls);
       if (text !== '' || reasoning === '') answer.add(text, { count });
     },
     remember: (history, answer) => {
@@ -82,7 +82,10 @@ export function readCommon(event: unknown, answer: Answer): unknown {
   return choice;
 }
 
+/** Name and arguments: a tool call begins with its name. */
 function toolText(calls: unknown): string {
   if (!Array.isArray(calls)) return '';
-  return calls.map((call: unknown) => textOr(field(call, 'function', 'arguments'), '')).join('');
+  const textOfCall = (call: unknown) =>
+    textOr(field(call, 'function', 'name'), '') + textOr(field(call, 'function', 'arguments'), '');
+  return calls.map(textOfCall).join('');
 }

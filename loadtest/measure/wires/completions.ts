@@ -1,8 +1,8 @@
-// POST /v1/completions as a client sees it; prompts as text or as token ids. Pure; sse-target.ts sends it.
+// POST /v1/completions as a client sees it; prompts as text or as token ids. Pure; http-target.ts sends it.
 import { field, textOr } from './answer.ts';
 import { type OpenAiOptions, readCommon, streamFields } from './chat.ts';
 import { textOf, tokensOf } from './content.ts';
-import type { SseProtocol } from './sse-target.ts';
+import type { HttpProtocol } from './http-target.ts';
 
 /** The whole conversation as one prompt; only one of the two is used. */
 interface Prompt {
@@ -14,12 +14,11 @@ export interface CompletionOptions extends OpenAiOptions {
   readonly as: 'text' | 'tokens';
 }
 
-export function completionsProtocol(options: CompletionOptions): SseProtocol<Prompt> {
+export function completionsProtocol(options: CompletionOptions): HttpProtocol<Prompt> {
   const asTokens = options.as === 'tokens';
   return {
     name: 'completions',
     path: '/v1/completions',
-    counting: options.plain ? 'usage' : 'stamped',
     newHistory: () => ({ text: '', tokens: [] }),
     append: (history, ask) => {
       if (asTokens) for (const id of tokensOf(ask.items, options.content)) history.tokens.push(id);

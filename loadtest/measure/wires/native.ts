@@ -42,7 +42,7 @@ const US_PER_MS = 1000;
 export function nativeTarget(options: NativeOptions, world: NativeWorld): Target {
   return {
     name: `native WebSocket at ${world.address}`,
-    counting: 'stamped',
+    isWhole: false,
     open: (_session, onReady) => new NativeConversation(options, world, onReady),
     close: () => {}, // conversations own their sockets
   };

@@ -54,6 +54,11 @@ export function readResponseEvent(event: unknown, answer: Answer): unknown {
     answer.add(textOr(field(event, 'delta'), ''), { count, index, reasoning: REASONING_DELTAS.has(type) });
     return null;
   }
+  if (type === 'response.output_item.added') {
+    // A tool call begins with its name; its tokens are stamped with the arguments, where they are.
+    answer.add(textOr(field(event, 'item', 'name'), ''), { count: 0 });
+    return null;
+  }
   if (type === 'error') {
     // SSE puts the fields at the top, the WebSocket mode under `error`.
     const error = field(event, 'error') ?? event;

@@ -1,5 +1,6 @@
-// POST /v1/responses with server-sent events: the whole history with every turn, nothing stored. sse-target.ts sends it.
+// POST /v1/responses with server-sent events: the whole history with every turn, nothing stored. http-target.ts sends it.
 import type { Answer } from './answer.ts';
+import type { HttpProtocol } from './http-target.ts';
 import {
   createFields,
   type InputItem,
@@ -8,14 +9,12 @@ import {
   type ResponsesOptions,
   readResponseEvent,
 } from './responses-events.ts';
-import type { SseProtocol } from './sse-target.ts';
 
-export function responsesSseProtocol(options: ResponsesOptions): SseProtocol<InputItem[]> {
+export function responsesSseProtocol(options: ResponsesOptions): HttpProtocol<InputItem[]> {
   const finished = new WeakMap<Answer, unknown>(); // the response object that came at the end
   return {
     name: 'Responses SSE',
     path: '/v1/responses',
-    counting: 'usage',
     newHistory: () => [],
     append: (history, ask) => {
       history.push(...inputOf(ask, options));

@@ -34,7 +34,7 @@ const PATH = '/v1/responses';
 export function responsesSocketTarget(options: ResponsesOptions, world: ResponsesSocketWorld): Target {
   return {
     name: `Responses WebSocket at ${world.address}`,
-    counting: 'usage',
+    isWhole: false,
     open: (_session, onReady) => new SocketConversation(options, world, onReady),
     close: () => {}, // conversations own their sockets
   };

@@ -58,13 +58,11 @@ export interface Conversation {
 
 export interface Target {
   readonly name: string; // protocol and address, for people
-  readonly counting: TokenCounting; // how this target's tokens are counted
+  readonly isWhole: boolean; // answers come whole: there are no tokens to time
   /** `onReady`: once it may be used without waiting for a connection. It may be used earlier. */
   open(session: PlannedSession, onReady: () => void): Conversation;
   close(): void;
 }
-
-export type TokenCounting = 'stamped' | 'text' | 'usage';
 
 /** An end with nothing known but how it ended. */
 export function plainEnd(

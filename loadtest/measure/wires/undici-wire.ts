@@ -1,31 +1,39 @@
 // HTTP over real sockets, on undici: one connection per request under way, kept for the next one. Owns the pool; knows
 // nothing of what is asked. A body handed to the kernel is `onSent`.
-import { type Dispatcher, Pool } from 'undici';
+import { type Dispatcher, Pool, ProxyAgent } from 'undici';
+import type { ServerAddress } from './address.ts';
+import { type Connection, tlsOptions } from './connection.ts';
 import type { HttpCall, HttpEvents, HttpWire } from './wire.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 600_000; // longer than any think time: a reconnect would be measured as latency
 
 export interface UndiciWireOptions {
-  readonly origin: string; // http://127.0.0.1:8080
+  readonly address: ServerAddress;
+  readonly connection: Connection;
   readonly connectionsMax: number; // requests over this wait in the client, and their latency shows it
 }
 
-export function undiciWire({ origin, connectionsMax }: UndiciWireOptions): HttpWire {
-  const pool = new Pool(origin, {
+export function undiciWire({ address, connection, connectionsMax }: UndiciWireOptions): HttpWire {
+  const { origin } = address;
+  const tls = { timeout: CONNECT_TIMEOUT_MS, ...tlsOptions(connection) };
+  const common = {
     connections: connectionsMax,
     pipelining: 1,
-    connect: { timeout: CONNECT_TIMEOUT_MS },
     headersTimeout: 0, // the driver has a timeout of its own
     bodyTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveMaxTimeout: KEEP_ALIVE_MS,
-  });
+  };
+  const pool =
+    connection.proxy === null
+      ? new Pool(origin, { ...common, connect: tls })
+      : new ProxyAgent({ ...common, uri: connection.proxy, requestTls: tls });
   return {
     send({ method, path, headers, body }, events) {
       const answer = new Answer(events);
       const payload = method === 'GET' ? null : Buffer.from(body);
-      pool.dispatch({ method, path, headers, body: payload }, answer);
+      pool.dispatch({ origin, method, path: address.pathOf(path), headers, body: payload }, answer);
       return answer;
     },
     close: () => {

@@ -1,19 +1,24 @@
 // WebSockets over real connections, on the ws package. Owns nothing after opening. A frame whose bytes were handed to
 // the kernel is `onSent`.
+import { HttpsProxyAgent } from 'https-proxy-agent';
 import { WebSocket } from 'ws';
+import type { ServerAddress } from './address.ts';
+import { type Connection, tlsOptions } from './connection.ts';
 import type { SocketWire, SocketWireEvents, WireSocket } from './wire.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const FRAME_SIZE_MAX = 64 * 1024 * 1024; // bytes, one incoming frame
 
-/** `origin`: http(s):// or ws(s)://. */
-export function wsWire(origin: string): SocketWire {
+export function wsWire(address: ServerAddress, connection: Connection): SocketWire {
+  const { proxy } = connection;
   return {
     open(path: string, headers: Readonly<Record<string, string>>, events: SocketWireEvents): WireSocket {
-      const url = new URL(path, origin);
+      const url = new URL(address.pathOf(path), address.origin);
       url.protocol = url.protocol.replace('http', 'ws');
       const socket = new WebSocket(url, {
         headers,
+        ...tlsOptions(connection),
+        ...(proxy !== null && { agent: new HttpsProxyAgent(proxy) }),
         perMessageDeflate: false,
         handshakeTimeout: CONNECT_TIMEOUT_MS,
         maxPayload: FRAME_SIZE_MAX,

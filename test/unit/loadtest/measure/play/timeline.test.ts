@@ -93,10 +93,44 @@ test('chunks without counts share the server’s total by their length', () => {
 
 test('without any count a chunk is taken as a token, and says so', () => {
   const timeline = new Timeline(0, 0);
-  timeline.add(10, tokens(null, 'several words here'), null);
+  timeline.add(10, tokens(null, ' word'), null);
   timeline.add(20, tokens(null, 'x'), null);
   timeline.end(20, ended(null));
   expect(timeline.measures()).toMatchObject({ countedBy: 'chunks', tokenCount: 2 });
+});
+
+test('chunks that arrive together are a token each', () => {
+  const timeline = new Timeline(0, 0);
+  for (const startMs of [10, 110, 210, 310])
+    for (let at = 0; at < 5; at++) timeline.add(startMs + at * 0.01, tokens(null, ' abc'), null);
+  timeline.end(311, ended(null));
+  const { countedBy, tokenCount, tpotMs } = timeline.measures();
+  expect({ countedBy, tokenCount }).toEqual({ countedBy: 'chunks', tokenCount: 20 });
+  expect(tpotMs).toBeCloseTo(300 / 19, 6);
+});
+
+test.each([
+  ['several words', [' one two', ' three four', ' five']],
+  ['far more text than a token has', ['function', 'Implementations', 'getUserAccount']],
+])('a chunk of %s is no token: how many there are is unknown', (_, chunks) => {
+  const timeline = new Timeline(0, 0);
+  for (const [at, text] of chunks.entries()) timeline.add(10 * (at + 1), tokens(null, text), null);
+  timeline.end(31, ended(null));
+  expect(timeline.measures()).toMatchObject({
+    countedBy: 'unknown',
+    tokenCount: null,
+    tpotMs: null,
+    stallMs: 10,
+  });
+});
+
+test('the server’s total is the count, however the chunks are cut', () => {
+  for (const total of [2, 3, 50]) {
+    const timeline = new Timeline(0, 0);
+    for (let at = 0; at < 7; at++) timeline.add(10 * at, tokens(null, at === 3 ? '' : 'ab '), null);
+    timeline.end(70, ended(total));
+    expect(timeline.measures()).toMatchObject({ countedBy: 'usage-spread', tokenCount: total });
+  }
 });
 
 test('a tokenizer of ours counts the text where the server does not', () => {

@@ -78,9 +78,32 @@ test('defaults come from the workload', () => {
     load: { kind: 'trace', timeScale: 1 },
   });
   expect(parseSettings({ duration: '30' })).toMatchObject({ durationMs: 30_000, warmupMs: 3000 });
-  expect(parseSettings({ ab: true }).other).toEqual({ kind: 'completions', url: 'http://127.0.0.1:8080' });
-  expect(parseSettings({ ab: 'chat@http://127.0.0.1:9/' }).other).toEqual({
-    kind: 'chat',
-    url: 'http://127.0.0.1:9',
+  expect(parseSettings({ ab: true }).other).toMatchObject({
+    kind: 'completions',
+    address: { text: 'http://127.0.0.1:8080' },
   });
+  expect(parseSettings({ ab: 'chat@http://127.0.0.1:9/' }).other).toMatchObject({
+    kind: 'chat',
+    address: { text: 'http://127.0.0.1:9' },
+  });
+  expect(parseSettings({ routes: 'health', connections: '3' })).toMatchObject({
+    target: { kind: 'health' },
+    workload: 'ping',
+    load: { kind: 'closed', users: 3 },
+    slo: [{ metric: 'e2e', msMax: 1000 }],
+  });
+  expect(parseSettings({ header: ['X-Team: a:b', 'x-team: c'] }).headers).toEqual({ 'x-team': 'c' });
+});
+
+test('headers, proxies and certificates that cannot be are refused by name', () => {
+  for (const [flags, words] of [
+    [{ header: ['nonsense'] }, /--header "nonsense"/],
+    [{ header: ['a: b\r\nc: d'] }, /--header/],
+    [{ header: ['Content-Length: 7'] }, /--header/],
+    [{ proxy: 'socks5://h:1' }, /--proxy/],
+    [{ ca: '/nowhere.pem' }, /--ca .*readable/],
+    [{ connections: '3' }, /--connections .*--routes/],
+    [{ routes: 'stats' }, /--routes "stats": expected health/],
+  ] as const)
+    expect(() => parseSettings(flags)).toThrow(words);
 });

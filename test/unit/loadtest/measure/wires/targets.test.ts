@@ -3,12 +3,14 @@
 import { afterEach, expect, test } from 'vitest';
 import type { WebSocket } from 'ws';
 import { WallClock } from '../../../../../kernels/clock.ts';
+import { parseAddress } from '../../../../../loadtest/measure/wires/address.ts';
 import {
   openTarget,
   realWires,
   type TargetKind,
   type TargetOptions,
 } from '../../../../../loadtest/measure/wires/catalog.ts';
+import { type Connection, DIRECT } from '../../../../../loadtest/measure/wires/connection.ts';
 import type {
   Ask,
   Conversation,
@@ -33,6 +35,7 @@ async function open(
   answer: Answer,
   options: Partial<TargetOptions> = {},
   onSocket: (socket: WebSocket) => void = () => {},
+  { basePath = '', connection = DIRECT }: { basePath?: string; connection?: Connection } = {},
 ): Promise<Conversation> {
   server = await ScriptedServer.start(answer, onSocket);
   target = openTarget(
@@ -40,6 +43,7 @@ async function open(
       kind,
       address: server.url,
       apiKey: 'secret',
+      headers: {},
       model: 'tiny',
       as: 'text',
       temperature: 0,
@@ -48,7 +52,7 @@ async function open(
       content: { scale: { wordsPerToken: 1 }, ids: { first: 0, vocabSize: 50 }, encode: null },
       ...options,
     },
-    realWires(server.url, 16),
+    realWires(parseAddress('url', `${server.url}${basePath}`), connection, 16),
     clock,
   );
   const session = smallWorkload().sessions().next().value!;

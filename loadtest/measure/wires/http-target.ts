@@ -1,5 +1,5 @@
-// Any protocol that is one POST per turn, answered by server-sent events: keeps the history, sends it whole, reads the
-// stream. What bodies and events look like is chat.ts's, completions.ts's and responses-sse.ts's.
+// Any protocol that is one request per turn, answered by server-sent events or at once: keeps the history, sends it whole,
+// reads the answer. What bodies and events look like is the protocol's.
 import { createParser, type EventSourceParser } from 'eventsource-parser';
 import type { Clock } from '../../../kernels/clock.ts';
 import { Answer, field, textOr } from './answer.ts';
@@ -8,27 +8,28 @@ import {
   type Conversation,
   plainEnd,
   type Target,
-  type TokenCounting,
   type TurnEnd,
   type TurnEvents,
 } from './target.ts';
 import type { HttpCall, HttpEvents, HttpWire } from './wire.ts';
 
 /** One protocol. `H` is the history it sends again with every turn. */
-export interface SseProtocol<H> {
+export interface HttpProtocol<H> {
   readonly name: string;
   readonly path: string;
-  readonly counting: TokenCounting;
+  readonly method?: 'GET' | 'POST'; // POST
+  readonly headers?: Readonly<Record<string, string>>; // beside the world's, which win
+  readonly isWhole?: boolean; // answered by one JSON body, no stream
   newHistory(): H;
   append(history: H, ask: Ask): void;
   body(history: H, ask: Ask): Record<string, unknown>;
-  /** One event's JSON. */
+  /** One event's JSON; of a whole answer, its body. */
   read(event: unknown, answer: Answer): void;
   /** The answer, possibly a part of it, joins the history. */
   remember(history: H, answer: Answer): void;
 }
 
-export interface SseWorld {
+export interface HttpWorld {
   readonly wire: HttpWire;
   readonly clock: Clock;
   readonly address: string; // for people
@@ -36,27 +37,28 @@ export interface SseWorld {
   readonly extraBody: Readonly<Record<string, unknown>>; // wins over the protocol's own fields
 }
 
-const ERROR_BODY_MAX = 8192; // bytes of an error's body that are read
+const ERROR_BODY_MAX = 8192; // characters of an error's body that are read
+const WHOLE_BODY_MAX = 64 * 1024 * 1024; // characters of a whole answer's
 
-export function sseTarget<H>(protocol: SseProtocol<H>, world: SseWorld): Target {
+export function httpTarget<H>(protocol: HttpProtocol<H>, world: HttpWorld): Target {
   return {
     name: `${protocol.name} at ${world.address}`,
-    counting: protocol.counting,
+    isWhole: protocol.isWhole === true,
     open: (_session, onReady) => {
       world.clock.defer(onReady); // connections are the pool's
-      return new SseConversation(protocol, world);
+      return new HttpConversation(protocol, world);
     },
     close: () => world.wire.close(),
   };
 }
 
-class SseConversation<H> implements Conversation {
-  readonly #protocol: SseProtocol<H>;
-  readonly #world: SseWorld;
+class HttpConversation<H> implements Conversation {
+  readonly #protocol: HttpProtocol<H>;
+  readonly #world: HttpWorld;
   #history: H;
-  #turn: SseTurn<H> | null = null;
+  #turn: HttpTurn<H> | null = null;
 
-  constructor(protocol: SseProtocol<H>, world: SseWorld) {
+  constructor(protocol: HttpProtocol<H>, world: HttpWorld) {
     this.#protocol = protocol;
     this.#world = world;
     this.#history = protocol.newHistory();
@@ -67,7 +69,7 @@ class SseConversation<H> implements Conversation {
     const history = this.#history;
     this.#protocol.append(history, ask);
     const body = { ...this.#protocol.body(history, ask), ...this.#world.extraBody };
-    const turn = new SseTurn(this.#protocol, this.#world.clock, ask, {
+    const turn = new HttpTurn(this.#protocol, this.#world.clock, ask, {
       onSent: (atMs) => events.onSent(atMs),
       onTokens: (atMs, delta) => events.onTokens(atMs, delta),
       onEnd: (atMs, end) => {
@@ -76,16 +78,18 @@ class SseConversation<H> implements Conversation {
       },
     });
     this.#turn = turn;
+    const { method = 'POST', path, headers, isWhole = false } = this.#protocol;
     turn.call = this.#world.wire.send(
       {
-        method: 'POST',
-        path: this.#protocol.path,
+        method,
+        path,
         headers: {
-          'content-type': 'application/json',
-          accept: 'text/event-stream',
+          ...(method === 'POST' && { 'content-type': 'application/json' }),
+          accept: isWhole ? 'application/json' : 'text/event-stream',
+          ...headers,
           ...this.#world.headers,
         },
-        body: JSON.stringify(body),
+        body: method === 'GET' ? '' : JSON.stringify(body),
       },
       turn,
     );
@@ -100,10 +104,10 @@ class SseConversation<H> implements Conversation {
   }
 }
 
-class SseTurn<H> implements HttpEvents {
+class HttpTurn<H> implements HttpEvents {
   readonly answer: Answer;
   call: HttpCall | null = null;
-  readonly #protocol: SseProtocol<H>;
+  readonly #protocol: HttpProtocol<H>;
   readonly #clock: Clock;
   readonly #ask: Ask;
   readonly #events: TurnEvents;
@@ -111,12 +115,12 @@ class SseTurn<H> implements HttpEvents {
   readonly #parser: EventSourceParser;
   #status = 0;
   #isStream = false;
-  #errorBody = '';
+  #body = ''; // of what is no stream
   #nowMs = 0; // when the bytes that are being read arrived
   #stopped: 'interrupted' | 'unfinished' | null = null;
   #over = false;
 
-  constructor(protocol: SseProtocol<H>, clock: Clock, ask: Ask, events: TurnEvents) {
+  constructor(protocol: HttpProtocol<H>, clock: Clock, ask: Ask, events: TurnEvents) {
     this.#protocol = protocol;
     this.#clock = clock;
     this.#ask = ask;
@@ -143,12 +147,15 @@ class SseTurn<H> implements HttpEvents {
   onData(bytes: Uint8Array): void {
     this.#nowMs = this.#clock.nowMs();
     const text = this.#decoder.decode(bytes, { stream: true });
+    const isWhole = this.#status === 200 && this.#protocol.isWhole === true;
     if (this.#status === 200 && this.#isStream) this.#parser.feed(text);
-    else if (this.#errorBody.length < ERROR_BODY_MAX) this.#errorBody += text;
+    else if (this.#body.length < (isWhole ? WHOLE_BODY_MAX : ERROR_BODY_MAX)) this.#body += text;
   }
 
   onEnd(): void {
-    if (this.#status === 200 && this.#isStream) this.#end(this.answer.end(this.#ask));
+    const isWhole = this.#status === 200 && this.#protocol.isWhole === true;
+    if (isWhole) this.#read(this.#body);
+    if (isWhole || (this.#status === 200 && this.#isStream)) this.#end(this.answer.end(this.#ask));
     else this.#end(this.#refused());
   }
 
@@ -174,16 +181,16 @@ class SseTurn<H> implements HttpEvents {
   #refused(): TurnEnd {
     let body: unknown = null;
     try {
-      body = JSON.parse(this.#errorBody);
+      body = JSON.parse(this.#body);
     } catch {
       body = null; // proxies answer with HTML
     }
     const code = textOr(field(body, 'error', 'code'), textOr(field(body, 'error', 'type'), ''));
     if (this.#status === 200) {
-      return plainEnd('error', 'not an event stream', this.#errorBody.slice(0, 200));
+      return plainEnd('error', 'not an event stream', this.#body.slice(0, 200));
     }
     const kind = `http ${this.#status}${code === '' ? '' : ` ${code}`}`;
-    const message = textOr(field(body, 'error', 'message'), this.#errorBody.slice(0, 200));
+    const message = textOr(field(body, 'error', 'message'), this.#body.slice(0, 200));
     this.answer.failure = { kind, message };
     return this.answer.end(this.#ask);
   }
