@@ -6,7 +6,7 @@ import type { Clock } from './clock.ts';
 import type { DecoderGraph, DeviceSizes } from './onnx/backend.ts';
 import type { KvCalibration } from './onnx/kv-calibration.ts';
 
-export interface BackendWorld {
+export interface BackendParts {
   readonly spec: ModelSpec;
   readonly sizes: DeviceSizes;
   readonly threadCount: number; // of all replicas together
@@ -49,11 +49,11 @@ export class UnknownBackendError extends Error {
 // A thread starts within a second; through the official binding it also loads the weights.
 const openTimeoutMs = 120_000;
 
-const devices: Readonly<Record<string, (world: BackendWorld) => Promise<Backend>>> = {
-  async cpu(world) {
+const devices: Readonly<Record<string, (parts: BackendParts) => Promise<Backend>>> = {
+  async cpu(parts) {
     const { createCpuBackend } = await import('./onnx/backend.ts');
-    const { sizes, threadCount, stepTimeoutMs, tellIntervalMs, clock, log } = world;
-    const { graph, int8Kv } = await world.openGraph();
+    const { sizes, threadCount, stepTimeoutMs, tellIntervalMs, clock, log } = parts;
+    const { graph, int8Kv } = await parts.openGraph();
     // Spinning: 0.39 ms against 0.44–0.54 for a step of a small model. Workers do nothing else.
     const chosen = { runtime: 'auto', spinning: true, openTimeoutMs } as const;
     return createCpuBackend({
@@ -81,18 +81,18 @@ const devices: Readonly<Record<string, (world: BackendWorld) => Promise<Backend>
 export const backendNames: readonly string[] = Object.keys(devices);
 
 /** Loads the device and makes it ready. Rejects with UnknownBackendError, or with what the device cannot do. */
-export async function createBackend(name: string, world: BackendWorld): Promise<Backend> {
+export async function createBackend(name: string, parts: BackendParts): Promise<Backend> {
   const create = Object.hasOwn(devices, name) ? devices[name] : undefined;
-  return create === undefined ? createSimulated(name, world) : create(world);
+  return create === undefined ? createSimulated(name, parts) : create(parts);
 }
 
-async function createSimulated(name: string, world: BackendWorld): Promise<Backend> {
+async function createSimulated(name: string, parts: BackendParts): Promise<Backend> {
   const { DEVICE_NAMES } = await import('./sim/device.ts');
   if (!DEVICE_NAMES.includes(name.replace(/x[1-9][0-9]{0,2}$/, ''))) throw new UnknownBackendError(name);
   const { openSimulated } = await import('./sim/served.ts');
   const { shapeNamed } = await import('./sim/shape-file.ts');
-  const { simulated, clock, spec, sizes } = world;
-  const inner = simulated.text === 'model' ? await devices['cpu']!(world) : null;
+  const { simulated, clock, spec, sizes } = parts;
+  const inner = simulated.text === 'model' ? await devices['cpu']!(parts) : null;
   return openSimulated({
     device: name,
     shape: shapeNamed(simulated.model),

@@ -7,10 +7,10 @@ import type { Clock } from '../kernels/clock.ts';
 import type { Random } from '../kernels/random.ts';
 import { fault } from './base/errors.ts';
 import type { Log } from './base/log.ts';
-import type { DiscoveryWorld } from './chat/discovery-world.ts';
+import type { ChatService } from './chat/chat-service.ts';
+import type { DescribedService } from './chat/described-service.ts';
 import { localAnswering } from './chat/local-answering.ts';
 import { PromptEncoder } from './chat/prompt-encoder.ts';
-import type { OpenAiWorld } from './chat/world.ts';
 import type { Config } from './config/config.ts';
 import type { SequenceEngine } from './engine/request.ts';
 import type { EngineLoad } from './engine/seats.ts';
@@ -29,9 +29,9 @@ import { llamaCompletionRoute } from './llama/completion.ts';
 import { infillRoutes } from './llama/infill.ts';
 import { llamaServerRoutes } from './llama/props.ts';
 import { tokenizeRoutes } from './llama/tokenize.ts';
+import type { MessagesService } from './messages/messages-service.ts';
 import { withMessagesModels } from './messages/model-list.ts';
 import { messagesRoutes } from './messages/routes.ts';
-import type { MessagesWorld } from './messages/world.ts';
 import type { ServerMetrics } from './metrics/metrics.ts';
 import { openNative } from './native/connection.ts';
 import { SESSIONS_PER_CONNECTION_MAX } from './native/session-desk.ts';
@@ -41,10 +41,10 @@ import { completionRoute } from './openai/completions.ts';
 import { modelRoutes } from './openai/models.ts';
 import { otherServersRoutes } from './openai/other-servers.ts';
 import { Delegations } from './responses/delegations.ts';
+import type { ResponsesService } from './responses/responses-service.ts';
 import { responseRoutes } from './responses/routes.ts';
 import { openResponsesSocket } from './responses/socket.ts';
 import { ResponseStore } from './responses/store.ts';
-import type { ResponsesWorld } from './responses/world.ts';
 import { SessionTable } from './sessions/session-table.ts';
 import type { TranscriptModel } from './sessions/transcript.ts';
 import { type EncodeElsewhere, LongTexts } from './text/long-texts.ts';
@@ -58,7 +58,7 @@ interface AppEngine extends SequenceEngine {
   abortAll(message: string): void;
 }
 
-export interface AppWorld {
+export interface AppParts {
   readonly config: Config;
   readonly version: string; // of the package
   readonly model: ServedModel & TranscriptModel; // models/model.ts makes one
@@ -90,46 +90,46 @@ const LOGPROBS_MAX = 20; // OpenAI's bound; a device may report fewer
 const WEBSOCKET_OFF = fault('websocket_off', 'the WebSocket mode of this server is switched off: use POST');
 const GOING_AWAY = 1001; // RFC 6455 section 7.4.1
 
-export function createApp(parts: AppWorld): App {
+export function createApp(parts: AppParts): App {
   const texts = new LongTexts(parts.model.tokenizer, parts.encodeElsewhere ?? null);
   const configured = asConfigured(parts.model, parts.config);
-  const world = { ...parts, model: { ...configured, tokenizer: texts.tokenizer } };
-  const { config, engine, model, clock, random, freshId, log, metrics } = world;
+  const server = { ...parts, model: { ...configured, tokenizer: texts.tokenizer } };
+  const { config, engine, model, clock, random, freshId, log, metrics } = server;
   const answerLog = new AnswerLog(clock, log);
   const generator = new TextGenerator({
     engine,
     stopTokenIds: model.spec.eosTokenIds,
-    openText: world.openText,
+    openText: server.openText,
     random,
     watch: (request, sink) => answerLog.watch(request, sink, model.name),
   });
   const guard = new Guard(config);
-  const logprobsMax = Math.min(LOGPROBS_MAX, world.backend.limits.logprobsMax);
-  const openAi = openAiWorld(world, { generator, logprobsMax, answerLog, texts });
-  const responses = responsesWorld(config, openAi);
-  const discovery = discoveryWorld(world, openAi);
-  const messages = messagesWorld(world, openAi);
-  const native = nativeWorld(world, { generator, guard, texts, logprobsMax });
+  const logprobsMax = Math.min(LOGPROBS_MAX, server.backend.limits.logprobsMax);
+  const service = chatServiceOf(server, { generator, logprobsMax, answerLog, texts });
+  const responses = responsesServiceOf(config, service);
+  const discovery = describedServiceOf(server, service);
+  const messages = messagesServiceOf(server, service);
+  const native = nativeServiceOf(server, { generator, guard, texts, logprobsMax });
   metrics.watch('sessions', 'Native sessions kept', () => native.sessions.count);
   metrics.watch('stored_responses', 'Responses kept', () => responses.store.count);
   metrics.watch('stored_response_bytes', 'Text of the responses kept', () => responses.store.size);
   let drained: Promise<void> | null = null;
   const routes = [
-    chatRoute(openAi),
-    completionRoute(openAi),
-    ...infillRoutes(openAi),
-    llamaCompletionRoute(openAi),
-    ...withMessagesModels(modelRoutes(openAi), openAi),
+    chatRoute(service),
+    completionRoute(service),
+    ...infillRoutes(service),
+    llamaCompletionRoute(service),
+    ...withMessagesModels(modelRoutes(service), service),
     ...messagesRoutes(messages),
-    ...tokenizeRoutes(openAi),
+    ...tokenizeRoutes(service),
     ...llamaServerRoutes(discovery),
     ...otherServersRoutes(discovery),
-    ...ollamaRoutes(discovery, world.answerPage ?? null),
+    ...ollamaRoutes(discovery, server.answerPage ?? null),
     ...responseRoutes(responses),
     ...healthRoutes({ metrics, isDraining: () => drained !== null }),
-    ...(world.routes ?? []),
+    ...(server.routes ?? []),
   ];
-  const described = openApiRoute(routes, { version: world.version, keyed: config.apiKeys.length > 0 });
+  const described = openApiRoute(routes, { version: server.version, keyed: config.apiKeys.length > 0 });
   const door = new HttpDoor(
     { ...config, guard, clock, freshId, log, metrics, texts },
     [...routes, described],
@@ -150,15 +150,15 @@ export function createApp(parts: AppWorld): App {
   return {
     handlers: door,
     drain: () => {
-      world.lanes?.drain();
-      drained ??= drain(world, door).finally(() => native.sessions.closeAll());
+      server.lanes?.drain();
+      drained ??= drain(server, door).finally(() => native.sessions.closeAll());
       return drained;
     },
   };
 }
 
 /** Its names and defaults as whoever started the server wants them. */
-function asConfigured(model: AppWorld['model'], config: Config): AppWorld['model'] {
+function asConfigured(model: AppParts['model'], config: Config): AppParts['model'] {
   const { temperature, topP, topK, minP, repetitionPenalty } = config;
   const own = Object.entries({ temperature, topP, topK, minP, repetitionPenalty });
   const wanted = Object.fromEntries(own.filter(([, value]) => value !== null));
@@ -171,15 +171,15 @@ function asConfigured(model: AppWorld['model'], config: Config): AppWorld['model
   };
 }
 
-function openAiWorld(
-  world: AppWorld,
-  parts: Pick<OpenAiWorld, 'answerLog' | 'texts'> & {
+function chatServiceOf(
+  server: AppParts,
+  parts: Pick<ChatService, 'answerLog' | 'texts'> & {
     readonly generator: TextGenerator;
     readonly logprobsMax: number;
   },
-): OpenAiWorld {
+): ChatService {
   const { generator, logprobsMax, answerLog } = parts;
-  const { config, model, clock, freshId } = world;
+  const { config, model, clock, freshId } = server;
   const { spec, tokenizer } = model;
   const stopTokenIds = spec.eosTokenIds;
   const { vocabSize } = spec;
@@ -197,11 +197,11 @@ function openAiWorld(
       logprobsMax,
       draftsUnasked: draftsUnasked(config),
       get draftTokensMax() {
-        return draftTokensMax(world);
+        return draftTokensMax(server);
       },
     },
     get fingerprint() {
-      return fingerprintOf(world);
+      return fingerprintOf(server);
     },
   };
   return {
@@ -209,16 +209,19 @@ function openAiWorld(
     answering: localAnswering(local),
     texts: parts.texts,
     answerLog,
-    lanes: world.lanes ?? null,
-    startedSeconds: seconds(world.epochMs()),
-    epochSeconds: () => seconds(world.epochMs()),
+    lanes: server.lanes ?? null,
+    startedSeconds: seconds(server.epochMs()),
+    epochSeconds: () => seconds(server.epochMs()),
     freshId,
   };
 }
 
-function discoveryWorld({ version, config, backend, engine }: AppWorld, openAi: OpenAiWorld): DiscoveryWorld {
+function describedServiceOf(
+  { version, config, backend, engine }: AppParts,
+  service: ChatService,
+): DescribedService {
   return {
-    ...openAi,
+    ...service,
     about: {
       version,
       precision: config.precision === 'auto' ? 'unknown' : config.precision,
@@ -235,10 +238,10 @@ function discoveryWorld({ version, config, backend, engine }: AppWorld, openAi: 
   };
 }
 
-function responsesWorld(config: Config, openAi: OpenAiWorld): ResponsesWorld {
+function responsesServiceOf(config: Config, service: ChatService): ResponsesService {
   return {
-    ...openAi,
-    store: new ResponseStore(config, openAi.clock),
+    ...service,
+    store: new ResponseStore(config, service.clock),
     delegations: new Delegations(),
     socket: {
       ageMaxMs: config.responsesSocketAgeMaxMs,
@@ -249,16 +252,16 @@ function responsesWorld(config: Config, openAi: OpenAiWorld): ResponsesWorld {
   };
 }
 
-function messagesWorld({ backend }: AppWorld, openAi: OpenAiWorld): MessagesWorld {
+function messagesServiceOf({ backend }: AppParts, service: ChatService): MessagesService {
   return {
-    ...openAi,
+    ...service,
     get blockSize() {
       return backend.limits.blockSize;
     },
   };
 }
 
-function drain({ config, engine, clock, log }: AppWorld, door: HttpDoor): Promise<void> {
+function drain({ config, engine, clock, log }: AppParts, door: HttpDoor): Promise<void> {
   return new Promise((resolve) => {
     let engineIdle = false;
     let timedOut = false;
@@ -282,8 +285,8 @@ function drain({ config, engine, clock, log }: AppWorld, door: HttpDoor): Promis
   });
 }
 
-function nativeWorld(
-  world: AppWorld,
+function nativeServiceOf(
+  server: AppParts,
   parts: {
     readonly generator: TextGenerator;
     readonly guard: Guard;
@@ -291,11 +294,11 @@ function nativeWorld(
     readonly logprobsMax: number;
   },
 ): Parameters<typeof openNative>[0] {
-  const { config, version, model, backend, engine, clock, freshId } = world;
+  const { config, version, model, backend, engine, clock, freshId } = server;
   const { generator, guard, texts, logprobsMax } = parts;
   const sessionTokensMax = config.sessionTokensMax ?? Number.POSITIVE_INFINITY;
   const tokensMax = () => Math.min(sessionTokensMax, engine.contextTokensMax);
-  const sessionWorld = {
+  const sessionParts = {
     model,
     engine,
     generator,
@@ -313,7 +316,7 @@ function nativeWorld(
   const noPenalties = { frequencyPenalty: 0, presencePenalty: 0 };
   return {
     clock,
-    sessions: new SessionTable(sessionWorld, config, freshId),
+    sessions: new SessionTable(sessionParts, config, freshId),
     hello: {
       server: `sparklane/${version}`,
       model: model.name,
@@ -338,7 +341,7 @@ function nativeWorld(
       timeoutMs: config.requestTimeoutMs,
       draftsUnasked: draftsUnasked(config),
       get draftTokensMax() {
-        return draftTokensMax(world);
+        return draftTokensMax(server);
       },
       get contextTokensMax() {
         return tokensMax();
@@ -349,13 +352,13 @@ function nativeWorld(
     bufferSizeMax: config.streamBufferSizeMax,
     texts,
     waitingSizeMax: 2 * config.frameSizeMax,
-    onCrash: (err) => world.log.error('a message failed', { err }),
+    onCrash: (err) => server.log.error('a message failed', { err }),
     ownerOf: (apiKey) => guard.ownerOf(apiKey),
   };
 }
 
 // What depends on the device is asked for each time: it may be another one later.
-function draftTokensMax({ config, backend }: AppWorld): number {
+function draftTokensMax({ config, backend }: AppParts): number {
   return config.speculation === 'off' ? 0 : backend.limits.sampleCountMax - 1;
 }
 
@@ -365,7 +368,7 @@ function draftsUnasked({ speculation }: Config): DraftingBounds['draftsUnasked']
 }
 
 /** Equal for servers that give equal answers to equal requests with equal seeds. */
-function fingerprintOf({ version, model, backend, config }: AppWorld): string {
+function fingerprintOf({ version, model, backend, config }: AppParts): string {
   const parts = [version, model.name, backend.name, config.precision, config.kvPrecision].join('\0');
   return `fp_${createHash('sha256').update(parts).digest('hex').slice(0, 12)}`;
 }

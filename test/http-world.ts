@@ -2,7 +2,7 @@
 // transport. Nothing here depends on what a model says.
 import type { Clock } from '../kernels/clock.ts';
 import { Random } from '../kernels/random.ts';
-import { type App, type AppWorld, createApp } from '../server/app.ts';
+import { type App, type AppParts, createApp } from '../server/app.ts';
 import { createLog } from '../server/base/log.ts';
 import { type Config, loadConfig } from '../server/config/config.ts';
 import type { SequenceRequest } from '../server/engine/request.ts';
@@ -15,7 +15,7 @@ export interface HttpWorldOptions {
   readonly clock: Clock;
   readonly flags?: Readonly<Record<string, unknown>>; // of the config
   readonly engine?: Partial<Omit<ScriptedEngineOptions, 'clock'>>;
-  readonly app?: Partial<AppWorld>;
+  readonly app?: Partial<AppParts>;
 }
 
 export interface HttpServer {
@@ -51,7 +51,7 @@ export const wholeByteModel = {
     specialTokenId: (): null => null,
     tokenBytes: (id: number) => (id < 256 ? Uint8Array.of(id) : Buffer.from(`<|${id}|>`)),
   },
-} satisfies AppWorld['model'];
+} satisfies AppParts['model'];
 
 export function httpServer({
   clock,

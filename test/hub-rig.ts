@@ -2,7 +2,7 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach } from 'vitest';
-import { type PulledModel, type PullWorld, pullModel } from '../server/hub/pull.ts';
+import { type PulledModel, type PullParts, pullModel } from '../server/hub/pull.ts';
 import { systemDisk } from '../server/hub/pull-disk.ts';
 import { parseReference } from '../server/hub/reference.ts';
 import { type UndiciFetch, undiciFetch } from '../server/hub/undici-fetch.ts';
@@ -20,7 +20,7 @@ export class HubRig {
   notes: string[] = [];
   #pullers = 0;
 
-  pull(name: string, changes: Partial<PullWorld> & { readonly token?: string } = {}): Promise<PulledModel> {
+  pull(name: string, changes: Partial<PullParts> & { readonly token?: string } = {}): Promise<PulledModel> {
     const { token = null, ...world } = changes;
     const puller = ++this.#pullers;
     return pullModel(parseReference(name)!, {

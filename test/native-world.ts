@@ -7,8 +7,8 @@ import { NativeClient } from '../server/client/client.ts';
 import type { SequenceEngine } from '../server/engine/request.ts';
 import { TextGenerator } from '../server/generation/generation.ts';
 import { openNative } from '../server/native/connection.ts';
-import type { NativeWorld } from '../server/native/world.ts';
-import type { SessionBounds, SessionWorld } from '../server/sessions/session.ts';
+import type { NativeService } from '../server/native/native-service.ts';
+import type { SessionBounds, SessionParts } from '../server/sessions/session.ts';
 import { SessionTable, type SessionTableBounds } from '../server/sessions/session-table.ts';
 import type { TranscriptModel } from '../server/sessions/transcript.ts';
 import { BYTE_EOS, BYTE_VOCAB_SIZE, ByteText, encodeBytes } from './byte-text.ts';
@@ -17,7 +17,7 @@ import { MemorySocket } from './memory-socket.ts';
 export const FIM = { prefixId: 257, suffixId: 258, middleId: 259 } as const;
 
 /** Nothing is tokenised elsewhere. */
-const textsHere: NativeWorld['texts'] = {
+const textsHere: NativeService['texts'] = {
   run: (act, end) => {
     act();
     end.ended?.();
@@ -64,14 +64,14 @@ export interface NativeServerOptions {
   readonly model?: TranscriptModel;
   readonly session?: Partial<SessionBounds>;
   readonly table?: Partial<SessionTableBounds>;
-  readonly native?: Partial<NativeWorld>;
+  readonly native?: Partial<NativeService>;
 }
 
 export class NativeServer {
   readonly clock: VirtualClock;
   readonly sessions: SessionTable;
-  readonly world: NativeWorld;
-  readonly sessionWorld: SessionWorld;
+  readonly world: NativeService;
+  readonly sessionWorld: SessionParts;
 
   constructor({ clock, engine, ...options }: NativeServerOptions) {
     this.clock = clock;

@@ -19,7 +19,7 @@ export interface ReplicaLog {
   warn(message: string, fields: Readonly<Record<string, unknown>>): void;
 }
 
-export interface ReplicaWorld {
+export interface ReplicaParts {
   readonly index: number;
   /** Fresh seats and a fresh frame; the session and the block store are the same every time. */
   readonly createSetup: () => WorkerSetup;
@@ -44,7 +44,7 @@ const hungWorkersMax = 3;
 const savingGraceMs = 1000; // copying a step's blocks takes a few ms; this is how often we look again
 
 export class Replica {
-  readonly #world: ReplicaWorld;
+  readonly #parts: ReplicaParts;
   #setup: WorkerSetup;
   #writer: PlanWriter;
   #link: WorkerLink | null = null;
@@ -59,9 +59,9 @@ export class Replica {
   #closing: Promise<void> | null = null;
   #onIdle: (() => void) | null = null;
 
-  constructor(world: ReplicaWorld) {
-    this.#world = world;
-    this.#setup = world.createSetup();
+  constructor(parts: ReplicaParts) {
+    this.#parts = parts;
+    this.#setup = parts.createSetup();
     this.#writer = new PlanWriter(this.#setup.frame, this.#setup.limits);
   }
 
@@ -77,8 +77,8 @@ export class Replica {
   }
 
   step(plan: StepPlan, done: StepInFlight['done'], onRounds: StepInFlight['onRounds'] = nothing): void {
-    assert(this.#inFlight === null, `replica ${this.#world.index} has a step in flight`);
-    assert(this.#closing === null, `replica ${this.#world.index} is closing`);
+    assert(this.#inFlight === null, `replica ${this.#parts.index} has a step in flight`);
+    assert(this.#closing === null, `replica ${this.#parts.index} is closing`);
     if (this.#refuse(plan, done)) return;
     const step = { plan, rare: this.#writer.write(plan), done, onRounds, roundCount: 0 };
     this.#inFlight = step;
@@ -123,14 +123,14 @@ export class Replica {
     const closed = link.close().then(() => {
       this.#discardedCount--;
     });
-    await this.#within(this.#world.openTimeoutMs, closed).catch(() => {
+    await this.#within(this.#parts.openTimeoutMs, closed).catch(() => {
       void link.discard(); // it hangs; the backend says so
     });
   }
 
   /** Answers a step that cannot be sent; false if it can. */
   #refuse(plan: StepPlan, done: StepInFlight['done']): boolean {
-    const { index, clock } = this.#world;
+    const { index, clock } = this.#parts;
     let failure: DeviceFailure;
     if (this.#areSeatsLost) {
       this.#areSeatsLost = false;
@@ -165,7 +165,7 @@ export class Replica {
   }
 
   #send(step: StepInFlight): void {
-    this.#watchFor(this.#world.stepTimeoutMs);
+    this.#watchFor(this.#parts.stepTimeoutMs);
     const fault = this.#fault;
     this.#fault = 'none';
     this.#link!.send(step.rare, fault);
@@ -206,12 +206,12 @@ export class Replica {
 
   #watchFor(delayMs: number): void {
     this.#watchedCount = this.#inFlight!.roundCount;
-    this.#watch = this.#world.clock.schedule(delayMs, () => this.#onTimeout());
+    this.#watch = this.#parts.clock.schedule(delayMs, () => this.#onTimeout());
   }
 
   #onTimeout(): void {
     if (this.#inFlight!.roundCount > this.#watchedCount) {
-      this.#watchFor(this.#world.stepTimeoutMs); // cheaper than a new watch for every round
+      this.#watchFor(this.#parts.stepTimeoutMs); // cheaper than a new watch for every round
       return;
     }
     const { control } = this.#setup.frame;
@@ -220,22 +220,22 @@ export class Replica {
       this.#watchFor(savingGraceMs);
       return;
     }
-    this.#replace('worker-hung', `no answer within ${this.#world.stepTimeoutMs} ms`, 'slots');
+    this.#replace('worker-hung', `no answer within ${this.#parts.stepTimeoutMs} ms`, 'slots');
   }
 
   /** Gives the worker up, fails the step and opens another worker at once, so that the next step need not wait. */
   #replace(code: DeviceFailure['code'], message: string, lost: 'rows' | 'slots'): void {
-    this.#world.log.warn('worker replaced', { replica: this.#world.index, code, message, lost });
+    this.#parts.log.warn('worker replaced', { replica: this.#parts.index, code, message, lost });
     this.#discard();
     if (lost === 'slots') this.#renewSeats();
     if (this.#closing === null && this.#discardedCount <= hungWorkersMax) {
       this.open().catch((error) => {
-        this.#world.log.warn('no new worker', { replica: this.#world.index, error: messageOf(error) });
+        this.#parts.log.warn('no new worker', { replica: this.#parts.index, error: messageOf(error) });
       });
     }
     const step = this.#inFlight;
     if (step === null) this.#areSeatsLost ||= lost === 'slots';
-    else this.#fail(step, { code, message: `replica ${this.#world.index}: ${message}`, lost });
+    else this.#fail(step, { code, message: `replica ${this.#parts.index}: ${message}`, lost });
   }
 
   #fail(step: StepInFlight, failure: DeviceFailure): void {
@@ -269,7 +269,7 @@ export class Replica {
     });
     this.#link = link;
     try {
-      const version = await this.#within(this.#world.openTimeoutMs, link.opened);
+      const version = await this.#within(this.#parts.openTimeoutMs, link.opened);
       this.#isOpen = true;
       return version;
     } catch (error) {
@@ -285,7 +285,7 @@ export class Replica {
   }
 
   #renewSeats(): void {
-    this.#setup = this.#world.createSetup();
+    this.#setup = this.#parts.createSetup();
     this.#writer = new PlanWriter(this.#setup.frame, this.#setup.limits);
   }
 
@@ -303,7 +303,7 @@ export class Replica {
   /** Rejects after `delayMs`; what it waited for goes on unheard. */
   #within<T>(delayMs: number, promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timer = this.#world.clock.schedule(delayMs, () =>
+      const timer = this.#parts.clock.schedule(delayMs, () =>
         reject(new Error(`no answer within ${delayMs} ms`)),
       );
       promise.finally(() => timer.cancel()).then(resolve, reject);

@@ -20,7 +20,7 @@ import { drawFault, type Fault, type FaultRates } from './faults.ts';
 import type { TokenSource } from './token-source.ts';
 import { WitnessTokens } from './witness.ts';
 
-export interface SimWorld {
+export interface SimParts {
   readonly limits: BackendLimits;
   readonly clock: Clock;
   readonly costModel: CostModel | StepPace;
@@ -37,24 +37,24 @@ export class SimBackend implements Backend {
   readonly #clock: Clock;
   readonly #pace: StepPace;
   readonly #tokens: TokenSource;
-  readonly #faults: SimWorld['faults'];
+  readonly #faults: SimParts['faults'];
   readonly #inFlight: boolean[]; // [replica]
   readonly #interrupted: boolean[]; // [replica] the step in flight is not to begin another round
   #inFlightCount = 0;
   #closed: (() => void)[] = [];
   #stepCount = 0;
 
-  constructor(name: string, world: SimWorld) {
-    const { limits, clock, costModel } = world;
+  constructor(name: string, parts: SimParts) {
+    const { limits, clock, costModel } = parts;
     this.name = name;
     this.limits = limits;
-    this.prefill = world.prefill ?? null;
+    this.prefill = parts.prefill ?? null;
     this.#clock = clock;
     const paced = 'start' in costModel;
     this.costs = paced || limits.sampleCountMax === 1 ? null : modelledCosts(costModel, limits);
     this.#pace = paced ? costModel : costPace(costModel, clock);
-    this.#tokens = world.tokens ?? new WitnessTokens(limits);
-    this.#faults = world.faults;
+    this.#tokens = parts.tokens ?? new WitnessTokens(limits);
+    this.#faults = parts.faults;
     this.#inFlight = new Array(limits.replicaCount).fill(false);
     this.#interrupted = new Array(limits.replicaCount).fill(false);
   }

@@ -141,8 +141,8 @@ export function simBackend(
   { clock, tokens }: { readonly clock: Clock; readonly tokens?: TokenSource },
 ): SimBackend {
   const prefill = { chunkTokens: device.prefillChunkTokens, tokensPerStep: device.prefillTokensPerStep };
-  const world = { limits: device.limits, clock, costModel, prefill, faults: null };
-  return new SimBackend(device.name, tokens === undefined ? world : { ...world, tokens });
+  const parts = { limits: device.limits, clock, costModel, prefill, faults: null };
+  return new SimBackend(device.name, tokens === undefined ? parts : { ...parts, tokens });
 }
 
 function planGpu(

@@ -22,7 +22,7 @@ export interface ArchiveBounds {
   readonly queueSizeMax: number; // bytes that wait to be written
 }
 
-export interface KvArchiveWorld {
+export interface KvArchiveParts {
   readonly disk: Disk;
   readonly keys: KeyChain;
   readonly blocks: CopyableBlocks;
@@ -62,7 +62,7 @@ const READS_MAX = 2; // at a time for one sequence: filling memory takes a proce
 const WRITE_PAUSE_MS = 30_000; // after a failed write: the disk is full, or gone
 
 export class KvArchive implements BlockArchive {
-  readonly #world: KvArchiveWorld;
+  readonly #parts: KvArchiveParts;
   readonly #segments: Segments;
   readonly #waiting = new Map<BlockKey, Buffer>(); // records, in the order they came
   #waitingSize = 0; // bytes, those being written included
@@ -72,9 +72,9 @@ export class KvArchive implements BlockArchive {
   #onIdle: (() => void) | null = null;
 
   /** Reads what earlier processes left; throws what the system says if that is impossible. */
-  constructor(world: KvArchiveWorld) {
-    this.#world = world;
-    const { bounds, disk, freshName, clock, observer } = world;
+  constructor(parts: KvArchiveParts) {
+    this.#parts = parts;
+    const { bounds, disk, freshName, clock, observer } = parts;
     this.#segments = new Segments({ disk, freshName, clock, sizeMax: bounds.sizeMax, observer });
     this.#segments.scan();
   }
@@ -85,11 +85,11 @@ export class KvArchive implements BlockArchive {
   }
 
   rootKey(salt: string): BlockKey {
-    return this.#world.keys.rootKey(salt);
+    return this.#parts.keys.rootKey(salt);
   }
 
   nextKey(parent: BlockKey, tokens: Int32Array, start: number): BlockKey {
-    return this.#world.keys.nextKey(parent, tokens, start);
+    return this.#parts.keys.nextKey(parent, tokens, start);
   }
 
   has(key: BlockKey): boolean {
@@ -99,7 +99,7 @@ export class KvArchive implements BlockArchive {
   store(key: BlockKey, block: number): boolean {
     if (this.#closing) return false;
     if (this.has(key)) return true;
-    const { blocks, bounds, observer } = this.#world;
+    const { blocks, bounds, observer } = this.#parts;
     const size = HEADER_SIZE + blocks.blockBytes;
     if (!this.#writable || this.#waitingSize + size > bounds.queueSizeMax) {
       observer.onArchiveLoss(this.#writable ? 'busy' : 'unwritable', 1);
@@ -111,7 +111,7 @@ export class KvArchive implements BlockArchive {
     this.#waiting.set(key, record);
     this.#waitingSize += size;
     // Not now: blocks come in bursts, and the engine is about to send its next step.
-    this.#world.clock.defer(() => this.#write());
+    this.#parts.clock.defer(() => this.#write());
     return true;
   }
 
@@ -126,13 +126,13 @@ export class KvArchive implements BlockArchive {
   fetch(keys: readonly BlockKey[], blocks: readonly number[], done: (count: number) => void): void {
     assert(keys.length === blocks.length);
     const fetch: Fetch = { keys, blocks, done, batches: [], next: 0, end: keys.length };
-    this.#world.clock.defer(() => this.#advance(fetch));
+    this.#parts.clock.defer(() => this.#advance(fetch));
   }
 
   /** Calls back once nothing waits to be written any more, or cannot be. Nothing is stored afterwards. */
   close(done: () => void): void {
     this.#closing = true;
-    if (!this.#writing && this.#waiting.size === 0) this.#world.clock.defer(done);
+    if (!this.#writing && this.#waiting.size === 0) this.#parts.clock.defer(done);
     else this.#onIdle = done;
     this.#write();
   }
@@ -140,7 +140,7 @@ export class KvArchive implements BlockArchive {
   /** Keeps the disk reading while what is here is checked; tells the end once nothing is under way. */
   #advance(fetch: Fetch): void {
     const { batches } = fetch;
-    const { observer, blocks } = this.#world;
+    const { observer, blocks } = this.#parts;
     this.#readOn(fetch);
     for (let batch = batches[0]; batch !== undefined && batch.size !== null; batch = batches[0]) {
       batches.shift();
@@ -159,7 +159,7 @@ export class KvArchive implements BlockArchive {
 
   /** Starts the next read, or finds that there is none. */
   #readBatch(fetch: Fetch): void {
-    const { disk, blocks: store } = this.#world;
+    const { disk, blocks: store } = this.#parts;
     const { keys, blocks, batches } = fetch;
     // What has not been written yet needs no reading.
     for (
@@ -188,7 +188,7 @@ export class KvArchive implements BlockArchive {
   }
 
   #landing(block: number): Landing {
-    const { blocks: store } = this.#world;
+    const { blocks: store } = this.#parts;
     const pieces = store.blockPieces?.(block);
     const payload = pieces ?? [Buffer.allocUnsafe(store.blockBytes)];
     return { header: Buffer.allocUnsafe(HEADER_SIZE), payload, isCopy: pieces === undefined };
@@ -196,8 +196,8 @@ export class KvArchive implements BlockArchive {
 
   /** Index after the last key whose record lies directly behind the one before, within one batch. */
   #batchEnd(keys: readonly BlockKey[], at: number, { segment, offset }: Place): number {
-    const recordSize = HEADER_SIZE + this.#world.blocks.blockBytes;
-    const pieceCount = 1 + (this.#world.blocks.blockPieces?.(0).length ?? 1);
+    const recordSize = HEADER_SIZE + this.#parts.blocks.blockBytes;
+    const pieceCount = 1 + (this.#parts.blocks.blockPieces?.(0).length ?? 1);
     const countMax = Math.floor(Math.min(BATCH_SIZE_MAX / recordSize, PIECES_MAX / pieceCount));
     let end = at + 1;
     while (end < keys.length && end - at < countMax) {
@@ -210,7 +210,7 @@ export class KvArchive implements BlockArchive {
 
   /** Leading blocks of a batch that are whole; the first one that is not is forgotten. `size`: bytes that were read. */
   #check(fetch: Fetch, { start, landings }: Batch, size: number): number {
-    const { blocks: store, observer } = this.#world;
+    const { blocks: store, observer } = this.#parts;
     const recordSize = HEADER_SIZE + store.blockBytes;
     for (const [index, { header, payload, isCopy }] of landings.entries()) {
       const key = fetch.keys[start + index]!;
@@ -226,7 +226,7 @@ export class KvArchive implements BlockArchive {
 
   #write(): void {
     if (this.#writing || this.#waiting.size === 0 || !this.#writable) return;
-    const { bounds, disk, observer } = this.#world;
+    const { bounds, disk, observer } = this.#parts;
     const keys: BlockKey[] = [];
     const records: Buffer[] = [];
     let size = 0;
@@ -256,7 +256,7 @@ export class KvArchive implements BlockArchive {
   }
 
   #onUnwritable(error: string, blockCount: number): void {
-    const { observer, onFault, clock } = this.#world;
+    const { observer, onFault, clock } = this.#parts;
     observer.onArchiveLoss('unwritable', blockCount + this.#waiting.size);
     onFault(error);
     this.#segments.abandon(); // nobody knows how much of it is there

@@ -11,7 +11,7 @@ import { FolderDisk } from './disk.ts';
 import { KeyChain } from './key-chain.ts';
 import { type CopyableBlocks, KvArchive } from './kv-archive.ts';
 
-export interface OpenArchiveWorld {
+export interface OpenArchiveParts {
   readonly config: Config;
   readonly model: Pick<Model, 'chatTemplate'>;
   readonly backend: Backend;
@@ -28,8 +28,8 @@ const SEGMENT_SIZE_MAX = 64 * 2 ** 20; // bytes; what one eviction gives up
 const QUEUE_SIZE_MAX = 64 * 2 ** 20; // bytes that a kill -9 loses at most
 
 /** Null where none is wanted, or the device's blocks cannot be copied. Throws what the system says of the folder. */
-export function openArchive(world: OpenArchiveWorld): KvArchive | null {
-  const { config, backend, clock, epochMs, freshId, log, observer } = world;
+export function openArchive(parts: OpenArchiveParts): KvArchive | null {
+  const { config, backend, clock, epochMs, freshId, log, observer } = parts;
   const { kvDiskSizeMax: sizeMax, kvDiskDirectory: directory } = config;
   if (sizeMax === 0) return null;
   if (!isCopyable(backend)) {
@@ -45,7 +45,7 @@ export function openArchive(world: OpenArchiveWorld): KvArchive | null {
     bounds: { sizeMax, segmentSizeMax, queueSizeMax: QUEUE_SIZE_MAX },
     keys: new KeyChain({
       blockSize: backend.limits.blockSize,
-      namespace: [world.kvIdentity, backend.name, templateProbe(world.model)],
+      namespace: [parts.kvIdentity, backend.name, templateProbe(parts.model)],
       secretOf: (salt) => ownedKey(config.apiKeys, salt) ?? salt,
     }),
     freshName: () => `${freshId()}${SUFFIX}`,

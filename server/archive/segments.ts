@@ -19,7 +19,7 @@ export interface Place {
   readonly offset: number;
 }
 
-export interface SegmentsWorld {
+export interface SegmentsParts {
   readonly disk: Disk;
   readonly freshName: () => string;
   readonly clock: Clock;
@@ -30,14 +30,14 @@ export interface SegmentsWorld {
 const TOUCH_EVERY_MS = 60_000; // how exactly the order of use survives a restart
 
 export class Segments {
-  readonly #world: SegmentsWorld;
+  readonly #parts: SegmentsParts;
   readonly #places = new Map<BlockKey, Place>();
   #segments: Segment[] = [];
   #current: Segment | null = null; // the one that grows
   #size = 0;
 
-  constructor(world: SegmentsWorld) {
-    this.#world = world;
+  constructor(parts: SegmentsParts) {
+    this.#parts = parts;
   }
 
   get blockCount(): number {
@@ -50,7 +50,7 @@ export class Segments {
 
   /** What earlier processes left. A file ends, for us, where its records stop being whole. */
   scan(): void {
-    const { disk } = this.#world;
+    const { disk } = this.#parts;
     const files = [...disk.list()].sort((a, b) => a.usedMs - b.usedMs);
     for (const [index, file] of files.entries()) {
       const segment: Segment = { name: file.name, keys: [], size: 0, usedMs: index - files.length };
@@ -75,7 +75,7 @@ export class Segments {
   /** The segment that `size` more bytes go to. */
   forWriting(size: number, segmentSizeMax: number): Segment {
     if (this.#current !== null && this.#current.size + size <= segmentSizeMax) return this.#current;
-    const { freshName, clock } = this.#world;
+    const { freshName, clock } = this.#parts;
     this.#current = { name: freshName(), keys: [], size: 0, usedMs: clock.nowMs() };
     this.#segments.push(this.#current);
     return this.#current;
@@ -89,12 +89,12 @@ export class Segments {
       segment.size += records[index]!.length;
       this.#size += records[index]!.length;
     }
-    segment.usedMs = this.#world.clock.nowMs();
+    segment.usedMs = this.#parts.clock.nowMs();
     this.#trim();
   }
 
   use(segment: Segment): void {
-    const { clock, disk } = this.#world;
+    const { clock, disk } = this.#parts;
     const nowMs = clock.nowMs();
     if (segment.usedMs < 0 || nowMs - segment.usedMs > TOUCH_EVERY_MS) disk.touch(segment.name);
     segment.usedMs = nowMs;
@@ -111,7 +111,7 @@ export class Segments {
   }
 
   #trim(): void {
-    const { disk, sizeMax, observer } = this.#world;
+    const { disk, sizeMax, observer } = this.#parts;
     while (this.#size > sizeMax) {
       const candidates = this.#segments.filter((segment) => segment !== this.#current);
       if (candidates.length === 0) break;

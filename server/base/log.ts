@@ -14,13 +14,13 @@ export interface Log {
 /** Numbers and names beside the message; an Error under `err` is written with its stack. */
 type LogFields = Readonly<Record<string, unknown>> & { readonly message?: never }; // the line has one
 
-export interface LogWorld {
+export interface LogParts {
   readonly level: LogLevel;
   readonly write: (line: string) => void; // one line, with its line end
   readonly epochMs: () => number; // time of day
 }
 
-export function createLog({ level, write, epochMs }: LogWorld): Log {
+export function createLog({ level, write, epochMs }: LogParts): Log {
   const logger = pino(
     {
       level,

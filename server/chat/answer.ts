@@ -8,8 +8,8 @@ import type { GenerationDelta, GenerationEnd, RunningGeneration } from '../gener
 import type { HttpCall } from '../http/http-call.ts';
 import { EventStream, type StreamFraming } from '../http/sse.ts';
 import type { AnswerStart } from './answering.ts';
+import type { ChatService } from './chat-service.ts';
 import { type Usage, usageOf } from './usage.ts';
-import type { OpenAiWorld } from './world.ts';
 
 export interface Answer {
   readonly starts: readonly AnswerStart[]; // one per prompt, all with the same number of choices
@@ -44,13 +44,15 @@ export interface WholeChoice {
 }
 
 /** Answers the call, sooner or later, exactly once. */
-export function deliverOutcome(call: HttpCall, outcome: Parsed<Answer>, world: OpenAiWorld): void {
-  if (outcome.ok) deliver(call, outcome.value, world);
+export function deliverOutcome(call: HttpCall, outcome: Parsed<Answer>, service: ChatService): void {
+  if (outcome.ok) deliver(call, outcome.value, service);
   else call.refuse(outcome.fault);
 }
 
-function deliver(call: HttpCall, answer: Answer, world: OpenAiWorld): void {
-  const delivery = answer.stream ? new StreamDelivery(call, answer, world) : new WholeDelivery(call, answer);
+function deliver(call: HttpCall, answer: Answer, service: ChatService): void {
+  const delivery = answer.stream
+    ? new StreamDelivery(call, answer, service)
+    : new WholeDelivery(call, answer);
   const run = new Run(answer, delivery);
   call.onAbort(() => {
     delivery.leave();
@@ -138,20 +140,20 @@ class Run {
 class StreamDelivery implements Delivery {
   readonly #call: HttpCall;
   readonly #answer: Answer;
-  readonly #world: OpenAiWorld;
+  readonly #service: ChatService;
   #stream: EventStream | null = null;
 
-  constructor(call: HttpCall, answer: Answer, world: OpenAiWorld) {
+  constructor(call: HttpCall, answer: Answer, service: ChatService) {
     this.#call = call;
     this.#answer = answer;
-    this.#world = world;
+    this.#service = service;
   }
 
   open(run: Run): void {
     this.#stream = new EventStream(this.#call, {
-      clock: this.#world.clock,
+      clock: this.#service.clock,
       framing: this.#answer.framing ?? 'events',
-      bufferSizeMax: this.#world.bounds.streamBufferSizeMax,
+      bufferSizeMax: this.#service.bounds.streamBufferSizeMax,
       onSlow: () => run.pause(),
       onReady: () => run.resume(),
     });

@@ -22,12 +22,12 @@ export interface ChatPrompt {
 
 export function chatPrompt(
   parts: ChatPromptParts,
-  world: Pick<LocalModel, 'model' | 'forms' | 'generator' | 'prompts'>,
+  service: Pick<LocalModel, 'model' | 'forms' | 'generator' | 'prompts'>,
 ): Parsed<ChatPrompt> {
-  const text = chatText(parts, world);
+  const text = chatText(parts, service);
   if (!text.ok) return text;
   const { messages, options } = parts;
-  const { model, generator, prompts } = world;
+  const { model, generator, prompts } = service;
   const tokens = prompts.encode(text.value, generator.contextTokensMax);
   if (!tokens.ok) return tokens;
   const final = options.continueFinal ? messages.at(-1) : undefined;

@@ -95,9 +95,9 @@ export interface GenerationParts {
 export function generationOf(
   fields: CommonFields,
   parts: GenerationParts,
-  world: Pick<LocalModel, 'model' | 'generator' | 'bounds' | 'clock'>,
+  service: Pick<LocalModel, 'model' | 'generator' | 'bounds' | 'clock'>,
 ): Parsed<GenerationRequest> {
-  const { model, generator, bounds, clock } = world;
+  const { model, generator, bounds, clock } = service;
   const { defaults } = model;
   const room = generator.contextTokensMax - parts.tokens.length;
   const maxTokens = Math.min(parts.maxTokens ?? TOKEN_COUNT_MAX, Math.max(0, room));

@@ -2,8 +2,8 @@
 // not all fits. Pure. Before it: llama/infill.ts, server/ollama; after it: prompt-text.ts and the tokenizer.
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
+import type { ChatService } from './chat-service.ts';
 import { encodePrompt } from './prompt-text.ts';
-import type { OpenAiWorld } from './world.ts';
 
 export interface Cursor {
   readonly before: string;
@@ -22,7 +22,7 @@ export interface FimPrompt {
  */
 export function fimPrompt(
   { before, after, extra }: Cursor,
-  { model, generator }: Pick<OpenAiWorld, 'model' | 'generator'>,
+  { model, generator }: Pick<ChatService, 'model' | 'generator'>,
 ): Parsed<FimPrompt> {
   const { fim, tokenizer } = model;
   if (fim === null) {

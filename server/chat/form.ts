@@ -36,15 +36,15 @@ export interface FormAsk {
   readonly textParam: string; // field of the request that asked for it
 }
 
-export interface FormWorld {
+export interface FormParts {
   readonly compiler: Pick<GrammarCompiler, 'compile'>;
   readonly toolSyntax: ToolSyntax;
 }
 
 /** Calls `then` once: at once where nothing is to be compiled. */
-export function withForm(ask: FormAsk, world: FormWorld, then: (form: Parsed<AnswerForm>) => void): void {
+export function withForm(ask: FormAsk, service: FormParts, then: (form: Parsed<AnswerForm>) => void): void {
   const { tools, text } = ask;
-  const { toolSyntax } = world;
+  const { toolSyntax } = service;
   const refused = tools.callable.length === 0 ? null : syntaxFault(ask, toolSyntax);
   if (refused !== null) {
     then({ ok: false, fault: refused });
@@ -57,7 +57,7 @@ export function withForm(ask: FormAsk, world: FormWorld, then: (form: Parsed<Ans
     then({ ok: true, value: { newConstraint: null, newReader } });
     return;
   }
-  compileForm(ask, world).then(
+  compileForm(ask, service).then(
     (grammar) => {
       const newConstraint = grammar === null ? null : () => grammar.newConstraint();
       then({ ok: true, value: { newConstraint, newReader } });
@@ -150,7 +150,7 @@ export function textSource(
 
 async function compileForm(
   { tools, text }: FormAsk,
-  { compiler, toolSyntax }: FormWorld,
+  { compiler, toolSyntax }: FormParts,
 ): Promise<CompiledGrammar | null> {
   const alone = text === null ? null : await compiler.compile(text);
   if (tools.callable.length === 0) return alone;
@@ -169,7 +169,7 @@ async function compileForm(
 
 async function compileOrNull(
   source: GrammarSource | CustomGrammar | null,
-  compiler: FormWorld['compiler'],
+  compiler: FormParts['compiler'],
 ): Promise<CompiledGrammar | null> {
   if (source === null) return null;
   try {

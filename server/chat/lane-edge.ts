@@ -6,9 +6,9 @@ import type { HttpCall } from '../http/http-call.ts';
 import { EventStream } from '../http/sse.ts';
 import type { LaneEntry } from '../lanes/entry.ts';
 import { enterLane, type LaneAsk } from '../lanes/visit.ts';
+import type { ChatService } from './chat-service.ts';
 import { localAnswering } from './local-answering.ts';
 import { upstreamAnswering } from './upstream-answering.ts';
-import type { OpenAiWorld } from './world.ts';
 
 export interface LaneCall {
   readonly stream: boolean;
@@ -17,23 +17,23 @@ export interface LaneCall {
 }
 
 /**
- * Calls `then` once the request is in its lane, at once and with the world as it is where there are no lanes or none of
+ * Calls `then` once the request is in its lane, at once and with `service` as it is where there are no lanes or none of
  * them is meant. Refusals are answered here.
  */
-export function inLane<W extends OpenAiWorld>(
+export function inLane<W extends ChatService>(
   call: HttpCall,
   { model, of }: { readonly model: string | null | undefined; readonly of: () => LaneCall },
-  world: W,
-  then: (world: W, routed: boolean) => void,
+  service: W,
+  then: (service: W, routed: boolean) => void,
 ): void {
-  const lanes = world.lanes ?? null;
-  const meant = lanes?.meaning(model, world.model.name) ?? null;
+  const lanes = service.lanes ?? null;
+  const meant = lanes?.meaning(model, service.model.name) ?? null;
   if (lanes === null || meant === null) {
-    then(world, false);
+    then(service, false);
     return;
   }
   const { stream, logprobs, ask } = of();
-  const notice = stream ? new Notice(call, world) : null;
+  const notice = stream ? new Notice(call, service) : null;
   const visit = enterLane(lanes, ask(meant, call.facts.id), {
     onPlace: ({ lane, position, estimatedWaitMs }) =>
       notice?.tell(`queued lane=${lane} position=${position} estimated_wait_ms=${estimatedWaitMs}`),
@@ -46,23 +46,23 @@ export function inLane<W extends OpenAiWorld>(
       call.onOver(() => entry.release());
       const unable = logprobs ? logprobsFault(entry) : null;
       if (unable !== null) call.refuse(unable);
-      else call.guard(() => then(within(world, entry), true));
+      else call.guard(() => then(within(service, entry), true));
     },
   });
   call.onOver(() => visit.cancel());
 }
 
-/** The world as a request in the lane sees it: the lane answers. */
-export function within<W extends OpenAiWorld>(world: W, entry: LaneEntry): W {
+/** The service for a request in the lane: the lane answers. */
+export function within<W extends ChatService>(service: W, entry: LaneEntry): W {
   const { answer, system, metadata, lane } = entry;
   const route = { system, metadata, release: () => entry.release() };
-  if (answer !== null) return { ...world, answering: upstreamAnswering(world, { entry, answer, route }) };
-  const { generator, answering } = world;
+  if (answer !== null) return { ...service, answering: upstreamAnswering(service, { entry, answer, route }) };
+  const { generator, answering } = service;
   const start: typeof generator.start = (request, sink) =>
     entry.metered(sink, request.choiceCount, (meter) => generator.start(request, meter));
   const metered = { start, contextTokensMax: generator.contextTokensMax };
-  const parts = { ...world, generator: metered, fingerprint: answering.fingerprint };
-  return { ...world, answering: localAnswering(parts, { name: lane.name, route }) };
+  const parts = { ...service, generator: metered, fingerprint: answering.fingerprint };
+  return { ...service, answering: localAnswering(parts, { name: lane.name, route }) };
 }
 
 export function logprobsFault({ answer, lane }: LaneEntry): ReturnType<typeof fault> | null {
@@ -76,18 +76,18 @@ export function logprobsFault({ answer, lane }: LaneEntry): ReturnType<typeof fa
 /** The stream of a call that still waits; it becomes the answer's. */
 class Notice {
   readonly #call: HttpCall;
-  readonly #world: OpenAiWorld;
+  readonly #service: ChatService;
   #stream: EventStream | null = null;
 
-  constructor(call: HttpCall, world: OpenAiWorld) {
+  constructor(call: HttpCall, service: ChatService) {
     this.#call = call;
-    this.#world = world;
+    this.#service = service;
   }
 
   tell(text: string): void {
     this.#stream ??= new EventStream(this.#call, {
-      clock: this.#world.clock,
-      bufferSizeMax: this.#world.bounds.streamBufferSizeMax,
+      clock: this.#service.clock,
+      bufferSizeMax: this.#service.bounds.streamBufferSizeMax,
       onSlow: () => {},
       onReady: () => {},
     });

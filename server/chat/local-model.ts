@@ -4,7 +4,7 @@ import type { Clock } from '../../kernels/clock.ts';
 import type { DraftingBounds } from '../generation/drafting.ts';
 import type { TextGenerator } from '../generation/generation.ts';
 import type { ServedModel } from '../text/served-model.ts';
-import type { FormWorld } from './form.ts';
+import type { FormParts } from './form.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
 
 export interface RequestBounds {
@@ -20,7 +20,7 @@ export interface RequestBounds {
 
 export interface LocalModel {
   readonly model: ServedModel;
-  readonly forms: FormWorld;
+  readonly forms: FormParts;
   readonly prompts: Pick<PromptEncoder, 'encode'>;
   readonly generator: Pick<TextGenerator, 'start' | 'contextTokensMax'>;
   readonly bounds: RequestBounds;

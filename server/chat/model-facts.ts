@@ -2,7 +2,7 @@
 // out; every API has its own spelling. Pure. Before it: the routes that describe; after it: text/served-model.ts.
 import { type ModelSpec, weightCount } from '../../models/spec.ts';
 import type { ServedModel } from '../text/served-model.ts';
-import type { OpenAiWorld } from './world.ts';
+import type { ChatService } from './chat-service.ts';
 
 /** In Ollama's words, which others have taken over. */
 type Capability = 'completion' | 'tools' | 'insert' | 'thinking';
@@ -21,7 +21,7 @@ export function modelFacts({
   model,
   forms,
   generator,
-}: Pick<OpenAiWorld, 'model' | 'forms' | 'generator'>): ModelFacts {
+}: Pick<ChatService, 'model' | 'forms' | 'generator'>): ModelFacts {
   const { spec, fileFormat = 'safetensors', fileSize = 0, chatTemplate, fim } = model;
   const contextTokens = generator.contextTokensMax;
   const calls = chatTemplate !== null && forms.toolSyntax.kind !== 'unknown';

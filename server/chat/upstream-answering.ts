@@ -8,15 +8,15 @@ import { customInputKey } from '../tools/definition.ts';
 import type { UpstreamAnswer } from '../upstream/answer.ts';
 import { type AnswerEvents, type AnswerReader, plainReader } from './answer-reader.ts';
 import type { Answering, LaneRoute } from './answering.ts';
+import type { ChatService } from './chat-service.ts';
 import { minTokensFault } from './fields.ts';
 import { ReasoningReader } from './reasoning-reader.ts';
 import type { WireTool } from './tool-set.ts';
-import type { OpenAiWorld } from './world.ts';
 
 const OPENAI_DEFAULTS = { temperature: 1, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 };
 
 export function upstreamAnswering(
-  { answerLog, bounds, clock }: Pick<OpenAiWorld, 'answerLog' | 'bounds' | 'clock'>,
+  { answerLog, bounds, clock }: Pick<ChatService, 'answerLog' | 'bounds' | 'clock'>,
   {
     entry,
     answer,

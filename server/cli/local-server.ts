@@ -41,10 +41,10 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
   const random = new Random(config.seed ?? randomBytes(4).readUInt32LE());
   const bar = progressBar(host, `building ${model.name}`);
   warnOfDivergence(config, log);
-  const world = { clock, log, memorySize, onProgress: () => {} };
-  const building = { ...world, onProgress: bar.onProgress };
+  const parts = { clock, log, memorySize, onProgress: () => {} };
+  const building = { ...parts, onProgress: bar.onProgress };
   const device = await openDevice(config, model, building).finally(() => bar.end());
-  const draft = await openDraftDevice(config, model, device.backend, world);
+  const draft = await openDraftDevice(config, model, device.backend, parts);
   const version = packageVersion();
   const freshId = config.seed === null ? randomId : repeatableIds(config.seed);
   const metrics = new ServerMetrics({ nodeMetrics: true });
@@ -72,7 +72,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     backend,
     draftBackend: draft?.backend ?? null,
     description: device.description,
-    openBackend: (choice) => openDevice({ ...config, ...choice }, model, world),
+    openBackend: (choice) => openDevice({ ...config, ...choice }, model, parts),
     archive,
     lanes,
     outcomes,

@@ -19,12 +19,12 @@ const wishSchema = z.strictObject({
 
 const faultSchema = z.strictObject({ fault: z.enum(deviceFaults), replica: z.int().min(0).nullish() });
 
-export interface AdminWorld {
+export interface AdminParts {
   readonly device: Pick<CurrentDevice, 'facts' | 'replace' | 'backend'>;
   readonly engine: MovingEngine;
 }
 
-export function adminRoutes({ device, engine }: AdminWorld): readonly Route[] {
+export function adminRoutes({ device, engine }: AdminParts): readonly Route[] {
   const path = '/admin/backend';
   return [
     {
@@ -59,7 +59,7 @@ export function adminRoutes({ device, engine }: AdminWorld): readonly Route[] {
 }
 
 /** With --device-faults on. Answers at once; the fault happens in the replica's next step. */
-export function faultRoute({ device }: Pick<AdminWorld, 'device'>): Route {
+export function faultRoute({ device }: Pick<AdminParts, 'device'>): Route {
   return {
     method: 'POST',
     path: '/admin/fault',

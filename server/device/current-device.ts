@@ -29,7 +29,7 @@ export interface ReplacementReport extends DeviceFacts {
   readonly elapsedMs: number;
 }
 
-interface CurrentDeviceWorld {
+interface CurrentDeviceParts {
   readonly first: Pick<Device, 'backend' | 'description'>;
   readonly choice: DeviceChoice; // of the first
   readonly open: ((choice: DeviceChoice) => Promise<Device>) | null; // null: it stays
@@ -57,16 +57,16 @@ const CLOSING = fault('draining', 'the server is shutting down');
 const STAYS = fault('unsupported', 'this server was built around one device');
 
 export class CurrentDevice {
-  readonly #world: CurrentDeviceWorld;
+  readonly #parts: CurrentDeviceParts;
   #device: Pick<Device, 'backend' | 'description'>;
   #choice: DeviceChoice;
   #replacing: Promise<unknown> | null = null;
   #closing = false;
 
-  constructor(world: CurrentDeviceWorld) {
-    this.#world = world;
-    this.#device = world.first;
-    this.#choice = world.choice;
+  constructor(parts: CurrentDeviceParts) {
+    this.#parts = parts;
+    this.#device = parts.first;
+    this.#choice = parts.choice;
   }
 
   get backend(): Backend {
@@ -87,7 +87,7 @@ export class CurrentDevice {
 
   /** Resolves once the old device is closed; rejects with what nobody expects of opening a device. */
   async replace(engine: MovingEngine, wish: DeviceWish): Promise<Parsed<ReplacementReport>> {
-    const { open, archived } = this.#world;
+    const { open, archived } = this.#parts;
     if (this.#closing) return refused(CLOSING);
     if (open === null) return refused(STAYS);
     if (archived) return refused(FIXED);
@@ -113,7 +113,7 @@ export class CurrentDevice {
     open: (choice: DeviceChoice) => Promise<Device>,
     choice: DeviceChoice,
   ): Promise<Parsed<ReplacementReport>> {
-    const { clock, log } = this.#world;
+    const { clock, log } = this.#parts;
     const startMs = clock.nowMs();
     const opened = await opening(open, choice);
     if (!opened.ok) return opened;
@@ -136,7 +136,7 @@ export class CurrentDevice {
   async #move(engine: MovingEngine, next: Backend): Promise<{ moved: number; failed: number } | null> {
     try {
       return await new Promise((resolve) => {
-        if (!engine.replaceBackend(next, this.#world.boundsFor(next), resolve)) resolve(null);
+        if (!engine.replaceBackend(next, this.#parts.boundsFor(next), resolve)) resolve(null);
       });
     } catch (error) {
       await next.close();

@@ -22,7 +22,7 @@ import type { Model } from '../../models/model.ts';
 import { kvBytesPerToken, type ModelSpec, servedSpec } from '../../models/spec.ts';
 import { boundsForModel, type Config } from '../config/config.ts';
 
-export interface DeviceWorld {
+export interface DeviceParts {
   readonly clock: Clock;
   readonly log: BackendLog;
   readonly onProgress: (progress: BuildProgress) => void; // while a graph is being built
@@ -39,13 +39,13 @@ export interface Device {
 const DRAFT_TOKENS_MAX = 8;
 
 /** Builds the graph if the cache has none. Rejects with ConfigError, CheckpointError or what the device says. */
-export async function openDevice(config: Config, model: Model, world: DeviceWorld): Promise<Device> {
-  const { clock, log } = world;
+export async function openDevice(config: Config, model: Model, parts: DeviceParts): Promise<Device> {
+  const { clock, log } = parts;
   const { spec } = model;
   let graph: BuiltGraph | null = null;
   const openGraph = async () => {
     const { cacheDirectory } = config;
-    graph = await graphFor(config, model, world);
+    graph = await graphFor(config, model, parts);
     tellRotary(graph.spec, log);
     log.info('weights', { model: spec.name, precision: graph.precision, types: graph.fates });
     const file = join(cacheDirectory, `kv-scales-${graph.contentHash}-${calibrationVersion}.bin`);
@@ -71,7 +71,7 @@ export async function openDevice(config: Config, model: Model, world: DeviceWorl
 export async function graphFor(
   config: Config,
   model: Model,
-  { onProgress, memorySize = Number.POSITIVE_INFINITY }: Pick<DeviceWorld, 'onProgress' | 'memorySize'>,
+  { onProgress, memorySize = Number.POSITIVE_INFINITY }: Pick<DeviceParts, 'onProgress' | 'memorySize'>,
 ): Promise<BuiltGraph> {
   const { cacheDirectory, threadsPerReplica } = config;
   const loaded = withAdapters(loadCheckpoint(model.path), model.adapters);

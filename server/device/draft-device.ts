@@ -5,7 +5,7 @@ import type { Backend } from '../../kernels/backend.ts';
 import { loadModel, type Model } from '../../models/model.ts';
 import { vocabularyDifference } from '../../models/vocabulary-difference.ts';
 import { type Config, ConfigError } from '../config/config.ts';
-import { type Device, type DeviceWorld, openDevice } from './device.ts';
+import { type Device, type DeviceParts, openDevice } from './device.ts';
 
 /**
  * Null without --draft-model. Rejects with ConfigError when the vocabularies differ or nothing is drafted at all, or
@@ -15,7 +15,7 @@ export async function openDraftDevice(
   config: Config,
   model: Model,
   target: Backend,
-  world: DeviceWorld,
+  parts: DeviceParts,
 ): Promise<Device | null> {
   if (config.draftModel === null) return null;
   if (config.speculation === 'off') throw refusal(config, 'none while --speculation is off');
@@ -35,7 +35,7 @@ export async function openDraftDevice(
     decodeRounds: target.limits.sampleCountMax,
     streamIntervalMs: DRAFT_TOLD_MS,
   };
-  return openDevice(drafting, draft, world);
+  return openDevice(drafting, draft, parts);
 }
 
 const DRAFT_TOLD_MS = 1000; // guesses are of use together only

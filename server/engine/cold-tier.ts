@@ -8,7 +8,7 @@ import type { PrefixCache, PrefixNode } from './prefix-cache.ts';
 import type { ColdFetch, Sequence } from './sequence.ts';
 import { TierRates } from './tier-rates.ts';
 
-export interface ColdTierWorld {
+export interface ColdTierParts {
   readonly archive: BlockArchive;
   readonly cache: PrefixCache;
   readonly blockSize: number;
@@ -19,16 +19,16 @@ export interface ColdTierWorld {
 const FETCHES_MAX = 4; // at a time: each holds blocks that nobody can use yet
 
 export class ColdTier {
-  readonly #world: ColdTierWorld;
+  readonly #parts: ColdTierParts;
   readonly #rates = new TierRates();
   #fetches: ColdFetch[] = []; // at most FETCHES_MAX
   #trusted = true; // false: the fetches under way write into a store that was lost meanwhile
   #fetchedCount = 0;
   #skippedCount = 0;
 
-  constructor(world: ColdTierWorld) {
-    this.#world = world;
-    world.cache.onEvict = (node) => this.#keepEvicted(node);
+  constructor(parts: ColdTierParts) {
+    this.#parts = parts;
+    parts.cache.onEvict = (node) => this.#keepEvicted(node);
   }
 
   get fetching(): boolean {
@@ -57,7 +57,7 @@ export class ColdTier {
   holdsUp(sequence: Sequence, { limit, spareCount }: { limit: number; spareCount: number }): boolean {
     if (sequence.coldFetch !== null) return !sequence.coldFetch.ended;
     if (sequence.coldTried || spareCount <= 0) return false;
-    const { cache, blockSize } = this.#world;
+    const { cache, blockSize } = this.#parts;
     const { tokens } = sequence;
     const found: number[] = [];
     const node = cache.match(cache.root(sequence.request.cacheSalt), tokens, { from: 0, limit }, found);
@@ -81,7 +81,7 @@ export class ColdTier {
   /** A block has become findable: keeps a copy of it. */
   keep(node: PrefixNode, tokens: Int32Array, start: number): void {
     if (node.coldKey !== null) return;
-    const { archive } = this.#world;
+    const { archive } = this.#parts;
     const key = archive.nextKey(this.#keyOf(node.parent!), tokens, start);
     node.coldKey = key;
     if (!archive.has(key)) archive.store(key, node.block);
@@ -89,7 +89,7 @@ export class ColdTier {
 
   /** The content of the block cannot be trusted. */
   forget({ coldKey }: PrefixNode): void {
-    if (coldKey !== null) this.#world.archive.forget(coldKey);
+    if (coldKey !== null) this.#parts.archive.forget(coldKey);
   }
 
   /** A step has run: what computing costs. */
@@ -111,7 +111,7 @@ export class ColdTier {
     sequence: Sequence,
     { node, found, keys }: { node: PrefixNode; found: number[]; keys: readonly BlockKey[] },
   ): boolean {
-    const { cache, archive, clock } = this.#world;
+    const { cache, archive, clock } = this.#parts;
     const fresh: number[] = [];
     while (fresh.length < keys.length) {
       const block = cache.allocate();
@@ -139,7 +139,7 @@ export class ColdTier {
 
   // [found, held | fresh, held] → [found | fetched and findable | the rest free again], all of them idle
   #land(fetch: ColdFetch, fresh: readonly number[], count: number): void {
-    const { cache, blockSize, clock, onFetched } = this.#world;
+    const { cache, blockSize, clock, onFetched } = this.#parts;
     this.#fetches = this.#fetches.filter((other) => other !== fetch);
     fetch.ended = true;
     const held = [...fetch.held];
@@ -164,7 +164,7 @@ export class ColdTier {
 
   #pays(count: number): boolean {
     if (count === 0) return false;
-    const pays = this.#rates.fetchPays(count, count * this.#world.blockSize);
+    const pays = this.#rates.fetchPays(count, count * this.#parts.blockSize);
     if (!pays) this.#skippedCount += count;
     return pays;
   }
@@ -175,7 +175,7 @@ export class ColdTier {
     tokens: Int32Array,
     { from, limit, countMax }: { from: number; limit: number; countMax: number },
   ): BlockKey[] {
-    const { archive, blockSize } = this.#world;
+    const { archive, blockSize } = this.#parts;
     const keys: BlockKey[] = [];
     let key = this.#keyOf(node);
     for (let start = from; start + blockSize <= limit && keys.length < countMax; start += blockSize) {
@@ -188,19 +188,19 @@ export class ColdTier {
 
   // Every node below a root has been given its key when it became findable.
   #keyOf(node: PrefixNode): BlockKey {
-    node.coldKey ??= this.#world.archive.rootKey(node.key);
+    node.coldKey ??= this.#parts.archive.rootKey(node.key);
     return node.coldKey;
   }
 
   // The archive was too busy when the block became findable; now is the last chance.
   #keepEvicted(node: PrefixNode): void {
-    const { archive } = this.#world;
+    const { archive } = this.#parts;
     if (node.coldKey !== null && !archive.has(node.coldKey)) archive.store(node.coldKey, node.block);
   }
 
   #release({ request }: Sequence, blocks: readonly number[]): void {
     const ofTurn = request.priority === 'turn';
     for (let index = blocks.length - 1; index >= 0; index--)
-      this.#world.cache.release(blocks[index]!, ofTurn);
+      this.#parts.cache.release(blocks[index]!, ofTurn);
   }
 }

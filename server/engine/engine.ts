@@ -149,8 +149,8 @@ export class Engine implements SequenceEngine {
 
   #newFloor(backend: Backend, bounds: EngineBounds, archive: BlockArchive | null): Floor {
     const onReady = () => this.#schedulePump();
-    const world = { clock: this.#clock, observer: this.#observer, draftModel: this.#draftModel, onReady };
-    return new Floor(backend, { ...world, bounds, archive });
+    const parts = { clock: this.#clock, observer: this.#observer, draftModel: this.#draftModel, onReady };
+    return new Floor(backend, { ...parts, bounds, archive });
   }
 
   #depart(sequence: Sequence, departure: Departure): void {

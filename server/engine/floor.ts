@@ -25,7 +25,7 @@ export interface KvLoad {
   readonly blockCount: number;
 }
 
-export interface FloorWorld {
+export interface FloorParts {
   readonly clock: Clock;
   readonly bounds: EngineBounds;
   readonly observer: EngineObserver;
@@ -42,13 +42,13 @@ export class Floor {
   readonly cold: ColdTier | null;
   readonly scheduler: Scheduler;
   readonly reporter: Reporter;
-  readonly draftModel: DraftModel | null; // of the world's, if it suits the device
+  readonly draftModel: DraftModel | null; // of the engine's, if it suits the device
   readonly #onReady: () => void;
   readonly #pool: BlockPool;
   readonly #cache: PrefixCache;
   readonly #inFlight: (StepPlan | null)[]; // [replica]
 
-  constructor(backend: Backend, { clock, bounds, observer, archive, draftModel, onReady }: FloorWorld) {
+  constructor(backend: Backend, { clock, bounds, observer, archive, draftModel, onReady }: FloorParts) {
     const { limits } = backend;
     this.backend = backend;
     this.limits = limits;
@@ -57,8 +57,8 @@ export class Floor {
     this.#pool = new BlockPool(limits.blockCount);
     this.#cache = new PrefixCache(this.#pool, limits.blockSize);
     const { blockSize } = limits;
-    const coldWorld = { cache: this.#cache, blockSize, clock, onFetched: onReady };
-    this.cold = archive === null ? null : new ColdTier({ archive, ...coldWorld });
+    const coldParts = { cache: this.#cache, blockSize, clock, onFetched: onReady };
+    this.cold = archive === null ? null : new ColdTier({ archive, ...coldParts });
     this.draftModel = draftModel?.fits(limits) ? draftModel : null;
     this.#onReady = onReady;
     this.scheduler = new Scheduler(backend, bounds, this.#cache, this.cold);

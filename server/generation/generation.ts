@@ -99,7 +99,7 @@ export interface IncrementalText {
   flush(): string;
 }
 
-export interface GeneratorWorld {
+export interface GeneratorParts {
   readonly engine: SequenceEngine;
   readonly stopTokenIds: readonly number[]; // the model's
   readonly openText: () => IncrementalText;
@@ -108,22 +108,22 @@ export interface GeneratorWorld {
 }
 
 export class TextGenerator {
-  readonly #world: GeneratorWorld;
+  readonly #parts: GeneratorParts;
   readonly #stopTokenIds: ReadonlySet<number>;
 
-  constructor(world: GeneratorWorld) {
-    this.#world = world;
-    this.#stopTokenIds = new Set(world.stopTokenIds);
+  constructor(parts: GeneratorParts) {
+    this.#parts = parts;
+    this.#stopTokenIds = new Set(parts.stopTokenIds);
   }
 
   /** Longest prompt and output together. */
   get contextTokensMax(): number {
-    return this.#world.engine.contextTokensMax;
+    return this.#parts.engine.contextTokensMax;
   }
 
   /** Starts all choices or none. The sink is called from the engine's commits only, never in the caller's stack. */
   start(request: GenerationRequest, reader: GenerationSink): GenerateResult {
-    const { engine, openText, random, watch } = this.#world;
+    const { engine, openText, random, watch } = this.#parts;
     const sink = watch?.(request, reader) ?? reader;
     const seed = request.seed ?? random.seed();
     const choices: Choice[] = [];
@@ -140,7 +140,7 @@ export class TextGenerator {
         {
           tokens: request.tokens,
           maxTokens: request.maxTokens,
-          sampling: samplingOf(request, { seed, stream: index, stopTokenIds: this.#world.stopTokenIds }),
+          sampling: samplingOf(request, { seed, stream: index, stopTokenIds: this.#parts.stopTokenIds }),
           constraint: request.newConstraint?.() ?? null,
           ignoreStopTokens: request.ignoreStopTokens,
           speculation: request.speculation ?? null,
@@ -186,7 +186,7 @@ class Choice implements SequenceSink {
   #sink: GenerationSink | null; // null: nobody listens any more
   #outputTokens = 0; // up to and including the token that completed a stop string
 
-  constructor(world: {
+  constructor(parts: {
     index: number;
     request: GenerationRequest;
     sink: GenerationSink;
@@ -194,14 +194,14 @@ class Choice implements SequenceSink {
     text: IncrementalText;
     stopTokenIds: ReadonlySet<number>;
   }) {
-    this.#index = world.index;
-    this.#request = world.request;
-    this.#sink = world.sink;
-    this.#engine = world.engine;
-    this.#text = world.text;
-    this.#stopTokenIds = world.stopTokenIds;
-    this.#stops = world.request.stopStrings.length === 0 ? null : new StopStrings(world.request.stopStrings);
-    this.#cutoff = world.request.newCutoff?.() ?? null;
+    this.#index = parts.index;
+    this.#request = parts.request;
+    this.#sink = parts.sink;
+    this.#engine = parts.engine;
+    this.#text = parts.text;
+    this.#stopTokenIds = parts.stopTokenIds;
+    this.#stops = parts.request.stopStrings.length === 0 ? null : new StopStrings(parts.request.stopStrings);
+    this.#cutoff = parts.request.newCutoff?.() ?? null;
   }
 
   /** A sibling was refused: the request never started. */

@@ -32,9 +32,9 @@ export class Automaton {
   static *open(
     id: number,
     regex: Regex,
-    world: { readonly table: RegexTable; readonly pace: Pace },
+    context: { readonly table: RegexTable; readonly pace: Pace },
   ): Portioned<Automaton> {
-    return new Automaton(id, regex, world.table, yield* byteClasses(regex, world.pace));
+    return new Automaton(id, regex, context.table, yield* byteClasses(regex, context.pace));
   }
 
   constructor(id: number, regex: Regex, table: RegexTable, classes = atOnce(byteClasses(regex, null))) {

@@ -9,7 +9,7 @@ import { type GrammarBounds, grammarBounds } from './bounds.ts';
 import { type Regex, RegexTable } from './byte-regex.ts';
 import { GrammarConstraint } from './constraint.ts';
 import { GrammarError } from './grammar-error.ts';
-import { anyJson, compileSchema, type SchemaWorld } from './json-schema.ts';
+import { anyJson, compileSchema, type SchemaContext } from './json-schema.ts';
 import { type JsonTerminals, jsonTerminals, oneOfTexts } from './json-terminals.ts';
 import { compileGbnf, compileLark } from './lark.ts';
 import { Pace, type Portioned } from './pace.ts';
@@ -32,10 +32,10 @@ export type GrammarSource =
 export interface CustomGrammar {
   readonly kind: 'custom';
   readonly key: string;
-  write(world: SchemaWorld): Portioned<WrittenForm>;
+  write(parts: SchemaContext): Portioned<WrittenForm>;
 }
 
-/** What a source says; the rules it needs are in the world's. */
+/** What a source says; the rules it needs are in the context's. */
 export interface WrittenForm {
   readonly start: Expression;
   readonly ignored: readonly IgnoredKeyword[];
@@ -46,7 +46,7 @@ export interface CompiledGrammar {
   newConstraint(): TokenConstraint;
 }
 
-export interface CompilerWorld {
+export interface CompilerParts {
   readonly tokenizer: TokenBytes;
   readonly vocabSize: number; // of the model: its logits
   readonly stopTokenIds: readonly number[]; // allowed exactly where the text may end
@@ -60,7 +60,7 @@ interface KeptGrammar extends CompiledGrammar {
 }
 
 export class GrammarCompiler {
-  readonly #world: CompilerWorld;
+  readonly #parts: CompilerParts;
   readonly #bounds: GrammarBounds;
   readonly #waiting: (() => void)[] = []; // grammars that are being made, the next one first; bounded by open requests
   readonly #table = new RegexTable(); // of JSON's own words
@@ -71,8 +71,8 @@ export class GrammarCompiler {
   #masks: TokenMasks | null = null;
   #nextAutomatonId = 0;
 
-  constructor(world: CompilerWorld, bounds: GrammarBounds = grammarBounds) {
-    this.#world = world;
+  constructor(parts: CompilerParts, bounds: GrammarBounds = grammarBounds) {
+    this.#parts = parts;
     this.#bounds = bounds;
     this.#pool = { count: 0, max: bounds.grammarStatesKeptMax };
     this.#terminals = jsonTerminals(this.#table);
@@ -134,8 +134,8 @@ export class GrammarCompiler {
     const rules = new Map<string, Expression>();
     const table = new RegexTable(this.#table);
     const pace = new Pace(table);
-    const world: SchemaWorld = { table, pace, bounds, terminals: this.#terminals, rules };
-    const written = source.kind === 'custom' ? source.write(world) : writeSource(source, world);
+    const parts: SchemaContext = { table, pace, bounds, terminals: this.#terminals, rules };
+    const written = source.kind === 'custom' ? source.write(parts) : writeSource(source, parts);
     const { start, ignored } = yield* written;
     rules.set('start', start);
     const own: Automaton[] = [];
@@ -147,7 +147,7 @@ export class GrammarCompiler {
       throw new GrammarError('too-large', message, { path: 'start' });
     }
     yield;
-    const { tokenizer } = this.#world;
+    const { tokenizer } = this.#parts;
     const masks = this.#tokenMasks();
     // The first masks cost the most; better now, in portions, than between two tokens.
     for (const automaton of own.slice(0, primedMax)) {
@@ -177,14 +177,14 @@ export class GrammarCompiler {
   }
 
   #nextTurn(): void {
-    this.#world.clock.defer(() => {
+    this.#parts.clock.defer(() => {
       this.#waiting.shift()!();
       if (this.#waiting.length > 0) this.#nextTurn();
     });
   }
 
   #tokenMasks(): TokenMasks {
-    this.#masks ??= new TokenMasks(this.#world.tokenizer, this.#world, {
+    this.#masks ??= new TokenMasks(this.#parts.tokenizer, this.#parts, {
       innerBytesMax: this.#bounds.maskCacheSizeMax,
       stateBytesMax: this.#bounds.maskCacheSizeMax,
     });
@@ -193,18 +193,18 @@ export class GrammarCompiler {
 }
 
 /** Adds what a source needs to the rules. For grammars that hold others. Throws GrammarError. */
-export function* writeSource(source: GrammarSource, world: SchemaWorld): Portioned<WrittenForm> {
-  const { table, rules, pace, bounds } = world;
+export function* writeSource(source: GrammarSource, parts: SchemaContext): Portioned<WrittenForm> {
+  const { table, rules, pace, bounds } = parts;
   switch (source.kind) {
     case 'json-schema': {
-      const { value, ignored } = yield* compileSchema(source.schema, world, {
+      const { value, ignored } = yield* compileSchema(source.schema, parts, {
         strict: source.strict,
         name: 'schema ',
       });
       return { start: value, ignored };
     }
     case 'json-object':
-      return { start: anyJson(world, 'object'), ignored: [] };
+      return { start: anyJson(parts, 'object'), ignored: [] };
     case 'lark': {
       const lark = { table, pace, bounds, form: 'utf8', rules, name: 'lark ' } as const;
       const start = yield* compileLark(source.definition, lark);
@@ -222,7 +222,7 @@ export function* writeSource(source: GrammarSource, world: SchemaWorld): Portion
     }
     case 'choice': {
       checkChoice(source.texts, bounds);
-      return { start: terminal(yield* oneOfTexts(source.texts, world)), ignored: [] };
+      return { start: terminal(yield* oneOfTexts(source.texts, parts)), ignored: [] };
     }
   }
 }

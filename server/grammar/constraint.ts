@@ -5,18 +5,18 @@ import type { Pushdown, PushdownState } from './pushdown.ts';
 import type { TokenMasks } from './token-masks.ts';
 import type { TokenBytes } from './token-trie.ts';
 
-export interface ConstraintWorld {
+export interface ConstraintParts {
   readonly pushdown: Pushdown;
   readonly masks: TokenMasks;
   readonly tokenizer: TokenBytes;
 }
 
 export class GrammarConstraint implements TokenConstraint {
-  readonly #world: ConstraintWorld;
+  readonly #parts: ConstraintParts;
   #state: PushdownState | null; // null: the text has ended, or a token came that was not allowed
 
-  constructor(world: ConstraintWorld, state: PushdownState | null = world.pushdown.start) {
-    this.#world = world;
+  constructor(parts: ConstraintParts, state: PushdownState | null = parts.pushdown.start) {
+    this.#parts = parts;
     this.#state = state;
   }
 
@@ -27,7 +27,7 @@ export class GrammarConstraint implements TokenConstraint {
 
   /** Stop tokens exactly where the text may end; only they once it has ended. */
   mask(): Uint32Array {
-    const { masks, pushdown } = this.#world;
+    const { masks, pushdown } = this.#parts;
     if (this.#state !== null) return masks.of(this.#state, pushdown);
     const mask = new Uint32Array(masks.wordCount);
     for (const id of masks.stopTokenIds) mask[id >>> 5]! |= 1 << (id & 31);
@@ -35,7 +35,7 @@ export class GrammarConstraint implements TokenConstraint {
   }
 
   accept(token: number): void {
-    const { pushdown, masks, tokenizer } = this.#world;
+    const { pushdown, masks, tokenizer } = this.#parts;
     if (masks.stopTokenIds.includes(token) || tokenizer.isSpecial(token)) this.#state = null;
     const bytes = this.#state === null ? none : tokenizer.tokenBytes(token);
     for (let i = 0; i < bytes.length && this.#state !== null; i++) {
@@ -45,7 +45,7 @@ export class GrammarConstraint implements TokenConstraint {
 
   /** Independent of this one from now on: to look ahead over drafts. */
   fork(): GrammarConstraint {
-    return new GrammarConstraint(this.#world, this.#state);
+    return new GrammarConstraint(this.#parts, this.#state);
   }
 }
 

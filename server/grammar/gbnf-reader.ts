@@ -1,7 +1,7 @@
 // The text of a GBNF grammar (llama.cpp's notation) → definitions as a Lark grammar has them: its rule `root` is the
 // start. All its names are rules, whatever their case. After it: lark.ts gives it meaning.
 import { GrammarError } from './grammar-error.ts';
-import type { LarkFile, LarkNode, ReadingWorld } from './lark-reader.ts';
+import type { LarkFile, LarkNode, ReadingContext } from './lark-reader.ts';
 import type { Pace, Portioned } from './pace.ts';
 
 const nestingMax = 50;
@@ -27,7 +27,7 @@ interface Token {
 }
 
 /** Throws GrammarError; its path is the line. */
-export function* readGbnf(source: string, { pace, bounds }: ReadingWorld): Portioned<LarkFile> {
+export function* readGbnf(source: string, { pace, bounds }: ReadingContext): Portioned<LarkFile> {
   const { grammarSizeMax: most } = bounds;
   if (source.length > most) {
     const message = `a grammar of more than ${most} characters (--grammar-size)`;

@@ -24,7 +24,7 @@ import {
 } from './schema-reader.ts';
 import { stringFormats } from './string-format.ts';
 
-export interface SchemaWorld {
+export interface SchemaContext {
   readonly table: RegexTable;
   readonly pace: Pace;
   readonly bounds: GrammarBounds;
@@ -48,56 +48,59 @@ const mergeDepthMax = 24; // of schemas that must hold together, one within anot
 /** Throws GrammarError that names keyword and path. */
 export function* compileSchema(
   schema: unknown,
-  world: SchemaWorld,
+  context: SchemaContext,
   options: SchemaOptions,
 ): Portioned<CompiledSchema> {
-  yield* measureSchema(schema, world);
-  const reader = new SchemaReader(schema, options.strict, world.bounds);
-  const value = yield* new SchemaRules(reader, world, options.name).root(schema);
+  yield* measureSchema(schema, context);
+  const reader = new SchemaReader(schema, options.strict, context.bounds);
+  const value = yield* new SchemaRules(reader, context, options.name).root(schema);
   return { value, ignored: reader.ignored };
 }
 
 /** Any JSON value, or any of one kind, nested to a bounded depth. */
-export function anyJson(world: SchemaWorld, only: 'value' | 'object' = 'value', depth = 0): Expression {
+export function anyJson(context: SchemaContext, only: 'value' | 'object' = 'value', depth = 0): Expression {
   const name = `any ${only} ${depth}`;
-  if (!world.rules.has(name)) {
-    const { terminals } = world;
-    world.rules.set(name, terminal(terminals.null)); // stands in while its parts are made
+  if (!context.rules.has(name)) {
+    const { terminals } = context;
+    context.rules.set(name, terminal(terminals.null)); // stands in while its parts are made
     const scalars = [terminals.string, terminals.number, terminals.boolean, terminals.null].map(terminal);
-    const inner = depth < anyDepthMax ? anyJson(world, 'value', depth + 1) : choice(...scalars);
-    const extra: JsonProperty = { key: anyKey(world), value: inner };
-    const object = objectExpression({ properties: [], extra }, world);
-    const array = arrayExpression({ prefix: [], item: inner, min: 0, max: Number.POSITIVE_INFINITY }, world);
-    world.rules.set(name, only === 'object' ? object : choice(...scalars, array, object));
+    const inner = depth < anyDepthMax ? anyJson(context, 'value', depth + 1) : choice(...scalars);
+    const extra: JsonProperty = { key: anyKey(context), value: inner };
+    const object = objectExpression({ properties: [], extra }, context);
+    const array = arrayExpression(
+      { prefix: [], item: inner, min: 0, max: Number.POSITIVE_INFINITY },
+      context,
+    );
+    context.rules.set(name, only === 'object' ? object : choice(...scalars, array, object));
   }
   return rule(name);
 }
 
 /** A key with its colon. In the strict spelling, so that no declared one slips through in another. */
-function anyKey({ table, terminals }: SchemaWorld, but: Regex | null = null): Regex {
+function anyKey({ table, terminals }: SchemaContext, but: Regex | null = null): Regex {
   const any = table.repeat(terminals.strictCharacter, 0);
   const free = but === null ? any : table.and([any, table.not(but)]);
   return table.sequence(terminals.quote, free, terminals.quote, table.text(':'), terminals.space);
 }
 
 /** A key, none of those given. */
-function* freeKey(taken: readonly string[], world: SchemaWorld): Portioned<Regex> {
-  if (taken.length === 0) return anyKey(world);
+function* freeKey(taken: readonly string[], context: SchemaContext): Portioned<Regex> {
+  if (taken.length === 0) return anyKey(context);
   const inside = taken.map((name) => JSON.stringify(name).slice(1, -1));
-  return anyKey(world, yield* oneOfTexts(inside, world));
+  return anyKey(context, yield* oneOfTexts(inside, context));
 }
 
 class SchemaRules {
   readonly #reader: SchemaReader;
-  readonly #world: SchemaWorld;
+  readonly #context: SchemaContext;
   readonly #name: string;
   readonly #named = new Set<string>();
   readonly #todo: (readonly [rule: string, schema: unknown, pointer: string])[] = [];
   #mergeDepth = 0;
 
-  constructor(reader: SchemaReader, world: SchemaWorld, name: string) {
+  constructor(reader: SchemaReader, context: SchemaContext, name: string) {
     this.#reader = reader;
-    this.#world = world;
+    this.#context = context;
     this.#name = name;
   }
 
@@ -106,16 +109,16 @@ class SchemaRules {
     const value = yield* this.#value(schema, '#');
     for (let next = this.#todo.pop(); next !== undefined; next = this.#todo.pop()) {
       const [name, target, pointer] = next;
-      this.#world.rules.set(name, yield* this.#value(target, pointer));
+      this.#context.rules.set(name, yield* this.#value(target, pointer));
     }
     return value;
   }
 
   *#value(schema: unknown, path: string): Portioned<Expression> {
     this.#reader.enter(path);
-    if (this.#world.pace.due()) yield;
-    if (schema === true) return anyJson(this.#world);
-    if (schema === false) return terminal(this.#world.table.never);
+    if (this.#context.pace.due()) yield;
+    if (schema === true) return anyJson(this.#context);
+    if (schema === false) return terminal(this.#context.table.never);
     if (!isSchemaObject(schema))
       throw new GrammarError('invalid', 'expected an object or a boolean', { path });
     for (const keyword of unsupportedKeywords(schema)) this.#reader.cannot(path, keyword);
@@ -127,7 +130,7 @@ class SchemaRules {
     const combined = yield* this.#combination(schema, path);
     if (combined !== null) return combined;
     const types = typesOf(schema, path);
-    if (types === null) return anyJson(this.#world);
+    if (types === null) return anyJson(this.#context);
     const kinds = types.filter((type) => type !== 'integer' || !types.includes('number'));
     const typed: Expression[] = [];
     for (const kind of kinds) typed.push(yield* this.#typed(kind, schema, path));
@@ -135,7 +138,7 @@ class SchemaRules {
   }
 
   *#typed(type: string, schema: Schema, path: string): Portioned<Expression> {
-    const { terminals } = this.#world;
+    const { terminals } = this.#context;
     switch (type) {
       case 'object':
         return yield* this.#object(schema, path);
@@ -188,7 +191,7 @@ class SchemaRules {
     this.#reader.onlyWith(schema, { path, keyword, allowed: ['type', 'enum'] });
     let values: readonly unknown[] = keyword === 'const' ? [schema['const']] : (schema['enum'] as unknown[]);
     if (!Array.isArray(values)) throw new GrammarError('invalid', 'expected an array', { path, keyword });
-    const { grammarTextsMax } = this.#world.bounds;
+    const { grammarTextsMax } = this.#context.bounds;
     if (values.length > grammarTextsMax) {
       const message = `more than ${grammarTextsMax} values (--grammar-texts)`;
       throw new GrammarError('too-large', message, { path, keyword });
@@ -198,7 +201,7 @@ class SchemaRules {
     if (values.length === 0)
       throw new GrammarError('unsatisfiable', 'no value is allowed', { path, keyword });
     const texts = values.map((value) => JSON.stringify(value));
-    return terminal(yield* oneOfTexts(texts, this.#world));
+    return terminal(yield* oneOfTexts(texts, this.#context));
   }
 
   /** anyOf, oneOf, allOf; null when there is none. */
@@ -211,7 +214,7 @@ class SchemaRules {
     }
     this.#reader.onlyWith(schema, { path, keyword, allowed: [] });
     if (keyword === 'allOf' && parts.length > 1) this.#reader.cannot(path, 'allOf');
-    if (keyword === 'oneOf' && (yield* mayOverlap(parts, path, this.#world.pace)))
+    if (keyword === 'oneOf' && (yield* mayOverlap(parts, path, this.#context.pace)))
       this.#reader.cannot(path, 'oneOf');
     const chosen = keyword === 'allOf' ? parts.slice(0, 1) : parts;
     const written: Expression[] = [];
@@ -222,7 +225,7 @@ class SchemaRules {
   }
 
   *#object(schema: Schema, path: string): Portioned<Expression> {
-    const { table, terminals } = this.#world;
+    const { table, terminals } = this.#context;
     const { declared, required, additional } = this.#reader.objectParts(schema, path);
     const keyOf = (name: string): Regex =>
       table.sequence(table.text(`${JSON.stringify(name)}:`), terminals.space);
@@ -231,13 +234,13 @@ class SchemaRules {
       const value = yield* this.#value(inner, at);
       properties.push({ key: keyOf(name), value, required: required.has(name) });
     }
-    if (additional === false) return objectExpression({ properties, extra: null }, this.#world);
+    if (additional === false) return objectExpression({ properties, extra: null }, this.#context);
     const names = declared.map(([name]) => name);
     const extra = {
-      key: yield* freeKey(names, this.#world),
+      key: yield* freeKey(names, this.#context),
       value: yield* this.#value(additional, `${path}/additionalProperties`),
     };
-    return objectExpression({ properties, extra }, this.#world);
+    return objectExpression({ properties, extra }, this.#context);
   }
 
   *#array(schema: Schema, path: string): Portioned<Expression> {
@@ -254,11 +257,11 @@ class SchemaRules {
     const min = this.#reader.count(schema, { path, keyword: 'minItems' }) ?? 0;
     const max = this.#reader.count(schema, { path, keyword: 'maxItems' }) ?? Number.POSITIVE_INFINITY;
     const item = yield* this.#value(items, `${path}/items`);
-    return arrayExpression({ prefix, item, min, max }, this.#world);
+    return arrayExpression({ prefix, item, min, max }, this.#context);
   }
 
   #string(schema: Schema, path: string): Regex {
-    const { table, terminals, bounds } = this.#world;
+    const { table, terminals, bounds } = this.#context;
     const min = this.#reader.count(schema, { path, keyword: 'minLength' }) ?? 0;
     const max = this.#reader.count(schema, { path, keyword: 'maxLength' }) ?? Number.POSITIVE_INFINITY;
     if (min > max) return table.never;
@@ -289,7 +292,7 @@ class SchemaRules {
   }
 
   #number(schema: Schema, { path, integer }: { path: string; integer: boolean }): Regex {
-    const { table, terminals } = this.#world;
+    const { table, terminals } = this.#context;
     const min = this.#bound(schema, { path, inclusive: 'minimum', exclusive: 'exclusiveMinimum' });
     const max = this.#bound(schema, { path, inclusive: 'maximum', exclusive: 'exclusiveMaximum' });
     const multipleOf = this.#reader.number(schema, { path, keyword: 'multipleOf' });

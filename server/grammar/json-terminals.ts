@@ -93,27 +93,27 @@ function otherSpellings(table: RegexTable): Regex {
   ]);
 }
 
-export interface TextWorld {
+export interface TextContext {
   readonly table: RegexTable;
   readonly pace: Pace;
 }
 
 /** One of many texts, sharing their beginnings, so that a long list costs what it is long. */
-export function* oneOfTexts(texts: readonly string[], world: TextWorld): Portioned<Regex> {
+export function* oneOfTexts(texts: readonly string[], context: TextContext): Portioned<Regex> {
   const encoder = new TextEncoder();
   const all: Uint8Array[] = [];
   for (const text of new Set(texts)) {
     all.push(encoder.encode(text));
-    if (world.pace.due()) yield;
+    if (context.pace.due()) yield;
   }
-  return yield* sharedPrefixes(all, 0, world);
+  return yield* sharedPrefixes(all, 0, context);
 }
 
 /** `texts` are distinct and equal in their first `from` bytes. */
 function* sharedPrefixes(
   texts: readonly Uint8Array[],
   from: number,
-  { table, pace }: TextWorld,
+  { table, pace }: TextContext,
 ): Portioned<Regex> {
   if (texts.length === 0) return table.never;
   const first = texts[0]!;

@@ -21,7 +21,7 @@ export interface LarkFile {
 const nestingMax = 50;
 const countMax = 10_000; // in ~n..m
 
-export interface ReadingWorld {
+export interface ReadingContext {
   readonly pace: Pace;
   readonly bounds: Pick<GrammarBounds, 'grammarSizeMax'>;
 }
@@ -47,7 +47,7 @@ const tokenPattern = new RegExp(
 );
 
 /** Throws GrammarError; its path is the line. */
-export function* readLark(source: string, { pace, bounds }: ReadingWorld): Portioned<LarkFile> {
+export function* readLark(source: string, { pace, bounds }: ReadingContext): Portioned<LarkFile> {
   const { grammarSizeMax: most } = bounds;
   if (source.length > most) {
     const message = `a grammar of more than ${most} characters (--grammar-size)`;

@@ -11,7 +11,7 @@ import type { Pace, Portioned } from './pace.ts';
 import { compilePattern } from './pattern.ts';
 import { choice, type Expression, repeat, rule, sequence, terminal } from './rules.ts';
 
-export interface LarkWorld {
+export interface LarkContext {
   readonly table: RegexTable;
   readonly pace: Pace;
   readonly bounds: GrammarBounds;
@@ -49,35 +49,35 @@ const common: Readonly<Record<string, string>> = {
 };
 
 /** Gives the start rule. Throws GrammarError; its path is a line of the grammar. */
-export function* compileLark(source: string, world: LarkWorld): Portioned<Expression> {
-  return yield* compileFile(yield* readLark(source, world), world);
+export function* compileLark(source: string, context: LarkContext): Portioned<Expression> {
+  return yield* compileFile(yield* readLark(source, context), context);
 }
 
 /** Likewise of a grammar in llama.cpp's notation. */
-export function* compileGbnf(source: string, world: LarkWorld): Portioned<Expression> {
-  return yield* compileFile(yield* readGbnf(source, world), world);
+export function* compileGbnf(source: string, context: LarkContext): Portioned<Expression> {
+  return yield* compileFile(yield* readGbnf(source, context), context);
 }
 
-function* compileFile(file: LarkFile, world: LarkWorld): Portioned<Expression> {
+function* compileFile(file: LarkFile, context: LarkContext): Portioned<Expression> {
   if (!file.definitions.has('start')) {
     throw new GrammarError('invalid', 'there is no rule "start"', { path: 'line 1' });
   }
-  return yield* new LarkRules(file, world).start();
+  return yield* new LarkRules(file, context).start();
 }
 
 class LarkRules {
   readonly #file: LarkFile;
-  readonly #world: LarkWorld;
+  readonly #context: LarkContext;
   readonly #terminals = new Map<string, Regex | null>(); // null: being made
   #between: readonly Expression[] = []; // what may stand after any terminal
 
-  constructor(file: LarkFile, world: LarkWorld) {
+  constructor(file: LarkFile, context: LarkContext) {
     this.#file = file;
-    this.#world = world;
+    this.#context = context;
   }
 
   *start(): Portioned<Expression> {
-    const { table, rules } = this.#world;
+    const { table, rules } = this.#context;
     const ignored = yield* this.#regexes(this.#file.ignored);
     if (ignored.length > 0) this.#between = [terminal(table.repeat(table.or(ignored), 0))];
     for (const [name, { body }] of this.#file.definitions) {
@@ -88,11 +88,11 @@ class LarkRules {
   }
 
   #ruleName(name: string): string {
-    return `${this.#world.name}${name}`;
+    return `${this.#context.name}${name}`;
   }
 
   *#expression(node: LarkNode): Portioned<Expression> {
-    if (this.#world.pace.due()) yield;
+    if (this.#context.pace.due()) yield;
     switch (node.kind) {
       case 'name': {
         if (isTerminalName(node.name)) return this.#token(yield* this.#terminal(node.name, node.line));
@@ -145,11 +145,11 @@ class LarkRules {
     const source = library === 'common' && rest.length === 1 ? common[rest[0]!] : undefined;
     const path = `line ${from.line}`;
     if (source === undefined) throw new GrammarError('unsupported', `%import ${from.path}`, { path });
-    return compilePattern(source, { ...this.#world, path, search: false });
+    return compilePattern(source, { ...this.#context, path, search: false });
   }
 
   *#regex(node: LarkNode): Portioned<Regex> {
-    const { table, form, pace, bounds } = this.#world;
+    const { table, form, pace, bounds } = this.#context;
     if (pace.due()) yield;
     switch (node.kind) {
       case 'name':
@@ -187,7 +187,7 @@ class LarkRules {
   }
 
   #folded(text: string): Regex {
-    const { table, form } = this.#world;
+    const { table, form } = this.#context;
     const characters = Array.from(text, (character) => character.codePointAt(0)!);
     return table.sequence(
       ...characters.map((point) => oneOf(foldCase(codePoints([[point, point]])), { table, form })),

@@ -63,8 +63,8 @@ const automatonSteps = 16; // what making one counts for
  * Lowers a grammar, in portions. `openAutomaton` is asked once for each expression. Throws GrammarError: 'invalid' for
  * an unknown rule, 'unsupported' for hidden left recursion, 'unsatisfiable', 'too-large'.
  */
-export function* lowerGrammar(grammar: Grammar, world: LoweringWorld): Portioned<GraphNode> {
-  const { pace } = world;
+export function* lowerGrammar(grammar: Grammar, context: LoweringContext): Portioned<GraphNode> {
+  const { pace } = context;
   yield* checkRuleNames(grammar, pace);
   const nullable = yield* fixpoint(grammar.rules, isNullable, pace);
   const rules = yield* withoutLeftRecursion(grammar.rules, nullable, pace);
@@ -74,9 +74,9 @@ export function* lowerGrammar(grammar: Grammar, world: LoweringWorld): Portioned
     for (const regex of terminalsOf(body)) {
       if (pace.due()) yield;
       if (automata.has(regex)) continue;
-      const automaton = yield* world.openAutomaton(regex);
+      const automaton = yield* context.openAutomaton(regex);
       automata.set(regex, automaton);
-      satisfiable.set(regex, yield* automaton.close(name, world.bounds.grammarStatesMax));
+      satisfiable.set(regex, yield* automaton.close(name, context.bounds.grammarStatesMax));
       if (pace.due(automatonSteps)) yield;
     }
   }
@@ -86,10 +86,10 @@ export function* lowerGrammar(grammar: Grammar, world: LoweringWorld): Portioned
   if (!productive.has(grammar.start)) {
     throw new GrammarError('unsatisfiable', 'no finite text matches', { path: grammar.start });
   }
-  return yield* new Lowering({ rules, satisfiable, productive, automata }, world).lower(grammar.start);
+  return yield* new Lowering({ rules, satisfiable, productive, automata }, context).lower(grammar.start);
 }
 
-export interface LoweringWorld {
+export interface LoweringContext {
   readonly pace: Pace;
   readonly bounds: Pick<GrammarBounds, 'grammarNodesMax' | 'grammarStatesMax'>;
   readonly openAutomaton: (regex: Regex) => Portioned<Automaton>;
@@ -109,11 +109,11 @@ class Lowering {
   readonly #end: GraphNode = { kind: 'end', index: 0 };
   #nodeCount = 1;
   readonly #tally: Tally = { count: 0 };
-  readonly #world: LoweringWorld;
+  readonly #context: LoweringContext;
 
-  constructor(analysed: Analysed, world: LoweringWorld) {
+  constructor(analysed: Analysed, context: LoweringContext) {
     this.#analysed = analysed;
-    this.#world = world;
+    this.#context = context;
   }
 
   *lower(start: string): Portioned<GraphNode> {
@@ -135,12 +135,12 @@ class Lowering {
   }
 
   *#node(expression: Expression, next: GraphNode): Portioned<GraphNode> {
-    const { grammarNodesMax: most } = this.#world.bounds;
+    const { grammarNodesMax: most } = this.#context.bounds;
     if (this.#nodeCount > most) {
       const message = `a grammar of more than ${most} nodes (--grammar-nodes)`;
       throw new GrammarError('too-large', message, { path: 'start' });
     }
-    if (this.#world.pace.due(2 + this.#tally.count)) yield;
+    if (this.#context.pace.due(2 + this.#tally.count)) yield;
     this.#tally.count = 0;
     switch (expression.kind) {
       case 'terminal':

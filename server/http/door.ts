@@ -15,7 +15,7 @@ import type {
 import type { ServerMetrics } from '../metrics/metrics.ts';
 import type { LongTexts } from '../text/long-texts.ts';
 import { type Admission, type Guard, presentedKey } from './guard.ts';
-import { type CallWorld, HttpCall } from './http-call.ts';
+import { type CallParts, HttpCall } from './http-call.ts';
 import type { RouteDescription } from './route-description.ts';
 
 export interface Route {
@@ -43,7 +43,7 @@ export interface SocketRoute {
   readonly open: (connection: SocketConnection, owner: string | null, admitted: () => void) => SocketEvents;
 }
 
-export interface HttpWorld {
+export interface DoorParts {
   readonly guard: Guard;
   readonly bodySizeMax: number;
   readonly bodyValuesMax: number;
@@ -66,8 +66,8 @@ const PREFLIGHT_HEADERS = {
 };
 
 export class HttpDoor implements TransportHandlers {
-  readonly #world: HttpWorld;
-  readonly #callWorld: CallWorld;
+  readonly #parts: DoorParts;
+  readonly #callParts: CallParts;
   readonly #routes: readonly Route[];
   readonly #socketRoutes: readonly SocketRoute[];
   readonly #sockets = new Set<SocketConnection>(); // bounded with #callCount by connectionCountMax
@@ -75,23 +75,23 @@ export class HttpDoor implements TransportHandlers {
   readonly #idleCallbacks: (() => void)[] = [];
   #callCount = 0;
 
-  constructor(world: HttpWorld, routes: readonly Route[], socketRoutes: readonly SocketRoute[]) {
-    this.#world = world;
+  constructor(parts: DoorParts, routes: readonly Route[], socketRoutes: readonly SocketRoute[]) {
+    this.#parts = parts;
     this.#routes = routes;
     this.#socketRoutes = socketRoutes;
-    this.#callWorld = {
-      clock: world.clock,
-      bodySizeMax: world.bodySizeMax,
-      bodyValuesMax: world.bodyValuesMax,
-      texts: world.texts,
+    this.#callParts = {
+      clock: parts.clock,
+      bodySizeMax: parts.bodySizeMax,
+      bodyValuesMax: parts.bodyValuesMax,
+      texts: parts.texts,
       onEnd: (call, status, durationMs) => this.#onEnd(call, status, durationMs),
-      onCrash: ({ facts: { id, route } }, err) => world.log.error('a route failed', { id, route, err }),
+      onCrash: ({ facts: { id, route } }, err) => parts.log.error('a route failed', { id, route, err }),
     };
   }
 
   onRequest(exchange: HttpExchange): void {
     const { request } = exchange;
-    const { guard, freshId, metrics } = this.#world;
+    const { guard, freshId, metrics } = this.#parts;
     const path = this.#homeOf(request.path);
     const route = this.#routeOf(request.method, path);
     const admission = admissionTo(route, request, guard);
@@ -99,7 +99,7 @@ export class HttpDoor implements TransportHandlers {
     const id = `req_${freshId()}`;
     this.#callCount++;
     metrics.onConnection('http', 1);
-    const call = new HttpCall(this.#callWorld, exchange, {
+    const call = new HttpCall(this.#callParts, exchange, {
       id,
       route: route?.path ?? UNMATCHED,
       owner: admission.ok ? admission.owner : NOBODY,
@@ -128,7 +128,7 @@ export class HttpDoor implements TransportHandlers {
     const route = this.#socketRoutes.find(({ path }) => path === home);
     if (route === undefined) return refusedUpgrade(fault('not_found', `no WebSocket at ${request.path}`));
     if (route.switchedOff !== undefined) return refusedUpgrade(route.switchedOff);
-    const { guard } = this.#world;
+    const { guard } = this.#parts;
     // A page or a library that cannot set headers may bring its key in the first frame.
     const keyFollows = route.keyFollows && guard.keyNeeded && presentedKey(request) === null;
     const admission = keyFollows ? null : guard.admit(request);
@@ -180,7 +180,7 @@ export class HttpDoor implements TransportHandlers {
   }
 
   #openSocket(route: SocketRoute, connection: SocketConnection, owner: string | null): SocketEvents {
-    const { metrics } = this.#world;
+    const { metrics } = this.#parts;
     this.#sockets.add(connection);
     metrics.onConnection('websocket', 1);
     if (owner === null) this.#ungreeted.add(connection);
@@ -198,21 +198,21 @@ export class HttpDoor implements TransportHandlers {
   }
 
   #fullFault(): Fault | null {
-    const { connectionCountMax } = this.#world;
+    const { connectionCountMax } = this.#parts;
     if (this.#callCount + this.#sockets.size < connectionCountMax) return null;
     const message = `${connectionCountMax} requests and sockets are open, as many as may be (--connections)`;
     return fault('connection_limit', message, { retryAfterMs: RETRY_AFTER_MS });
   }
 
   #ungreetedFault(): Fault | null {
-    const { ungreetedSocketCountMax } = this.#world;
+    const { ungreetedSocketCountMax } = this.#parts;
     if (this.#ungreeted.size < ungreetedSocketCountMax) return null;
     const message = `${ungreetedSocketCountMax} sockets without a key are open, as many as may be (--ungreeted-sockets): bring it with the upgrade`;
     return fault('connection_limit', message, { retryAfterMs: RETRY_AFTER_MS });
   }
 
   #onEnd(call: HttpCall, status: number, durationMs: number): void {
-    const { log, metrics } = this.#world;
+    const { log, metrics } = this.#parts;
     const { id, route, owner } = call.facts;
     metrics.onConnection('http', -1);
     metrics.onHttpAnswer({ route, status, durationMs });

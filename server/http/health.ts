@@ -4,12 +4,12 @@ import { fault } from '../base/errors.ts';
 import type { ServerMetrics } from '../metrics/metrics.ts';
 import type { Route } from './door.ts';
 
-export interface HealthWorld {
+export interface HealthParts {
   readonly metrics: ServerMetrics;
   readonly isDraining: () => boolean;
 }
 
-export function healthRoutes({ metrics, isDraining }: HealthWorld): readonly Route[] {
+export function healthRoutes({ metrics, isDraining }: HealthParts): readonly Route[] {
   return [
     {
       method: 'GET',

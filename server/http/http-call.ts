@@ -8,7 +8,7 @@ import { parseJsonBody } from '../base/json-body.ts';
 import type { HttpExchange, HttpRequest } from '../listeners/transport.ts';
 import type { LongTexts } from '../text/long-texts.ts';
 
-export interface CallWorld {
+export interface CallParts {
   readonly clock: Clock;
   readonly bodySizeMax: number;
   readonly bodyValuesMax: number;
@@ -35,7 +35,7 @@ const CALLER_GONE = 499; // nginx's "client closed request"; in metrics and logs
 export class HttpCall {
   readonly request: HttpRequest;
   readonly facts: CallFacts;
-  readonly #world: CallWorld;
+  readonly #parts: CallParts;
   readonly #exchange: HttpExchange;
   readonly #startedMs: number;
   #status = 0; // 0: not answered yet
@@ -43,12 +43,12 @@ export class HttpCall {
   #onAbort: (() => void) | null = null;
   readonly #onOver: (() => void)[] = []; // a few at most
 
-  constructor(world: CallWorld, exchange: HttpExchange, facts: CallFacts) {
+  constructor(parts: CallParts, exchange: HttpExchange, facts: CallFacts) {
     this.request = exchange.request;
     this.facts = facts;
-    this.#world = world;
+    this.#parts = parts;
     this.#exchange = exchange;
-    this.#startedMs = world.clock.nowMs();
+    this.#startedMs = parts.clock.nowMs();
     exchange.onAbort(() => {
       if (this.#ended) return;
       this.#finish(CALLER_GONE);
@@ -94,7 +94,7 @@ export class HttpCall {
       this.refuse(fault('unsupported_media_type', `bodies are read as they are, not ${encoding}`));
       return;
     }
-    const { bodySizeMax } = this.#world;
+    const { bodySizeMax } = this.#parts;
     this.#exchange.readBody(bodySizeMax, (body) => {
       if (body === null) {
         this.refuse(fault('body_too_large', `the body is larger than ${bodySizeMax} bytes`));
@@ -102,7 +102,7 @@ export class HttpCall {
       }
       let parsed: ReturnType<typeof parseJsonBody<T>> | null = null; // once, however often the rest is run
       this.guard(() => {
-        parsed ??= parseJsonBody(body, schema, this.#world.bodyValuesMax);
+        parsed ??= parseJsonBody(body, schema, this.#parts.bodyValuesMax);
         if (parsed.ok) then(parsed.value);
         else this.refuse(parsed.fault);
       });
@@ -114,10 +114,10 @@ export class HttpCall {
    * beginning where it needs the tokens of a long text (text/long-texts.ts).
    */
   guard(run: () => void): void {
-    this.#world.texts.run(run, {
+    this.#parts.texts.run(run, {
       over: () => this.#ended,
       failed: (error) => {
-        this.#world.onCrash(this, error);
+        this.#parts.onCrash(this, error);
         this.refuse(fault('internal_error', `an internal error; the log has it under ${this.facts.id}`));
       },
     });
@@ -195,6 +195,6 @@ export class HttpCall {
     if (this.#ended) return;
     this.#ended = true;
     for (const fn of this.#onOver) fn();
-    this.#world.onEnd(this, status, this.#world.clock.nowMs() - this.#startedMs);
+    this.#parts.onEnd(this, status, this.#parts.clock.nowMs() - this.#startedMs);
   }
 }

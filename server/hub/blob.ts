@@ -34,7 +34,7 @@ export async function fetchBlob(request: BlobRequest): Promise<void> {
     await arrival.complete();
     // Bytes on disk from an earlier day may be the wrong ones; those that came just now in one piece are the hub's.
     if (!arrival.isRight()) {
-      const { note } = request.client.world;
+      const { note } = request.client.parts;
       note(`${file.path} has not the checksum that the hub says: fetching it once more from its beginning`);
       await arrival.restart();
       await arrival.complete();

@@ -25,7 +25,7 @@ interface HubRequest {
 /** One request, no redirects followed. Rejects when there is no connection. */
 export type HubFetch = (request: HubRequest) => Promise<HubAnswer>;
 
-export interface HubWorld {
+export interface HubParts {
   readonly settings: HubSettings;
   readonly fetch: HubFetch;
   readonly clock: Clock;
@@ -51,15 +51,15 @@ const BACKOFF_MS = 1000; // doubled each time
 const RETRY_AFTER_MAX_MS = 120_000; // longer waits are for the person to decide on
 
 export class HubClient {
-  readonly world: HubWorld;
+  readonly parts: HubParts;
   readonly reference: HubReference;
   readonly #origin: string; // of the endpoint
   #heard = false;
 
-  constructor(world: HubWorld, reference: HubReference) {
-    this.world = world;
+  constructor(parts: HubParts, reference: HubReference) {
+    this.parts = parts;
     this.reference = reference;
-    this.#origin = new URL(world.settings.endpoint).origin;
+    this.#origin = new URL(parts.settings.endpoint).origin;
   }
 
   /** The answer after all redirects. Rejects with HubError, also while the body is read. */
@@ -81,7 +81,7 @@ export class HubClient {
 
   /** Tries again while that may help. `progress` grows when something came of the last time. */
   async persist<T>(attempt: () => Promise<T>, progress: () => number = () => 0): Promise<T> {
-    const { note, signal } = this.world;
+    const { note, signal } = this.parts;
     let failures = 0;
     for (;;) {
       const before = progress();
@@ -101,7 +101,7 @@ export class HubClient {
 
   /** Rejects with HubError when the person has had enough. */
   pause(delayMs: number): Promise<void> {
-    const { clock, signal } = this.world;
+    const { clock, signal } = this.parts;
     return new Promise((resolve, reject) => {
       const stop = () => {
         timer.cancel();
@@ -117,9 +117,9 @@ export class HubClient {
   }
 
   async #request({ method, headers }: HubQuestion, url: string): Promise<HubAnswer> {
-    const { settings, fetch } = this.world;
+    const { settings, fetch } = this.parts;
     const { token } = settings;
-    const watch = new SilenceWatch(this.world, url);
+    const watch = new SilenceWatch(this.parts, url);
     const isHub = new URL(url).origin === this.#origin;
     const sent = {
       ...headers,
@@ -138,7 +138,7 @@ export class HubClient {
     const { status, header } = answer;
     if ((status >= 200 && status < 300) || welcome.includes(status)) return answer;
     answer.discard();
-    const { settings, epochMs } = this.world;
+    const { settings, epochMs } = this.parts;
     throw refusalError({
       ...{ status, header, url, what },
       ...{ id: this.reference.id, revision: this.reference.revision, endpoint: settings.endpoint },
@@ -158,22 +158,22 @@ export class HubClient {
 
 /** Ends a request of which nothing is heard. Its time runs while we wait for the other side, not while it waits. */
 class SilenceWatch {
-  readonly #world: HubWorld;
+  readonly #parts: HubParts;
   readonly #host: string;
   readonly #ending = new AbortController();
   #silent = false;
 
-  constructor(world: HubWorld, url: string) {
-    this.#world = world;
+  constructor(parts: HubParts, url: string) {
+    this.#parts = parts;
     this.#host = new URL(url).host;
   }
 
   get signal(): AbortSignal {
-    return AbortSignal.any([this.#world.signal, this.#ending.signal]);
+    return AbortSignal.any([this.#parts.signal, this.#ending.signal]);
   }
 
   async within<T>(wait: () => Promise<T>, connecting: boolean): Promise<T> {
-    const timer = this.#world.clock.schedule(SILENCE_MS, () => {
+    const timer = this.#parts.clock.schedule(SILENCE_MS, () => {
       this.#silent = true;
       this.#ending.abort();
     });
@@ -200,7 +200,7 @@ class SilenceWatch {
   }
 
   #errorOf(cause: unknown, connecting: boolean): HubError {
-    if (this.#world.signal.aborted) return stopped();
+    if (this.#parts.signal.aborted) return stopped();
     const retryable = true;
     if (this.#silent) {
       const text = `nothing has been heard of ${this.#host} for ${SILENCE_MS / 1000} s`;

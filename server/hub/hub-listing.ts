@@ -64,7 +64,7 @@ const treeSchema = z.array(
 /** Rejects with HubError. */
 export async function listModel(client: HubClient): Promise<HubListing> {
   const { id, revision } = client.reference;
-  const api = `${client.world.settings.endpoint}/api/models/${id}`;
+  const api = `${client.parts.settings.endpoint}/api/models/${id}`;
   const url = `${api}/revision/${encodeURIComponent(revision)}?blobs=true`;
   const { value } = await askJson(client, url, infoSchema);
   const { sha: commit, siblings } = value;
@@ -233,7 +233,7 @@ function checkPath(path: string): void {
     throw new HubError('unsafe', `the hub lists ${JSON.stringify(path)}: not a name for a file here`);
 }
 
-function fileUrl({ world, reference }: HubClient, path: string, commit: string): string {
+function fileUrl({ parts, reference }: HubClient, path: string, commit: string): string {
   const name = path.split('/').map(encodeURIComponent).join('/');
-  return `${world.settings.endpoint}/${reference.id}/resolve/${commit}/${name}`;
+  return `${parts.settings.endpoint}/${reference.id}/resolve/${commit}/${name}`;
 }

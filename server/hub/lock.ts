@@ -4,7 +4,7 @@ import { mkdir, readFile, rename, stat, unlink, utimes, writeFile } from 'node:f
 import { dirname } from 'node:path';
 import type { Clock, Timer } from '../../kernels/clock.ts';
 
-export interface LockWorld {
+export interface LockParts {
   readonly clock: Clock;
   readonly epochMs: () => number;
   readonly self: LockOwner;
@@ -31,35 +31,35 @@ const STALE_MS = 60_000; // untouched for this long: a machine that is off, a pr
  */
 export async function takeLock(
   path: string,
-  world: LockWorld,
+  parts: LockParts,
   onLost: () => void,
 ): Promise<{ lock: Lock } | { holder: string }> {
   await mkdir(dirname(path), { recursive: true });
   for (let attempt = 0; attempt < 3; attempt++) {
     try {
-      await writeFile(path, JSON.stringify(world.self), { flag: 'wx' });
-      return { lock: new HeldLock(path, world, onLost) };
+      await writeFile(path, JSON.stringify(parts.self), { flag: 'wx' });
+      return { lock: new HeldLock(path, parts, onLost) };
     } catch (error) {
       if ((error as { code?: string }).code !== 'EEXIST') throw error;
     }
     const seen = await readOwner(path);
     if (seen === null) continue; // released just now
-    if (!(await isStale(path, seen.owner, world))) return { holder: holderText(seen.owner) };
-    await moveAside(path, seen.text, world);
+    if (!(await isStale(path, seen.owner, parts))) return { holder: holderText(seen.owner) };
+    await moveAside(path, seen.text, parts);
   }
   return { holder: 'another process' };
 }
 
 class HeldLock implements Lock {
   readonly #path: string;
-  readonly #world: LockWorld;
+  readonly #parts: LockParts;
   readonly #onLost: () => void;
   #timer: Timer | null = null;
   #over = false;
 
-  constructor(path: string, world: LockWorld, onLost: () => void) {
+  constructor(path: string, parts: LockParts, onLost: () => void) {
     this.#path = path;
-    this.#world = world;
+    this.#parts = parts;
     this.#onLost = onLost;
     this.#schedule();
   }
@@ -71,7 +71,7 @@ class HeldLock implements Lock {
   }
 
   #schedule(): void {
-    this.#timer = this.#world.clock.schedule(TOUCH_MS, () => void this.#touch());
+    this.#timer = this.#parts.clock.schedule(TOUCH_MS, () => void this.#touch());
   }
 
   async #touch(): Promise<void> {
@@ -82,13 +82,13 @@ class HeldLock implements Lock {
       this.#onLost();
       return;
     }
-    const now = this.#world.epochMs() / 1000;
+    const now = this.#parts.epochMs() / 1000;
     await utimes(this.#path, now, now).catch(() => {}); // the next touch finds out
     if (!this.#over) this.#schedule();
   }
 
   async #isOurs(): Promise<boolean> {
-    return (await readOwner(this.#path))?.owner?.token === this.#world.self.token;
+    return (await readOwner(this.#path))?.owner?.token === this.#parts.self.token;
   }
 }
 
@@ -104,14 +104,14 @@ async function readOwner(path: string): Promise<{ text: string; owner: LockOwner
   }
 }
 
-async function isStale(path: string, owner: LockOwner | null, world: LockWorld): Promise<boolean> {
-  if (owner !== null && owner.host === world.self.host && !world.isAlive(owner.pid)) return true;
+async function isStale(path: string, owner: LockOwner | null, parts: LockParts): Promise<boolean> {
+  if (owner !== null && owner.host === parts.self.host && !parts.isAlive(owner.pid)) return true;
   const found = await stat(path).catch(() => null);
-  return found === null || world.epochMs() - found.mtimeMs > STALE_MS;
+  return found === null || parts.epochMs() - found.mtimeMs > STALE_MS;
 }
 
 /** Of several that find it stale one moves it; who moved a fresh one by mistake puts it back. */
-async function moveAside(path: string, staleText: string, { self }: LockWorld): Promise<void> {
+async function moveAside(path: string, staleText: string, { self }: LockParts): Promise<void> {
   const aside = `${path}.${self.token}`;
   const moved = await rename(path, aside).then(
     () => true,

@@ -7,7 +7,7 @@ import { hubFolder } from '../../models/hub-cache.ts';
 import { diskError, fetchBlob, INCOMPLETE, isBlobRight } from './blob.ts';
 import { type CachedModel, openedPath, shardsOf } from './cached-model.ts';
 import { chooseFiles } from './file-choice.ts';
-import { HubClient, type HubWorld } from './hub-client.ts';
+import { HubClient, type HubParts } from './hub-client.ts';
 import { HubError } from './hub-error.ts';
 import { describeFile, type HubFile, type HubListing, listModel } from './hub-listing.ts';
 import { type Lock, type LockOwner, takeLock } from './lock.ts';
@@ -15,7 +15,7 @@ import type { PullDisk } from './pull-disk.ts';
 import { type HubReference, referenceText } from './reference.ts';
 import { sizeText } from './size-text.ts';
 
-export interface PullWorld extends HubWorld {
+export interface PullParts extends HubParts {
   readonly disk: PullDisk;
   readonly self: LockOwner;
   readonly isAlive: (pid: number) => boolean;
@@ -40,26 +40,26 @@ export interface PulledModel extends CachedModel {
 }
 
 /** Rejects with HubError, or with what the checks throw. What has arrived is kept. */
-export async function pullModel(reference: HubReference, world: PullWorld): Promise<PulledModel> {
-  if (world.settings.offline) {
+export async function pullModel(reference: HubReference, parts: PullParts): Promise<PulledModel> {
+  if (parts.settings.offline) {
     throw new HubError('offline', `HF_HUB_OFFLINE is set: ${referenceText(reference)} is not fetched`);
   }
   const losing = new AbortController();
-  const signal = AbortSignal.any([world.signal, losing.signal]);
-  const client = new HubClient({ ...world, signal }, reference);
+  const signal = AbortSignal.any([parts.signal, losing.signal]);
+  const client = new HubClient({ ...parts, signal }, reference);
   const listing = await listModel(client);
   const choice = chooseFiles([...listing.files.keys()], reference);
-  if (choice.kind === 'gguf' && listing.architecture !== null) world.checkArchitecture(listing.architecture);
-  const folder = hubFolder(world.settings.cacheDirectory, reference.id);
-  const lock = await lockFolder(client, world, () => losing.abort());
+  if (choice.kind === 'gguf' && listing.architecture !== null) parts.checkArchitecture(listing.architecture);
+  const folder = hubFolder(parts.settings.cacheDirectory, reference.id);
+  const lock = await lockFolder(client, parts, () => losing.abort());
   try {
-    const pull = new Pull(client, world, { folder, listing });
+    const pull = new Pull(client, parts, { folder, listing });
     const directory = join(folder, 'snapshots', listing.commit);
     if (choice.kind === 'gguf') {
       await pull.fetch(choice.parts);
     } else {
       await pull.fetch(choice.isIndex ? [...choice.settings, ...choice.weights] : choice.settings);
-      world.checkSettings(directory);
+      parts.checkSettings(directory);
       await pull.fetch(choice.isIndex ? shardsOf(join(directory, choice.weights[0]!)) : choice.weights);
     }
     await writeRef(folder, reference.revision, listing.commit);
@@ -72,7 +72,7 @@ export async function pullModel(reference: HubReference, world: PullWorld): Prom
       arrivedSize,
     };
   } catch (error) {
-    if (losing.signal.aborted && !world.signal.aborted) {
+    if (losing.signal.aborted && !parts.signal.aborted) {
       throw new HubError('locked', `another process has taken over the pull of ${reference.id}`, {
         cause: error,
       });
@@ -88,16 +88,16 @@ const LOCK_POLL_MS = 500;
 
 class Pull {
   readonly #client: HubClient;
-  readonly #world: PullWorld;
+  readonly #parts: PullParts;
   readonly #folder: string;
   readonly #listing: HubListing;
   readonly #files: HubFile[] = [];
   #doneSize = 0; // bytes of whole files
   #arrivedSize = 0; // bytes that have come from the hub
 
-  constructor(client: HubClient, world: PullWorld, at: { folder: string; listing: HubListing }) {
+  constructor(client: HubClient, parts: PullParts, at: { folder: string; listing: HubListing }) {
     this.#client = client;
-    this.#world = world;
+    this.#parts = parts;
     this.#folder = at.folder;
     this.#listing = at.listing;
   }
@@ -117,13 +117,13 @@ class Pull {
     }
     const files = await this.#describe(paths);
     this.#files.push(...files);
-    this.#world.progress.onPlan({ fileCount: this.#files.length, totalSize: this.totalSize });
+    this.#parts.progress.onPlan({ fileCount: this.#files.length, totalSize: this.totalSize });
     await this.#checkRoom(files);
     for (const file of files) {
       await this.#ensureBlob(file);
       await this.#show(file);
       this.#doneSize += file.size;
-      this.#world.progress.onSize(this.#doneSize, this.#arrivedSize);
+      this.#parts.progress.onSize(this.#doneSize, this.#arrivedSize);
     }
   }
 
@@ -143,7 +143,7 @@ class Pull {
       if ((await sizeOf(blob)) === size) continue;
       needed += Math.max(0, size - ((await sizeOf(blob + INCOMPLETE)) ?? 0));
     }
-    const free = await this.#world.disk.freeSize(this.#folder);
+    const free = await this.#parts.disk.freeSize(this.#folder);
     if (needed <= free) return;
     const text = `${sizeText(needed)} are needed and ${sizeText(free)} are free at ${this.#folder}`;
     throw new HubError('disk', `${text}; HF_HUB_CACHE may name another place`);
@@ -153,16 +153,16 @@ class Pull {
     const path = this.#blobPath(file.etag);
     const onProgress = (size: number, arrived: number) => {
       this.#arrivedSize += arrived;
-      this.#world.progress.onSize(this.#doneSize + size, this.#arrivedSize);
+      this.#parts.progress.onSize(this.#doneSize + size, this.#arrivedSize);
     };
     if (await isBlobRight(path, file, onProgress)) return;
     if ((await sizeOf(path)) !== null) {
-      this.#world.note(`${file.path} in the cache is not what the hub has: fetching it again`);
+      this.#parts.note(`${file.path} in the cache is not what the hub has: fetching it again`);
       await unlink(path).catch((error) => Promise.reject(diskError(error)));
     }
     if (file.digest === null)
-      this.#world.note(`the hub gives no checksum for ${file.path}: only its length is checked`);
-    const { disk } = this.#world;
+      this.#parts.note(`the hub gives no checksum for ${file.path}: only its length is checked`);
+    const { disk } = this.#parts;
     await fetchBlob({ client: this.#client, disk, file, commit: this.#listing.commit, path, onProgress });
   }
 
@@ -170,7 +170,7 @@ class Pull {
   async #show({ path, etag }: HubFile): Promise<void> {
     const blob = this.#blobPath(etag);
     const shown = join(this.#folder, 'snapshots', this.#listing.commit, ...path.split('/'));
-    const fresh = `${shown}.${this.#world.self.token}.tmp`;
+    const fresh = `${shown}.${this.#parts.self.token}.tmp`;
     try {
       await mkdir(dirname(shown), { recursive: true });
       await symlink(relative(dirname(shown), blob), fresh).catch(() => cp(blob, fresh));
@@ -188,15 +188,15 @@ class Pull {
   }
 }
 
-async function lockFolder(client: HubClient, world: PullWorld, onLost: () => void): Promise<Lock> {
+async function lockFolder(client: HubClient, parts: PullParts, onLost: () => void): Promise<Lock> {
   const { id } = client.reference;
-  const folder = hubFolder(join(world.settings.cacheDirectory, '.locks'), id);
+  const folder = hubFolder(join(parts.settings.cacheDirectory, '.locks'), id);
   for (let told = ''; ; ) {
-    const taken = await takeLock(join(folder, 'sparklane.lock'), world, onLost).catch((error) =>
+    const taken = await takeLock(join(folder, 'sparklane.lock'), parts, onLost).catch((error) =>
       Promise.reject(diskError(error)),
     );
     if ('lock' in taken) return taken.lock;
-    if (taken.holder !== told) world.note(`${taken.holder} is pulling ${id}: waiting for it`);
+    if (taken.holder !== told) parts.note(`${taken.holder} is pulling ${id}: waiting for it`);
     told = taken.holder;
     await client.pause(LOCK_POLL_MS);
   }

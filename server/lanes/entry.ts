@@ -4,7 +4,7 @@ import type { GenerateResult, GenerationEnd, GenerationSink } from '../generatio
 import type { UpstreamAnswer } from '../upstream/answer.ts';
 import type { Reservation } from './budget.ts';
 import type { Ticket } from './gate.ts';
-import type { Lane, LanesWorld } from './lane.ts';
+import type { Lane, LanesHost } from './lane.ts';
 import { costOf } from './lanes-file.ts';
 import type { AnswerWatch, RoutedReport } from './observer.ts';
 
@@ -22,14 +22,14 @@ const METADATA_LENGTH_MAX = 512; // characters of a value; OpenAI's bound
 
 export class LaneEntry {
   readonly #parts: EntryParts;
-  readonly #world: LanesWorld;
+  readonly #host: LanesHost;
   readonly #enteredMs: number;
   #phase: 'entered' | 'started' | 'settled' = 'entered';
 
-  constructor(parts: EntryParts, world: LanesWorld) {
+  constructor(parts: EntryParts, host: LanesHost) {
     this.#parts = parts;
-    this.#world = world;
-    this.#enteredMs = world.clock.nowMs();
+    this.#host = host;
+    this.#enteredMs = host.clock.nowMs();
   }
 
   get lane(): Lane {
@@ -121,11 +121,11 @@ export class LaneEntry {
     const cost = Number(costOf(lane.config.price, tokens).toPrecision(12)); // no 0.30000000000000004
     ticket.leave(promptTokens + outputTokens);
     reservation.settle(cost);
-    this.#world.observer.onLaneEnd({
+    this.#host.observer.onLaneEnd({
       requestId: report.requestId,
       lane: lane.name,
       ...{ promptTokens, cachedTokens, outputTokens, cost },
-      durationMs: this.#world.clock.nowMs() - this.#enteredMs,
+      durationMs: this.#host.clock.nowMs() - this.#enteredMs,
       failed: ends.some(({ failure }) => failure !== null),
     });
     return cost;

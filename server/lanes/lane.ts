@@ -9,7 +9,7 @@ import type { LaneConfig, LanesFile } from './lanes-file.ts';
 import type { LaneObserver } from './observer.ts';
 import type { PolicySource } from './policy-source.ts';
 
-export interface LanesWorld {
+export interface LanesHost {
   readonly file: LanesFile;
   readonly policies: PolicySource;
   readonly wireTo: (lane: string) => UpstreamWire; // of lanes with an upstream

@@ -3,7 +3,7 @@
 import { UpstreamClient } from '../upstream/client.ts';
 import { Budget } from './budget.ts';
 import { LaneGate } from './gate.ts';
-import type { Lane, LanesWorld } from './lane.ts';
+import type { Lane, LanesHost } from './lane.ts';
 import { AUTO, type LaneConfig, styleOf } from './lanes-file.ts';
 import { Router } from './router.ts';
 
@@ -15,19 +15,19 @@ export interface LaneReport {
 }
 
 export class Lanes {
-  readonly #world: LanesWorld;
+  readonly #host: LanesHost;
   readonly #lanes: ReadonlyMap<string, Lane>;
   readonly router: Router;
   readonly budget: Budget;
   #draining = false;
 
-  constructor(world: LanesWorld) {
-    const { file, policies, epochMs } = world;
-    this.#world = world;
+  constructor(host: LanesHost) {
+    const { file, policies, epochMs } = host;
+    this.#host = host;
     this.router = new Router(policies, file.sessionCountMax);
     this.budget = new Budget(file.budgetPerKeyAndDay ?? null, epochMs);
     this.#lanes = new Map(
-      Object.entries(file.lanes).map(([name, config]) => [name, laneOf(name, config, world)]),
+      Object.entries(file.lanes).map(([name, config]) => [name, laneOf(name, config, host)]),
     );
   }
 
@@ -53,13 +53,13 @@ export class Lanes {
     return this.#lanes.get(name)!;
   }
 
-  get world(): LanesWorld {
-    return this.#world;
+  get host(): LanesHost {
+    return this.#host;
   }
 
   /** The lane, or auto, that a request's `model` means; null: none of ours. The server's own model is its local lane. */
   meaning(model: string | null | undefined, ownModel: string): string | null {
-    if (model == null || model === '') return this.#world.file.default;
+    if (model == null || model === '') return this.#host.file.default;
     if (model === AUTO || this.#lanes.has(model)) return model;
     if (model !== ownModel) return null;
     return [...this.#lanes.values()].find(({ upstream }) => upstream === null)?.name ?? null;
@@ -79,8 +79,8 @@ export class Lanes {
   }
 }
 
-function laneOf(name: string, config: LaneConfig, world: LanesWorld): Lane {
-  const { clock, random, wireTo, observer } = world;
+function laneOf(name: string, config: LaneConfig, host: LanesHost): Lane {
+  const { clock, random, wireTo, observer } = host;
   const { concurrency, queueLength, queueWaitMs, ...rates } = config.limits;
   const gate = new LaneGate(
     { ...rates, concurrency, queueLengthMax: queueLength, queueWaitMsMax: queueWaitMs },

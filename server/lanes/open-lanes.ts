@@ -17,7 +17,7 @@ import { AUTO, LanesError, type LanesFile, parseLanes, type UpstreamConfig } fro
 import type { LaneObserver } from './observer.ts';
 import { type PolicyFile, PolicySource } from './policy-source.ts';
 
-export interface OpenLanesWorld {
+export interface OpenLanesParts {
   readonly path: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
@@ -29,8 +29,8 @@ export interface OpenLanesWorld {
 }
 
 /** Throws LanesError or PolicyError: which file, which place, what would be accepted. */
-export function openLanes(world: OpenLanesWorld): Lanes {
-  const { path, clock, log, metrics, observers = [] } = world;
+export function openLanes(host: OpenLanesParts): Lanes {
+  const { path, clock, log, metrics, observers = [] } = host;
   const file = readLanes(path);
   const counted = new LaneMetrics(metrics.registry, () => lanes);
   const policies = new PolicySource({
@@ -41,10 +41,10 @@ export function openLanes(world: OpenLanesWorld): Lanes {
     onRead: (used) => counted.onPolicyRead(used),
   });
   const lanes: Lanes = new Lanes({
-    ...world,
+    ...host,
     file,
     policies,
-    wireTo: (lane) => wireTo(lane, file.lanes[lane]!.upstream!, world),
+    wireTo: (lane) => wireTo(lane, file.lanes[lane]!.upstream!, host),
     observer: together([counted, ...observers]),
   });
   // Patterns are compiled when they are first used: not by the first request, which would wait some ten milliseconds.
@@ -86,7 +86,7 @@ function policyFile(path: string): PolicyFile {
   };
 }
 
-function wireTo(lane: string, upstream: UpstreamConfig, { path, env }: OpenLanesWorld): UpstreamWire {
+function wireTo(lane: string, upstream: UpstreamConfig, { path, env }: OpenLanesParts): UpstreamWire {
   const { url, keyFrom, headers, tls, connections, connectTimeoutMs } = upstream;
   const key = keyFrom === undefined ? null : env[keyFrom];
   if (key === undefined || key === '') {

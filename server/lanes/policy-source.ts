@@ -30,20 +30,20 @@ export class PolicySource {
   #current: PolicyInForce;
 
   /** Throws PolicyError, or what reading the file throws. `lanes`: those that the policy may name. */
-  constructor(world: {
+  constructor(host: {
     readonly file: PolicyFile;
     readonly lanes: readonly string[];
     readonly clock: Clock;
     readonly log: Log;
     readonly onRead: (used: boolean) => void; // whenever a changed file was looked into
   }) {
-    this.#file = world.file;
-    this.#lanes = world.lanes;
-    this.#clock = world.clock;
-    this.#log = world.log;
-    this.#onRead = world.onRead;
-    this.#stamp = world.file.stamp();
-    this.#lookedMs = world.clock.nowMs();
+    this.#file = host.file;
+    this.#lanes = host.lanes;
+    this.#clock = host.clock;
+    this.#log = host.log;
+    this.#onRead = host.onRead;
+    this.#stamp = host.file.stamp();
+    this.#lookedMs = host.clock.nowMs();
     this.#current = this.#load();
   }
 

@@ -50,7 +50,7 @@ class Visit {
   #over = false;
 
   constructor(lanes: Lanes, ask: LaneAsk, listener: LaneListener) {
-    const { clock } = lanes.world;
+    const { clock } = lanes.host;
     const startMs = clock.nowMs();
     this.#lanes = lanes;
     this.#ask = ask;
@@ -176,7 +176,7 @@ class Visit {
   ): void {
     this.#over = true;
     this.#leave = null;
-    const { router, world } = this.#lanes;
+    const { router, host } = this.#lanes;
     router.enter(this.#task, this.#ask.sessionKey);
     const { requestId, owner, sessionKey, taskId = null, model, conversation } = this.#ask;
     const { decision, signals } = this.#task;
@@ -187,16 +187,16 @@ class Visit {
       waitedMs: this.#waitedMs,
       routeMs: this.#routeMs,
     };
-    world.observer.onRouted(report);
-    const watch = world.observer.watch?.(report, conversation) ?? null;
+    host.observer.onRouted(report);
+    const watch = host.observer.watch?.(report, conversation) ?? null;
     const { taskClass, rule, move, from, reason } = decision;
-    world.log.info('routed', {
+    host.log.info('routed', {
       ...{ id: requestId, owner, asked: model, lane: lane.name, taskClass, rule, move, from, reason },
       ...(this.#overflowFrom !== null && { overflowFrom: this.#overflowFrom }),
       ...{ waitedMs: Math.round(this.#waitedMs), routeMs: Number(this.#routeMs.toFixed(3)) },
     });
     const system = this.#systemIn(lane);
-    this.#listener.onEntered(new LaneEntry({ ...held, lane, report, system, watch }, world));
+    this.#listener.onEntered(new LaneEntry({ ...held, lane, report, system, watch }, host));
   }
 
   #refuse(lane: Lane, refused: Fault): void {
@@ -210,7 +210,7 @@ class Visit {
       return;
     }
     this.#over = true;
-    const { log, observer } = this.#lanes.world;
+    const { log, observer } = this.#lanes.host;
     const { requestId: id, owner } = this.#ask;
     observer.onRefused(lane.name, refused.code);
     log.info('refused by a lane', {
@@ -230,19 +230,19 @@ class Visit {
 
   get #tokens(): number {
     const { contextTokens, outputTokensMax } = this.#task.signals;
-    return contextTokens + (outputTokensMax ?? this.#lanes.world.file.outputTokensAssumed);
+    return contextTokens + (outputTokensMax ?? this.#lanes.host.file.outputTokensAssumed);
   }
 
   #costIn({ config }: Lane): number {
     const { contextTokens, outputTokensMax } = this.#task.signals;
-    const output = outputTokensMax ?? this.#lanes.world.file.outputTokensAssumed;
+    const output = outputTokensMax ?? this.#lanes.host.file.outputTokensAssumed;
     return costOf(config.price, { prompt: contextTokens, cached: 0, output });
   }
 
   #budgetFault(): Fault {
-    const { budget, world } = this.#lanes;
+    const { budget, host } = this.#lanes;
     const spent = budget.spent(this.#ask.owner).toFixed(4);
-    const message = `the key has used ${spent} of ${budget.limit} ${world.file.currency} today`;
+    const message = `the key has used ${spent} of ${budget.limit} ${host.file.currency} today`;
     return fault('insufficient_quota', message, { retryAfterMs: budget.renewsMs });
   }
 }

@@ -22,13 +22,13 @@ export interface SocketData {
   closeCode: number | null;
 }
 
-interface SocketWorld {
+interface SocketParts {
   readonly bounds: TransportBounds;
   readonly handlers: TransportHandlers;
   readonly defer: Defer;
 }
 
-export function socketBehavior({ bounds, handlers, defer }: SocketWorld): uws.WebSocketBehavior<SocketData> {
+export function socketBehavior({ bounds, handlers, defer }: SocketParts): uws.WebSocketBehavior<SocketData> {
   return {
     maxPayloadLength: bounds.frameSizeMax,
     maxBackpressure: bounds.sendBufferSizeMax,

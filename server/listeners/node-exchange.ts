@@ -10,7 +10,7 @@ const DRAIN_FACTOR = 4;
 
 const UNREAD_END_MS = 10_000; // an answer that is complete waits so long for a reader who takes none of it
 
-interface ExchangeWorld {
+interface ExchangeParts {
   readonly sendBufferSizeMax: number; // bytes
   readonly clock: Clock;
 }
@@ -21,7 +21,7 @@ export class NodeExchange implements HttpExchange {
   readonly request: HttpRequest;
   readonly #message: IncomingMessage;
   readonly #response: ServerResponse;
-  readonly #world: ExchangeWorld;
+  readonly #parts: ExchangeParts;
   #state: ExchangeState = 'idle';
   #blocked = false; // a write has answered false since the last drain
   #closeAfter = false; // the rest of the request body is not worth reading
@@ -32,11 +32,11 @@ export class NodeExchange implements HttpExchange {
     message: IncomingMessage,
     response: ServerResponse,
     request: HttpRequest,
-    world: ExchangeWorld,
+    parts: ExchangeParts,
   ) {
     this.#message = message;
     this.#response = response;
-    this.#world = world;
+    this.#parts = parts;
     this.request = request;
     response.on('error', () => {}); // the close that follows says all
     response.on('close', () => this.abort());
@@ -104,7 +104,7 @@ export class NodeExchange implements HttpExchange {
     if (this.#state !== 'begun' || chunk.length === 0) return !this.#blocked;
     const bytes = typeof chunk === 'string' ? chunk : Buffer.from(chunk); // the caller may reuse its memory
     if (!this.#response.write(bytes)) this.#blocked = true;
-    if (this.#response.writableLength > this.#world.sendBufferSizeMax) this.abort();
+    if (this.#response.writableLength > this.#parts.sendBufferSizeMax) this.abort();
     return !this.#blocked;
   }
 
@@ -145,7 +145,7 @@ export class NodeExchange implements HttpExchange {
 
   /** Nobody hears of this answer any more, so nobody else would close it under a reader who has stopped. */
   #watchReader(): void {
-    const { clock } = this.#world;
+    const { clock } = this.#parts;
     let unread = this.#response.writableLength;
     let timer: Timer;
     const look = () => {

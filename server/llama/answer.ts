@@ -4,11 +4,11 @@
 import { z } from 'zod';
 import type { Parsed } from '../base/json-body.ts';
 import type { Answer } from '../chat/answer.ts';
+import type { ChatService } from '../chat/chat-service.ts';
 import { type CommonFields, commonFields, generationOf } from '../chat/fields.ts';
 import type { AnswerForm } from '../chat/form.ts';
 import { startOf } from '../chat/local-answering.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
-import type { OpenAiWorld } from '../chat/world.ts';
 import { InfillEvents } from './infill-events.ts';
 import { LineLimits } from './line-limits.ts';
 import { withSamplers } from './samplers.ts';
@@ -42,19 +42,19 @@ export interface LlamaPrompt {
   readonly route: string;
 }
 
-export function llamaAnswer(body: LlamaFields, prompt: LlamaPrompt, world: OpenAiWorld): Parsed<Answer> {
+export function llamaAnswer(body: LlamaFields, prompt: LlamaPrompt, service: ChatService): Parsed<Answer> {
   const { tokens, truncated, owner, route } = prompt;
   const predictMax = body.n_predict ?? body.max_tokens ?? prompt.predictDefault;
   const parts = { tokens, maxTokens: predictMax < 0 ? null : predictMax, logprobs: null, owner, route };
-  const generation = generationOf(ownNames(body), parts, world);
+  const generation = generationOf(ownNames(body), parts, service);
   if (!generation.ok) return generation;
   const limits = { t_max_predict_ms: body.t_max_predict_ms ?? 0, n_indent: body.n_indent ?? 0 };
   const bounds = { predictMsMax: Math.max(0, limits.t_max_predict_ms), indentMin: limits.n_indent };
   const limited = bounds.predictMsMax > 0 || bounds.indentMin > 0;
-  const newCutoff = limited ? () => new LineLimits(bounds, world.clock) : null;
+  const newCutoff = limited ? () => new LineLimits(bounds, service.clock) : null;
   const newConstraint = prompt.form?.newConstraint ?? null;
-  const shape = new InfillEvents({ generation: generation.value, predictMax, truncated, limits }, world);
-  const starts = [startOf({ ...generation.value, newCutoff, newConstraint }, world)];
+  const shape = new InfillEvents({ generation: generation.value, predictMax, truncated, limits }, service);
+  const starts = [startOf({ ...generation.value, newCutoff, newConstraint }, service)];
   const stream = body.stream === true;
   return { ok: true, value: { starts, logprobs: false, stream, includeUsage: null, shape } };
 }

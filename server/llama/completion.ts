@@ -4,12 +4,12 @@ import { z } from 'zod';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import type { ChatService } from '../chat/chat-service.ts';
 import { type AnswerForm, textSource, withForm } from '../chat/form.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
 import { encodePrompt } from '../chat/prompt-text.ts';
 import { toolSetOf } from '../chat/tool-set.ts';
-import type { OpenAiWorld } from '../chat/world.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { tokenIds } from '../text/token-ids.ts';
@@ -30,8 +30,8 @@ function completionSchema(bounds: RequestBounds) {
 
 type CompletionRequest = z.output<ReturnType<typeof completionSchema>>;
 
-export function llamaCompletionRoute(world: OpenAiWorld): Route {
-  const schema = completionSchema(world.bounds);
+export function llamaCompletionRoute(service: ChatService): Route {
+  const schema = completionSchema(service.bounds);
   return {
     method: 'POST',
     path: COMPLETION_PATH,
@@ -42,12 +42,12 @@ export function llamaCompletionRoute(world: OpenAiWorld): Route {
       body: schema,
       answers: 'events',
     },
-    answer: (call) => call.readJson(schema, (body) => answer(call, body, world)),
+    answer: (call) => call.readJson(schema, (body) => answer(call, body, service)),
   };
 }
 
-function answer(call: HttpCall, body: CompletionRequest, world: OpenAiWorld): void {
-  const unusable = ownModelFault(body.model, world) ?? unsupportedFault(body, world);
+function answer(call: HttpCall, body: CompletionRequest, service: ChatService): void {
+  const unusable = ownModelFault(body.model, service) ?? unsupportedFault(body, service);
   if (unusable !== null) {
     call.refuse(unusable);
     return;
@@ -55,15 +55,15 @@ function answer(call: HttpCall, body: CompletionRequest, world: OpenAiWorld): vo
   const schema = body.json_schema ?? null;
   const text = schema === null ? null : textSource({ type: 'json_schema', json_schema: { schema } });
   const tools = toolSetOf([], { choice: 'none', parallel: true });
-  withForm({ tools, text, textParam: 'json_schema' }, world.forms, (form) => {
+  withForm({ tools, text, textParam: 'json_schema' }, service.forms, (form) => {
     if (call.over) return; // left while the grammar was compiled
     call.guard(() =>
-      deliverOutcome(call, form.ok ? answerOf(body, form.value, call.facts.owner, world) : form, world),
+      deliverOutcome(call, form.ok ? answerOf(body, form.value, call.facts.owner, service) : form, service),
     );
   });
 }
 
-function unsupportedFault(body: CompletionRequest, { model }: OpenAiWorld): Fault | null {
+function unsupportedFault(body: CompletionRequest, { model }: ChatService): Fault | null {
   if (body.grammar)
     return fault('unsupported', 'grammar: only json_schema is held on this route', { param: 'grammar' });
   if (body.n_probs)
@@ -79,18 +79,18 @@ function answerOf(
   body: CompletionRequest,
   form: AnswerForm,
   owner: string,
-  world: OpenAiWorld,
+  service: ChatService,
 ): Parsed<Answer> {
-  const tokens = tokensOf(body.prompt, world);
+  const tokens = tokensOf(body.prompt, service);
   if (!tokens.ok) return tokens;
   const more = { truncated: false, predictDefault: PREDICT_DEFAULT, form, owner, route: COMPLETION_PATH };
-  return llamaAnswer(body, { tokens: tokens.value, ...more }, world);
+  return llamaAnswer(body, { tokens: tokens.value, ...more }, service);
 }
 
 /** A text begins like the texts the model was trained on; ids are taken as they are. */
 function tokensOf(
   prompt: CompletionRequest['prompt'],
-  { model: { tokenizer, spec }, generator }: OpenAiWorld,
+  { model: { tokenizer, spec }, generator }: ChatService,
 ): Parsed<Int32Array> {
   if (typeof prompt !== 'string') return { ok: true, value: Int32Array.from(prompt) };
   const encoded = encodePrompt(prompt, tokenizer, {

@@ -2,8 +2,8 @@
 // Before it: chat/answer.ts; after it: http/sse.ts.
 
 import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
+import type { ChatService } from '../chat/chat-service.ts';
 import type { Usage } from '../chat/usage.ts';
-import type { OpenAiWorld } from '../chat/world.ts';
 import { AnswerTimes } from '../generation/answer-times.ts';
 import type { GenerationDelta, GenerationEnd, GenerationRequest } from '../generation/generation.ts';
 import { samplersOf } from './samplers.ts';
@@ -23,7 +23,7 @@ export class InfillEvents implements AnswerShape {
   readonly #ends = new Map<number, GenerationEnd>(); // by choice
   readonly #lined = new Set<number>(); // choices with a new line
 
-  constructor(options: InfillEventOptions, { model, generator, clock }: OpenAiWorld) {
+  constructor(options: InfillEventOptions, { model, generator, clock }: ChatService) {
     this.#options = options;
     this.#model = model.name;
     this.#contextTokens = generator.contextTokensMax;

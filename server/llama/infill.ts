@@ -5,12 +5,12 @@
 import { z } from 'zod';
 import type { Parsed } from '../base/json-body.ts';
 import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import { type ChatService, newHead } from '../chat/chat-service.ts';
 import { commonFields, generationOf } from '../chat/fields.ts';
 import { fimPrompt } from '../chat/fim-prompt.ts';
 import { startOf } from '../chat/local-answering.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
-import { newHead, type OpenAiWorld } from '../chat/world.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { ChatEvents } from '../openai/chat-events.ts';
@@ -43,11 +43,11 @@ function fimSchema(bounds: RequestBounds) {
   });
 }
 
-export function infillRoutes(world: OpenAiWorld): readonly Route[] {
-  const infill = infillSchema(world.bounds);
-  const fim = fimSchema(world.bounds);
+export function infillRoutes(service: ChatService): readonly Route[] {
+  const infill = infillSchema(service.bounds);
+  const fim = fimSchema(service.bounds);
   const deliver = (call: HttpCall, answer: (owner: string) => Parsed<Answer>): void =>
-    deliverOutcome(call, answer(call.facts.owner), world);
+    deliverOutcome(call, answer(call.facts.owner), service);
   return [
     {
       method: 'POST',
@@ -55,14 +55,15 @@ export function infillRoutes(world: OpenAiWorld): readonly Route[] {
       open: false,
       about: { group: 'llama-server', summary: 'Fill in the middle', body: infill, answers: 'events' },
       answer: (call) =>
-        call.readJson(infill, (body) => deliver(call, (owner) => infillAnswer(body, owner, world))),
+        call.readJson(infill, (body) => deliver(call, (owner) => infillAnswer(body, owner, service))),
     },
     {
       method: 'POST',
       path: FIM_PATH,
       open: false,
       about: { group: 'mistral', summary: 'Fill in the middle', body: fim, answers: 'events' },
-      answer: (call) => call.readJson(fim, (body) => deliver(call, (owner) => fimAnswer(body, owner, world))),
+      answer: (call) =>
+        call.readJson(fim, (body) => deliver(call, (owner) => fimAnswer(body, owner, service))),
     },
   ];
 }
@@ -70,40 +71,40 @@ export function infillRoutes(world: OpenAiWorld): readonly Route[] {
 function infillAnswer(
   body: z.output<ReturnType<typeof infillSchema>>,
   owner: string,
-  world: OpenAiWorld,
+  service: ChatService,
 ): Parsed<Answer> {
   const before = (body.input_prefix ?? '') + (body.prompt ?? '');
   const extra = (body.input_extra ?? []).map(({ text, filename }) => ({ name: filename, text: text ?? '' }));
-  const prompt = fimPrompt({ before, after: body.input_suffix ?? '', extra }, world);
+  const prompt = fimPrompt({ before, after: body.input_suffix ?? '', extra }, service);
   if (!prompt.ok) return prompt;
   const more = { predictDefault: PREDICT_DEFAULT, owner, route: INFILL_PATH };
-  return llamaAnswer(body, { ...prompt.value, ...more }, world);
+  return llamaAnswer(body, { ...prompt.value, ...more }, service);
 }
 
 function fimAnswer(
   body: z.output<ReturnType<typeof fimSchema>>,
   owner: string,
-  world: OpenAiWorld,
+  service: ChatService,
 ): Parsed<Answer> {
-  const absent = ownModelFault(body.model, world);
+  const absent = ownModelFault(body.model, service);
   if (absent !== null) return { ok: false, fault: absent };
-  const prompt = fimPrompt({ before: body.prompt, after: body.suffix ?? '', extra: [] }, world);
+  const prompt = fimPrompt({ before: body.prompt, after: body.suffix ?? '', extra: [] }, service);
   if (!prompt.ok) return prompt;
   const { tokens } = prompt.value;
   const asked = body.max_tokens ?? body.n_predict ?? PREDICT_DEFAULT;
   const maxTokens = asked < 0 ? null : asked;
   const parts = { tokens, maxTokens, logprobs: null, owner, route: FIM_PATH };
-  const generation = generationOf({ ...body, n: 1 }, parts, world);
+  const generation = generationOf({ ...body, n: 1 }, parts, service);
   if (!generation.ok) return generation;
   const includeUsage = body.stream_options?.include_usage ?? null;
   const shape = new ChatEvents({
-    head: newHead(world, 'chatcmpl', body.model),
-    tokenizer: world.model.tokenizer,
-    stopTokenIds: new Set(world.model.spec.eosTokenIds),
+    head: newHead(service, 'chatcmpl', body.model),
+    tokenizer: service.model.tokenizer,
+    stopTokenIds: new Set(service.model.spec.eosTokenIds),
     promptTokens: null,
     withUsage: includeUsage === true,
   });
-  const starts = [startOf(generation.value, world)];
+  const starts = [startOf(generation.value, service)];
   const stream = body.stream === true;
   return { ok: true, value: { starts, logprobs: false, stream, includeUsage, shape } };
 }

@@ -6,7 +6,7 @@ import { unguarded } from '../../models/text-guard.ts';
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { chatText } from '../chat/chat-prompt.ts';
-import type { DiscoveryWorld } from '../chat/discovery-world.ts';
+import type { DescribedService } from '../chat/described-service.ts';
 import { forTemplate, messageSchema } from '../chat/message.ts';
 import { modelFacts } from '../chat/model-facts.ts';
 import { promptFields, promptOptions } from '../chat/prompt-options.ts';
@@ -21,14 +21,14 @@ const templateSchema = z.object({
   ...promptFields,
 });
 
-export function llamaServerRoutes(world: DiscoveryWorld): readonly Route[] {
+export function llamaServerRoutes(service: DescribedService): readonly Route[] {
   return [
     {
       method: 'GET',
       path: '/props',
       open: false,
       about: { group: 'llama-server', summary: 'What is served: settings, seats, template' },
-      answer: (call) => call.reply(200, propsOf(world)),
+      answer: (call) => call.reply(200, propsOf(service)),
     },
     {
       method: 'GET',
@@ -41,7 +41,7 @@ export function llamaServerRoutes(world: DiscoveryWorld): readonly Route[] {
       },
       whenFull: true, // that is when somebody looks
       answer: (call) => {
-        const slots = slotsOf(world);
+        const slots = slotsOf(service);
         const wanted = new URLSearchParams(call.request.query).has('fail_on_no_slot');
         if (wanted && slots.every((slot) => slot.is_processing)) {
           call.refuse(fault('connection_limit', `all ${slots.length} slots are taken`));
@@ -59,7 +59,7 @@ export function llamaServerRoutes(world: DiscoveryWorld): readonly Route[] {
       },
       answer: (call) =>
         call.readJson(templateSchema, (body) => {
-          const text = rendered(body, world);
+          const text = rendered(body, service);
           if (text.ok) call.reply(200, { prompt: unguarded(text.value) });
           else call.refuse(text.fault);
         }),
@@ -67,10 +67,10 @@ export function llamaServerRoutes(world: DiscoveryWorld): readonly Route[] {
   ];
 }
 
-function propsOf(world: DiscoveryWorld): object {
-  const { model, about } = world;
+function propsOf(service: DescribedService): object {
+  const { model, about } = service;
   const { spec, tokenizer, defaults, chatTemplate } = model;
-  const { contextTokens } = modelFacts(world);
+  const { contextTokens } = modelFacts(service);
   const settings = { ...defaults, presencePenalty: 0, frequencyPenalty: 0, seed: null };
   const textOf = (id: number | null | undefined): string =>
     id == null ? '' : tokenizer.decode([id], { keepSpecial: true });
@@ -87,7 +87,7 @@ function propsOf(world: DiscoveryWorld): object {
     endpoint_props: false, // nothing of it can be changed
     endpoint_metrics: true,
     chat_template: chatTemplate?.source ?? '',
-    chat_template_caps: capsOf(world),
+    chat_template_caps: capsOf(service),
     bos_token: textOf(spec.bosTokenId),
     eos_token: textOf(spec.eosTokenIds[0]),
     build_info: `sparklane-${about.version}`,
@@ -95,19 +95,19 @@ function propsOf(world: DiscoveryWorld): object {
 }
 
 /** Calls are written in words where the template has none for them, so what counts is whether they can be read. */
-function capsOf(world: DiscoveryWorld): object {
-  const calls = modelFacts(world).capabilities.includes('tools');
+function capsOf(service: DescribedService): object {
+  const calls = modelFacts(service).capabilities.includes('tools');
   return {
     supports_tools: calls,
     supports_tool_calls: calls,
     supports_parallel_tool_calls: calls,
-    supports_system_role: takesSystem(world.model),
-    supports_string_content: world.model.chatTemplate !== null,
-    supports_typed_content: world.model.chatTemplate !== null,
+    supports_system_role: takesSystem(service.model),
+    supports_string_content: service.model.chatTemplate !== null,
+    supports_typed_content: service.model.chatTemplate !== null,
   };
 }
 
-function takesSystem({ chatTemplate }: DiscoveryWorld['model']): boolean {
+function takesSystem({ chatTemplate }: DescribedService['model']): boolean {
   const messages = ['system', 'user'].map((role) => ({ role, content: 'a' }));
   try {
     return chatTemplate?.render(messages, { addGenerationPrompt: true }) !== undefined;
@@ -123,7 +123,7 @@ interface Slot {
 }
 
 /** Counts only: what a slot reads and writes is its owner's. */
-function slotsOf({ about, generator, bounds }: DiscoveryWorld): readonly Slot[] {
+function slotsOf({ about, generator, bounds }: DescribedService): readonly Slot[] {
   const { seats, seatCount, slotCount } = about;
   const taken = new Map(seats.map((seat) => [seat.replica * slotCount + seat.slot, seat]));
   const common = { n_ctx: generator.contextTokensMax, speculative: bounds.draftTokensMax > 0 };
@@ -142,9 +142,9 @@ function progressOf(seat: Seat): object {
   };
 }
 
-function rendered(body: z.output<typeof templateSchema>, world: DiscoveryWorld): Parsed<string> {
-  const options = promptOptions(body, world.model);
+function rendered(body: z.output<typeof templateSchema>, service: DescribedService): Parsed<string> {
+  const options = promptOptions(body, service.model);
   if (!options.ok) return options;
   const tools = toolSetOf([body.tools], { choice: 'auto', parallel: true }).shown.map(({ tool }) => tool);
-  return chatText({ messages: body.messages.map(forTemplate), tools, options: options.value }, world);
+  return chatText({ messages: body.messages.map(forTemplate), tools, options: options.value }, service);
 }

@@ -4,10 +4,10 @@ import { z } from 'zod';
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { chatPrompt } from '../chat/chat-prompt.ts';
+import type { ChatService } from '../chat/chat-service.ts';
 import { forTemplate, messageSchema } from '../chat/message.ts';
 import { promptFields, promptOptions } from '../chat/prompt-options.ts';
 import { toolSetOf } from '../chat/tool-set.ts';
-import type { OpenAiWorld } from '../chat/world.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { tokenIds } from '../text/token-ids.ts';
@@ -25,14 +25,14 @@ const tokenizeSchema = z.object({
 
 const detokenizeSchema = z.object({ tokens: tokenIds({ empty: true }) });
 
-export function tokenizeRoutes(world: OpenAiWorld): readonly Route[] {
+export function tokenizeRoutes(service: ChatService): readonly Route[] {
   return [
     {
       method: 'POST',
       path: '/tokenize',
       open: false,
       about: { group: 'tokens', summary: 'Text or messages to token ids', body: tokenizeSchema },
-      answer: (call) => call.readJson(tokenizeSchema, (body) => answer(call, tokenized(body, world))),
+      answer: (call) => call.readJson(tokenizeSchema, (body) => answer(call, tokenized(body, service))),
     },
     {
       method: 'POST',
@@ -40,16 +40,16 @@ export function tokenizeRoutes(world: OpenAiWorld): readonly Route[] {
       open: false,
       about: { group: 'tokens', summary: 'Token ids to text', body: detokenizeSchema },
       answer: (call) =>
-        call.readJson(detokenizeSchema, ({ tokens }) => answer(call, detokenized(tokens, world))),
+        call.readJson(detokenizeSchema, ({ tokens }) => answer(call, detokenized(tokens, service))),
     },
   ];
 }
 
 type TokenizeRequest = z.output<typeof tokenizeSchema>;
 
-function tokenized(body: TokenizeRequest, world: OpenAiWorld): Parsed<object> {
-  const { model, generator } = world;
-  const encoded = tokensOf(body, world);
+function tokenized(body: TokenizeRequest, service: ChatService): Parsed<object> {
+  const { model, generator } = service;
+  const encoded = tokensOf(body, service);
   if (!encoded.ok) return encoded;
   const ids = Array.from(encoded.value);
   const known = new Map<number, ReturnType<typeof pieceOf>>();
@@ -63,14 +63,14 @@ function tokenized(body: TokenizeRequest, world: OpenAiWorld): Parsed<object> {
 }
 
 /** A conversation's tokens are exactly those of the prompt that its request would make. */
-function tokensOf(body: TokenizeRequest, world: OpenAiWorld): Parsed<ArrayLike<number>> {
-  const { model } = world;
+function tokensOf(body: TokenizeRequest, service: ChatService): Parsed<ArrayLike<number>> {
+  const { model } = service;
   const text = body.content ?? body.prompt;
   if (text != null) {
-    if (text.length > world.bounds.tokenizeSizeMax) {
+    if (text.length > service.bounds.tokenizeSizeMax) {
       return tooLong(
         { param: body.content == null ? 'prompt' : 'content', size: text.length, unit: 'characters' },
-        world,
+        service,
       );
     }
     const addStart = body.content == null ? (body.add_special_tokens ?? true) : (body.add_special ?? false);
@@ -89,23 +89,23 @@ function tokensOf(body: TokenizeRequest, world: OpenAiWorld): Parsed<ArrayLike<n
   if (!options.ok) return options;
   const tools = toolSetOf([body.tools], { choice: 'auto', parallel: true }).shown.map(({ tool }) => tool);
   const messages = body.messages.map(forTemplate);
-  const prompt = chatPrompt({ messages, tools, options: options.value }, world);
+  const prompt = chatPrompt({ messages, tools, options: options.value }, service);
   return prompt.ok ? { ok: true, value: prompt.value.tokens } : prompt;
 }
 
 /** Its answer alone would take long to write. */
 function tooLong(
   { param, size, unit }: { readonly param: string; readonly size: number; readonly unit: string },
-  { bounds }: OpenAiWorld,
+  { bounds }: ChatService,
 ): Parsed<never> {
   const message = `${param}: ${size} ${unit}, at most ${bounds.tokenizeSizeMax} are taken (--tokenize-size)`;
   return { ok: false, fault: fault('invalid_request', message, { param }) };
 }
 
-function detokenized(tokens: readonly number[], world: OpenAiWorld): Parsed<object> {
-  const { model } = world;
-  if (tokens.length > world.bounds.tokenizeSizeMax) {
-    return tooLong({ param: 'tokens', size: tokens.length, unit: 'tokens' }, world);
+function detokenized(tokens: readonly number[], service: ChatService): Parsed<object> {
+  const { model } = service;
+  if (tokens.length > service.bounds.tokenizeSizeMax) {
+    return tooLong({ param: 'tokens', size: tokens.length, unit: 'tokens' }, service);
   }
   const stray = tokens.findIndex((id) => id >= model.spec.vocabSize);
   if (stray >= 0) {

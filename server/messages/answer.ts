@@ -6,7 +6,7 @@ import type { ReadyAnswer } from '../chat/answering.ts';
 import type { GenerationEnd } from '../generation/generation.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { EventStream } from '../http/sse.ts';
-import type { MessagesWorld } from './world.ts';
+import type { MessagesService } from './messages-service.ts';
 import { type MessageUsage, MessageWriter, type WriterOptions } from './writer.ts';
 
 export interface MessageAnswer {
@@ -20,9 +20,9 @@ export interface MessageAnswer {
 const PING = 'event: ping\ndata: {"type": "ping"}\n\n';
 
 /** Answers the call, sooner or later, exactly once. */
-export function deliverMessage(call: HttpCall, answer: MessageAnswer, world: MessagesWorld): void {
+export function deliverMessage(call: HttpCall, answer: MessageAnswer, service: MessagesService): void {
   const { ready, promptTokenCount, marked } = answer;
-  const { blockSize } = world;
+  const { blockSize } = service;
   let stream: EventStream | null = null;
   const emit = answer.stream ? (event: string, json: string) => stream?.send(json, event) : null;
   const writer = new MessageWriter({ ...answer.writer, emit });
@@ -52,9 +52,9 @@ export function deliverMessage(call: HttpCall, answer: MessageAnswer, world: Mes
   });
   if (!answer.stream) return;
   stream = new EventStream(call, {
-    clock: world.clock,
+    clock: service.clock,
     heartbeat: PING,
-    bufferSizeMax: world.bounds.streamBufferSizeMax,
+    bufferSizeMax: service.bounds.streamBufferSizeMax,
     onSlow: () => started.pause(),
     onReady: () => started.resume(),
   });

@@ -1,15 +1,15 @@
 // GET /v1/models for who asks in Anthropic's way, with its version in a header: the same models in that API's shape.
 // Pure. Before it: app.ts wraps the OpenAI routes; after it: those, for everybody else.
 
+import type { ChatService } from '../chat/chat-service.ts';
 import { modelFault } from '../chat/model-name.ts';
-import type { OpenAiWorld } from '../chat/world.ts';
 import type { Route } from '../http/door.ts';
 import { messagesError, messagesStatus } from './errors.ts';
 
 const VERSION_HEADER = 'anthropic-version';
 
-export function withMessagesModels(routes: readonly Route[], world: OpenAiWorld): readonly Route[] {
-  const { model, generator, startedSeconds, lanes } = world;
+export function withMessagesModels(routes: readonly Route[], service: ChatService): readonly Route[] {
+  const { model, generator, startedSeconds, lanes } = service;
   const describe = (id: string) => ({
     type: 'model',
     id,

@@ -5,11 +5,11 @@ import type { ChatMessage } from '../../models/chat-template.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { chatFormat, upstreamBody } from '../chat/chat-body.ts';
 import type { ChatPrompt } from '../chat/chat-prompt.ts';
+import type { ChatService } from '../chat/chat-service.ts';
 import type { AnswerForm } from '../chat/form.ts';
 import { inLane, type LaneCall } from '../chat/lane-edge.ts';
 import { askedName, modelFault, ownModelFault } from '../chat/model-name.ts';
 import type { ToolSet } from '../chat/tool-set.ts';
-import type { OpenAiWorld } from '../chat/world.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { chatConversation } from '../lanes/conversation.ts';
@@ -17,6 +17,7 @@ import { sessionKeyOf } from '../lanes/router.ts';
 import { deliverMessage, type MessageAnswer } from './answer.ts';
 import { conversationOf, type MessagesConversation } from './conversation.ts';
 import { messagesErrors } from './errors.ts';
+import type { MessagesService } from './messages-service.ts';
 import {
   messagesFormat,
   messagesText,
@@ -27,12 +28,11 @@ import {
 } from './request.ts';
 import { type CountRequest, countSchema, type MessagesRequest, messagesSchema } from './schema.ts';
 import { sessionNameOf } from './session-name.ts';
-import type { MessagesWorld } from './world.ts';
 
 const PATH = '/v1/messages';
 
-export function messagesRoutes(world: MessagesWorld): readonly Route[] {
-  const schema = messagesSchema(world.bounds);
+export function messagesRoutes(service: MessagesService): readonly Route[] {
+  const schema = messagesSchema(service.bounds);
   const post = { method: 'POST', open: false, ...messagesErrors } as const;
   return [
     {
@@ -44,7 +44,7 @@ export function messagesRoutes(world: MessagesWorld): readonly Route[] {
         body: schema,
         answers: 'events',
       },
-      answer: (call) => call.readJson(schema, (body) => enter(call, body, world)),
+      answer: (call) => call.readJson(schema, (body) => enter(call, body, service)),
     },
     {
       ...post,
@@ -52,7 +52,7 @@ export function messagesRoutes(world: MessagesWorld): readonly Route[] {
       about: { group: 'anthropic', summary: 'The tokens of a request, counted', body: countSchema },
       answer: (call) =>
         call.readJson(countSchema, (body) => {
-          const counted = countOf(body, world);
+          const counted = countOf(body, service);
           if (counted.ok) call.reply(200, { input_tokens: counted.value });
           else call.refuse(counted.fault);
         }),
@@ -60,12 +60,12 @@ export function messagesRoutes(world: MessagesWorld): readonly Route[] {
   ];
 }
 
-function countOf(body: CountRequest, world: OpenAiWorld): Parsed<number> {
-  const unusable = ownModelFault(body.model, world) ?? unusableFault(body);
+function countOf(body: CountRequest, service: ChatService): Parsed<number> {
+  const unusable = ownModelFault(body.model, service) ?? unusableFault(body);
   if (unusable !== null) return { ok: false, fault: unusable };
   const conversation = conversationOf(body);
   if (!conversation.ok) return conversation;
-  const prompt = promptOf(body, { conversation: conversation.value, tools: messagesTools(body) }, world);
+  const prompt = promptOf(body, { conversation: conversation.value, tools: messagesTools(body) }, service);
   return prompt.ok ? { ok: true, value: prompt.value.tokens.length } : prompt;
 }
 
@@ -75,7 +75,7 @@ interface Turn {
   readonly tools: ToolSet;
 }
 
-function enter(call: HttpCall, body: MessagesRequest, world: MessagesWorld): void {
+function enter(call: HttpCall, body: MessagesRequest, service: MessagesService): void {
   const conversation = conversationOf(body);
   const refused = unusableFault(body) ?? (conversation.ok ? null : conversation.fault);
   if (refused !== null || !conversation.ok) {
@@ -84,9 +84,9 @@ function enter(call: HttpCall, body: MessagesRequest, world: MessagesWorld): voi
   }
   const turn = { body, conversation: conversation.value, tools: messagesTools(body) };
   // An alias is the model's own name to the lanes.
-  const isOwn = body.model != null && modelFault(body.model, world.model) === null;
-  const model = isOwn ? world.model.name : body.model;
-  inLane(call, { model, of: () => laneCall(call, turn) }, world, (within, routed) =>
+  const isOwn = body.model != null && modelFault(body.model, service.model) === null;
+  const model = isOwn ? service.model.name : body.model;
+  inLane(call, { model, of: () => laneCall(call, turn) }, service, (within, routed) =>
     answer(call, routed ? { ...turn, body: { ...body, model: null } } : turn, within),
   );
 }
@@ -124,29 +124,34 @@ function laneCall(call: HttpCall, { body, conversation: { messages, continues },
   };
 }
 
-function answer(call: HttpCall, turn: Turn, world: MessagesWorld): void {
-  const unusable = modelFault(turn.body.model, world.model);
+function answer(call: HttpCall, turn: Turn, service: MessagesService): void {
+  const unusable = modelFault(turn.body.model, service.model);
   if (unusable !== null) {
     call.refuse(unusable);
     return;
   }
   const { tools, body } = turn;
   const asked = { tools, text: messagesText(body), textParam: 'output_config.format' };
-  world.answering.withForm(asked, (form) => {
+  service.answering.withForm(asked, (form) => {
     if (call.over) return; // left while the grammar was compiled
     call.guard(() => {
-      const made = form.ok ? answerOf(call, turn, form.value, world) : form;
-      if (made.ok) deliverMessage(call, made.value, world);
+      const made = form.ok ? answerOf(call, turn, form.value, service) : form;
+      if (made.ok) deliverMessage(call, made.value, service);
       else call.refuse(made.fault);
     });
   });
 }
 
-function answerOf(call: HttpCall, turn: Turn, form: AnswerForm, world: MessagesWorld): Parsed<MessageAnswer> {
+function answerOf(
+  call: HttpCall,
+  turn: Turn,
+  form: AnswerForm,
+  service: MessagesService,
+): Parsed<MessageAnswer> {
   const { body } = turn;
-  const { answering } = world;
+  const { answering } = service;
   const { model } = answering;
-  const prompt = promptOf(body, turn, world);
+  const prompt = promptOf(body, turn, service);
   if (!prompt.ok) return prompt;
   const prepared = answering.prepare(samplingOf(body), {
     ...{ prompt: prompt.value, maxTokens: body.max_tokens, logprobs: null },
@@ -162,9 +167,9 @@ function answerOf(call: HttpCall, turn: Turn, form: AnswerForm, world: MessagesW
       stream: body.stream === true,
       marked: isMarked(body),
       writer: {
-        id: `msg_${world.freshId()}`,
+        id: `msg_${service.freshId()}`,
         model: askedName(body.model, model),
-        freshId: world.freshId,
+        freshId: service.freshId,
         thinking: thinkingOf(body, false, model).shown,
         maxTokens: body.max_tokens,
         edited: body.context_management != null,
@@ -176,7 +181,7 @@ function answerOf(call: HttpCall, turn: Turn, form: AnswerForm, world: MessagesW
 function promptOf(
   body: CountRequest,
   { conversation, tools }: Pick<Turn, 'conversation' | 'tools'>,
-  { answering }: OpenAiWorld,
+  { answering }: ChatService,
 ): Parsed<ChatPrompt> {
   const messages: readonly ChatMessage[] = conversation.messages;
   const { options } = thinkingOf(body, conversation.continues, answering.model);

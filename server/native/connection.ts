@@ -12,9 +12,9 @@ import {
 import { decodeClientFrame, encodeServerMessage, type FrameLabels, labelsOf } from '../client/protocol.ts';
 import type { SocketConnection, SocketEvents } from '../listeners/transport.ts';
 import { MessageLine } from './message-line.ts';
+import type { NativeService } from './native-service.ts';
 import { errorMessage, type FrameWriter, toUs } from './reader.ts';
 import { SessionDesk } from './session-desk.ts';
-import type { NativeWorld } from './world.ts';
 
 const MALFORMED_FRAMES_MAX = 8; // then the connection is closed: its peer speaks something else
 const RETRY_AFTER_MS = 1000; // when too much waits behind a long text
@@ -22,13 +22,13 @@ const HELLO_TIMEOUT_MS = 10_000; // a socket that says nothing holds a connectio
 
 /** `owner` is null where the upgrade carried no key and one is needed: the hello must bring it then. */
 export function openNative(
-  world: NativeWorld,
+  service: NativeService,
 ): (connection: SocketConnection, owner: string | null, admitted: () => void) => SocketEvents {
-  return (connection, owner, admitted) => new NativeConnection(world, connection, { owner, admitted });
+  return (connection, owner, admitted) => new NativeConnection(service, connection, { owner, admitted });
 }
 
 class NativeConnection implements SocketEvents, FrameWriter {
-  readonly #world: NativeWorld;
+  readonly #service: NativeService;
   readonly #socket: SocketConnection;
   readonly #helloTimer: Timer;
   readonly #line: MessageLine;
@@ -40,19 +40,19 @@ class NativeConnection implements SocketEvents, FrameWriter {
   #malformedCount = 0;
 
   constructor(
-    world: NativeWorld,
+    service: NativeService,
     socket: SocketConnection,
     { owner, admitted }: { readonly owner: string | null; readonly admitted: () => void },
   ) {
-    this.#world = world;
+    this.#service = service;
     this.#socket = socket;
     this.#owner = owner;
     this.#admitted = admitted;
-    this.#line = new MessageLine(world.texts, world.waitingSizeMax, (error) => {
-      world.onCrash(error);
+    this.#line = new MessageLine(service.texts, service.waitingSizeMax, (error) => {
+      service.onCrash(error);
       this.#hangUp(fault('internal_error', 'an internal error; the log has it'));
     });
-    this.#helloTimer = world.clock.schedule(HELLO_TIMEOUT_MS, () => {
+    this.#helloTimer = service.clock.schedule(HELLO_TIMEOUT_MS, () => {
       this.#hangUp(fault('hello_expected', `no hello within ${HELLO_TIMEOUT_MS} ms`));
     });
   }
@@ -70,7 +70,7 @@ class NativeConnection implements SocketEvents, FrameWriter {
   }
 
   onWritable(): void {
-    if (this.#phase !== 'open' || this.#socket.bufferedBytes >= this.#world.bufferSizeMax) return;
+    if (this.#phase !== 'open' || this.#socket.bufferedBytes >= this.#service.bufferSizeMax) return;
     this.#behind = false;
     this.#desk?.flush();
   }
@@ -111,19 +111,19 @@ class NativeConnection implements SocketEvents, FrameWriter {
       const message = `this server speaks version ${PROTOCOL_VERSION}, the client ${version.min} to ${version.max}`;
       return fault('unsupported_version', message, { param: 'version' });
     }
-    this.#owner ??= apiKey === undefined ? null : this.#world.ownerOf(apiKey);
+    this.#owner ??= apiKey === undefined ? null : this.#service.ownerOf(apiKey);
     if (this.#owner === null) return fault('invalid_api_key', 'an API key is needed');
     this.#helloTimer.cancel();
     this.#admitted();
     this.#phase = 'open';
-    this.#desk = new SessionDesk(this.#world, this, this.#owner);
-    this.send({ type: 'hello', version: PROTOCOL_VERSION, timeUs: this.#nowUs(), ...this.#world.hello });
+    this.#desk = new SessionDesk(this.#service, this, this.#owner);
+    this.send({ type: 'hello', version: PROTOCOL_VERSION, timeUs: this.#nowUs(), ...this.#service.hello });
     return null;
   }
 
   #take(message: ClientMessage, size: number): void {
     if (this.#line.take(size, () => this.#onRequest(message))) return;
-    const bound = this.#world.waitingSizeMax;
+    const bound = this.#service.waitingSizeMax;
     const refused = `${bound} bytes of messages wait on this connection, as many as may: a long text is before them`;
     this.#sendFault(fault('queue_full', refused, { retryAfterMs: RETRY_AFTER_MS }), labelsOf(message));
   }
@@ -157,7 +157,7 @@ class NativeConnection implements SocketEvents, FrameWriter {
   }
 
   #nowUs(): number {
-    return toUs(this.#world.clock.nowMs());
+    return toUs(this.#service.clock.nowMs());
   }
 }
 

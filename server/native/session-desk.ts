@@ -6,9 +6,9 @@ import type { ClientMessage, MessageOf, SessionClosed, SessionSummary } from '..
 import { labelsOf } from '../client/protocol.ts';
 import type { Session, SessionSampling, SessionStart } from '../sessions/session.ts';
 import type { OpenOutcome, SessionHolder } from '../sessions/session-table.ts';
+import type { NativeService } from './native-service.ts';
 import { contentOf, questionOf, replacementOf } from './question.ts';
 import { type FrameWriter, Reader, toUs } from './reader.ts';
-import type { NativeWorld } from './world.ts';
 
 export const SESSIONS_PER_CONNECTION_MAX = 64;
 
@@ -23,13 +23,13 @@ interface Seat {
 }
 
 export class SessionDesk {
-  readonly #world: NativeWorld;
+  readonly #service: NativeService;
   readonly #writer: FrameWriter;
   readonly #owner: string;
   readonly #seats = new Map<number, Seat>(); // by the client's number for the session
 
-  constructor(world: NativeWorld, writer: FrameWriter, owner: string) {
-    this.#world = world;
+  constructor(service: NativeService, writer: FrameWriter, owner: string) {
+    this.#service = service;
     this.#writer = writer;
     this.#owner = owner;
   }
@@ -52,7 +52,7 @@ export class SessionDesk {
     }
     const seat = this.#seats.get(message.session);
     if (seat === undefined) return unknownFault(message.session);
-    this.#world.sessions.touch(seat.session);
+    this.#service.sessions.touch(seat.session);
     switch (message.type) {
       case 'session.append':
         return this.#append(seat.session, message);
@@ -84,14 +84,14 @@ export class SessionDesk {
 
   /** The socket is gone: its sessions wait for another. */
   leave(): void {
-    for (const { session, holder } of this.#seats.values()) this.#world.sessions.release(session, holder);
+    for (const { session, holder } of this.#seats.values()) this.#service.sessions.release(session, holder);
     this.#seats.clear();
   }
 
   #open(message: MessageOf<'session.open'>): Fault | null {
     const { session: label, sampling } = message;
     const start = sampling === undefined ? {} : { sampling };
-    const opened = this.#seat(label, (holder) => this.#world.sessions.open(this.#owner, holder, start));
+    const opened = this.#seat(label, (holder) => this.#service.sessions.open(this.#owner, holder, start));
     if (!opened.ok) return opened.fault;
     this.#writer.send({
       type: 'session.opened',
@@ -108,7 +108,9 @@ export class SessionDesk {
       return fault('invalid_request', 'index goes with generation', { param: 'index' });
     }
     const from = generation === undefined ? null : { generation, index: index ?? 0 };
-    const resumed = this.#seat(label, (holder) => this.#world.sessions.resume(id, this.#owner, holder, from));
+    const resumed = this.#seat(label, (holder) =>
+      this.#service.sessions.resume(id, this.#owner, holder, from),
+    );
     if (!resumed.ok) return resumed.fault;
     const { session } = resumed;
     const { answer, tokenCount: position } = session;
@@ -134,7 +136,7 @@ export class SessionDesk {
     const forked = session.fork(count ?? null);
     if (!forked.ok) return forked.fault;
     const start: SessionStart = { sampling: session.sampling, transcript: forked.transcript };
-    const opened = this.#seat(label, (holder) => this.#world.sessions.open(this.#owner, holder, start));
+    const opened = this.#seat(label, (holder) => this.#service.sessions.open(this.#owner, holder, start));
     if (!opened.ok) return opened.fault;
     const { id, tokenCount: position } = opened.session;
     this.#writer.send({ type: 'session.forked', ...labelsOf(message), session: label, id, position });
@@ -158,7 +160,7 @@ export class SessionDesk {
   }
 
   #edit(session: Session, message: MessageOf<'session.edit'>): Fault | null {
-    const asked = replacementOf(message, this.#world.question);
+    const asked = replacementOf(message, this.#service.question);
     if (!asked.ok) return asked.fault;
     const edited = session.edit(message, asked.replacement);
     if (!edited.ok) return edited.fault;
@@ -184,24 +186,24 @@ export class SessionDesk {
   }
 
   #questionOf(message: MessageOf<'generate'> | MessageOf<'steer'>, sampling: SessionSampling) {
-    return questionOf(message, sampling, this.#world.question, this.#world.clock.nowMs());
+    return questionOf(message, sampling, this.#service.question, this.#service.clock.nowMs());
   }
 
   #close(session: Session, message: MessageOf<'session.close'>): null {
     this.#seats.delete(message.session);
-    this.#world.sessions.close(session);
+    this.#service.sessions.close(session);
     this.#sayClosed(message.session, 'requested', labelsOf(message));
     return null;
   }
 
   #list({ request }: MessageOf<'sessions.list'>): null {
-    const sessions = this.#world.sessions.list(this.#owner).map((session) => this.#summary(session));
+    const sessions = this.#service.sessions.list(this.#owner).map((session) => this.#summary(session));
     this.#writer.send({ type: 'sessions.listed', ...(request !== undefined && { request }), sessions });
     return null;
   }
 
   #show({ request, id, tokenCount }: MessageOf<'sessions.show'>): Fault | null {
-    const session = this.#world.sessions.find(id, this.#owner);
+    const session = this.#service.sessions.find(id, this.#owner);
     if (session === null) return strangerFault(id);
     this.#writer.send({
       type: 'sessions.shown',
@@ -213,16 +215,16 @@ export class SessionDesk {
   }
 
   #drop({ request, id }: MessageOf<'sessions.drop'>): Fault | null {
-    const session = this.#world.sessions.find(id, this.#owner);
+    const session = this.#service.sessions.find(id, this.#owner);
     if (session === null) return strangerFault(id);
-    this.#world.sessions.drop(session);
+    this.#service.sessions.drop(session);
     this.#writer.send({ type: 'sessions.dropped', ...(request !== undefined && { request }), id });
     return null;
   }
 
   #summary(session: Session): SessionSummary {
     const { id, tokenCount: position, attached, answer, openedMs, lastUsedMs } = session;
-    const nowMs = this.#world.clock.nowMs();
+    const nowMs = this.#service.clock.nowMs();
     return {
       id,
       position,

@@ -3,8 +3,8 @@
 import type { Parsed } from '../base/json-body.ts';
 import type { Answer } from '../chat/answer.ts';
 import type { ChatPrompt } from '../chat/chat-prompt.ts';
+import type { ChatService } from '../chat/chat-service.ts';
 import type { AnswerForm } from '../chat/form.ts';
-import type { OpenAiWorld } from '../chat/world.ts';
 import { headOf, OllamaEvents } from './events.ts';
 import { type AskFields, lengthOf, samplingOf } from './fields.ts';
 import type { Said } from './reading.ts';
@@ -17,19 +17,19 @@ export interface OllamaPrompt extends ChatPrompt {
   readonly route: string;
 }
 
-export function ollamaAnswer(body: AskFields, prompt: OllamaPrompt, world: OpenAiWorld): Parsed<Answer> {
+export function ollamaAnswer(body: AskFields, prompt: OllamaPrompt, service: ChatService): Parsed<Answer> {
   const { tokens, form, owner, route } = prompt;
   const length = lengthOf(body, tokens.length);
   if (!length.ok) return length;
   const logprobs = body.logprobs === true ? (body.top_logprobs ?? 0) : null;
   const asked = { prompt, maxTokens: length.value, logprobs, owner, route };
-  const prepared = world.answering.prepare(samplingOf(body), asked);
+  const prepared = service.answering.prepare(samplingOf(body), asked);
   if (!prepared.ok) return prepared;
   const ready = prepared.value.ready(form);
   const context = prompt.withContext ? tokens : null;
   const shape = new OllamaEvents(
     { asked: body.model, newReader: ready.newReader, spell: prompt.spell, context },
-    world,
+    service,
   );
   const stream = body.stream !== false;
   return {
@@ -49,8 +49,8 @@ export function ollamaAnswer(body: AskFields, prompt: OllamaPrompt, world: OpenA
 export function loaded(
   { model, keep_alive: kept }: AskFields,
   said: object,
-  world: Pick<OpenAiWorld, 'epochSeconds'>,
+  service: Pick<ChatService, 'epochSeconds'>,
 ): object {
   const isUnload = kept === 0 || kept === '0';
-  return { ...headOf(model, world), ...said, done: true, done_reason: isUnload ? 'unload' : 'load' };
+  return { ...headOf(model, service), ...said, done: true, done_reason: isUnload ? 'unload' : 'load' };
 }

@@ -3,11 +3,11 @@
 import { z } from 'zod';
 import type { Parsed } from '../base/json-body.ts';
 import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import type { ChatService } from '../chat/chat-service.ts';
 import type { AnswerForm } from '../chat/form.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
 import { type ToolSet, toolSetOf } from '../chat/tool-set.ts';
-import type { OpenAiWorld } from '../chat/world.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { loaded, ollamaAnswer } from './answer.ts';
 import { askFields, formatOf, thinkingOptions } from './fields.ts';
@@ -31,24 +31,24 @@ export function chatSchema(bounds: RequestBounds) {
 
 type ChatRequest = z.output<ReturnType<typeof chatSchema>>;
 
-export function answerChat(call: HttpCall, body: ChatRequest, world: OpenAiWorld): void {
-  const absent = ownModelFault(body.model, world);
+export function answerChat(call: HttpCall, body: ChatRequest, service: ChatService): void {
+  const absent = ownModelFault(body.model, service);
   if (absent !== null) {
     call.refuse(absent);
     return;
   }
   if (body.messages == null || body.messages.length === 0) {
-    call.reply(200, loaded(body, messageOf({ text: '', thinking: '', calls: [] }), world));
+    call.reply(200, loaded(body, messageOf({ text: '', thinking: '', calls: [] }), service));
     return;
   }
   const tools = toolSetOf([body.tools], { choice: 'auto', parallel: true });
-  world.answering.withForm({ tools, text: formatOf(body), textParam: 'format' }, (form) => {
+  service.answering.withForm({ tools, text: formatOf(body), textParam: 'format' }, (form) => {
     if (call.over) return; // left while the grammar was compiled
     call.guard(() =>
       deliverOutcome(
         call,
-        form.ok ? chatAnswer(body, { tools, form: form.value, owner: call.facts.owner }, world) : form,
-        world,
+        form.ok ? chatAnswer(body, { tools, form: form.value, owner: call.facts.owner }, service) : form,
+        service,
       ),
     );
   });
@@ -57,19 +57,19 @@ export function answerChat(call: HttpCall, body: ChatRequest, world: OpenAiWorld
 function chatAnswer(
   body: ChatRequest,
   { tools, form, owner }: { readonly tools: ToolSet; readonly form: AnswerForm; readonly owner: string },
-  world: OpenAiWorld,
+  service: ChatService,
 ): Parsed<Answer> {
   const messages = forTemplate(body.messages ?? []);
   const last = messages.at(-1);
   // An answer that has begun goes on.
   const continueFinal = last?.role === 'assistant' && last['tool_calls'] === undefined;
-  const options = thinkingOptions(body, { model: world.model, continueFinal });
+  const options = thinkingOptions(body, { model: service.model, continueFinal });
   if (!options.ok) return options;
   const shown = tools.shown.map(({ tool }) => tool);
-  const prompt = world.answering.layOut({ messages, tools: shown, options: options.value });
+  const prompt = service.answering.layOut({ messages, tools: shown, options: options.value });
   if (!prompt.ok) return prompt;
   const more = { form, spell: messageOf, withContext: false, owner, route: CHAT_PATH };
-  return ollamaAnswer(body, { ...prompt.value, ...more }, world);
+  return ollamaAnswer(body, { ...prompt.value, ...more }, service);
 }
 
 function messageOf({ text, thinking, calls }: Said): object {

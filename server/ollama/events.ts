@@ -3,8 +3,8 @@
 
 import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
 import type { ReadyAnswer } from '../chat/answering.ts';
+import type { ChatService } from '../chat/chat-service.ts';
 import { chatLogprobs } from '../chat/logprobs.ts';
-import type { OpenAiWorld } from '../chat/world.ts';
 import { AnswerTimes } from '../generation/answer-times.ts';
 import type { GenerationDelta, GenerationEnd } from '../generation/generation.ts';
 import { Reading, type Said } from './reading.ts';
@@ -18,17 +18,17 @@ export interface OllamaEventOptions {
 
 export class OllamaEvents implements AnswerShape {
   readonly #options: OllamaEventOptions;
-  readonly #world: OpenAiWorld;
+  readonly #service: ChatService;
   readonly #times: AnswerTimes;
   readonly #reading: Reading;
   readonly #drawn: number[] = []; // tokens, for the context
   #end: GenerationEnd | null = null;
 
-  constructor(options: OllamaEventOptions, world: OpenAiWorld) {
+  constructor(options: OllamaEventOptions, service: ChatService) {
     this.#options = options;
-    this.#world = world;
-    this.#times = new AnswerTimes(world.clock);
-    this.#reading = new Reading(options.newReader, world.freshId);
+    this.#service = service;
+    this.#times = new AnswerTimes(service.clock);
+    this.#reading = new Reading(options.newReader, service.freshId);
   }
 
   onDelta(choice: number, delta: GenerationDelta): void {
@@ -71,14 +71,14 @@ export class OllamaEvents implements AnswerShape {
 
   #line(said: Said, more: object): string {
     const { asked, spell } = this.#options;
-    return JSON.stringify({ ...headOf(asked, this.#world), ...spell(said), ...more, done: false });
+    return JSON.stringify({ ...headOf(asked, this.#service), ...spell(said), ...more, done: false });
   }
 
   #last(said: Said, reason: 'stop' | 'length'): object {
     const { asked, spell, context } = this.#options;
     const { promptMs, predictedMs, totalMs } = this.#times.of(0);
     return {
-      ...headOf(asked, this.#world),
+      ...headOf(asked, this.#service),
       ...spell(said),
       done: true,
       done_reason: this.#reading.broken ? 'length' : reason,
@@ -94,13 +94,13 @@ export class OllamaEvents implements AnswerShape {
 
   #logprobs(tokens: readonly number[], logprobs: GenerationDelta['logprobs']): object {
     if (logprobs === null) return {};
-    const { tokenizer, spec } = this.#world.model;
+    const { tokenizer, spec } = this.#service.model;
     const ends = spec.eosTokenIds.includes(tokens.at(-1) ?? -1); // it has no text
     return { logprobs: chatLogprobs(tokenizer, ends ? tokens.slice(0, -1) : tokens, logprobs).content };
   }
 }
 
-export function headOf(asked: string, { epochSeconds }: Pick<OpenAiWorld, 'epochSeconds'>): object {
+export function headOf(asked: string, { epochSeconds }: Pick<ChatService, 'epochSeconds'>): object {
   return { model: asked, created_at: new Date(epochSeconds() * 1000).toISOString() };
 }
 

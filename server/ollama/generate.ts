@@ -6,13 +6,13 @@ import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { type Answer, deliverOutcome } from '../chat/answer.ts';
 import type { ChatPrompt } from '../chat/chat-prompt.ts';
+import type { ChatService } from '../chat/chat-service.ts';
 import { fimPrompt } from '../chat/fim-prompt.ts';
 import type { AnswerForm } from '../chat/form.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
 import { encodePrompt } from '../chat/prompt-text.ts';
 import { toolSetOf } from '../chat/tool-set.ts';
-import type { OpenAiWorld } from '../chat/world.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { tokenIds } from '../text/token-ids.ts';
 import { loaded, ollamaAnswer } from './answer.ts';
@@ -37,26 +37,30 @@ export function generateSchema(bounds: RequestBounds) {
 
 type GenerateRequest = z.output<ReturnType<typeof generateSchema>>;
 
-export function answerGenerate(call: HttpCall, body: GenerateRequest, world: OpenAiWorld): void {
-  const unusable = ownModelFault(body.model, world) ?? unsupportedFault(body, world);
+export function answerGenerate(call: HttpCall, body: GenerateRequest, service: ChatService): void {
+  const unusable = ownModelFault(body.model, service) ?? unsupportedFault(body, service);
   if (unusable !== null) {
     call.refuse(unusable);
     return;
   }
   if (!body.prompt && !body.suffix) {
-    call.reply(200, loaded(body, { response: '' }, world));
+    call.reply(200, loaded(body, { response: '' }, service));
     return;
   }
   const tools = toolSetOf([], { choice: 'none', parallel: true });
-  world.answering.withForm({ tools, text: formatOf(body), textParam: 'format' }, (form) => {
+  service.answering.withForm({ tools, text: formatOf(body), textParam: 'format' }, (form) => {
     if (call.over) return; // left while the grammar was compiled
     call.guard(() =>
-      deliverOutcome(call, form.ok ? generateAnswer(body, form.value, call.facts.owner, world) : form, world),
+      deliverOutcome(
+        call,
+        form.ok ? generateAnswer(body, form.value, call.facts.owner, service) : form,
+        service,
+      ),
     );
   });
 }
 
-function unsupportedFault(body: GenerateRequest, { model }: OpenAiWorld): Fault | null {
+function unsupportedFault(body: GenerateRequest, { model }: ChatService): Fault | null {
   if (body.template) {
     const message =
       "template: prompts are laid out by the model's own template; with raw they are taken as they are";
@@ -72,21 +76,21 @@ function generateAnswer(
   body: GenerateRequest,
   form: AnswerForm,
   owner: string,
-  world: OpenAiWorld,
+  service: ChatService,
 ): Parsed<Answer> {
-  const prompt = promptOf(body, world);
+  const prompt = promptOf(body, service);
   if (!prompt.ok) return prompt;
   const { tokens, reasoning } = prompt.value;
   const whole = body.context == null ? tokens : Int32Array.from([...body.context, ...tokens]);
   const more = { form, spell: responseOf, withContext: body.raw !== true, owner, route: GENERATE_PATH };
-  return ollamaAnswer(body, { tokens: whole, reasoning, ...more }, world);
+  return ollamaAnswer(body, { tokens: whole, reasoning, ...more }, service);
 }
 
-function promptOf(body: GenerateRequest, world: OpenAiWorld): Parsed<ChatPrompt> {
-  const { model, generator } = world;
+function promptOf(body: GenerateRequest, service: ChatService): Parsed<ChatPrompt> {
+  const { model, generator } = service;
   const { prompt, suffix, system } = body;
   if (suffix) {
-    const filled = fimPrompt({ before: prompt ?? '', after: suffix, extra: [] }, world);
+    const filled = fimPrompt({ before: prompt ?? '', after: suffix, extra: [] }, service);
     return filled.ok ? { ok: true, value: { tokens: filled.value.tokens, reasoning: null } } : filled;
   }
   if (body.raw === true || model.chatTemplate === null) {
@@ -100,7 +104,7 @@ function promptOf(body: GenerateRequest, world: OpenAiWorld): Parsed<ChatPrompt>
   if (!options.ok) return options;
   const question = { role: 'user', content: contentOf({ content: prompt, images: body.images }) };
   const messages = [...(system ? [{ role: 'system', content: system }] : []), question];
-  return world.answering.layOut({ messages, tools: [], options: options.value });
+  return service.answering.layOut({ messages, tools: [], options: options.value });
 }
 
 function responseOf({ text, thinking }: Said): object {

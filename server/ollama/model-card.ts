@@ -1,28 +1,28 @@
 // What Ollama tells of a model: in its list, in detail, as running. Owns the spelling; pure. Before it: routes.ts; after it:
 // chat/model-facts.ts.
 import { createHash } from 'node:crypto';
-import type { DiscoveryWorld } from '../chat/discovery-world.ts';
+import type { DescribedService } from '../chat/described-service.ts';
 import { modelFacts } from '../chat/model-facts.ts';
 
 // Ollama writes such a time for a model that stays until the server ends.
 const NEVER = '2318-01-01T00:00:00Z';
 
 /** GET /api/tags */
-export function listed(name: string, world: DiscoveryWorld): object {
-  return { ...identity(name, world), modified_at: availableAt(world) };
+export function listed(name: string, service: DescribedService): object {
+  return { ...identity(name, service), modified_at: availableAt(service) };
 }
 
 /** GET /api/ps: it is always loaded, whatever `keep_alive` says. */
-export function running(name: string, world: DiscoveryWorld): object {
-  const { contextTokens } = modelFacts(world);
-  return { ...identity(name, world), expires_at: NEVER, size_vram: 0, context_length: contextTokens };
+export function running(name: string, service: DescribedService): object {
+  const { contextTokens } = modelFacts(service);
+  return { ...identity(name, service), expires_at: NEVER, size_vram: 0, context_length: contextTokens };
 }
 
 /** POST /api/show. `context_length` is the served one: clients fill it. */
-export function shown(world: DiscoveryWorld): object {
-  const { model } = world;
+export function shown(service: DescribedService): object {
+  const { model } = service;
   const { spec, defaults, chatTemplate } = model;
-  const { architecture, contextTokens, parameterCount, capabilities } = modelFacts(world);
+  const { architecture, contextTokens, parameterCount, capabilities } = modelFacts(service);
   const known = {
     'general.parameter_count': parameterCount,
     [`${architecture}.embedding_length`]: spec.hiddenSize,
@@ -40,7 +40,7 @@ export function shown(world: DiscoveryWorld): object {
       `repeat_penalty ${defaults.repetitionPenalty}`,
     ].join('\n'),
     template: chatTemplate?.source ?? '',
-    details: detailsOf(world),
+    details: detailsOf(service),
     model_info: {
       'general.architecture': architecture,
       'general.basename': model.name,
@@ -49,24 +49,24 @@ export function shown(world: DiscoveryWorld): object {
       ...Object.fromEntries(Object.entries(known).filter(([, value]) => value != null)),
     },
     capabilities,
-    modified_at: availableAt(world),
+    modified_at: availableAt(service),
   };
 }
 
-function identity(name: string, world: DiscoveryWorld): object {
-  const { fileSize } = modelFacts(world);
-  return { name, model: name, size: fileSize, digest: digestOf(world), details: detailsOf(world) };
+function identity(name: string, service: DescribedService): object {
+  const { fileSize } = modelFacts(service);
+  return { name, model: name, size: fileSize, digest: digestOf(service), details: detailsOf(service) };
 }
 
-function detailsOf(world: DiscoveryWorld): object {
-  const { architecture, format, parameterCount } = modelFacts(world);
+function detailsOf(service: DescribedService): object {
+  const { architecture, format, parameterCount } = modelFacts(service);
   return {
     parent_model: '',
     format,
     family: architecture,
     families: [architecture],
     parameter_size: parameterCount === null ? '' : sizeText(parameterCount),
-    quantization_level: world.about.precision,
+    quantization_level: service.about.precision,
   };
 }
 
@@ -76,11 +76,11 @@ function sizeText(count: number): string {
 }
 
 /** Names what is served, not the bytes of its files. */
-function digestOf({ model, about }: DiscoveryWorld): string {
+function digestOf({ model, about }: DescribedService): string {
   const parts = [model.name, model.path ?? '', String(model.fileSize ?? 0), about.precision];
   return createHash('sha256').update(parts.join('\0')).digest('hex');
 }
 
-function availableAt({ startedSeconds }: DiscoveryWorld): string {
+function availableAt({ startedSeconds }: DescribedService): string {
   return new Date(startedSeconds * 1000).toISOString();
 }

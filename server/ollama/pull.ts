@@ -1,7 +1,7 @@
 // POST /api/pull: what is here needs no pulling, and nothing is fetched while the server runs: its answer says how it is
 // done. Before it: routes.ts.
 import type { Fault } from '../base/errors.ts';
-import type { OpenAiWorld } from '../chat/world.ts';
+import type { ChatService } from '../chat/chat-service.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { EventStream } from '../http/sse.ts';
 
@@ -9,7 +9,7 @@ import { EventStream } from '../http/sse.ts';
 export function answerPull(
   call: HttpCall,
   asked: { readonly name: string; readonly stream: boolean; readonly absent: Fault | null },
-  world: OpenAiWorld,
+  service: ChatService,
 ): void {
   const { name, absent } = asked;
   const refused = absent && {
@@ -22,9 +22,9 @@ export function answerPull(
     return;
   }
   const stream = new EventStream(call, {
-    clock: world.clock,
+    clock: service.clock,
     framing: 'lines',
-    bufferSizeMax: world.bounds.streamBufferSizeMax,
+    bufferSizeMax: service.bounds.streamBufferSizeMax,
     onSlow: () => {},
     onReady: () => {},
   });

@@ -2,7 +2,7 @@
 // loaded. Owns the table of its paths and its errors' shape. Before it: http/door.ts; after it: chat.ts, generate.ts, model-card.ts.
 import { z } from 'zod';
 import { type Fault, fault } from '../base/errors.ts';
-import type { DiscoveryWorld } from '../chat/discovery-world.ts';
+import type { DescribedService } from '../chat/described-service.ts';
 import { modelFault } from '../chat/model-name.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
@@ -21,8 +21,8 @@ const namedSchema = z.object({
 });
 
 /** `answerPage`: shows people a page at `/`; null where there is none. */
-export function ollamaRoutes(world: DiscoveryWorld, answerPage: AnswerPage | null): readonly Route[] {
-  const { model, bounds } = world;
+export function ollamaRoutes(service: DescribedService, answerPage: AnswerPage | null): readonly Route[] {
+  const { model, bounds } = service;
   const names = [model.name, ...(model.aliases ?? [])];
   const unsupported = (path: string, message: string): Route =>
     post(path, { summary: 'Refused', body: z.unknown() }, (call) =>
@@ -41,30 +41,30 @@ export function ollamaRoutes(world: DiscoveryWorld, answerPage: AnswerPage | nul
       answer: (call) => greet(call, answerPage),
     },
     get('/api/version', 'Version of its API', () => ({ version: API_VERSION })),
-    get('/api/tags', 'The models', () => ({ models: names.map((name) => listed(name, world)) })),
-    get('/api/ps', 'The models that are loaded', () => ({ models: [running(model.name, world)] })),
+    get('/api/tags', 'The models', () => ({ models: names.map((name) => listed(name, service)) })),
+    get('/api/ps', 'The models that are loaded', () => ({ models: [running(model.name, service)] })),
     post('/api/show', { summary: 'A model', body: namedSchema }, (call, body) => {
-      const absent = absentFault(body, world);
-      if (absent === null) call.reply(200, shown(world));
+      const absent = absentFault(body, service);
+      if (absent === null) call.reply(200, shown(service));
       else call.refuse(absent);
     }),
     post(
       '/api/pull',
       { summary: 'Whether a model is here', body: namedSchema, answers: 'lines' },
       (call, body) => {
-        const absent = absentFault(body, world);
-        answerPull(call, { name: nameOf(body), stream: body.stream !== false, absent }, world);
+        const absent = absentFault(body, service);
+        answerPull(call, { name: nameOf(body), stream: body.stream !== false, absent }, service);
       },
     ),
     post(
       CHAT_PATH,
       { summary: 'The next message of a conversation', body: chatSchema(bounds), answers: 'lines' },
-      (call, body) => answerChat(call, body, world),
+      (call, body) => answerChat(call, body, service),
     ),
     post(
       GENERATE_PATH,
       { summary: 'Completion of a prompt', body: generateSchema(bounds), answers: 'lines' },
-      (call, body) => answerGenerate(call, body, world),
+      (call, body) => answerGenerate(call, body, service),
     ),
     unsupported('/api/embed', `${model.name} does not support embeddings`),
     unsupported('/api/embeddings', `${model.name} does not support embeddings`),
@@ -118,7 +118,7 @@ function greet(call: HttpCall, answerPage: AnswerPage | null): void {
   else call.replyText(200, 'Ollama is running', { 'content-type': 'text/plain; charset=utf-8' });
 }
 
-function absentFault(body: z.output<typeof namedSchema>, { model }: DiscoveryWorld): Fault | null {
+function absentFault(body: z.output<typeof namedSchema>, { model }: DescribedService): Fault | null {
   const name = nameOf(body);
   return name === ''
     ? fault('invalid_request', 'model: is needed', { param: 'model' })

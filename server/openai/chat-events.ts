@@ -3,9 +3,9 @@
 // Before it: chat/answer.ts; after it: http/sse.ts.
 
 import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
+import type { AnswerHead } from '../chat/chat-service.ts';
 import { chatLogprobs } from '../chat/logprobs.ts';
 import type { Usage } from '../chat/usage.ts';
-import type { AnswerHead } from '../chat/world.ts';
 import type { GenerationDelta } from '../generation/generation.ts';
 import type { ServedModel } from '../text/served-model.ts';
 

@@ -7,6 +7,7 @@ import type { Parsed } from '../base/json-body.ts';
 import { type Answer, deliverOutcome } from '../chat/answer.ts';
 import { plainReader } from '../chat/answer-reader.ts';
 import { upstreamBody } from '../chat/chat-body.ts';
+import { type ChatService, newHead } from '../chat/chat-service.ts';
 import { commonFields } from '../chat/fields.ts';
 import type { AnswerForm } from '../chat/form.ts';
 import { inLane, type LaneCall } from '../chat/lane-edge.ts';
@@ -16,7 +17,6 @@ import { modelFault } from '../chat/model-name.ts';
 import { promptFields, promptOptions } from '../chat/prompt-options.ts';
 import { leavesReasoning, reasoningFields, reasoningTokens } from '../chat/reasoning.ts';
 import { type ToolSet, toolChoiceFault, toolSetOf } from '../chat/tool-set.ts';
-import { newHead, type OpenAiWorld } from '../chat/world.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { chatConversation } from '../lanes/conversation.ts';
@@ -65,8 +65,8 @@ function chatSchema(bounds: RequestBounds) {
 
 type ChatRequest = z.output<ReturnType<typeof chatSchema>>;
 
-export function chatRoute(world: OpenAiWorld): Route {
-  const schema = chatSchema(world.bounds);
+export function chatRoute(service: ChatService): Route {
+  const schema = chatSchema(service.bounds);
   return {
     method: 'POST',
     path: CHAT_PATH,
@@ -80,7 +80,7 @@ export function chatRoute(world: OpenAiWorld): Route {
     answer: (call) =>
       call.readJson(schema, (body) => {
         const of = () => laneCall(body, call.facts.owner);
-        inLane(call, { model: body.model, of }, world, (within, routed) =>
+        inLane(call, { model: body.model, of }, service, (within, routed) =>
           answer(call, routed ? { ...body, model: null } : body, within),
         );
       }),
@@ -110,8 +110,8 @@ function laneCall(body: ChatRequest, owner: string): LaneCall {
   };
 }
 
-function answer(call: HttpCall, body: ChatRequest, world: OpenAiWorld): void {
-  const unusable = modelFault(body.model, world.model) ?? contradictionFault(body);
+function answer(call: HttpCall, body: ChatRequest, service: ChatService): void {
+  const unusable = modelFault(body.model, service.model) ?? contradictionFault(body);
   if (unusable !== null) {
     call.refuse(unusable);
     return;
@@ -123,13 +123,13 @@ function answer(call: HttpCall, body: ChatRequest, world: OpenAiWorld): void {
     call.refuse(unkept!);
     return;
   }
-  world.answering.withForm({ tools, ...asked.value }, (form) => {
+  service.answering.withForm({ tools, ...asked.value }, (form) => {
     if (call.over) return; // left while the grammar was compiled
     call.guard(() =>
       deliverOutcome(
         call,
-        form.ok ? answerOf(body, call.facts.owner, { tools, form: form.value }, world) : form,
-        world,
+        form.ok ? answerOf(body, call.facts.owner, { tools, form: form.value }, service) : form,
+        service,
       ),
     );
   });
@@ -139,10 +139,10 @@ function answerOf(
   body: ChatRequest,
   owner: string,
   { tools, form }: { readonly tools: ToolSet; readonly form: AnswerForm },
-  world: OpenAiWorld,
+  service: ChatService,
 ): Parsed<Answer> {
-  const { model } = world;
-  const { answering } = world;
+  const { model } = service;
+  const { answering } = service;
   const options = promptOptions(body, answering.model);
   if (!options.ok) return options;
   const prompt = answering.layOut({
@@ -161,7 +161,7 @@ function answerOf(
   if (!prepared.ok) return prepared;
   const includeUsage = body.stream_options?.include_usage ?? null;
   const events = new ChatEvents({
-    head: newHead(world, 'chatcmpl', body.model),
+    head: newHead(service, 'chatcmpl', body.model),
     tokenizer: model.tokenizer,
     stopTokenIds: new Set(body.ignore_eos === true ? [] : model.spec.eosTokenIds),
     promptTokens: body.return_token_ids === true ? prompt.value.tokens : null,
@@ -175,7 +175,7 @@ function answerOf(
   const shape =
     newReader === plainReader
       ? events
-      : new ChatToolEvents(events, { newReader, freshId: world.freshId, countReasoning });
+      : new ChatToolEvents(events, { newReader, freshId: service.freshId, countReasoning });
   const stream = body.stream === true;
   return { ok: true, value: { starts: [ready], logprobs: logprobs !== null, stream, includeUsage, shape } };
 }

@@ -2,9 +2,9 @@
 // anything. Before it: chat/answer.ts; after it: http/sse.ts.
 
 import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
+import type { AnswerHead } from '../chat/chat-service.ts';
 import { CompletionLogprobRun, type CompletionLogprobs } from '../chat/logprobs.ts';
 import type { Usage } from '../chat/usage.ts';
-import type { AnswerHead } from '../chat/world.ts';
 import type { GenerationDelta } from '../generation/generation.ts';
 import type { ServedModel } from '../text/served-model.ts';
 

@@ -6,6 +6,7 @@ import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { type Answer, deliverOutcome } from '../chat/answer.ts';
 import type { AnswerStart } from '../chat/answering.ts';
+import { type ChatService, newHead } from '../chat/chat-service.ts';
 import { commonFields, generationOf } from '../chat/fields.ts';
 import { type AnswerForm, withForm } from '../chat/form.ts';
 import { startOf } from '../chat/local-answering.ts';
@@ -13,7 +14,6 @@ import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
 import { encodePrompt } from '../chat/prompt-text.ts';
 import { toolSetOf } from '../chat/tool-set.ts';
-import { newHead, type OpenAiWorld } from '../chat/world.ts';
 import type { Route } from '../http/door.ts';
 import { shortList, tokenIds } from '../text/token-ids.ts';
 import { askedForm, formFields } from './asked-form.ts';
@@ -43,8 +43,8 @@ function completionSchema(bounds: RequestBounds) {
 
 type CompletionRequest = z.output<ReturnType<typeof completionSchema>>;
 
-export function completionRoute(world: OpenAiWorld): Route {
-  const schema = completionSchema(world.bounds);
+export function completionRoute(service: ChatService): Route {
+  const schema = completionSchema(service.bounds);
   return {
     method: 'POST',
     path: COMPLETIONS_PATH,
@@ -59,11 +59,11 @@ export function completionRoute(world: OpenAiWorld): Route {
         }
         withForm(
           { tools: toolSetOf([], { choice: 'none', parallel: false }), ...asked.value },
-          world.forms,
+          service.forms,
           (form) => {
             if (call.over) return; // left while the grammar was compiled
-            const outcome = () => (form.ok ? answerOf(body, call.facts.owner, form.value, world) : form);
-            call.guard(() => deliverOutcome(call, outcome(), world));
+            const outcome = () => (form.ok ? answerOf(body, call.facts.owner, form.value, service) : form);
+            call.guard(() => deliverOutcome(call, outcome(), service));
           },
         );
       }),
@@ -74,10 +74,10 @@ function answerOf(
   body: CompletionRequest,
   owner: string,
   { newConstraint }: AnswerForm,
-  world: OpenAiWorld,
+  service: ChatService,
 ): Parsed<Answer> {
-  const { model } = world;
-  const unusable = ownModelFault(body.model, world) ?? unsupportedFault(body);
+  const { model } = service;
+  const unusable = ownModelFault(body.model, service) ?? unsupportedFault(body);
   if (unusable !== null) return { ok: false, fault: unusable };
   const prompts: Prompt[] = [];
   const starts: AnswerStart[] = [];
@@ -85,21 +85,21 @@ function answerOf(
   const asked = body.max_tokens ?? body.n_predict ?? MAX_TOKENS_DEFAULT;
   const maxTokens = asked < 0 ? null : asked;
   for (const [index, given] of promptList(body.prompt).entries()) {
-    const prompt = promptOf(given, { suffix: body.suffix || null, field: `prompt[${index}]` }, world);
+    const prompt = promptOf(given, { suffix: body.suffix || null, field: `prompt[${index}]` }, service);
     if (!prompt.ok) return prompt;
     const { tokens } = prompt.value;
     const generation = generationOf(
       body,
       { tokens, maxTokens, logprobs, owner, route: COMPLETIONS_PATH },
-      world,
+      service,
     );
     if (!generation.ok) return generation;
     prompts.push(prompt.value);
-    starts.push(startOf({ ...generation.value, newConstraint }, world));
+    starts.push(startOf({ ...generation.value, newConstraint }, service));
   }
   const includeUsage = body.stream_options?.include_usage ?? null;
   const shape = new CompletionEvents({
-    head: newHead(world, 'cmpl', body.model),
+    head: newHead(service, 'cmpl', body.model),
     tokenizer: model.tokenizer,
     stopTokenIds: new Set(body.ignore_eos === true ? [] : model.spec.eosTokenIds),
     prompts,
@@ -141,16 +141,16 @@ function promptList(prompt: CompletionRequest['prompt']): readonly (string | rea
 function promptOf(
   given: string | readonly number[],
   options: { readonly suffix: string | null; readonly field: string },
-  world: OpenAiWorld,
+  service: ChatService,
 ): Parsed<Prompt> {
   const { suffix, field } = options;
-  const { tokenizer, fim, spec, name } = world.model;
+  const { tokenizer, fim, spec, name } = service.model;
   const stray = typeof given === 'string' ? -1 : given.findIndex((id) => id >= spec.vocabSize);
   if (stray >= 0) {
     const message = `${field}[${stray}]: token ${given[stray]} is not in [0, ${spec.vocabSize})`;
     return refused(fault('invalid_request', message, { param: 'prompt' }));
   }
-  const { contextTokensMax } = world.generator;
+  const { contextTokensMax } = service.generator;
   // Whoever writes a whole prompt may write control tokens; the parts of a file are text.
   const mode = suffix === null ? 'raw' : 'plain';
   const encode = (text: string) => encodePrompt(text, tokenizer, { contextTokensMax, mode });

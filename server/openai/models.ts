@@ -1,13 +1,13 @@
 // GET /v1/models and /v1/models/{id}: the model that is served, and the lanes where there are any. Pure. Before it: http/door.ts.
 
+import type { ChatService } from '../chat/chat-service.ts';
 import { modelFacts } from '../chat/model-facts.ts';
 import { modelFault } from '../chat/model-name.ts';
-import type { OpenAiWorld } from '../chat/world.ts';
 import type { Route } from '../http/door.ts';
 import { codexCatalog } from './codex-catalog.ts';
 
-export function modelRoutes(world: OpenAiWorld): readonly Route[] {
-  const { model, generator, startedSeconds, lanes } = world;
+export function modelRoutes(service: ChatService): readonly Route[] {
+  const { model, generator, startedSeconds, lanes } = service;
   const describe = (id: string) => ({
     id,
     object: 'model',
@@ -20,7 +20,7 @@ export function modelRoutes(world: OpenAiWorld): readonly Route[] {
     ...describe(id),
     max_model_len: generator.contextTokensMax,
     context_length: generator.contextTokensMax,
-    ...described(world),
+    ...described(service),
   });
   const others = (lanes?.models ?? []).filter((name) => modelFault(name, model) !== null);
   // The device, and with it the context, may be another one later.
@@ -64,9 +64,9 @@ export function modelRoutes(world: OpenAiWorld): readonly Route[] {
 }
 
 /** llama-server's `meta`, and what the model can do. */
-function described(world: OpenAiWorld): object {
-  const { contextTokens, trainedTokens, parameterCount, fileSize, capabilities } = modelFacts(world);
-  const { vocabSize, hiddenSize } = world.model.spec;
+function described(service: ChatService): object {
+  const { contextTokens, trainedTokens, parameterCount, fileSize, capabilities } = modelFacts(service);
+  const { vocabSize, hiddenSize } = service.model.spec;
   return {
     meta: {
       n_ctx: contextTokens,

@@ -1,13 +1,13 @@
 // Small questions of other servers' clients: vLLM's GET /version, LM Studio's GET /api/v0/models. Before it: http/door.ts; after
 // it: model-facts.ts.
 import { fault } from '../base/errors.ts';
-import type { DiscoveryWorld } from '../chat/discovery-world.ts';
+import type { DescribedService } from '../chat/described-service.ts';
 import { modelFacts } from '../chat/model-facts.ts';
 import { modelFault } from '../chat/model-name.ts';
 import type { Route } from '../http/door.ts';
 
-export function otherServersRoutes(world: DiscoveryWorld): readonly Route[] {
-  const { model, about } = world;
+export function otherServersRoutes(service: DescribedService): readonly Route[] {
+  const { model, about } = service;
   return [
     {
       method: 'GET',
@@ -22,7 +22,7 @@ export function otherServersRoutes(world: DiscoveryWorld): readonly Route[] {
       open: false,
       about: { group: 'models', summary: 'The models, as LM Studio lists them' },
       answer: (call) => {
-        const data = [model.name, ...(model.aliases ?? [])].map((id) => lmStudioModel(id, world));
+        const data = [model.name, ...(model.aliases ?? [])].map((id) => lmStudioModel(id, service));
         call.reply(200, { object: 'list', data });
       },
     },
@@ -33,15 +33,15 @@ export function otherServersRoutes(world: DiscoveryWorld): readonly Route[] {
       about: { group: 'models', summary: 'One of them' },
       answer: (call) => {
         const { parameter } = call.facts;
-        if (modelFault(parameter, model) === null) call.reply(200, lmStudioModel(parameter, world));
+        if (modelFault(parameter, model) === null) call.reply(200, lmStudioModel(parameter, service));
         else call.refuse(fault('model_not_found', `the model ${JSON.stringify(parameter)} is not here`));
       },
     },
   ];
 }
 
-function lmStudioModel(id: string, world: DiscoveryWorld): object {
-  const { architecture, format, contextTokens, capabilities } = modelFacts(world);
+function lmStudioModel(id: string, service: DescribedService): object {
+  const { architecture, format, contextTokens, capabilities } = modelFacts(service);
   return {
     id,
     object: 'model',
@@ -49,7 +49,7 @@ function lmStudioModel(id: string, world: DiscoveryWorld): object {
     publisher: 'sparklane',
     arch: architecture,
     compatibility_type: format,
-    quantization: world.about.precision,
+    quantization: service.about.precision,
     state: 'loaded',
     max_context_length: contextTokens,
     loaded_context_length: contextTokens,

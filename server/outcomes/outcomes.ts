@@ -10,7 +10,7 @@ import { OutcomeMetrics } from './outcome-metrics.ts';
 import { Recorder } from './recorder.ts';
 import { openStoreThread, type StorePort } from './store-port.ts';
 
-export interface OutcomesWorld {
+export interface OutcomesParts {
   readonly port: StorePort;
   readonly config: Pick<Config, 'apiKeys' | 'outcomesQueueMax' | 'outcomesText'>;
   readonly clock: Clock;
@@ -29,7 +29,7 @@ export class Outcomes {
   readonly keepText: boolean;
   readonly #apiKeys: readonly string[];
 
-  constructor({ port, config, clock, epochMs, freshId, log, metrics }: OutcomesWorld) {
+  constructor({ port, config, clock, epochMs, freshId, log, metrics }: OutcomesParts) {
     this.metrics = new OutcomeMetrics(metrics.registry);
     this.clock = clock;
     this.epochMs = epochMs;
@@ -68,9 +68,9 @@ const DAY_MS = 86_400_000;
 
 /** Null where no record is wanted. Rejects with OutcomesError where the file cannot be used. */
 export async function openOutcomes(
-  world: Omit<OutcomesWorld, 'port' | 'config'> & { readonly config: Config },
+  parts: Omit<OutcomesParts, 'port' | 'config'> & { readonly config: Config },
 ): Promise<Outcomes | null> {
-  const { config, log, epochMs } = world;
+  const { config, log, epochMs } = parts;
   const { outcomesDb: path, outcomesDays, outcomesRowsMax: rowsMax } = config;
   if (path === null) return null;
   const bounds = { ageMsMax: outcomesDays * DAY_MS, rowsMax };
@@ -79,5 +79,5 @@ export async function openOutcomes(
   );
   if (putAside !== null) log.warn('the record of tasks was broken; a new one is begun', { path, putAside });
   log.info('tasks are recorded', { path, rowCount, keepText: config.outcomesText });
-  return new Outcomes({ ...world, port });
+  return new Outcomes({ ...parts, port });
 }

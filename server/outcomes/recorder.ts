@@ -7,7 +7,7 @@ import type { OutcomeMetrics } from './outcome-metrics.ts';
 import type { StoreAnswer, StoreCall, StorePort, StoreValues } from './store-port.ts';
 import type { Observation } from './task-store.ts';
 
-export interface RecorderWorld {
+export interface RecorderParts {
   readonly port: StorePort;
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day
@@ -22,7 +22,7 @@ const CALLS_MAX = 256; // of clients that wait for the store
 const COMPLAIN_EVERY_MS = 60_000;
 
 export class Recorder {
-  readonly #world: RecorderWorld;
+  readonly #parts: RecorderParts;
   #queue: Observation[] = [];
   #writingCount = 0; // observations on their way
   #callCount = 0;
@@ -30,13 +30,13 @@ export class Recorder {
   #closed = false; // who still has something to say at the end is not heard
   #complainedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(world: RecorderWorld) {
-    this.#world = world;
+  constructor(parts: RecorderParts) {
+    this.#parts = parts;
   }
 
   /** Takes no time and never fails; false: dropped. */
   observe(observation: Observation): boolean {
-    const { queueLengthMax, metrics, clock } = this.#world;
+    const { queueLengthMax, metrics, clock } = this.#parts;
     if (this.#closed) return false;
     if (this.#queue.length + this.#writingCount >= queueLengthMax) {
       metrics.onLoss('queue-full', 1);
@@ -64,11 +64,11 @@ export class Recorder {
     done: (answer: StoreAnswer<StoreValues[C['kind']]>) => void,
   ): boolean {
     if (this.#callCount >= CALLS_MAX) {
-      this.#world.metrics.onLoss('queue-full', 1);
+      this.#parts.metrics.onLoss('queue-full', 1);
       return false;
     }
     this.#callCount++;
-    this.#world.port.call(call, (answer) => {
+    this.#parts.port.call(call, (answer) => {
       this.#callCount--;
       this.#heard(answer);
       done(answer);
@@ -82,13 +82,13 @@ export class Recorder {
     this.#timer?.cancel();
     this.#timer = null;
     while (this.#queue.length > 0) this.#write();
-    this.#world.port.close(done);
+    this.#parts.port.close(done);
   }
 
   #write(): void {
     const observations = this.#queue.splice(0, BATCH_MAX);
     if (observations.length === 0) return;
-    const { port, epochMs, metrics } = this.#world;
+    const { port, epochMs, metrics } = this.#parts;
     this.#writingCount += observations.length;
     port.call({ kind: 'record', observations, nowMs: epochMs() }, (answer) => {
       this.#writingCount -= observations.length;
@@ -101,7 +101,7 @@ export class Recorder {
   }
 
   #heard(answer: StoreAnswer<unknown>): void {
-    const { clock, log, metrics } = this.#world;
+    const { clock, log, metrics } = this.#parts;
     if (answer.ok) {
       metrics.onRows(answer.rowCount);
       return;

@@ -11,8 +11,8 @@ import { EventLog } from './event-log.ts';
 import { type LaneTurn, laneTurn, type TurnParts } from './lane-entry.ts';
 import { headOf, type ResponsePlan, withPlan } from './plan.ts';
 import { type ResponseHead, type ResponseObject, responseObject } from './response-object.ts';
+import type { ResponsesService } from './responses-service.ts';
 import { ResponseRun, sayRefused } from './run.ts';
-import type { ResponsesWorld } from './world.ts';
 
 export interface BackgroundParts extends TurnParts {
   readonly requestId: string;
@@ -25,7 +25,7 @@ const LOGS_PER_STORE = 16; // a log may take this part of the store's size
 export class BackgroundResponse {
   readonly log: EventLog;
   readonly #parts: BackgroundParts;
-  readonly #world: ResponsesWorld;
+  readonly #service: ResponsesService;
   readonly #lanes: Lanes;
   readonly #head: ResponseHead;
   #lane: string;
@@ -35,16 +35,16 @@ export class BackgroundResponse {
   #leave: (() => void) | null = null; // the queue, or the lane
   #ended: ResponseObject | null = null; // without a run: refused or cancelled before it began
 
-  constructor(parts: BackgroundParts, world: ResponsesWorld, lanes: Lanes) {
+  constructor(parts: BackgroundParts, service: ResponsesService, lanes: Lanes) {
     const { request } = parts;
     this.#parts = parts;
-    this.#world = world;
+    this.#service = service;
     this.#lanes = lanes;
     this.#lane = parts.model;
-    const model = { ...world.answering.model, name: parts.model };
-    const named = { ...world, answering: { ...world.answering, model } };
+    const model = { ...service.answering.model, name: parts.model };
+    const named = { ...service, answering: { ...service.answering, model } };
     this.#head = headOf(request, named, request.previous_response_id ?? null);
-    this.log = new EventLog(world.store.sizeMax / LOGS_PER_STORE);
+    this.log = new EventLog(service.store.sizeMax / LOGS_PER_STORE);
   }
 
   get id(): string {
@@ -68,9 +68,9 @@ export class BackgroundResponse {
 
   /** Stores it and sends it on its way. A fault: it was refused at once, and nothing of it stays. */
   begin(): Fault | null {
-    const { store } = this.#world;
+    const { store } = this.#service;
     const { owner, history, requestId, model } = this.#parts;
-    const turn = laneTurn(this.#parts, this.#world);
+    const turn = laneTurn(this.#parts, this.#service);
     if (!turn.ok) return turn.fault;
     this.#turn = turn.value;
     const kept = store.add({
@@ -97,7 +97,7 @@ export class BackgroundResponse {
         this.#lane = entry.lane.name;
         this.#leave = () => entry.release();
         const unable = turn.value.logprobs ? logprobsFault(entry) : null;
-        if (unable === null) this.#answer(within(this.#world, entry));
+        if (unable === null) this.#answer(within(this.#service, entry));
         else this.#refuse(unable);
       },
       onRefused: (refused) => {
@@ -124,24 +124,24 @@ export class BackgroundResponse {
     else this.#end(responseObject(this.#head, { ...NOTHING_YET, status: 'cancelled' }));
   }
 
-  #answer(world: ResponsesWorld): void {
+  #answer(service: ResponsesService): void {
     const { owner, history } = this.#parts;
     const { request, input } = this.#turn!;
-    withPlan({ request, owner, history, input, warmUp: false, id: this.id }, world, (plan) => {
+    withPlan({ request, owner, history, input, warmUp: false, id: this.id }, service, (plan) => {
       if (this.over) return; // cancelled while its prompt was made
-      if (plan.ok) this.#start(plan.value, world);
+      if (plan.ok) this.#start(plan.value, service);
       else this.#refuse(plan.fault);
     });
   }
 
-  #start(plan: ResponsePlan, world: ResponsesWorld): void {
-    world.answering.withForm(plan.form, (form) => {
+  #start(plan: ResponsePlan, service: ResponsesService): void {
+    service.answering.withForm(plan.form, (form) => {
       if (this.over) return; // cancelled while the grammar was compiled
       if (!form.ok) {
         this.#refuse(form.fault);
         return;
       }
-      const run = new ResponseRun(plan, world, {
+      const run = new ResponseRun(plan, service, {
         onEvent: (event) => this.log.add(event),
         onEnd: () => this.#end(run.events.response),
       });
@@ -155,7 +155,7 @@ export class BackgroundResponse {
 
   #refuse(refused: Fault): void {
     let last = '';
-    sayRefused(this.#head, refused, this.#world, (event) => {
+    sayRefused(this.#head, refused, this.#service, (event) => {
       this.log.add(event);
       last = event.json;
     });
@@ -163,7 +163,7 @@ export class BackgroundResponse {
   }
 
   #end(response: ResponseObject): void {
-    const { store, delegations, freshId } = this.#world;
+    const { store, delegations, freshId } = this.#service;
     const { sessionKey } = this.#turn!;
     if (this.#run === null) this.#ended = response;
     this.#leave?.();

@@ -3,13 +3,13 @@
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import type { Item } from './items.ts';
+import type { ResponsesService } from './responses-service.ts';
 import type { ResponseRun } from './run.ts';
-import type { ResponsesWorld } from './world.ts';
 
 /** Where a stored response lives on: its input, its run, its answer. */
-export function storeRun(run: ResponseRun, world: ResponsesWorld): void {
+export function storeRun(run: ResponseRun, service: ResponsesService): void {
   const { plan, events } = run;
-  world.store.add({
+  service.store.add({
     id: run.id,
     owner: plan.owner,
     input: plan.input,
@@ -25,10 +25,10 @@ export function storeRun(run: ResponseRun, world: ResponsesWorld): void {
 export function storedHistory(
   id: string | null | undefined,
   owner: string,
-  world: ResponsesWorld,
+  service: ResponsesService,
 ): Parsed<readonly Item[]> {
   if (id == null || id === '') return { ok: true, value: [] };
-  const stored = world.store.get(id, owner);
+  const stored = service.store.get(id, owner);
   if (stored === null || !stored.isOver()) {
     const message = `Previous response with id '${id}' not found.`;
     return {

@@ -28,7 +28,7 @@ export interface TokenSpan {
   readonly count: number;
 }
 
-export interface EventWorld {
+export interface EventParts {
   readonly head: ResponseHead;
   readonly freshId: () => string;
   readonly epochSeconds: () => number;
@@ -61,7 +61,7 @@ interface OpenCall {
 }
 
 export class ResponseEvents {
-  readonly #world: EventWorld;
+  readonly #service: EventParts;
   readonly #output: Item[] = []; // finished items
   #open: OpenMessage | OpenReasoning | OpenCall | null = null;
   #sequence = 0;
@@ -75,17 +75,17 @@ export class ResponseEvents {
     completedAt: null,
   };
 
-  constructor(world: EventWorld) {
-    this.#world = world;
+  constructor(service: EventParts) {
+    this.#service = service;
   }
 
   get id(): string {
-    return this.#world.head.id;
+    return this.#service.head.id;
   }
 
   /** As it stands now; an item that is being written is not part of it. */
   get response(): ResponseObject {
-    return responseObject(this.#world.head, this.#state);
+    return responseObject(this.#service.head, this.#state);
   }
 
   get status(): ResponseStatus {
@@ -139,7 +139,7 @@ export class ResponseEvents {
     if (text !== '') message.texts.push(text);
     for (const logprob of logprobs) message.logprobs.push(logprob);
     const shown = logprobs.length === 0 ? '[]' : JSON.stringify(logprobs);
-    this.#world.emit({
+    this.#service.emit({
       type: 'response.output_text.delta',
       json:
         `${message.deltaStart}${this.#sequence++},"delta":${JSON.stringify(text)},"logprobs":${shown}` +
@@ -150,7 +150,7 @@ export class ResponseEvents {
   /** A call has begun: its tool is known, its arguments are not. Ends an open message. */
   openCall(wire: WireTool): void {
     this.closeItem('completed');
-    const { freshId } = this.#world;
+    const { freshId } = this.#service;
     const id = `${wire.tool.kind === 'custom' ? 'ctc' : 'fc'}_${freshId()}`;
     const call: OpenCall = {
       kind: 'call',
@@ -234,7 +234,7 @@ export class ResponseEvents {
 
   #openMessage(): OpenMessage {
     this.closeItem('completed');
-    const id = `msg_${this.#world.freshId()}`;
+    const id = `msg_${this.#service.freshId()}`;
     const index = this.#output.length;
     const at = { item_id: id, output_index: index, content_index: 0 };
     const start = JSON.stringify({ type: 'response.output_text.delta', ...at });
@@ -264,7 +264,7 @@ export class ResponseEvents {
 
   #openReasoning(): OpenReasoning {
     this.closeItem('completed');
-    const id = `rs_${this.#world.freshId()}`;
+    const id = `rs_${this.#service.freshId()}`;
     const index = this.#output.length;
     const open: OpenReasoning = { kind: 'reasoning', id, index, texts: [] };
     this.#open = open;
@@ -300,7 +300,7 @@ export class ResponseEvents {
   }
 
   #end(status: 'completed' | 'incomplete' | 'failed', more: Partial<ResponseState>): void {
-    const completedAt = status === 'completed' ? this.#world.epochSeconds() : null;
+    const completedAt = status === 'completed' ? this.#service.epochSeconds() : null;
     this.#state = { ...this.#state, status, completedAt, ...more };
     this.#emitResponse(`response.${status}`);
   }
@@ -311,7 +311,7 @@ export class ResponseEvents {
 
   #emit(type: string, fields: Readonly<Record<string, unknown>>): void {
     const json = JSON.stringify({ type, sequence_number: this.#sequence++, ...fields });
-    this.#world.emit({ type, json });
+    this.#service.emit({ type, json });
   }
 }
 

@@ -1,4 +1,4 @@
-// A response and its lane: what lanes ask about it, and the world that it is planned in once it is there. Owns the session
+// A response and its lane: what lanes ask about it, and the service that it is planned in once it is there. Owns the session
 // key by which its conversation is known. Before it: routes.ts, lane.ts and background.ts; after it: lanes/lanes.ts.
 import type { Parsed } from '../base/json-body.ts';
 import { upstreamBody } from '../chat/chat-body.ts';
@@ -7,8 +7,8 @@ import { sessionKeyOf } from '../lanes/router.ts';
 import type { LaneAsk } from '../lanes/visit.ts';
 import type { Item } from './items.ts';
 import { inputOf, upstreamAskOf } from './plan.ts';
+import type { ResponsesService } from './responses-service.ts';
 import type { ResponseRequest } from './schema.ts';
-import type { ResponsesWorld } from './world.ts';
 
 export interface LaneTurn {
   readonly request: ResponseRequest; // as planned: its model is its lane's
@@ -27,15 +27,15 @@ export interface TurnParts {
 }
 
 /** Refused where the input names items that are not there. */
-export function laneTurn(parts: TurnParts, world: ResponsesWorld): Parsed<LaneTurn> {
+export function laneTurn(parts: TurnParts, service: ResponsesService): Parsed<LaneTurn> {
   const { request, owner, history } = parts;
-  const resolved = inputOf(parts, world);
+  const resolved = inputOf(parts, service);
   if (!resolved.ok) return resolved;
   const input = resolved.value;
   const conversation = itemsConversation(request, [...history, ...input]);
   const sessionKey = sessionKeyOf(owner, request.prompt_cache_key, conversation);
   // Work in the background was given its task when it began.
-  const delegated = request.background === true ? [] : world.delegations.waiting(sessionKey);
+  const delegated = request.background === true ? [] : service.delegations.waiting(sessionKey);
   const items = [...history, ...delegated, ...input];
   return {
     ok: true,

@@ -13,6 +13,7 @@ import type { ResponseEvent } from './events.ts';
 import type { Item } from './items.ts';
 import { laneTurn, type TurnParts } from './lane-entry.ts';
 import { headOf, type PlanParts, type ResponsePlan, withPlan } from './plan.ts';
+import type { ResponsesService } from './responses-service.ts';
 import { ResponseRun, sayRefused } from './run.ts';
 import type { CreateFrame } from './schema.ts';
 import {
@@ -23,12 +24,11 @@ import {
   type Steer,
   type SteerErrorCode,
 } from './steering.ts';
-import type { ResponsesWorld } from './world.ts';
 
 /** The socket as its lanes see it. */
 export interface LaneHost {
   readonly owner: string;
-  readonly world: ResponsesWorld;
+  readonly service: ResponsesService;
   send(event: ResponseEvent | object, lane: Lane): void;
   refuse(refused: Fault, lane: Lane): void;
   /** The latest response of any lane, by id. */
@@ -156,29 +156,29 @@ export class Lane {
     // Its prompt begins as the warm-up's does: what that has computed is found in the cache.
     this.#cancelWarmUp?.();
     this.#cancelWarmUp = null;
-    const { world } = this.#host;
+    const { service } = this.#host;
     const parts = this.#partsOf(turn);
-    const meant = world.lanes?.meaning(turn.request.model, world.model.name) ?? null;
+    const meant = service.lanes?.meaning(turn.request.model, service.model.name) ?? null;
     if (!parts.ok) this.#refuseTurn(turn, parts.fault);
-    else if (meant === null) this.#planned(turn, { ...parts.value, warmUp: isWarmUp(turn) }, world);
+    else if (meant === null) this.#planned(turn, { ...parts.value, warmUp: isWarmUp(turn) }, service);
     else if (isWarmUp(turn)) {
       // It belongs to no turn yet, so it is not routed: what it computes is what the server's own model will need.
       const request = { ...turn.request, model: null };
-      this.#planned(turn, { ...parts.value, request, warmUp: true }, world);
+      this.#planned(turn, { ...parts.value, request, warmUp: true }, service);
     } else if (turn.request.background === true) this.#delegate(turn, parts.value, meant);
     else this.#enter(turn, parts.value, meant);
   }
 
   /** `over`: after which the lane is busy with its answer, or was refused. */
-  #planned(turn: Turn, parts: PlanParts, world: ResponsesWorld, over: () => void = () => {}): void {
+  #planned(turn: Turn, parts: PlanParts, service: ResponsesService, over: () => void = () => {}): void {
     let inside = true;
     this.#planning = true;
-    withPlan(parts, world, (planned) => {
+    withPlan(parts, service, (planned) => {
       this.#planning = false;
       if (!this.#closed) {
         if (!planned.ok) this.#refuseTurn(turn, planned.fault);
         else if (parts.warmUp) this.#warmUp(planned.value);
-        else this.#answer(turn, planned.value, world);
+        else this.#answer(turn, planned.value, service);
       }
       over();
       if (!inside && !this.busy) this.#host.onFree();
@@ -188,7 +188,7 @@ export class Lane {
 
   /** What the turn goes on from, and its own input where it is not the request's. */
   #partsOf({ request, from }: Turn): Parsed<TurnParts & { readonly previousId?: string }> {
-    const { world, owner } = this.#host;
+    const { service, owner } = this.#host;
     if (from !== null) {
       const { history, input, id } = from;
       return { ok: true, value: { request, owner, history, input, previousId: id } };
@@ -196,7 +196,7 @@ export class Lane {
     const previousId = request.previous_response_id;
     const known = previousId == null ? null : this.#host.remembered(previousId);
     const history: Parsed<readonly Item[]> =
-      known === null ? storedHistory(previousId, owner, world) : { ok: true, value: known };
+      known === null ? storedHistory(previousId, owner, service) : { ok: true, value: known };
     if (!history.ok) return history;
     const steered = this.#takeWaiting(previousId ?? null);
     return { ok: true, value: { request, owner, history: [...history.value, ...steered] } };
@@ -204,8 +204,8 @@ export class Lane {
 
   /** Into one of the server's lanes, then on as ever. */
   #enter(turn: Turn, parts: TurnParts, model: string): void {
-    const { world } = this.#host;
-    const routed = laneTurn(parts, world);
+    const { service } = this.#host;
+    const routed = laneTurn(parts, service);
     if (!routed.ok) {
       this.#refuseTurn(turn, routed.fault);
       return;
@@ -221,9 +221,9 @@ export class Lane {
       if (this.#run === null) {
         release();
         this.#host.onFree();
-      } else world.delegations.delivered(sessionKey, delegated);
+      } else service.delegations.delivered(sessionKey, delegated);
     };
-    const visit = enterLane(world.lanes!, ask(model, `ws_${world.freshId()}`), {
+    const visit = enterLane(service.lanes!, ask(model, `ws_${service.freshId()}`), {
       onPlace: ({ lane, position, estimatedWaitMs }) => {
         const place = { lane, position, estimated_wait_ms: estimatedWaitMs };
         this.#host.send({ type: 'sparklane.queued', ...place }, this);
@@ -235,7 +235,7 @@ export class Lane {
         if (unable !== null) this.#refuseTurn(turn, unable);
         else {
           const planned = { ...parts, ...routed.value, warmUp: false };
-          this.#planned(turn, planned, within(world, entry), settle);
+          this.#planned(turn, planned, within(service, entry), settle);
           return;
         }
         settle();
@@ -251,15 +251,15 @@ export class Lane {
 
   /** The lane of the socket is free again at once; the end is told when it comes, if the socket is still there. */
   #delegate(turn: Turn, parts: TurnParts, model: string): void {
-    const { world } = this.#host;
+    const { service } = this.#host;
     const background = new BackgroundResponse(
       {
         ...{ ...parts, model },
-        requestId: `ws_${world.freshId()}`,
+        requestId: `ws_${service.freshId()}`,
         onEnd: (response) => this.#host.send({ type: 'sparklane.background.done', response }, this),
       },
-      world,
-      world.lanes!,
+      service,
+      service.lanes!,
     );
     const refused = background.begin();
     if (refused !== null) this.#refuseTurn(turn, refused);
@@ -267,41 +267,43 @@ export class Lane {
   }
 
   #refuseTurn({ request, from }: Turn, refused: Fault): void {
-    const { world } = this.#host;
+    const { service } = this.#host;
     const parentId = from?.id ?? request.previous_response_id ?? null;
     if (parentId !== null && this.#memory?.id === parentId) this.#memory = null;
     if (refused.code === 'context_length_exceeded') {
-      sayRefused(headOf(request, world, parentId), refused, world, (event) => this.#host.send(event, this));
+      sayRefused(headOf(request, service, parentId), refused, service, (event) =>
+        this.#host.send(event, this),
+      );
     } else this.#host.refuse(refused, this);
   }
 
   /** Told at once, computed when nobody else needs the device: its client waits for the word before it goes on. */
   #warmUp(plan: ResponsePlan): void {
-    const { world } = this.#host;
-    const run = this.#newRun(plan, world, () => {});
+    const { service } = this.#host;
+    const run = this.#newRun(plan, service, () => {});
     run.acknowledge();
     this.#memory = { id: run.id, conversation: run.conversation };
     if (plan.head.request.store !== false) {
-      storeRun(run, world);
-      world.store.settle(run.id);
+      storeRun(run, service);
+      service.store.settle(run.id);
     }
-    world.answering.withForm(plan.form, () => {}); // its turn finds the grammar made
+    service.answering.withForm(plan.form, () => {}); // its turn finds the grammar made
     const started = plan.prepared.ready(freeForm).start({ onDelta: () => {}, onEnd: () => {} });
     if (started.ok) this.#cancelWarmUp = () => started.cancel();
   }
 
-  #answer(turn: Turn, plan: ResponsePlan, world: ResponsesWorld): void {
+  #answer(turn: Turn, plan: ResponsePlan, service: ResponsesService): void {
     const { owner } = this.#host;
     const stored = turn.request.store !== false;
-    const run = this.#newRun(plan, world, () => this.#onEnd(run, turn));
+    const run = this.#newRun(plan, service, () => this.#onEnd(run, turn));
     this.#run = run;
-    world.answering.withForm(plan.form, (form) => {
+    service.answering.withForm(plan.form, (form) => {
       if (run.over) return; // the socket went while the grammar was compiled
-      if (stored) storeRun(run, world);
+      if (stored) storeRun(run, service);
       const refused = form.ok ? run.start(form.value) : form.fault;
       if (refused === null) return;
-      world.answering.route?.release();
-      if (stored) world.store.delete(run.id, owner);
+      service.answering.route?.release();
+      if (stored) service.store.delete(run.id, owner);
       this.#run = null;
       this.#refuseTurn(turn, refused);
       this.#failSteers('response_failed', refused.message);
@@ -309,8 +311,8 @@ export class Lane {
     });
   }
 
-  #newRun(plan: ResponsePlan, world: ResponsesWorld, onEnd: () => void): ResponseRun {
-    return new ResponseRun(plan, world, {
+  #newRun(plan: ResponsePlan, service: ResponsesService, onEnd: () => void): ResponseRun {
+    return new ResponseRun(plan, service, {
       onEvent: (event) => this.#host.send(event, this),
       onEnd,
     });
@@ -321,7 +323,7 @@ export class Lane {
     const { status, output } = run.events;
     const conversation = run.conversation;
     this.#run = null;
-    if (turn.request.store !== false) this.#host.world.store.settle(run.id);
+    if (turn.request.store !== false) this.#host.service.store.settle(run.id);
     if (status === 'completed' || status === 'incomplete') {
       this.#memory = { id: run.id, conversation };
       this.#continue(run, turn, output);

@@ -16,8 +16,8 @@ import type { Priority } from '../engine/request.ts';
 import { type Item, itemsOf } from './items.ts';
 import { messagesOf } from './messages.ts';
 import type { ResponseHead } from './response-object.ts';
+import type { ResponsesService } from './responses-service.ts';
 import { ITEM_COUNT_MAX, type ResponseRequest } from './schema.ts';
-import type { ResponsesWorld } from './world.ts';
 
 export interface PlanParts {
   readonly request: ResponseRequest;
@@ -48,13 +48,13 @@ const LOGPROBS_INCLUDE = 'message.output_text.logprobs';
 /** Plans at once, or once the tokens of long texts are there; calls `then` once. */
 export function withPlan(
   parts: PlanParts,
-  world: ResponsesWorld,
+  service: ResponsesService,
   then: (plan: Parsed<ResponsePlan>) => void,
 ): void {
   let plan: Parsed<ResponsePlan> | null = null;
-  world.texts.run(
+  service.texts.run(
     () => {
-      plan = planResponse(parts, world);
+      plan = planResponse(parts, service);
     },
     {
       over: () => false,
@@ -64,10 +64,10 @@ export function withPlan(
   );
 }
 
-export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<ResponsePlan> {
+export function planResponse(parts: PlanParts, service: ResponsesService): Parsed<ResponsePlan> {
   const { request, owner, history } = parts;
-  const { model, freshId } = world;
-  const resolved = inputOf(parts, world);
+  const { model, freshId } = service;
+  const resolved = inputOf(parts, service);
   if (!resolved.ok) return resolved;
   const input = resolved.value;
   const delegated = parts.delegated ?? [];
@@ -79,12 +79,12 @@ export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<Re
     toolChoiceFault(request.tool_choice, tools) ?? formatFault(request.text?.format, 'text.format');
   if (unkept !== null) return { ok: false, fault: unkept };
   const system = itemsOf(instructionItems(request.instructions), freshId);
-  const options = optionsOf(parts, world);
+  const options = optionsOf(parts, service);
   if (!options.ok) return options;
-  const prompt = promptOf({ system, items, tools, request, options: options.value }, world);
+  const prompt = promptOf({ system, items, tools, request, options: options.value }, service);
   if (!prompt.ok) return prompt;
   const withLogprobs = request.include?.includes(LOGPROBS_INCLUDE) === true || request.top_logprobs != null;
-  const prepared = world.answering.prepare(
+  const prepared = service.answering.prepare(
     { ...request, n: 1 },
     {
       prompt: prompt.value,
@@ -100,7 +100,7 @@ export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<Re
   return {
     ok: true,
     value: {
-      head: headOf(request, world, parts.previousId ?? request.previous_response_id ?? null, parts.id),
+      head: headOf(request, service, parts.previousId ?? request.previous_response_id ?? null, parts.id),
       owner,
       history,
       input,
@@ -114,7 +114,7 @@ export function planResponse(parts: PlanParts, world: ResponsesWorld): Parsed<Re
 
 export function headOf(
   request: ResponseRequest,
-  { answering: { model, route }, freshId, epochSeconds }: ResponsesWorld,
+  { answering: { model, route }, freshId, epochSeconds }: ResponsesService,
   previousResponseId: string | null,
   id = `resp_${freshId()}`,
 ): ResponseHead {
@@ -139,9 +139,9 @@ function priorityOf({ request, warmUp }: PlanParts): Priority {
 /** The request's own items, each with an id; what it only names is found in the store. */
 export function inputOf(
   { request, owner, input }: Pick<PlanParts, 'request' | 'owner' | 'input'>,
-  world: ResponsesWorld,
+  service: ResponsesService,
 ): Parsed<readonly Item[]> {
-  return withoutReferences(input ?? itemsOf(request.input, world.freshId), owner, world);
+  return withoutReferences(input ?? itemsOf(request.input, service.freshId), owner, service);
 }
 
 /** What an upstream is asked instead of a prompt; `items`: the whole conversation. */
@@ -175,7 +175,7 @@ function instructionItems(instructions: ResponseRequest['instructions']): unknow
 function withoutReferences(
   items: readonly Item[],
   owner: string,
-  { store }: ResponsesWorld,
+  { store }: ResponsesService,
 ): Parsed<readonly Item[]> {
   const resolved: Item[] = [];
   for (const item of items) {
@@ -217,7 +217,7 @@ interface PromptAsk {
 }
 
 /** `reasoning.effort` as chat completions' `reasoning_effort`. */
-function optionsOf({ request, warmUp }: PlanParts, { answering }: ResponsesWorld): Parsed<PromptOptions> {
+function optionsOf({ request, warmUp }: PlanParts, { answering }: ResponsesService): Parsed<PromptOptions> {
   const effort = request.reasoning?.effort ?? null;
   return promptOptions(
     { reasoning_effort: effort, add_generation_prompt: !warmUp },
@@ -226,24 +226,24 @@ function optionsOf({ request, warmUp }: PlanParts, { answering }: ResponsesWorld
   );
 }
 
-function promptOf(ask: PromptAsk, world: ResponsesWorld): Parsed<ChatPrompt> {
-  const whole = layOut(ask, ask.items, world);
+function promptOf(ask: PromptAsk, service: ResponsesService): Parsed<ChatPrompt> {
+  const whole = layOut(ask, ask.items, service);
   const tooLong = !whole.ok && whole.fault.code === 'context_length_exceeded';
   if (ask.request.truncation !== 'auto' || (!whole.ok && !tooLong)) return whole;
-  const { contextTokensMax } = world.answering;
+  const { contextTokensMax } = service.answering;
   // Room for an answer, else the truncated prompt would be of no use.
   const room =
     contextTokensMax - Math.min(ask.request.max_output_tokens ?? contextTokensMax, contextTokensMax >> 3);
-  return whole.ok && whole.value.tokens.length <= room ? whole : truncated(ask, room, world);
+  return whole.ok && whole.value.tokens.length <= room ? whole : truncated(ask, room, service);
 }
 
 /** Leaves out the oldest items, but none that instructs; the fewest that suffice, found by bisection. */
-function truncated(ask: PromptAsk, room: number, world: ResponsesWorld): Parsed<ChatPrompt> {
+function truncated(ask: PromptAsk, room: number, service: ResponsesService): Parsed<ChatPrompt> {
   const droppable = ask.items.flatMap((item, index) => (isInstruction(item) ? [] : [index]));
   const without = (count: number) => {
     const dropped = new Set(droppable.slice(0, count));
     const kept = ask.items.filter((_, index) => !dropped.has(index));
-    return layOut(ask, withoutOrphans(kept), world);
+    return layOut(ask, withoutOrphans(kept), service);
   };
   let low = 1;
   let high = Math.max(1, droppable.length - 1); // the last one stays: it is the question
@@ -273,8 +273,8 @@ function withoutOrphans(items: readonly Item[]): Item[] {
   });
 }
 
-function layOut(ask: PromptAsk, items: readonly Item[], world: ResponsesWorld): Parsed<ChatPrompt> {
+function layOut(ask: PromptAsk, items: readonly Item[], service: ResponsesService): Parsed<ChatPrompt> {
   const messages = messagesOf([...ask.system, ...items]);
   const tools = ask.tools.shown.map(({ tool }) => tool);
-  return world.answering.layOut({ messages, tools, options: ask.options });
+  return service.answering.layOut({ messages, tools, options: ask.options });
 }

@@ -12,17 +12,17 @@ import type { ResponseEvent } from './events.ts';
 import { listedItem } from './items.ts';
 import { type LaneTurn, laneTurn, type TurnParts } from './lane-entry.ts';
 import { headOf, planResponse, type ResponsePlan } from './plan.ts';
+import type { ResponsesService } from './responses-service.ts';
 import { ResponseRun, sayRefused } from './run.ts';
 import { type ResponseRequest, responseSchema } from './schema.ts';
 import type { StoredResponse } from './store.ts';
 import { watch } from './watch.ts';
-import type { ResponsesWorld } from './world.ts';
 
 const PAGE_DEFAULT = 20; // OpenAI's
 const PAGE_MAX = 100;
 
-export function responseRoutes(world: ResponsesWorld): readonly Route[] {
-  const schema = responseSchema(world.bounds);
+export function responseRoutes(service: ResponsesService): readonly Route[] {
+  const schema = responseSchema(service.bounds);
   const path = '/v1/responses';
   const one = `${path}/:`;
   return [
@@ -31,14 +31,14 @@ export function responseRoutes(world: ResponsesWorld): readonly Route[] {
       path,
       open: false,
       about: { group: 'responses', summary: 'A response', body: schema, answers: 'events' },
-      answer: (call) => call.readJson(schema, (request) => create(call, request, world)),
+      answer: (call) => call.readJson(schema, (request) => create(call, request, service)),
     },
     {
       method: 'POST',
       path: `${path}/input_tokens`,
       open: false,
       about: { group: 'responses', summary: 'The tokens of a request, counted', body: schema },
-      answer: (call) => call.readJson(schema, (request) => countTokens(call, request, world)),
+      answer: (call) => call.readJson(schema, (request) => countTokens(call, request, service)),
     },
     // Before the id's own route, which would take the word for one.
     {
@@ -58,21 +58,21 @@ export function responseRoutes(world: ResponsesWorld): readonly Route[] {
         answers: 'events',
         query: { stream: 'true: its events', starting_after: 'only those after this sequence_number' },
       },
-      answer: (call) => withStored(call, world, read),
+      answer: (call) => withStored(call, service, read),
     },
     {
       method: 'DELETE',
       path: one,
       open: false,
       about: { group: 'responses', summary: 'Forgets it, and cancels it if it is being written' },
-      answer: (call) => withStored(call, world, remove),
+      answer: (call) => withStored(call, service, remove),
     },
     {
       method: 'POST',
       path: `${one}/cancel`,
       open: false,
       about: { group: 'responses', summary: 'Cancels a background response' },
-      answer: (call) => withStored(call, world, cancel),
+      answer: (call) => withStored(call, service, cancel),
     },
     {
       method: 'GET',
@@ -83,7 +83,7 @@ export function responseRoutes(world: ResponsesWorld): readonly Route[] {
         summary: 'Its conversation, a page of it',
         query: { limit: 'items, 1 to 100', order: 'asc or desc', after: 'id of the item before the page' },
       },
-      answer: (call) => withStored(call, world, list),
+      answer: (call) => withStored(call, service, list),
     },
   ];
 }
@@ -94,86 +94,91 @@ function refuseCompaction(call: HttpCall): void {
   call.refuse(fault('not_found', message));
 }
 
-function create(call: HttpCall, request: ResponseRequest, world: ResponsesWorld): void {
+function create(call: HttpCall, request: ResponseRequest, service: ResponsesService): void {
   const { owner } = call.facts;
   if (request.background === true && request.store === false) {
     const message = 'background: needs store, else nobody could ever read the answer';
     call.refuse(fault('invalid_request', message, { param: 'background' }));
     return;
   }
-  const history = storedHistory(request.previous_response_id, owner, world);
+  const history = storedHistory(request.previous_response_id, owner, service);
   if (!history.ok) {
     call.refuse(history.fault);
     return;
   }
   const parts = { request, owner, history: history.value };
-  const meant = world.lanes?.meaning(request.model, world.model.name) ?? null;
-  if (meant === null) answer(call, parts, null, world);
-  else if (request.background === true) answerInBackground(call, parts, meant, world);
-  else answerInLane(call, parts, world);
+  const meant = service.lanes?.meaning(request.model, service.model.name) ?? null;
+  if (meant === null) answer(call, parts, null, service);
+  else if (request.background === true) answerInBackground(call, parts, meant, service);
+  else answerInLane(call, parts, service);
 }
 
 /** `turn` where lanes have looked at it. */
-function answer(call: HttpCall, parts: TurnParts, turn: LaneTurn | null, world: ResponsesWorld): void {
+function answer(call: HttpCall, parts: TurnParts, turn: LaneTurn | null, service: ResponsesService): void {
   const request = turn?.request ?? parts.request;
-  const plan = planResponse({ ...parts, ...turn, warmUp: false }, world);
+  const plan = planResponse({ ...parts, ...turn, warmUp: false }, service);
   if (!plan.ok) {
-    refuse(call, request, plan.fault, world);
+    refuse(call, request, plan.fault, service);
     return;
   }
-  world.answering.withForm(plan.value.form, (form) => {
+  service.answering.withForm(plan.value.form, (form) => {
     if (call.over) return; // left while the grammar was compiled
     call.guard(() => {
-      if (!form.ok) refuse(call, request, form.fault, world);
-      else if (start(call, plan.value, form.value, world) && turn !== null) {
-        world.delegations.delivered(turn.sessionKey, turn.delegated);
+      if (!form.ok) refuse(call, request, form.fault, service);
+      else if (start(call, plan.value, form.value, service) && turn !== null) {
+        service.delegations.delivered(turn.sessionKey, turn.delegated);
       }
     });
   });
 }
 
-function answerInLane(call: HttpCall, parts: TurnParts, world: ResponsesWorld): void {
-  const turn = laneTurn(parts, world);
+function answerInLane(call: HttpCall, parts: TurnParts, service: ResponsesService): void {
+  const turn = laneTurn(parts, service);
   if (!turn.ok) {
     call.refuse(turn.fault);
     return;
   }
   const { request } = parts;
   const of = () => ({ ...turn.value, stream: request.stream === true });
-  inLane(call, { model: request.model, of }, world, (within) => answer(call, parts, turn.value, within));
+  inLane(call, { model: request.model, of }, service, (within) => answer(call, parts, turn.value, within));
 }
 
-function answerInBackground(call: HttpCall, parts: TurnParts, model: string, world: ResponsesWorld): void {
+function answerInBackground(
+  call: HttpCall,
+  parts: TurnParts,
+  model: string,
+  service: ResponsesService,
+): void {
   const { id: requestId } = call.facts;
   const background = new BackgroundResponse(
     { ...parts, requestId, model, onEnd: () => {} },
-    world,
-    world.lanes!,
+    service,
+    service.lanes!,
   );
   const refused = background.begin();
   if (refused !== null) call.refuse(refused);
-  else if (parts.request.stream === true) watch(call, background.log, 0, world);
+  else if (parts.request.stream === true) watch(call, background.log, 0, service);
   else call.reply(200, background.response);
 }
 
 /** False: the engine takes no more, and the caller has been told. */
-function start(call: HttpCall, plan: ResponsePlan, form: AnswerForm, world: ResponsesWorld): boolean {
+function start(call: HttpCall, plan: ResponsePlan, form: AnswerForm, service: ResponsesService): boolean {
   const { request } = plan.head;
   const stored = request.store !== false;
-  const framer = request.stream === true ? new SseFramer(call, world) : null;
+  const framer = request.stream === true ? new SseFramer(call, service) : null;
   const background = request.background === true;
-  const run: ResponseRun = new ResponseRun(plan, world, {
+  const run: ResponseRun = new ResponseRun(plan, service, {
     onEvent: (event) => framer?.send(event, run),
     onEnd: () => {
-      if (stored) world.store.settle(run.id);
+      if (stored) service.store.settle(run.id);
       if (framer !== null) framer.end();
       else if (!background) replyWhole(call, run);
     },
   });
-  if (stored) storeRun(run, world);
+  if (stored) storeRun(run, service);
   const refused = run.start(form);
   if (refused !== null) {
-    world.store.delete(run.id, plan.owner);
+    service.store.delete(run.id, plan.owner);
     call.refuse(refused);
     return false;
   }
@@ -193,25 +198,25 @@ function replyWhole(call: HttpCall, { events }: ResponseRun): void {
   else call.refuse(failure);
 }
 
-function refuse(call: HttpCall, request: ResponseRequest, refused: Fault, world: ResponsesWorld): void {
+function refuse(call: HttpCall, request: ResponseRequest, refused: Fault, service: ResponsesService): void {
   if (request.stream !== true || refused.code !== 'context_length_exceeded') {
     call.refuse(refused);
     return;
   }
-  const framer = new SseFramer(call, world);
-  const head = headOf(request, world, request.previous_response_id ?? null);
-  sayRefused(head, refused, world, (event) => framer.send(event, null));
+  const framer = new SseFramer(call, service);
+  const head = headOf(request, service, request.previous_response_id ?? null);
+  sayRefused(head, refused, service, (event) => framer.send(event, null));
   framer.end();
 }
 
-function countTokens(call: HttpCall, request: ResponseRequest, world: ResponsesWorld): void {
+function countTokens(call: HttpCall, request: ResponseRequest, service: ResponsesService): void {
   const { owner } = call.facts;
-  const history = storedHistory(request.previous_response_id, owner, world);
+  const history = storedHistory(request.previous_response_id, owner, service);
   // An upstream's tokens are not known here: every lane is counted in those of the server's own model.
-  const routed = (world.lanes?.meaning(request.model, world.model.name) ?? null) !== null;
+  const routed = (service.lanes?.meaning(request.model, service.model.name) ?? null) !== null;
   const counted = routed ? { ...request, model: null } : request;
   const plan = history.ok
-    ? planResponse({ request: counted, owner, history: history.value, warmUp: false }, world)
+    ? planResponse({ request: counted, owner, history: history.value, warmUp: false }, service)
     : history;
   if (!plan.ok) call.refuse(plan.fault);
   else {
@@ -220,22 +225,22 @@ function countTokens(call: HttpCall, request: ResponseRequest, world: ResponsesW
   }
 }
 
-type Answerer = (call: HttpCall, stored: StoredResponse, world: ResponsesWorld) => void;
+type Answerer = (call: HttpCall, stored: StoredResponse, service: ResponsesService) => void;
 
-function withStored(call: HttpCall, world: ResponsesWorld, answer: Answerer): void {
+function withStored(call: HttpCall, service: ResponsesService, answer: Answerer): void {
   const { parameter, owner } = call.facts;
-  const stored = world.store.get(parameter, owner);
-  if (stored !== null) answer(call, stored, world);
+  const stored = service.store.get(parameter, owner);
+  if (stored !== null) answer(call, stored, service);
   else
     call.refuse(fault('not_found', `Response with id '${parameter}' not found.`, { param: 'response_id' }));
 }
 
-const read: Answerer = (call, stored, world) => {
+const read: Answerer = (call, stored, service) => {
   const query = new URLSearchParams(call.request.query);
   if (query.get('stream') !== 'true') call.reply(200, stored.response());
   else if (stored.log !== undefined) {
     const after = Number(query.get('starting_after') || (query.has('starting_after') ? Number.NaN : -1));
-    if (Number.isSafeInteger(after) && after >= -1) watch(call, stored.log, after + 1, world);
+    if (Number.isSafeInteger(after) && after >= -1) watch(call, stored.log, after + 1, service);
     else {
       const message = 'starting_after: expected the sequence number of an event';
       call.refuse(fault('invalid_request', message, { param: 'starting_after' }));
@@ -246,8 +251,8 @@ const read: Answerer = (call, stored, world) => {
   }
 };
 
-const remove: Answerer = (call, { id }, world) => {
-  world.store.delete(id, call.facts.owner);
+const remove: Answerer = (call, { id }, service) => {
+  service.store.delete(id, call.facts.owner);
   call.reply(200, { id, object: 'response', deleted: true });
 };
 
@@ -288,19 +293,19 @@ const list: Answerer = (call, stored) => {
 /** Events as server-sent events, each with its name. */
 class SseFramer {
   readonly #call: HttpCall;
-  readonly #world: ResponsesWorld;
+  readonly #service: ResponsesService;
   #stream: EventStream | null = null;
 
-  constructor(call: HttpCall, world: ResponsesWorld) {
+  constructor(call: HttpCall, service: ResponsesService) {
     this.#call = call;
-    this.#world = world;
+    this.#service = service;
   }
 
   /** The first event begins the answer. `run` waits for a slow reader. */
   send({ type, json }: ResponseEvent, run: ResponseRun | null): void {
     this.#stream ??= new EventStream(this.#call, {
-      clock: this.#world.clock,
-      bufferSizeMax: this.#world.bounds.streamBufferSizeMax,
+      clock: this.#service.clock,
+      bufferSizeMax: this.#service.bounds.streamBufferSizeMax,
       onSlow: () => run?.pause(),
       onReady: () => run?.resume(),
     });

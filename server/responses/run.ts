@@ -12,16 +12,16 @@ import { type ResponseEvent, ResponseEvents, type TokenSpan } from './events.ts'
 import type { Item } from './items.ts';
 import type { ResponsePlan } from './plan.ts';
 import { type ResponseHead, responseUsage } from './response-object.ts';
-import type { ResponsesWorld } from './world.ts';
+import type { ResponsesService } from './responses-service.ts';
 
 /** A refusal in the words of a stream: created, then failed. Clients that shorten their history look for it there. */
 export function sayRefused(
   head: ResponseHead,
   refused: Fault,
-  world: Pick<ResponsesWorld, 'freshId' | 'epochSeconds'>,
+  service: Pick<ResponsesService, 'freshId' | 'epochSeconds'>,
   emit: (event: ResponseEvent) => void,
 ): void {
-  const { freshId, epochSeconds } = world;
+  const { freshId, epochSeconds } = service;
   const events = new ResponseEvents({ head, freshId, epochSeconds, emit });
   events.created();
   events.fail(refused);
@@ -37,7 +37,7 @@ const HEARTBEAT_MS = 10_000;
 
 export class ResponseRun {
   readonly plan: ResponsePlan;
-  readonly #world: ResponsesWorld;
+  readonly #service: ResponsesService;
   readonly #onOver: () => void;
   readonly #events: ResponseEvents;
   #reader: AnswerReader | null = null;
@@ -52,16 +52,16 @@ export class ResponseRun {
   #reasoned = ''; // all of it
   #broken = false; // a call was cut off, by whatever
 
-  constructor(plan: ResponsePlan, world: ResponsesWorld, listener: RunListener) {
+  constructor(plan: ResponsePlan, service: ResponsesService, listener: RunListener) {
     this.plan = plan;
-    this.#world = world;
+    this.#service = service;
     this.#onOver = () => listener.onEnd();
     this.#events = new ResponseEvents({
       head: plan.head,
-      freshId: world.freshId,
-      epochSeconds: world.epochSeconds,
+      freshId: service.freshId,
+      epochSeconds: service.epochSeconds,
       emit: (event) => {
-        this.#lastEventMs = world.clock.nowMs();
+        this.#lastEventMs = service.clock.nowMs();
         listener.onEvent(event);
       },
     });
@@ -152,7 +152,7 @@ export class ResponseRun {
       count: this.#span.count + tokens.length,
     };
     if (logprobs !== null) {
-      const { tokenizer, spec } = this.#world.model;
+      const { tokenizer, spec } = this.#service.model;
       const ended =
         this.plan.head.request.ignore_eos !== true && spec.eosTokenIds.includes(tokens.at(-1) ?? -1);
       const visible = ended ? tokens.slice(0, -1) : tokens; // what ends an answer has no text
@@ -180,7 +180,7 @@ export class ResponseRun {
   #onEnd(end: GenerationEnd): void {
     if (this.#phase === 'over') return;
     this.#reader?.end(end.reason !== 'stop');
-    const { tokenizer } = this.#world.model;
+    const { tokenizer } = this.#service.model;
     const reasoned = reasoningTokens(this.#reasoned, { tokenizer, start: this.plan.reasoning });
     const usage = responseUsage(end, reasoned);
     const asked = this.#events.output.some(({ type }) => type.endsWith('_call'));
@@ -195,12 +195,12 @@ export class ResponseRun {
   #finish(): void {
     this.#phase = 'over';
     this.#heartbeat?.cancel();
-    this.#world.answering.route?.release();
+    this.#service.answering.route?.release();
     this.#onOver();
   }
 
   #scheduleHeartbeat(delayMs: number): Timer {
-    const { clock } = this.#world;
+    const { clock } = this.#service;
     return clock.schedule(delayMs, () => {
       if (this.#phase === 'over') return;
       const silentMs = clock.nowMs() - this.#lastEventMs;

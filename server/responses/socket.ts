@@ -9,9 +9,9 @@ import type { ResponseEvent } from './events.ts';
 import { errorEvent } from './faults.ts';
 import { type Item, itemsOf } from './items.ts';
 import { Lane, type LaneHost } from './lane.ts';
+import type { ResponsesService } from './responses-service.ts';
 import { createFrameSchema, frameHeadSchema, STREAM_ID, steerFrameSchema } from './schema.ts';
 import { steerItems } from './steering.ts';
-import type { ResponsesWorld } from './world.ts';
 
 // OpenAI's bounds of a connection.
 const RESPONSES_MAX = 16; // being written at the same time; more wait
@@ -23,16 +23,16 @@ const NORMAL_CLOSURE = 1000; // RFC 6455 section 7.4.1
 const INVALID_PAYLOAD = 1007;
 
 export function openResponsesSocket(
-  world: ResponsesWorld,
+  service: ResponsesService,
 ): (connection: SocketConnection, owner: string | null) => SocketEvents {
-  const schema = createFrameSchema(world.bounds);
+  const schema = createFrameSchema(service.bounds);
   // The route takes no upgrade without its key, so there is an owner.
-  return (connection, owner) => new ResponsesSocket(world, schema, connection, owner ?? '');
+  return (connection, owner) => new ResponsesSocket(service, schema, connection, owner ?? '');
 }
 
 class ResponsesSocket implements SocketEvents, LaneHost {
   readonly owner: string;
-  readonly world: ResponsesWorld;
+  readonly service: ResponsesService;
   readonly #schema: ReturnType<typeof createFrameSchema>;
   readonly #socket: SocketConnection;
   readonly #lanes = new Map<string | null, Lane>(); // null: the lane of frames without a stream_id
@@ -44,16 +44,16 @@ class ResponsesSocket implements SocketEvents, LaneHost {
   #malformedCount = 0;
 
   constructor(
-    world: ResponsesWorld,
+    service: ResponsesService,
     schema: ReturnType<typeof createFrameSchema>,
     socket: SocketConnection,
     owner: string,
   ) {
-    this.world = world;
+    this.service = service;
     this.owner = owner;
     this.#schema = schema;
     this.#socket = socket;
-    this.#ageTimer = world.clock.schedule(world.socket.ageMaxMs, () => {
+    this.#ageTimer = service.clock.schedule(service.socket.ageMaxMs, () => {
       this.#aged = true;
       this.#closeIfDone();
     });
@@ -61,7 +61,7 @@ class ResponsesSocket implements SocketEvents, LaneHost {
 
   onMessage(frame: Uint8Array, isBinary: boolean): void {
     if (this.#closed) return;
-    const value = isBinary ? BINARY_FRAME : parseJson(frame, this.world.socket.valuesMax);
+    const value = isBinary ? BINARY_FRAME : parseJson(frame, this.service.socket.valuesMax);
     const head = value.ok ? checkJson(value.value, frameHeadSchema) : value;
     if (!head.ok) {
       this.#sendError(head.fault, null);
@@ -78,7 +78,7 @@ class ResponsesSocket implements SocketEvents, LaneHost {
   }
 
   onWritable(): void {
-    if (!this.#slow || this.#socket.bufferedBytes >= this.world.socket.bufferSizeMax) return;
+    if (!this.#slow || this.#socket.bufferedBytes >= this.service.socket.bufferSizeMax) return;
     this.#slow = false;
     for (const lane of this.#lanes.values()) lane.resume();
   }
@@ -110,7 +110,7 @@ class ResponsesSocket implements SocketEvents, LaneHost {
 
   onFree(): void {
     // Not in the caller's stack: its lane is in the middle of its own ending.
-    this.world.clock.defer(() => this.#startWaiting());
+    this.service.clock.defer(() => this.#startWaiting());
   }
 
   #onCreate(value: unknown, streamId: unknown, size: number): void {
@@ -136,7 +136,7 @@ class ResponsesSocket implements SocketEvents, LaneHost {
       return;
     }
     const { previous_response_id: responseId, input } = frame.value;
-    const { freshId } = this.world;
+    const { freshId } = this.service;
     const items = steerItems(itemsOf(input, freshId));
     const target = [...this.#lanes.values()].find((lane) => lane.takesSteer(responseId));
     const ended = [...this.#lanes.values()].find((lane) => lane.remembered(responseId) !== null);
@@ -174,13 +174,13 @@ class ResponsesSocket implements SocketEvents, LaneHost {
 
   #crowdFault(size: number): Fault | null {
     if (this.#aged) {
-      const minutes = Math.round(this.world.socket.ageMaxMs / 60_000);
+      const minutes = Math.round(this.service.socket.ageMaxMs / 60_000);
       const message = `this connection is older than ${minutes} minutes: open another one`;
       return fault('websocket_connection_limit_reached', message);
     }
     let queuedCount = 0;
     for (const lane of this.#lanes.values()) queuedCount += lane.queuedCount;
-    const { queuedSizeMax } = this.world.socket;
+    const { queuedSizeMax } = this.service.socket;
     if (queuedCount < QUEUED_MAX && this.#queuedSize + size <= queuedSizeMax) return null;
     const message = `${queuedCount} requests of ${this.#queuedSize} bytes wait on this connection already`;
     return fault('rate_limit_exceeded', message, { retryAfterMs: RETRY_AFTER_MS });
@@ -221,7 +221,7 @@ class ResponsesSocket implements SocketEvents, LaneHost {
 
   #write(json: string): void {
     if (this.#closed || this.#socket.send(json) || this.#slow) return;
-    if (this.#socket.bufferedBytes < this.world.socket.bufferSizeMax) return;
+    if (this.#socket.bufferedBytes < this.service.socket.bufferSizeMax) return;
     this.#slow = true;
     for (const lane of this.#lanes.values()) lane.pause();
   }

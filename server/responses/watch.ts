@@ -5,10 +5,10 @@ import { errorEnvelope, fault } from '../base/errors.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { EventStream } from '../http/sse.ts';
 import type { EventLog } from './event-log.ts';
-import type { ResponsesWorld } from './world.ts';
+import type { ResponsesService } from './responses-service.ts';
 
 /** Answers the call. `next`: sequence number of the first event that is wanted. */
-export function watch(call: HttpCall, log: EventLog, next: number, world: ResponsesWorld): void {
+export function watch(call: HttpCall, log: EventLog, next: number, service: ResponsesService): void {
   if (log.at(next) === 'gone') {
     const message = `starting_after: the events up to ${next} are no longer kept; read the response whole`;
     call.refuse(fault('replay_gone', message, { param: 'starting_after' }));
@@ -17,8 +17,8 @@ export function watch(call: HttpCall, log: EventLog, next: number, world: Respon
   let number = next;
   let slow = false;
   const stream = new EventStream(call, {
-    clock: world.clock,
-    bufferSizeMax: world.bounds.streamBufferSizeMax,
+    clock: service.clock,
+    bufferSizeMax: service.bounds.streamBufferSizeMax,
     onSlow: () => {
       slow = true;
     },

@@ -15,7 +15,7 @@ export interface PrefillReport {
   readonly queueMs: number;
 }
 
-export interface PrefillWorld {
+export interface PrefillParts {
   readonly engine: SequenceEngine;
   readonly clock: Clock;
   readonly transcript: Transcript;
@@ -30,15 +30,15 @@ export interface PrefillWorld {
 const GATHER_MS = 2;
 
 export class PrefillAhead implements SequenceSink {
-  readonly #world: PrefillWorld;
+  readonly #parts: PrefillParts;
   #running: { readonly sequenceId: number; readonly position: number } | null = null;
   #superseded = false;
   #coveredCount = 0; // tokens that have been computed ahead and have not changed since
   #due = false;
   #stale = false; // what runs was changed meanwhile: once more when it has ended
 
-  constructor(world: PrefillWorld) {
-    this.#world = world;
+  constructor(parts: PrefillParts) {
+    this.#parts = parts;
   }
 
   get running(): boolean {
@@ -62,7 +62,7 @@ export class PrefillAhead implements SequenceSink {
   schedule(): void {
     if (this.#due) return;
     this.#due = true;
-    this.#world.clock.schedule(GATHER_MS, () => {
+    this.#parts.clock.schedule(GATHER_MS, () => {
       this.#due = false;
       this.#start();
     });
@@ -72,7 +72,7 @@ export class PrefillAhead implements SequenceSink {
   supersede(): void {
     if (this.#running === null) return;
     this.#superseded = true;
-    this.#world.engine.cancel(this.#running.sequenceId);
+    this.#parts.engine.cancel(this.#running.sequenceId);
   }
 
   onTokens(): void {
@@ -86,7 +86,7 @@ export class PrefillAhead implements SequenceSink {
     this.#superseded = false;
     const done = reason === 'length';
     if (done && !this.#stale) this.#coveredCount = position;
-    this.#world.onReport({
+    this.#parts.onReport({
       outcome: done ? 'done' : superseded ? 'superseded' : 'failed',
       position,
       cachedTokens: usage.cachedTokens,
@@ -100,18 +100,18 @@ export class PrefillAhead implements SequenceSink {
 
   /** Tokens of the transcript in whole blocks. */
   get #wholeCount(): number {
-    const { transcript, blockSize } = this.#world;
+    const { transcript, blockSize } = this.#parts;
     return transcript.tokenCount - (transcript.tokenCount % blockSize);
   }
 
   #start(): void {
-    if (this.#running !== null || !this.#world.mayStart()) return;
+    if (this.#running !== null || !this.#parts.mayStart()) return;
     const position = this.#wholeCount;
     if (position <= this.#coveredCount) {
       this.#reportAtOnce('done', position);
       return;
     }
-    const { engine, transcript, cacheSalt } = this.#world;
+    const { engine, transcript, cacheSalt } = this.#parts;
     const tokens = transcript.tokens.subarray(0, position);
     const submitted = engine.submit({ ...REQUEST, tokens, cacheSalt }, this);
     if (submitted.ok) this.#running = { sequenceId: submitted.sequenceId, position };
@@ -120,7 +120,7 @@ export class PrefillAhead implements SequenceSink {
 
   #reportAtOnce(outcome: 'done' | 'refused', position: number): void {
     const cachedTokens = outcome === 'done' ? position : 0;
-    this.#world.onReport({ outcome, position, cachedTokens, computedTokens: 0, queueMs: 0 });
+    this.#parts.onReport({ outcome, position, cachedTokens, computedTokens: 0, queueMs: 0 });
   }
 }
 

@@ -45,7 +45,7 @@ export interface AnswerBounds {
   readonly replayTokensMax: number; // sent and kept
 }
 
-export interface AnswerWorld {
+export interface SessionAnswerParts {
   readonly clock: Clock;
   readonly transcript: Transcript; // its answer is open
   readonly bounds: AnswerBounds;
@@ -66,7 +66,7 @@ const BATCH_TOKENS_MAX = 256; // in one delivery to a reader that fell behind
 
 export class SessionAnswer implements GenerationSink {
   readonly generation: number; // the asker's number
-  readonly #world: AnswerWorld;
+  readonly #parts: SessionAnswerParts;
   readonly #outbox: Outbox;
   readonly #askedMs: number;
   #running: RunningGeneration | null = null; // null before it has started and once it has ended
@@ -80,11 +80,11 @@ export class SessionAnswer implements GenerationSink {
   #deliveredMs = Number.NEGATIVE_INFINITY;
   #timer: Timer | null = null; // tokens wait for their interval
 
-  constructor(generation: number, world: AnswerWorld) {
+  constructor(generation: number, parts: SessionAnswerParts) {
     this.generation = generation;
-    this.#world = world;
-    this.#outbox = new Outbox(world.bounds.replayTokensMax);
-    this.#askedMs = world.clock.nowMs();
+    this.#parts = parts;
+    this.#outbox = new Outbox(parts.bounds.replayTokensMax);
+    this.#askedMs = parts.clock.nowMs();
   }
 
   /** The reader has its end. */
@@ -141,7 +141,7 @@ export class SessionAnswer implements GenerationSink {
   }
 
   onDelta(delta: GenerationDelta): void {
-    const { clock, transcript } = this.#world;
+    const { clock, transcript } = this.#parts;
     const nowMs = clock.nowMs();
     if (delta.tokens.length > 0) {
       if (this.#firstMs < 0) this.#firstMs = nowMs;
@@ -154,7 +154,7 @@ export class SessionAnswer implements GenerationSink {
   }
 
   onEnd(end: GenerationEnd): void {
-    const { transcript, onEnded } = this.#world;
+    const { transcript, onEnded } = this.#parts;
     this.#running = null;
     this.#timer?.cancel();
     // A cancellation that came too late, after the last token was drawn, drops nothing.
@@ -167,7 +167,7 @@ export class SessionAnswer implements GenerationSink {
   /** Hands on what the reader can take now. */
   deliver(): void {
     if (this.#told) return;
-    const reader = this.#world.reader();
+    const reader = this.#parts.reader();
     while (reader?.isReady()) {
       const batch = this.#outbox.take(BATCH_TOKENS_MAX);
       if (batch === null) break;
@@ -181,7 +181,7 @@ export class SessionAnswer implements GenerationSink {
 
   /** Tokens that come soon after others wait for more: a frame costs its reader and us as much as a token does. */
   #gathers(nowMs: number): boolean {
-    const { clock, frameIntervalMs, bounds } = this.#world;
+    const { clock, frameIntervalMs, bounds } = this.#parts;
     if (this.#timer !== null) return this.#outbox.unsentCount < bounds.unsentTokensMax;
     const waitMs = this.#deliveredMs + frameIntervalMs - nowMs;
     if (waitMs <= 0) {
@@ -198,7 +198,7 @@ export class SessionAnswer implements GenerationSink {
 
   /** Nobody computes for somebody who is behind, or away, by more than may be kept for him. */
   #setPace(reader: AnswerReader | null): void {
-    const { unsentTokensMax, replayTokensMax } = this.#world.bounds;
+    const { unsentTokensMax, replayTokensMax } = this.#parts.bounds;
     const bound = reader === null ? Math.max(unsentTokensMax, replayTokensMax) : unsentTokensMax;
     const behind = !reader?.isReady() && this.#outbox.unsentCount >= bound;
     if (behind === this.#paused || this.#running === null) return;
@@ -208,7 +208,7 @@ export class SessionAnswer implements GenerationSink {
   }
 
   #endOf(end: GenerationEnd): AnswerEnd {
-    const nowMs = this.#world.clock.nowMs();
+    const nowMs = this.#parts.clock.nowMs();
     const tokenCount = this.#outbox.nextIndex;
     return {
       generation: this.generation,
@@ -216,7 +216,7 @@ export class SessionAnswer implements GenerationSink {
       text: this.#outbox.tail,
       stopString: end.stopString,
       fault: end.failure === null ? null : faultOfFailure(end.failure),
-      position: this.#world.transcript.tokenCount,
+      position: this.#parts.transcript.tokenCount,
       promptTokens: end.promptTokens,
       cachedTokens: end.cachedTokens,
       outputTokens: tokenCount,

@@ -5,7 +5,7 @@
 import type { Timer } from '../../kernels/clock.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { ReadPoint, SessionReader } from './answer-line.ts';
-import { Session, type SessionStart, type SessionWorld } from './session.ts';
+import { Session, type SessionParts, type SessionStart } from './session.ts';
 
 export interface SessionTableBounds {
   readonly sessionCountMax: number; // of all owners
@@ -31,7 +31,7 @@ interface Entry {
 }
 
 export class SessionTable {
-  readonly #world: SessionWorld;
+  readonly #parts: SessionParts;
   readonly #bounds: SessionTableBounds;
   readonly #freshId: () => string;
   readonly #entries = new Map<string, Entry>(); // by session id
@@ -40,8 +40,8 @@ export class SessionTable {
 
   /** `freshId`: an id nobody can guess and that never repeats. It gets a prefix: one that began with a dash would be a
    * flag on the command line. */
-  constructor(world: SessionWorld, bounds: SessionTableBounds, freshId: () => string) {
-    this.#world = world;
+  constructor(parts: SessionParts, bounds: SessionTableBounds, freshId: () => string) {
+    this.#parts = parts;
     this.#bounds = bounds;
     this.#freshId = freshId;
   }
@@ -71,7 +71,7 @@ export class SessionTable {
   open(owner: string, holder: SessionHolder, start: SessionStart = {}): OpenOutcome {
     const refused = this.#makeRoom(owner);
     if (refused !== null) return { ok: false, fault: refused };
-    const session = new Session(`sess_${this.#freshId()}`, owner, this.#world, holder.reader, start);
+    const session = new Session(`sess_${this.#freshId()}`, owner, this.#parts, holder.reader, start);
     this.#entries.set(session.id, { session, holder });
     this.#countByOwner.set(owner, this.countOf(owner) + 1);
     this.#schedule();
@@ -104,7 +104,7 @@ export class SessionTable {
 
   /** A message for the session came: its idle time starts anew. */
   touch(session: Session): void {
-    session.lastUsedMs = this.#world.clock.nowMs();
+    session.lastUsedMs = this.#parts.clock.nowMs();
   }
 
   /** The owner ends a session that somebody may be listening to. */
@@ -137,7 +137,7 @@ export class SessionTable {
     let earliestMs = Number.POSITIVE_INFINITY;
     for (const { session } of this.#entries.values())
       earliestMs = Math.min(earliestMs, this.#expiryMs(session));
-    this.#timer = this.#world.clock.schedule(earliestMs - this.#world.clock.nowMs(), () => {
+    this.#timer = this.#parts.clock.schedule(earliestMs - this.#parts.clock.nowMs(), () => {
       this.#timer = null;
       this.#expire();
       this.#schedule();
@@ -145,7 +145,7 @@ export class SessionTable {
   }
 
   #expire(): void {
-    const nowMs = this.#world.clock.nowMs();
+    const nowMs = this.#parts.clock.nowMs();
     for (const { session, holder } of [...this.#entries.values()]) {
       if (this.#expiryMs(session) > nowMs) continue;
       this.close(session);
@@ -181,7 +181,7 @@ export class SessionTable {
 
   /** A busy session counts as used now. */
   #expiryMs(session: Session): number {
-    const usedMs = session.busy ? this.#world.clock.nowMs() : session.lastUsedMs;
+    const usedMs = session.busy ? this.#parts.clock.nowMs() : session.lastUsedMs;
     return usedMs + this.#bounds.sessionIdleTimeoutMs;
   }
 }

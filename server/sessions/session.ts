@@ -21,7 +21,7 @@ import {
 } from './transcript.ts';
 
 /** What every session of a server shares. */
-export interface SessionWorld {
+export interface SessionParts {
   readonly model: TranscriptModel;
   readonly engine: SequenceEngine;
   readonly generator: TextGenerator;
@@ -87,7 +87,7 @@ export class Session {
   readonly sampling: SessionSampling;
   readonly openedMs: number;
   lastUsedMs: number;
-  readonly #world: SessionWorld;
+  readonly #parts: SessionParts;
   readonly #transcript: Transcript;
   readonly #prefill: PrefillAhead;
   readonly #line: AnswerLine;
@@ -97,23 +97,23 @@ export class Session {
   constructor(
     id: string,
     owner: string,
-    world: SessionWorld,
+    parts: SessionParts,
     reader: SessionReader,
     start: SessionStart = {},
   ) {
     this.id = id;
     this.owner = owner;
     this.sampling = start.sampling ?? {};
-    this.#world = world;
+    this.#parts = parts;
     this.#line = new AnswerLine(reader);
-    this.openedMs = world.clock.nowMs();
+    this.openedMs = parts.clock.nowMs();
     this.lastUsedMs = this.openedMs;
-    this.#transcript = start.transcript ?? new Transcript(world.model, this.#tokensMax);
+    this.#transcript = start.transcript ?? new Transcript(parts.model, this.#tokensMax);
     this.#prefill = new PrefillAhead({
-      engine: world.engine,
-      clock: world.clock,
+      engine: parts.engine,
+      clock: parts.clock,
       transcript: this.#transcript,
-      blockSize: world.bounds.blockSize,
+      blockSize: parts.bounds.blockSize,
       cacheSalt: owner,
       mayStart: () => !this.#closed && !this.generating && this.#steer === null,
       onReport: (report) => {
@@ -274,9 +274,9 @@ export class Session {
   #newAnswer({ generation, frameIntervalMs }: Question): SessionAnswer {
     const answer = new SessionAnswer(generation, {
       frameIntervalMs,
-      clock: this.#world.clock,
+      clock: this.#parts.clock,
       transcript: this.#transcript,
-      bounds: this.#world.bounds,
+      bounds: this.#parts.bounds,
       reader: () => this.#line.readerFor(answer),
       onEnded: () => this.#onEnded(),
     });
@@ -296,7 +296,7 @@ export class Session {
       this.#steer = null;
       this.#follow(steer, outcome);
     };
-    this.#world.texts.run(
+    this.#parts.texts.run(
       () => {
         laid = this.#lay(steer.content);
       },
@@ -331,11 +331,11 @@ export class Session {
     }
     const maxTokens = Math.min(question.maxTokens ?? room, room);
     const request = { ...question, tokens, choiceCount: 1, maxTokens, cacheSalt: this.owner };
-    return answer.start(this.#world.generator, request);
+    return answer.start(this.#parts.generator, request);
   }
 
   get #tokensMax(): number {
-    return Math.min(this.#world.bounds.tokensMax, this.#world.engine.contextTokensMax);
+    return Math.min(this.#parts.bounds.tokensMax, this.#parts.engine.contextTokensMax);
   }
 
   #closedFault(): Fault | null {
@@ -359,6 +359,6 @@ export class Session {
   }
 
   #use(): void {
-    this.lastUsedMs = this.#world.clock.nowMs();
+    this.lastUsedMs = this.#parts.clock.nowMs();
   }
 }

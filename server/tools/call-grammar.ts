@@ -12,7 +12,7 @@ import {
 } from '../grammar/compiler.ts';
 import { anyText, textWithout } from '../grammar/free-text.ts';
 import { GrammarError } from '../grammar/grammar-error.ts';
-import { compileSchema, type SchemaWorld } from '../grammar/json-schema.ts';
+import { compileSchema, type SchemaContext } from '../grammar/json-schema.ts';
 import { compileLark } from '../grammar/lark.ts';
 import type { Portioned } from '../grammar/pace.ts';
 import { compilePattern } from '../grammar/pattern.ts';
@@ -38,7 +38,7 @@ export function toolGrammar(answer: ToolAnswer): GrammarSource | CustomGrammar |
   if (wanted.kind === 'named' && !answer.tools.some(({ name }) => name === wanted.name)) {
     throw new GrammarError('invalid', `there is no tool "${wanted.name}"`, { path: 'tool_choice' });
   }
-  return { kind: 'custom', key: keyOf(answer), write: (world) => writeAnswer(answer, world) };
+  return { kind: 'custom', key: keyOf(answer), write: (context) => writeAnswer(answer, context) };
 }
 
 function keyOf({ tools, ...rest }: ToolAnswer): string {
@@ -51,18 +51,18 @@ function keyOf({ tools, ...rest }: ToolAnswer): string {
 
 interface Writing {
   readonly answer: ToolAnswer;
-  readonly world: SchemaWorld;
+  readonly context: SchemaContext;
   readonly ignored: IgnoredKeyword[];
 }
 
-function* writeAnswer(answer: ToolAnswer, world: SchemaWorld): Portioned<WrittenForm> {
-  const writing: Writing = { answer, world, ignored: [] };
+function* writeAnswer(answer: ToolAnswer, context: SchemaContext): Portioned<WrittenForm> {
+  const writing: Writing = { answer, context, ignored: [] };
   const { choice: wanted, tools } = answer;
   const usable = wanted.kind === 'named' ? tools.filter(({ name }) => name === wanted.name) : tools;
   const places = new Map(tools.map((tool, index) => [tool, index]));
   const forms: Expression[] = [];
   for (const tool of usable) forms.push(yield* writeCall(tool, places.get(tool)!, writing));
-  world.rules.set('call', choice(...forms));
+  context.rules.set('call', choice(...forms));
   const isSingle = wanted.kind === 'named' || !answer.parallel;
   const calls = isSingle ? rule('call') : sequence(rule('call'), repeat(nextCall(writing), 0, callsMax - 1));
   const start = wanted.kind === 'auto' ? yield* textOrCalls(calls, writing) : calls;
@@ -70,17 +70,17 @@ function* writeAnswer(answer: ToolAnswer, world: SchemaWorld): Portioned<Written
 }
 
 /** At most one thing may stand between two calls: a line break, or what the dialect separates them with. */
-function nextCall({ answer, world: { table } }: Writing): Expression {
+function nextCall({ answer, context: { table } }: Writing): Expression {
   const separator =
     answer.dialect.open === '' ? table.or([table.text('; '), table.text('\n')]) : table.text('\n');
   return sequence(terminal(table.repeat(separator, 0, 1)), rule('call'));
 }
 
-function* textOrCalls(calls: Expression, { answer, world, ignored }: Writing): Portioned<Expression> {
-  const { table } = world;
+function* textOrCalls(calls: Expression, { answer, context, ignored }: Writing): Portioned<Expression> {
+  const { table } = context;
   const { open } = answer.dialect;
   if (answer.text !== null) {
-    const text = yield* writeSource(answer.text, world);
+    const text = yield* writeSource(answer.text, context);
     ignored.push(...text.ignored);
     return choice(text.start, calls);
   }
@@ -97,7 +97,7 @@ const blanks = [
 ] as const;
 
 function* writeCall(tool: Tool, index: number, writing: Writing): Portioned<Expression> {
-  const { table, terminals } = writing.world;
+  const { table, terminals } = writing.context;
   const { open, close, argumentsKey } = writing.answer.dialect;
   const lineBreak = table.repeat(table.text('\n'), 0, 1);
   const spaced = (...words: readonly string[]): Regex =>
@@ -115,8 +115,8 @@ function* writeCall(tool: Tool, index: number, writing: Writing): Portioned<Expr
   }
 }
 
-function* writeArguments(tool: Tool, index: number, { world, ignored }: Writing): Portioned<Expression> {
-  const { table, terminals } = world;
+function* writeArguments(tool: Tool, index: number, { context, ignored }: Writing): Portioned<Expression> {
+  const { table, terminals } = context;
   const name = `tool ${index} `;
   if (tool.kind === 'custom') {
     const opening = table.sequence(
@@ -127,10 +127,10 @@ function* writeArguments(tool: Tool, index: number, { world, ignored }: Writing)
     );
     const closing = table.sequence(terminals.quote, terminals.space, table.text('}'));
     const begin = terminal(table.concat(opening, terminals.quote));
-    return sequence(begin, yield* writeInput(tool.format, { world, name }), terminal(closing));
+    return sequence(begin, yield* writeInput(tool.format, { context, name }), terminal(closing));
   }
   const schema = objectSchema(tool.parameters);
-  const { value, ignored: left } = yield* compileSchema(schema, world, { strict: tool.strict, name });
+  const { value, ignored: left } = yield* compileSchema(schema, context, { strict: tool.strict, name });
   ignored.push(...left.map(({ path, keyword }) => ({ path: `tools[${index}].parameters${path}`, keyword })));
   return value;
 }
@@ -138,9 +138,9 @@ function* writeArguments(tool: Tool, index: number, { world, ignored }: Writing)
 /** Inside a JSON string, so that the whole call stays JSON. */
 function* writeInput(
   format: CustomTool['format'],
-  { world, name }: { readonly world: SchemaWorld; readonly name: string },
+  { context, name }: { readonly context: SchemaContext; readonly name: string },
 ): Portioned<Expression> {
-  const { table, terminals, rules, pace, bounds } = world;
+  const { table, terminals, rules, pace, bounds } = context;
   switch (format.kind) {
     case 'text':
       return terminal(table.repeat(terminals.character, 0));

@@ -10,7 +10,7 @@ import { SHELL, SHELL_HEADERS } from './shell.ts';
 const NOT_BUILT = 'The page is not compiled: run `make build` in the repository. The API works.\n';
 const SAFE = { 'x-content-type-options': 'nosniff', 'cross-origin-resource-policy': 'same-origin' };
 
-export interface UiWorld {
+export interface UiParts {
   readonly assets: Assets | null; // null: this checkout was never built
   readonly about: () => UiAbout;
 }
@@ -21,7 +21,7 @@ export interface UiAbout {
   readonly block_size: number; // tokens
 }
 
-export function uiRoutes({ assets, about }: UiWorld): readonly Route[] {
+export function uiRoutes({ assets, about }: UiParts): readonly Route[] {
   return [
     {
       method: 'GET',

@@ -6,7 +6,7 @@ import type { Clock, Timer } from '../../kernels/clock.ts';
 import type { AnswerEvent, GenerateResult, GenerationEnd, GenerationSink } from '../generation/generation.ts';
 import type { WireCall } from './wire.ts';
 
-export interface UpstreamAnswerWorld {
+export interface UpstreamAnswerParts {
   readonly lane: string; // for messages
   readonly clock: Clock;
   readonly idleTimeoutMs: number;
@@ -39,7 +39,7 @@ const CHARACTERS_PER_TOKEN = 4; // about; for upstreams that tell no usage
 const EVENT_SIZE_MAX = 16 * 2 ** 20; // characters of one event
 
 export class UpstreamAnswer {
-  readonly #world: UpstreamAnswerWorld;
+  readonly #parts: UpstreamAnswerParts;
   readonly #parser = createParser({
     onEvent: ({ data }) => this.#onEvent(data),
     maxBufferSize: EVENT_SIZE_MAX,
@@ -56,16 +56,16 @@ export class UpstreamAnswer {
   #over = false;
 
   /** Reads nothing until somebody starts it. */
-  constructor(world: UpstreamAnswerWorld) {
-    this.#world = world;
-    world.clock.defer(() => {
-      if (this.#paused && !this.#over) world.call.pause();
+  constructor(parts: UpstreamAnswerParts) {
+    this.#parts = parts;
+    parts.clock.defer(() => {
+      if (this.#paused && !this.#over) parts.call.pause();
     });
   }
 
   /** Once. The sink is never called in the caller's stack. */
   start({ choiceCount, promptTokenCount, deadlineMs }: UpstreamTerms, sink: GenerationSink): GenerateResult {
-    const { clock, call } = this.#world;
+    const { clock, call } = this.#parts;
     this.#sink = sink;
     this.#promptTokens = promptTokenCount;
     for (let index = 0; index < choiceCount; index++) {
@@ -98,7 +98,7 @@ export class UpstreamAnswer {
     this.#over = true;
     this.#timer?.cancel();
     this.#deadline?.cancel();
-    this.#world.call.abort();
+    this.#parts.call.abort();
   }
 
   onData(bytes: Uint8Array): void {
@@ -114,7 +114,7 @@ export class UpstreamAnswer {
 
   onError(message: string): void {
     if (this.#sink === null) this.#early.push({ error: message });
-    else this.#fail(`the upstream of ${this.#world.lane} broke off: ${message}`);
+    else this.#fail(`the upstream of ${this.#parts.lane} broke off: ${message}`);
   }
 
   readonly #held: Uint8Array[] = []; // at most what was on its way when the wire was paused
@@ -123,7 +123,7 @@ export class UpstreamAnswer {
     if (this.#over) return;
     this.#paused = false;
     this.#wait();
-    this.#world.call.resume();
+    this.#parts.call.resume();
     this.#read();
     for (const early of this.#early.splice(0)) {
       if (early === 'end') this.onEnd();
@@ -138,7 +138,7 @@ export class UpstreamAnswer {
       try {
         this.#parser.feed(this.#decoder.decode(bytes, { stream: true }));
       } catch (error) {
-        this.#fail(`the upstream of ${this.#world.lane} sent no event stream: ${(error as Error).message}`);
+        this.#fail(`the upstream of ${this.#parts.lane} sent no event stream: ${(error as Error).message}`);
       }
     }
   }
@@ -146,7 +146,7 @@ export class UpstreamAnswer {
   /** Silence is measured from here. */
   #wait(): void {
     this.#timer?.cancel();
-    const { clock, idleTimeoutMs, lane } = this.#world;
+    const { clock, idleTimeoutMs, lane } = this.#parts;
     this.#timer = clock.schedule(idleTimeoutMs, () =>
       this.#fail(`the upstream of ${lane} was silent for ${idleTimeoutMs} ms`),
     );
@@ -162,12 +162,12 @@ export class UpstreamAnswer {
     try {
       chunk = JSON.parse(data) as Chunk;
     } catch {
-      this.#fail(`the upstream of ${this.#world.lane} sent an event that is not JSON`);
+      this.#fail(`the upstream of ${this.#parts.lane} sent an event that is not JSON`);
       return;
     }
     if (chunk.error != null) {
       this.#fail(
-        `the upstream of ${this.#world.lane} failed: ${String(chunk.error.message ?? chunk.error).slice(0, 500)}`,
+        `the upstream of ${this.#parts.lane} failed: ${String(chunk.error.message ?? chunk.error).slice(0, 500)}`,
       );
       return;
     }
@@ -199,7 +199,7 @@ export class UpstreamAnswer {
   #endOfStream(): void {
     if (this.#over) return;
     if (this.#choices.every(({ reason }) => reason !== null)) this.#finish(null);
-    else this.#fail(`the upstream of ${this.#world.lane} ended in the middle of its answer`);
+    else this.#fail(`the upstream of ${this.#parts.lane} ended in the middle of its answer`);
   }
 
   #fail(message: string, code: 'upstream-failed' | 'deadline' = 'upstream-failed'): void {

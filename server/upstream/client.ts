@@ -17,7 +17,7 @@ export interface UpstreamBounds {
   readonly circuit: CircuitBounds;
 }
 
-export interface UpstreamWorld {
+export interface UpstreamParts {
   readonly lane: string; // for messages
   readonly wire: UpstreamWire;
   readonly bounds: UpstreamBounds;
@@ -37,12 +37,12 @@ const ERROR_SIZE_MAX = 16_384; // bytes of an error's body that are read
 const RETRY_AFTER_MAX_MS = 600_000; // an upstream that asks for more is not believed
 
 export class UpstreamClient {
-  readonly #world: UpstreamWorld;
+  readonly #parts: UpstreamParts;
   readonly #circuit: Circuit;
 
-  constructor(world: UpstreamWorld) {
-    this.#world = world;
-    this.#circuit = new Circuit(world.bounds.circuit);
+  constructor(parts: UpstreamParts) {
+    this.#parts = parts;
+    this.#circuit = new Circuit(parts.bounds.circuit);
   }
 
   get circuit(): CircuitState {
@@ -51,19 +51,19 @@ export class UpstreamClient {
 
   /** Never calls the listener in the caller's stack. Cancelling is idempotent and harmless after the opening. */
   open(body: string, listener: OpeningListener): { cancel(): void } {
-    const opening = new Opening(this.#world, this.#circuit, body, listener);
-    this.#world.clock.defer(() => opening.attempt());
+    const opening = new Opening(this.#parts, this.#circuit, body, listener);
+    this.#parts.clock.defer(() => opening.attempt());
     return opening;
   }
 
   close(): void {
-    this.#world.wire.close();
+    this.#parts.wire.close();
   }
 }
 
 /** One request, through all of its attempts, up to the head of its answer. */
 class Opening {
-  readonly #world: UpstreamWorld;
+  readonly #parts: UpstreamParts;
   readonly #circuit: Circuit;
   readonly #body: string;
   readonly #listener: OpeningListener;
@@ -72,8 +72,8 @@ class Opening {
   #timer: Timer | null = null;
   #phase: 'idle' | 'asking' | 'over' = 'idle';
 
-  constructor(world: UpstreamWorld, circuit: Circuit, body: string, listener: OpeningListener) {
-    this.#world = world;
+  constructor(parts: UpstreamParts, circuit: Circuit, body: string, listener: OpeningListener) {
+    this.#parts = parts;
     this.#circuit = circuit;
     this.#body = body;
     this.#listener = listener;
@@ -89,7 +89,7 @@ class Opening {
 
   attempt(): void {
     if (this.#phase === 'over') return;
-    const { clock, bounds, wire, lane, onAttempt } = this.#world;
+    const { clock, bounds, wire, lane, onAttempt } = this.#parts;
     const waitMs = this.#circuit.waitMs(clock.nowMs());
     if (waitMs > 0) {
       onAttempt('circuit-open');
@@ -158,19 +158,19 @@ class Opening {
 
   #opened(answer: UpstreamAnswer): void {
     this.#circuit.succeeded();
-    this.#world.onAttempt('ok');
+    this.#parts.onAttempt('ok');
     this.#phase = 'over';
     this.#listener.onOpen(answer);
   }
 
   #broken(message: string): void {
-    this.#circuit.failed(this.#world.clock.nowMs());
-    const { lane } = this.#world;
+    this.#circuit.failed(this.#parts.clock.nowMs());
+    const { lane } = this.#parts;
     this.#again(null, fault('upstream_unavailable', `the upstream of ${lane} cannot be reached: ${message}`));
   }
 
   #refused(status: number, retryAfterMs: number | null, body: string): void {
-    const { clock, lane, onAttempt } = this.#world;
+    const { clock, lane, onAttempt } = this.#parts;
     if (status >= 500) this.#circuit.failed(clock.nowMs());
     else this.#circuit.succeeded(); // it is there, and says no
     const said = messageOf(body);
@@ -190,7 +190,7 @@ class Opening {
 
   /** Once more after a pause, unless that was the last attempt. An upstream that says how long is believed. */
   #again(retryAfterMs: number | null, last: Fault): void {
-    const { clock, random, bounds, onAttempt } = this.#world;
+    const { clock, random, bounds, onAttempt } = this.#parts;
     const { attempts, backoffMs, backoffMsMax } = bounds;
     const tooLong = retryAfterMs !== null && retryAfterMs > backoffMsMax;
     if (this.#attempts >= attempts || tooLong) {

@@ -1,5 +1,5 @@
-// What the OpenAI routes share: the model, the generator, bounds, and where ids and times come from. Types and two
-// small makers only. Before it: app.ts builds one; used by every file of this folder.
+// ChatService: what every dialect's routes share: the model and who answers, bounds, and where ids and times come from. A type,
+// and the head that every answer begins with. Before it: app.ts makes one.
 import type { AnswerLog } from '../generation/answer-log.ts';
 import type { Lanes } from '../lanes/lanes.ts';
 import type { LongTexts } from '../text/long-texts.ts';
@@ -7,7 +7,7 @@ import type { Answering } from './answering.ts';
 import type { LocalModel } from './local-model.ts';
 import { askedName } from './model-name.ts';
 
-export interface OpenAiWorld extends LocalModel {
+export interface ChatService extends LocalModel {
   readonly answering: Answering; // for whoever is in a lane, that of the lane
   readonly texts: Pick<LongTexts, 'run'>; // whatever asks for tokens outside of HttpCall.guard asks within its run
   readonly answerLog: Pick<AnswerLog, 'watch'>;
@@ -27,14 +27,14 @@ export interface AnswerHead {
 
 /** `asked`: the model as the request calls it. */
 export function newHead(
-  world: OpenAiWorld,
+  service: ChatService,
   idPrefix: 'chatcmpl' | 'cmpl',
   asked: string | null | undefined,
 ): AnswerHead {
   return {
-    id: `${idPrefix}-${world.freshId()}`,
-    created: world.epochSeconds(),
-    model: askedName(asked, world.answering.model),
-    system_fingerprint: world.answering.fingerprint,
+    id: `${idPrefix}-${service.freshId()}`,
+    created: service.epochSeconds(),
+    model: askedName(asked, service.answering.model),
+    system_fingerprint: service.answering.fingerprint,
   };
 }

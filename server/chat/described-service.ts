@@ -1,8 +1,8 @@
-// What clients are told about the server beside the model. A type only. Before it: app.ts builds one.
+// DescribedService: with what clients are told about the server beside the model. A type only. Before it: app.ts makes one.
 import type { Seat } from '../engine/seats.ts';
-import type { OpenAiWorld } from './world.ts';
+import type { ChatService } from './chat-service.ts';
 
-export interface DiscoveryWorld extends OpenAiWorld {
+export interface DescribedService extends ChatService {
   readonly about: {
     readonly version: string; // of the package
     readonly precision: string; // of the weights, where it was asked for, else 'unknown'

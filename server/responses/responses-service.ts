@@ -1,9 +1,9 @@
-// What the files of this folder share beyond what all OpenAI routes share. Types only. Before it: app.ts builds one.
-import type { OpenAiWorld } from '../chat/world.ts';
+// ResponsesService: what the files of this folder share beyond what all dialects do. Types only. Before it: app.ts makes one.
+import type { ChatService } from '../chat/chat-service.ts';
 import type { Delegations } from './delegations.ts';
 import type { ResponseStore } from './store.ts';
 
-export interface ResponsesWorld extends OpenAiWorld {
+export interface ResponsesService extends ChatService {
   readonly store: ResponseStore;
   readonly delegations: Delegations;
   readonly socket: SocketBounds;

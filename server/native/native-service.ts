@@ -1,4 +1,4 @@
-// NativeWorld: what the native endpoint is made of. A type only. Before it: app.ts makes one; used by connection.ts and
+// NativeService: what the native endpoint is made of. A type only. Before it: app.ts makes one; used by connection.ts and
 // session-desk.ts.
 import type { Clock } from '../../kernels/clock.ts';
 import type { ServerHello } from '../client/messages.ts';
@@ -7,7 +7,7 @@ import type { LongTexts } from '../text/long-texts.ts';
 import type { QuestionBounds } from './question.ts';
 
 /** What all native connections of a server share. */
-export interface NativeWorld {
+export interface NativeService {
   readonly clock: Clock;
   readonly sessions: SessionTable;
   readonly hello: Omit<ServerHello, 'type' | 'version' | 'timeUs'>;
