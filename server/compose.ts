@@ -12,6 +12,7 @@ import type { Config } from './config/config.ts';
 import { adminRoutes, faultRoute } from './device/admin.ts';
 import { CurrentDevice, type DeviceChoice } from './device/current-device.ts';
 import type { Device } from './device/device.ts';
+import type { DecoderEmbeddings } from './embeddings/open-embeddings.ts';
 import type { BlockArchive } from './engine/block-archive.ts';
 import { DraftModel } from './engine/draft-model.ts';
 import { Engine, type EngineBounds } from './engine/engine.ts';
@@ -38,6 +39,7 @@ export interface ServerParts {
   readonly archive?: ServerArchive | null; // likewise
   readonly lanes?: Lanes | null; // likewise; without them every request goes to the model
   readonly outcomes?: Outcomes | null; // likewise; without it no task is recorded
+  readonly embeddings?: DecoderEmbeddings | null; // without them the model does not embed
   readonly encodeElsewhere?: EncodeElsewhere; // long texts; without it all are tokenised here
   readonly page?: Assets | null; // what GET / serves; null: it was not compiled; without it there is no page
   readonly transport: Transport; // likewise
@@ -98,6 +100,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     backend: device,
     routes,
     ...(page !== undefined && { answerPage: (call) => answerShell(call, page) }),
+    openEmbeddings: parts.embeddings?.open ?? null,
     engine,
     openText: () => new Detokenizer(model.tokenizer, marks),
   });
@@ -126,7 +129,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     parts.lanes?.close();
     await outcomes?.close();
     if (archive !== null) await closed(archive, clock);
-    await Promise.all([device.close(), draftBackend?.close()]);
+    await Promise.all([device.close(), draftBackend?.close(), parts.embeddings?.resident.unload()]);
   }
 }
 

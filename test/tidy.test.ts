@@ -60,9 +60,11 @@ const rooms: readonly Room[] = [
     outside: ['kernels/clock.ts', 'kernels/random.ts'],
     packages: ['undici', 'eventsource-parser'],
   },
+  { room: 'shelf', outside: ['kernels/clock.ts'], packages: [] }, // which models are in memory
   { room: 'device', outside: ['kernels/', 'models/'], packages: ['zod'] },
   { room: 'lanes', outside: ['kernels/clock.ts', 'kernels/random.ts'], packages: ['prom-client', 'zod'] },
   { room: 'chat', outside: ['kernels/', 'models/'], packages: ['zod'] },
+  { room: 'embeddings', outside: ['models/'], packages: ['zod'] },
   { room: 'openai', outside: ['kernels/', 'models/'], packages: ['zod'] },
   { room: 'llama', outside: ['kernels/', 'models/'], packages: ['zod'] },
   { room: 'messages', outside: ['kernels/', 'models/'], packages: ['zod'] },
@@ -71,6 +73,7 @@ const rooms: readonly Room[] = [
   { room: 'native', outside: ['kernels/'], packages: [] },
   { room: 'outcomes', outside: ['kernels/'], packages: ['diff', 'libsql', 'prom-client', 'zod'] },
   { room: 'ui', outside: ['kernels/'], packages: [] }, // its page/ is a browser's and has a row of its own
+  { room: 'model-service.ts', outside: ['kernels/'], packages: [] },
   { room: 'app.ts', outside: ['kernels/'], packages: [] },
   { room: 'compose.ts', outside: ['kernels/', 'models/'], packages: [] },
   { room: 'cli', outside: ['kernels/', 'models/'], packages: ['commander', 'cli-progress'] },

@@ -54,6 +54,7 @@ export const ERRORS = {
   cancelled: facts(499, 'invalid_request_error'), // by the caller; no HTTP answer ever carries it
   connection_limit: facts(503, 'server_error', { retryable: true, closeCode: 1013 }),
   upstream_unavailable: facts(503, 'server_error', { retryable: true }), // what answers for the lane does not
+  model_not_loaded: facts(503, 'server_error'), // it is here, but cannot be loaded, or not with what memory there is
   draining: facts(503, 'server_error', { retryable: true }),
   context_shrunk: facts(503, 'server_error'), // the device was replaced by one that cannot hold the sequence
   shutdown: facts(503, 'server_error', { retryable: true, closeCode: 1001 }),

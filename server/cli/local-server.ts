@@ -11,11 +11,13 @@ import { type RunningServer, startServer } from '../compose.ts';
 import type { Config } from '../config/config.ts';
 import { openDevice, warnOfDivergence } from '../device/device.ts';
 import { openDraftDevice } from '../device/draft-device.ts';
+import { decoderEmbeddings } from '../embeddings/open-embeddings.ts';
 import { openLanes } from '../lanes/open-lanes.ts';
 import { openListener } from '../listeners/open-listener.ts';
 import { ServerMetrics } from '../metrics/metrics.ts';
 import { openOutcomes } from '../outcomes/outcomes.ts';
 import { TaskTracker } from '../outcomes/tracker.ts';
+import { Shelf } from '../shelf/shelf.ts';
 import { TextThread } from '../text/text-thread.ts';
 import { pageAssets } from '../ui/assets.ts';
 import { withLocalModels } from './hub-model.ts';
@@ -49,6 +51,9 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
   const freshId = config.seed === null ? randomId : repeatableIds(config.seed);
   const metrics = new ServerMetrics({ nodeMetrics: true });
   const { backend, kvIdentity } = device;
+  const shelf = new Shelf({ ...memoryFor(config, memorySize), clock, log });
+  const contextTokens = backend.limits.slotTokensMax;
+  const embeddings = decoderEmbeddings({ config, model, contextTokens }, { shelf, log });
   const archive = openArchive({
     ...{ config, model, backend, kvIdentity, clock, epochMs, log },
     freshId: randomId, // files outlive a run that repeats its ids
@@ -76,6 +81,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     archive,
     lanes,
     outcomes,
+    embeddings,
     encodeElsewhere: new TextThread({ model: config.model }),
     ...(config.ui === 'on' && { page: pageAssets() }),
     transport,
@@ -88,6 +94,12 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
   });
   const drafted = draft === null ? '' : `; drafts by ${draft.description}`;
   return { ...server, model, version, description: `${device.description}${drafted}`, log };
+}
+
+const MEMORY_SHARE = 0.8; // of the machine's, for models, where nobody says more or less
+
+function memoryFor({ modelsMemoryMax, idleUnloadMs }: Config, memorySize: number) {
+  return { memoryMax: modelsMemoryMax ?? Math.floor(MEMORY_SHARE * memorySize), idleUnloadMs };
 }
 
 function randomId(): string {

@@ -46,6 +46,20 @@ export function real(min: number, max: number): Domain<number> {
   };
 }
 
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** Milliseconds: a number, or text such as `90s`, `5m`. */
+export function duration(min: number, max: number): Domain<number> {
+  const fromText = (value: unknown) => {
+    const match = typeof value === 'string' ? /^(\d{1,12})\s*(ms|s|m|h)$/.exec(value.trim()) : null;
+    return match === null ? value : Number(match[1]) * UNITS_MS[match[2]!]!;
+  };
+  return {
+    type: z.preprocess(fromText, z.int().min(min).max(max)),
+    bound: `a time from ${min / 1000} s to ${max / 3_600_000} h (ms, s, m or h)`,
+  };
+}
+
 /** Bytes: a number, or text such as `512MiB`. */
 export function size(min: number, max: number): Domain<number> {
   const factors: Readonly<Record<string, number>> = { b: 1, kib: KIB, mib: MIB, gib: GIB };

@@ -18,6 +18,7 @@ import {
   size,
   text,
 } from './option-domains.ts';
+import { SHELF_OPTIONS } from './shelf-options.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -155,6 +156,7 @@ export const OPTIONS = {
   ),
   choiceCountMax: option('choices', integer(1, 128), 16, 'largest n of a request'),
   promptCountMax: option('prompts', integer(1, 2048), 64, 'prompts in one completions request'),
+  ...SHELF_OPTIONS,
   headerSizeMax: option(
     'header-size',
     size(1 * KIB, 1 * MIB),

@@ -74,16 +74,26 @@ export async function graphFor(
   { onProgress, memorySize = Number.POSITIVE_INFINITY }: Pick<DeviceParts, 'onProgress' | 'memorySize'>,
 ): Promise<BuiltGraph> {
   const { cacheDirectory, threadsPerReplica } = config;
-  const loaded = withAdapters(loadCheckpoint(model.path), model.adapters);
-  const { contextTokens } = boundsForModel(config, model.spec, KV_ELEMENT_SIZES[config.kvPrecision]);
-  const checkpoint = { ...loaded, spec: servedSpec(loaded.spec, contextTokens) };
-  const precision = precisionFor(config, checkpoint);
+  const { checkpoint, precision } = checkpointFor(config, model);
   const problem = sizeProblem(graphSize(checkpoint.spec, precision, checkpoint), memorySize);
   if (problem !== null)
     throw new CheckpointError(`${model.spec.name} at ${precision}: ${problem}`, { file: model.path });
   const calibration = calibrationOn(calibrationTokens(model), threadsPerReplica);
   const options = { precision, cacheDirectory, calibration, onProgress };
   return buildGraph(checkpoint, options);
+}
+
+/** Bytes of the weights of that graph. Throws CheckpointError. */
+export function graphSizeFor(config: Config, model: Model): number {
+  const { checkpoint, precision } = checkpointFor(config, model);
+  return graphSize(checkpoint.spec, precision, checkpoint);
+}
+
+function checkpointFor(config: Config, { path, adapters, spec }: Model) {
+  const loaded = withAdapters(loadCheckpoint(path), adapters);
+  const { contextTokens } = boundsForModel(config, spec, KV_ELEMENT_SIZES[config.kvPrecision]);
+  const checkpoint = { ...loaded, spec: servedSpec(loaded.spec, contextTokens) };
+  return { checkpoint, precision: precisionFor(config, checkpoint) };
 }
 
 /** Two sets of frequencies exist, and one is served: whoever compares answers must know which. */

@@ -4,9 +4,11 @@ import { z } from 'zod';
 import { type Fault, fault } from '../base/errors.ts';
 import type { DescribedService } from '../chat/described-service.ts';
 import { modelFault } from '../chat/model-name.ts';
+import type { EmbeddingService } from '../embeddings/routes.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { answerChat, CHAT_PATH, chatSchema } from './chat.ts';
+import { answerEmbed, answerOlderEmbed, embedSchema, olderEmbedSchema } from './embed.ts';
 import { answerGenerate, GENERATE_PATH, generateSchema } from './generate.ts';
 import { listed, running, shown } from './model-card.ts';
 import { answerPull } from './pull.ts';
@@ -21,7 +23,11 @@ const namedSchema = z.object({
 });
 
 /** `answerPage`: shows people a page at `/`; null where there is none. */
-export function ollamaRoutes(service: DescribedService, answerPage: AnswerPage | null): readonly Route[] {
+export function ollamaRoutes(
+  service: DescribedService,
+  embeddings: EmbeddingService,
+  answerPage: AnswerPage | null,
+): readonly Route[] {
   const { model, bounds } = service;
   const names = [model.name, ...(model.aliases ?? [])];
   const unsupported = (path: string, message: string): Route =>
@@ -66,8 +72,12 @@ export function ollamaRoutes(service: DescribedService, answerPage: AnswerPage |
       { summary: 'Completion of a prompt', body: generateSchema(bounds), answers: 'lines' },
       (call, body) => answerGenerate(call, body, service),
     ),
-    unsupported('/api/embed', `${model.name} does not support embeddings`),
-    unsupported('/api/embeddings', `${model.name} does not support embeddings`),
+    post('/api/embed', { summary: 'Vectors of texts', body: embedSchema(embeddings.bounds) }, (call, body) =>
+      answerEmbed(call, body, { ...embeddings, clock: service.clock }),
+    ),
+    post('/api/embeddings', { summary: 'The vector of a text', body: olderEmbedSchema }, (call, body) =>
+      answerOlderEmbed(call, body, embeddings),
+    ),
     ...['/api/create', '/api/copy', '/api/push'].map((path) =>
       unsupported(path, `${path}: this server has the one model that it was started with`),
     ),
