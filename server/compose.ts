@@ -23,6 +23,7 @@ import type { Transport } from './listeners/transport.ts';
 import type { ServerMetrics } from './metrics/metrics.ts';
 import type { Outcomes } from './outcomes/outcomes.ts';
 import { taskRoutes } from './outcomes/routes.ts';
+import type { Shelf } from './shelf/shelf.ts';
 import type { EncodeElsewhere } from './text/long-texts.ts';
 import { toolSyntaxOf } from './tools/dialect.ts';
 import type { Assets } from './ui/assets.ts';
@@ -39,6 +40,7 @@ export interface ServerParts {
   readonly archive?: ServerArchive | null; // likewise
   readonly lanes?: Lanes | null; // likewise; without them every request goes to the model
   readonly outcomes?: Outcomes | null; // likewise; without it no task is recorded
+  readonly shelf?: Shelf; // closed by stop()
   readonly embeddings?: DecoderEmbeddings | null; // without them the model does not embed
   readonly encodeElsewhere?: EncodeElsewhere; // long texts; without it all are tokenised here
   readonly page?: Assets | null; // what GET / serves; null: it was not compiled; without it there is no page
@@ -129,6 +131,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     parts.lanes?.close();
     await outcomes?.close();
     if (archive !== null) await closed(archive, clock);
+    parts.shelf?.close();
     await Promise.all([device.close(), draftBackend?.close(), parts.embeddings?.resident.unload()]);
   }
 }

@@ -81,6 +81,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     archive,
     lanes,
     outcomes,
+    shelf,
     embeddings,
     encodeElsewhere: new TextThread({ model: config.model }),
     ...(config.ui === 'on' && { page: pageAssets() }),

@@ -45,11 +45,11 @@ function tokensOf(
     if (stray >= 0) return refused(`${field}[${stray}]: token ${text[stray]} is not in [0, ${vocabSize})`);
     return fitting(Int32Array.from(text), { field, truncates, tokensMax, endCount: 0 });
   }
-  const { startIds, endIds } = tokenizer;
+  const { startIds, endIds } = tokenizer; // a caller's text holds no control tokens: it is encoded as plain text
   const meant = pooling.lowersCase ? text.toLowerCase() : text;
-  const encoded = encodePrompt(truncates ? meant.slice(0, tokensMax * CHARACTERS_MAX) : meant, tokenizer, {
-    ...{ contextTokensMax: tokensMax, mode: 'plain' }, // a caller's text holds no control tokens
-  });
+  const encoded: Parsed<Int32Array> = truncates
+    ? { ok: true, value: tokenizer.encode(meant.slice(0, tokensMax * CHARACTERS_MAX), 'plain') }
+    : encodePrompt(meant, tokenizer, { contextTokensMax: tokensMax, mode: 'plain' });
   if (!encoded.ok)
     return {
       ok: false,
