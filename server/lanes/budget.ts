@@ -19,11 +19,11 @@ export class Budget {
     this.#epochMs = epochMs;
   }
 
-  /** Null: the day's budget does not hold it. */
+  /** Null: the day's budget does not hold it. What costs nothing is always held. */
   reserve(owner: string, cost: number): Reservation | null {
     const day = this.#today();
     const spent = this.#spent.get(owner) ?? 0;
-    if (this.#limit !== null && spent + cost > this.#limit) return null;
+    if (this.#limit !== null && cost > 0 && spent + cost > this.#limit) return null;
     this.#spent.set(owner, spent + cost);
     let settled = false;
     return {

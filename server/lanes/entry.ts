@@ -29,7 +29,7 @@ export class LaneEntry {
   constructor(parts: EntryParts, host: LanesHost) {
     this.#parts = parts;
     this.#host = host;
-    this.#enteredMs = host.clock.nowMs();
+    this.#enteredMs = host.clock.nowMs() - parts.report.openMs;
   }
 
   get lane(): Lane {
@@ -51,7 +51,7 @@ export class LaneEntry {
   /** The decision in the shape of OpenAI's `metadata`. */
   get metadata(): Readonly<Record<string, string>> {
     const { report, watch } = this.#parts;
-    const { decision, lane, overflowFrom, waitedMs } = report;
+    const { decision, lane, overflowFrom, waitedMs, note } = report;
     return {
       sparklane_lane: lane,
       sparklane_class: decision.taskClass,
@@ -60,6 +60,7 @@ export class LaneEntry {
       sparklane_move: decision.move,
       ...(decision.from !== null && { sparklane_from: decision.from }),
       ...(overflowFrom !== null && { sparklane_overflow_from: overflowFrom }),
+      ...(note !== null && { sparklane_note: note.slice(0, METADATA_LENGTH_MAX) }),
       ...(watch !== null && { sparklane_task: watch.taskId }),
       ...(waitedMs > 0 && { sparklane_queue_ms: `${Math.round(waitedMs)}` }),
     };

@@ -72,6 +72,7 @@ const lane = z
     limits,
     price,
     overflow: z.union([z.enum(['queue', 'reject']), z.strictObject({ to: laneName })]).default('queue'),
+    fallback: laneName.optional(), // answers `auto` instead while this lane's upstream is down or the key's money is spent
   })
   .refine(({ model, upstream: up }) => (model === undefined) !== (up === undefined), {
     message: 'exactly one of model ("local") and upstream is needed',
@@ -100,7 +101,11 @@ const fileSchema = z
     if (standard !== AUTO && !(standard in lanes)) {
       context.addIssue({ code: 'custom', path: ['default'], message: `there is no lane ${standard}` });
     }
-    for (const [name, { overflow }] of Object.entries(lanes)) {
+    for (const [name, { overflow, fallback }] of Object.entries(lanes)) {
+      if (fallback !== undefined && (fallback === name || !(fallback in lanes))) {
+        const message = fallback === name ? 'is the lane itself' : `there is no lane ${fallback}`;
+        context.addIssue({ code: 'custom', path: ['lanes', name, 'fallback'], message });
+      }
       if (typeof overflow === 'string') continue;
       const path = ['lanes', name, 'overflow', 'to'];
       if (overflow.to === name) context.addIssue({ code: 'custom', path, message: 'is the lane itself' });

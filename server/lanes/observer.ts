@@ -13,10 +13,12 @@ export interface RoutedReport {
   readonly asked: string; // a lane, or auto
   readonly decision: RouteDecision;
   readonly signals: TaskSignals;
-  readonly lane: string; // that it got: another one than decided where that one was full
+  readonly lane: string; // that it got: another one than decided where that one was full, down or too dear
   readonly overflowFrom: string | null;
   readonly waitedMs: number;
   readonly routeMs: number; // reading signals and deciding
+  readonly openMs: number; // until the lane's upstream began to answer, attempts elsewhere included
+  readonly note: string | null; // why another lane answers, for people
 }
 
 export interface LaneEndReport {
@@ -26,7 +28,7 @@ export interface LaneEndReport {
   readonly cachedTokens: number;
   readonly outputTokens: number;
   readonly cost: number; // in the lanes file's currency
-  readonly durationMs: number; // from entering the lane
+  readonly durationMs: number; // from being let in: the wait for an upstream's first byte is part of it
   readonly failed: boolean;
 }
 

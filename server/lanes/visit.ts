@@ -9,7 +9,7 @@ import { LaneEntry } from './entry.ts';
 import type { QueuePlace, Ticket } from './gate.ts';
 import type { Lane } from './lane.ts';
 import type { Lanes } from './lanes.ts';
-import { costOf } from './lanes-file.ts';
+import { AUTO, costOf } from './lanes-file.ts';
 import type { RoutedTask } from './router.ts';
 
 export interface LaneAsk {
@@ -41,7 +41,9 @@ class Visit {
   readonly #ask: LaneAsk;
   readonly #listener: LaneListener;
   readonly #task: RoutedTask;
+  readonly #startMs: number;
   readonly #routeMs: number;
+  #note: string | null = null; // why another lane answers
   #hasBeenElsewhere = false; // once is enough
   #overflowFrom: string | null = null;
   #full: Lane | null = null; // had no seat, but has a queue, should the other lane be of no use
@@ -51,12 +53,12 @@ class Visit {
 
   constructor(lanes: Lanes, ask: LaneAsk, listener: LaneListener) {
     const { clock } = lanes.host;
-    const startMs = clock.nowMs();
+    this.#startMs = clock.nowMs();
     this.#lanes = lanes;
     this.#ask = ask;
     this.#listener = listener;
     this.#task = lanes.router.route(ask.model, ask.conversation, ask.sessionKey);
-    this.#routeMs = clock.nowMs() - startMs;
+    this.#routeMs = clock.nowMs() - this.#startMs;
   }
 
   get task(): RoutedTask {
@@ -80,7 +82,7 @@ class Visit {
     const ask = { owner: this.#ask.owner, tokens: this.#tokens };
     const reservation = this.#lanes.budget.reserve(ask.owner, this.#costIn(lane));
     if (reservation === null) {
-      this.#refuse(lane, this.#budgetFault());
+      this.#fallBack(lane, this.#budgetFault());
       return;
     }
     this.#leave = () => reservation.settle(0);
@@ -147,7 +149,11 @@ class Visit {
           this.#elsewhere(lane, overflow.to);
           return;
         }
-        if (!elsewhere) this.#full = null; // the request is at fault, wherever it goes
+        if (elsewhere) {
+          this.#fallBack(lane, refused);
+          return;
+        }
+        this.#full = null; // the request is at fault, wherever it goes
         this.#refuse(lane, refused);
       },
     });
@@ -155,6 +161,17 @@ class Visit {
       opening.cancel();
       giveBack();
     };
+  }
+
+  /** Whoever let us choose is answered by the lane that is named for this, with a note; others are told how long. */
+  #fallBack(lane: Lane, refused: Fault): void {
+    const { fallback } = lane.config;
+    if (fallback === undefined || this.#ask.model !== AUTO || this.#hasBeenElsewhere) {
+      this.#refuse(lane, refused);
+      return;
+    }
+    this.#note = `${fallback} answers for ${lane.name}: ${refused.message}`;
+    this.#elsewhere(lane, fallback);
   }
 
   /** What is held in one lane is given back before the other one is asked. */
@@ -180,12 +197,15 @@ class Visit {
     router.enter(this.#task, this.#ask.sessionKey);
     const { requestId, owner, sessionKey, taskId = null, model, conversation } = this.#ask;
     const { decision, signals } = this.#task;
+    const openMs = Math.max(0, host.clock.nowMs() - this.#startMs - this.#routeMs - this.#waitedMs);
     const report = {
       ...{ requestId, owner, sessionKey, taskId, asked: model, decision, signals },
       lane: lane.name,
       overflowFrom: this.#overflowFrom,
       waitedMs: this.#waitedMs,
       routeMs: this.#routeMs,
+      openMs,
+      note: this.#note,
     };
     host.observer.onRouted(report);
     const watch = host.observer.watch?.(report, conversation) ?? null;
@@ -194,6 +214,7 @@ class Visit {
       ...{ id: requestId, owner, asked: model, lane: lane.name, taskClass, rule, move, from, reason },
       ...(this.#overflowFrom !== null && { overflowFrom: this.#overflowFrom }),
       ...{ waitedMs: Math.round(this.#waitedMs), routeMs: Number(this.#routeMs.toFixed(3)) },
+      ...(this.#note !== null && { note: this.#note }),
     });
     const system = this.#systemIn(lane);
     this.#listener.onEntered(new LaneEntry({ ...held, lane, report, system, watch }, host));
@@ -206,6 +227,7 @@ class Visit {
     if (full !== null) {
       this.#full = null;
       this.#overflowFrom = null;
+      this.#note = null;
       this.#try(full);
       return;
     }

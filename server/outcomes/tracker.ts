@@ -55,7 +55,7 @@ export class TaskTracker implements LaneObserver {
 
   watch(report: RoutedReport, conversation: Conversation): AnswerWatch | null {
     const { clock, epochMs } = this.#outcomes;
-    const atMs = epochMs() - report.waitedMs - report.routeMs;
+    const atMs = epochMs() - report.waitedMs - report.routeMs - report.openMs; // when it came
     const task = this.#taskOf(report, conversation, atMs);
     const { background } = report.signals;
     if (!background) this.#readTurn(task, report, { conversation, atMs });

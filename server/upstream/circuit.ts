@@ -32,6 +32,11 @@ export class Circuit {
     return 0;
   }
 
+  /** How long nobody is sent there from now on; 0: somebody may go. Changes nothing. */
+  leftMs(nowMs: number): number {
+    return this.#state === 'closed' ? 0 : Math.max(0, this.#openedMs + this.#bounds.cooldownMs - nowMs);
+  }
+
   succeeded(): void {
     this.#failures = 0;
     this.#state = 'closed';

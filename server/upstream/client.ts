@@ -195,7 +195,9 @@ class Opening {
     const tooLong = retryAfterMs !== null && retryAfterMs > backoffMsMax;
     if (this.#attempts >= attempts || tooLong) {
       onAttempt('failed');
-      this.#fail(last, true);
+      // Until the circuit lets somebody try, or else as long as a pause between attempts gets.
+      const ms = last.retryAfterMs ?? Math.max(this.#circuit.leftMs(clock.nowMs()), backoffMsMax);
+      this.#fail({ ...last, retryAfterMs: ms }, true);
       return;
     }
     onAttempt('retried');

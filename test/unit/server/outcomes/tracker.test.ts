@@ -2,17 +2,23 @@ import { expect, test } from 'vitest';
 import { taskRoutes } from '../../../../server/outcomes/routes.ts';
 import { summarise } from '../../../../server/outcomes/task-summary.ts';
 import { TaskTracker } from '../../../../server/outcomes/tracker.ts';
-import { type LanesServer, lanesServer } from '../../../lanes-world.ts';
+import { type LanesServer, type LanesServerOptions, lanesServer } from '../../../lanes-world.ts';
 import { START_MS } from '../../../outcome-records.ts';
 import { outcomesOn } from '../../../outcome-world.ts';
+import { chunksOf } from '../../../scripted-wire.ts';
 
 const CODE = 'const a = 1;\nconst b = 2;\nconst c = 3;\n';
 const DIFF = '@@ -1,3 +1,3 @@\n const a = 1;\n-const b = 2;\n+const b = 20;\n const c = 3;\n';
 
-async function tracked(say: (prompt: string) => string = () => 'done', flags: Record<string, unknown> = {}) {
+async function tracked(
+  say: (prompt: string) => string = () => 'done',
+  flags: Record<string, unknown> = {},
+  upstream: LanesServerOptions['upstream'] = undefined,
+) {
   let made: ReturnType<typeof outcomesOn> | null = null;
   const server = await lanesServer({
     say,
+    ...(upstream !== undefined && { upstream }),
     beside: (clock) => {
       made = outcomesOn(clock, { flags });
       return { observer: new TaskTracker(made.outcomes), routes: taskRoutes(made.outcomes) };
@@ -245,3 +251,42 @@ function endMs({
   expect(atMs).toBeGreaterThanOrEqual(START_MS);
   return atMs + waitedMs + end!.durationMs;
 }
+
+test.each([
+  ['a stream', true],
+  ['a whole answer', false],
+])(
+  'the model’s time starts at arrival: a lane that is silent for 4 s took them, in %s',
+  async (_, stream) => {
+    const diff = `\`\`\`diff\n${DIFF}\`\`\`\n`;
+    const { server, store } = await tracked(
+      () => '',
+      {},
+      () => ({
+        ...{
+          afterMs: 4000,
+          pieces: chunksOf([diff.slice(0, 40), diff.slice(40), ' and', ' more']),
+          pieceMs: 1500,
+        },
+      }),
+    );
+    const body = {
+      model: 'reliability',
+      messages: [user(`Change b to 20:\n${CODE}`)],
+      max_tokens: 200,
+      stream,
+    };
+    const call = server.send('POST', '/v1/chat/completions', body);
+    await server.settle(20_000);
+    expect(call.status).toBe(200);
+    const [record] = [...store.readAll(0)];
+    const { phaseMs, firstDiffMs } = summarise(record!);
+    expect(record!.task.createdMs).toBe(START_MS);
+    expect(record!.requests[0]).toMatchObject({ atMs: START_MS, waitedMs: 0 });
+    // 4 s of silence, then at least four pieces, 1.5 s apart.
+    expect(phaseMs.model).toBeGreaterThanOrEqual(4000 + 3 * 1500);
+    expect(phaseMs.model).toBeLessThan(4000 + 8 * 1500);
+    expect(firstDiffMs).toBeGreaterThanOrEqual(4000);
+    expect(firstDiffMs).toBeLessThanOrEqual(4000 + 2 * 1500);
+  },
+);
