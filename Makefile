@@ -15,7 +15,7 @@ SPARKLANE = node dist/server/main.js
 say = @awk -F ':.*\#\# ' '/^$@:.*\#\# /{printf "== make %s: %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve chat test clients test-clients check law sim faults soak bench quality peer bench-peer validate loadtest bless clean
+.PHONY: help setup build serve chat test clients test-clients check law sim faults soak bench quality peer bench-peer validate loadtest package bless clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +114,11 @@ loadtest: dist/.built ## replay recorded agent sessions against a server started
 bless: node_modules/.installed ## rewrite golden files after an intended change; read the diff
 	$(say)
 	npx vitest run --update
+
+package: dist/.built ## the npm package as a tarball, installed into an empty folder and run (examples/README.md)
+	$(say)
+	npm pack --ignore-scripts --loglevel=error
+	PACKAGE=whole npx vitest run test/e2e/package.test.ts
 
 clean: ## remove what was built and installed
 	$(say)

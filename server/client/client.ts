@@ -8,21 +8,20 @@ import {
   type ResumePoint,
   type SessionLink,
 } from './client-session.ts';
-import {
-  type ClientMessage,
-  type ErrorMessage,
-  type Pong,
-  PROTOCOL_VERSION,
-  type SamplingFields,
-  type ServerHello,
-  type ServerMessage,
-  type SessionSummary,
-  type SessionsDropped,
-  type SessionsListed,
-  type SessionsShown,
+import type {
+  ClientMessage,
+  ErrorMessage,
+  Pong,
+  SamplingFields,
+  ServerHello,
+  ServerMessage,
+  SessionSummary,
+  SessionsDropped,
+  SessionsListed,
+  SessionsShown,
 } from './messages.ts';
 import { NativeError } from './native-error.ts';
-import { decodeServerFrame, encodeClientMessage } from './protocol.ts';
+import { decodeServerFrame, encodeClientMessage, PROTOCOL_VERSION } from './wire.ts';
 
 /** The client's end of a socket. Frames are binary and whole. */
 export interface ClientSocket {

@@ -5,8 +5,6 @@ import { z } from 'zod';
 import { repetitionPenaltyMin } from '../../kernels/sampling.ts';
 import type { ErrorCode } from '../base/errors.ts';
 
-export const PROTOCOL_VERSION = 1;
-
 const NAME_LENGTH_MAX = 200; // characters
 const STOP_STRINGS_MAX = 16;
 const STOP_LENGTH_MAX = 1024; // characters of one stop string

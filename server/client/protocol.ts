@@ -1,9 +1,6 @@
-// Bytes ⇄ messages of the native protocol, for both ends; pure. Every message is one plain MessagePack map with a
-// `type`, except token frames, which are an array by position: they are the only frequent ones, and an array costs
-// a quarter of the bytes and half the time of a map (test/bench/protocol.bench.ts). Records and structures of
-// msgpackr are off: they need a table that both ends of a connection build up, and any MessagePack library can
-// read plain frames. Before it: listeners/listener.ts; after it: native/connection.ts here, client.ts at the other end.
-import { Packr, Unpackr } from 'msgpackr';
+// Frames of clients → checked messages, messages of the server → frames; pure. With it everything that a server or proxy of
+// the native protocol needs: what a client needs is in wire.ts. Published as sparklane/protocol.
+// Before it: listeners/listener.ts; after it: native/connection.ts.
 import { type ErrorCode, type Fault, fault } from '../base/errors.ts';
 import { frameFault } from './frame-guard.ts';
 import {
@@ -12,29 +9,11 @@ import {
   clientSchemas,
   type ServerMessage,
   type TokensFrame,
-  type WireLogprobs,
 } from './messages.ts';
+import { isRecord, pack, TOKENS_KIND, unpack } from './wire.ts';
 
-const packr = new Packr({
-  useRecords: false,
-  mapsAsObjects: true,
-  variableMapSize: true, // 1-byte header for maps of up to 15 fields
-  moreTypes: false,
-  structuredClone: false,
-  bundleStrings: false,
-  encodeUndefinedAsNil: true,
-});
-const unpackr = new Unpackr({
-  useRecords: false,
-  mapsAsObjects: true,
-  int64AsType: 'number',
-  moreTypes: false,
-  structuredClone: false,
-  bundleStrings: false,
-});
-
-/** First element of a token frame. Other arrays may come with later versions; readers skip kinds they don't know. */
-const TOKENS_KIND = 1;
+export type * from './messages.ts';
+export { decodeServerFrame, encodeClientMessage, PROTOCOL_VERSION } from './wire.ts';
 
 /** What a refused message said of itself, so that its sender can tell which one it was. */
 export interface FrameLabels {
@@ -53,7 +32,7 @@ export function decodeClientFrame(frame: Uint8Array): Decoded {
   if (broken !== null) return refusal('malformed_frame', broken, {});
   let value: unknown;
   try {
-    value = unpackr.unpack(frame);
+    value = unpack(frame);
   } catch (error) {
     return refusal('malformed_frame', (error as Error).message, {});
   }
@@ -70,77 +49,16 @@ export function decodeClientFrame(frame: Uint8Array): Decoded {
   return refusal('invalid_request', `${param}: ${issue.message}`, value, param);
 }
 
-export function encodeClientMessage(message: ClientMessage): Uint8Array {
-  return packr.pack(message);
-}
-
 export function encodeServerMessage(message: ServerMessage): Uint8Array {
-  return message.type === 'tokens' ? encodeTokens(message) : packr.pack(message);
+  return message.type === 'tokens' ? encodeTokens(message) : pack(message);
 }
 
 /** `[1, session, generation, index, timeUs, tokens, text]` and, only where they were asked for, logprobs. */
 export function encodeTokens(frame: TokensFrame): Uint8Array {
   const { session, generation, index, timeUs, tokens, text, logprobs } = frame;
   return logprobs === null
-    ? packr.pack([TOKENS_KIND, session, generation, index, timeUs, tokens, text])
-    : packr.pack([TOKENS_KIND, session, generation, index, timeUs, tokens, text, logprobs]);
-}
-
-/**
- * A server's frame, for clients; null for a message or kind that this version does not know. A client trusts the
- * server that it chose with its fields, but not with its bytes: throws ProtocolError on a broken frame.
- */
-export function decodeServerFrame(frame: Uint8Array): ServerMessage | null {
-  let value: unknown;
-  try {
-    value = unpackr.unpack(frame);
-  } catch (error) {
-    throw new ProtocolError(`the server sent a broken frame: ${(error as Error).message}`);
-  }
-  if (Array.isArray(value)) return value[0] === TOKENS_KIND ? tokensFrame(value) : null;
-  if (!isRecord(value) || typeof value['type'] !== 'string') {
-    throw new ProtocolError('the server sent a frame that is no message');
-  }
-  return SERVER_TYPES.has(value['type']) ? (value as unknown as ServerMessage) : null;
-}
-
-class ProtocolError extends Error {
-  override readonly name = 'ProtocolError';
-}
-
-const SERVER_TYPES: ReadonlySet<string> = new Set<Exclude<ServerMessage['type'], 'tokens'>>([
-  'hello',
-  'session.opened',
-  'session.resumed',
-  'session.taken',
-  'session.edited',
-  'session.forked',
-  'sessions.listed',
-  'sessions.shown',
-  'sessions.dropped',
-  'session.appended',
-  'session.prefilled',
-  'generation.end',
-  'session.closed',
-  'error',
-  'pong',
-]);
-
-function tokensFrame(value: readonly unknown[]): TokensFrame {
-  const [, session, generation, index, timeUs, tokens, text, logprobs] = value;
-  if (!Array.isArray(tokens) || typeof text !== 'string' || typeof generation !== 'number') {
-    throw new ProtocolError('the server sent a token frame of the wrong shape');
-  }
-  return {
-    type: 'tokens',
-    session: session as number,
-    generation,
-    index: index as number,
-    timeUs: timeUs as number,
-    tokens,
-    text,
-    logprobs: (logprobs as readonly WireLogprobs[] | undefined) ?? null,
-  };
+    ? pack([TOKENS_KIND, session, generation, index, timeUs, tokens, text])
+    : pack([TOKENS_KIND, session, generation, index, timeUs, tokens, text, logprobs]);
 }
 
 /** Many MessagePack libraries send absent fields as nil; here both mean absent. */
@@ -149,10 +67,6 @@ function withoutNil(value: Readonly<Record<string, unknown>>): Readonly<Record<s
     if (value[key] === null) return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== null));
   }
   return value;
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function refusal(

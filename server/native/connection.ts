@@ -3,13 +3,14 @@
 // sessions.
 import type { Timer } from '../../kernels/clock.ts';
 import { ERRORS, type Fault, fault } from '../base/errors.ts';
+import type { ClientMessage, MessageOf, ServerMessage } from '../client/messages.ts';
 import {
-  type ClientMessage,
-  type MessageOf,
+  decodeClientFrame,
+  encodeServerMessage,
+  type FrameLabels,
+  labelsOf,
   PROTOCOL_VERSION,
-  type ServerMessage,
-} from '../client/messages.ts';
-import { decodeClientFrame, encodeServerMessage, type FrameLabels, labelsOf } from '../client/protocol.ts';
+} from '../client/protocol.ts';
 import type { SocketConnection, SocketEvents } from '../listeners/transport.ts';
 import { MessageLine } from './message-line.ts';
 import type { NativeService } from './native-service.ts';

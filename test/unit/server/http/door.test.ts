@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
-import { PROTOCOL_VERSION } from '../../../../server/client/messages.ts';
-import { encodeClientMessage } from '../../../../server/client/protocol.ts';
+import { encodeClientMessage, PROTOCOL_VERSION } from '../../../../server/client/protocol.ts';
 import { type HttpServer, type HttpWorldOptions, httpServer } from '../../../http-world.ts';
 import { MemorySocket } from '../../../memory-socket.ts';
 import { type MemoryCall, type MemoryRequest, MemoryTransport } from '../../../memory-transport.ts';

@@ -1,8 +1,12 @@
 // A native connection whose texts are tokenised elsewhere: messages keep their order, and others are not held up.
 import { expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
-import { type ClientMessage, PROTOCOL_VERSION } from '../../../../server/client/messages.ts';
-import { decodeServerFrame, encodeClientMessage } from '../../../../server/client/protocol.ts';
+import type { ClientMessage } from '../../../../server/client/messages.ts';
+import {
+  decodeServerFrame,
+  encodeClientMessage,
+  PROTOCOL_VERSION,
+} from '../../../../server/client/protocol.ts';
 import { encodeBytes } from '../../../byte-text.ts';
 import { httpServer } from '../../../http-world.ts';
 import type { MemorySocket } from '../../../memory-socket.ts';
