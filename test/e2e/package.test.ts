@@ -216,7 +216,12 @@ async function packedWithoutModel(): Promise<string> {
   writeFileSync(join(source, 'package.json'), JSON.stringify({ ...manifest, files }));
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   for (const project of ['tsconfig.build.json', 'server/ui/page/tsconfig.json']) {
-    const flags = ['--outDir', join(source, 'dist'), '--tsBuildInfoFile', join(source, `dist/.${project.length}`)];
+    const flags = [
+      '--outDir',
+      join(source, 'dist'),
+      '--tsBuildInfoFile',
+      join(source, `dist/.${project.length}`),
+    ];
     const compiled = await run(process.execPath, [tsc, '-p', join(root, project), ...flags], source);
     expect(compiled).toMatchObject({ code: 0, out: '' });
   }
