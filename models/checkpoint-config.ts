@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { activationNamed } from './activation-name.ts';
-import { type ConfigFields, configSchema, tokenIds } from './config-fields.ts';
+import { type ConfigFields, configSchema, tokenIdsField } from './config-fields.ts';
 import { rotaryOf } from './config-rotary.ts';
 import { contents } from './directory-contents.ts';
 import { type Family, families, never } from './families.ts';
@@ -18,7 +18,7 @@ import type { Activation, LayerAttention, ModelSpec } from './spec.ts';
 import { insteadOf } from './unsupported.ts';
 
 const architectureSchema = z.looseObject({ architectures: z.array(z.string()).min(1) });
-const generationEosSchema = z.looseObject({ eos_token_id: tokenIds });
+const generationEosSchema = z.looseObject({ eos_token_id: tokenIdsField });
 
 const headSizeStep = 16; // elements; source: GroupQueryAttention of ONNX Runtime on the CPU
 

@@ -5,7 +5,7 @@ import { layerCountMax } from './spec.ts';
 
 const count = z.int().positive();
 const tokenId = z.int().nonnegative();
-export const tokenIds = z.union([tokenId, z.array(tokenId)]).nullish();
+export const tokenIdsField = z.union([tokenId, z.array(tokenId)]).nullish();
 const multiplier = z.number().positive().optional();
 
 export const rotarySchema = z.looseObject({
@@ -78,6 +78,6 @@ export const configSchema = z.looseObject({
   mlp_only_layers: z.array(z.int()).nullish(),
   quantization_config: z.unknown().optional(),
   bos_token_id: tokenId.nullish(),
-  eos_token_id: tokenIds,
+  eos_token_id: tokenIdsField,
 });
 export type ConfigFields = z.output<typeof configSchema>;

@@ -1,7 +1,7 @@
 // The tokens that a tokenizer.json's post-processor puts before and after a text ([CLS], <|begin_of_text|>, [SEP]).
 // Before it: tokenizer-file.ts; after it: tokenizer.ts. Prompts begin with the first ones, embedded texts have both.
 import { z } from 'zod';
-import type { Step } from './tokenizer-step.ts';
+import type { TokenizerStep } from './tokenizer-step.ts';
 
 export interface TextFrame {
   readonly startIds: readonly number[];
@@ -20,7 +20,7 @@ const fixedSchema = z.looseObject({
 });
 
 /** Nothing without a template. */
-export function textFrame(processor: Step | null): TextFrame {
+export function textFrame(processor: TokenizerStep | null): TextFrame {
   const steps: unknown = processor?.type === 'Sequence' ? processor['processors'] : [processor];
   for (const step of Array.isArray(steps) ? steps : []) {
     const fixed = fixedSchema.safeParse(step);

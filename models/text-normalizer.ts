@@ -3,14 +3,20 @@
 // tokenizer.ts.
 import { bertNormalizer, lowered } from './bert-normalizer.ts';
 import { CheckpointError } from './model-file.ts';
-import { compilePattern, type Place, parseSteps, type Step, stringField } from './tokenizer-step.ts';
+import {
+  compileSplitPattern,
+  type Place,
+  parseSteps,
+  stringField,
+  type TokenizerStep,
+} from './tokenizer-step.ts';
 
 export type Normalize = (text: string) => string;
 
 const unicodeForms = ['NFC', 'NFD', 'NFKC', 'NFKD'] as const;
 
 /** Null gives text back as it is. Throws CheckpointError. */
-export function compileNormalizer(step: Step | null, place: Place): Normalize {
+export function compileNormalizer(step: TokenizerStep | null, place: Place): Normalize {
   if (step === null) return (text) => text;
   const form = unicodeForms.find((name) => name === step.type);
   if (form) return (text) => text.normalize(form);
@@ -27,7 +33,7 @@ export function compileNormalizer(step: Step | null, place: Place): Normalize {
       return (text) => (text === '' ? '' : prefix + text);
     }
     case 'Replace': {
-      const pattern = compilePattern(step['pattern'], { ...place, field: `${place.field}.pattern` });
+      const pattern = compileSplitPattern(step['pattern'], { ...place, field: `${place.field}.pattern` });
       const content = stringField(step, 'content', place);
       return (text) => text.replace(pattern, () => content);
     }

@@ -2,7 +2,13 @@
 // which are those of Hugging Face tokenizers; a step that is not here is refused with its field's name. Before it:
 // tokenizer-file.ts; after it: tokenizer.ts.
 import { CheckpointError } from './model-file.ts';
-import { compilePattern, type Place, parseSteps, type Step, stringField } from './tokenizer-step.ts';
+import {
+  compileSplitPattern,
+  type Place,
+  parseSteps,
+  stringField,
+  type TokenizerStep,
+} from './tokenizer-step.ts';
 
 /** Cuts one piece further. `atStart`: it begins where the text that was given begins. */
 type Cut = (piece: string, atStart: boolean) => readonly string[];
@@ -35,7 +41,7 @@ const digits = /\p{N}+/gu;
 const punctuation = /[\p{P}$+<=>^`|~]/gu;
 
 /** Null leaves the text whole. Throws CheckpointError. */
-export function compileSplitter(step: Step | null, place: Place): TextSplitter {
+export function compileSplitter(step: TokenizerStep | null, place: Place): TextSplitter {
   const steps = flatten(step, place);
   const bytesAt = steps.findIndex((entry) => entry.step.type === 'ByteLevel');
   if (bytesAt >= 0 && bytesAt < steps.length - 1) {
@@ -49,7 +55,7 @@ export function compileSplitter(step: Step | null, place: Place): TextSplitter {
   return { split: chain(cuts), alphabet: bytesAt < 0 ? 'characters' : 'bytes' };
 }
 
-function flatten(step: Step | null, place: Place): { step: Step; place: Place }[] {
+function flatten(step: TokenizerStep | null, place: Place): { step: TokenizerStep; place: Place }[] {
   if (step === null) return [];
   if (step.type !== 'Sequence') return [{ step, place }];
   const field = `${place.field}.pretokenizers`;
@@ -68,10 +74,10 @@ function chain(cuts: readonly Cut[]): Cut {
   };
 }
 
-function compileStep(step: Step, place: Place): Cut {
+function compileStep(step: TokenizerStep, place: Place): Cut {
   switch (step.type) {
     case 'Split':
-      return splitBy(compilePattern(step['pattern'], { ...place, field: `${place.field}.pattern` }), {
+      return splitBy(compileSplitPattern(step['pattern'], { ...place, field: `${place.field}.pattern` }), {
         behavior: behaviorOf(step, place),
         inverted: step['invert'] === true,
       });
@@ -90,7 +96,7 @@ function compileStep(step: Step, place: Place): Cut {
       return splitBy(spaces, { behavior: 'Removed' });
     case 'CharDelimiterSplit':
       return splitBy(
-        compilePattern(
+        compileSplitPattern(
           { String: stringField(step, 'delimiter', place) },
           { ...place, field: `${place.field}.delimiter` },
         ),
@@ -108,7 +114,7 @@ function compileStep(step: Step, place: Place): Cut {
   }
 }
 
-function behaviorOf(step: Step, place: Place): Behavior {
+function behaviorOf(step: TokenizerStep, place: Place): Behavior {
   const behavior = step['behavior'] ?? 'Isolated';
   if (typeof behavior === 'string' && behaviors.includes(behavior)) return behavior as Behavior;
   throw new CheckpointError(`${JSON.stringify(behavior)} is not one of ${behaviors.join(', ')}`, {
@@ -118,7 +124,7 @@ function behaviorOf(step: Step, place: Place): Behavior {
 }
 
 /** Spaces become a visible character; a piece begins with it if the scheme says so, and pieces begin at it. */
-function metaspace(step: Step, place: Place): Cut {
+function metaspace(step: TokenizerStep, place: Place): Cut {
   const mark = stringField({ replacement: '▁', ...step }, 'replacement', place);
   const scheme = step['prepend_scheme'] ?? (step['add_prefix_space'] === false ? 'never' : 'always');
   if (scheme !== 'always' && scheme !== 'first' && scheme !== 'never') {
@@ -127,7 +133,7 @@ function metaspace(step: Step, place: Place): Cut {
       field: `${place.field}.prepend_scheme`,
     });
   }
-  const pattern = compilePattern({ String: mark }, { ...place, field: `${place.field}.replacement` });
+  const pattern = compileSplitPattern({ String: mark }, { ...place, field: `${place.field}.replacement` });
   const cut = step['split'] === false ? chain([]) : splitBy(pattern, { behavior: 'MergedWithNext' });
   return (piece, atStart) => {
     const marked = piece.replaceAll(' ', mark);

@@ -3,7 +3,7 @@
 // tokenizer-file.ts; after it: tokenizer.ts, which lays out all tokens' bytes.
 import { characterBytes } from './byte-level.ts';
 import { CheckpointError } from './model-file.ts';
-import { type Place, parseSteps, type Step, stringField } from './tokenizer-step.ts';
+import { type Place, parseSteps, stringField, type TokenizerStep } from './tokenizer-step.ts';
 
 export interface TokenSpelling {
   readonly bytesOf: (token: string) => Uint8Array;
@@ -14,7 +14,7 @@ const byteToken = /^<0x([0-9A-Fa-f]{2})>$/;
 
 /** Throws CheckpointError for a decoder that cannot be done token by token. */
 export function tokenSpelling(
-  decoder: Step | null,
+  decoder: TokenizerStep | null,
   alphabet: 'bytes' | 'characters',
   place: Place,
 ): TokenSpelling {
@@ -56,7 +56,7 @@ export function sentencePieceSpelling(strippedSpaces: number): TokenSpelling {
 }
 
 /** A token begins a word unless its prefix says that it goes on with one. */
-function wordPieceSpelling(step: Step, place: Place): TokenSpelling {
+function wordPieceSpelling(step: TokenizerStep, place: Place): TokenSpelling {
   const prefix = stringField({ prefix: '##', ...step }, 'prefix', place);
   const utf8 = new TextEncoder();
   return {
@@ -65,7 +65,7 @@ function wordPieceSpelling(step: Step, place: Place): TokenSpelling {
   };
 }
 
-function characterSpelling(steps: readonly { step: Step; place: Place }[]): TokenSpelling {
+function characterSpelling(steps: readonly { step: TokenizerStep; place: Place }[]): TokenSpelling {
   const utf8 = new TextEncoder();
   const replacements: [string, string][] = [];
   let readsBytes = false;
@@ -91,7 +91,7 @@ function characterSpelling(steps: readonly { step: Step; place: Place }[]): Toke
   };
 }
 
-function plainPattern(step: Step, place: Place): string {
+function plainPattern(step: TokenizerStep, place: Place): string {
   const pattern = step['pattern'];
   if (typeof pattern === 'object' && pattern !== null && 'String' in pattern) {
     if (typeof pattern.String === 'string' && pattern.String !== '') return pattern.String;
@@ -100,7 +100,7 @@ function plainPattern(step: Step, place: Place): string {
   throw new CheckpointError('only { String } is supported', { file: place.file, field });
 }
 
-function strippedAtStart(step: Step, place: Place): number {
+function strippedAtStart(step: TokenizerStep, place: Place): number {
   const { content, start, stop } = step;
   if (content === ' ' && stop === 0 && typeof start === 'number') return start;
   throw refused('Strip is supported for spaces at the start only', place);

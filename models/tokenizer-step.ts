@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { CheckpointError } from './model-file.ts';
 
 export const stepSchema = z.looseObject({ type: z.string() });
-export type Step = z.output<typeof stepSchema>;
+export type TokenizerStep = z.output<typeof stepSchema>;
 
 /** Where a step is written, for messages. */
 export interface Place {
@@ -17,14 +17,14 @@ export interface Place {
 const stepsMax = 64; // steps in one list; published files have fewer than 20
 
 /** Throws CheckpointError. */
-export function parseSteps(steps: unknown, place: Place): Step[] {
+export function parseSteps(steps: unknown, place: Place): TokenizerStep[] {
   const parsed = z.array(stepSchema).max(stepsMax).safeParse(steps);
   if (!parsed.success) throw new CheckpointError(parsed.error.issues[0]!.message, place);
   return parsed.data;
 }
 
 /** Throws CheckpointError when there is no such string. */
-export function stringField(step: Step, name: string, place: Place): string {
+export function stringField(step: TokenizerStep, name: string, place: Place): string {
   const value = step[name];
   if (typeof value === 'string') return value;
   throw new CheckpointError('expected a string', { file: place.file, field: `${place.field}.${name}` });
@@ -36,7 +36,7 @@ const patternSchema = z.union([
 ]);
 
 /** A global, Unicode-aware expression that matches what Oniguruma matches. Throws CheckpointError. */
-export function compilePattern(pattern: unknown, place: Place): RegExp {
+export function compileSplitPattern(pattern: unknown, place: Place): RegExp {
   const parsed = patternSchema.safeParse(pattern);
   if (!parsed.success) throw new CheckpointError('expected { String } or { Regex }', place);
   if ('String' in parsed.data) return new RegExp(escapeRegex(parsed.data.String), 'gu');

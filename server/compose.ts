@@ -11,7 +11,7 @@ import type { Log } from './base/log.ts';
 import type { Config } from './config/config.ts';
 import { adminRoutes, faultRoute } from './device/admin.ts';
 import { CurrentDevice, type DeviceChoice } from './device/current-device.ts';
-import type { Device } from './device/device.ts';
+import type { OpenDevice } from './device/device.ts';
 import type { DecoderEmbeddings } from './embeddings/open-embeddings.ts';
 import type { BlockArchive } from './engine/block-archive.ts';
 import { DraftModel } from './engine/draft-model.ts';
@@ -36,7 +36,7 @@ export interface ServerParts {
   readonly backend: Backend; // closed by the server's stop(), or once another one has taken its place
   readonly draftBackend?: Backend | null; // likewise; a draft model's, with as many replicas and slots
   readonly description?: string; // of the backend, for people; its name unless given
-  readonly openBackend?: (choice: DeviceChoice) => Promise<Device>; // POST /admin/backend; without it the backend stays
+  readonly openBackend?: (choice: DeviceChoice) => Promise<OpenDevice>; // POST /admin/backend; without it the backend stays
   readonly archive?: ServerArchive | null; // likewise
   readonly lanes?: Lanes | null; // likewise; without them every request goes to the model
   readonly outcomes?: Outcomes | null; // likewise; without it no task is recorded

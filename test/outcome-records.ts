@@ -1,7 +1,7 @@
 // Tasks, events and requests for tests of the outcomes: small, whole, each field replaceable.
 import { openDatabase } from '../server/outcomes/database.ts';
 import type { TaskEvent, TaskRequest } from '../server/outcomes/task-record.ts';
-import { type NewTask, type StoreBounds, TaskStore } from '../server/outcomes/task-store.ts';
+import { type NewTask, TaskStore, type TaskStoreBounds } from '../server/outcomes/task-store.ts';
 
 export const DAY_MS = 86_400_000;
 export const START_MS = Date.UTC(2026, 10, 20, 12, 0, 0);
@@ -77,8 +77,8 @@ export const NO_SIGNALS: TaskRequest['signals'] = {
 };
 
 /** Bounds that nothing in a test reaches by accident. */
-export const WIDE: StoreBounds = { ageMsMax: 90 * DAY_MS, rowsMax: 100_000 };
+export const WIDE: TaskStoreBounds = { ageMsMax: 90 * DAY_MS, rowsMax: 100_000 };
 
-export function memoryStore(bounds: StoreBounds = WIDE, path = ':memory:'): TaskStore {
+export function memoryStore(bounds: TaskStoreBounds = WIDE, path = ':memory:'): TaskStore {
   return new TaskStore(openDatabase(path, START_MS).database, bounds);
 }

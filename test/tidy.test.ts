@@ -228,6 +228,20 @@ test('no file of the server or the load tester imports itself by way of others',
   expect(circles).toEqual([]);
 });
 
+test('an exported name means one thing: it stands in one file', () => {
+  const files = new Map<string, string[]>();
+  // The page is a program of its own, the load tester another one; the client for browsers is the one for Node there.
+  for (const { path, code } of sources.filter(
+    ({ path }) => !/^(loadtest|server\/ui\/page)\/|\/published-browser\.ts$/.test(path),
+  )) {
+    const exported = /^export (?:async )?(?:class|interface|type|function|const) (\w+)/gm;
+    const names = new Set(Array.from(code.matchAll(exported), ([, name]) => name!));
+    for (const name of names) files.set(name, [...(files.get(name) ?? []), path]);
+  }
+  const twice = [...files].filter(([, paths]) => paths.length > 1);
+  expect(twice.map(([name, paths]) => `${name}: ${paths.join(', ')}`)).toEqual([]);
+});
+
 test('only the files that choose a device know that some are simulated', () => {
   const choosing = /^server\/(device\/.*|config\/options|main)\.ts$/;
   const telling = sources

@@ -6,7 +6,7 @@ import type { Calibration, ProbeGraph } from '../../models/graph/build.ts';
 import { type ActivationRanges, type SmoothedRole, smoothedRoles } from '../../models/graph/smoothing.ts';
 import { openBindingSession, openSession } from './ort.ts';
 import { OrtError } from './ort-error.ts';
-import type { BoundTensor, Session, SessionOptions } from './runtime.ts';
+import type { BoundTensor, GraphSession, SessionOptions } from './runtime.ts';
 
 const chunkTokens = 64;
 
@@ -26,7 +26,7 @@ export function calibrationOn(tokens: Int32Array, threads: number): Calibration 
   };
 }
 
-async function openAnySession(options: SessionOptions): Promise<Session> {
+async function openAnySession(options: SessionOptions): Promise<GraphSession> {
   try {
     return openSession(options);
   } catch (error) {
@@ -35,7 +35,11 @@ async function openAnySession(options: SessionOptions): Promise<Session> {
   }
 }
 
-function rangesOf(session: Session, { spec, rangeNames }: ProbeGraph, tokens: Int32Array): ActivationRanges {
+function rangesOf(
+  session: GraphSession,
+  { spec, rangeNames }: ProbeGraph,
+  tokens: Int32Array,
+): ActivationRanges {
   const capacity = tokens.length;
   const measured = smoothedRoles(spec).map((role) => ({ role, layers: zeros(spec, role) }));
   const caches = Array.from({ length: spec.layerCount }, (_, layer) =>

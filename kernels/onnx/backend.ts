@@ -25,10 +25,10 @@ import {
   type KvScales,
   type KvShape,
 } from './kv-memory.ts';
-import type { Fault, RuntimeSetup, WorkerSetup } from './messages.ts';
+import type { RuntimeSetup, WorkerFault, WorkerSetup } from './messages.ts';
 import { OrtError, openBindingSession, openSession } from './ort.ts';
 import { Replica, type ReplicaLog } from './replica.ts';
-import type { Session, SessionOptions } from './runtime.ts';
+import type { GraphSession, SessionOptions } from './runtime.ts';
 import { verifyInPlace } from './self-test.ts';
 import { measureStepCosts } from './step-costs.ts';
 import { createStepFrame } from './step-frame.ts';
@@ -80,10 +80,10 @@ export async function createCpuBackend(options: CpuBackendOptions): Promise<CpuB
 export class CpuBackend implements Backend {
   readonly name = 'cpu';
   readonly limits: BackendLimits;
-  readonly runtime: Session['runtime'];
+  readonly runtime: GraphSession['runtime'];
   costs: StepCosts | null = null;
   readonly #options: CpuBackendOptions;
-  readonly #session: Session | null; // null: every worker has its own
+  readonly #session: GraphSession | null; // null: every worker has its own
   readonly #kvShape: KvShape;
   readonly #blocks: KvArrays;
   readonly #replicas: readonly Replica[];
@@ -93,7 +93,7 @@ export class CpuBackend implements Backend {
   constructor(parts: {
     readonly options: CpuBackendOptions;
     readonly limits: BackendLimits;
-    readonly session: Session | null;
+    readonly session: GraphSession | null;
     readonly scales: KvScales | null;
   }) {
     const { options, limits, session, scales } = parts;
@@ -168,7 +168,7 @@ export class CpuBackend implements Backend {
   }
 
   /** For tests: what the replica's worker does in the middle of its next step. */
-  injectFault(replica: number, fault: Fault): void {
+  injectFault(replica: number, fault: WorkerFault): void {
     this.#replicas[replica]!.injectFault(fault);
   }
 
@@ -238,7 +238,7 @@ async function scalesFor(options: CpuBackendOptions, calibration: KvCalibration)
 }
 
 /** The process's session, or null where each worker opens its own through the official binding. */
-function openRuntime(options: CpuBackendOptions): Session | null {
+function openRuntime(options: CpuBackendOptions): GraphSession | null {
   if (options.runtime === 'binding') return null;
   try {
     return openSession(sessionOptions(options, 'c-api'));
@@ -252,7 +252,7 @@ function openRuntime(options: CpuBackendOptions): Session | null {
   }
 }
 
-function sessionOptions(options: CpuBackendOptions, runtime: Session['runtime']): SessionOptions {
+function sessionOptions(options: CpuBackendOptions, runtime: GraphSession['runtime']): SessionOptions {
   const { sizes, threadCount, spinning } = options;
   const graph = options.int8Kv === null ? options.graph : options.graph.int8Kv;
   // Each worker computes on its own thread too. The one session lends its helpers to all workers, those of its own

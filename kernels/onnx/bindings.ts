@@ -2,7 +2,7 @@
 // first needed, the least recently used one released when there are too many. Owns the memory of everything but the
 // KV. Names and shapes: models/graph/decoder.ts. Before it: device.ts; after it: the session of ort.ts.
 import { type KvArrays, type KvShape, slotElements } from './kv-memory.ts';
-import type { Binding, BoundTensor, Session } from './runtime.ts';
+import type { Binding, BoundTensor, GraphSession } from './runtime.ts';
 
 export interface GraphBounds {
   readonly topCount: number; // K
@@ -32,7 +32,7 @@ export class GraphBindings {
   readonly topIds: Int32Array; // [R, K]
   readonly logsumexp: Float32Array; // [R]
   readonly logits: Float32Array; // [R, V]
-  readonly #session: Session;
+  readonly #session: GraphSession;
   readonly #kvShape: KvShape;
   readonly #seats: KvArrays;
   readonly #bounds: GraphBounds;
@@ -40,7 +40,7 @@ export class GraphBindings {
   #lastKey = -1;
   #last: Binding | null = null;
 
-  constructor(session: Session, kv: { shape: KvShape; seats: KvArrays }, bounds: GraphBounds) {
+  constructor(session: GraphSession, kv: { shape: KvShape; seats: KvArrays }, bounds: GraphBounds) {
     const { logitRowsMax, topCount, vocabSize } = bounds;
     this.#session = session;
     this.#kvShape = kv.shape;

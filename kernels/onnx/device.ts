@@ -7,7 +7,7 @@ import { type BindingShape, GraphBindings } from './bindings.ts';
 import { type KvMemory, restoreBlock, saveBlock } from './kv-memory.ts';
 import type { RareSampling, WorkerSetup } from './messages.ts';
 import { RowInputsReader, StaleInputError } from './row-inputs.ts';
-import type { Session } from './runtime.ts';
+import type { GraphSession } from './runtime.ts';
 import {
   cellWords,
   controlWords,
@@ -34,7 +34,7 @@ export class Device {
   #round = 0;
   readonly #shape: BindingShape = { slotStart: 0, slotCount: 0, tokenCount: 0, logitRowCount: 0 };
 
-  constructor(session: Session, seats: KvMemory['seats'], setup: WorkerSetup) {
+  constructor(session: GraphSession, seats: KvMemory['seats'], setup: WorkerSetup) {
     const { limits, frame, topCount } = setup;
     this.#frame = frame;
     this.#kv = { shape: setup.kvShape, seats, blocks: setup.blocks };

@@ -4,7 +4,7 @@ import { workerData } from 'node:worker_threads';
 import { pooled } from '../../models/encoder/pooling.ts';
 import type { EmbedderSetup, EmbedTask } from './embedder.ts';
 import { OrtError, openBindingSession, openSession } from './ort.ts';
-import type { Session, SessionOptions } from './runtime.ts';
+import type { GraphSession, SessionOptions } from './runtime.ts';
 import { TextStates } from './text-states.ts';
 
 const setup = workerData as EmbedderSetup;
@@ -23,7 +23,7 @@ async function open(): Promise<TextStates> {
   return new TextStates(await openAny({ modelPath, intraOpThreads, spinning: false }), shape);
 }
 
-async function openAny(options: SessionOptions): Promise<Session> {
+async function openAny(options: SessionOptions): Promise<GraphSession> {
   try {
     return openSession(options);
   } catch (error) {

@@ -5,7 +5,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { ModelSpec } from '../../models/spec.ts';
 import { GraphBindings } from './bindings.ts';
 import { allocateSeats, type KvArrays, type KvScales, type KvShape } from './kv-memory.ts';
-import type { Session } from './runtime.ts';
+import type { GraphSession } from './runtime.ts';
 
 /** What the scales are measured on, and where they are kept. */
 export interface KvCalibration {
@@ -34,7 +34,7 @@ export function readKvScales(file: string, spec: ModelSpec): KvScales | null {
 
 /** `session`: of the graph with fp32 KV. Remembers what it measured; a file that cannot be written is measured again. */
 export function measureKvScales(
-  session: Session,
+  session: GraphSession,
   graph: { readonly spec: ModelSpec; readonly topCount: number },
   { tokens, file }: KvCalibration,
 ): KvScales {

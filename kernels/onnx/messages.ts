@@ -37,7 +37,7 @@ export interface RareMessage {
 
 /** In the frame's order. */
 export const faults = ['none', ...deviceFaults] as const;
-export type Fault = (typeof faults)[number];
+export type WorkerFault = (typeof faults)[number];
 
 /** The one task of a worker's life: serve steps until told to close. Rejects if the device cannot be opened. */
 export interface WorkerTask {

@@ -4,7 +4,7 @@
 // Before it: worker.ts through runtime.ts; after it: the native library.
 import { createRequire } from 'node:module';
 import { assertBindable, OrtError } from './ort-error.ts';
-import type { Binding, BoundTensor, Session, SessionOptions, TensorData } from './runtime.ts';
+import type { Binding, BoundTensor, GraphSession, SessionOptions, TensorData } from './runtime.ts';
 
 /**
  * After every run the binding copies each output it returns into a fresh array, preallocated or not, KV buffers
@@ -34,7 +34,7 @@ interface CommonModule {
 }
 
 /** Loads a model. Rejects with OrtError: 'unavailable' when the binding itself cannot be loaded. */
-export async function openBindingSession(options: SessionOptions): Promise<Session> {
+export async function openBindingSession(options: SessionOptions): Promise<GraphSession> {
   const { native, common } = loadBinding();
   const session = new native.binding.InferenceSession();
   try {
@@ -78,7 +78,7 @@ function nativeOptions(options: SessionOptions): object {
   };
 }
 
-class BindingSession implements Session {
+class BindingSession implements GraphSession {
   readonly runtime = 'binding';
   readonly version: string;
   readonly handle = null;

@@ -3,7 +3,14 @@
 // Before it: worker.ts through runtime.ts; after it: ort-c-api.ts. Where this cannot load: ort-binding.ts.
 import { type Address, loadOrtApi, type OrtApi } from './ort-c-api.ts';
 import { assertBindable, OrtError } from './ort-error.ts';
-import type { Binding, BoundTensor, Session, SessionHandle, SessionOptions, TensorData } from './runtime.ts';
+import type {
+  Binding,
+  BoundTensor,
+  GraphSession,
+  SessionHandle,
+  SessionOptions,
+  TensorData,
+} from './runtime.ts';
 
 export { openBindingSession } from './ort-binding.ts';
 export { OrtError } from './ort-error.ts';
@@ -33,7 +40,7 @@ const levels = { none: 0, basic: 1, extended: 2, all: 99 } as const; // enum Gra
  * Loads a model into this process. Blocks while it loads. Throws OrtError: 'unavailable' when the C API cannot be
  * used here (fall back to openBindingSession), else ONNX Runtime's own code and message.
  */
-export function openSession(options: SessionOptions, tuning: SessionTuning = measuredTuning): Session {
+export function openSession(options: SessionOptions, tuning: SessionTuning = measuredTuning): GraphSession {
   const api = loadOrtApi();
   const env = api.createEnv(logSeverity, 'sparklane');
   try {
@@ -52,7 +59,7 @@ export function openSession(options: SessionOptions, tuning: SessionTuning = mea
  * The session of another thread of this process, weights shared. Its opener must outlive every use here.
  * Throws OrtError when the library of this thread is not the opener's.
  */
-export function attachSession(handle: SessionHandle): Session {
+export function attachSession(handle: SessionHandle): GraphSession {
   const api = loadOrtApi();
   if (api.version !== handle.version) {
     throw new OrtError(
@@ -95,7 +102,7 @@ function configEntries(options: SessionOptions, flushDenormals: boolean): Record
   };
 }
 
-class CApiSession implements Session {
+class CApiSession implements GraphSession {
   readonly runtime = 'c-api';
   readonly version: string;
   readonly #api: OrtApi;

@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import type { DeviceFailure, RoundOutcome, StepOutcome, StepPlan } from '../backend.ts';
 import type { Clock, Timer } from '../clock.ts';
-import type { Fault, RareSampling, WorkerAnswer, WorkerSetup } from './messages.ts';
+import type { RareSampling, WorkerAnswer, WorkerFault, WorkerSetup } from './messages.ts';
 import { PlanWriter } from './plan-writer.ts';
 import { controlWords, phases } from './step-frame.ts';
 import { WorkerLink } from './worker-link.ts';
@@ -54,7 +54,7 @@ export class Replica {
   #inFlight: StepInFlight | null = null;
   #watch: Timer | null = null;
   #watchedCount = 0; // rounds that the step in flight had told when the watch began
-  #fault: Fault = 'none';
+  #fault: WorkerFault = 'none';
   #discardedCount = 0; // threads told to end that have not ended
   #closing: Promise<void> | null = null;
   #onIdle: (() => void) | null = null;
@@ -95,7 +95,7 @@ export class Replica {
   }
 
   /** For tests: the worker does this in the middle of its next step. */
-  injectFault(fault: Fault): void {
+  injectFault(fault: WorkerFault): void {
     this.#fault = fault;
   }
 

@@ -25,7 +25,7 @@ export interface SessionOptions {
   readonly spinning: boolean; // threads busy-wait between operators
 }
 
-export interface Session {
+export interface GraphSession {
   readonly runtime: 'c-api' | 'binding';
   readonly version: string; // of the library
   /** Opaque, structured-cloneable; attach() in another thread of this process shares the weights. Null: cannot. */

@@ -1,6 +1,6 @@
 // The states of a text's tokens: an encoder in one run, a decoder chunk by chunk over keys and values of its own. One text
 // at a time, so that none depends on its neighbours. Owns the memory. Before it: embedder-worker.ts; after it: the session.
-import type { BoundTensor, Session } from './runtime.ts';
+import type { BoundTensor, GraphSession } from './runtime.ts';
 
 /** What a graph needs to know of its model. */
 export interface StatesShape {
@@ -18,11 +18,11 @@ const chunkTokens = 256; // of a decoder: bounds the scores that exist at a time
 const capacityStep = 256; // tokens
 
 export class TextStates {
-  readonly #session: Session;
+  readonly #session: GraphSession;
   readonly #shape: StatesShape;
   #cache: Float32Array[] = []; // [2 · layerCount] keys and values by turns, of the longest text so far
 
-  constructor(session: Session, shape: StatesShape) {
+  constructor(session: GraphSession, shape: StatesShape) {
     this.#session = session;
     this.#shape = shape;
   }

@@ -4,11 +4,11 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 import {
-  type Fault,
   faults,
   type RareMessage,
   type RareSampling,
   type WorkerAnswer,
+  type WorkerFault,
   type WorkerSetup,
 } from './messages.ts';
 import { controlWords, phases, type StepFrame } from './step-frame.ts';
@@ -52,7 +52,7 @@ export class WorkerLink {
   }
 
   /** The frame holds a step: the worker is to carry it out. */
-  send(rare: readonly RareSampling[] | null, fault: Fault): void {
+  send(rare: readonly RareSampling[] | null, fault: WorkerFault): void {
     const { control } = this.#frame;
     control[controlWords.hasRare] = rare === null ? 0 : 1;
     control[controlWords.fault] = faults.indexOf(fault);

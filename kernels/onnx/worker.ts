@@ -6,11 +6,11 @@ import { receiveMessageOnPort } from 'node:worker_threads';
 import { Device } from './device.ts';
 import { allocateSeats } from './kv-memory.ts';
 import {
-  type Fault,
   faults,
   type RareMessage,
   type RareSampling,
   type WorkerAnswer,
+  type WorkerFault,
   type WorkerTask,
 } from './messages.ts';
 import { attachSession, OrtError, openBindingSession } from './ort.ts';
@@ -73,7 +73,7 @@ function receiveRare(port: WorkerTask['port'], step: number): readonly RareSampl
 
 function nothing(): void {}
 
-function act(fault: Fault, device: Device): void {
+function act(fault: WorkerFault, device: Device): void {
   switch (fault) {
     case 'exit':
       process.exit(1);

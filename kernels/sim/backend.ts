@@ -16,7 +16,7 @@ import type {
 import type { Clock } from '../clock.ts';
 import type { Random } from '../random.ts';
 import { type CostModel, costPace, modelledCosts, type StepPace } from './cost-model.ts';
-import { drawFault, type Fault, type FaultRates } from './faults.ts';
+import { drawFault, type FaultRates, type SimFault } from './faults.ts';
 import type { TokenSource } from './token-source.ts';
 import { WitnessTokens } from './witness.ts';
 
@@ -147,7 +147,7 @@ export class SimBackend implements Backend {
     }
   }
 
-  #outcome(plan: StepPlan, rows: RowOutcome[] | null, fault: Fault, deviceMs: number): StepOutcome {
+  #outcome(plan: StepPlan, rows: RowOutcome[] | null, fault: SimFault, deviceMs: number): StepOutcome {
     if (rows !== null) return { ok: true, rows, deviceMs: deviceMs * fault.durationFactor };
     const failure = fault.failure!;
     if (failure.lost !== 'rows') this.#tokens.loseSlots(plan.replica);
@@ -170,4 +170,4 @@ function nextRound(plan: StepPlan, { rows }: RoundOutcome): StepPlan {
   return { ...plan, restores: [], rows: next };
 }
 
-const noFault: Fault = { durationFactor: 1, failure: null };
+const noFault: SimFault = { durationFactor: 1, failure: null };

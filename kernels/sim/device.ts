@@ -9,7 +9,7 @@ import { DoesNotFitError } from './fit-error.ts';
 import { GPU_CHIPS, tensorParallelMax } from './gpu/chips.ts';
 import { gpuCostModel, gpuLimits } from './gpu/gpu-device.ts';
 import type { GpuSetup, Sharding } from './gpu/roofline.ts';
-import { type KvPrecision, kvPrecisionOf, type Precision } from './precision.ts';
+import { kvPrecisionOf, type SimKvPrecision, type SimPrecision } from './precision.ts';
 import { UnknownShapeError } from './shape-config.ts';
 import type { ModelShape } from './shapes.ts';
 import type { TokenSource } from './token-source.ts';
@@ -31,8 +31,8 @@ export interface SimDeviceOptions {
   readonly ownChip?: GpuSetup['chip']; // a chip that is not known by name; `device` is not read then
   readonly count?: number; // GPUs under tensor parallelism, or wafers; overrides "xN"
   readonly shape: ModelShape;
-  readonly precision: Precision;
-  readonly kvPrecision?: KvPrecision; // default: what goes with `precision`
+  readonly precision: SimPrecision;
+  readonly kvPrecision?: SimKvPrecision; // default: what goes with `precision`
   readonly sharding?: Sharding; // GPUs; default: tensor
   readonly sequencesMax?: number; // sequences at once
   readonly contextTokensMax?: number;
@@ -49,7 +49,7 @@ interface DeviceFacts {
   readonly name: string; // "h100x2"
   readonly count: number;
   readonly shape: ModelShape;
-  readonly precision: Precision;
+  readonly precision: SimPrecision;
   readonly limits: BackendLimits;
   readonly powerW: number; // all chips
   // What the engine should ask of one step.

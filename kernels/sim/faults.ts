@@ -10,12 +10,12 @@ export interface FaultRates {
   readonly failAll: number; // … and the block store
 }
 
-export interface Fault {
+export interface SimFault {
   readonly durationFactor: number;
   readonly failure: DeviceFailure | null;
 }
 
-export function drawFault(rates: FaultRates, random: Random): Fault {
+export function drawFault(rates: FaultRates, random: Random): SimFault {
   const durationFactor = random.next() < rates.slow ? rates.slowFactor : 1;
   const draw = random.next();
   return { durationFactor, failure: failureOf(rates, draw) };

@@ -1,16 +1,16 @@
 // Number formats of weights and KV, and what one element of each takes, block scales included. Arithmetic only.
 // Read by shapes.ts and the chips.
 
-export type Precision = 'fp16' | 'bf16' | 'fp8' | 'int4' | 'nvfp4' | 'mxfp4';
+export type SimPrecision = 'fp16' | 'bf16' | 'fp8' | 'int4' | 'nvfp4' | 'mxfp4';
 
-export const PRECISIONS: readonly Precision[] = ['fp16', 'bf16', 'fp8', 'int4', 'nvfp4', 'mxfp4'];
+export const PRECISIONS: readonly SimPrecision[] = ['fp16', 'bf16', 'fp8', 'int4', 'nvfp4', 'mxfp4'];
 
-export type KvPrecision = 'fp16' | 'fp8' | 'fp4';
+export type SimKvPrecision = 'fp16' | 'fp8' | 'fp4';
 
-export const KV_PRECISIONS: readonly KvPrecision[] = ['fp16', 'fp8', 'fp4'];
+export const KV_PRECISIONS: readonly SimKvPrecision[] = ['fp16', 'fp8', 'fp4'];
 
 // Bytes of one weight.
-const bytes: Readonly<Record<Precision, number>> = {
+const bytes: Readonly<Record<SimPrecision, number>> = {
   fp16: 2,
   bf16: 2,
   fp8: 1,
@@ -26,18 +26,18 @@ export type WeightPart = 'expert' | 'common' | 'vocabulary';
  * Bytes of one weight. Published 4-bit checkpoints keep some parts in 16 bits: MXFP4 (gpt-oss) all but the experts,
  * NVFP4 (ModelOpt) the vocabulary.
  */
-export function weightBytes(precision: Precision, part: WeightPart = 'expert'): number {
+export function weightBytes(precision: SimPrecision, part: WeightPart = 'expert'): number {
   const wide =
     (precision === 'mxfp4' && part !== 'expert') || (precision === 'nvfp4' && part === 'vocabulary');
   return wide ? bytes.bf16 : bytes[precision];
 }
 
 /** The KV format that goes with the weights' unless stated: published fp8 and NVFP4 checkpoints keep fp8 KV. */
-export function kvPrecisionOf(precision: Precision): KvPrecision {
+export function kvPrecisionOf(precision: SimPrecision): SimKvPrecision {
   return precision === 'fp8' || precision === 'nvfp4' ? 'fp8' : 'fp16';
 }
 
 /** Bytes of one KV element. */
-export function kvElementBytes(precision: KvPrecision): number {
+export function kvElementBytes(precision: SimKvPrecision): number {
   return { fp16: 2, fp8: 1, fp4: bytes.nvfp4 }[precision];
 }

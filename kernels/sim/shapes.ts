@@ -2,7 +2,7 @@
 // uses, and how much KV it leaves behind. Data and arithmetic only; no weights, no runtime. Layers may differ (dense
 // and mixture, full and windowed): what is said "of one layer" is the mean over all of them.
 // Made by catalogue.ts and shape-config.ts; read by gpu/ and wafer/.
-import { type KvPrecision, kvElementBytes, type Precision, weightBytes } from './precision.ts';
+import { kvElementBytes, type SimKvPrecision, type SimPrecision, weightBytes } from './precision.ts';
 
 /** Latent attention (DeepSeek's MLA): KV is one compressed vector and one rotary key for all heads. Elements. */
 export interface LatentAttention {
@@ -136,7 +136,7 @@ export function activeWeights(shape: ModelShape): number {
 /** Bytes of the layers' weights: all that every token meets, and all routed experts. */
 export function layerBytes(
   shape: ModelShape,
-  precision: Precision,
+  precision: SimPrecision,
 ): { readonly common: number; readonly routed: number } {
   const mixture = shape.mixtureLayerCount > 0;
   return {
@@ -146,12 +146,12 @@ export function layerBytes(
 }
 
 /** Bytes of the output projection. */
-export function headBytes(shape: ModelShape, precision: Precision): number {
+export function headBytes(shape: ModelShape, precision: SimPrecision): number {
   return headWeights(shape) * weightBytes(precision, 'vocabulary');
 }
 
 /** Bytes of everything that must be kept somewhere. */
-export function totalBytes(shape: ModelShape, precision: Precision): number {
+export function totalBytes(shape: ModelShape, precision: SimPrecision): number {
   const { common, routed } = layerBytes(shape, precision);
   const outside = vocabularyWeights(shape) + shape.encoderWeights;
   return common + routed + outside * weightBytes(precision, 'vocabulary');
@@ -161,14 +161,14 @@ export function totalBytes(shape: ModelShape, precision: Precision): number {
 const windowContextTokens = 8192;
 
 /** Bytes of KV that one more token of context needs over all layers; of windows, their share of 8,192 tokens. */
-export function kvBytesPerToken(shape: ModelShape, precision: KvPrecision): number {
+export function shapeKvBytesPerToken(shape: ModelShape, precision: SimKvPrecision): number {
   const windowShare = Math.min(1, shape.windowTokens / windowContextTokens);
   const layers = shape.fullAttentionLayerCount + shape.windowedLayerCount * windowShare;
   return layers * kvBytesPerTokenOfLayer(shape, precision);
 }
 
 /** The same of one layer that keeps it. */
-export function kvBytesPerTokenOfLayer(shape: ModelShape, precision: KvPrecision): number {
+export function kvBytesPerTokenOfLayer(shape: ModelShape, precision: SimKvPrecision): number {
   const { latent } = shape;
   const elements = latent === null ? 2 * shape.kvHeadCount * shape.headSize : latent.kvRank + latent.ropeSize;
   return elements * kvElementBytes(precision);

@@ -1,12 +1,12 @@
 // The charts of the report about tasks, as static SVG. Each function takes report data and returns markup; text next to
 // the charts is page.ts's.
 import * as Plot from '@observablehq/plot';
-import { PHASES, type Phase } from '../../server/outcomes/task-record.ts';
+import { PHASES, type TaskPhase } from '../../server/outcomes/task-record.ts';
 import { draw, nothing } from '../show/plot.ts';
 import { formatDuration, formatMoney } from './table.ts';
 import { ALL, fasterBy, type ReportRow, type TaskReport } from './task-report.ts';
 
-const PHASE_COLOURS: Readonly<Record<Phase, string>> = {
+const PHASE_COLOURS: Readonly<Record<TaskPhase, string>> = {
   plan: '#8e4ec6',
   model: '#3e63dd',
   tools: '#f76b15',

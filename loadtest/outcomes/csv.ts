@@ -1,6 +1,6 @@
 // Raw tasks, events and requests as CSV, one file each. Owns the columns; the files are the caller's. Pure.
 import { PHASES, type TaskRecord } from '../../server/outcomes/task-record.ts';
-import { summarise } from '../../server/outcomes/task-summary.ts';
+import { summariseTask } from '../../server/outcomes/task-summary.ts';
 
 /** By file name. Times are ISO 8601. */
 export function csvFiles(records: readonly TaskRecord[]): Readonly<Record<string, string>> {
@@ -33,7 +33,7 @@ const TASK_COLUMNS = [
 
 function taskCells(record: TaskRecord): Cell[] {
   const { id, owner, title, createdMs, updatedMs } = record.task;
-  const of = summarise(record);
+  const of = summariseTask(record);
   return [
     ...[id, owner, of.source, of.lane, of.taskClass, title, time(createdMs), time(updatedMs), of.outcome],
     ...[of.firstPass, of.reverted, of.reworkCycles, of.cost, of.firstDiffMs, of.endToEndMs, of.totalMs],

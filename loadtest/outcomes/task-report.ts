@@ -1,8 +1,8 @@
 // The report about recorded tasks: per lane and class, where the time went, how soon a useful diff was there, what was
 // accepted and at what cost, with the number of tasks beside each figure. Owns the aggregation; the formulas of one
 // task are server/outcomes/task-summary.ts's. Pure.
-import { PHASES, type Phase, type TaskRecord } from '../../server/outcomes/task-record.ts';
-import { FORMULAS, summarise, type TaskSummary } from '../../server/outcomes/task-summary.ts';
+import { PHASES, type TaskPhase, type TaskRecord } from '../../server/outcomes/task-record.ts';
+import { summariseTask, TASK_FORMULAS, type TaskSummary } from '../../server/outcomes/task-summary.ts';
 import { median } from '../statistics/median.ts';
 import { refusalOf, samplesNeeded } from '../statistics/quantile-bound.ts';
 
@@ -40,8 +40,8 @@ export interface ReportRow {
   readonly firstDiff: Spread;
   readonly endToEnd: Spread;
   readonly timedCount: number; // tasks with any phase known: those of the means below
-  readonly phaseMeanMs: Readonly<Record<Phase, number>>;
-  readonly phaseShare: Readonly<Record<Phase, number>> | null; // sums to 1; null: no time is known
+  readonly phaseMeanMs: Readonly<Record<TaskPhase, number>>;
+  readonly phaseShare: Readonly<Record<TaskPhase, number>> | null; // sums to 1; null: no time is known
   readonly totalMeanMs: number | null;
   readonly faster: Faster | null;
   readonly firstPass: Rate;
@@ -57,7 +57,7 @@ export interface TaskReport {
   readonly fromMs: number | null; // oldest task
   readonly toMs: number | null; // latest event
   readonly sampleRule: string;
-  readonly formulas: typeof FORMULAS;
+  readonly formulas: typeof TASK_FORMULAS;
   readonly rows: readonly ReportRow[];
   readonly tasks: readonly TaskSummary[];
 }
@@ -73,7 +73,7 @@ const P95 = 0.95;
 
 export function taskReport(records: readonly TaskRecord[], { lane, faster }: ReportOptions): TaskReport {
   const chosen = records
-    .map((record) => ({ record, summary: summarise(record) }))
+    .map((record) => ({ record, summary: summariseTask(record) }))
     .filter(({ summary }) => lane === null || lanesOf(summary).includes(lane));
   const tasks = chosen.map(({ summary }) => summary);
   const times = chosen.map(({ record: { task } }) => task);
@@ -84,7 +84,7 @@ export function taskReport(records: readonly TaskRecord[], { lane, faster }: Rep
     fromMs: times.length === 0 ? null : times.reduce((ms, task) => Math.min(ms, task.createdMs), Infinity),
     toMs: times.length === 0 ? null : times.reduce((ms, task) => Math.max(ms, task.updatedMs), -Infinity),
     sampleRule: `p95 is stated from ${samplesNeeded(P95)} tasks on, below which 95 % confidence cannot bound it`,
-    formulas: FORMULAS,
+    formulas: TASK_FORMULAS,
     rows: rowsOf(tasks, faster),
     tasks,
   };
@@ -187,8 +187,8 @@ function grouped<T>(items: readonly T[], nameOf: (item: T) => string): [string, 
   return [...groups].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-function byPhase(of: (phase: Phase) => number): Record<Phase, number> {
-  return Object.fromEntries(PHASES.map((phase) => [phase, of(phase)])) as Record<Phase, number>;
+function byPhase(of: (phase: TaskPhase) => number): Record<TaskPhase, number> {
+  return Object.fromEntries(PHASES.map((phase) => [phase, of(phase)])) as Record<TaskPhase, number>;
 }
 
 function total(values: readonly number[]): number {

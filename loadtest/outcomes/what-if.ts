@@ -5,7 +5,7 @@ import { Random } from '../../kernels/random.ts';
 import type { Price } from '../../server/lanes/lanes-file.ts';
 import type { Policy } from '../../server/lanes/policy.ts';
 import type { TaskRecord } from '../../server/outcomes/task-record.ts';
-import { summarise } from '../../server/outcomes/task-summary.ts';
+import { summariseTask } from '../../server/outcomes/task-summary.ts';
 import { type Interval, percentileInterval, RESAMPLES } from '../statistics/bootstrap.ts';
 import {
   addMove,
@@ -88,7 +88,7 @@ export function whatIf(records: readonly TaskRecord[], options: WhatIfOptions): 
   const byTask = records.map((): ReplayedRequest[] => []);
   for (const each of ended) byTask[each.task]!.push(each);
   const tasks = records.map((record, index) =>
-    sumsOf(byTask[index]!, summarise(record).totalMs, { isKnown, prices }),
+    sumsOf(byTask[index]!, summariseTask(record).totalMs, { isKnown, prices }),
   );
   const whole = estimate(tasks, null, prices, new Map());
   const spread = resampled(tasks, whole.rates, options);

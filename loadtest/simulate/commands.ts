@@ -7,7 +7,7 @@ import { SHAPES } from '../../kernels/sim/catalogue.ts';
 import { parseDeviceName } from '../../kernels/sim/device.ts';
 import { DoesNotFitError } from '../../kernels/sim/fit-error.ts';
 import { publishedHostMs } from '../../kernels/sim/gpu/host.ts';
-import { PRECISIONS, type Precision } from '../../kernels/sim/precision.ts';
+import { PRECISIONS, type SimPrecision } from '../../kernels/sim/precision.ts';
 import { UnknownShapeError } from '../../kernels/sim/shape-config.ts';
 import { shapeNamed } from '../../kernels/sim/shape-file.ts';
 import { WAFER_CHIPS } from '../../kernels/sim/wafer/chips.ts';
@@ -71,7 +71,7 @@ export function addSimulationCommands(program: Command, output: CommandOutput): 
     .option('--model <name>', 'only this model: a known name, or a directory with a config.json')
     .option('--precision <format>', PRECISIONS.join(', '), precision, 'fp16')
     .option('--json', 'print JSON')
-    .action((flags: { model?: string; precision: Precision; json?: boolean }) => {
+    .action((flags: { model?: string; precision: SimPrecision; json?: boolean }) => {
       const fits = deviceFits(
         flags.model === undefined ? SHAPES : [shapeNamed(flags.model)],
         flags.precision,

@@ -2,7 +2,12 @@
 // have is refused, not ignored. For commands.ts.
 import type { Command } from 'commander';
 import { parseDeviceName, planDefaults, planSimDevice, type SimDevice } from '../../kernels/sim/device.ts';
-import { KV_PRECISIONS, type KvPrecision, PRECISIONS, type Precision } from '../../kernels/sim/precision.ts';
+import {
+  KV_PRECISIONS,
+  PRECISIONS,
+  type SimKvPrecision,
+  type SimPrecision,
+} from '../../kernels/sim/precision.ts';
 import { shapeNamed } from '../../kernels/sim/shape-file.ts';
 import { WAFER_CHIPS } from '../../kernels/sim/wafer/chips.ts';
 import { FlagError } from '../base/flag-error.ts';
@@ -11,8 +16,8 @@ import { count, kvPrecision, people, placement, positive, precision } from './fl
 
 export interface DeviceFlags {
   readonly model: string;
-  readonly precision: Precision;
-  readonly kvPrecision?: KvPrecision;
+  readonly precision: SimPrecision;
+  readonly kvPrecision?: SimKvPrecision;
   readonly tp?: number;
   readonly dep?: number;
   readonly wafers?: number;

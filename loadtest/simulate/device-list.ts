@@ -2,14 +2,14 @@
 // Capacity only; no engine runs.
 import { DEVICE_NAMES, planSimDevice } from '../../kernels/sim/device.ts';
 import { DoesNotFitError } from '../../kernels/sim/fit-error.ts';
-import type { Precision } from '../../kernels/sim/precision.ts';
+import type { SimPrecision } from '../../kernels/sim/precision.ts';
 import { type ModelShape, totalBytes } from '../../kernels/sim/shapes.ts';
 import { table } from './table.ts';
 
 export interface DeviceFit {
   readonly device: string;
   readonly model: string;
-  readonly precision: Precision;
+  readonly precision: SimPrecision;
   readonly weightsGB: number;
   readonly count: number | null; // fewest chips; null: does not fit
   readonly kvTokens: number; // room beside the weights
@@ -19,7 +19,7 @@ export interface DeviceFit {
 const contextTokens = 8192; // what a device must have room for, to count as fitting
 
 /** The fewest chips of each device that hold each model and one sequence of 8,192 tokens. */
-export function deviceFits(shapes: readonly ModelShape[], precision: Precision): DeviceFit[] {
+export function deviceFits(shapes: readonly ModelShape[], precision: SimPrecision): DeviceFit[] {
   return shapes.flatMap((shape) =>
     DEVICE_NAMES.map((device): DeviceFit => {
       const weightsGB = totalBytes(shape, precision) / 1e9;

@@ -1,7 +1,12 @@
 // Values of flags: text in, checked value out, for commander. Each says what it would have accepted.
 import { InvalidArgumentError } from 'commander';
 import { parseDeviceName } from '../../kernels/sim/device.ts';
-import { KV_PRECISIONS, type KvPrecision, PRECISIONS, type Precision } from '../../kernels/sim/precision.ts';
+import {
+  KV_PRECISIONS,
+  PRECISIONS,
+  type SimKvPrecision,
+  type SimPrecision,
+} from '../../kernels/sim/precision.ts';
 import type { SchedulerName } from './simulation.ts';
 
 const tokensMax = 1e9;
@@ -34,13 +39,13 @@ export function notNegative(text: string): number {
   throw new InvalidArgumentError(`expected a number from 0 to ${amountMax}`);
 }
 
-export function precision(text: string): Precision {
+export function precision(text: string): SimPrecision {
   const found = PRECISIONS.find((name) => name === text);
   if (found !== undefined) return found;
   throw new InvalidArgumentError(`expected one of ${PRECISIONS.join(', ')}`);
 }
 
-export function kvPrecision(text: string): KvPrecision {
+export function kvPrecision(text: string): SimKvPrecision {
   const found = KV_PRECISIONS.find((name) => name === text);
   if (found !== undefined) return found;
   throw new InvalidArgumentError(`expected one of ${KV_PRECISIONS.join(', ')}`);

@@ -17,11 +17,11 @@ export function isEncoder(path: string): boolean {
   if (findGguf(path) !== null) return false;
   const named = readOptionalJson(join(path, 'config.json'), z.looseObject({ architectures: z.unknown() }));
   const first = Array.isArray(named?.architectures) ? named.architectures[0] : null;
-  return typeof first === 'string' && familyOf(first) !== null;
+  return typeof first === 'string' && encoderFamilyOf(first) !== null;
 }
 
 /** The family of a class, whatever stands on the encoder. */
-export function familyOf(architecture: string): EncoderFamily | null {
+export function encoderFamilyOf(architecture: string): EncoderFamily | null {
   const stem = /^(\w+?)(?:Model|For\w+)$/.exec(architecture)?.[1];
   return (stem === undefined ? null : encoderFamilies.get(stem)) ?? null;
 }
@@ -31,7 +31,7 @@ export function readEncoderSpec(directory: string): EncoderSpec {
   const file = join(directory, 'config.json');
   const refuse = (field: string, problem: string) => new CheckpointError(problem, { file, field });
   const [architecture] = readJson(file, architectureSchema).architectures;
-  const family = familyOf(architecture!);
+  const family = encoderFamilyOf(architecture!);
   if (family === null) throw refuse('architectures', `${architecture} is no encoder that is known here`);
   if (/ForSequenceClassification$/.test(architecture!))
     throw refuse(

@@ -6,7 +6,7 @@ import { compileNormalizer } from '../text-normalizer.ts';
 import { compileSplitter } from '../text-splitter.ts';
 import { byteSpelling, sentencePieceSpelling } from '../token-spelling.ts';
 import type { BpeModel, TokenizerFile } from '../tokenizer-file.ts';
-import type { Step } from '../tokenizer-step.ts';
+import type { TokenizerStep } from '../tokenizer-step.ts';
 import type { GgufFile } from './gguf-file.ts';
 import { GgufMetadata } from './gguf-metadata.ts';
 import { type PreTokenizer, preTokenizers } from './pre-tokenizers.ts';
@@ -64,8 +64,8 @@ function sentencePiece(metadata: GgufMetadata): TokenizerFile {
   const { vocab, addedTokens, kindOf, tokens } = readTokens(metadata, true);
   const place = { file: metadata.path, field: key('model') };
   const addsSpace = metadata.flag(key('add_space_prefix')) ?? true;
-  const prepend: Step = { type: 'Prepend', prepend: '▁' };
-  const mark: Step = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
+  const prepend: TokenizerStep = { type: 'Prepend', prepend: '▁' };
+  const mark: TokenizerStep = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
   const unknown = tokens.findIndex((_, id) => kindOf(id) === kinds.unknown);
   const scores = metadata.need(key('scores'), metadata.numbers(key('scores')));
   return {

@@ -2,11 +2,11 @@
 // tokenizer.json has them. A name that is not here is refused: another's steps would cut texts where the model never saw
 // them cut. Names: llama_vocab of llama.cpp; patterns: the tokenizer.json of the models they are named after, which
 // llama.cpp quotes. Before it: gguf-tokenizer.ts; after it: text-splitter.ts.
-import type { Step } from '../tokenizer-step.ts';
+import type { TokenizerStep } from '../tokenizer-step.ts';
 
 export interface PreTokenizer {
-  readonly steps: readonly Step[];
-  readonly normalizer?: Step;
+  readonly steps: readonly TokenizerStep[];
+  readonly normalizer?: TokenizerStep;
   readonly ignoresMerges?: boolean; // a piece that is a token as a whole is not merged up
   readonly beginsWithBos?: boolean; // unless the file says otherwise
 }
@@ -29,11 +29,11 @@ const casedWords = (suffix: string, digits: string) => {
   );
 };
 
-const bytes: Step = { type: 'ByteLevel', add_prefix_space: false, use_regex: false };
-const gpt2: Step = { ...bytes, use_regex: true };
-const digitByDigit: Step = { type: 'Digits', individual_digits: true };
-const nfc: Step = { type: 'NFC' };
-const split = (pattern: string): Step => ({
+const bytes: TokenizerStep = { type: 'ByteLevel', add_prefix_space: false, use_regex: false };
+const gpt2: TokenizerStep = { ...bytes, use_regex: true };
+const digitByDigit: TokenizerStep = { type: 'Digits', individual_digits: true };
+const nfc: TokenizerStep = { type: 'NFC' };
+const split = (pattern: string): TokenizerStep => ({
   ...{ type: 'Split', pattern: { Regex: pattern } },
   ...{ behavior: 'Isolated', invert: false },
 });

@@ -59,10 +59,10 @@ export interface Arithmetic {
   /** One result per linear; all share the input [..., inSize]. */
   project(writer: GraphWriter, input: string, linears: readonly Linear[]): readonly string[];
   /** [rows, hiddenSize] → logits [rows, vocabSize], named `output`. */
-  unembed(writer: GraphWriter, input: string, head: Head): string;
+  unembed(writer: GraphWriter, input: string, head: LogitsHead): string;
 }
 
-export interface Head extends EmbeddingTable {
+export interface LogitsHead extends EmbeddingTable {
   readonly tied: boolean; // the matrix is the embedding table itself
   readonly output: string;
 }

@@ -6,10 +6,10 @@ import {
   commonLayout,
   type EmbeddingTable,
   embedFloat,
-  type Head,
   ints,
   type Linear,
   type LinearRole,
+  type LogitsHead,
   type Matrix,
   prefersFloatTable,
   readStacked,
@@ -90,7 +90,7 @@ export function unembedBlocks(
   writer: GraphWriter,
   source: WeightSource,
   input: string,
-  head: BlockTable & Head,
+  head: BlockTable & LogitsHead,
 ): string {
   const { weight: matrix, vocabSize: outSize, hiddenSize: inSize } = head;
   if (!head.tied || prefersFloatTable(head)) writeTable(writer, source, head);

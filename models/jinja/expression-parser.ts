@@ -1,6 +1,6 @@
 // Tokens → an expression, with Jinja's precedences. After it: expressions.ts. Before it: parser.ts.
 import { JinjaError } from './jinja-error.ts';
-import type { Arguments, Expression, Parameter, Target } from './syntax-tree.ts';
+import type { Arguments, AssignTarget, JinjaExpression, Parameter } from './syntax-tree.ts';
 import type { TokenReader } from './token-reader.ts';
 
 const constants: ReadonlyMap<string, boolean | null> = new Map([
@@ -13,7 +13,7 @@ const constants: ReadonlyMap<string, boolean | null> = new Map([
 ]);
 const comparisons = ['==', '!=', '<', '<=', '>', '>='];
 
-export function parseExpression(reader: TokenReader): Expression {
+export function parseExpression(reader: TokenReader): JinjaExpression {
   let expression = parseOr(reader);
   while (reader.skip('name', 'if')) {
     const test = parseOr(reader);
@@ -24,7 +24,7 @@ export function parseExpression(reader: TokenReader): Expression {
 }
 
 /** `a, b` is a tuple. `withCondition` false leaves an `if` to the statement. */
-export function parseTuple(reader: TokenReader, withCondition = true): Expression {
+export function parseTuple(reader: TokenReader, withCondition = true): JinjaExpression {
   const parse = withCondition ? parseExpression : parseOr;
   const first = parse(reader);
   if (!reader.isOperator(',')) return first;
@@ -36,22 +36,22 @@ export function parseTuple(reader: TokenReader, withCondition = true): Expressio
   return { kind: 'tuple', items };
 }
 
-function parseOr(reader: TokenReader): Expression {
+function parseOr(reader: TokenReader): JinjaExpression {
   return parseLeft(reader, parseAnd, ['or'], 'name');
 }
 
-function parseAnd(reader: TokenReader): Expression {
+function parseAnd(reader: TokenReader): JinjaExpression {
   return parseLeft(reader, parseNot, ['and'], 'name');
 }
 
-function parseNot(reader: TokenReader): Expression {
+function parseNot(reader: TokenReader): JinjaExpression {
   if (!reader.skip('name', 'not')) return parseCompare(reader);
   return { kind: 'unary', operator: 'not', operand: parseNot(reader) };
 }
 
-function parseCompare(reader: TokenReader): Expression {
+function parseCompare(reader: TokenReader): JinjaExpression {
   const first = parseSum(reader);
-  const rest: { operator: string; operand: Expression }[] = [];
+  const rest: { operator: string; operand: JinjaExpression }[] = [];
   for (;;) {
     const token = reader.peek();
     if (token?.kind === 'operator' && comparisons.includes(token.text)) {
@@ -68,30 +68,30 @@ function parseCompare(reader: TokenReader): Expression {
   return rest.length === 0 ? first : { kind: 'compare', first, rest };
 }
 
-function parseSum(reader: TokenReader): Expression {
+function parseSum(reader: TokenReader): JinjaExpression {
   return parseLeft(reader, parseConcat, ['+', '-'], 'operator');
 }
 
-function parseConcat(reader: TokenReader): Expression {
+function parseConcat(reader: TokenReader): JinjaExpression {
   const parts = [parseProduct(reader)];
   while (reader.skip('operator', '~')) parts.push(parseProduct(reader));
   return parts.length === 1 ? parts[0]! : { kind: 'concat', parts };
 }
 
-function parseProduct(reader: TokenReader): Expression {
+function parseProduct(reader: TokenReader): JinjaExpression {
   return parseLeft(reader, parsePower, ['*', '/', '//', '%'], 'operator');
 }
 
-function parsePower(reader: TokenReader): Expression {
+function parsePower(reader: TokenReader): JinjaExpression {
   return parseLeft(reader, (inner) => parseUnary(inner, true), ['**'], 'operator');
 }
 
 function parseLeft(
   reader: TokenReader,
-  operand: (reader: TokenReader) => Expression,
+  operand: (reader: TokenReader) => JinjaExpression,
   operators: readonly string[],
   kind: 'name' | 'operator',
-): Expression {
+): JinjaExpression {
   let left = operand(reader);
   for (;;) {
     const token = reader.peek();
@@ -101,8 +101,8 @@ function parseLeft(
   }
 }
 
-function parseUnary(reader: TokenReader, withFilters: boolean): Expression {
-  let node: Expression;
+function parseUnary(reader: TokenReader, withFilters: boolean): JinjaExpression {
+  let node: JinjaExpression;
   if (reader.skip('operator', '-'))
     node = { kind: 'unary', operator: '-', operand: parseUnary(reader, false) };
   else if (reader.skip('operator', '+'))
@@ -111,7 +111,7 @@ function parseUnary(reader: TokenReader, withFilters: boolean): Expression {
   return withFilters ? parseFilters(reader, node) : node;
 }
 
-function parsePrimary(reader: TokenReader): Expression {
+function parsePrimary(reader: TokenReader): JinjaExpression {
   const token = reader.next();
   switch (token.kind) {
     case 'name': {
@@ -135,15 +135,15 @@ function parsePrimary(reader: TokenReader): Expression {
   throw new JinjaError(`unexpected ${JSON.stringify(token.text)} in an expression`);
 }
 
-function parseParenthesised(reader: TokenReader): Expression {
+function parseParenthesised(reader: TokenReader): JinjaExpression {
   if (reader.skip('operator', ')')) return { kind: 'tuple', items: [] };
   const inner = parseTuple(reader);
   reader.expect('operator', ')');
   return inner;
 }
 
-function parseItems(reader: TokenReader, closing: string): Expression[] {
-  const items: Expression[] = [];
+function parseItems(reader: TokenReader, closing: string): JinjaExpression[] {
+  const items: JinjaExpression[] = [];
   while (!reader.skip('operator', closing)) {
     if (items.length > 0) {
       reader.expect('operator', ',');
@@ -154,8 +154,8 @@ function parseItems(reader: TokenReader, closing: string): Expression[] {
   return items;
 }
 
-function parseDict(reader: TokenReader): Expression {
-  const entries: [Expression, Expression][] = [];
+function parseDict(reader: TokenReader): JinjaExpression {
+  const entries: [JinjaExpression, JinjaExpression][] = [];
   while (!reader.skip('operator', '}')) {
     if (entries.length > 0) {
       reader.expect('operator', ',');
@@ -168,7 +168,7 @@ function parseDict(reader: TokenReader): Expression {
   return { kind: 'dict', entries };
 }
 
-function parsePostfix(reader: TokenReader, start: Expression): Expression {
+function parsePostfix(reader: TokenReader, start: JinjaExpression): JinjaExpression {
   let node = start;
   for (;;) {
     if (reader.skip('operator', '.')) {
@@ -183,10 +183,10 @@ function parsePostfix(reader: TokenReader, start: Expression): Expression {
   }
 }
 
-function parseSubscript(reader: TokenReader, target: Expression): Expression {
-  const bounds: (Expression | null)[] = [];
+function parseSubscript(reader: TokenReader, target: JinjaExpression): JinjaExpression {
+  const bounds: (JinjaExpression | null)[] = [];
   let colons = 0;
-  let bound: Expression | null = null;
+  let bound: JinjaExpression | null = null;
   while (!reader.skip('operator', ']')) {
     if (reader.skip('operator', ':')) {
       bounds.push(bound);
@@ -205,7 +205,7 @@ function parseSubscript(reader: TokenReader, target: Expression): Expression {
   return { kind: 'slice', target, start, stop, step };
 }
 
-export function parseFilters(reader: TokenReader, start: Expression | null): Expression {
+export function parseFilters(reader: TokenReader, start: JinjaExpression | null): JinjaExpression {
   let node = start;
   for (;;) {
     if (reader.skip('operator', '|')) {
@@ -218,7 +218,7 @@ export function parseFilters(reader: TokenReader, start: Expression | null): Exp
   }
 }
 
-function parseTest(reader: TokenReader, target: Expression): Expression {
+function parseTest(reader: TokenReader, target: JinjaExpression): JinjaExpression {
   const negated = reader.skip('name', 'not');
   const token = reader.next();
   if (token.kind !== 'name') throw new JinjaError(`${JSON.stringify(token.text)} is no test`);
@@ -230,7 +230,7 @@ function parseTest(reader: TokenReader, target: Expression): Expression {
     const value = parsePostfix(reader, parsePrimary(reader));
     args = { positional: [{ value, spread: false }], named: [] };
   }
-  const test: Expression = { kind: 'test', target, name: token.text, args };
+  const test: JinjaExpression = { kind: 'test', target, name: token.text, args };
   return negated ? { kind: 'unary', operator: 'not', operand: test } : test;
 }
 
@@ -242,8 +242,8 @@ function optionalArguments(reader: TokenReader): Arguments {
 
 function parseArguments(reader: TokenReader): Arguments {
   reader.expect('operator', '(');
-  const positional: { value: Expression; spread: boolean }[] = [];
-  const named: { name: string | null; value: Expression }[] = [];
+  const positional: { value: JinjaExpression; spread: boolean }[] = [];
+  const named: { name: string | null; value: JinjaExpression }[] = [];
   for (let count = 0; !reader.skip('operator', ')'); count++) {
     if (count > 0) {
       reader.expect('operator', ',');
@@ -261,8 +261,8 @@ function parseArguments(reader: TokenReader): Arguments {
 }
 
 /** What a value is given to. `members` allows those of a namespace. */
-export function parseTarget(reader: TokenReader, members: boolean): Target {
-  const targets: Target[] = [];
+export function parseTarget(reader: TokenReader, members: boolean): AssignTarget {
+  const targets: AssignTarget[] = [];
   let isTuple = false;
   do {
     if (targets.length > 0 && (reader.isName('in') || reader.isOperator('='))) break;

@@ -4,11 +4,11 @@ import { type Appliers, filterNamed } from './filters.ts';
 import { JinjaError } from './jinja-error.ts';
 import { dictMethod, listMethod, textMethod } from './methods.ts';
 import { operate } from './operators.ts';
-import type { Arguments, Expression } from './syntax-tree.ts';
+import type { Arguments, JinjaExpression } from './syntax-tree.ts';
 import { testNamed } from './tests.ts';
 import {
   Callable,
-  compare,
+  compareValues,
   contains,
   equals,
   Float,
@@ -78,15 +78,15 @@ export class Effort {
   }
 }
 
-export function evaluate(node: Expression, scope: Scope, effort: Effort): Value {
+export function evaluate(node: JinjaExpression, scope: Scope, effort: Effort): Value {
   effort.step();
   const made = evaluated(node, scope, effort);
   effort.made(made);
   return made;
 }
 
-function evaluated(node: Expression, scope: Scope, effort: Effort): Value {
-  const value = (inner: Expression) => evaluate(inner, scope, effort);
+function evaluated(node: JinjaExpression, scope: Scope, effort: Effort): Value {
+  const value = (inner: JinjaExpression) => evaluate(inner, scope, effort);
   switch (node.kind) {
     case 'constant':
       return node.isFloat ? float(node.value as number) : node.value;
@@ -103,7 +103,7 @@ function evaluated(node: Expression, scope: Scope, effort: Effort): Value {
     case 'item':
       return item(value(node.target), value(node.index));
     case 'slice': {
-      const bound = (part: Expression | null) => (part === null ? null : value(part));
+      const bound = (part: JinjaExpression | null) => (part === null ? null : value(part));
       return slice(value(node.target), bound(node.start), bound(node.stop), bound(node.step));
     }
     case 'call':
@@ -129,7 +129,7 @@ function evaluated(node: Expression, scope: Scope, effort: Effort): Value {
   }
 }
 
-type Evaluate = (node: Expression) => Value;
+type Evaluate = (node: JinjaExpression) => Value;
 
 interface Given {
   readonly positional: readonly Value[];
@@ -237,14 +237,14 @@ function unary(operator: '-' | '+' | 'not', operand: Value): Value {
   return isFloat(operand) ? float(result) : result + 0;
 }
 
-function binary(operator: string, left: Expression, right: Expression, value: Evaluate): Value {
+function binary(operator: string, left: JinjaExpression, right: JinjaExpression, value: Evaluate): Value {
   const first = value(left);
   if (operator === 'and') return isTrue(first) ? value(right) : first;
   if (operator === 'or') return isTrue(first) ? first : value(right);
   return operate(operator, first, value(right));
 }
 
-function compareChain(node: Extract<Expression, { kind: 'compare' }>, value: Evaluate): Value {
+function compareChain(node: Extract<JinjaExpression, { kind: 'compare' }>, value: Evaluate): Value {
   let left = value(node.first);
   for (const { operator, operand } of node.rest) {
     const right = value(operand);
@@ -260,7 +260,7 @@ function holds(operator: string, left: Value, right: Value): boolean {
   if (operator === 'in') return contains(right, left);
   if (operator === 'not in') return !contains(right, left);
   for (const operand of [left, right]) if (operand instanceof Undefined) throw new JinjaError(operand.reason);
-  const order = compare(left, right);
+  const order = compareValues(left, right);
   if (operator === '<') return order < 0;
   if (operator === '<=') return order <= 0;
   return operator === '>' ? order > 0 : order >= 0;
@@ -292,7 +292,7 @@ const appliers: Appliers = {
 };
 
 /** The filters of a `filter` or `set` block, around what the block contains. */
-export function applyChain(chain: Expression, content: string, scope: Scope, effort: Effort): Value {
+export function applyChain(chain: JinjaExpression, content: string, scope: Scope, effort: Effort): Value {
   if (chain.kind !== 'filter') throw new JinjaError('expected filters');
   const value = chain.target === null ? content : applyChain(chain.target, content, scope, effort);
   return applyFilter(

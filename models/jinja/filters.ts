@@ -1,7 +1,7 @@
 // Jinja's filters on texts, numbers and values as a whole. Owns their meanings, which are Python's. list-filters.ts has
 // those on lists. Used by expressions.ts.
 import { Parameters } from './arguments.ts';
-import { formatPercent } from './formatting.ts';
+import { percentFormatted } from './formatting.ts';
 import { JinjaError } from './jinja-error.ts';
 import { jsonText } from './json-text.ts';
 import { listFilters } from './list-filters.ts';
@@ -67,7 +67,7 @@ const filters: Readonly<Record<string, Filter>> = {
     return number === null ? given.get('default', float(0)) : float(number);
   }),
   format: (value, args, named) =>
-    formatPercent(print(value), named.size > 0 ? new Map(named) : new Tuple(args)),
+    percentFormatted(print(value), named.size > 0 ? new Map(named) : new Tuple(args)),
   indent: taking(['width', 'first', 'blank'], (value, given) => {
     const width = given.get('width', 4);
     const margin =

@@ -16,7 +16,7 @@ import {
 const widthMax = 10_000; // characters
 
 /** `text % value`. Throws JinjaError. */
-export function formatPercent(text: string, value: Value): string {
+export function percentFormatted(text: string, value: Value): string {
   const values = value instanceof Tuple ? value.items : [value];
   let used = 0;
   const pattern = /%(?:\(([^)]*)\))?([-+ 0#]*)(\d*)(?:\.(\d+))?([a-zA-Z%])/g;

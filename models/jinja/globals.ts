@@ -100,8 +100,8 @@ function joiner(args: readonly Value[]): Value {
 }
 
 /** Items of a tuple or list for a target of several names. */
-export function unpack(value: Value, count: number): readonly Value[] {
+export function unpackValues(value: Value, count: number): readonly Value[] {
   const items = value instanceof Tuple ? value.items : iterate(value);
   if (items.length === count) return items;
-  throw new JinjaError(`expected ${count} values to unpack, found ${items.length}`);
+  throw new JinjaError(`expected ${count} values to unpackValues, found ${items.length}`);
 }

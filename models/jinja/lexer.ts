@@ -10,7 +10,7 @@ export interface Token {
 }
 
 /** A stretch of the template. */
-export type Part =
+export type TemplatePart =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'output' | 'statement'; readonly tokens: readonly Token[] };
 
@@ -34,9 +34,9 @@ const tokenPattern = new RegExp(
 );
 
 /** Throws JinjaError. */
-export function lex(source: string): Part[] {
+export function lex(source: string): TemplatePart[] {
   const text = source.replace(/\r\n|\r/g, '\n').replace(/\n$/, '');
-  const parts: Part[] = [];
+  const parts: TemplatePart[] = [];
   let at = 0;
   let startsLine = true; // whether what came before ended a line
   const pushText = (from: number, to: number, sign: string, isOutput: boolean) => {

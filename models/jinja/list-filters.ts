@@ -4,7 +4,7 @@ import { Parameters } from './arguments.ts';
 import type { Appliers, Filter } from './filters.ts';
 import { JinjaError } from './jinja-error.ts';
 import {
-  compare,
+  compareValues,
   equals,
   float,
   isDict,
@@ -145,7 +145,7 @@ function keyOf(given: Parameters, key: (item: Value) => Value): (item: Value) =>
 }
 
 function sorted(items: readonly Value[], key: (item: Value) => Value, reverse: boolean): Value[] {
-  return [...items].sort((a, b) => (reverse ? compare(key(b), key(a)) : compare(key(a), key(b))));
+  return [...items].sort((a, b) => (reverse ? compareValues(key(b), key(a)) : compareValues(key(a), key(b))));
 }
 
 function extreme(value: Value, given: Parameters, { attribute }: Appliers, sign: 1 | -1): Value {
@@ -153,7 +153,7 @@ function extreme(value: Value, given: Parameters, { attribute }: Appliers, sign:
   const key = keyOf(given, (item) => (path === null ? item : attribute(item, path)));
   const [first, ...rest] = iterate(value);
   if (first === undefined) return new Undefined('No aggregated item, sequence was empty.');
-  return rest.reduce((best, item) => (sign * compare(key(item), key(best)) > 0 ? item : best), first);
+  return rest.reduce((best, item) => (sign * compareValues(key(item), key(best)) > 0 ? item : best), first);
 }
 
 function passes(item: Value, args: readonly Value[], test: Appliers['test']): boolean {

@@ -1,6 +1,6 @@
 // Python's operators on a template's values. Bounds what a product may become, as the sandbox of transformers does for
 // ranges: a template is a stranger's text. Used by expressions.ts.
-import { formatPercent } from './formatting.ts';
+import { percentFormatted } from './formatting.ts';
 import { JinjaError } from './jinja-error.ts';
 import { float, isFloat, isList, Tuple, toNumber, typeName, Undefined, type Value } from './values.ts';
 
@@ -9,7 +9,7 @@ const repeatedMax = 1 << 20; // characters or items of a product
 /** Throws JinjaError. */
 export function operate(operator: string, left: Value, right: Value): Value {
   for (const operand of [left, right]) if (operand instanceof Undefined) throw new JinjaError(operand.reason);
-  if (operator === '%' && typeof left === 'string') return formatPercent(left, right);
+  if (operator === '%' && typeof left === 'string') return percentFormatted(left, right);
   if (operator === '+') {
     if (typeof left === 'string' && typeof right === 'string') return left + right;
     if (isList(left) && isList(right)) return [...left, ...right];

@@ -8,8 +8,8 @@ import {
   parseTuple,
 } from './expression-parser.ts';
 import { JinjaError } from './jinja-error.ts';
-import { lex, type Part } from './lexer.ts';
-import type { Body, Expression, Statement, Target } from './syntax-tree.ts';
+import { lex, type TemplatePart } from './lexer.ts';
+import type { AssignTarget, Body, JinjaExpression, Statement } from './syntax-tree.ts';
 import { TokenReader } from './token-reader.ts';
 
 /** Throws JinjaError. */
@@ -27,11 +27,11 @@ interface End {
 
 /** Owns the place among the parts. */
 class Parser {
-  readonly #parts: readonly Part[];
+  readonly #parts: readonly TemplatePart[];
   #at = 0;
   #loops = 0;
 
-  constructor(parts: readonly Part[]) {
+  constructor(parts: readonly TemplatePart[]) {
     this.#parts = parts;
   }
 
@@ -108,7 +108,7 @@ class Parser {
   }
 
   #if(reader: TokenReader): Statement {
-    const branches: { test: Expression; body: Body }[] = [];
+    const branches: { test: JinjaExpression; body: Body }[] = [];
     for (let from = reader; ; ) {
       const test = parseTuple(from);
       from.end();
@@ -150,7 +150,7 @@ class Parser {
 }
 
 /** Filters without what they are applied to; `named` ones begin with a name, others with a bar. */
-function filterChain(reader: TokenReader, named: boolean): Expression {
+function filterChain(reader: TokenReader, named: boolean): JinjaExpression {
   const tokens = named ? [{ kind: 'operator', text: '|' } as const] : [];
   const rest: { kind: 'name' | 'string' | 'integer' | 'float' | 'operator'; text: string }[] = [];
   while (!reader.done) rest.push(reader.next());
@@ -160,8 +160,8 @@ function filterChain(reader: TokenReader, named: boolean): Expression {
   return filter;
 }
 
-function bindings(reader: TokenReader): { target: Target; value: Expression }[] {
-  const found: { target: Target; value: Expression }[] = [];
+function bindings(reader: TokenReader): { target: AssignTarget; value: JinjaExpression }[] {
+  const found: { target: AssignTarget; value: JinjaExpression }[] = [];
   while (!reader.done) {
     if (found.length > 0) reader.expect('operator', ',');
     const name = reader.expect('name');

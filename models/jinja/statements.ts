@@ -1,9 +1,9 @@
 // Statements and the names that are known → text. Owns what a loop shows of itself, how macros take their arguments,
 // and which statements have names of their own. Before it: parser.ts; after it: template.ts.
 import { applyChain, type Effort, evaluate, Scope } from './expressions.ts';
-import { unpack } from './globals.ts';
+import { unpackValues } from './globals.ts';
 import { JinjaError } from './jinja-error.ts';
-import type { Body, Expression, Parameter, Statement, Target } from './syntax-tree.ts';
+import type { AssignTarget, Body, JinjaExpression, Parameter, Statement } from './syntax-tree.ts';
 import {
   Callable,
   equals,
@@ -62,7 +62,7 @@ export class Rendering {
     }
   }
 
-  #value(node: Expression, scope: Scope): Value {
+  #value(node: JinjaExpression, scope: Scope): Value {
     return evaluate(node, scope, this.#effort);
   }
 
@@ -186,7 +186,7 @@ export class Rendering {
     return new Undefined(`parameter '${parameter.name}' of ${macro}() was not provided`);
   }
 
-  #callWith(call: Expression, caller: Callable, scope: Scope): Value {
+  #callWith(call: JinjaExpression, caller: Callable, scope: Scope): Value {
     if (call.kind !== 'call') throw new JinjaError('a call block needs a call');
     const inner = new Scope(scope);
     inner.names.set(' caller', caller);
@@ -234,11 +234,11 @@ function showLoop(
   );
 }
 
-function assign(target: Target, value: Value, scope: Scope): void {
+function assign(target: AssignTarget, value: Value, scope: Scope): void {
   if (target.kind === 'name') {
     scope.names.set(target.name, value);
   } else if (target.kind === 'targets') {
-    const items = unpack(value, target.targets.length);
+    const items = unpackValues(value, target.targets.length);
     for (const [index, inner] of target.targets.entries()) assign(inner, items[index]!, scope);
   } else {
     const object = scope.get(target.object);

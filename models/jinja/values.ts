@@ -182,7 +182,7 @@ function sameItems(a: readonly Value[], b: readonly Value[]): boolean {
 }
 
 /** Below 0 if `a` comes first. Throws JinjaError for values without an order. */
-export function compare(a: Value, b: Value): number {
+export function compareValues(a: Value, b: Value): number {
   const [x, y] = [toNumber(a), toNumber(b)];
   if (x !== null && y !== null) return x - y;
   if (typeof a === 'string' && typeof b === 'string') return compareTexts(a, b);
@@ -191,7 +191,7 @@ export function compare(a: Value, b: Value): number {
     throw new JinjaError(`'<' not supported between instances of '${typeName(a)}' and '${typeName(b)}'`);
   }
   for (let i = 0; i < Math.min(left.length, right.length); i++) {
-    if (!equals(left[i]!, right[i]!)) return compare(left[i]!, right[i]!);
+    if (!equals(left[i]!, right[i]!)) return compareValues(left[i]!, right[i]!);
   }
   return left.length - right.length;
 }

@@ -10,7 +10,7 @@ import type { ArchiveObserver } from './archive-observer.ts';
 import { type Disk, PIECES_MAX } from './disk.ts';
 import type { KeyChain } from './key-chain.ts';
 import { HEADER_SIZE, isWhole, sealRecord } from './record.ts';
-import { type Place, Segments } from './segments.ts';
+import { type RecordPlace, Segments } from './segments.ts';
 
 /** A device whose blocks can be copied out and in. */
 export type CopyableBlocks = Required<Pick<Backend, 'blockBytes' | 'readBlock' | 'writeBlock'>> &
@@ -195,7 +195,7 @@ export class KvArchive implements BlockArchive {
   }
 
   /** Index after the last key whose record lies directly behind the one before, within one batch. */
-  #batchEnd(keys: readonly BlockKey[], at: number, { segment, offset }: Place): number {
+  #batchEnd(keys: readonly BlockKey[], at: number, { segment, offset }: RecordPlace): number {
     const recordSize = HEADER_SIZE + this.#parts.blocks.blockBytes;
     const pieceCount = 1 + (this.#parts.blocks.blockPieces?.(0).length ?? 1);
     const countMax = Math.floor(Math.min(BATCH_SIZE_MAX / recordSize, PIECES_MAX / pieceCount));

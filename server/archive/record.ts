@@ -30,7 +30,7 @@ export function sealRecord(record: Buffer, key: BlockKey): void {
 }
 
 /** Null for anything but a whole header: the end of a file that was being written, or damage. */
-export function readHeader(bytes: Buffer): RecordHeader | null {
+export function readRecordHeader(bytes: Buffer): RecordHeader | null {
   if (bytes.length < HEADER_SIZE || bytes.readUInt32LE(0) !== MAGIC) return null;
   if (crc32(bytes.subarray(0, 44)) !== bytes.readUInt32LE(44)) return null;
   const payloadSize = bytes.readUInt32LE(4);
@@ -40,7 +40,7 @@ export function readHeader(bytes: Buffer): RecordHeader | null {
 
 /** Whether the header is that of `key` and the pieces are its payload, whole and undamaged. */
 export function isWhole(header: Buffer, payload: readonly Uint8Array[], key: BlockKey): boolean {
-  const read = readHeader(header);
+  const read = readRecordHeader(header);
   if (read === null || read.key !== key) return false;
   let size = 0;
   let sum = 0;

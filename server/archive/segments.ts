@@ -5,7 +5,7 @@ import type { Clock } from '../../kernels/clock.ts';
 import type { BlockKey } from '../engine/block-archive.ts';
 import type { ArchiveObserver } from './archive-observer.ts';
 import type { Disk } from './disk.ts';
-import { HEADER_SIZE, readHeader } from './record.ts';
+import { HEADER_SIZE, readRecordHeader } from './record.ts';
 
 export interface Segment {
   readonly name: string;
@@ -14,7 +14,7 @@ export interface Segment {
   usedMs: number; // clock time; −1 and below: before this process
 }
 
-export interface Place {
+export interface RecordPlace {
   readonly segment: Segment;
   readonly offset: number;
 }
@@ -31,7 +31,7 @@ const TOUCH_EVERY_MS = 60_000; // how exactly the order of use survives a restar
 
 export class Segments {
   readonly #parts: SegmentsParts;
-  readonly #places = new Map<BlockKey, Place>();
+  readonly #places = new Map<BlockKey, RecordPlace>();
   #segments: Segment[] = [];
   #current: Segment | null = null; // the one that grows
   #size = 0;
@@ -44,7 +44,7 @@ export class Segments {
     return this.#places.size;
   }
 
-  find(key: BlockKey): Place | null {
+  find(key: BlockKey): RecordPlace | null {
     return this.#places.get(key) ?? null;
   }
 
@@ -55,7 +55,7 @@ export class Segments {
     for (const [index, file] of files.entries()) {
       const segment: Segment = { name: file.name, keys: [], size: 0, usedMs: index - files.length };
       while (segment.size < file.size) {
-        const header = readHeader(disk.readNow(file.name, segment.size, HEADER_SIZE));
+        const header = readRecordHeader(disk.readNow(file.name, segment.size, HEADER_SIZE));
         if (header === null || segment.size + HEADER_SIZE + header.payloadSize > file.size) break;
         this.#places.set(header.key, { segment, offset: segment.size });
         segment.keys.push(header.key);

@@ -11,7 +11,7 @@ import type { AnswerStart } from './answering.ts';
 import type { ChatService } from './chat-service.ts';
 import { type Usage, usageOf } from './usage.ts';
 
-export interface Answer {
+export interface AnswerPlan {
   readonly starts: readonly AnswerStart[]; // one per prompt, all with the same number of choices
   readonly logprobs: boolean; // asked for
   readonly stream: boolean;
@@ -44,12 +44,12 @@ export interface WholeChoice {
 }
 
 /** Answers the call, sooner or later, exactly once. */
-export function deliverOutcome(call: HttpCall, outcome: Parsed<Answer>, service: ChatService): void {
+export function deliverOutcome(call: HttpCall, outcome: Parsed<AnswerPlan>, service: ChatService): void {
   if (outcome.ok) deliver(call, outcome.value, service);
   else call.refuse(outcome.fault);
 }
 
-function deliver(call: HttpCall, answer: Answer, service: ChatService): void {
+function deliver(call: HttpCall, answer: AnswerPlan, service: ChatService): void {
   const delivery = answer.stream
     ? new StreamDelivery(call, answer, service)
     : new WholeDelivery(call, answer);
@@ -81,7 +81,7 @@ class Run {
   readonly #ends: GenerationEnd[] = []; // by arrival
   #over = false;
 
-  constructor({ starts, shape }: Answer, delivery: Delivery) {
+  constructor({ starts, shape }: AnswerPlan, delivery: Delivery) {
     this.#starts = starts;
     this.#shape = shape;
     this.#delivery = delivery;
@@ -139,11 +139,11 @@ class Run {
 
 class StreamDelivery implements Delivery {
   readonly #call: HttpCall;
-  readonly #answer: Answer;
+  readonly #answer: AnswerPlan;
   readonly #service: ChatService;
   #stream: EventStream | null = null;
 
-  constructor(call: HttpCall, answer: Answer, service: ChatService) {
+  constructor(call: HttpCall, answer: AnswerPlan, service: ChatService) {
     this.#call = call;
     this.#answer = answer;
     this.#service = service;
@@ -199,10 +199,10 @@ interface Collected {
 
 class WholeDelivery implements Delivery {
   readonly #call: HttpCall;
-  readonly #answer: Answer;
+  readonly #answer: AnswerPlan;
   readonly #choices: Collected[];
 
-  constructor(call: HttpCall, answer: Answer) {
+  constructor(call: HttpCall, answer: AnswerPlan) {
     this.#call = call;
     this.#answer = answer;
     const choiceCount = answer.starts.length * answer.starts[0]!.choiceCount;

@@ -35,7 +35,7 @@ export function toolSetOf(
 }
 
 /** The name under which the model knows a tool. */
-export function modelName(wireName: string, namespace: unknown): string {
+export function wireToolName(wireName: string, namespace: unknown): string {
   return typeof namespace === 'string' && namespace !== '' ? `${namespace}__${wireName}` : wireName;
 }
 
@@ -110,7 +110,7 @@ function addTool(tools: Map<string, WireTool>, given: unknown, namespace: string
     return;
   }
   if (type !== 'function' && type !== 'custom') return;
-  const full = modelName(name, namespace);
+  const full = wireToolName(name, namespace);
   const description = typeof tool['description'] === 'string' ? tool['description'] : null;
   tools.delete(full); // the later one also takes its place in the list
   tools.set(full, {

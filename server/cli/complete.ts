@@ -7,14 +7,14 @@ import { NativeError } from '../client/native-error.ts';
 import { AnswerMeter } from './answer-meter.ts';
 import { type Host, UsageError } from './terminal.ts';
 
-export interface Cursor {
+export interface FileCursor {
   readonly line: number; // from 1
   readonly column: number; // from 1, UTF-16 units; 1 is before the first of the line
 }
 
 export interface CompleteOptions {
   readonly text: string;
-  readonly cursor: Cursor | null; // null: the end
+  readonly cursor: FileCursor | null; // null: the end
   readonly ask: AskOptions;
 }
 
@@ -46,7 +46,7 @@ export async function complete(client: NativeClient, options: CompleteOptions, h
 }
 
 /** Index in `text` of a cursor. Throws UsageError when there is no such place. */
-export function offsetOf(text: string, { line, column }: Cursor): number {
+export function offsetOf(text: string, { line, column }: FileCursor): number {
   const lines = text.split('\n');
   const found = lines[line - 1];
   if (found === undefined) throw new UsageError(`--line ${line}: the text has ${lines.length} lines`);

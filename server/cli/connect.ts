@@ -17,7 +17,7 @@ export interface Connected {
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** `url` null starts a server on a free loopback port, which only this process has the key to. */
-export async function connect(url: string | null, config: Config, host: Host): Promise<Connected> {
+export async function connectToServer(url: string | null, config: Config, host: Host): Promise<Connected> {
   if (url !== null) {
     const client = await clientTo(checkedUrl(url), config.apiKeys[0] ?? null, config);
     return { client, close: async () => client.close() };

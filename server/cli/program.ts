@@ -10,8 +10,8 @@ import { build } from './build.ts';
 import { chat } from './chat.ts';
 import { claude } from './claude.ts';
 import { codex } from './codex.ts';
-import { type Cursor, complete } from './complete.ts';
-import { connect } from './connect.ts';
+import { complete, type FileCursor } from './complete.ts';
+import { connectToServer } from './connect.ts';
 import { TOO_FEW } from './descriptors.ts';
 import { addConfigFlags, configFlags } from './flags.ts';
 import { models, pull } from './hub-model.ts';
@@ -93,7 +93,7 @@ function addChat(program: Command, host: Host): void {
     .allowExcessArguments(false)
     .action(async (flags: Flags) => {
       const options = { system: textOf(flags, 'system'), ask: askOf(flags, null) };
-      const { client, close } = await connect(textOf(flags, 'url'), quietConfigOf(flags, host), host);
+      const { client, close } = await connectToServer(textOf(flags, 'url'), quietConfigOf(flags, host), host);
       try {
         await chat(client, options, host);
       } finally {
@@ -118,7 +118,7 @@ function addComplete(program: Command, host: Host): void {
       const text = file === '-' ? await host.terminal.readAll() : await readFile(file, 'utf8');
       const cursor = cursorOf(flags, text);
       const ask = askOf(flags, COMPLETION_TOKENS);
-      const { client, close } = await connect(textOf(flags, 'url'), config, host);
+      const { client, close } = await connectToServer(textOf(flags, 'url'), config, host);
       try {
         await complete(client, { text, cursor, ask }, host);
       } finally {
@@ -219,7 +219,7 @@ function addSessions(program: Command, host: Host): void {
         const flags = given.at(-2) as Flags; // commander: arguments, flags, command
         const config = quietConfigOf(flags, host);
         const url = textOf(flags, 'url') ?? `http://${config.host}:${config.port}`;
-        const { client, close } = await connect(url, config, host);
+        const { client, close } = await connectToServer(url, config, host);
         try {
           await act(client, flags, given.slice(0, -2).flat() as string[]);
         } finally {
@@ -267,7 +267,7 @@ function askOf(flags: Flags, maxTokens: number | null) {
   return { ...(limit !== null && { maxTokens: limit }), ...(temperature !== null && { temperature }) };
 }
 
-function cursorOf(flags: Flags, text: string): Cursor | null {
+function cursorOf(flags: Flags, text: string): FileCursor | null {
   const line = numberOf(flags, 'line', { min: 1, integer: true });
   const column = numberOf(flags, 'column', { min: 1, integer: true });
   if (line === null && column === null) return null;

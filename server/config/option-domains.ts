@@ -79,7 +79,7 @@ function sizeText(bytes: number): string {
   return bytes % KIB === 0 ? `${bytes / KIB}KiB` : `${bytes}B`;
 }
 
-export function choice<const T extends readonly string[]>(values: T): Domain<T[number]> {
+export function among<const T extends readonly string[]>(values: T): Domain<T[number]> {
   return { type: z.enum(values), bound: `one of ${values.join(', ')}` };
 }
 

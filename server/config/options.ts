@@ -6,7 +6,7 @@ import { GRAMMAR_OPTIONS } from './grammar-options.ts';
 import { MODEL_OPTIONS } from './model-options.ts';
 import { type Option, option } from './option.ts';
 import {
-  choice,
+  among,
   GIB,
   identifier,
   integer,
@@ -32,7 +32,7 @@ export const OPTIONS = {
   port: option('port', integer(0, 65_535), 8080, 'TCP port; 0 takes any free one'),
   listener: option(
     'listener',
-    choice(['auto', 'uws', 'node']),
+    among(['auto', 'uws', 'node']),
     'auto',
     'what holds the sockets: uWebSockets.js, node:http, or the first of them that loads',
   ),
@@ -53,19 +53,19 @@ export const OPTIONS = {
   ),
   simPrecision: option(
     'sim-precision',
-    choice(['fp16', 'bf16', 'fp8', 'int4']),
+    among(['fp16', 'bf16', 'fp8', 'int4']),
     'fp16',
     'simulated chips: format of the weights',
   ),
   simText: option(
     'sim-text',
-    choice(['noise', 'model']),
+    among(['noise', 'model']),
     'noise',
     'simulated chips: answer with meaningless tokens, or with those of --model computed on the cpu',
   ),
   precision: option(
     'precision',
-    choice(['auto', ...precisions]),
+    among(['auto', ...precisions]),
     'auto',
     'number format of the weights; auto takes the measured best for the model',
   ),
@@ -77,13 +77,13 @@ export const OPTIONS = {
   ),
   draftPrecision: option(
     'draft-precision',
-    choice(['auto', ...precisions]),
+    among(['auto', ...precisions]),
     'auto',
     'number format of its weights',
   ),
   kvPrecision: option(
     'kv-precision',
-    choice(['fp32', 'int8']),
+    among(['fp32', 'int8']),
     'fp32',
     'number format of keys and values; int8 takes a quarter of the memory, and of the time only with VNNI or NEON',
   ),
@@ -243,13 +243,13 @@ export const OPTIONS = {
   ),
   speculation: option(
     'speculation',
-    choice(['unseeded', 'asked', 'on', 'off']),
+    among(['unseeded', 'asked', 'on', 'off']),
     'unseeded',
     'guess tokens ahead where that pays: for requests without a seed, for those that ask or predict, for all, for none',
   ),
   responsesWebSocket: option(
     'responses-websocket',
-    choice(['on', 'off']),
+    among(['on', 'off']),
     'on',
     'WebSocket mode of /v1/responses; off answers upgrades with 426, clients fall back to HTTP',
   ),
@@ -318,7 +318,7 @@ export const OPTIONS = {
   ),
   ui: option(
     'ui',
-    choice(['on', 'off']),
+    among(['on', 'off']),
     'on',
     'the page at GET /: playground and what the server is doing; --no-ui is the same as off',
   ),
@@ -350,20 +350,20 @@ export const OPTIONS = {
   ),
   outcomesText: option(
     'outcomes-text',
-    choice(['off', 'on']),
+    among(['off', 'on']),
     'off',
     'keep titles and notes of tasks; off keeps numbers and names only, never what was said',
   ),
   // For tests of whole servers: whoever may ask can make every answer fail.
   deviceFaults: option(
     'device-faults',
-    choice(['off', 'on']),
+    among(['off', 'on']),
     'off',
     'for tests: POST /admin/fault makes the cpu device die, hang, fail or draw no number in its next step',
   ),
   logLevel: option(
     'log-level',
-    choice(['silent', 'error', 'warn', 'info', 'debug']),
+    among(['silent', 'error', 'warn', 'info', 'debug']),
     'info',
     'least severe log line',
   ),

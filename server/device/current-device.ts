@@ -10,7 +10,7 @@ import type { Parsed } from '../base/json-body.ts';
 import type { Log } from '../base/log.ts';
 import { type Config, ConfigError } from '../config/config.ts';
 import type { EngineBounds } from '../engine/engine.ts';
-import type { Device } from './device.ts';
+import type { OpenDevice } from './device.ts';
 
 /** Which device; the rest of the config stays as the server was started with. */
 export type DeviceChoice = Pick<Config, 'backend' | 'simModel' | 'simPrecision' | 'simText'>;
@@ -30,9 +30,9 @@ export interface ReplacementReport extends DeviceFacts {
 }
 
 interface CurrentDeviceParts {
-  readonly first: Pick<Device, 'backend' | 'description'>;
+  readonly first: Pick<OpenDevice, 'backend' | 'description'>;
   readonly choice: DeviceChoice; // of the first
-  readonly open: ((choice: DeviceChoice) => Promise<Device>) | null; // null: it stays
+  readonly open: ((choice: DeviceChoice) => Promise<OpenDevice>) | null; // null: it stays
   readonly archived: boolean; // blocks are kept for this device only
   readonly boundsFor: (backend: Backend) => EngineBounds;
   readonly clock: Clock;
@@ -58,7 +58,7 @@ const STAYS = fault('unsupported', 'this server was built around one device');
 
 export class CurrentDevice {
   readonly #parts: CurrentDeviceParts;
-  #device: Pick<Device, 'backend' | 'description'>;
+  #device: Pick<OpenDevice, 'backend' | 'description'>;
   #choice: DeviceChoice;
   #replacing: Promise<unknown> | null = null;
   #closing = false;
@@ -110,7 +110,7 @@ export class CurrentDevice {
 
   async #replace(
     engine: MovingEngine,
-    open: (choice: DeviceChoice) => Promise<Device>,
+    open: (choice: DeviceChoice) => Promise<OpenDevice>,
     choice: DeviceChoice,
   ): Promise<Parsed<ReplacementReport>> {
     const { clock, log } = this.#parts;
@@ -146,9 +146,9 @@ export class CurrentDevice {
 }
 
 async function opening(
-  open: (choice: DeviceChoice) => Promise<Device>,
+  open: (choice: DeviceChoice) => Promise<OpenDevice>,
   choice: DeviceChoice,
-): Promise<Parsed<Device>> {
+): Promise<Parsed<OpenDevice>> {
   try {
     return { ok: true, value: await open(choice) };
   } catch (error) {

@@ -29,7 +29,7 @@ export interface DeviceParts {
   readonly memorySize?: number; // bytes; without it no model is too large
 }
 
-export interface Device {
+export interface OpenDevice {
   readonly backend: Backend;
   readonly kvIdentity: string; // devices with the same compute the same KV for the same tokens
   readonly description: string; // for people: name, precision, sizes
@@ -39,7 +39,7 @@ export interface Device {
 const DRAFT_TOKENS_MAX = 8;
 
 /** Builds the graph if the cache has none. Rejects with ConfigError, CheckpointError or what the device says. */
-export async function openDevice(config: Config, model: Model, parts: DeviceParts): Promise<Device> {
+export async function openDevice(config: Config, model: Model, parts: DeviceParts): Promise<OpenDevice> {
   const { clock, log } = parts;
   const { spec } = model;
   let graph: BuiltGraph | null = null;

@@ -5,7 +5,7 @@ import type { Backend } from '../../kernels/backend.ts';
 import { loadModel, type Model } from '../../models/model.ts';
 import { vocabularyDifference } from '../../models/vocabulary-difference.ts';
 import { type Config, ConfigError } from '../config/config.ts';
-import { type Device, type DeviceParts, openDevice } from './device.ts';
+import { type DeviceParts, type OpenDevice, openDevice } from './device.ts';
 
 /**
  * Null without --draft-model. Rejects with ConfigError when the vocabularies differ or nothing is drafted at all, or
@@ -16,7 +16,7 @@ export async function openDraftDevice(
   model: Model,
   target: Backend,
   parts: DeviceParts,
-): Promise<Device | null> {
+): Promise<OpenDevice | null> {
   if (config.draftModel === null) return null;
   if (config.speculation === 'off') throw refusal(config, 'none while --speculation is off');
   const draft = loadModel(config.draftModel);

@@ -16,7 +16,7 @@ export function contextTokensMax(limits: BackendLimits): number {
 }
 
 /** Null admits. The prompt must leave room for one more token if any is to be drawn. */
-export function refusalOf(
+export function admissionRefusal(
   request: SequenceRequest,
   state: { readonly waitingCount: number; readonly draining: boolean },
   limits: BackendLimits,

@@ -14,7 +14,7 @@ import {
   type TokenLogprobs,
 } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
-import { refusalOf } from './admission.ts';
+import { admissionRefusal } from './admission.ts';
 import type { BlockArchive } from './block-archive.ts';
 import type { DraftModel } from './draft-model.ts';
 import { type EngineBounds, Floor } from './floor.ts';
@@ -64,7 +64,7 @@ export class Engine implements SequenceEngine {
   submit(request: SequenceRequest, sink: SequenceSink): SubmitResult {
     const { scheduler, limits, bounds } = this.#floor;
     const state = { waitingCount: scheduler.waitingCount, draining: this.#draining };
-    const refusal = refusalOf(request, state, limits, bounds);
+    const refusal = admissionRefusal(request, state, limits, bounds);
     if (refusal !== null) {
       this.#observer.onRefusal(refusal.reason);
       return refusal;

@@ -41,7 +41,7 @@ export class HubError extends Error {
 }
 
 /** An answer that is neither 2xx nor a redirect. */
-export interface Refusal {
+export interface HubRefusal {
   readonly status: number;
   header(name: string): string | null;
   readonly url: string; // where it came from
@@ -55,7 +55,7 @@ export interface Refusal {
 }
 
 /** Source of codes and statuses: the hub's X-Error-Code header, as huggingface_hub reads it. */
-export function refusalError(refusal: Refusal): HubError {
+export function refusalError(refusal: HubRefusal): HubError {
   const { status, what, id, endpoint, fromHub } = refusal;
   const code = refusal.header('x-error-code');
   const host = hostOf(refusal.url);
@@ -99,7 +99,7 @@ export function refusalError(refusal: Refusal): HubError {
   return new HubError('answer', `${host} answers ${status} when asked for ${what}`);
 }
 
-function unauthorisedText({ what, url, hasToken, header }: Refusal): string {
+function unauthorisedText({ what, url, hasToken, header }: HubRefusal): string {
   const host = hostOf(url);
   // The hub hides what is private: to strangers it says the same of a model that does not exist.
   if (!hasToken) {
@@ -112,7 +112,7 @@ function unauthorisedText({ what, url, hasToken, header }: Refusal): string {
 }
 
 /** Retry-After in seconds or as a date, or the hub's RateLimit header (`"api";r=0;t=55`); null without any. */
-function retryAfter({ header, epochMs }: Refusal): number | null {
+function retryAfter({ header, epochMs }: HubRefusal): number | null {
   const value = header('retry-after')?.trim() ?? '';
   if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
   const date = Date.parse(value);

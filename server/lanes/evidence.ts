@@ -3,13 +3,13 @@
 // Used by signals.ts and hand-off.ts, and by whoever derives events from traffic.
 
 /** Files and changed lines of one text. */
-export interface Change {
+export interface TextChange {
   readonly files: readonly string[]; // in the order of their first mention
   readonly linesChanged: number; // added and removed
   readonly texts: readonly string[]; // what showed it, as a person reads it
 }
 
-const NOTHING: Change = { files: [], linesChanged: 0, texts: [] };
+const NOTHING: TextChange = { files: [], linesChanged: 0, texts: [] };
 const EDITING_TOOL = /edit|write|patch|replace|insert|create/i;
 const PATH_FIELDS = ['path', 'file_path', 'filePath', 'filename', 'file', 'target_file'];
 const TEXT_FIELDS = [
@@ -30,7 +30,7 @@ const CLOSING = /^(?:>>>>>>> |\*\*\* End Patch|```)/;
 const MARKS = new Set(Array.from('+-@*<>`d', (mark) => mark.charCodeAt(0))); // with which a line that means something starts
 
 /** Diffs that stand in a text, fenced or not. */
-export function changeOfText(text: string): Change {
+export function changeOfText(text: string): TextChange {
   if (!SHOWN.test(text)) return NOTHING;
   const files = new Set<string>();
   let linesChanged = 0;
@@ -58,11 +58,11 @@ const PLUS = 43;
 const MINUS = 45;
 
 /** What a call of an editing tool, or of a shell that applies a patch, would change. `text`: its arguments. */
-export function changeOfCall(name: string, text: string): Change {
+export function changeOfCall(name: string, text: string): TextChange {
   const value = text.startsWith('{') ? jsonOrNull(text) : null;
   if (value === null) return changeOfText(text);
-  const changes: Change[] = [];
-  const add = (change: Change) => {
+  const changes: TextChange[] = [];
+  const add = (change: TextChange) => {
     if (change !== NOTHING) changes.push(change);
   };
   const editing = EDITING_TOOL.test(name);
@@ -103,7 +103,7 @@ export function toolFailed(output: string): boolean {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-function fieldChange(fields: Fields): Change {
+function fieldChange(fields: Fields): TextChange {
   const field = PATH_FIELDS.find((name) => typeof fields[name] === 'string');
   if (field === undefined) return NOTHING;
   const path = fields[field] as string;

@@ -3,7 +3,7 @@
 // Owns its size. Pure. Before it: router.ts; after it: the style that the lane's model is given.
 import type { Conversation, Entry } from './conversation.ts';
 import type { RouteDecision } from './decide.ts';
-import { type Change, exitCodeOf } from './evidence.ts';
+import { exitCodeOf, type TextChange } from './evidence.ts';
 
 export interface HandOffBounds {
   readonly diffLengthMax: number; // characters of all diffs together, the latest win
@@ -22,7 +22,7 @@ const HAND_OFF_BOUNDS: HandOffBounds = {
 /** '' if there is nothing that the transcript does not say more plainly. */
 export function handOffNote(
   { entries }: Conversation,
-  changes: readonly (Change | null)[], // of the entries (signals.ts)
+  changes: readonly (TextChange | null)[], // of the entries (signals.ts)
   { from, lane, reason }: Pick<RouteDecision, 'from' | 'lane' | 'reason'>,
   bounds: HandOffBounds = HAND_OFF_BOUNDS,
 ): string {

@@ -8,7 +8,7 @@ import type { Random } from '../../kernels/random.ts';
 import type { Log } from '../base/log.ts';
 import { packageDirectory } from '../base/package-version.ts';
 import type { ServerMetrics } from '../metrics/metrics.ts';
-import { undiciWire } from '../upstream/undici-wire.ts';
+import { openUpstreamWire } from '../upstream/undici-wire.ts';
 import type { UpstreamWire } from '../upstream/wire.ts';
 import { chatConversation } from './conversation.ts';
 import { LaneMetrics } from './lane-metrics.ts';
@@ -92,7 +92,7 @@ function wireTo(lane: string, upstream: UpstreamConfig, { path, env }: OpenLanes
   if (key === undefined || key === '') {
     throw new LanesError(`${path}: lanes.${lane}.upstream.keyFrom: the environment has no ${keyFrom}`);
   }
-  return undiciWire({
+  return openUpstreamWire({
     ...{ url, connections, connectTimeoutMs },
     headers: {
       ...headers,

@@ -1,7 +1,7 @@
 // TaskSignals: what a request shows of its task, in numbers and flags; no text of it. Owns how they are read and what
 // reading may cost (it is bounded). Pure. Before it: conversation.ts; after it: decide.ts, and whoever records them.
 import type { Conversation, Entry } from './conversation.ts';
-import { type Change, changeOfCall, changeOfText, toolFailed } from './evidence.ts';
+import { changeOfCall, changeOfText, type TextChange, toolFailed } from './evidence.ts';
 
 /** JSON-able. Tokens are estimated from characters, so that no lane's tokenizer has to be asked first. */
 export interface TaskSignals {
@@ -34,8 +34,8 @@ const PATH =
 const NO_PATH = /^(e\.g|i\.e|(node|next|vue|react|express|three|d3)\.js)$/i;
 
 /** The changes that the entries show, null where they show none or are too far back to be read: the latest are read first. */
-export function changesOf({ entries }: Pick<Conversation, 'entries'>): readonly (Change | null)[] {
-  const changes = new Array<Change | null>(entries.length).fill(null);
+export function changesOf({ entries }: Pick<Conversation, 'entries'>): readonly (TextChange | null)[] {
+  const changes = new Array<TextChange | null>(entries.length).fill(null);
   let left = EVIDENCE_SCAN_MAX;
   for (let index = entries.length - 1; index >= 0; index--) {
     const { kind, text, name } = entries[index]!;
@@ -98,7 +98,7 @@ function countsOf(
 
 function evidenceOf(
   entries: readonly Entry[],
-  changes: readonly (Change | null)[],
+  changes: readonly (TextChange | null)[],
   latest: number,
 ): Pick<TaskSignals, 'toolCalls' | 'toolFailures' | 'recentFailures' | 'filesTouched' | 'linesChanged'> {
   const files = new Set<string>();

@@ -11,7 +11,7 @@ import type { uws } from './uws-binary.ts';
 export type Defer = (fn: () => void) => void;
 
 /** The request lives on the stack of uWebSockets.js; everything that may be asked later is copied now. */
-export function requestOf(res: uws.HttpResponse, req: uws.HttpRequest): HttpRequest {
+export function uwsRequest(res: uws.HttpResponse, req: uws.HttpRequest): HttpRequest {
   const headers = new Map<string, string>();
   req.forEach((name, value) => {
     const earlier = headers.get(name);

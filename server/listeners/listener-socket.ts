@@ -1,7 +1,7 @@
 // WebSockets of uWebSockets.js: the handshake, frames both ways, the close. Owns nothing longer than its socket; never
 // looks into a frame. Before it: listener.ts; after it: http/door.ts, which says who listens.
 import { closeReason } from './close-reason.ts';
-import { type Defer, refuseHead, requestOf, writeHead } from './listener-head.ts';
+import { type Defer, refuseHead, uwsRequest, writeHead } from './listener-head.ts';
 import { framingFault, handshakeFault } from './request-head.ts';
 import type {
   HttpRequest,
@@ -69,7 +69,7 @@ function upgrade(on: {
   defer: Defer;
 }): void {
   const { res, req, context } = on;
-  const request = requestOf(res, req);
+  const request = uwsRequest(res, req);
   const unfit = framingFault(request) ?? handshakeFault(request);
   if (unfit !== null) {
     refuseHead(res, unfit, on.defer);

@@ -4,7 +4,7 @@
 // call here goes through a `#state` check.
 
 import { bindFault } from './bind-fault.ts';
-import { type Defer, refuseHead, requestOf, writeHead } from './listener-head.ts';
+import { type Defer, refuseHead, uwsRequest, writeHead } from './listener-head.ts';
 import { type SocketData, socketBehavior } from './listener-socket.ts';
 import { framingFault } from './request-head.ts';
 import type {
@@ -61,7 +61,7 @@ export class Listener implements Transport {
     this.#app = app;
     app.ws<SocketData>('/*', socketBehavior({ bounds: this.#bounds, handlers, defer: this.#defer }));
     app.any('/*', (res, req) => {
-      const request = requestOf(res, req);
+      const request = uwsRequest(res, req);
       const unframed = framingFault(request);
       if (unframed !== null) return refuseHead(res, unframed, this.#defer);
       handlers.onRequest(new Exchange(res, request, this.#bounds.sendBufferSizeMax));

@@ -13,7 +13,7 @@ const LINGER_MS = 1000;
 const LINGER_SIZE_MAX = 4 * 2 ** 20; // bytes
 
 /** Repeated headers come joined by commas, in any case of their names. */
-export function requestOf(message: IncomingMessage): HttpRequest {
+export function nodeRequest(message: IncomingMessage): HttpRequest {
   const headers = new Map<string, string>();
   const { rawHeaders } = message;
   for (let i = 0; i < rawHeaders.length; i += 2) {

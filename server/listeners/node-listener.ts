@@ -17,9 +17,9 @@ import {
   answerRaw,
   headFault,
   hostFault,
+  nodeRequest,
   type RawAnswer,
   rawAnswerOf,
-  requestOf,
   withoutUpgrade,
 } from './node-head.ts';
 import { NodeSocket, pingRounds } from './node-socket.ts';
@@ -112,7 +112,7 @@ export class NodeListener implements Transport {
   #answer(message: IncomingMessage, response: ServerResponse, handlers: TransportHandlers): void {
     const { socket } = message;
     if (this.#refused.has(socket)) return;
-    const request = requestOf(message);
+    const request = nodeRequest(message);
     const exchange = new NodeExchange(message, response, request, {
       sendBufferSizeMax: this.#bounds.sendBufferSizeMax,
       clock: this.#clock,
@@ -139,7 +139,7 @@ export class NodeListener implements Transport {
       this.#server?.emit('connection', socket);
       return;
     }
-    const request = requestOf(message);
+    const request = nodeRequest(message);
     const unfit = framingFault(request) ?? handshakeFault(request) ?? keyFault(message, request);
     if (unfit !== null) {
       this.#close(socket, rawAnswerOf(unfit));

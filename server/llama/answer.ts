@@ -3,7 +3,7 @@
 
 import { z } from 'zod';
 import type { Parsed } from '../base/json-body.ts';
-import type { Answer } from '../chat/answer.ts';
+import type { AnswerPlan } from '../chat/answer.ts';
 import type { ChatService } from '../chat/chat-service.ts';
 import { type CommonFields, commonFields, generationOf } from '../chat/fields.ts';
 import type { AnswerForm } from '../chat/form.ts';
@@ -42,7 +42,11 @@ export interface LlamaPrompt {
   readonly route: string;
 }
 
-export function llamaAnswer(body: LlamaFields, prompt: LlamaPrompt, service: ChatService): Parsed<Answer> {
+export function llamaAnswer(
+  body: LlamaFields,
+  prompt: LlamaPrompt,
+  service: ChatService,
+): Parsed<AnswerPlan> {
   const { tokens, truncated, owner, route } = prompt;
   const predictMax = body.n_predict ?? body.max_tokens ?? prompt.predictDefault;
   const parts = { tokens, maxTokens: predictMax < 0 ? null : predictMax, logprobs: null, owner, route };

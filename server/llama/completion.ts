@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
-import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import { type AnswerPlan, deliverOutcome } from '../chat/answer.ts';
 import type { ChatService } from '../chat/chat-service.ts';
 import { type AnswerForm, textSource, withForm } from '../chat/form.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
@@ -80,7 +80,7 @@ function answerOf(
   form: AnswerForm,
   owner: string,
   service: ChatService,
-): Parsed<Answer> {
+): Parsed<AnswerPlan> {
   const tokens = tokensOf(body.prompt, service);
   if (!tokens.ok) return tokens;
   const more = { truncated: false, predictDefault: PREDICT_DEFAULT, form, owner, route: COMPLETION_PATH };

@@ -4,7 +4,7 @@
 
 import { z } from 'zod';
 import type { Parsed } from '../base/json-body.ts';
-import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import { type AnswerPlan, deliverOutcome } from '../chat/answer.ts';
 import { type ChatService, newHead } from '../chat/chat-service.ts';
 import { commonFields, generationOf } from '../chat/fields.ts';
 import { fimPrompt } from '../chat/fim-prompt.ts';
@@ -46,7 +46,7 @@ function fimSchema(bounds: RequestBounds) {
 export function infillRoutes(service: ChatService): readonly Route[] {
   const infill = infillSchema(service.bounds);
   const fim = fimSchema(service.bounds);
-  const deliver = (call: HttpCall, answer: (owner: string) => Parsed<Answer>): void =>
+  const deliver = (call: HttpCall, answer: (owner: string) => Parsed<AnswerPlan>): void =>
     deliverOutcome(call, answer(call.facts.owner), service);
   return [
     {
@@ -72,7 +72,7 @@ function infillAnswer(
   body: z.output<ReturnType<typeof infillSchema>>,
   owner: string,
   service: ChatService,
-): Parsed<Answer> {
+): Parsed<AnswerPlan> {
   const before = (body.input_prefix ?? '') + (body.prompt ?? '');
   const extra = (body.input_extra ?? []).map(({ text, filename }) => ({ name: filename, text: text ?? '' }));
   const prompt = fimPrompt({ before, after: body.input_suffix ?? '', extra }, service);
@@ -85,7 +85,7 @@ function fimAnswer(
   body: z.output<ReturnType<typeof fimSchema>>,
   owner: string,
   service: ChatService,
-): Parsed<Answer> {
+): Parsed<AnswerPlan> {
   const absent = ownModelFault(body.model, service);
   if (absent !== null) return { ok: false, fault: absent };
   const prompt = fimPrompt({ before: body.prompt, after: body.suffix ?? '', extra: [] }, service);

@@ -117,7 +117,7 @@ export function messagesText(body: CountRequest): ReturnType<typeof textSource> 
   return textSource(messagesFormat(body));
 }
 
-export function samplingOf(body: MessagesRequest): CommonFields {
+export function messagesSampling(body: MessagesRequest): CommonFields {
   const { temperature, top_p, top_k, stop_sequences: stop } = body;
   return { temperature, top_p, top_k, stop };
 }

@@ -20,9 +20,9 @@ import { messagesErrors } from './errors.ts';
 import type { MessagesService } from './messages-service.ts';
 import {
   messagesFormat,
+  messagesSampling,
   messagesText,
   messagesTools,
-  samplingOf,
   thinkingOf,
   unusableFault,
 } from './request.ts';
@@ -99,7 +99,7 @@ function laneCall(call: HttpCall, { body, conversation: { messages, continues },
     tools: body.tools ?? [],
     max_tokens: body.max_tokens,
   });
-  const { stop, ...sampling } = samplingOf(body);
+  const { stop, ...sampling } = messagesSampling(body);
   return {
     stream: body.stream === true,
     logprobs: false,
@@ -153,7 +153,7 @@ function answerOf(
   const { model } = answering;
   const prompt = promptOf(body, turn, service);
   if (!prompt.ok) return prompt;
-  const prepared = answering.prepare(samplingOf(body), {
+  const prepared = answering.prepare(messagesSampling(body), {
     ...{ prompt: prompt.value, maxTokens: body.max_tokens, logprobs: null },
     ...{ owner: call.facts.owner, route: PATH },
   });

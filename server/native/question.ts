@@ -12,10 +12,10 @@ export interface QuestionBounds extends DraftingBounds {
   readonly logprobsMax: number; // alternatives per token
   readonly timeoutMs: number; // of one answer
   readonly encode: (text: string) => Int32Array;
-  readonly defaults: SamplingDefaults; // the model's own
+  readonly defaults: QuestionDefaults; // the model's own
 }
 
-export type SamplingDefaults = { readonly [Name in keyof SamplingFields]-?: number };
+export type QuestionDefaults = { readonly [Name in keyof SamplingFields]-?: number };
 
 export type ContentFields = Pick<MessageOf<'steer'>, 'text' | 'tokens' | 'messages'>;
 

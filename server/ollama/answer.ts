@@ -1,12 +1,12 @@
 // One answer in Ollama's shape from a prompt that is already tokens. Owns how its fields become a generation; never
 // generates. Before it: chat.ts and generate.ts; after it: chat/answer.ts.
 import type { Parsed } from '../base/json-body.ts';
-import type { Answer } from '../chat/answer.ts';
+import type { AnswerPlan } from '../chat/answer.ts';
 import type { ChatPrompt } from '../chat/chat-prompt.ts';
 import type { ChatService } from '../chat/chat-service.ts';
 import type { AnswerForm } from '../chat/form.ts';
-import { headOf, OllamaEvents } from './events.ts';
-import { type AskFields, lengthOf, samplingOf } from './fields.ts';
+import { lineHead, OllamaEvents } from './events.ts';
+import { type AskFields, answerLength, ollamaSampling } from './fields.ts';
 import type { Said } from './reading.ts';
 
 export interface OllamaPrompt extends ChatPrompt {
@@ -17,13 +17,17 @@ export interface OllamaPrompt extends ChatPrompt {
   readonly route: string;
 }
 
-export function ollamaAnswer(body: AskFields, prompt: OllamaPrompt, service: ChatService): Parsed<Answer> {
+export function ollamaAnswer(
+  body: AskFields,
+  prompt: OllamaPrompt,
+  service: ChatService,
+): Parsed<AnswerPlan> {
   const { tokens, form, owner, route } = prompt;
-  const length = lengthOf(body, tokens.length);
+  const length = answerLength(body, tokens.length);
   if (!length.ok) return length;
   const logprobs = body.logprobs === true ? (body.top_logprobs ?? 0) : null;
   const asked = { prompt, maxTokens: length.value, logprobs, owner, route };
-  const prepared = service.answering.prepare(samplingOf(body), asked);
+  const prepared = service.answering.prepare(ollamaSampling(body), asked);
   if (!prepared.ok) return prepared;
   const ready = prepared.value.ready(form);
   const context = prompt.withContext ? tokens : null;
@@ -52,5 +56,5 @@ export function loaded(
   service: Pick<ChatService, 'epochSeconds'>,
 ): object {
   const isUnload = kept === 0 || kept === '0';
-  return { ...headOf(model, service), ...said, done: true, done_reason: isUnload ? 'unload' : 'load' };
+  return { ...lineHead(model, service), ...said, done: true, done_reason: isUnload ? 'unload' : 'load' };
 }

@@ -2,7 +2,7 @@
 // Before it: routes.ts; after it: answer.ts.
 import { z } from 'zod';
 import type { Parsed } from '../base/json-body.ts';
-import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import { type AnswerPlan, deliverOutcome } from '../chat/answer.ts';
 import type { ChatService } from '../chat/chat-service.ts';
 import type { AnswerForm } from '../chat/form.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
@@ -11,7 +11,7 @@ import { type ToolSet, toolSetOf } from '../chat/tool-set.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { loaded, ollamaAnswer } from './answer.ts';
 import { askFields, formatOf, thinkingOptions } from './fields.ts';
-import { forTemplate, ollamaMessage } from './messages.ts';
+import { messagesForTemplate, ollamaMessage } from './messages.ts';
 import type { Said } from './reading.ts';
 
 export const CHAT_PATH = '/api/chat';
@@ -58,8 +58,8 @@ function chatAnswer(
   body: ChatRequest,
   { tools, form, owner }: { readonly tools: ToolSet; readonly form: AnswerForm; readonly owner: string },
   service: ChatService,
-): Parsed<Answer> {
-  const messages = forTemplate(body.messages ?? []);
+): Parsed<AnswerPlan> {
+  const messages = messagesForTemplate(body.messages ?? []);
   const last = messages.at(-1);
   // An answer that has begun goes on.
   const continueFinal = last?.role === 'assistant' && last['tool_calls'] === undefined;

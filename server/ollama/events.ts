@@ -7,7 +7,7 @@ import type { ChatService } from '../chat/chat-service.ts';
 import { chatLogprobs } from '../chat/logprobs.ts';
 import { AnswerTimes } from '../generation/answer-times.ts';
 import type { GenerationDelta, GenerationEnd } from '../generation/generation.ts';
-import { Reading, type Said } from './reading.ts';
+import { OllamaReading, type Said } from './reading.ts';
 
 export interface OllamaEventOptions {
   readonly asked: string; // the model, as the request calls it
@@ -20,7 +20,7 @@ export class OllamaEvents implements AnswerShape {
   readonly #options: OllamaEventOptions;
   readonly #service: ChatService;
   readonly #times: AnswerTimes;
-  readonly #reading: Reading;
+  readonly #reading: OllamaReading;
   readonly #drawn: number[] = []; // tokens, for the context
   #end: GenerationEnd | null = null;
 
@@ -28,7 +28,7 @@ export class OllamaEvents implements AnswerShape {
     this.#options = options;
     this.#service = service;
     this.#times = new AnswerTimes(service.clock);
-    this.#reading = new Reading(options.newReader, service.freshId);
+    this.#reading = new OllamaReading(options.newReader, service.freshId);
   }
 
   onDelta(choice: number, delta: GenerationDelta): void {
@@ -71,14 +71,14 @@ export class OllamaEvents implements AnswerShape {
 
   #line(said: Said, more: object): string {
     const { asked, spell } = this.#options;
-    return JSON.stringify({ ...headOf(asked, this.#service), ...spell(said), ...more, done: false });
+    return JSON.stringify({ ...lineHead(asked, this.#service), ...spell(said), ...more, done: false });
   }
 
   #last(said: Said, reason: 'stop' | 'length'): object {
     const { asked, spell, context } = this.#options;
     const { promptMs, predictedMs, totalMs } = this.#times.of(0);
     return {
-      ...headOf(asked, this.#service),
+      ...lineHead(asked, this.#service),
       ...spell(said),
       done: true,
       done_reason: this.#reading.broken ? 'length' : reason,
@@ -100,7 +100,7 @@ export class OllamaEvents implements AnswerShape {
   }
 }
 
-export function headOf(asked: string, { epochSeconds }: Pick<ChatService, 'epochSeconds'>): object {
+export function lineHead(asked: string, { epochSeconds }: Pick<ChatService, 'epochSeconds'>): object {
   return { model: asked, created_at: new Date(epochSeconds() * 1000).toISOString() };
 }
 

@@ -49,13 +49,13 @@ const DURATION = 'a number of seconds, or a duration such as 5m, is expected';
 
 export type AskFields = z.output<z.ZodObject<ReturnType<typeof askFields>>>;
 
-export function samplingOf({ options }: AskFields): CommonFields {
+export function ollamaSampling({ options }: AskFields): CommonFields {
   const { repeat_penalty: repetition_penalty, num_predict: _length, num_ctx: _room, ...same } = options ?? {};
   return { ...same, repetition_penalty };
 }
 
 /** Output tokens, null: as far as the context goes; or why the prompt is too long for the context that was asked for. */
-export function lengthOf({ options }: AskFields, promptTokens: number): Parsed<number | null> {
+export function answerLength({ options }: AskFields, promptTokens: number): Parsed<number | null> {
   const asked = options?.num_predict ?? 0;
   const wanted = asked > 0 ? asked : null;
   const bound = options?.num_ctx ?? null;

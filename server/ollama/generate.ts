@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
-import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import { type AnswerPlan, deliverOutcome } from '../chat/answer.ts';
 import type { ChatPrompt } from '../chat/chat-prompt.ts';
 import type { ChatService } from '../chat/chat-service.ts';
 import { fimPrompt } from '../chat/fim-prompt.ts';
@@ -17,7 +17,7 @@ import type { HttpCall } from '../http/http-call.ts';
 import { tokenIds } from '../text/token-ids.ts';
 import { loaded, ollamaAnswer } from './answer.ts';
 import { askFields, formatOf, IMAGE_COUNT_MAX, thinkingOptions } from './fields.ts';
-import { contentOf } from './messages.ts';
+import { ollamaContent } from './messages.ts';
 import type { Said } from './reading.ts';
 
 export const GENERATE_PATH = '/api/generate';
@@ -77,7 +77,7 @@ function generateAnswer(
   form: AnswerForm,
   owner: string,
   service: ChatService,
-): Parsed<Answer> {
+): Parsed<AnswerPlan> {
   const prompt = promptOf(body, service);
   if (!prompt.ok) return prompt;
   const { tokens, reasoning } = prompt.value;
@@ -102,7 +102,7 @@ function promptOf(body: GenerateRequest, service: ChatService): Parsed<ChatPromp
   }
   const options = thinkingOptions(body, { model, continueFinal: false });
   if (!options.ok) return options;
-  const question = { role: 'user', content: contentOf({ content: prompt, images: body.images }) };
+  const question = { role: 'user', content: ollamaContent({ content: prompt, images: body.images }) };
   const messages = [...(system ? [{ role: 'system', content: system }] : []), question];
   return service.answering.layOut({ messages, tools: [], options: options.value });
 }

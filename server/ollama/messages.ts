@@ -27,14 +27,14 @@ interface OpenCall {
   readonly name: string;
 }
 
-export function forTemplate(messages: readonly OllamaMessage[]): readonly ChatMessage[] {
+export function messagesForTemplate(messages: readonly OllamaMessage[]): readonly ChatMessage[] {
   const open: OpenCall[] = []; // calls without a result
   let callCount = 0;
   // Nine letters and digits: the one form that every template takes.
   const freshId = (): string => `call${(callCount++).toString().padStart(5, '0')}`;
   return messages.map((message) => {
     const { role, thinking, tool_name: name } = message;
-    const content = contentOf(message);
+    const content = ollamaContent(message);
     if (role === 'tool') {
       const id = message.tool_call_id ?? takeCall(open, name) ?? freshId();
       return { role, content, tool_call_id: id, ...(name != null && { name }) };
@@ -55,7 +55,7 @@ export function forTemplate(messages: readonly OllamaMessage[]): readonly ChatMe
 }
 
 /** Text, with a note for each picture. */
-export function contentOf({
+export function ollamaContent({
   content,
   images,
 }: Pick<OllamaMessage, 'content' | 'images'>): NonNullable<ChatMessage['content']> {

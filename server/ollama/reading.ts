@@ -11,7 +11,7 @@ export interface Said {
   readonly calls: readonly object[];
 }
 
-export class Reading implements AnswerEvents {
+export class OllamaReading implements AnswerEvents {
   broken = false; // a call was cut off
   readonly #reader: AnswerReader;
   readonly #freshId: () => string;

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { ChatMessage } from '../../models/chat-template.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
-import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import { type AnswerPlan, deliverOutcome } from '../chat/answer.ts';
 import { plainReader } from '../chat/answer-reader.ts';
 import { upstreamBody } from '../chat/chat-body.ts';
 import { type ChatService, newHead } from '../chat/chat-service.ts';
@@ -140,7 +140,7 @@ function answerOf(
   owner: string,
   { tools, form }: { readonly tools: ToolSet; readonly form: AnswerForm },
   service: ChatService,
-): Parsed<Answer> {
+): Parsed<AnswerPlan> {
   const { model } = service;
   const { answering } = service;
   const options = promptOptions(body, answering.model);

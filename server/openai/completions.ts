@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
-import { type Answer, deliverOutcome } from '../chat/answer.ts';
+import { type AnswerPlan, deliverOutcome } from '../chat/answer.ts';
 import type { AnswerStart } from '../chat/answering.ts';
 import { type ChatService, newHead } from '../chat/chat-service.ts';
 import { commonFields, generationOf } from '../chat/fields.ts';
@@ -75,7 +75,7 @@ function answerOf(
   owner: string,
   { newConstraint }: AnswerForm,
   service: ChatService,
-): Parsed<Answer> {
+): Parsed<AnswerPlan> {
   const { model } = service;
   const unusable = ownModelFault(body.model, service) ?? unsupportedFault(body);
   if (unusable !== null) return { ok: false, fault: unusable };

@@ -7,7 +7,7 @@ import type { RouteDescription } from '../http/route-description.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { StoreAnswer, StoreCall, StoreValues } from './store-port.ts';
 import { ROWS_PER_TASK_MAX, type TaskRecord } from './task-record.ts';
-import { summarise } from './task-summary.ts';
+import { summariseTask } from './task-summary.ts';
 import {
   eventObject,
   eventsSchema,
@@ -83,14 +83,14 @@ function answerTask(
   const owner = outcomes.ownerIdOf(call.facts.owner);
   ask(call, outcomes, { kind: 'find', owner, id }, (record) => {
     if (record === null) call.refuse(unknownTask(id));
-    else call.reply(status, whole ? wholeObject(record) : taskObject(record, summarise(record)));
+    else call.reply(status, whole ? wholeObject(record) : taskObject(record, summariseTask(record)));
   });
 }
 
 function wholeObject(record: TaskRecord) {
   const { events, requests } = record;
   return {
-    ...taskObject(record, summarise(record)),
+    ...taskObject(record, summariseTask(record)),
     events: events.map(eventObject),
     requests: requests.map(requestObject),
   };

@@ -1,12 +1,12 @@
 // Rows of the database ⇄ records. Owns the order of the columns of events and requests; knows no statement.
 // Used by task-store.ts.
 import type { TaskSignals } from '../lanes/signals.ts';
-import type { EventKind, Phase, Source, Task, TaskEvent, TaskRequest } from './task-record.ts';
+import type { EventKind, Source, Task, TaskEvent, TaskPhase, TaskRequest } from './task-record.ts';
 
 /** As libsql gives it. */
-export type Row = Readonly<Record<string, string | number | null>>;
+export type TaskRow = Readonly<Record<string, string | number | null>>;
 
-export function taskOf(row: Row): Task {
+export function taskOf(row: TaskRow): Task {
   return {
     id: text(row, 'id'),
     owner: text(row, 'owner'),
@@ -19,14 +19,14 @@ export function taskOf(row: Row): Task {
   };
 }
 
-export function eventOf(row: Row): TaskEvent {
+export function eventOf(row: TaskRow): TaskEvent {
   const ok = numberOrNull(row, 'ok');
   return {
     id: text(row, 'id'),
     kind: text(row, 'kind') as EventKind,
     atMs: number(row, 'at_ms'),
     durationMs: numberOrNull(row, 'duration_ms'),
-    phase: textOrNull(row, 'phase') as Phase | null,
+    phase: textOrNull(row, 'phase') as TaskPhase | null,
     source: text(row, 'source') as Source,
     lane: textOrNull(row, 'lane'),
     tool: textOrNull(row, 'tool'),
@@ -37,7 +37,7 @@ export function eventOf(row: Row): TaskEvent {
   };
 }
 
-export function requestOf(row: Row): TaskRequest {
+export function recordOf(row: TaskRow): TaskRequest {
   const durationMs = numberOrNull(row, 'duration_ms');
   return {
     id: text(row, 'id'),
@@ -49,7 +49,7 @@ export function requestOf(row: Row): TaskRequest {
     taskClass: text(row, 'task_class'),
     rule: text(row, 'rule'),
     policy: text(row, 'policy'),
-    phase: text(row, 'phase') as Phase,
+    phase: text(row, 'phase') as TaskPhase,
     background: number(row, 'background') === 1,
     waitedMs: number(row, 'waited_ms'),
     signals: JSON.parse(text(row, 'signals')) as TaskSignals,
@@ -81,20 +81,20 @@ export function requestValues(request: TaskRequest): (string | number | null)[] 
   return [...names, request.background ? 1 : 0, request.waitedMs, JSON.stringify(request.signals)];
 }
 
-function text(row: Row, column: string): string {
+function text(row: TaskRow, column: string): string {
   return String(row[column]);
 }
 
-function textOrNull(row: Row, column: string): string | null {
+function textOrNull(row: TaskRow, column: string): string | null {
   const value = row[column];
   return value == null ? null : String(value);
 }
 
-function number(row: Row, column: string): number {
+function number(row: TaskRow, column: string): number {
   return Number(row[column]);
 }
 
-function numberOrNull(row: Row, column: string): number | null {
+function numberOrNull(row: TaskRow, column: string): number | null {
   const value = row[column];
   return value == null ? null : Number(value);
 }

@@ -6,8 +6,8 @@ import { startThread } from '../base/thread-entry.ts';
 import { type DiffQuestion, type ProposedDiff, proposedDiff } from './diff-watch.ts';
 import { OutcomesError } from './outcomes-error.ts';
 import type { TaskEvent } from './task-record.ts';
-import type { NewTask, Observation, StoreBounds, TaskQuery, TaskStore } from './task-store.ts';
-import { summarise } from './task-summary.ts';
+import type { NewTask, Observation, TaskQuery, TaskStore, TaskStoreBounds } from './task-store.ts';
+import { summariseTask } from './task-summary.ts';
 import { taskObject } from './wire.ts';
 
 export type StoreCall =
@@ -72,7 +72,7 @@ function carriedOut(store: TaskStore, call: StoreCall): StoreValues[StoreCall['k
 
 /** Summed up here: a page of whole tasks would be megabytes on their way. */
 function listed({ tasks, hasMore }: ReturnType<TaskStore['list']>): StoreValues['list'] {
-  return { tasks: tasks.map((record) => taskObject(record, summarise(record))), hasMore };
+  return { tasks: tasks.map((record) => taskObject(record, summariseTask(record))), hasMore };
 }
 
 /** A store without a thread of its own, for tests in virtual time. */
@@ -99,7 +99,7 @@ export class LocalPort implements StorePort {
 
 export interface StoreSetup {
   readonly path: string;
-  readonly bounds: StoreBounds;
+  readonly bounds: TaskStoreBounds;
   readonly epochMs: number;
 }
 

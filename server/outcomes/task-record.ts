@@ -17,13 +17,13 @@ export type EventKind = (typeof EVENT_KINDS)[number];
 
 /** The parts of T_total, in the order of the formula. */
 export const PHASES = ['plan', 'model', 'tools', 'verify', 'review', 'rework'] as const;
-export type Phase = (typeof PHASES)[number];
+export type TaskPhase = (typeof PHASES)[number];
 
 /** Told by a client, or read off its traffic. */
 export type Source = 'reported' | 'derived';
 
 /** Which phase an event's duration belongs to; verdicts take no time. */
-export const PHASE_OF_KIND: Readonly<Record<EventKind, Phase | null>> = {
+export const PHASE_OF_KIND: Readonly<Record<EventKind, TaskPhase | null>> = {
   planned: 'plan',
   diff_proposed: 'model',
   tool_run: 'tools',
@@ -39,7 +39,7 @@ export interface TaskEvent {
   readonly kind: EventKind;
   readonly atMs: number; // time of day at which it was over
   readonly durationMs: number | null; // before that
-  readonly phase: Phase | null; // that the duration counts as
+  readonly phase: TaskPhase | null; // that the duration counts as
   readonly source: Source;
   readonly lane: string | null;
   readonly tool: string | null; // name of the tool
@@ -60,7 +60,7 @@ export interface TaskRequest {
   readonly taskClass: string;
   readonly rule: string;
   readonly policy: string;
-  readonly phase: Phase; // that its time counts as
+  readonly phase: TaskPhase; // that its time counts as
   readonly background: boolean; // nobody waited for it
   readonly waitedMs: number; // for its lane
   readonly signals: TaskSignals;

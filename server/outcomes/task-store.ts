@@ -2,7 +2,7 @@
 // much goes, whole tasks at a time, those of the owner with the most first, and of these the quiet ones. Synchronous; lives in a thread of its own (store-worker.ts)
 // or in a test. Before it: database.ts opens the file; after it: store-port.ts brings calls.
 import { closeDatabase, type Database } from './database.ts';
-import { eventOf, eventValues, type Row, requestOf, requestValues, taskOf } from './row.ts';
+import { eventOf, eventValues, recordOf, requestValues, type TaskRow, taskOf } from './row.ts';
 import {
   type RequestEnd,
   ROWS_PER_TASK_MAX,
@@ -12,7 +12,7 @@ import {
   type TaskRequest,
 } from './task-record.ts';
 
-export interface StoreBounds {
+export interface TaskStoreBounds {
   readonly ageMsMax: number; // of a task's latest event or request
   readonly rowsMax: number; // tasks, events and requests together
 }
@@ -51,12 +51,12 @@ const PRUNE_SHARE = 0.05; // of the rows beyond the bound, so that not every bat
 
 export class TaskStore {
   readonly #database: Database;
-  readonly #bounds: StoreBounds;
+  readonly #bounds: TaskStoreBounds;
   readonly #sql: ReturnType<typeof prepare>;
   #rowCount: number;
   #prunedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(database: Database, bounds: StoreBounds) {
+  constructor(database: Database, bounds: TaskStoreBounds) {
     this.#database = database;
     this.#bounds = bounds;
     this.#sql = prepare(database);
@@ -113,14 +113,14 @@ export class TaskStore {
     const last = after === null ? null : this.#task(owner, after);
     const edge = last?.createdMs ?? (ascending ? -1 : Number.MAX_SAFE_INTEGER);
     const statement = ascending ? this.#sql.pageUp : this.#sql.pageDown;
-    const rows = statement.all(owner, edge, edge, last?.id ?? '', limit + 1) as Row[];
+    const rows = statement.all(owner, edge, edge, last?.id ?? '', limit + 1) as TaskRow[];
     const tasks = rows.slice(0, limit).map((row) => this.#whole(taskOf(row)));
     return { tasks, hasMore: rows.length > limit };
   }
 
   /** Every owner's tasks with something at or after a time, oldest first. */
   *readAll(sinceMs: number): Generator<TaskRecord> {
-    for (const row of this.#sql.allTasks.all(sinceMs) as Row[]) yield this.#whole(taskOf(row));
+    for (const row of this.#sql.allTasks.all(sinceMs) as TaskRow[]) yield this.#whole(taskOf(row));
   }
 
   /** Keeps to the bounds now: nothing else does while nobody calls. */
@@ -192,13 +192,13 @@ export class TaskStore {
   }
 
   #task(owner: string, id: string): Task | null {
-    const [row] = this.#sql.task.all(owner, id) as Row[];
+    const [row] = this.#sql.task.all(owner, id) as TaskRow[];
     return row === undefined ? null : taskOf(row);
   }
 
   #whole(task: Task): TaskRecord {
-    const events = (this.#sql.events.all(task.owner, task.id) as Row[]).map(eventOf);
-    const requests = (this.#sql.requests.all(task.owner, task.id) as Row[]).map(requestOf);
+    const events = (this.#sql.events.all(task.owner, task.id) as TaskRow[]).map(eventOf);
+    const requests = (this.#sql.requests.all(task.owner, task.id) as TaskRow[]).map(recordOf);
     return { task, events, requests };
   }
 

@@ -4,23 +4,23 @@
 import {
   inOrder,
   PHASES,
-  type Phase,
   type Source,
   type TaskEvent,
+  type TaskPhase,
   type TaskRecord,
   type TaskRequest,
 } from './task-record.ts';
 
-export type Outcome = 'accepted' | 'reverted' | 'open';
+export type TaskOutcome = 'accepted' | 'reverted' | 'open';
 
 export interface TaskSummary {
   readonly id: string;
   readonly taskClass: string | null;
   readonly lane: string | null; // of those that it went through, in order: "spark → reliability"
   readonly source: Source | 'both';
-  readonly outcome: Outcome;
-  readonly phaseMs: Readonly<Record<Phase, number>>;
-  readonly phaseSource: Readonly<Record<Phase, Source | null>>; // null: the phase took no time that is known of
+  readonly outcome: TaskOutcome;
+  readonly phaseMs: Readonly<Record<TaskPhase, number>>;
+  readonly phaseSource: Readonly<Record<TaskPhase, Source | null>>; // null: the phase took no time that is known of
   readonly totalMs: number; // T_total, the sum of the phases
   readonly firstDiffMs: number | null; // from the start to the first diff that applies
   readonly endToEndMs: number | null; // from the start to the acceptance, on the clock; null: not accepted
@@ -31,7 +31,7 @@ export interface TaskSummary {
   readonly outputTokens: number;
 }
 
-export const FORMULAS = {
+export const TASK_FORMULAS = {
   T_total: 'T_plan + T_model + T_tools + T_verify + T_review + T_rework',
   T_model: 'queue and answer of requests that somebody waited for; overlaps count once',
   T_tools:
@@ -44,7 +44,7 @@ export const FORMULAS = {
   'cost per accepted change': 'cost of all tasks, failed ones included / tasks whose change stands',
 } as const;
 
-export function summarise({ task, events: told, requests }: TaskRecord): TaskSummary {
+export function summariseTask({ task, events: told, requests }: TaskRecord): TaskSummary {
   const events = inOrder(told);
   const foreground = inOrder(requests).filter(({ background }) => !background);
   const phases = phasesOf(events, foreground);
@@ -91,7 +91,7 @@ export function endMsOf({ atMs, waitedMs, end }: TaskRequest): number {
 }
 
 interface Stretch {
-  readonly phase: Phase;
+  readonly phase: TaskPhase;
   readonly startMs: number;
   readonly endMs: number;
 }
@@ -100,9 +100,9 @@ function phasesOf(
   events: readonly TaskEvent[],
   requests: readonly TaskRequest[],
 ): Pick<TaskSummary, 'phaseMs' | 'phaseSource' | 'totalMs'> {
-  const phaseMs = Object.fromEntries(PHASES.map((phase) => [phase, 0])) as Record<Phase, number>;
+  const phaseMs = Object.fromEntries(PHASES.map((phase) => [phase, 0])) as Record<TaskPhase, number>;
   const phaseSource = Object.fromEntries(PHASES.map((phase) => [phase, null])) as Record<
-    Phase,
+    TaskPhase,
     Source | null
   >;
   for (const { phase, durationMs, source } of events) {
@@ -129,7 +129,7 @@ function stretchesOf(events: readonly TaskEvent[], requests: readonly TaskReques
     if (phase === null || durationMs === null || source !== 'derived') continue;
     stretches.push({ phase, startMs: atMs - durationMs, endMs: atMs });
   }
-  const rank = (phase: Phase) => PHASES.indexOf(phase);
+  const rank = (phase: TaskPhase) => PHASES.indexOf(phase);
   return stretches.sort(
     (a, b) => a.startMs - b.startMs || a.endMs - b.endMs || rank(a.phase) - rank(b.phase),
   );

@@ -7,7 +7,7 @@ import type { Conversation } from '../lanes/conversation.ts';
 import type { AnswerWatch, LaneEndReport, LaneObserver, RoutedReport } from '../lanes/observer.ts';
 import { DiffWatch } from './diff-watch.ts';
 import type { Outcomes } from './outcomes.ts';
-import { type EventKind, PHASE_OF_KIND, type Phase, type TaskEvent } from './task-record.ts';
+import { type EventKind, PHASE_OF_KIND, type TaskEvent, type TaskPhase } from './task-record.ts';
 import { type ToolRun, turnEvidence } from './turn-evidence.ts';
 import { TASK_ID } from './wire.ts';
 
@@ -218,7 +218,7 @@ export class TaskTracker implements LaneObserver {
   #observeRequest(task: OpenTask, report: RoutedReport, atMs: number): void {
     const { requestId, sessionKey, asked, lane, decision, signals, waitedMs, routeMs } = report;
     const { taskClass, rule, policy } = decision;
-    const phase: Phase = task.inRework ? 'rework' : 'model';
+    const phase: TaskPhase = task.inRework ? 'rework' : 'model';
     this.#outcomes.recorder.observe({
       op: 'request',
       owner: task.owner,
@@ -262,7 +262,7 @@ export class TaskTracker implements LaneObserver {
 }
 
 /** Tools and checks of a turn that mends are part of the mending. */
-function phaseOf(kind: EventKind, inRework: boolean): Phase | null {
+function phaseOf(kind: EventKind, inRework: boolean): TaskPhase | null {
   const phase = PHASE_OF_KIND[kind];
   return inRework && (phase === 'tools' || phase === 'verify') ? 'rework' : phase;
 }

@@ -6,7 +6,7 @@ import { itemsConversation } from '../lanes/conversation.ts';
 import { sessionKeyOf } from '../lanes/router.ts';
 import type { LaneAsk } from '../lanes/visit.ts';
 import type { Item } from './items.ts';
-import { inputOf, upstreamAskOf } from './plan.ts';
+import { inputItems, upstreamAskOf } from './plan.ts';
 import type { ResponsesService } from './responses-service.ts';
 import type { ResponseRequest } from './schema.ts';
 
@@ -29,7 +29,7 @@ export interface TurnParts {
 /** Refused where the input names items that are not there. */
 export function laneTurn(parts: TurnParts, service: ResponsesService): Parsed<LaneTurn> {
   const { request, owner, history } = parts;
-  const resolved = inputOf(parts, service);
+  const resolved = inputItems(parts, service);
   if (!resolved.ok) return resolved;
   const input = resolved.value;
   const conversation = itemsConversation(request, [...history, ...input]);

@@ -1,4 +1,4 @@
-// Lane: one conversation of a socket. Owns its queue (first in, first out, one response at a time), the memory of its
+// SocketLane: one conversation of a socket. Owns its queue (first in, first out, one response at a time), the memory of its
 // latest response, the warm-up that runs ahead of a turn, and what steering makes of an answer. Knows no frames.
 // Before it: socket.ts; after it: plan.ts and run.ts.
 
@@ -29,8 +29,8 @@ import {
 export interface LaneHost {
   readonly owner: string;
   readonly service: ResponsesService;
-  send(event: ResponseEvent | object, lane: Lane): void;
-  refuse(refused: Fault, lane: Lane): void;
+  send(event: ResponseEvent | object, lane: SocketLane): void;
+  refuse(refused: Fault, lane: SocketLane): void;
   /** The latest response of any lane, by id. */
   remembered(id: string): readonly Item[] | null;
   /** A response of the lane has ended; others may start. */
@@ -58,7 +58,7 @@ interface Waiting {
   readonly steers: readonly Steer[];
 }
 
-export class Lane {
+export class SocketLane {
   readonly streamId: string | null;
   readonly #host: LaneHost;
   readonly #queue: Turn[] = [];

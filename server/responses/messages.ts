@@ -3,7 +3,7 @@
 // Before it: items.ts; after it: prompt.ts.
 import type { ChatMessage } from '../../models/chat-template.ts';
 import { contentText, outputText, textField } from '../base/content.ts';
-import { modelName } from '../chat/tool-set.ts';
+import { wireToolName } from '../chat/tool-set.ts';
 import { customInputKey } from '../tools/definition.ts';
 import type { Item } from './items.ts';
 
@@ -72,7 +72,7 @@ function roleOf(item: Item): string {
 function callOf(item: Item): MessageCall | null {
   if (item['status'] === 'incomplete') return null; // it was cut off: nobody ran it
   const id = textField(item, 'call_id');
-  const name = modelName(textField(item, 'name'), item['namespace']);
+  const name = wireToolName(textField(item, 'name'), item['namespace']);
   if (item.type === 'function_call') {
     return { id, type: 'function', function: { name, arguments: argumentsOf(textField(item, 'arguments')) } };
   }

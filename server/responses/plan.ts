@@ -67,7 +67,7 @@ export function withPlan(
 export function planResponse(parts: PlanParts, service: ResponsesService): Parsed<ResponsePlan> {
   const { request, owner, history } = parts;
   const { model, freshId } = service;
-  const resolved = inputOf(parts, service);
+  const resolved = inputItems(parts, service);
   if (!resolved.ok) return resolved;
   const input = resolved.value;
   const delegated = parts.delegated ?? [];
@@ -137,7 +137,7 @@ function priorityOf({ request, warmUp }: PlanParts): Priority {
 }
 
 /** The request's own items, each with an id; what it only names is found in the store. */
-export function inputOf(
+export function inputItems(
   { request, owner, input }: Pick<PlanParts, 'request' | 'owner' | 'input'>,
   service: ResponsesService,
 ): Parsed<readonly Item[]> {

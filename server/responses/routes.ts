@@ -16,7 +16,7 @@ import type { ResponsesService } from './responses-service.ts';
 import { ResponseRun, sayRefused } from './run.ts';
 import { type ResponseRequest, responseSchema } from './schema.ts';
 import type { StoredResponse } from './store.ts';
-import { watch } from './watch.ts';
+import { watchResponse } from './watch.ts';
 
 const PAGE_DEFAULT = 20; // OpenAI's
 const PAGE_MAX = 100;
@@ -157,7 +157,7 @@ function answerInBackground(
   );
   const refused = background.begin();
   if (refused !== null) call.refuse(refused);
-  else if (parts.request.stream === true) watch(call, background.log, 0, service);
+  else if (parts.request.stream === true) watchResponse(call, background.log, 0, service);
   else call.reply(200, background.response);
 }
 
@@ -240,7 +240,7 @@ const read: Answerer = (call, stored, service) => {
   if (query.get('stream') !== 'true') call.reply(200, stored.response());
   else if (stored.log !== undefined) {
     const after = Number(query.get('starting_after') || (query.has('starting_after') ? Number.NaN : -1));
-    if (Number.isSafeInteger(after) && after >= -1) watch(call, stored.log, after + 1, service);
+    if (Number.isSafeInteger(after) && after >= -1) watchResponse(call, stored.log, after + 1, service);
     else {
       const message = 'starting_after: expected the sequence number of an event';
       call.refuse(fault('invalid_request', message, { param: 'starting_after' }));

@@ -8,7 +8,7 @@ import type { SocketConnection, SocketEvents } from '../listeners/transport.ts';
 import type { ResponseEvent } from './events.ts';
 import { errorEvent } from './faults.ts';
 import { type Item, itemsOf } from './items.ts';
-import { Lane, type LaneHost } from './lane.ts';
+import { type LaneHost, SocketLane } from './lane.ts';
 import type { ResponsesService } from './responses-service.ts';
 import { createFrameSchema, frameHeadSchema, STREAM_ID, steerFrameSchema } from './schema.ts';
 import { steerItems } from './steering.ts';
@@ -35,7 +35,7 @@ class ResponsesSocket implements SocketEvents, LaneHost {
   readonly service: ResponsesService;
   readonly #schema: ReturnType<typeof createFrameSchema>;
   readonly #socket: SocketConnection;
-  readonly #lanes = new Map<string | null, Lane>(); // null: the lane of frames without a stream_id
+  readonly #lanes = new Map<string | null, SocketLane>(); // null: the lane of frames without a stream_id
   readonly #ageTimer: Timer;
   #aged = false;
   #closed = false;
@@ -91,12 +91,12 @@ class ResponsesSocket implements SocketEvents, LaneHost {
     this.#lanes.clear();
   }
 
-  send(event: ResponseEvent | object, { streamId }: Lane): void {
+  send(event: ResponseEvent | object, { streamId }: SocketLane): void {
     const json = 'json' in event ? event.json : JSON.stringify(event);
     this.#write(streamId === null ? json : `${json.slice(0, -1)},"stream_id":${JSON.stringify(streamId)}}`);
   }
 
-  refuse(refused: Fault, { streamId }: Lane): void {
+  refuse(refused: Fault, { streamId }: SocketLane): void {
     this.#sendError(refused, streamId);
   }
 
@@ -115,7 +115,7 @@ class ResponsesSocket implements SocketEvents, LaneHost {
 
   #onCreate(value: unknown, streamId: unknown, size: number): void {
     const lane = this.#laneOf(streamId);
-    if (!(lane instanceof Lane)) {
+    if (!(lane instanceof SocketLane)) {
       this.#sendError(lane, null);
       return;
     }
@@ -150,11 +150,11 @@ class ResponsesSocket implements SocketEvents, LaneHost {
         : ended === undefined
           ? ({ code: 'response_not_found', message: `no response ${responseId} on this connection` } as const)
           : ({ code: 'response_already_ended', message: `${responseId} has ended` } as const);
-    const lane = target ?? ended ?? new Lane(this, null);
+    const lane = target ?? ended ?? new SocketLane(this, null);
     lane.failSteer({ id: null, responseId, input }, error);
   }
 
-  #laneOf(streamId: unknown): Lane | Fault {
+  #laneOf(streamId: unknown): SocketLane | Fault {
     const param = { param: 'stream_id' };
     if (streamId !== null && (typeof streamId !== 'string' || !STREAM_ID.test(streamId))) {
       const message = 'stream_id: 1 to 256 characters of A-Z, a-z, 0-9, _, . and - are expected';
@@ -167,7 +167,7 @@ class ResponsesSocket implements SocketEvents, LaneHost {
       const message = `stream_id: a connection has at most ${NAMED_LANES_MAX} named streams`;
       return fault('websocket_stream_limit_reached', message, param);
     }
-    const lane = new Lane(this, streamId);
+    const lane = new SocketLane(this, streamId);
     this.#lanes.set(streamId, lane);
     return lane;
   }

@@ -19,7 +19,7 @@ export interface StoredResponse {
   readonly log?: EventLog; // of work that goes on in the background
 }
 
-export interface StoreBounds {
+export interface ResponseStoreBounds {
   readonly responseCountMax: number;
   readonly responseCountPerKeyMax: number;
   readonly responseStoreSizeMax: number; // bytes of JSON, about
@@ -33,14 +33,14 @@ interface Entry {
 }
 
 export class ResponseStore {
-  readonly #bounds: StoreBounds;
+  readonly #bounds: ResponseStoreBounds;
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>(); // oldest first
   readonly #counts = new Map<string, number>(); // owner → entries
   readonly #items = new Map<string, { readonly owner: string; readonly item: Item }>(); // by id, of all entries
   #size = 0;
 
-  constructor(bounds: StoreBounds, clock: Clock) {
+  constructor(bounds: ResponseStoreBounds, clock: Clock) {
     this.#bounds = bounds;
     this.#clock = clock;
   }

@@ -8,7 +8,7 @@ import type { EventLog } from './event-log.ts';
 import type { ResponsesService } from './responses-service.ts';
 
 /** Answers the call. `next`: sequence number of the first event that is wanted. */
-export function watch(call: HttpCall, log: EventLog, next: number, service: ResponsesService): void {
+export function watchResponse(call: HttpCall, log: EventLog, next: number, service: ResponsesService): void {
   if (log.at(next) === 'gone') {
     const message = `starting_after: the events up to ${next} are no longer kept; read the response whole`;
     call.refuse(fault('replay_gone', message, { param: 'starting_after' }));

@@ -3,10 +3,10 @@
 // starts no answer. Before it: session.ts; after it: session-answer.ts.
 import { type Fault, fault } from '../base/errors.ts';
 import type { PrefillReport } from './prefill-ahead.ts';
-import type { AnswerReader, SessionAnswer } from './session-answer.ts';
+import type { AnswerListener, SessionAnswer } from './session-answer.ts';
 
 /** Who listens to a session. */
-export interface SessionReader extends AnswerReader {
+export interface SessionReader extends AnswerListener {
   onPrefilled(report: PrefillReport): void;
   /** A steer: the answer before has stopped, and the last `tokenCount` tokens are what `generation` brought. */
   onSteered(generation: number, appended: { readonly tokenCount: number; readonly position: number }): void;

@@ -15,7 +15,7 @@ import { Outbox, type OutboxBatch } from './outbox.ts';
 import type { Transcript } from './transcript.ts';
 
 /** Who receives answers. Called from the engine's commit, or from the session's own methods. */
-export interface AnswerReader {
+export interface AnswerListener {
   /** Whether it can take tokens now. After a no, Session.flush() tells that it can again. */
   isReady(): boolean;
   onTokens(generation: number, batch: OutboxBatch): void;
@@ -50,7 +50,7 @@ export interface SessionAnswerParts {
   readonly transcript: Transcript; // its answer is open
   readonly bounds: AnswerBounds;
   readonly frameIntervalMs: number; // between deliveries of tokens; 0: none
-  readonly reader: () => AnswerReader | null; // null: nobody listens now
+  readonly reader: () => AnswerListener | null; // null: nobody listens now
   readonly onEnded: () => void; // the engine has nothing more to do for it
 }
 
@@ -197,7 +197,7 @@ export class SessionAnswer implements GenerationSink {
   }
 
   /** Nobody computes for somebody who is behind, or away, by more than may be kept for him. */
-  #setPace(reader: AnswerReader | null): void {
+  #setPace(reader: AnswerListener | null): void {
     const { unsentTokensMax, replayTokensMax } = this.#parts.bounds;
     const bound = reader === null ? Math.max(unsentTokensMax, replayTokensMax) : unsentTokensMax;
     const behind = !reader?.isReady() && this.#outbox.unsentCount >= bound;

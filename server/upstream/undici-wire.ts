@@ -3,7 +3,7 @@
 import { type Dispatcher, Pool } from 'undici';
 import type { UpstreamWire, WireCall, WireEvents } from './wire.ts';
 
-export interface UndiciWireOptions {
+export interface UpstreamWireOptions {
   readonly url: string; // http://host:port/v1
   readonly headers: Readonly<Record<string, string>>;
   readonly connections: number;
@@ -13,13 +13,13 @@ export interface UndiciWireOptions {
 
 const KEEP_ALIVE_MS = 60_000;
 
-export function undiciWire({
+export function openUpstreamWire({
   url,
   headers,
   connections,
   connectTimeoutMs,
   tls,
-}: UndiciWireOptions): UpstreamWire {
+}: UpstreamWireOptions): UpstreamWire {
   const { origin, pathname } = new URL(url);
   const path = `${pathname.replace(/\/+$/, '')}/chat/completions`;
   const pool = new Pool(origin, {

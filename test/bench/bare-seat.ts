@@ -2,7 +2,7 @@
 // benchmarks time.
 import { GraphBindings } from '../../kernels/onnx/bindings.ts';
 import { allocateSeats, type KvShape } from '../../kernels/onnx/kv-memory.ts';
-import type { Session } from '../../kernels/onnx/runtime.ts';
+import type { GraphSession } from '../../kernels/onnx/runtime.ts';
 import type { BuiltGraph } from '../../models/graph/build.ts';
 
 const chunk = 128;
@@ -17,7 +17,7 @@ export interface BareSeat {
 /** KV of `slotCount` seats, written once: untouched memory is one page, always in the cache. Goes with the session. */
 export function openBindings(
   { spec, topCount }: BuiltGraph,
-  session: Session,
+  session: GraphSession,
   seats: { readonly slotCount: number; readonly slotTokensMax: number },
 ): GraphBindings {
   const { layerCount, kvHeadCount, headSize, vocabSize } = spec;
@@ -32,7 +32,7 @@ export function openBindings(
 }
 
 /** Goes with the session. */
-export function openSeat(graph: BuiltGraph, session: Session, slotTokensMax: number): BareSeat {
+export function openSeat(graph: BuiltGraph, session: GraphSession, slotTokensMax: number): BareSeat {
   const bindings = openBindings(graph, session, { slotCount: 1, slotTokensMax });
   const run = (tokens: readonly number[], start: number): number => {
     const tokenCount = tokens.length;

@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { summarise } from '../../server/outcomes/task-summary.ts';
+import { summariseTask } from '../../server/outcomes/task-summary.ts';
 import { memoryStore } from '../outcome-records.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 import { CodexHome, codexMissing } from './codex-home.ts';
@@ -63,7 +63,7 @@ describe.skipIf(codexMissing).each([
       ['tool_run', 'apply_patch', 0, true],
       ['tool_run', 'exec_command', 0, true],
     ]);
-    const { phaseMs, firstDiffMs, cost } = summarise(records[0]!);
+    const { phaseMs, firstDiffMs, cost } = summariseTask(records[0]!);
     expect(phaseMs.verify).toBeGreaterThanOrEqual(400); // the sleep
     expect(phaseMs.tools).toBeGreaterThan(0);
     expect(phaseMs.model).toBeGreaterThan(0);

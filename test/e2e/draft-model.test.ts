@@ -3,7 +3,7 @@ import { WallClock } from '../../kernels/clock.ts';
 import type { CpuBackend } from '../../kernels/onnx/backend.ts';
 import { loadModel } from '../../models/model.ts';
 import { type Config, ConfigError, loadConfig } from '../../server/config/config.ts';
-import { type Device, openDevice } from '../../server/device/device.ts';
+import { type OpenDevice, openDevice } from '../../server/device/device.ts';
 import { openDraftDevice } from '../../server/device/draft-device.ts';
 import { DraftModel } from '../../server/engine/draft-model.ts';
 import { Engine } from '../../server/engine/engine.ts';
@@ -23,8 +23,8 @@ const bounds = {
 };
 
 const configWith = (more: object): Config => loadConfig({ flags: { ...flags, ...more }, env: process.env });
-let target: Device;
-let draft: Device;
+let target: OpenDevice;
+let draft: OpenDevice;
 let engine: Engine;
 const losses: string[] = [];
 

@@ -5,7 +5,7 @@ import { createServer, type RequestListener, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
-import { type UndiciWireOptions, undiciWire } from '../../server/upstream/undici-wire.ts';
+import { openUpstreamWire, type UpstreamWireOptions } from '../../server/upstream/undici-wire.ts';
 import type { UpstreamWire, WireCall } from '../../server/upstream/wire.ts';
 import { newCertificate } from '../certificate.ts';
 
@@ -56,8 +56,8 @@ class Heard {
   }
 }
 
-function post(url: string, more: Partial<UndiciWireOptions> = {}): Heard {
-  const wire = undiciWire({
+function post(url: string, more: Partial<UpstreamWireOptions> = {}): Heard {
+  const wire = openUpstreamWire({
     ...{ url, headers: { authorization: 'Bearer k' }, connections: 2, connectTimeoutMs: 2000 },
     tls: { ca: null, serverName: null },
     ...more,

@@ -1,6 +1,6 @@
 // Runs a built graph directly over a session: slots of KV, chunks of one sequence, decode rows of many. For golden
 // tests and benches; the server's own path is kernels/onnx/worker.ts.
-import type { Binding, BoundTensor, Session } from '../../kernels/onnx/runtime.ts';
+import type { Binding, BoundTensor, GraphSession } from '../../kernels/onnx/runtime.ts';
 import type { BuiltGraph } from '../../models/graph/build.ts';
 
 export interface StepResult {
@@ -20,7 +20,7 @@ interface Bound {
 }
 
 export class GraphRunner {
-  readonly session: Session;
+  readonly session: GraphSession;
   readonly graph: BuiltGraph;
   readonly slotCount: number;
   readonly capacity: number;
@@ -28,7 +28,7 @@ export class GraphRunner {
   readonly values: Float32Array[];
   readonly #bound = new Map<string, Bound>();
 
-  constructor(session: Session, graph: BuiltGraph, sizes: { slotCount: number; capacity: number }) {
+  constructor(session: GraphSession, graph: BuiltGraph, sizes: { slotCount: number; capacity: number }) {
     this.session = session;
     this.graph = graph;
     this.slotCount = sizes.slotCount;

@@ -2,7 +2,7 @@
 // quantised formats must stay within stated bounds, and where a cut falls must not matter.
 import { describe, expect, test } from 'vitest';
 import { openBindingSession, openSession } from '../../kernels/onnx/ort.ts';
-import type { Session } from '../../kernels/onnx/runtime.ts';
+import type { GraphSession } from '../../kernels/onnx/runtime.ts';
 import { loadCheckpoint } from '../../models/checkpoint.ts';
 import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
 import type { Precision } from '../../models/graph/precision.ts';
@@ -15,7 +15,7 @@ const cacheDirectory = temporaryDirectory();
 const models = goldenModels();
 const nano = sparkNanoGolden();
 
-type Open = (graph: BuiltGraph, intraOpThreads: number) => Promise<Session>;
+type Open = (graph: BuiltGraph, intraOpThreads: number) => Promise<GraphSession>;
 const runtimes: readonly { name: string; open: Open }[] = [
   {
     name: 'the C API',

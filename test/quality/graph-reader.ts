@@ -4,7 +4,7 @@ import { GraphBindings } from '../../kernels/onnx/bindings.ts';
 import { measureKvScales } from '../../kernels/onnx/kv-calibration.ts';
 import { allocateSeats, type KvShape } from '../../kernels/onnx/kv-memory.ts';
 import { openSession } from '../../kernels/onnx/ort.ts';
-import type { Session } from '../../kernels/onnx/runtime.ts';
+import type { GraphSession } from '../../kernels/onnx/runtime.ts';
 import type { BuiltGraph } from '../../models/graph/build.ts';
 
 /** Tokens of one chunk: where the engine's own are cut (server/device/device.ts). */
@@ -19,7 +19,7 @@ export interface ReaderOptions {
 }
 
 export class GraphReader {
-  readonly #session: Session;
+  readonly #session: GraphSession;
   readonly #bindings: GraphBindings;
   readonly #vocabSize: number;
 
@@ -68,7 +68,7 @@ export class GraphReader {
   }
 }
 
-function scalesOf(graph: BuiltGraph, options: ReaderOptions, open: (modelPath: string) => Session) {
+function scalesOf(graph: BuiltGraph, options: ReaderOptions, open: (modelPath: string) => GraphSession) {
   const session = open(graph.modelPath);
   try {
     return measureKvScales(session, graph, { tokens: options.calibration, file: options.scalesFile });

@@ -2,7 +2,7 @@
 // Source: docs/source/developer-guide/perf-overview.md of NVIDIA/TensorRT-LLM (1.2), also published as
 // nvidia.github.io/TensorRT-LLM/1.2.0/developer-guide/perf-overview.html. gpt-oss is published in MXFP4 whatever its column
 // says; on Hopper it keeps 16-bit KV ("Hopper: use auto"). Read by mixture-fit.ts (calibrated) and `validate` (all).
-import type { KvPrecision, Precision } from '../precision.ts';
+import type { SimKvPrecision, SimPrecision } from '../precision.ts';
 import type { RowStatus } from './published.ts';
 
 export interface MixtureRow {
@@ -10,8 +10,8 @@ export interface MixtureRow {
   readonly chip: string;
   readonly gpuCount: number;
   readonly sharding: 'tensor' | 'expert';
-  readonly precision: Precision;
-  readonly kvPrecision: KvPrecision;
+  readonly precision: SimPrecision;
+  readonly kvPrecision: SimKvPrecision;
   readonly isl: number;
   readonly osl: number;
   readonly tokensPerSecondPerGpu: number;
@@ -38,14 +38,14 @@ function rows(setup: Setup, rates: readonly number[], fit: readonly number[]): M
   });
 }
 
-const tensor = (model: string, chip: string, gpuCount: number, precision: Precision): Setup => ({
+const tensor = (model: string, chip: string, gpuCount: number, precision: SimPrecision): Setup => ({
   ...{ model, chip, gpuCount, sharding: 'tensor', precision, kvPrecision: kvOf(chip, precision) },
 });
-const expert = (model: string, chip: string, gpuCount: number, precision: Precision): Setup => ({
+const expert = (model: string, chip: string, gpuCount: number, precision: SimPrecision): Setup => ({
   ...{ model, chip, gpuCount, sharding: 'expert', precision, kvPrecision: kvOf(chip, precision) },
 });
 
-function kvOf(chip: string, precision: Precision): KvPrecision {
+function kvOf(chip: string, precision: SimPrecision): SimKvPrecision {
   return precision === 'mxfp4' && chip.startsWith('h') ? 'fp16' : 'fp8';
 }
 

@@ -1,6 +1,6 @@
 // GPUs and other chips with weights in off-chip memory, as published: peak rates, memory, links, power. Numbers only, each
 // with its source; what software achieves of them is in roofline.ts and fitted.ts.
-import type { Precision } from '../precision.ts';
+import type { SimPrecision } from '../precision.ts';
 
 export interface GpuChip {
   readonly name: string;
@@ -58,7 +58,7 @@ function hasFp4(chip: GpuChip): boolean {
  * Peak of products with weights of that format. Weight-only formats are widened to 16 bits. MXFP4 (experts only) meets
  * fp8 activations where the chip has fp4, and what is not in 4 bits computes in 16.
  */
-export function peakFlops(chip: GpuChip, precision: Precision, part: 'expert' | 'common'): number {
+export function peakFlops(chip: GpuChip, precision: SimPrecision, part: 'expert' | 'common'): number {
   if (precision === 'fp8') return chip.fp8FlopsPerSecond;
   if (precision === 'nvfp4') return chip.fp4FlopsPerSecond;
   if (precision === 'mxfp4' && part === 'expert' && hasFp4(chip)) return chip.fp8FlopsPerSecond;

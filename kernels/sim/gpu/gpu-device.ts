@@ -4,7 +4,7 @@
 import type { BackendLimits, StepPlan } from '../../backend.ts';
 import type { CostModel } from '../cost-model.ts';
 import { DoesNotFitError } from '../fit-error.ts';
-import { kvBytesPerToken, layerBytes, totalBytes } from '../shapes.ts';
+import { layerBytes, shapeKvBytesPerToken, totalBytes } from '../shapes.ts';
 import { type GpuSetup, kvCopies, type StepCounts, stepTerms } from './roofline.ts';
 
 export interface GpuBounds {
@@ -23,7 +23,7 @@ export function gpuKvTokens(setup: GpuSetup): number {
   const { chip, gpuCount, shape, precision } = setup;
   const weights = weightBytesOf(setup);
   const usable = gpuCount * chip.memoryBytes * memoryShare;
-  const perToken = kvCopies(setup) * kvBytesPerToken(shape, setup.kvPrecision);
+  const perToken = kvCopies(setup) * shapeKvBytesPerToken(shape, setup.kvPrecision);
   const tokens = Math.floor((usable - weights) / perToken);
   if (tokens >= minTokens) return tokens;
   throw new DoesNotFitError(

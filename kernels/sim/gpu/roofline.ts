@@ -1,7 +1,7 @@
 // Roofline: what one step costs on n GPUs, and which term binds. Pure: counts in, milliseconds out.
 // step = max(common weights read, their FLOPs) + max(experts read, their FLOPs) + routing + KV read + attention
 //        + launches + rows + links. Before it: gpu-device.ts, which counts a plan's rows.
-import type { KvPrecision, Precision } from '../precision.ts';
+import type { SimKvPrecision, SimPrecision } from '../precision.ts';
 import {
   activeRoutedWeights,
   attentionMacs,
@@ -25,8 +25,8 @@ export interface GpuSetup {
   readonly gpuCount: number;
   readonly sharding: Sharding;
   readonly shape: ModelShape;
-  readonly precision: Precision;
-  readonly kvPrecision: KvPrecision;
+  readonly precision: SimPrecision;
+  readonly kvPrecision: SimKvPrecision;
 }
 
 /** What a step contains. Contexts are summed over rows. */
@@ -159,7 +159,7 @@ function expertTerms(
   return { readMs, linearMs, routingMs, totalMs: Math.max(readMs, linearMs) + routingMs };
 }
 
-function expertUtilisation(chip: GpuChip, precision: Precision, fitted: MixtureCoefficients): number {
+function expertUtilisation(chip: GpuChip, precision: SimPrecision, fitted: MixtureCoefficients): number {
   if (precision === 'nvfp4') return fitted.expertFp4Utilisation;
   if (precision === 'fp8') return fitted.expertFp8Utilisation;
   if (precision !== 'mxfp4') return fitted.expertBf16Utilisation;

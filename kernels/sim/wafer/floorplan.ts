@@ -1,8 +1,8 @@
 // Floorplan: where each layer lies on the wafers, and what every core's SRAM holds there. A stage is a rectangle of
 // cores with consecutive layers (or the output projection); the stages in order are the pipeline.
 // Accounts for bytes; never decides: placement.ts does.
-import type { KvPrecision, Precision } from '../precision.ts';
-import { headBytes, kvBytesPerToken, layerBytes, type ModelShape } from '../shapes.ts';
+import type { SimKvPrecision, SimPrecision } from '../precision.ts';
+import { headBytes, layerBytes, type ModelShape, shapeKvBytesPerToken } from '../shapes.ts';
 import { coreReservedBytes, type WaferChip } from './chips.ts';
 import type { Rectangle } from './latency.ts';
 
@@ -10,8 +10,8 @@ export interface WaferSetup {
   readonly chip: WaferChip;
   readonly waferCount: number;
   readonly shape: ModelShape;
-  readonly precision: Precision;
-  readonly kvPrecision: KvPrecision;
+  readonly precision: SimPrecision;
+  readonly kvPrecision: SimKvPrecision;
   readonly blockSize: number; // tokens per block of KV
   readonly chunkTokens: number; // prompt tokens that enter the pipeline together
 }
@@ -66,7 +66,7 @@ export function stageActivationBytes(setup: WaferSetup, content: StageContent): 
 function stageBlockBytes(setup: WaferSetup, content: StageContent): number {
   const { shape, kvPrecision, blockSize } = setup;
   const share = content.layerCount / shape.layerCount;
-  return Math.ceil(blockSize * share * kvBytesPerToken(shape, kvPrecision));
+  return Math.ceil(blockSize * share * shapeKvBytesPerToken(shape, kvPrecision));
 }
 
 /** The books of each core of `area`, if it holds `content`. */

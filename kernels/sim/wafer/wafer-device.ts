@@ -4,7 +4,7 @@
 import type { BackendLimits, StepPlan, StepRow } from '../../backend.ts';
 import type { Clock } from '../../clock.ts';
 import type { StepPace } from '../cost-model.ts';
-import { kvBytesPerToken } from '../shapes.ts';
+import { shapeKvBytesPerToken } from '../shapes.ts';
 import type { WaferSetup } from './floorplan.ts';
 import { KvFloor, type KvTraffic } from './kv-floor.ts';
 import { nobody, Pipeline } from './pipeline.ts';
@@ -22,7 +22,7 @@ export interface WaferBounds {
 /** What the engine may do on these wafers. */
 export function waferLimits(setup: WaferSetup, placement: Placement, bounds: WaferBounds): BackendLimits {
   const { blockSize, shape, kvPrecision } = setup;
-  const blockBytes = blockSize * kvBytesPerToken(shape, kvPrecision);
+  const blockBytes = blockSize * shapeKvBytesPerToken(shape, kvPrecision);
   const storeBlocks = Math.min(storeBlocksMax, Math.floor(bounds.storeBytes / blockBytes));
   const blockCount = placement.kvBlocks + storeBlocks;
   const contextMax = Math.min(bounds.contextTokensMax, shape.contextLength, blockCount * blockSize);
@@ -72,7 +72,7 @@ export class WaferPace implements StepPace {
     this.#chunkTokens = setup.chunkTokens;
     this.#blockSize = limits.blockSize;
     this.#slotCount = limits.slotCount;
-    const blockBytes = limits.blockSize * kvBytesPerToken(shape, kvPrecision);
+    const blockBytes = limits.blockSize * shapeKvBytesPerToken(shape, kvPrecision);
     this.#storeMsPerBlock = (blockBytes / (waferCount * chip.ioBytesPerSecond)) * 1e3;
   }
 

@@ -11,7 +11,7 @@ import {
   type TaskRecord,
   type TaskRequest,
 } from '../../../server/outcomes/task-record.ts';
-import { summarise } from '../../../server/outcomes/task-summary.ts';
+import { summariseTask } from '../../../server/outcomes/task-summary.ts';
 import { exportOf, exportSchema, recordsOf, reportedEvent } from '../../../server/outcomes/wire.ts';
 import { DAY_MS, memoryStore, newTask, START_MS, taskEvent, taskRequest } from '../../outcome-records.ts';
 
@@ -87,7 +87,7 @@ test('the order in which events and requests are told is nothing', () => {
           .sort((a, b) => a.rank - b.rank)
           .map(({ item }) => item);
       const other = { ...made, events: shuffled(made.events), requests: shuffled(made.requests) };
-      expect(summarise(other)).toEqual(summarise(made));
+      expect(summariseTask(other)).toEqual(summariseTask(made));
     }),
   );
 });
@@ -109,7 +109,7 @@ test('derived time is never more than the clock showed', () => {
       ];
       if (ends.length === 0) return;
       const wallMs = Math.max(...ends) - Math.min(...starts);
-      expect(summarise(derived).totalMs).toBeLessThanOrEqual(wallMs + 1e-6);
+      expect(summariseTask(derived).totalMs).toBeLessThanOrEqual(wallMs + 1e-6);
     }),
   );
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { bindingCountMax, GraphBindings } from '../../../../kernels/onnx/bindings.ts';
 import { allocateSeats, type KvShape } from '../../../../kernels/onnx/kv-memory.ts';
-import type { Binding, BoundTensor, Session } from '../../../../kernels/onnx/runtime.ts';
+import type { Binding, BoundTensor, GraphSession } from '../../../../kernels/onnx/runtime.ts';
 
 const shape: KvShape = {
   scales: null,
@@ -16,7 +16,7 @@ const shape: KvShape = {
 const bounds = { topCount: 3, vocabSize: 7, runTokensMax: 300, logitRowsMax: 4 };
 
 /** A session that computes nothing and remembers what is bound. */
-class Ledger implements Session {
+class Ledger implements GraphSession {
   readonly runtime = 'c-api';
   readonly version = '0';
   readonly handle = null;

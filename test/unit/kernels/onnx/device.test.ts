@@ -4,7 +4,7 @@ import { Device } from '../../../../kernels/onnx/device.ts';
 import { allocateBlocks, allocateSeats } from '../../../../kernels/onnx/kv-memory.ts';
 import type { WorkerSetup } from '../../../../kernels/onnx/messages.ts';
 import { PlanWriter } from '../../../../kernels/onnx/plan-writer.ts';
-import type { BoundTensor, Session } from '../../../../kernels/onnx/runtime.ts';
+import type { BoundTensor, GraphSession } from '../../../../kernels/onnx/runtime.ts';
 import { controlWords, createStepFrame, phases } from '../../../../kernels/onnx/step-frame.ts';
 import { greedy, rowOf } from '../../../cpu-rig.ts';
 
@@ -23,7 +23,7 @@ const limits = {
 };
 
 /** Records the positions of every run, and writes a mark where each row's keys and values belong. */
-class Scribe implements Session {
+class Scribe implements GraphSession {
   readonly runtime = 'c-api';
   readonly version = '0';
   readonly handle = null;

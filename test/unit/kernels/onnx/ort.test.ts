@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadFloatMode } from '../../../../kernels/onnx/float-mode.ts';
 import { attachSession, OrtError, openBindingSession, openSession } from '../../../../kernels/onnx/ort.ts';
-import type { Session, SessionOptions } from '../../../../kernels/onnx/runtime.ts';
+import type { GraphSession, SessionOptions } from '../../../../kernels/onnx/runtime.ts';
 import { encodeModel, type GraphProto, type NodeProto } from '../../../../models/graph/onnx-proto.ts';
 
 const node = (operator: string, inputs: string[], outputs: string[]): NodeProto => ({
@@ -57,7 +57,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-const runtimes: readonly { name: string; open: () => Promise<Session> }[] = [
+const runtimes: readonly { name: string; open: () => Promise<GraphSession> }[] = [
   { name: 'C API', open: async () => openSession(options) },
   { name: 'official binding', open: () => openBindingSession(options) },
 ];

@@ -6,7 +6,7 @@ import { shapeOfConfig, UnknownShapeError } from '../../../../kernels/sim/shape-
 import {
   activeWeights,
   decodeAttentionMacs,
-  kvBytesPerToken,
+  shapeKvBytesPerToken,
   stateBytesPerRow,
   totalBytes,
   totalWeights,
@@ -64,17 +64,17 @@ test('checkpoints in 4 bits weigh what is published', () => {
 });
 
 test('KV of one token is two vectors per KV head and layer, or one compressed vector for all heads', () => {
-  expect(kvBytesPerToken(namedShape('llama-3.1-8b'), 'fp16')).toBe(2 * 32 * 8 * 128 * 2);
-  expect(kvBytesPerToken(namedShape('llama-3.1-8b'), 'fp8')).toBe(2 * 32 * 8 * 128);
-  expect(kvBytesPerToken(namedShape('deepseek-v3'), 'fp16')).toBe(61 * (512 + 64) * 2);
+  expect(shapeKvBytesPerToken(namedShape('llama-3.1-8b'), 'fp16')).toBe(2 * 32 * 8 * 128 * 2);
+  expect(shapeKvBytesPerToken(namedShape('llama-3.1-8b'), 'fp8')).toBe(2 * 32 * 8 * 128);
+  expect(shapeKvBytesPerToken(namedShape('deepseek-v3'), 'fp16')).toBe(61 * (512 + 64) * 2);
   expect(decodeAttentionMacs(namedShape('deepseek-v3'), 1)).toBe(128 * (512 + 64 + 512));
   expect(kvElementBytes('fp4')).toBe(0.5625);
 });
 
 test('a window keeps its share of a coding turn', () => {
   const full = 18 * 2 * 8 * 64 * 2; // every second layer
-  expect(kvBytesPerToken(namedShape('gpt-oss-120b'), 'fp16')).toBe(full * (1 + 128 / 8192));
-  expect(kvBytesPerToken(namedShape('llama-4-scout'), 'fp16')).toBe(48 * 2 * 8 * 128 * 2); // chunks of 8,192
+  expect(shapeKvBytesPerToken(namedShape('gpt-oss-120b'), 'fp16')).toBe(full * (1 + 128 / 8192));
+  expect(shapeKvBytesPerToken(namedShape('llama-4-scout'), 'fp16')).toBe(48 * 2 * 8 * 128 * 2); // chunks of 8,192
 });
 
 test('an unknown model is refused with the known ones', () => {
@@ -96,7 +96,7 @@ test('linear layers keep a state of fixed size instead of KV', () => {
   const shape = shapeOfConfig('qwen3-next-80b-a3b', qwen3Next);
   expect(shape).toMatchObject({ fullAttentionLayerCount: 12, sharedFfnSize: 512 });
   expect(totalWeights(shape) / 80e9).toBeCloseTo(1, 1);
-  expect(kvBytesPerToken(shape, 'fp16')).toBe(12 * 2 * 2 * 256 * 2);
+  expect(shapeKvBytesPerToken(shape, 'fp16')).toBe(12 * 2 * 2 * 256 * 2);
   expect(stateBytesPerRow(shape)).toBe(2 * 36 * 32 * 128 * 128 * 4);
 });
 

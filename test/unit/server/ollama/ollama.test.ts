@@ -1,7 +1,7 @@
 // Ollama's API as its packages use it: lines of JSON, calls as objects, options, times in nanoseconds, errors in its form.
 import { describe, expect, test } from 'vitest';
 import { loadModel } from '../../../../models/model.ts';
-import { forTemplate } from '../../../../server/ollama/messages.ts';
+import { messagesForTemplate } from '../../../../server/ollama/messages.ts';
 import { wholeByteModel } from '../../../http-world.ts';
 import type { MemoryCall } from '../../../memory-transport.ts';
 import { hermesCall, type Json, responsesServer } from '../../../responses-world.ts';
@@ -84,7 +84,7 @@ describe('POST /api/chat', () => {
       { role: 'tool', tool_name: 'time', content: 'noon' },
       { role: 'tool', tool_name: 'weather', content: 'rain' },
     ];
-    const [, call, ...results] = forTemplate(history);
+    const [, call, ...results] = messagesForTemplate(history);
     const ids = (call!['tool_calls'] as { id: string }[]).map(({ id }) => id);
     expect(results.map((result) => result['tool_call_id'])).toEqual([ids[1], ids[0]]);
     await server.request('POST', '/api/chat', { model: 'spark-nano', messages: history, tools: [weather] });

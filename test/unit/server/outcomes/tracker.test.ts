@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { taskRoutes } from '../../../../server/outcomes/routes.ts';
-import { summarise } from '../../../../server/outcomes/task-summary.ts';
+import { summariseTask } from '../../../../server/outcomes/task-summary.ts';
 import { TaskTracker } from '../../../../server/outcomes/tracker.ts';
 import { type LanesServer, type LanesServerOptions, lanesServer } from '../../../lanes-world.ts';
 import { START_MS } from '../../../outcome-records.ts';
@@ -91,7 +91,7 @@ test('an agent’s work becomes a task: model, tools, checks, review, rework and
     ['accepted', null, 'derived'],
     ['diff_proposed', null, 'derived'],
   ]);
-  const summary = summarise(record);
+  const summary = summariseTask(record);
   expect(summary).toMatchObject({
     outcome: 'accepted',
     firstPass: false,
@@ -207,7 +207,7 @@ test('something new after a commit, or after a long silence, is another task', a
   const records = [...store.readAll(0)];
   expect(records.map(({ requests }) => requests.length)).toEqual([2, 1, 1]);
   expect(records[1]!.events).toEqual([]); // the commit is not told twice
-  expect(summarise(records[0]!).outcome).toBe('accepted');
+  expect(summariseTask(records[0]!).outcome).toBe('accepted');
 });
 
 test('a plan’s request counts as planning', async () => {
@@ -218,7 +218,7 @@ test('a plan’s request counts as planning', async () => {
   const [record] = [...store.readAll(0)];
   expect(record!.requests.map(({ phase }) => phase)).toEqual(['plan', 'model']);
   expect(record!.events.map(({ kind }) => kind)).toContain('planned');
-  expect(summarise(record!).phaseMs.plan).toBeCloseTo(modelMs(record!, 0), 3);
+  expect(summariseTask(record!).phaseMs.plan).toBeCloseTo(modelMs(record!, 0), 3);
 });
 
 test('work in the background costs, but nobody waits for it', async () => {
@@ -227,7 +227,7 @@ test('work in the background costs, but nobody waits for it', async () => {
   await server.settle(server.clock.nowMs() + 1000);
   const [record] = [...store.readAll(0)];
   expect(record!.requests[0]).toMatchObject({ background: true, lane: 'spark' });
-  const summary = summarise(record!);
+  const summary = summariseTask(record!);
   expect(summary.totalMs).toBe(0);
   expect(summary.cost).toBeGreaterThan(0);
 });
@@ -280,7 +280,7 @@ test.each([
     await server.settle(20_000);
     expect(call.status).toBe(200);
     const [record] = [...store.readAll(0)];
-    const { phaseMs, firstDiffMs } = summarise(record!);
+    const { phaseMs, firstDiffMs } = summariseTask(record!);
     expect(record!.task.createdMs).toBe(START_MS);
     expect(record!.requests[0]).toMatchObject({ atMs: START_MS, waitedMs: 0 });
     // 4 s of silence, then at least four pieces, 1.5 s apart.
