@@ -9,6 +9,7 @@ import type { TransportHandlers } from './listeners/transport.ts';
 import type { ServerMetrics } from './metrics/metrics.ts';
 import { createModelService, type ModelParts } from './model-service.ts';
 import { ResponseStore } from './responses/store.ts';
+import type { SessionTable } from './sessions/session-table.ts';
 
 export interface AppParts extends ModelParts {
   readonly routes?: readonly Route[]; // beside the model's own
@@ -21,6 +22,7 @@ export interface AppParts extends ModelParts {
 
 export interface App {
   readonly handlers: TransportHandlers;
+  readonly sessions: SessionTable; // native ones
   /**
    * Refuses new work at once, waits for what is open, at most `drainTimeoutMs`, fails the rest with 'shutdown', closes
    * the sockets. Idempotent. The transport is stopped before and closed after by the caller.
@@ -49,6 +51,7 @@ export function createApp(parts: AppParts): App {
   );
   return {
     handlers: door,
+    sessions,
     drain: () => {
       parts.lanes?.drain();
       drained ??= drain(parts, door).finally(() => sessions.closeAll());

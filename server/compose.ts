@@ -17,7 +17,6 @@ import type { BlockArchive } from './engine/block-archive.ts';
 import { DraftModel } from './engine/draft-model.ts';
 import { Engine, type EngineBounds } from './engine/engine.ts';
 import { SERVED_POLICY } from './engine/policy.ts';
-import type { Route } from './http/door.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import type { Transport } from './listeners/transport.ts';
 import type { ServerMetrics } from './metrics/metrics.ts';
@@ -27,7 +26,7 @@ import type { Shelf } from './shelf/shelf.ts';
 import type { EncodeElsewhere } from './text/long-texts.ts';
 import { toolSyntaxOf } from './tools/dialect.ts';
 import type { Assets } from './ui/assets.ts';
-import { answerShell, uiRoutes } from './ui/routes.ts';
+import { Ui } from './ui/ui.ts';
 
 export interface ServerParts {
   readonly config: Config;
@@ -78,7 +77,10 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const { draftBackend = null, page } = parts;
   for (const warning of model.warnings) log.warn(warning);
   const draftModel = draftBackend === null ? null : openDraftModel(draftBackend, parts);
-  const engine = new Engine(backend, clock, engineBounds(config, backend), metrics, archive, draftModel);
+  const ui =
+    page === undefined ? null : new Ui({ ...parts, assets: page, chat: model.chatTemplate !== null });
+  const observer = ui?.observer ?? metrics;
+  const engine = new Engine(backend, clock, engineBounds(config, backend), observer, archive, draftModel);
   const device = new CurrentDevice({
     first: { backend, description: parts.description ?? backend.name },
     choice: config,
@@ -95,13 +97,13 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     ...adminRoutes({ device, engine }),
     ...faultRoutes,
     ...taskRoutes(outcomes),
-    ...pageRoutes(parts, device),
+    ...(ui?.routes({ engine, device, lanes: parts.lanes ?? null, sessions: () => app.sessions }) ?? []),
   ];
   const app = createApp({
     ...parts,
     backend: device,
     routes,
-    ...(page !== undefined && { answerPage: (call) => answerShell(call, page) }),
+    ...(ui !== null && { answerPage: ui.answerPage }),
     openEmbeddings: parts.embeddings?.open ?? null,
     engine,
     openText: () => new Detokenizer(model.tokenizer, marks),
@@ -126,6 +128,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
 
   async function stop(): Promise<void> {
     transport.stopListening();
+    ui?.close();
     await app.drain();
     transport.close();
     parts.lanes?.close();
@@ -134,15 +137,6 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     parts.shelf?.close();
     await Promise.all([device.close(), draftBackend?.close(), parts.embeddings?.resident.unload()]);
   }
-}
-
-function pageRoutes({ page, version, model }: ServerParts, device: CurrentDevice): readonly Route[] {
-  if (page === undefined) return [];
-  const chat = model.chatTemplate !== null;
-  return uiRoutes({
-    assets: page,
-    about: () => ({ version, chat, block_size: device.backend.limits.blockSize }),
-  });
 }
 
 /** Tokens that stand for marks which the routes read out of an answer, even where the vocabulary calls them special. */

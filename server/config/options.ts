@@ -19,6 +19,7 @@ import {
   text,
 } from './option-domains.ts';
 import { SHELF_OPTIONS } from './shelf-options.ts';
+import { UI_OPTIONS } from './ui-options.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -316,12 +317,7 @@ export const OPTIONS = {
     'built graphs; "user" is sparklane in the cache directory of the user',
     'SPARKLANE_CACHE',
   ),
-  ui: option(
-    'ui',
-    among(['on', 'off']),
-    'on',
-    'the page at GET /: playground and what the server is doing; --no-ui is the same as off',
-  ),
+  ...UI_OPTIONS,
   lanes: option(
     'lanes',
     orNull('none', text(4096)),

@@ -19,12 +19,13 @@ import type { BlockArchive } from './block-archive.ts';
 import type { DraftModel } from './draft-model.ts';
 import { type EngineBounds, Floor } from './floor.ts';
 import type { EngineObserver } from './observer.ts';
+import type { StepTimes } from './reporter.ts';
 import type { SequenceEnd, SequenceEngine, SequenceRequest, SequenceSink, SubmitResult } from './request.ts';
 import { type EngineLoad, seatsOf } from './seats.ts';
 import { type Departure, Sequence } from './sequence.ts';
 import { judgeDraft } from './sequence-draft.ts';
 
-export type { EngineBounds, KvLoad } from './floor.ts';
+export type { EngineBounds } from './floor.ts';
 
 export class Engine implements SequenceEngine {
   readonly #clock: Clock;
@@ -141,6 +142,9 @@ export class Engine implements SequenceEngine {
     const { waitingCount, runningCount } = scheduler;
     return { waitingCount, runningCount, kv, seats: seatsOf(this.#sequences.values()) };
   }
+
+  /** What the prefix cache holds, for people; costs as much as its bounds allow. */
+  readonly cachePicture: Floor['picture'] = (bounds) => this.#floor.picture(bounds);
 
   /** Full audit of block and seat accounting, O(blocks). Throws AssertionError on the first inconsistency. */
   check(): void {
@@ -374,11 +378,6 @@ export class Engine implements SequenceEngine {
     }
     if (this.#sequences.size === 0) for (const onIdle of this.#idleCallbacks.splice(0)) onIdle();
   }
-}
-
-interface StepTimes {
-  planMs: number; // the engine's own
-  sentMs: number; // when the step was sent, or its last round answered
 }
 
 interface Replacement {

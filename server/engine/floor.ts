@@ -7,6 +7,7 @@ import type { Clock } from '../../kernels/clock.ts';
 import { type AdmissionBounds, contextTokensMax } from './admission.ts';
 import type { BlockArchive } from './block-archive.ts';
 import { BlockPool } from './block-pool.ts';
+import { type CachePicture, cachePicture, type PictureBounds } from './cache-picture.ts';
 import { ColdTier } from './cold-tier.ts';
 import type { DraftModel } from './draft-model.ts';
 import type { EngineObserver } from './observer.ts';
@@ -62,7 +63,8 @@ export class Floor {
     this.draftModel = draftModel?.fits(limits) ? draftModel : null;
     this.#onReady = onReady;
     this.scheduler = new Scheduler(backend, bounds, this.#cache, this.cold);
-    this.reporter = new Reporter(observer, this.scheduler, this.#cache, this.cold);
+    const { scheduler, cold } = this;
+    this.reporter = new Reporter(observer, { scheduler, cache: this.#cache, cold, blockSize });
     this.#inFlight = new Array(limits.replicaCount).fill(null);
   }
 
@@ -75,6 +77,11 @@ export class Floor {
   get kv(): KvLoad {
     const { freeCount, idleCount, inUseCount, touchedCount, blockCount } = this.#pool;
     return { freeCount, idleCachedCount: idleCount, inUseCount, touchedCount, blockCount };
+  }
+
+  /** What the cache holds, for people. */
+  picture(bounds: PictureBounds): CachePicture {
+    return cachePicture({ cache: this.#cache, pool: this.#pool, blockSize: this.limits.blockSize }, bounds);
   }
 
   /** The next step of each replica that can take one. */

@@ -1,6 +1,7 @@
 // EngineObserver: what the engine reports about itself, as numbers only. metrics/metrics.ts turns it into Prometheus,
 // the simulator into reports. Called synchronously from the engine's loop: implementations must be cheap.
 import type { DeviceFailureCode } from '../../kernels/backend.ts';
+import type { MissReason } from './prefix-cache.ts';
 import type { FinishReason, Priority, RefusalReason } from './request.ts';
 
 export interface StepReport {
@@ -31,7 +32,9 @@ export interface EngineObserver {
   onSeat(report: {
     readonly priority: Priority;
     readonly queueMs: number;
+    readonly promptTokens: number;
     readonly cachedTokens: number;
+    readonly missReason: MissReason; // why the others are computed
     readonly coldTokens: number; // of these, brought back from the archive
   }): void;
   /** First output token of a sequence, since submit. */
@@ -44,6 +47,8 @@ export interface EngineObserver {
     readonly promptTokens: number;
     readonly cachedTokens: number;
     readonly outputTokens: number;
+    readonly acceptedDraftTokens: number;
+    readonly rejectedDraftTokens: number;
     readonly tpotMs: number | null; // (last − first) / (tokens − 1); null below two tokens
   }): void;
   onPreemption(): void;

@@ -4,6 +4,7 @@
 // It owns the meaning of blocks; block-pool.ts owns their number. Used by scheduler.ts and engine.ts.
 import assert from 'node:assert/strict';
 import type { BlockPool } from './block-pool.ts';
+import { EvictedPaths, pathHash } from './evicted-paths.ts';
 import { type IdleLinks, IdleList } from './idle-list.ts';
 
 /** One cached block: the tokens that follow the parent's. Opaque to callers. */
@@ -14,8 +15,19 @@ export interface PrefixNode extends IdleLinks<PrefixNode> {
   children: Map<string, PrefixNode> | null;
   ofTurn: boolean; // a turn has used it: so it has all its ancestors, which it holds as well
   detached: boolean; // evicted or cleared: no new block may be hung below it
+  readonly path: number; // hash of all tokens up to its end, and the salt
   coldKey: string | null; // its content's name in the archive; kept here for cold-tier.ts
 }
+
+/** Why a prompt goes on being computed where it does. */
+export type MissReason =
+  | 'none' // all of it that may be found was found
+  | 'new' // nothing of it is known
+  | 'grown' // it goes on where everything known ends
+  | 'differs' // others went on otherwise from here
+  | 'evicted'; // it was known, and was given up for room
+
+const EVICTED_PATHS_MAX = 65_536;
 
 export class PrefixCache {
   readonly #pool: BlockPool;
@@ -25,6 +37,7 @@ export class PrefixCache {
   // Every node whose block nobody holds is in one of them.
   readonly #idleOfTurns = new IdleList<PrefixNode>();
   readonly #idleOfOthers = new IdleList<PrefixNode>();
+  readonly #evictedPaths: EvictedPaths;
   #evictedCount = 0;
   #clearedCount = 0;
   /** Called before a block's content is given up for another's. */
@@ -34,6 +47,7 @@ export class PrefixCache {
     this.#pool = pool;
     this.#blockSize = blockSize;
     this.#nodes = new Array(pool.blockCount).fill(null);
+    this.#evictedPaths = new EvictedPaths(Math.min(EVICTED_PATHS_MAX, 4 * pool.blockCount));
   }
 
   /** Blocks evicted for others since the start. */
@@ -49,6 +63,29 @@ export class PrefixCache {
   /** Blocks that allocate() could hand out now. */
   get availableCount(): number {
     return this.#pool.freeCount + this.#pool.idleCount;
+  }
+
+  /** One for each salt under which something is known. */
+  get roots(): Iterable<PrefixNode> {
+    return this.#roots.values();
+  }
+
+  /** The block's content can be found again. */
+  isKept(block: number): boolean {
+    return this.#nodes[block] !== null;
+  }
+
+  /** Why match() went no further than `node`, which ends at `position`, in a prompt of `limit` tokens that may be found. */
+  missReason(
+    node: PrefixNode,
+    tokens: Int32Array,
+    { position, limit }: { position: number; limit: number },
+  ): MissReason {
+    if (position + this.#blockSize > limit) return 'none';
+    const key = blockKey(tokens, position, this.#blockSize);
+    if (this.#evictedPaths.has(pathHash(node.path, key))) return 'evicted';
+    if (node.parent === null) return 'new';
+    return node.children !== null && node.children.size > 0 ? 'differs' : 'grown';
   }
 
   /** Where a sequence with this salt begins. */
@@ -211,6 +248,7 @@ export class PrefixCache {
   // child is in the other.
   #evict(node: PrefixNode): void {
     assert(this.#pool.refCount(node.block) === 0, 'evicted a held node');
+    this.#evictedPaths.add(node.path);
     this.#forget(node);
   }
 
@@ -236,6 +274,7 @@ function newNode(parent: PrefixNode | null, key: string, block: number): PrefixN
   return {
     ...{ parent, key, block, children: null, ofTurn: false },
     ...{ older: null, newer: null, detached: false, coldKey: null },
+    path: pathHash(parent?.path ?? 0, key),
   };
 }
 

@@ -3,16 +3,29 @@
 import type { StepOutcome, StepPlan } from '../../kernels/backend.ts';
 import type { ColdTier } from './cold-tier.ts';
 import type { EngineObserver, KvReport } from './observer.ts';
-import type { PrefixCache } from './prefix-cache.ts';
+import type { MissReason, PrefixCache } from './prefix-cache.ts';
 import type { SequenceEnd } from './request.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
+
+export interface StepTimes {
+  planMs: number; // the engine's own
+  sentMs: number; // when the step was sent, or its last round answered
+}
+
+interface ReporterParts {
+  readonly scheduler: Scheduler;
+  readonly cache: PrefixCache;
+  readonly cold: ColdTier | null;
+  readonly blockSize: number; // tokens
+}
 
 export class Reporter {
   readonly #observer: EngineObserver;
   readonly #scheduler: Scheduler;
   readonly #cache: PrefixCache;
   readonly #cold: ColdTier | null;
+  readonly #blockSize: number;
   #recomputedTokens = 0; // in the rows of the step being committed
   #evictedCount = 0; // told so far
   #clearedCount = 0;
@@ -20,11 +33,12 @@ export class Reporter {
   #skippedCount = 0;
   #preemptedCount = 0;
 
-  constructor(observer: EngineObserver, scheduler: Scheduler, cache: PrefixCache, cold: ColdTier | null) {
+  constructor(observer: EngineObserver, { scheduler, cache, cold, blockSize }: ReporterParts) {
     this.#observer = observer;
     this.#scheduler = scheduler;
     this.#cache = cache;
     this.#cold = cold;
+    this.#blockSize = blockSize;
   }
 
   /** The sequence is about to compute for the first time; told once. */
@@ -34,9 +48,16 @@ export class Reporter {
     this.#observer.onSeat({
       priority: sequence.request.priority,
       queueMs: sequence.seatedMs - sequence.submitMs,
+      promptTokens: sequence.promptCount,
+      missReason: this.#missReason(sequence),
       cachedTokens: sequence.cachedCount,
       coldTokens: Math.min(sequence.coldCount, sequence.cachedCount),
     });
+  }
+
+  #missReason({ node, tokens, registeredCount, promptCount }: Sequence): MissReason {
+    const position = registeredCount * this.#blockSize;
+    return node === null ? 'new' : this.#cache.missReason(node, tokens, { position, limit: promptCount - 1 });
   }
 
   /** Tokens [position, end) have been computed; call it after the sequence's counts have been set and before step(). */
@@ -61,7 +82,7 @@ export class Reporter {
   }
 
   end(sequence: Sequence, end: SequenceEnd): void {
-    const { promptTokens, cachedTokens, outputTokens } = end.usage;
+    const { promptTokens, cachedTokens, outputTokens, acceptedDraftTokens, rejectedDraftTokens } = end.usage;
     const spanMs = sequence.lastTokenMs - sequence.firstTokenMs;
     this.#observer.onEnd({
       priority: sequence.request.priority,
@@ -69,6 +90,8 @@ export class Reporter {
       promptTokens,
       cachedTokens,
       outputTokens,
+      acceptedDraftTokens,
+      rejectedDraftTokens,
       tpotMs: outputTokens < 2 ? null : spanMs / (outputTokens - 1),
     });
   }

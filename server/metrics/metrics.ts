@@ -53,6 +53,7 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
   readonly #diskHits = this.#hits.labels('disk');
   readonly #prefillTokens = this.#stepTokens.labels('prefill');
   readonly #decodeTokens = this.#stepTokens.labels('decode');
+  #archiveSize = 0;
   #kv: KvReport | null = null; // the latest; turned into gauges when somebody asks
 
   /** `nodeMetrics` adds memory, garbage collection and event-loop lag of this Node process. */
@@ -122,7 +123,13 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
     this.#diskLosses.inc({ reason }, blockCount);
   }
 
+  /** Bytes of KV on disk. */
+  get archiveSize(): number {
+    return this.#archiveSize;
+  }
+
   onArchiveSize(bytes: number): void {
+    this.#archiveSize = bytes;
     this.#diskSize.set(bytes);
   }
 

@@ -60,6 +60,11 @@ export class SessionTable {
     return session?.owner === owner ? session : null;
   }
 
+  /** Everybody's. */
+  get all(): Iterable<Session> {
+    return [...this.#entries.values()].map(({ session }) => session);
+  }
+
   /** All sessions of an owner, in the order they were opened. */
   list(owner: string): readonly Session[] {
     return [...this.#entries.values()]

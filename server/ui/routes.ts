@@ -5,23 +5,34 @@ import { fault } from '../base/errors.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import type { Asset, Assets } from './assets.ts';
+import type { LiveHub } from './live-hub.ts';
 import { SHELL, SHELL_HEADERS } from './shell.ts';
 
 const NOT_BUILT = 'The page is not compiled: run `make build` in the repository. The API works.\n';
 const SAFE = { 'x-content-type-options': 'nosniff', 'cross-origin-resource-policy': 'same-origin' };
 
-export interface UiParts {
+export interface UiRouteParts {
   readonly assets: Assets | null; // null: this checkout was never built
   readonly about: () => UiAbout;
+  readonly live: Pick<LiveHub, 'open'>;
+  readonly sessions: (owner: string) => readonly OwnSession[];
+}
+
+/** A native session as its owner sees it. */
+export interface OwnSession {
+  readonly id: string;
+  readonly tokens: number;
+  readonly text: string | null; // its end; null where the server does not show texts
 }
 
 export interface UiAbout {
   readonly version: string;
   readonly chat: boolean; // the model has a template for conversations
   readonly block_size: number; // tokens
+  readonly shows_text: boolean; // of one's own sessions
 }
 
-export function uiRoutes({ assets, about }: UiParts): readonly Route[] {
+export function uiRoutes({ assets, about, live, sessions }: UiRouteParts): readonly Route[] {
   return [
     {
       method: 'GET',
@@ -29,6 +40,23 @@ export function uiRoutes({ assets, about }: UiParts): readonly Route[] {
       open: false,
       about: { group: 'page', summary: 'What the page has to know beside the models' },
       answer: (call) => call.reply(200, about()),
+    },
+    {
+      method: 'GET',
+      path: '/ui/live',
+      open: false,
+      about: { group: 'page', summary: 'What the server is doing, about every second', answers: 'events' },
+      answer: (call) => live.open(call),
+    },
+    {
+      method: 'GET',
+      path: '/ui/sessions',
+      open: false,
+      about: {
+        group: 'page',
+        summary: 'The native sessions of the key, with their text where --ui-text is on',
+      },
+      answer: (call) => call.reply(200, { sessions: sessions(call.facts.owner) }),
     },
     {
       method: 'GET',

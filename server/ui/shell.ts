@@ -20,6 +20,7 @@ export const SHELL = `<!doctype html>
 <link rel="stylesheet" href="./ui/tokens.css">
 <link rel="stylesheet" href="./ui/style.css">
 <link rel="stylesheet" href="./ui/playground.css">
+<link rel="stylesheet" href="./ui/live.css">
 <script type="importmap">${IMPORT_MAP}</script>
 <script type="module" src="./ui/main.js"></script>
 </head>

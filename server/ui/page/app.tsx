@@ -5,13 +5,18 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { Api, ApiError, wordsOf } from './api.ts';
 import { Icon, type IconName, Spark } from './icons.tsx';
 import { KeyDialog } from './key-dialog.tsx';
+import { LiveFeed } from './live-feed.ts';
+import { LivePane } from './live-pane.tsx';
 import { Playground } from './playground.tsx';
 import { PlaygroundStore } from './playground-store.ts';
 import { readFacts, type ServerFacts } from './server-facts.ts';
 import { applyTheme, keptTheme, nextTheme, type Theme } from './theme.ts';
 import type { PageWorld } from './world.ts';
 
-const PANES = [{ name: 'playground', label: 'Playground', icon: 'chat' }] as const satisfies readonly {
+const PANES = [
+  { name: 'playground', label: 'Playground', icon: 'chat' },
+  { name: 'live', label: 'Live', icon: 'live' },
+] as const satisfies readonly {
   name: string;
   label: string;
   icon: IconName;
@@ -28,6 +33,7 @@ type Start =
 export function App({ world }: { readonly world: PageWorld }): VNode {
   const api = useMemo(() => new Api(world), [world]);
   const store = useMemo(() => new PlaygroundStore(api, world), [api, world]);
+  const feed = useMemo(() => new LiveFeed(api, world), [api, world]);
   const [start, setStart] = useState<Start>({ kind: 'loading' });
   const pane = usePane();
   const load = (): void => {
@@ -52,6 +58,7 @@ export function App({ world }: { readonly world: PageWorld }): VNode {
         {start.kind === 'ready' && pane === 'playground' && (
           <Playground api={api} world={world} store={store} facts={start.facts} />
         )}
+        {start.kind === 'ready' && pane === 'live' && <LivePane feed={feed} />}
       </main>
       {start.kind === 'key' && (
         <KeyDialog

@@ -23,7 +23,7 @@ export interface ListedModel {
 export async function readFacts(api: Pick<Api, 'json'>): Promise<ServerFacts> {
   const [{ data }, about] = await Promise.all([
     api.json<{ data: readonly ListedModel[] }>('v1/models'),
-    api.json<{ chat: boolean; block_size: number }>('ui/about'),
+    api.json<{ chat: boolean; block_size: number; shows_text: boolean }>('ui/about'),
   ]);
   const own = data[0]!;
   const can = own.capabilities ?? [];

@@ -11,7 +11,10 @@ async function lines(of: ServerMetrics): Promise<readonly string[]> {
 
 test('latencies are in seconds, by class where a class waits', async () => {
   const server = metrics();
-  server.onSeat({ priority: 'side', queueMs: 30, cachedTokens: 0, coldTokens: 0 });
+  server.onSeat({
+    ...{ priority: 'side', queueMs: 30, promptTokens: 8, cachedTokens: 0, coldTokens: 0 },
+    missReason: 'new',
+  });
   server.onFirstToken({ priority: 'turn', ttftMs: 150 });
   const text = await lines(server);
   expect(text).toContain('queue_wait_seconds_sum{priority="side"} 0.03');
@@ -30,7 +33,8 @@ test('tokens that came together have one gap between them and the one before', a
 
 test('an ended sequence counts its tokens and its mean gap, which a single token does not have', async () => {
   const server = metrics();
-  const end = { priority: 'turn', reason: 'stop', promptTokens: 100, cachedTokens: 64 } as const;
+  const tokens = { promptTokens: 100, cachedTokens: 64, acceptedDraftTokens: 0, rejectedDraftTokens: 0 };
+  const end = { priority: 'turn', reason: 'stop', ...tokens } as const;
   server.onEnd({ ...end, outputTokens: 11, tpotMs: 2 });
   server.onEnd({ ...end, reason: 'cancelled', outputTokens: 1, tpotMs: null });
   const text = await lines(server);

@@ -13,13 +13,13 @@ const COMPRESSED_MAX = 150_000; // bytes of everything that a browser may load
 const page = buildPage();
 afterAll(() => page.remove());
 
-const about = { version: '0.0.0', chat: true, block_size: 16 };
+const about = { version: '0.0.0', chat: true, block_size: 16, shows_text: false };
 
 async function serve({ flags = {}, assets = page.assets as typeof page.assets | null } = {}) {
   const clock = new VirtualClock();
   const transport = new MemoryTransport({ clock, kernelSizeMax: 2 ** 20 });
   const app = {
-    routes: uiRoutes({ assets, about: () => about }),
+    routes: uiRoutes({ assets, about: () => about, live: { open: () => {} }, sessions: () => [] }),
     answerPage: (call: Parameters<typeof answerShell>[0]) => answerShell(call, assets),
   };
   const server = httpServer({ clock, flags, app });
