@@ -242,12 +242,14 @@ function addRoute(program: Command, host: Host): void {
     .option('--lanes <path>', 'lanes file whose policy decides; default: the built-in policy')
     .option('--policy <path>', 'policy file; goes before --lanes')
     .option('--from <lane>', 'lane that the session is in; default: a new session')
+    .option('--labelled <path>', 'say instead how often the policy is right about labelled requests')
     .allowExcessArguments(false)
     .action((flags: Flags) => {
       const options = {
         lanes: textOf(flags, 'lanes') ?? (host.env[OPTIONS.lanes.env] || null),
         policy: textOf(flags, 'policy'),
         from: textOf(flags, 'from'),
+        labelled: textOf(flags, 'labelled'),
       };
       return route(options, host);
     });

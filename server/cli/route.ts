@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { chatConversation, itemsConversation } from '../lanes/conversation.ts';
 import { decideRoute, NEW_SESSION, pinnedRoute } from '../lanes/decide.ts';
+import { decideLabelled, labelledTable } from '../lanes/labelled.ts';
 import { AUTO } from '../lanes/lanes-file.ts';
 import { builtInPolicyPath, policyPathOf, readLanes } from '../lanes/open-lanes.ts';
 import { PolicyError, parsePolicy, vocabularyOf } from '../lanes/policy.ts';
@@ -14,15 +15,23 @@ export interface RouteOptions {
   readonly lanes: string | null; // path of a lanes file
   readonly policy: string | null; // path of a policy
   readonly from: string | null; // lane of the session
+  readonly labelled: string | null; // path of labelled requests to hold the policy against
 }
 
 /** Writes the decision and the signals as JSON. Rejects with what is wrong with a file or the request. */
-export async function route({ lanes, policy: path, from }: RouteOptions, { terminal }: Host): Promise<void> {
+export async function route(
+  { lanes, policy: path, from, labelled }: RouteOptions,
+  { terminal }: Host,
+): Promise<void> {
   const file = lanes === null ? null : readLanes(lanes);
   const policyPath = path ?? (file === null ? builtInPolicyPath() : policyPathOf(lanes!, file));
   const policy = parsePolicy(readJson(policyPath));
   if (from !== null && !policy.order.includes(from)) {
     throw new UsageError(`--from ${from}: the policy has the lanes ${policy.order.join(', ')}`);
+  }
+  if (labelled !== null) {
+    terminal.write(labelledTable(decideLabelled(policy, readText(labelled))));
+    return;
   }
   const body = requestOf(await terminal.readAll());
   const conversation = Array.isArray(body['messages'])
@@ -44,6 +53,14 @@ function readJson(path: string): unknown {
     return JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
     throw new PolicyError(`${path}: ${(error as Error).message}`);
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`--labelled ${path}: ${(error as Error).message}`);
   }
 }
 

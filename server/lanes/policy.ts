@@ -7,7 +7,7 @@ import type { TaskSignals, Vocabulary } from './signals.ts';
 
 const NAME = /^[a-z][a-z0-9-]{0,31}$/;
 const RULES_MAX = 64;
-const WORDS_MAX = 128; // per category
+const WORDS_MAX = 512; // per category
 const CATEGORIES_MAX = 32;
 const CLASSES_MAX = 32;
 const REASON_MAX = 240; // characters
@@ -45,6 +45,11 @@ const STATE_FACTS = [
 export type Fact = (typeof SIGNAL_FACTS)[number] | (typeof STATE_FACTS)[number] | `words.${string}`;
 
 const name = z.string().regex(NAME, 'a name of a-z, 0-9 and -');
+const phrase = z
+  .string()
+  .min(1)
+  .max(64)
+  .regex(/[^*\s]/, 'a word, not only *'); // `word*`: whatever begins with it
 const reason = z.string().min(1).max(REASON_MAX); // {fact} stands for its value
 const test = z.union([
   z.number(),
@@ -84,10 +89,18 @@ const policySchema = z
     /** Lanes from the quickest to the strongest: to the right is promotion. */
     order: z.array(name).min(1).max(8),
     words: z
-      .record(name, z.array(z.string().min(1).max(64)).max(WORDS_MAX))
+      .record(name, z.array(phrase).max(WORDS_MAX))
       .refine((words) => Object.keys(words).length <= CATEGORIES_MAX, {
         message: `at most ${CATEGORIES_MAX} categories`,
       }),
+    /** Words of a category do not count behind (or before) one of these within a clause, unless one of `unless` follows it. */
+    negations: z
+      .strictObject({
+        before: z.array(phrase).max(WORDS_MAX).default([]),
+        after: z.array(phrase).max(WORDS_MAX).default([]),
+        unless: z.array(phrase).max(WORDS_MAX).default([]),
+      })
+      .optional(),
     classes: z
       .record(
         name,
@@ -127,20 +140,39 @@ export function parsePolicy(value: unknown): Policy {
   throw new PolicyError(parsed.fault.message);
 }
 
-/** Patterns of the policy's words: whole words, any case, spaces as any white space. Make it once per policy. */
-export function vocabularyOf({ words }: Policy): Vocabulary {
-  return new Map(
-    Object.entries(words).map(([category, list]) => {
-      const alternatives = list.map((word) =>
-        word
-          .trim()
-          .replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
-          .replace(/\s+/g, '\\s+'),
-      );
-      const pattern = list.length === 0 ? '(?!)' : `(?<![\\w-])(?:${alternatives.join('|')})(?![\\w-])`;
-      return [category, new RegExp(pattern, 'gi')];
-    }),
-  );
+/** Patterns of the policy's words. Make it once per policy. */
+export function vocabularyOf({ words, negations }: Policy): Vocabulary {
+  const { before = [], after = [], unless = [] } = negations ?? {};
+  const but = unless.length === 0 ? '' : `(?!\\s*(?:${alternativesOf(unless)}))`;
+  return {
+    words: new Map(Object.entries(words).map(([category, list]) => [category, patternOf(list, 'giu')])),
+    negatedBefore: before.length === 0 ? null : new RegExp(`(?:${alternativesOf(before)})${but}`, 'iu'),
+    negatedAfter: after.length === 0 ? null : patternOf(after, 'iu'),
+  };
+}
+
+function patternOf(list: readonly string[], flags: string): RegExp {
+  return new RegExp(list.length === 0 ? '(?!)' : alternativesOf(list), flags);
+}
+
+// Whole words, any case, spaces as any white space; scripts that put no spaces between words are found anywhere.
+function alternativesOf(list: readonly string[]): string {
+  const spaced = list.filter((word) => !UNSPACED.test(word)).map(escapedWord);
+  const unspaced = list.filter((word) => UNSPACED.test(word)).map(escapedWord);
+  const whole =
+    spaced.length === 0 ? [] : [`(?<!${WORD_CHARACTER})(?:${spaced.join('|')})(?!${WORD_CHARACTER})`];
+  return [...whole, ...unspaced].join('|');
+}
+
+const WORD_CHARACTER = '[\\p{L}\\p{N}_-]';
+const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}]/u;
+
+function escapedWord(word: string): string {
+  const escaped = word
+    .trim()
+    .replace(/[.+?^${}()|[\]\\]/g, '\\$&')
+    .replace(/\s+/g, '\\s+');
+  return escaped.replaceAll('*', '[\\p{L}\\p{N}_]*');
 }
 
 function isFact(fact: string): boolean {

@@ -22,13 +22,20 @@ export interface TaskSignals {
   readonly words: Readonly<Record<string, number>>; // category of the policy → its words in the latest user message
 }
 
-/** Categories of words, as patterns (policy.ts makes them). The category `rework` also counts earlier messages. */
-export type Vocabulary = ReadonlyMap<string, RegExp>;
+/** What a policy's words are, as patterns (policy.ts makes them). The category `rework` also counts earlier messages. */
+export interface Vocabulary {
+  readonly words: ReadonlyMap<string, RegExp>; // by category
+  readonly negatedBefore: RegExp | null; // a word behind one of these, in one clause, does not count
+  readonly negatedAfter: RegExp | null;
+}
 
 const CHARACTERS_PER_TOKEN = 4; // code and English, byte-pair vocabularies of 32,000 to 200,000; about
 const MESSAGE_SCAN_MAX = 16_384; // characters of one user message that are searched for words and paths
 const EVIDENCE_SCAN_MAX = 262_144; // characters of calls, answers and outputs that are searched, the latest first
 const WORD_COUNT_MAX = 32; // per category
+const NEGATED_MAX = 256; // negated words of a category that are looked at
+const CLAUSE_LENGTH_MAX = 80; // characters to either side in which a negation is looked for
+const CLAUSE_END = /[.,;:!?\n、。，；：！？]|\b(?:but|just|only)\b/u;
 const PATH =
   /(?<![\w/:.@-])(?:\.{0,2}\/)?(?:[\w@-][\w@.-]*\/)*[\w@-][\w@.-]*\.[A-Za-z][A-Za-z0-9]{0,5}(?![\w/])/g;
 const NO_PATH = /^(e\.g|i\.e|(node|next|vue|react|express|three|d3)\.js)$/i;
@@ -57,9 +64,9 @@ export function readSignals(
   const latest = latestUser(entries);
   const asked = (entries[latest]?.text ?? '').slice(0, MESSAGE_SCAN_MAX);
   const words: Record<string, number> = {};
-  for (const [category, pattern] of vocabulary) words[category] = countOf(asked, pattern);
+  for (const [category, pattern] of vocabulary.words) words[category] = countOf(asked, pattern, vocabulary);
   return {
-    ...countsOf(entries, vocabulary.get('rework') ?? null),
+    ...countsOf(entries, vocabulary),
     ...evidenceOf(entries, changes, latest),
     midTurn: latest >= 0 && latest < entries.length - 1,
     promptTokens: tokensOf(entries[latest]?.text.length ?? 0),
@@ -82,16 +89,17 @@ function latestUser(entries: readonly Entry[]): number {
 
 function countsOf(
   entries: readonly Entry[],
-  rework: RegExp | null,
+  vocabulary: Vocabulary,
 ): Pick<TaskSignals, 'turnIndex' | 'contextTokens' | 'reworkTurns'> {
+  const rework = vocabulary.words.get('rework') ?? null;
   let users = 0;
   let reworkTurns = 0;
   let characters = 0;
   for (const { kind, text } of entries) {
     characters += text.length;
     if (kind !== 'user') continue;
-    if (users++ > 0 && rework !== null && countOf(text.slice(0, MESSAGE_SCAN_MAX), rework, 1) > 0)
-      reworkTurns++;
+    if (users++ === 0 || rework === null) continue;
+    if (countOf(text.slice(0, MESSAGE_SCAN_MAX), rework, vocabulary, 1) > 0) reworkTurns++;
   }
   return { turnIndex: Math.max(0, users - 1), contextTokens: tokensOf(characters), reworkTurns };
 }
@@ -120,14 +128,32 @@ function evidenceOf(
   return { toolCalls, toolFailures, recentFailures, filesTouched: files.size, linesChanged };
 }
 
-/** Different words of a category in a text. */
-function countOf(text: string, pattern: RegExp, countMax = WORD_COUNT_MAX): number {
+/** Different words of a category in a text, those apart that are negated wherever they stand. */
+function countOf(text: string, pattern: RegExp, vocabulary: Vocabulary, countMax = WORD_COUNT_MAX): number {
   const found = new Set<string>();
-  for (const [word] of text.matchAll(pattern)) {
-    found.add(word.toLowerCase());
+  let negatedCount = 0;
+  for (const match of text.matchAll(pattern)) {
+    const word = match[0].toLowerCase();
+    if (found.has(word)) continue;
+    if (isNegated(text, match.index, word.length, vocabulary)) {
+      if (++negatedCount >= NEGATED_MAX) break;
+      continue;
+    }
+    found.add(word);
     if (found.size >= countMax) break;
   }
   return found.size;
+}
+
+// As far as its clause goes: "don't refactor anything, just fix the typo" forbids the first half only.
+function isNegated(text: string, index: number, length: number, vocabulary: Vocabulary): boolean {
+  const { negatedBefore, negatedAfter } = vocabulary;
+  const before = text.slice(Math.max(0, index - CLAUSE_LENGTH_MAX), index);
+  const clause = before.split(CLAUSE_END).at(-1)!;
+  if (negatedBefore?.test(clause)) return true;
+  if (negatedAfter === null) return false;
+  const [after = ''] = text.slice(index + length, index + length + CLAUSE_LENGTH_MAX).split(CLAUSE_END, 1);
+  return negatedAfter.test(after);
 }
 
 function pathsIn(text: string): ReadonlySet<string> {
