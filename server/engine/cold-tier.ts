@@ -66,12 +66,12 @@ export class ColdTier {
     const other =
       keys.length === 0 ? undefined : this.#fetches.find((fetch) => fetch.keys.includes(keys[0]!));
     if (other !== undefined) {
-      sequence.coldFetch = other;
+      sequence.waitFor(other);
     } else if (keys.length > 0 && this.#fetches.length >= FETCHES_MAX) {
       this.#release(sequence, found);
       return true; // a place comes free with the next fetch that ends
     } else {
-      sequence.coldTried = true;
+      sequence.askedArchive();
       if (this.#pays(keys.length)) return this.#fetch(sequence, { node, found, keys });
     }
     this.#release(sequence, found);
@@ -131,7 +131,7 @@ export class ColdTier {
       startMs: clock.nowMs(),
       ended: false,
     };
-    sequence.coldFetch = fetch;
+    sequence.waitFor(fetch);
     this.#fetches.push(fetch);
     archive.fetch(fetch.keys, fresh, (count) => this.#land(fetch, fresh, count));
     return true;
@@ -157,7 +157,7 @@ export class ColdTier {
     this.#release(fetch.sequence, held);
     if (this.#fetches.length === 0) this.#trusted = true;
     this.#fetchedCount += landed;
-    if (fetch.sequence.seatedMs < 0) fetch.sequence.coldCount = landed * blockSize;
+    fetch.sequence.broughtBack(landed * blockSize);
     this.#rates.learnFetch(count, clock.nowMs() - fetch.startMs);
     onFetched();
   }

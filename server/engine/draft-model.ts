@@ -244,7 +244,7 @@ export class DraftModel {
         if (drawn.length === 0) continue;
         twin.guesses = drawn.slice(0, -1); // the last one was drawn and not computed
         const tokens = Int32Array.from(drawn.slice(0, count));
-        sequence.modelGuess = { tokenCount: twin.count, tokens };
+        sequence.hear({ tokenCount: twin.count, tokens });
       }
       end();
     });

@@ -22,7 +22,7 @@ import type { EngineObserver } from './observer.ts';
 import type { StepTimes } from './reporter.ts';
 import type { SequenceEnd, SequenceEngine, SequenceRequest, SequenceSink, SubmitResult } from './request.ts';
 import { type EngineLoad, seatsOf } from './seats.ts';
-import { type Departure, Sequence } from './sequence.ts';
+import { type Departure, newSequence, type Sequence } from './sequence.ts';
 import { judgeDraft } from './sequence-draft.ts';
 
 export type { EngineBounds } from './floor.ts';
@@ -71,13 +71,13 @@ export class Engine implements SequenceEngine {
       return refusal;
     }
     const nowMs = this.#clock.nowMs();
-    const sequence = new Sequence(this.#nextId++, request, sink, nowMs);
+    const sequence = newSequence(this.#nextId++, request, sink, nowMs);
     this.#sequences.set(sequence.id, sequence);
     scheduler.enqueue(sequence);
     if (request.deadlineMs !== null) {
       const message = `the request's time ran out after ${Math.round(request.deadlineMs - nowMs)} ms`;
       const expire = () => this.#depart(sequence, { reason: 'failed', code: 'deadline', message });
-      sequence.deadline = this.#clock.schedule(request.deadlineMs - nowMs, expire);
+      sequence.expireWith(this.#clock.schedule(request.deadlineMs - nowMs, expire));
     }
     this.#schedulePump();
     return { ok: true, sequenceId: sequence.id };
@@ -90,16 +90,14 @@ export class Engine implements SequenceEngine {
 
   pause(sequenceId: number): void {
     const sequence = this.#sequences.get(sequenceId);
-    if (sequence === undefined || sequence.paused) return;
-    sequence.paused = true;
+    if (!sequence?.pause(true)) return;
     this.#pausedCount++;
     this.#floor.interrupt();
   }
 
   resume(sequenceId: number): void {
     const sequence = this.#sequences.get(sequenceId);
-    if (sequence === undefined || !sequence.paused) return;
-    sequence.paused = false;
+    if (!sequence?.pause(false)) return;
     this.#pausedCount--;
     this.#schedulePump();
   }
@@ -158,8 +156,7 @@ export class Engine implements SequenceEngine {
   }
 
   #depart(sequence: Sequence, departure: Departure): void {
-    if (sequence.departure !== null || sequence.phase === 'ended') return;
-    sequence.departure = departure;
+    if (!sequence.depart(departure)) return;
     this.#departing.push(sequence);
     this.#schedulePump();
   }
@@ -195,7 +192,7 @@ export class Engine implements SequenceEngine {
     this.#replacement = null;
     this.#floor = floor;
     for (const sequence of sequences) {
-      sequence.chunkedCount = sequence.tokenCount; // nothing here has computed its output one by one
+      sequence.move();
       floor.scheduler.enqueue(sequence);
     }
     const tooLong = sequences.filter(
@@ -231,7 +228,7 @@ export class Engine implements SequenceEngine {
     assertPlan(plan, limits);
     for (const row of plan.rows) {
       const sequence = this.#sequences.get(row.sequenceId)!;
-      sequence.inFlight = true;
+      sequence.enterStep();
       if (sequence.presentCount === 0) reporter.seat(sequence);
     }
     this.#floor.sent(plan);
@@ -304,18 +301,17 @@ export class Engine implements SequenceEngine {
     const position = sequence.computedCount;
     if (position === sequence.tokenCount) return; // has left its step behind: these rounds are for others
     const end = position + row.tokens.length;
-    sequence.computedCount = end - Math.max(0, row.sampleCount - 1) + acceptedCount;
-    sequence.presentCount = sequence.computedCount;
-    this.#floor.reporter.computed(sequence, position, end);
+    const reached = sequence.advance(end - Math.max(0, row.sampleCount - 1) + acceptedCount);
+    this.#floor.reporter.computed(position, Math.min(reached, end));
     if (sequence.departure !== null || sequence.ending !== null) return; // no token after its cancellation
     if (row.sampleCount === 0) {
-      if (sequence.prefillOnly && sequence.remainingCount === 0) sequence.ending = 'length';
+      if (sequence.prefillOnly && sequence.remainingCount === 0) sequence.finish();
       return;
     }
     const from = sequence.outputCount;
     const { tokens, failure = null } = outcome;
     const count = Math.min(acceptedCount + 1, tokens.length);
-    sequence.ending = sequence.take(tokens, count, this.contextTokensMax);
+    sequence.take(tokens, count, this.contextTokensMax);
     if (sequence.ending === null && count <= acceptedCount) sequence.fail(failure!);
     for (let i = 0; i < sequence.outputCount - from; i++) {
       drawn.tokens.push(tokens[i]!);
@@ -325,7 +321,7 @@ export class Engine implements SequenceEngine {
 
   // Its step has answered: what is computed is kept, and whoever is through leaves.
   #settle(sequence: Sequence): void {
-    sequence.inFlight = false;
+    sequence.leaveStep();
     if (sequence.failure === null) this.#floor.register(sequence);
     else this.#floor.distrust(sequence);
     if (sequence.ending !== null && sequence.departure === null)
@@ -336,7 +332,7 @@ export class Engine implements SequenceEngine {
     this.#observer.onStepFailure(code);
     for (const row of plan.rows) {
       const sequence = this.#sequences.get(row.sequenceId)!;
-      sequence.inFlight = false;
+      sequence.leaveStep();
       if (sequence.ending !== null)
         this.#end(sequence, sequence.ending, sequence.failure); // it has all it asked for, or cannot have it
       else this.#end(sequence, 'failed', { code, message });

@@ -119,16 +119,16 @@ export class Floor {
   /** Makes finished blocks findable for everyone, even if this sequence is about to leave: they are paid for. */
   register(sequence: Sequence): void {
     const { blockSize } = this.limits;
-    // A step that ended early has not saved what its later rounds would have filled.
-    sequence.savedCount = Math.min(sequence.savedCount, Math.floor(sequence.computedCount / blockSize));
+    // Not what the later rounds of a step that ended early would have filled.
+    sequence.savedOnly(Math.floor(sequence.computedCount / blockSize));
     while (sequence.registeredCount < sequence.savedCount) {
-      const index = sequence.registeredCount++;
+      const index = sequence.registeredCount;
+      const start = index * blockSize;
       const parent = sequence.node!;
-      const node = this.#cache.insert(parent, sequence.tokens, index * blockSize, sequence.blocks[index]!);
-      if (node === parent) continue; // cache was cleared meanwhile: the block stays private
-      sequence.blocks[index] = node.block;
-      sequence.node = node;
-      this.cold?.keep(node, sequence.tokens, index * blockSize);
+      const node = this.#cache.insert(parent, sequence.tokens, start, sequence.blocks[index]!);
+      const isKept = node !== parent; // else the cache was cleared meanwhile: the block stays private
+      sequence.register(isKept ? node : null);
+      if (isKept) this.cold?.keep(node, sequence.tokens, start);
     }
   }
 
@@ -154,7 +154,7 @@ export class Floor {
         if (replica === failedReplica || (lost === 'all' && awaitsRestore)) {
           this.scheduler.preempt(sequence);
         } else if (lost === 'all') {
-          sequence.node = this.#cache.detachedRoot(); // its seat is sound, what it has saved is not
+          sequence.uproot(this.#cache.detachedRoot());
         }
       }
     }

@@ -43,8 +43,7 @@ export class Reporter {
 
   /** The sequence is about to compute for the first time; told once. */
   seat(sequence: Sequence): void {
-    if (sequence.seatReported) return;
-    sequence.seatReported = true;
+    if (!sequence.tellSeated()) return;
     this.#observer.onSeat({
       priority: sequence.request.priority,
       queueMs: sequence.seatedMs - sequence.submitMs,
@@ -60,25 +59,19 @@ export class Reporter {
     return node === null ? 'new' : this.#cache.missReason(node, tokens, { position, limit: promptCount - 1 });
   }
 
-  /** Tokens [position, end) have been computed; call it after the sequence's counts have been set and before step(). */
-  computed(sequence: Sequence, position: number, end: number): void {
-    const { computedCount, reachedCount } = sequence;
-    if (computedCount > reachedCount) sequence.reachedCount = computedCount;
-    if (position < reachedCount) this.#recomputedTokens += Math.min(reachedCount, end) - position;
+  /** A row began at `position`; its sequence had been computed up to `reached` before. Call it before step(). */
+  computed(position: number, reached: number): void {
+    this.#recomputedTokens += Math.max(0, reached - position);
   }
 
   /** `count` tokens of the sequence have just been drawn. */
   tokens(sequence: Sequence, nowMs: number, count: number): void {
-    if (sequence.firstTokenMs < 0) {
-      sequence.firstTokenMs = nowMs;
-      this.#observer.onFirstToken({
-        priority: sequence.request.priority,
-        ttftMs: nowMs - sequence.submitMs,
-      });
-    } else {
-      this.#observer.onTokenGap(nowMs - sequence.lastTokenMs, count);
+    const gapMs = sequence.drew(nowMs);
+    if (gapMs !== null) this.#observer.onTokenGap(gapMs, count);
+    else {
+      const { request, submitMs } = sequence;
+      this.#observer.onFirstToken({ priority: request.priority, ttftMs: nowMs - submitMs });
     }
-    sequence.lastTokenMs = nowMs;
   }
 
   end(sequence: Sequence, end: SequenceEnd): void {

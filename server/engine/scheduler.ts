@@ -76,7 +76,7 @@ export class Scheduler {
     let index = this.#waiting.length;
     while (index > 0 && urgency < this.#urgency(this.#waiting[index - 1]!)) index--;
     this.#waiting.splice(index, 0, sequence);
-    sequence.phase = 'waiting';
+    sequence.wait();
   }
 
   /** Seats waiting sequences, most urgent first; a lesser class may have to stand up for a turn. */
@@ -166,7 +166,7 @@ export class Scheduler {
     assert(!sequence.inFlight);
     if (sequence.phase === 'waiting') this.#waiting.splice(this.#waiting.indexOf(sequence), 1);
     else this.#stand(sequence);
-    sequence.phase = 'ended';
+    sequence.leave();
   }
 
   /** Back to the queue: its KV in the seat is gone; blocks that the prefix cache knows may be found again. */
@@ -193,7 +193,7 @@ export class Scheduler {
     let countMax = stepTokensMax - slotCount - this.#bounds.prefillTokensPerStep;
     for (const sequence of decodes) {
       const bounds = { decodingCount: decodes.length, countMax };
-      sequence.draft = draftOf(sequence, this.#limits, this.#costs, bounds);
+      sequence.guess(draftOf(sequence, this.#limits, this.#costs, bounds));
       countMax -= sequence.draft?.tokens.length ?? 0;
     }
   }
@@ -270,9 +270,7 @@ export class Scheduler {
   // Blocks for `tokenCount` tokens are spoken for, beyond those it has: whoever comes next must not count on them.
   #promise(sequence: Sequence, tokenCount: number): void {
     const blockCount = Math.ceil(tokenCount / this.#limits.blockSize);
-    const promised = Math.max(0, blockCount - sequence.blocks.length);
-    this.#promisedCount += promised - sequence.promisedCount;
-    sequence.promisedCount = promised;
+    this.#promisedCount += sequence.promise(Math.max(0, blockCount - sequence.blocks.length));
   }
 
   #sit(sequence: Sequence, replica: number, nowMs: number): void {
@@ -282,41 +280,34 @@ export class Scheduler {
     this.#seatedCounts[replica]!++;
     this.#runningByClass[classRank(sequence)]!++;
     this.#runningCount++;
-    sequence.replica = replica;
-    sequence.slot = slot;
-    sequence.phase = 'running';
-    sequence.node = this.#cache.root(sequence.request.cacheSalt);
     const first = sequence.seatedMs < 0;
-    if (first) sequence.seatedMs = nowMs;
-    this.#match(sequence);
+    sequence.sit({ replica, slot }, this.#cache.root(sequence.request.cacheSalt), nowMs);
+    const foundCount = this.#match(sequence);
     this.#promise(sequence, sequence.tokenCount + 1);
-    if (first) sequence.cachedCount = Math.min(sequence.computedCount, sequence.promptCount);
+    if (first) sequence.credit(foundCount);
   }
 
-  #match(sequence: Sequence): void {
-    const from = sequence.computedCount;
-    const found = sequence.blocks.length;
-    sequence.node = this.#cache.match(
-      sequence.node!,
-      sequence.tokens,
-      { from, limit: matchLimit(sequence, this.#bounds.prefillChunkTokens) },
-      sequence.blocks,
-    );
-    sequence.computedCount += (sequence.blocks.length - found) * this.#limits.blockSize;
-    sequence.registeredCount = sequence.blocks.length;
-    sequence.savedCount = sequence.blocks.length;
+  /** Tokens that the prefix cache has of what comes next. */
+  #match(sequence: Sequence): number {
+    const found: number[] = [];
+    const range = {
+      from: sequence.computedCount,
+      limit: matchLimit(sequence, this.#bounds.prefillChunkTokens),
+    };
+    const node = this.#cache.match(sequence.node!, sequence.tokens, range, found);
+    const tokenCount = found.length * this.#limits.blockSize;
+    sequence.find(node, found, tokenCount);
+    return tokenCount;
   }
 
   // Another sequence may have computed our next blocks since we sat down (equal prompts that came together).
   #matchLate(sequence: Sequence): void {
     if (sequence.computedCount !== sequence.registeredCount * this.#limits.blockSize) return;
     if (sequence.blocks.length !== sequence.registeredCount) return;
-    const before = sequence.computedCount;
-    this.#match(sequence);
-    if (sequence.computedCount > before) this.#promise(sequence, sequence.tokenCount + 1);
-    if (sequence.outputCount > 0) return;
-    const cachedCount = sequence.cachedCount + sequence.computedCount - before; // some of it for the second time
-    sequence.cachedCount = Math.min(cachedCount, sequence.promptCount);
+    const foundCount = this.#match(sequence);
+    if (foundCount === 0) return;
+    this.#promise(sequence, sequence.tokenCount + 1);
+    if (sequence.outputCount === 0) sequence.credit(foundCount); // some of it for the second time
   }
 
   /** False if the sequence had to stand up itself for want of blocks. */
@@ -333,7 +324,7 @@ export class Scheduler {
     step.rows.push(newRow(sequence, end));
     // Only what is certain is kept: a drafted token may turn out wrong.
     while ((sequence.savedCount + 1) * blockSize < end + rounds) {
-      const index = sequence.savedCount++;
+      const index = sequence.save();
       step.saves.push({ slot, position: index * blockSize, block: sequence.blocks[index]! });
     }
     return true;
@@ -345,11 +336,7 @@ export class Scheduler {
     while (sequence.blocks.length < blockCount) {
       const block = this.#cache.allocate();
       if (block !== -1) {
-        sequence.blocks.push(block);
-        if (sequence.promisedCount > 0) {
-          sequence.promisedCount--;
-          this.#promisedCount--;
-        }
+        if (sequence.hold(block)) this.#promisedCount--;
         continue;
       }
       const urgency = this.#urgency(sequence);
@@ -384,10 +371,10 @@ export class Scheduler {
     this.#runningByClass[classRank(sequence)]!--;
     this.#runningCount--;
     this.#releaseSlot(sequence.replica, sequence.slot);
-    sequence.slot = -1;
-    sequence.replica = -1;
+    sequence.stand();
     const ofTurn = sequence.request.priority === 'turn';
-    while (sequence.blocks.length > 0) this.#cache.release(sequence.blocks.pop()!, ofTurn); // last to first
+    for (let block = sequence.giveBack(); block !== undefined; block = sequence.giveBack())
+      this.#cache.release(block, ofTurn); // last to first
     this.#promise(sequence, 0);
   }
 }

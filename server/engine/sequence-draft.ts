@@ -47,9 +47,8 @@ export function judgeDraft(
   { tokens }: RowOutcome,
   draftModel: { learn(result: { readonly count: number; readonly accepted: number }): void } | null,
 ): number {
-  const { draft } = sequence;
+  const draft = sequence.takeDraft();
   if (draft === null) return 0;
-  sequence.draft = null;
   const count = draft.tokens.length;
   let accepted = 0;
   while (accepted < count && tokens[accepted] === draft.tokens[accepted]) accepted++;

@@ -1,5 +1,5 @@
 // Sequence: one running generation, as the engine sees it: its tokens, how many of them are computed, the blocks
-// and the seat it holds. State only; scheduler.ts decides about it and engine.ts changes it.
+// and the seat it holds. Owns all of its counts: whoever decides about it says so by a verb, and nobody else writes them.
 import type { Timer } from '../../kernels/clock.ts';
 import type { BlockKey } from './block-archive.ts';
 import { type Draft, Drafter } from './drafter.ts';
@@ -42,7 +42,14 @@ export interface ModelGuess {
   readonly tokens: Int32Array; // [≥ 1]
 }
 
-export class Sequence {
+/** As everybody has it. */
+export type Sequence = Readonly<SequenceState>;
+
+export function newSequence(...parts: ConstructorParameters<typeof SequenceState>): Sequence {
+  return new SequenceState(...parts);
+}
+
+class SequenceState {
   readonly id: number;
   readonly request: SequenceRequest;
   readonly sink: SequenceSink;
@@ -71,7 +78,7 @@ export class Sequence {
   firstTokenMs = -1; // -1 before
   lastTokenMs = -1;
   deadline: Timer | null = null;
-  readonly blocks: number[] = []; // blocks[i] holds tokens [i·blockSize, (i + 1)·blockSize)
+  readonly #blocks: number[] = [];
   savedCount = 0; // leading blocks whose content the block store has, or will have after the step in flight
   promisedCount = 0; // blocks it was seated for and has not taken yet
   registeredCount = 0; // leading blocks that the prefix cache knows
@@ -110,6 +117,91 @@ export class Sequence {
     return this.request.maxTokens === 0;
   }
 
+  /** blocks[i] holds tokens [i·blockSize, (i + 1)·blockSize). */
+  get blocks(): readonly number[] {
+    return this.#blocks;
+  }
+
+  // The queue, and whom it waits for.
+
+  wait(): void {
+    this.phase = 'waiting';
+  }
+
+  /** For blocks that are on their way. */
+  waitFor(fetch: ColdFetch): void {
+    this.coldFetch = fetch;
+  }
+
+  askedArchive(): void {
+    this.coldTried = true;
+  }
+
+  /** Tokens have come back from the archive for it. */
+  broughtBack(tokenCount: number): void {
+    if (this.seatedMs < 0) this.coldCount = tokenCount;
+  }
+
+  // The seat, and the blocks that it has there.
+
+  sit(
+    { replica, slot }: { readonly replica: number; readonly slot: number },
+    root: PrefixNode,
+    nowMs: number,
+  ): void {
+    this.replica = replica;
+    this.slot = slot;
+    this.phase = 'running';
+    this.node = root;
+    if (this.seatedMs < 0) this.seatedMs = nowMs;
+  }
+
+  /** Whether this is the first time that anybody says so. */
+  tellSeated(): boolean {
+    const first = !this.seatReported;
+    this.seatReported = true;
+    return first;
+  }
+
+  /** The prefix cache has its next blocks, up to `node`. */
+  find(node: PrefixNode, blocks: readonly number[], tokenCount: number): void {
+    this.node = node;
+    for (const block of blocks) this.#blocks.push(block);
+    this.computedCount += tokenCount;
+    this.registeredCount = this.#blocks.length;
+    this.savedCount = this.#blocks.length;
+  }
+
+  /** So many tokens were found that count as the prompt's. */
+  credit(tokenCount: number): void {
+    this.cachedCount = Math.min(this.cachedCount + tokenCount, this.promptCount);
+  }
+
+  /** How many more blocks are spoken for than before. */
+  promise(blockCount: number): number {
+    const more = blockCount - this.promisedCount;
+    this.promisedCount = blockCount;
+    return more;
+  }
+
+  /** Whether the block had been promised. */
+  hold(block: number): boolean {
+    this.#blocks.push(block);
+    if (this.promisedCount === 0) return false;
+    this.promisedCount--;
+    return true;
+  }
+
+  stand(): void {
+    this.replica = -1;
+    this.slot = -1;
+  }
+
+  /** Its last block, which it holds no longer; undefined: it has none. */
+  giveBack(): number | undefined {
+    return this.#blocks.pop();
+  }
+
   /** It has stood up: nothing of it is computed any more. */
   forget(): void {
     this.computedCount = 0;
@@ -122,17 +214,117 @@ export class Sequence {
     this.coldTried = false;
   }
 
-  /** Appends the first `count` drawn tokens, or fewer if one of them gives a reason to end, which is answered. */
-  take(tokens: readonly number[], count: number, contextTokensMax: number): FinishReason | null {
+  // A step, and what it has computed and drawn.
+
+  guess(draft: SequenceDraft | null): void {
+    this.draft = draft;
+  }
+
+  /** Once: they are judged with the step that has answered. */
+  takeDraft(): SequenceDraft | null {
+    const { draft } = this;
+    this.draft = null;
+    return draft;
+  }
+
+  /** From a draft model. */
+  hear(guess: ModelGuess): void {
+    this.modelGuess = guess;
+  }
+
+  /** Its next block will be in the store with the next step; which of its blocks that is. */
+  save(): number {
+    return this.savedCount++;
+  }
+
+  enterStep(): void {
+    this.inFlight = true;
+  }
+
+  leaveStep(): void {
+    this.inFlight = false;
+  }
+
+  /** The first `count` tokens are computed, and lie in the seat. How far it had come before. */
+  advance(count: number): number {
+    const reachedCount = this.reachedCount;
+    this.computedCount = count;
+    this.presentCount = count;
+    this.reachedCount = Math.max(reachedCount, count);
+    return reachedCount;
+  }
+
+  /** A step that ended early has not saved more blocks than these. */
+  savedOnly(blockCount: number): void {
+    this.savedCount = Math.min(this.savedCount, blockCount);
+  }
+
+  /** The next block is findable as `node`, or, null, nobody's but ours. */
+  register(node: PrefixNode | null): void {
+    const index = this.registeredCount++;
+    if (node === null) return;
+    this.#blocks[index] = node.block;
+    this.node = node;
+  }
+
+  /** What it has saved cannot be found any more; its seat is sound. */
+  uproot(root: PrefixNode): void {
+    this.node = root;
+  }
+
+  /** On another device: none has computed its output one by one there. */
+  move(): void {
+    this.chunkedCount = this.tokenCount;
+  }
+
+  /** Milliseconds since it drew before; null: it never had. */
+  drew(nowMs: number): number | null {
+    const gapMs = this.firstTokenMs < 0 ? null : nowMs - this.lastTokenMs;
+    if (gapMs === null) this.firstTokenMs = nowMs;
+    this.lastTokenMs = nowMs;
+    return gapMs;
+  }
+
+  // Its pauses and its end.
+
+  /** False: it is so already. */
+  pause(paused: boolean): boolean {
+    const changed = this.paused !== paused;
+    this.paused = paused;
+    return changed;
+  }
+
+  expireWith(deadline: Timer): void {
+    this.deadline = deadline;
+  }
+
+  /** At the next plan. False: it is leaving, or has left. */
+  depart(departure: Departure): boolean {
+    if (this.departure !== null || this.phase === 'ended') return false;
+    this.departure = departure;
+    return true;
+  }
+
+  leave(): void {
+    this.phase = 'ended';
+  }
+
+  /** Appends the first `count` drawn tokens, or fewer if one of them is a reason to end. */
+  take(tokens: readonly number[], count: number, contextTokensMax: number): void {
     const { constraint, ignoreStopTokens, sampling, maxTokens } = this.request;
     for (let index = 0; index < count; index++) {
       const token = tokens[index]!;
       this.#append(token);
       constraint?.accept(token);
-      if (!ignoreStopTokens && sampling.stopTokenIds.includes(token)) return 'stop';
-      if (this.outputCount >= maxTokens || this.tokenCount >= contextTokensMax) return 'length';
+      if (!ignoreStopTokens && sampling.stopTokenIds.includes(token)) this.ending = 'stop';
+      else if (this.outputCount >= maxTokens || this.tokenCount >= contextTokensMax) this.ending = 'length';
+      if (this.ending !== null) return;
     }
-    return null;
+  }
+
+  /** All that was asked for is computed. */
+  finish(): void {
+    this.ending = 'length';
   }
 
   /** Its row could not be sampled: nothing more can be drawn. */
