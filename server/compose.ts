@@ -8,6 +8,8 @@ import { Detokenizer } from '../models/detokenizer.ts';
 import type { Model } from '../models/model.ts';
 import { createApp } from './app.ts';
 import type { Log } from './base/log.ts';
+import { addEngineGauges } from './cluster/engine-gauges.ts';
+import { loadsRoute } from './cluster/loads.ts';
 import type { Config } from './config/config.ts';
 import { adminRoutes, faultRoute } from './device/admin.ts';
 import { CurrentDevice, type DeviceChoice } from './device/current-device.ts';
@@ -17,6 +19,7 @@ import type { BlockArchive } from './engine/block-archive.ts';
 import { DraftModel } from './engine/draft-model.ts';
 import { Engine, type EngineBounds } from './engine/engine.ts';
 import { SERVED_POLICY } from './engine/policy.ts';
+import type { Route } from './http/door.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import type { Transport } from './listeners/transport.ts';
 import type { ServerMetrics } from './metrics/metrics.ts';
@@ -43,6 +46,7 @@ export interface ServerParts {
   readonly embeddings?: DecoderEmbeddings | null; // without them the model does not embed
   readonly encodeElsewhere?: EncodeElsewhere; // long texts; without it all are tokenised here
   readonly page?: Assets | null; // what GET / serves; null: it was not compiled; without it there is no page
+  readonly kvEvents?: { close(): void } | null; // likewise
   readonly transport: Transport; // likewise
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day
@@ -96,6 +100,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const routes = [
     ...adminRoutes({ device, engine }),
     ...faultRoutes,
+    workerRoute(parts, device),
     ...taskRoutes(outcomes),
     ...(ui?.routes({ engine, device, lanes: parts.lanes ?? null, sessions: () => app.sessions }) ?? []),
   ];
@@ -135,8 +140,28 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     await outcomes?.close();
     if (archive !== null) await closed(archive, clock);
     parts.shelf?.close();
+    parts.kvEvents?.close();
     await Promise.all([device.close(), draftBackend?.close(), parts.embeddings?.resident.unload()]);
   }
+}
+
+/** What routers before several nodes ask and read: /v1/loads, and gauges. */
+function workerRoute(
+  { metrics, model, config, clock, epochMs, version }: ServerParts,
+  device: CurrentDevice,
+): Route {
+  const limits = () => device.backend.limits;
+  const engine = { report: () => metrics.kv, blockSize: () => limits().blockSize };
+  addEngineGauges({
+    ...{ registry: metrics.registry, modelName: model.name, vllm: config.engineMetrics === 'vllm' },
+    ...engine,
+    blockCount: () => limits().blockCount,
+  });
+  return loadsRoute({
+    ...{ clock, epochMs, version, ...engine },
+    seatCount: () => limits().replicaCount * limits().slotCount,
+    totals: () => metrics.tokens,
+  });
 }
 
 /** Tokens that stand for marks which the routes read out of an answer, even where the vocabulary calls them special. */

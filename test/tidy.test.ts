@@ -60,6 +60,7 @@ const rooms: readonly Room[] = [
     outside: ['kernels/clock.ts', 'kernels/random.ts'],
     packages: ['undici', 'eventsource-parser'],
   },
+  { room: 'cluster', outside: ['kernels/clock.ts'], packages: ['msgpackr', 'prom-client', 'zeromq'] }, // one node of several
   { room: 'shelf', outside: ['kernels/clock.ts'], packages: [] }, // which models are in memory
   { room: 'device', outside: ['kernels/', 'models/'], packages: ['zod'] },
   { room: 'lanes', outside: ['kernels/clock.ts', 'kernels/random.ts'], packages: ['prom-client', 'zod'] },

@@ -7,6 +7,7 @@ import { loadModel, type Model } from '../../models/model.ts';
 import { openArchive } from '../archive/open-archive.ts';
 import { createLog, type Log } from '../base/log.ts';
 import { packageVersion } from '../base/package-version.ts';
+import { openKvEvents } from '../cluster/open-kv-events.ts';
 import { type RunningServer, startServer } from '../compose.ts';
 import type { Config } from '../config/config.ts';
 import { openDevice, warnOfDivergence } from '../device/device.ts';
@@ -59,6 +60,8 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     freshId: randomId, // files outlive a run that repeats its ids
     observer: metrics,
   });
+  const kvEvents = await openKvEvents(config, { clock, epochMs, log });
+  metrics.blocks = kvEvents?.watch ?? null;
   const outcomes = await openOutcomes({
     ...{ config, clock, epochMs, log, metrics },
     freshId: randomId, // a record outlives a run that repeats its ids
@@ -82,6 +85,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     lanes,
     outcomes,
     shelf,
+    kvEvents,
     embeddings,
     encodeElsewhere: new TextThread({ model: config.model }),
     ...(config.ui === 'on' && { page: pageAssets() }),

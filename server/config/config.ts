@@ -210,6 +210,9 @@ function checkAgreement(config: Config): void {
     const bound = `a multiple of blockSize (${config.blockSize})`; // chunks end where blocks end, whatever the load
     throw contradiction('prefillChunkTokens', config.prefillChunkTokens, bound);
   }
+  if (config.kvEvents === null && config.kvEventsReplay !== null) {
+    throw contradiction('kvEventsReplay', config.kvEventsReplay, 'none, unless --kv-events is set');
+  }
   if (config.streamBufferSizeMax * 2 > config.sendBufferSizeMax) {
     const bound = `at most half of sendBufferSizeMax (${config.sendBufferSizeMax}): pausing must come before closing`;
     throw contradiction('streamBufferSizeMax', config.streamBufferSizeMax, bound);

@@ -2,6 +2,7 @@
 // table, config.ts reads flags, environment and file through it, `sparklane serve --help` prints it. Data only.
 import type { z } from 'zod';
 import { precisions } from '../../models/graph/precision.ts';
+import { CLUSTER_OPTIONS } from './cluster-options.ts';
 import { GRAMMAR_OPTIONS } from './grammar-options.ts';
 import { MODEL_OPTIONS } from './model-options.ts';
 import { type Option, option } from './option.ts';
@@ -158,6 +159,7 @@ export const OPTIONS = {
   choiceCountMax: option('choices', integer(1, 128), 16, 'largest n of a request'),
   promptCountMax: option('prompts', integer(1, 2048), 64, 'prompts in one completions request'),
   ...SHELF_OPTIONS,
+  ...CLUSTER_OPTIONS,
   headerSizeMax: option(
     'header-size',
     size(1 * KIB, 1 * MIB),

@@ -56,7 +56,7 @@ export class Floor {
     this.bounds = bounds;
     this.contextTokensMax = contextTokensMax(limits);
     this.#pool = new BlockPool(limits.blockCount);
-    this.#cache = new PrefixCache(this.#pool, limits.blockSize);
+    this.#cache = new PrefixCache(this.#pool, limits.blockSize, observer.blocks ?? null);
     const { blockSize } = limits;
     const coldParts = { cache: this.#cache, blockSize, clock, onFetched: onReady };
     this.cold = archive === null ? null : new ColdTier({ archive, ...coldParts });

@@ -1,7 +1,7 @@
 // EngineObserver: what the engine reports about itself, as numbers only. metrics/metrics.ts turns it into Prometheus,
 // the simulator into reports. Called synchronously from the engine's loop: implementations must be cheap.
 import type { DeviceFailureCode } from '../../kernels/backend.ts';
-import type { MissReason } from './prefix-cache.ts';
+import type { BlockWatch, MissReason } from './prefix-cache.ts';
 import type { FinishReason, Priority, RefusalReason } from './request.ts';
 
 export interface StepReport {
@@ -27,6 +27,8 @@ export interface KvReport {
 }
 
 export interface EngineObserver {
+  /** Hears of each block that is found again, where somebody wants to know. */
+  readonly blocks?: BlockWatch | null;
   onRefusal(reason: RefusalReason): void;
   /** A sequence got its first seat. */
   onSeat(report: {

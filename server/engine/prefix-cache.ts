@@ -29,9 +29,19 @@ export type MissReason =
 
 const EVICTED_PATHS_MAX = 65_536;
 
+/** Hears what becomes findable and what is found no more, in the engine's stack: must be cheap. */
+export interface BlockWatch {
+  /** A new block: its tokens are in `key` (tokensOf), its salt is the root's key. */
+  onStored(node: PrefixNode): void;
+  onForgotten(node: PrefixNode): void;
+  /** All of them, also because another device has taken the place of this one. */
+  onCleared(): void;
+}
+
 export class PrefixCache {
   readonly #pool: BlockPool;
   readonly #blockSize: number;
+  readonly #watch: BlockWatch | null;
   readonly #roots = new Map<string, PrefixNode>(); // bounded: a root without children is removed
   readonly #nodes: (PrefixNode | null)[]; // [blockCount] what each block holds, if it is findable
   // Every node whose block nobody holds is in one of them.
@@ -43,9 +53,11 @@ export class PrefixCache {
   /** Called before a block's content is given up for another's. */
   onEvict: ((node: PrefixNode) => void) | null = null;
 
-  constructor(pool: BlockPool, blockSize: number) {
+  constructor(pool: BlockPool, blockSize: number, watch: BlockWatch | null = null) {
     this.#pool = pool;
     this.#blockSize = blockSize;
+    this.#watch = watch;
+    watch?.onCleared();
     this.#nodes = new Array(pool.blockCount).fill(null);
     this.#evictedPaths = new EvictedPaths(Math.min(EVICTED_PATHS_MAX, 4 * pool.blockCount));
   }
@@ -154,6 +166,7 @@ export class PrefixCache {
     node.children ??= new Map();
     node.children.set(key, child);
     this.#nodes[block] = child;
+    this.#watch?.onStored(child);
     return child;
   }
 
@@ -198,6 +211,7 @@ export class PrefixCache {
       root.children = null;
     }
     this.#roots.clear();
+    this.#watch?.onCleared();
   }
 
   /**
@@ -259,6 +273,7 @@ export class PrefixCache {
     if (isIdle) this.#idleList(node).remove(node);
     node.detached = true;
     this.#nodes[node.block] = null;
+    this.#watch?.onForgotten(node);
     const parent = node.parent!;
     parent.children!.delete(node.key);
     if (parent.parent === null && parent.children!.size === 0) this.#roots.delete(parent.key);
@@ -268,6 +283,14 @@ export class PrefixCache {
   #idleList({ ofTurn }: PrefixNode): IdleList<PrefixNode> {
     return ofTurn ? this.#idleOfTurns : this.#idleOfOthers;
   }
+}
+
+/** The tokens of a block, out of its key. */
+export function tokensOf({ key }: PrefixNode): readonly number[] {
+  return Array.from(
+    { length: key.length / 2 },
+    (_, index) => key.charCodeAt(2 * index) + 0x10000 * key.charCodeAt(2 * index + 1),
+  );
 }
 
 function newNode(parent: PrefixNode | null, key: string, block: number): PrefixNode {

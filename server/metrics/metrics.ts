@@ -5,6 +5,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { DeviceFailureCode } from '../../kernels/backend.ts';
 import type { ArchiveObserver } from '../archive/archive-observer.ts';
 import type { EngineObserver, KvReport, StepReport } from '../engine/observer.ts';
+import type { BlockWatch } from '../engine/prefix-cache.ts';
 import type { FinishReason, Priority, RefusalReason } from '../engine/request.ts';
 
 // From a cached token on a fast device to a long prompt on a slow one; about three per decade where it matters.
@@ -54,6 +55,11 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
   readonly #prefillTokens = this.#stepTokens.labels('prefill');
   readonly #decodeTokens = this.#stepTokens.labels('decode');
   #archiveSize = 0;
+  #decodedTokens = 0;
+  #endedPromptTokens = 0;
+  #endedCachedTokens = 0;
+  /** Set before the engine is made: who else hears of blocks. */
+  blocks: BlockWatch | null = null;
   #kv: KvReport | null = null; // the latest; turned into gauges when somebody asks
 
   /** `nodeMetrics` adds memory, garbage collection and event-loop lag of this Node process. */
@@ -94,6 +100,8 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
     this.#sequences.inc({ reason: report.reason satisfies FinishReason });
     this.#promptTokens.inc(report.promptTokens);
     this.#cachedTokens.inc(report.cachedTokens);
+    this.#endedPromptTokens += report.promptTokens;
+    this.#endedCachedTokens += report.cachedTokens;
     this.#outputTokens.inc(report.outputTokens);
     if (report.tpotMs !== null) this.#tpot.observe(report.tpotMs / 1000);
   }
@@ -140,6 +148,7 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
     this.#planSeconds.observe(report.planMs / 1000);
     this.#prefillTokens.inc(report.prefillTokens);
     this.#decodeTokens.inc(report.decodeTokens);
+    this.#decodedTokens += report.decodeTokens;
     this.#restores.inc(report.restoredBlocks);
     this.#recomputed.inc(report.recomputedTokens);
   }
@@ -155,6 +164,20 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
   /** A gauge that is read when somebody asks: entries of a table, bytes of a store. */
   watch(name: string, help: string, read: () => number): void {
     const gauge: Gauge = this.#gauge(name, help, [], () => gauge.set(read()));
+  }
+
+  /** The latest report of blocks and sequences; null before the first. */
+  get kv(): KvReport | null {
+    return this.#kv;
+  }
+
+  /** Tokens since the start: drawn ones, and the prompts of ended sequences. */
+  get tokens() {
+    return {
+      decodedTokens: this.#decodedTokens,
+      promptTokens: this.#endedPromptTokens,
+      cachedTokens: this.#endedCachedTokens,
+    };
   }
 
   onKv(report: KvReport): void {

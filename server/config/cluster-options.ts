@@ -1,0 +1,37 @@
+// What makes a server one node of several: its name, what it tells routers, where nodes meet. Data only. After it: options.ts.
+import { option } from './option.ts';
+import { among, integer, orNull, text } from './option-domains.ts';
+
+export const CLUSTER_OPTIONS = {
+  node: option(
+    'node',
+    orNull('none', text(63)),
+    null,
+    'name of this node among several: a-z, 0-9 and -; sessions and responses then have it in their ids',
+  ),
+  engineMetrics: option(
+    'engine-metrics',
+    among(['sparklane', 'vllm']),
+    'sparklane',
+    'names of the gauges that routers read; vllm adds them under its names',
+  ),
+  kvEvents: option(
+    'kv-events',
+    orNull('none', text(255)),
+    null,
+    'where cached blocks are told to routers in the form of vLLM, such as tcp://127.0.0.1:5557; needs the package zeromq',
+  ),
+  kvEventsReplay: option(
+    'kv-events-replay',
+    orNull('none', text(255)),
+    null,
+    'where routers that come late ask for what was told before, such as tcp://127.0.0.1:5558',
+  ),
+  kvEventsTopic: option(
+    'kv-events-topic',
+    orNull('none', text(255)),
+    null,
+    'topic of these events, such as kv@pod@model; none is the empty one',
+  ),
+  kvEventsKept: option('kv-events-kept', integer(1, 1_000_000), 10_000, 'latest batches kept for replay'),
+};
