@@ -1,5 +1,5 @@
 // Who sits where on the device, in counts, for those who watch the server. Pure. Before it: engine.ts; after it: the routes
-// that tell (server/discovery).
+// that tell (llama/props.ts).
 import type { KvLoad } from './floor.ts';
 import type { Sequence } from './sequence.ts';
 
