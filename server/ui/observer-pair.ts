@@ -4,6 +4,7 @@ import type { LiveRecorder } from './live-recorder.ts';
 
 export function observerPair(metrics: EngineObserver, recorder: LiveRecorder): EngineObserver {
   return {
+    blocks: metrics.blocks ?? null,
     onRefusal: (reason) => metrics.onRefusal(reason),
     onSeat: (report) => {
       metrics.onSeat(report);
