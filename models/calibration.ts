@@ -1,6 +1,6 @@
 // Text of our own on which ranges of activations, keys and values are measured: what a coding model usually reads, and
 // the vocabulary's width. It must stay apart from the texts that quality is measured on (test/quality/text).
-// Before it: nothing; after it: kernels/onnx/kv-calibration.ts.
+// Read where devices measure a model.
 import type { Model } from './model.ts';
 
 export const calibrationVersion = 1; // raise it with anything that changes the tokens or what is made of them

@@ -1,6 +1,6 @@
 // What a part of a message's content says to a model that reads text. Owns the spellings of all APIs, and the notes that
 // stand for what such a model cannot take: refusing would end a conversation over a screenshot in its history, and the
-// model may as well know what it misses. Pure. Before it: chat-template.ts and server/responses/items.ts.
+// model may as well know what it misses. Pure. Before it: chat-template.ts and server/base/content.ts.
 
 const notes: Readonly<Record<string, string>> = {
   image: '[an image that this model cannot see]',

@@ -1,5 +1,5 @@
 // One choice's ids, as they come → text that can be shown at once. Owns the bytes of an unfinished character:
-// push() never returns half of one. Before it: the engine's tokens; after it: server/generation/generation.ts.
+// push() never returns half of one. Before it: the engine's tokens; after it: the generation that tells them as text.
 import type { Tokenizer } from './tokenizer.ts';
 
 /** What all push() calls and flush() return together is what Tokenizer.decode returns for the same ids. */

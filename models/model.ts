@@ -1,5 +1,5 @@
 // A model by name, directory or GGUF file, ready for text: spec, tokenizer, chat template, sampling defaults, fill-in-the-
-// middle tokens. Weights stay on disk (checkpoint.ts, graph/build.ts). After it: server/main.ts hands it around.
+// middle tokens. Weights stay on disk (checkpoint.ts, graph/build.ts). After it: whoever serves it, or computes with it.
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,6 +1,6 @@
 // tokenizer.json, checked: BPE over bytes (GPT-2, Llama 3, Qwen2, DeepSeek) or over characters (Llama 2, Gemma),
 // Unigram and WordPiece. Whatever would be encoded differently from Hugging Face tokenizers is refused with the field's name, never
-// approximated. Before it: model-file.ts; after it: tokenizer.ts. gguf-tokenizer.ts makes the same of a GGUF file.
+// approximated. Before it: model-file.ts; after it: tokenizer.ts. gguf/gguf-tokenizer.ts makes the same of a GGUF file.
 import { z } from 'zod';
 import type { AddedToken } from './added-tokens.ts';
 import { CheckpointError, readJson } from './model-file.ts';

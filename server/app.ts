@@ -1,6 +1,6 @@
 // Wires one server from its parts: the model's service, the door, health, and the way down. Owns the order of a shutdown; never
 // touches a socket or a file, so that it runs over any transport and any clock.
-// Before it: main.ts makes the parts; after it: listeners/transport.ts delivers requests to `handlers`.
+// Before it: compose.ts makes the parts; after it: listeners/transport.ts delivers requests to `handlers`.
 import { HttpDoor, type Route } from './http/door.ts';
 import { Guard } from './http/guard.ts';
 import { healthRoutes } from './http/health.ts';

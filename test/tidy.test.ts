@@ -229,6 +229,32 @@ test('no file of the server or the load tester imports itself by way of others',
   expect(circles).toEqual([]);
 });
 
+test("a comment names only files that are there, a file's header only those near it", () => {
+  const neighbours = new Map<string, Set<string>>(sources.map(({ path }) => [path, new Set()]));
+  for (const { path, code } of sources) {
+    for (const name of importsOf(code)) {
+      neighbours.get(path)!.add(targetOf(path, name));
+      neighbours.get(targetOf(path, name))?.add(path);
+    }
+  }
+  const isNear = (path: string, other: string) =>
+    path === other ||
+    [...neighbours.get(path)!].some((next) => next === other || neighbours.get(next)?.has(other));
+  const faults: string[] = [];
+  for (const { path, text } of sources) {
+    const header = /^(?:#!.*\n)?((?:\/\/.*\n)+)/.exec(text)?.[1] ?? '';
+    for (const named of new Set(filesNamed(commentsOf(text)))) {
+      const layer = path.slice(0, path.indexOf('/'));
+      const places = [`${dirname(path)}/${named}`, `${layer}/${named}`, named];
+      const there = places.find((place) => exists(place));
+      if (there === undefined) faults.push(`${path}: ${named} is not there`);
+      else if (filesNamed(header).includes(named) && neighbours.has(there) && !isNear(path, there))
+        faults.push(`${path}: ${named} is more than two imports away`);
+    }
+  }
+  expect(faults).toEqual([]);
+});
+
 test('an exported name means one thing: it stands in one file', () => {
   const files = new Map<string, string[]>();
   // The page is a program of its own, the load tester another one; the client for browsers is the one for Node there.
@@ -302,6 +328,18 @@ function readSources(folder: string): Source[] {
 
 function withoutComments(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|[^:'"`])\/\/.*$/gm, '$1');
+}
+
+function commentsOf(text: string): string {
+  return (text.match(/^\s*(?:\/\/|\/\*\*|\*).*$|(?<=[;,{]) \/\/.*$/gm) ?? []).join('\n');
+}
+
+/** Such as `form.ts`, `chat/form.ts`, `server/chat/form.ts`. */
+function filesNamed(comment: string): string[] {
+  return Array.from(
+    comment.matchAll(/(?<![\w./*<-])((?:[\w-]+\/)*[\w-]+\.tsx?)(?!\w)/g),
+    ([, name]) => name!,
+  );
 }
 
 function importsOf(code: string): string[] {

@@ -1,6 +1,6 @@
 // The decoder graph's inputs and outputs in memory, and its bindings: one per shape and range of seats, built when
 // first needed, the least recently used one released when there are too many. Owns the memory of everything but the
-// KV. Names and shapes: models/graph/decoder.ts. Before it: device.ts; after it: the session of ort.ts.
+// KV. Names and shapes are those that models/graph/ writes. Before it: device.ts; after it: the session of ort.ts.
 import { type KvArrays, type KvShape, slotElements } from './kv-memory.ts';
 import type { Binding, BoundTensor, GraphSession } from './runtime.ts';
 

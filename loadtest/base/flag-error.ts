@@ -1,4 +1,4 @@
-// Refusals that a person reads: a flag that makes no sense, a trace that is broken. main.ts prints the message and
+// Refusals that a person reads: a flag that makes no sense, a trace that is broken. The command line prints the message and
 // exits with 2; nothing else catches them.
 
 /** A bad flag: its name, what was given, and what would have been accepted. */

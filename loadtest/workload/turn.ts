@@ -1,5 +1,5 @@
 // What a workload says: sessions of turns, each with its content, its limits and what its user does while it streams.
-// Data only; nothing here knows time or protocols. Made by the other files of this folder, played by driver.ts, turned
+// Data only; nothing here knows time or protocols. Made by the other files of this folder, played by measure/play/driver.ts, turned
 // into bytes by measure/wires.
 import { mix32 } from '../../kernels/random.ts';
 

@@ -1,6 +1,6 @@
 // What an upstream is asked: a body of chat completions that any OpenAI-compatible server takes, made of either API's
 // request. Owns which fields travel (those of OpenAI; extensions of ours would be refused elsewhere) and the spelling of
-// messages, tools and formats. Pure. Before it: lanes/visit.ts; after it: upstream/client.ts.
+// messages, tools and formats. Pure. Before it: the dialects say what lanes/visit.ts is to ask.
 import type { ChatMessage } from '../../models/chat-template.ts';
 import { asFunction } from '../tools/definition.ts';
 import { withSystem } from './chat-prompt.ts';

@@ -1,5 +1,5 @@
 // LocalModel: this server's model with what makes prompts and forms for it, and the bounds of what may be asked. Types only.
-// Made in app.ts.
+// Used by local-answering.ts.
 import type { Clock } from '../../kernels/clock.ts';
 import type { DraftingBounds } from '../generation/drafting.ts';
 import type { TextGenerator } from '../generation/generation.ts';

@@ -1,6 +1,6 @@
 // The tools of a request in the Responses API's spelling, or that of chat completions → tools as the model is told of
 // them (server/tools). Owns names: tools of a namespace get one name for the model and go back under their two. Tools of
-// other types (web_search, …) are left out: nobody would run them here. Pure. Before it: plan.ts; after it: server/tools.
+// other types (web_search, …) are left out: nobody would run them here. Pure. Before it: responses/plan.ts; after it: server/tools.
 import { type Fault, fault } from '../base/errors.ts';
 import type { CustomFormat, Tool, ToolChoice } from '../tools/definition.ts';
 

@@ -1,5 +1,5 @@
 // A server in this process, with everything a real one has: model, device, listener, log to standard error. Owns
-// where ids, seeds and times come from. Before it: serve.ts and connection.ts; after it: device/device.ts and compose.ts.
+// where ids, seeds and times come from. Before it: serve.ts and connect.ts; after it: device/device.ts and compose.ts.
 import { randomBytes } from 'node:crypto';
 import { Random } from '../../kernels/random.ts';
 import { adapterChoice } from '../../models/lora.ts';

@@ -1,6 +1,6 @@
 // Frames of clients → checked messages, messages of the server → frames; pure. With it everything that a server or proxy of
 // the native protocol needs: what a client needs is in wire.ts. Published as sparklane/protocol.
-// Before it: listeners/listener.ts; after it: native/connection.ts.
+// After it: native/connection.ts.
 import { type ErrorCode, type Fault, fault } from '../base/errors.ts';
 import { frameFault } from './frame-guard.ts';
 import {

@@ -1,6 +1,6 @@
 // How long the parts of an answer took: until the first token, and from there to the last. Owns the counts of one
-// request's choices; time comes from its clock. Before it: chat/answer.ts tells what happens; after it: the shapes that
-// report times (llama/infill.ts, server/ollama).
+// request's choices; time comes from its clock. Told what happens by the shapes that
+// report times (llama/infill-events.ts, ollama/events.ts).
 import type { Clock } from '../../kernels/clock.ts';
 import type { GenerationDelta, GenerationEnd } from './generation.ts';
 

@@ -1,6 +1,6 @@
 // A byte expression as a deterministic automaton whose states are made when they are first reached. Where an
 // expression has intersections or complements, `close` visits all states once, so that none is left from which the
-// end cannot be reached. Before it: byte-regex.ts; after it: pushdown.ts and token-mask.ts.
+// end cannot be reached. Before it: byte-regex.ts; after it: pushdown.ts and token-masks.ts.
 
 import type { ByteSet, Regex, RegexTable } from './byte-regex.ts';
 import { GrammarError } from './grammar-error.ts';

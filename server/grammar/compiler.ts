@@ -1,6 +1,6 @@
 // Compiles what a request asks of its answer's form into grammars, shares equal ones between requests, and hands out a
 // constraint per sequence. Works in portions between which other work goes on; results do not depend on them.
-// Before it: the API routes, through form.ts; after it: constraint.ts, used by the engine.
+// Before it: the API routes, through chat/form.ts; after it: constraint.ts, used by the engine.
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../kernels/clock.ts';
 import type { TokenConstraint } from '../engine/request.ts';

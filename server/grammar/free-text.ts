@@ -1,5 +1,5 @@
 // Free text as byte expressions: anything at all, or anything without a trigger, behind which a grammar takes over
-// (structural tags). Before it: call-grammar.ts; after it: byte-regex.ts.
+// (structural tags). Before it: tools/call-grammar.ts; after it: byte-regex.ts.
 import type { Regex, RegexTable } from './byte-regex.ts';
 import { allCodePoints, oneOf } from './code-points.ts';
 

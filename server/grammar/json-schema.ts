@@ -1,6 +1,6 @@
 // A JSON schema → grammar rules. Owns which values are allowed and in which order properties come (the schema's own);
 // how a value's text looks is json-terminals.ts. Properties that are not declared are allowed only where the schema
-// says so, or declares none. Before it: compiler.ts and call-grammar.ts; after it: rules.ts.
+// says so, or declares none. Before it: compiler.ts and tools/call-grammar.ts; after it: rules.ts.
 
 import type { GrammarBounds } from './bounds.ts';
 import type { Regex, RegexTable } from './byte-regex.ts';

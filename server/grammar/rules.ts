@@ -1,6 +1,6 @@
 // A context-free grammar over byte expressions, and its lowering to the graph that pushdown.ts walks. Here left
 // recursion is rewritten and everything that can never end is cut off, so that a walk never meets a dead end.
-// Before it: json-schema.ts, lark.ts and call-grammar.ts; after it: pushdown.ts.
+// Before it: json-schema.ts, lark.ts and tools/call-grammar.ts; after it: pushdown.ts.
 import type { Automaton } from './automaton.ts';
 import type { GrammarBounds } from './bounds.ts';
 import type { Regex } from './byte-regex.ts';

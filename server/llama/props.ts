@@ -1,5 +1,5 @@
 // What llama-server's clients (Zed, llama.vscode, its web page) ask before their first question: GET /props and /slots,
-// POST /apply-template. Owns their shapes; generates nothing. Before it: http/door.ts; after it: model-facts.ts and chat-prompt.ts.
+// POST /apply-template. Owns their shapes; generates nothing. Before it: http/door.ts; after it: chat/model-facts.ts and chat/chat-prompt.ts.
 import { z } from 'zod';
 import { ChatTemplateError } from '../../models/chat-template.ts';
 import { unguarded } from '../../models/text-guard.ts';

@@ -1,5 +1,5 @@
 // A request of Anthropic's API as one of the one meaning of chat: its tools, its prompt's options, its sampling, and what
-// cannot be had of it. Pure. Before it: routes.ts; after it: chat/chat-prompt.ts, form.ts and fields.ts.
+// cannot be had of it. Pure. Before it: routes.ts; after it: chat/chat-prompt.ts, chat/form.ts and chat/fields.ts.
 import { type Fault, fault } from '../base/errors.ts';
 import type { CommonFields } from '../chat/fields.ts';
 import { textSource } from '../chat/form.ts';

@@ -1,5 +1,5 @@
 // Small questions of other servers' clients: vLLM's GET /version, LM Studio's GET /api/v0/models. Before it: http/door.ts; after
-// it: model-facts.ts.
+// it: chat/model-facts.ts.
 import { fault } from '../base/errors.ts';
 import type { DescribedService } from '../chat/described-service.ts';
 import { modelFacts } from '../chat/model-facts.ts';

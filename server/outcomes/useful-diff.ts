@@ -1,6 +1,6 @@
 // UsefulDiff: when does a streamed answer first contain a change that could be applied? Reads unified diffs, search/
 // replace blocks, apply_patch bodies and whole rewritten files as they grow; a hunk counts when it is complete, changes
-// something and fits the real text. Fed by diff-watch.ts and loadtest/live-session.ts; patches are parsed and applied by jsdiff.
+// something and fits the real text. Fed by diff-watch.ts and loadtest/measure/play/live-session.ts; patches are parsed and applied by jsdiff.
 import { applyPatch, parsePatch } from 'diff';
 
 const CONTEXT_LINES = 2; // equal lines after a rewritten place that show it is complete

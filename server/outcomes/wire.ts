@@ -1,5 +1,5 @@
 // Tasks as JSON: what clients send and get, and what is exported and imported. Owns the fields, their bounds and the
-// spelling; a time goes out in Unix seconds and may come in as ISO 8601 too. Before it: base/json-body.ts; after it: routes.ts
+// spelling; a time goes out in Unix seconds and may come in as ISO 8601 too. Used by routes.ts
 // and the reports.
 import { z } from 'zod';
 import type { TaskSignals } from '../lanes/signals.ts';

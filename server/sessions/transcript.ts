@@ -22,7 +22,7 @@ export interface TranscriptModel {
 
 interface Chat {
   messages: readonly ChatMessage[];
-  text: string; // what the tokens say, special tokens included, the messages' own guarded (text-guard.ts)
+  text: string; // what the tokens say, special tokens included, the messages' own guarded (models/text-guard.ts)
 }
 
 /** Part of a transcript to be replaced: tokens of a raw one, messages of a chat. */

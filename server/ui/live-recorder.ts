@@ -1,5 +1,5 @@
 // What happened lately, for the page: points of two seconds with percentiles, the latest prompts with why they were computed,
-// and what steps cost. Bounded in memory however long it runs; hears the engine beside the metrics. Before it: engine.ts (by
+// and what steps cost. Bounded in memory however long it runs; hears the engine beside the metrics. Before it: engine/engine.ts (by
 // way of observer-pair.ts); after it: live-state.ts.
 import type { Clock } from '../../kernels/clock.ts';
 import type { EngineObserver, KvReport, StepReport } from '../engine/observer.ts';

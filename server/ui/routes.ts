@@ -1,5 +1,5 @@
 // GET / and what the page is made of: open to anybody, with or without a key, for nothing of it says anything about this server
-// but that it has a page. GET /ui/about, for whoever has a key, is what other routes do not say. Before it: door.ts; after it:
+// but that it has a page. GET /ui/about, for whoever has a key, is what other routes do not say. Before it: http/door.ts; after it:
 // assets.ts.
 import { fault } from '../base/errors.ts';
 import type { Route } from '../http/door.ts';

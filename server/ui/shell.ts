@@ -1,5 +1,5 @@
 // The one HTML document and the policy that it runs under. Pure. Before it: routes.ts; after it: the browser, which loads
-// page/main.ts as it was compiled.
+// the page as it was compiled.
 import { createHash } from 'node:crypto';
 import { IMPORT_MAP } from './assets.ts';
 

@@ -1,4 +1,4 @@
-// Fits the constants of the simulated devices to the calibration rows and writes gpu/fitted.ts and wafer/fitted.ts.
+// Fits the constants of the simulated devices to the calibration rows and writes sim/gpu/fitted.ts and sim/wafer/fitted.ts.
 // Run after a change of a formula: `npx tsx kernels/sim/fit/main.ts`; `--check` only says whether they are current.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { gpuFitted, mixtureFitted } from '../gpu/fitted.ts';

@@ -1,5 +1,5 @@
 // Published figures that the simulated devices are held against, and which of them the constants were fitted to.
-// Data only, from hardware-facts (sources there). Read by fit/main.ts (calibration rows) and by `validate` (all).
+// Data only, from hardware-facts (sources there). Read by sim/fit/main.ts (calibration rows) and by `validate` (all).
 
 /** calibrated: the fit saw it. validated: it did not, same hardware family. extrapolated: software or chip differ. */
 export type RowStatus = 'calibrated' | 'validated' | 'extrapolated';

@@ -1,4 +1,4 @@
-// DriverPlan: how a workload is played. A type only. Before it: campaign.ts makes one; used by driver.ts and
+// DriverPlan: how a workload is played. A type only. Before it: measure/campaign.ts makes one; used by driver.ts and
 // live-session.ts.
 import type { Load } from '../../workload/arrival.ts';
 

@@ -1,5 +1,5 @@
 // Timeline: what happened to one turn, as times; measures() turns them into the numbers of the report. The formulas are
-// the ones that runs/latencies.ts states. Owns no clock.
+// the ones that measure/runs/latencies.ts states. Owns no clock.
 import type { Delta, TurnEnd } from '../wires/target.ts';
 
 /** Arrivals closer together than this are one burst: one read of the socket, several frames. */

@@ -1,4 +1,4 @@
-// LiveView: tells another process twice a second how the run is going; that process draws (live/main.ts), so that a slow
+// LiveView: tells another process twice a second how the run is going; that process draws (measure/live/main.ts), so that a slow
 // terminal cannot delay a request. Owns the snapshots; the child process is made by main.ts.
 import type { Clock, Timer } from '../../../kernels/clock.ts';
 import type { ActiveRun } from '../runs/run.ts';

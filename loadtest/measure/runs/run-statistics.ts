@@ -1,5 +1,5 @@
 // RunStatistics: sums up a run as it goes, in memory that does not grow with it: histograms, counters, a bounded sample
-// of sessions. A recorder of driver.ts; report/run-report.ts reads it when the run is over (or was stopped).
+// of sessions. A recorder of measure/play/driver.ts; measure/runs/run-report.ts reads it when the run is over (or was stopped).
 
 import { HeatMap } from '../../statistics/heat-map.ts';
 import { Histogram } from '../../statistics/histogram.ts';
