@@ -2,6 +2,7 @@
 // store of KV blocks that outlive them; a step computes rows of tokens and answers once. The engine decides
 // what to compute (server/engine/scheduler.ts); a backend decides how. Types and their assertions only.
 import assert from 'node:assert/strict';
+import type { DevicePlan } from './device-plan.ts';
 
 /** What a device can hold and do. Fixed for the life of the backend. */
 export interface BackendLimits {
@@ -183,6 +184,10 @@ export interface Backend {
   writeBlock?(block: number, content: Uint8Array): void;
   /** The memory itself of a block's content, in readBlock()'s order, to be written under the same condition. */
   blockPieces?(block: number): readonly Uint8Array[];
+  /** What lies where, for people; absent: it cannot tell. */
+  readonly plan?: DevicePlan;
+  /** [region of the plan] ms of work since the start, for people. */
+  readonly busyMs?: ArrayLike<number>;
   /** For tests of whole servers; absent: the device cannot be told to fail. */
   injectFault?(replica: number, fault: DeviceFault): void;
   /** Waits for steps in flight, then frees everything. Idempotent. */

@@ -80,6 +80,25 @@ const devices: Readonly<Record<string, (parts: BackendParts) => Promise<Backend>
 
 export const backendNames: readonly string[] = Object.keys(devices);
 
+/** What may be named, for people who choose: chips (each also with xN for several) and the models whose shapes are known. */
+export interface DeviceCatalogue {
+  readonly devices: readonly string[];
+  readonly models: readonly string[];
+  readonly precisions: readonly SimulatedChoice['precision'][];
+}
+
+export async function deviceCatalogue(): Promise<DeviceCatalogue> {
+  const [{ DEVICE_NAMES }, { SHAPES }] = await Promise.all([
+    import('./sim/device.ts'),
+    import('./sim/catalogue.ts'),
+  ]);
+  return {
+    devices: [...backendNames, ...DEVICE_NAMES],
+    models: SHAPES.map(({ name }) => name),
+    precisions: ['fp16', 'bf16', 'fp8', 'int4'],
+  };
+}
+
 /** Loads the device and makes it ready. Rejects with UnknownBackendError, or with what the device cannot do. */
 export async function createBackend(name: string, parts: BackendParts): Promise<Backend> {
   const create = Object.hasOwn(devices, name) ? devices[name] : undefined;

@@ -28,8 +28,7 @@ import { taskRoutes } from './outcomes/routes.ts';
 import type { Shelf } from './shelf/shelf.ts';
 import type { EncodeElsewhere } from './text/long-texts.ts';
 import { toolSyntaxOf } from './tools/dialect.ts';
-import type { Assets } from './ui/assets.ts';
-import { Ui } from './ui/ui.ts';
+import { type PageParts, Ui } from './ui/ui.ts';
 
 export interface ServerParts {
   readonly config: Config;
@@ -45,7 +44,7 @@ export interface ServerParts {
   readonly shelf?: Shelf; // closed by stop()
   readonly embeddings?: DecoderEmbeddings | null; // without them the model does not embed
   readonly encodeElsewhere?: EncodeElsewhere; // long texts; without it all are tokenised here
-  readonly page?: Assets | null; // what GET / serves; null: it was not compiled; without it there is no page
+  readonly page?: PageParts; // without it there is no page
   readonly kvEvents?: { close(): void } | null; // likewise
   readonly transport: Transport; // likewise
   readonly clock: Clock;
@@ -81,8 +80,8 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const { draftBackend = null, page } = parts;
   for (const warning of model.warnings) log.warn(warning);
   const draftModel = draftBackend === null ? null : openDraftModel(draftBackend, parts);
-  const ui =
-    page === undefined ? null : new Ui({ ...parts, assets: page, chat: model.chatTemplate !== null });
+  const chat = model.chatTemplate !== null;
+  const ui = page === undefined ? null : new Ui({ ...parts, page, chat });
   const observer = ui?.observer ?? metrics;
   const engine = new Engine(backend, clock, engineBounds(config, backend), observer, archive, draftModel);
   const device = new CurrentDevice({

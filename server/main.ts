@@ -1,7 +1,10 @@
 #!/usr/bin/env node
 // The program `sparklane`: the only file of the server that touches the process, its streams, signals, time of day and
 // console. Owns the terminal it makes of them; everything else is in cli/program.ts, which runs the command.
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
+import { dirname, resolve } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { descriptorCountMax } from './cli/descriptors.ts';
@@ -93,19 +96,49 @@ async function loadClients(): Promise<readonly Mount[]> {
   const { addLoadtestCommand } = await import('../loadtest/measure/command.ts');
   const { addOutcomeCommands } = await import('../loadtest/outcomes/commands.ts');
   const { addSimulationCommands } = await import('../loadtest/simulate/commands.ts');
+  const keepReport = await reportKeeper();
   return [
-    (program, setExitCode) => addLoadtestCommand(program, { ...processIo(), setExitCode }),
+    (program, setExitCode) => addLoadtestCommand(program, { ...processIo(), setExitCode, keepReport }),
     (program) =>
       addOutcomeCommands(program, {
         write: terminal.write,
         note: terminal.note,
         env: process.env,
         epochMs: Date.now,
+        keepReport,
         commandLine: ['sparklane', ...process.argv.slice(2)].join(' '),
       }),
     (program, setExitCode) =>
-      addSimulationCommands(program, { write: terminal.write, note: terminal.note, setExitCode }),
+      addSimulationCommands(program, { write: terminal.write, note: terminal.note, setExitCode, keepReport }),
   ];
+}
+
+/** Reports end up where the page lists them, too, wherever they were asked to be written. */
+async function reportKeeper(): Promise<(kind: string, html: string, path: string | null) => void> {
+  const { userCacheDirectory } = await import('./config/config.ts');
+  const { ReportShelf, reportsDirectory } = await import('./ui/report-shelf.ts');
+  const directory = reportsDirectory(process.env['SPARKLANE_CACHE'] || userCacheDirectory(process.env));
+  return (kind, html, path) => {
+    if (path !== null && dirname(resolve(path)) === resolve(directory)) return; // a page has asked for it
+    try {
+      writeFileSync(new ReportShelf(directory).place(`${kind}-${Date.now().toString(36)}.html`), html);
+    } catch (error) {
+      terminal.note(`the report is not kept for the page: ${(error as Error).message}\n`);
+    }
+  };
+}
+
+const RUN_MS = 180_000; // for what a page asks for: one comparison
+
+/** In a process of its own, so that what it takes is nobody else's time. */
+function runSelf(args: readonly string[]): Promise<void> {
+  const command = [...process.execArgv, process.argv[1]!, ...args];
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, command, { timeout: RUN_MS }, (error, _, complaint) => {
+      if (error === null) resolve();
+      else reject(new Error(complaint.trim().split('\n').at(-1) || error.message));
+    });
+  });
 }
 
 const LOADING_COUNT = 256; // open files with which it certainly loads
@@ -118,7 +151,15 @@ try {
   const { runProgram } = await import('./cli/program.ts');
   const self = { pid: process.pid, isAlive };
   const memorySize = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
-  const host = { terminal, env: process.env, clock: new WallClock(), epochMs: Date.now, self, memorySize };
+  const host = {
+    terminal,
+    env: process.env,
+    clock: new WallClock(),
+    epochMs: Date.now,
+    self,
+    memorySize,
+    runSelf,
+  };
   process.exitCode = await runProgram(process.argv.slice(2), host, loadClients);
 } catch (error) {
   // Node says EMFILE, or that it cannot find what it cannot open.

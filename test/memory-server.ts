@@ -34,7 +34,7 @@ export async function memoryServer(
     ...{ transport, clock, epochMs: () => 0, random: new Random(1), log, metrics },
     freshId: () => `id-${++idCount}`,
     openBackend: (choice) => openDevice({ ...config, ...choice }, model, world),
-    page: null,
+    page: { assets: null },
     ...more,
   });
   /** Virtual time goes on; promises keep pace with it. */

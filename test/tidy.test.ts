@@ -73,7 +73,7 @@ const rooms: readonly Room[] = [
   { room: 'responses', outside: ['kernels/', 'models/'], packages: ['zod'] },
   { room: 'native', outside: ['kernels/'], packages: [] },
   { room: 'outcomes', outside: ['kernels/'], packages: ['diff', 'libsql', 'prom-client', 'zod'] },
-  { room: 'ui', outside: ['kernels/'], packages: [] }, // its page/ is a browser's and has a row of its own
+  { room: 'ui', outside: ['kernels/'], packages: ['zod'] }, // its page/ is a browser's and has a row of its own
   { room: 'model-service.ts', outside: ['kernels/'], packages: [] },
   { room: 'app.ts', outside: ['kernels/'], packages: [] },
   { room: 'compose.ts', outside: ['kernels/', 'models/'], packages: [] },
@@ -100,7 +100,7 @@ const importTable: readonly Rule[] = [
   // Runs in browsers, which get these packages as they are.
   {
     where: 'server/ui/page/',
-    ours: [],
+    ours: ['kernels/device-plan.ts'],
     packages: ['preact', 'marked', 'eventsource-parser', 'diff', 'uplot'],
   },
   ...rooms.map(({ room, earlier, outside, packages }, index) => ({
@@ -270,7 +270,7 @@ test('an exported name means one thing: it stands in one file', () => {
 });
 
 test('only the files that choose a device know that some are simulated', () => {
-  const choosing = /^server\/(device\/.*|config\/options|main)\.ts$/;
+  const choosing = /^server\/((device\/.*|config\/options|main)\.ts$|ui\/page\/)/; // people are told
   const telling = sources
     .filter(
       ({ path, code }) => path.startsWith('server/') && /simulat|kernels\/sim|simModel|wafer/i.test(code),

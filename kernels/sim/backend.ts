@@ -14,6 +14,7 @@ import type {
   StepRow,
 } from '../backend.ts';
 import type { Clock } from '../clock.ts';
+import type { DevicePlan } from '../device-plan.ts';
 import type { Random } from '../random.ts';
 import { type CostModel, costPace, modelledCosts, type StepPace } from './cost-model.ts';
 import { drawFault, type FaultRates, type SimFault } from './faults.ts';
@@ -26,6 +27,7 @@ export interface SimParts {
   readonly costModel: CostModel | StepPace;
   readonly tokens?: TokenSource; // WitnessTokens unless given
   readonly prefill?: PrefillHabit;
+  readonly plan?: DevicePlan; // for people
   readonly faults: { readonly rates: FaultRates; readonly random: Random } | null;
 }
 
@@ -34,6 +36,7 @@ export class SimBackend implements Backend {
   readonly limits: BackendLimits;
   readonly costs: StepCosts | null;
   readonly prefill: PrefillHabit | null;
+  readonly plan?: DevicePlan;
   readonly #clock: Clock;
   readonly #pace: StepPace;
   readonly #tokens: TokenSource;
@@ -49,6 +52,7 @@ export class SimBackend implements Backend {
     this.name = name;
     this.limits = limits;
     this.prefill = parts.prefill ?? null;
+    if (parts.plan !== undefined) this.plan = parts.plan;
     this.#clock = clock;
     const paced = 'start' in costModel;
     this.costs = paced || limits.sampleCountMax === 1 ? null : modelledCosts(costModel, limits);
@@ -57,6 +61,10 @@ export class SimBackend implements Backend {
     this.#faults = parts.faults;
     this.#inFlight = new Array(limits.replicaCount).fill(false);
     this.#interrupted = new Array(limits.replicaCount).fill(false);
+  }
+
+  get busyMs(): ArrayLike<number> {
+    return this.#pace.busyMs ?? [];
   }
 
   /** Steps answered since the start. */

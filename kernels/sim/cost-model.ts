@@ -20,6 +20,7 @@ export interface StepPace {
   /** Calls `answer` exactly once, never in the caller's stack, with the milliseconds the step took. */
   start(plan: StepPlan, answer: (deviceMs: number) => void): void;
   /** The seat's sequence has left. */
+  readonly busyMs?: ArrayLike<number>; // [region] ms of work since the start; absent: it has none
   releaseSlot(replica: number, slot: number): void;
 }
 

@@ -3,6 +3,7 @@
 // Before it: registry.ts or a simulation; after it: gpu/ and wafer/.
 import type { BackendLimits } from '../backend.ts';
 import type { Clock } from '../clock.ts';
+import type { DevicePlan } from '../device-plan.ts';
 import { SimBackend } from './backend.ts';
 import type { CostModel, StepPace } from './cost-model.ts';
 import { DoesNotFitError } from './fit-error.ts';
@@ -126,22 +127,25 @@ function planChips(options: SimDeviceOptions): SimDevice {
   return planWafer(options, wafer, wanted);
 }
 
-/** A backend that takes the time of the simulated device; `tokens` decides what it says. */
-export function createSimDevice(
-  options: SimDeviceOptions & { readonly clock: Clock; readonly tokens?: TokenSource },
-): SimBackend {
-  const device = planSimDevice(options);
-  return simBackend(device, device.timing(options.clock), options);
-}
-
-/** The same with a timing that the caller keeps to look at. */
+/** A backend that takes the time of the simulated device, `costModel`; `tokens` decides what it says. */
 export function simBackend(
   device: SimDevice,
   costModel: CostModel | StepPace,
-  { clock, tokens }: { readonly clock: Clock; readonly tokens?: TokenSource },
+  {
+    clock,
+    tokens,
+    plan,
+  }: { readonly clock: Clock; readonly tokens?: TokenSource; readonly plan?: DevicePlan },
 ): SimBackend {
   const prefill = { chunkTokens: device.prefillChunkTokens, tokensPerStep: device.prefillTokensPerStep };
-  const parts = { limits: device.limits, clock, costModel, prefill, faults: null };
+  const parts = {
+    limits: device.limits,
+    clock,
+    costModel,
+    prefill,
+    faults: null,
+    ...(plan !== undefined && { plan }),
+  };
   return new SimBackend(device.name, tokens === undefined ? parts : { ...parts, tokens });
 }
 

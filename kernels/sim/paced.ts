@@ -4,21 +4,32 @@
 // the inner device would judge them by its own costs and the simulated one take the time.
 import type { Backend, BackendLimits, StepOutcome, StepPlan } from '../backend.ts';
 import type { Clock } from '../clock.ts';
+import type { DevicePlan } from '../device-plan.ts';
 import { type CostModel, costPace, type StepPace } from './cost-model.ts';
 
 export class PacedBackend implements Backend {
   readonly name: string;
   readonly limits: BackendLimits;
+  readonly plan: DevicePlan;
   readonly #inner: Backend;
   readonly #pace: StepPace;
   readonly #clock: Clock;
 
-  constructor(name: string, inner: Backend, timing: CostModel | StepPace, clock: Clock) {
+  constructor(
+    name: string,
+    inner: Backend,
+    { timing, clock, plan }: { timing: CostModel | StepPace; clock: Clock; plan: DevicePlan },
+  ) {
     this.name = name;
     this.limits = { ...inner.limits, roundsMax: 1 }; // each round would take its simulated time
+    this.plan = plan;
     this.#inner = inner;
     this.#pace = 'start' in timing ? timing : costPace(timing, clock);
     this.#clock = clock;
+  }
+
+  get busyMs(): ArrayLike<number> {
+    return this.#pace.busyMs ?? [];
   }
 
   step(plan: StepPlan, done: (outcome: StepOutcome) => void): void {

@@ -2,8 +2,9 @@
 // the simulated pace. For kernels/registry.ts; the rest of the server cannot tell.
 import type { Backend } from '../backend.ts';
 import type { Clock } from '../clock.ts';
-import { createSimDevice, planSimDevice, type SimDeviceOptions } from './device.ts';
+import { planSimDevice, type SimDeviceOptions, simBackend } from './device.ts';
 import { PacedBackend } from './paced.ts';
+import { planPicture } from './plan.ts';
 
 export interface ServedOptions extends SimDeviceOptions {
   readonly clock: Clock;
@@ -12,7 +13,9 @@ export interface ServedOptions extends SimDeviceOptions {
 
 /** Throws UnknownShapeError or DoesNotFitError. Closing it closes `inner`. */
 export function openSimulated({ clock, inner, ...options }: ServedOptions): Backend {
-  if (inner === null) return createSimDevice({ ...options, clock });
-  const device = planSimDevice({ ...options, blockSize: inner.limits.blockSize });
-  return new PacedBackend(`${device.name}+${inner.name}`, inner, device.timing(clock, inner.limits), clock);
+  const device = planSimDevice({ ...options, ...(inner !== null && { blockSize: inner.limits.blockSize }) });
+  const plan = planPicture(device);
+  if (inner === null) return simBackend(device, device.timing(clock), { clock, plan });
+  const timing = device.timing(clock, inner.limits);
+  return new PacedBackend(`${device.name}+${inner.name}`, inner, { timing, clock, plan });
 }

@@ -285,10 +285,12 @@ class Campaign {
     if (shown !== null) write(`\n${formulaLines(shown)}`);
     this.#csv?.close();
     const { outDirectory } = this.#settings;
+    const page = reportPage({ run: shown, sweep: swept, comparison, gates });
+    this.#io.keepReport?.('loadtest', page, null);
     if (outDirectory !== null) {
       const json = { ...(comparison ?? swept ?? run), gates };
       this.#save(outDirectory, 'report.json', `${JSON.stringify(json, null, 1)}\n`);
-      this.#save(outDirectory, 'report.html', reportPage({ run: shown, sweep: swept, comparison, gates }));
+      this.#save(outDirectory, 'report.html', page);
       write(
         `\nreports in ${outDirectory}: report.html, report.json${this.#csv === null ? '' : ', turns.csv'}\n`,
       );

@@ -28,4 +28,6 @@ export interface LoadtestIo {
   /** Lets everything that is waiting in this process run; virtual time is pumped between. */
   settle(): Promise<void>;
   setExitCode(code: number): void;
+  /** Where the page lists reports, too; `path`: where it was written, if it was. */
+  readonly keepReport?: (kind: string, html: string, path: string | null) => void;
 }

@@ -24,6 +24,8 @@ export interface OutcomesIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly epochMs: () => number; // time of day
   readonly commandLine: string; // as it was typed
+  /** Where the page lists reports, too; `path`: where it was written, if it was. */
+  readonly keepReport?: (kind: string, html: string, path: string | null) => void;
 }
 
 type Flags = Readonly<Record<string, unknown>>;
@@ -90,10 +92,10 @@ function report(flags: Flags, io: OutcomesIo): void {
   const html = textOf(flags, 'html');
   if (html !== null) {
     const madeAt = new Date(io.epochMs()).toISOString();
-    write(
-      html,
-      outcomesPage(made, { source: source.name, command: io.commandLine, madeAt, version: packageVersion() }),
-    );
+    const facts = { source: source.name, command: io.commandLine, madeAt, version: packageVersion() };
+    const page = outcomesPage(made, facts);
+    io.keepReport?.('outcomes', page, html);
+    write(html, page);
   }
   const directory = textOf(flags, 'csv');
   if (directory !== null) {

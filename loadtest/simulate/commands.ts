@@ -32,6 +32,8 @@ export interface CommandOutput {
   write(text: string): void; // results
   note(text: string): void; // progress, for people
   setExitCode(code: number): void;
+  /** Where the page lists reports, too; `path`: where it was written, if it was. */
+  readonly keepReport?: (kind: string, html: string, path: string | null) => void;
 }
 
 /** Whether an error is a refusal that a person reads, rather than a fault of the program. */
@@ -208,8 +210,10 @@ function addCompare(program: Command, output: CommandOutput): void {
         },
         ...{ usersMax: flags.usersMax, seed: flags.seed, onProgress: (text) => output.note(`${text} …\n`) },
       });
+      const page = comparisonPage(found);
+      output.keepReport?.('compare', page, flags.html ?? null);
       if (flags.html !== undefined) {
-        writeFileSync(flags.html, comparisonPage(found));
+        writeFileSync(flags.html, page);
         output.note(`wrote ${flags.html}\n`);
       }
       output.write(

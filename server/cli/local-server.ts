@@ -88,7 +88,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     kvEvents,
     embeddings,
     encodeElsewhere: new TextThread({ model: config.model }),
-    ...(config.ui === 'on' && { page: pageAssets() }),
+    ...(config.ui === 'on' && { page: { assets: pageAssets(), runSelf: host.runSelf ?? null } }),
     transport,
     clock,
     epochMs,

@@ -27,6 +27,8 @@ export interface Host {
   readonly epochMs: () => number; // time of day
   /** Bytes that this process may use; without it no model is too large. */
   readonly memorySize?: number;
+  /** Runs this program once more, with other arguments; rejects with what it said. Without it nobody can. */
+  readonly runSelf?: (args: readonly string[]) => Promise<void>;
   /** This process among others, where it matters who is alive; without it only silence tells. */
   readonly self?: { readonly pid: number; readonly isAlive: (pid: number) => boolean };
 }

@@ -235,7 +235,8 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-function userCacheDirectory(env: ConfigSources['env']): string {
+/** Where things are kept that can be made again, without `--cache-directory`. */
+export function userCacheDirectory(env: ConfigSources['env']): string {
   if (env['XDG_CACHE_HOME']) return join(env['XDG_CACHE_HOME'], 'sparklane');
   const home = env['HOME'] || homedir();
   if (platform() === 'darwin') return join(home, 'Library', 'Caches', 'sparklane');

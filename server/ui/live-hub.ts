@@ -9,6 +9,7 @@ import { EventStream } from '../http/sse.ts';
 import { POINT_MS } from './live-recorder.ts';
 import { type LiveParts, liveReport } from './live-state.ts';
 import type { LiveHistory } from './page/live-report.ts';
+import { RegionActivity } from './region-activity.ts';
 
 const REPORT_MS = 1000;
 const UNREAD_SIZE_MAX = 256 * 1024; // bytes; a viewer that is so far behind misses what comes
@@ -27,6 +28,8 @@ export class LiveHub {
   readonly #bounds: HubBounds;
   readonly #viewers = new Set<Viewer>(); // bounded by uiViewerCountMax
   #timer: Timer | null = null;
+  readonly #activity = new RegionActivity();
+  #busy: readonly number[] | null = null; // [region] of the device, lately
   #toldPoints = 0;
   #backend: Backend; // of which the costs are
   #closed = false;
@@ -97,13 +100,14 @@ export class LiveHub {
     const { pointCount } = recorder;
     const point = pointCount > this.#toldPoints ? recorder.points.at(-1)! : null;
     this.#toldPoints = pointCount;
+    this.#busy = this.#activity.sharesOf(device.backend, clock.nowMs());
     const text = this.#text(point);
     for (const viewer of this.#viewers) if (!viewer.slow) viewer.stream.send(text, 'live');
     this.#timer = clock.schedule(REPORT_MS, () => this.#tell());
   }
 
   #text(point: LiveHistory['points'][number] | null): string {
-    return JSON.stringify(liveReport(this.#parts, { point, viewers: this.#viewers.size }));
+    return JSON.stringify(liveReport(this.#parts, { point, busy: this.#busy, viewers: this.#viewers.size }));
   }
 
   #leave(viewer: Viewer): void {

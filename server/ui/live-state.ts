@@ -8,7 +8,7 @@ import type { EngineLoad } from '../engine/seats.ts';
 import type { Lanes } from '../lanes/lanes.ts';
 import type { Session } from '../sessions/session.ts';
 import type { LiveRecorder } from './live-recorder.ts';
-import type { LiveKv, LiveLanes, LivePoint, LivePull, LiveReport, LiveSession } from './page/live-report.ts';
+import type { LiveKv, LiveLanes, LivePull, LiveReport, LiveSession } from './page/live-report.ts';
 
 export interface LiveParts {
   readonly clock: Clock;
@@ -33,13 +33,14 @@ const ID_SHOWN = 9; // characters, prefix included
 
 export function liveReport(
   parts: LiveParts,
-  { point, viewers }: { point: LivePoint | null; viewers: number },
+  { point, busy, viewers }: Pick<LiveReport, 'point' | 'busy' | 'viewers'>,
 ): LiveReport {
   const { clock, recorder, engine } = parts;
   const { waitingCount, runningCount, seats } = engine.load;
   return {
     nowMs: clock.nowMs(),
     point,
+    busy,
     device: deviceOf(parts),
     queue: { waiting: waitingCount, running: runningCount, paused: recorder.pausedCount },
     seats: seats.slice(0, SEATS_MAX),

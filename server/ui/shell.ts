@@ -21,6 +21,7 @@ export const SHELL = `<!doctype html>
 <link rel="stylesheet" href="./ui/style.css">
 <link rel="stylesheet" href="./ui/playground.css">
 <link rel="stylesheet" href="./ui/live.css">
+<link rel="stylesheet" href="./ui/hardware.css">
 <script type="importmap">${IMPORT_MAP}</script>
 <script type="module" src="./ui/main.js"></script>
 </head>

@@ -1,6 +1,7 @@
 // The page's part of a server: what hears the engine for it, its routes, its live stream. Owns their wiring; the rest of the
 // server knows none of it. Before it: compose.ts; after it: routes.ts and live-hub.ts.
 import type { Clock } from '../../kernels/clock.ts';
+import { deviceCatalogue } from '../../kernels/registry.ts';
 import { NOBODY, ownerAt } from '../base/owner.ts';
 import type { Config } from '../config/config.ts';
 import type { EngineObserver } from '../engine/observer.ts';
@@ -10,17 +11,26 @@ import type { Lanes } from '../lanes/lanes.ts';
 import type { ServerMetrics } from '../metrics/metrics.ts';
 import type { SessionTable } from '../sessions/session-table.ts';
 import type { Assets } from './assets.ts';
+import { labRoutes } from './lab-routes.ts';
 import { LiveHub } from './live-hub.ts';
 import { LiveRecorder } from './live-recorder.ts';
 import type { LiveParts } from './live-state.ts';
 import { observerPair } from './observer-pair.ts';
+import { ReportShelf, reportsDirectory } from './report-shelf.ts';
 import { answerShell, uiRoutes } from './routes.ts';
+
+/** What only the program itself can give. */
+export interface PageParts {
+  readonly assets: Assets | null; // null: the page was not compiled
+  readonly runSelf?: ((args: readonly string[]) => Promise<void>) | null; // this program once more
+}
 
 export interface UiParts {
   readonly config: Config;
   readonly version: string;
   readonly chat: boolean; // the model has a template for conversations
-  readonly assets: Assets | null;
+  readonly page: PageParts;
+  readonly freshId: () => string;
   readonly clock: Clock;
   readonly metrics: ServerMetrics;
 }
@@ -48,11 +58,11 @@ export class Ui {
     return observerPair(this.#parts.metrics, this.#recorder);
   }
 
-  readonly answerPage = (call: HttpCall): void => answerShell(call, this.#parts.assets);
+  readonly answerPage = (call: HttpCall): void => answerShell(call, this.#parts.page.assets);
 
   /** Once. */
   routes(server: UiServer): readonly Route[] {
-    const { config, version, chat, assets, clock, metrics } = this.#parts;
+    const { config, version, chat, page, clock, metrics, freshId } = this.#parts;
     const { apiKeys } = config;
     const showsText = config.uiText === 'on' && apiKeys.length > 0;
     const hub = new LiveHub(
@@ -68,8 +78,16 @@ export class Ui {
     );
     this.#hub = hub;
     metrics.watch('ui_viewers', 'Pages that watch', () => hub.viewerCount);
-    return uiRoutes({
-      assets,
+    const lab = labRoutes({
+      plan: () => server.device.backend.plan ?? null,
+      catalogue: deviceCatalogue,
+      reports: new ReportShelf(reportsDirectory(config.cacheDirectory)),
+      style: () => Buffer.from(page.assets?.get('report.css')?.body ?? []).toString(),
+      runSelf: page.runSelf ?? null,
+      freshName: () => freshId().replace(/\W/g, ''),
+    });
+    const own = uiRoutes({
+      assets: page.assets,
       live: hub,
       about: () => ({
         ...{ version, chat, shows_text: showsText },
@@ -85,6 +103,7 @@ export class Ui {
             text: showsText ? session.tail(TEXT_TOKENS) : null,
           })),
     });
+    return [...lab, ...own];
   }
 
   /** Ends the live streams. Idempotent. */

@@ -21,7 +21,7 @@ const memoryShare = 0.9;
 /** Tokens of KV that fit beside the weights. Throws DoesNotFitError. */
 export function gpuKvTokens(setup: GpuSetup): number {
   const { chip, gpuCount, shape, precision } = setup;
-  const weights = weightBytesOf(setup);
+  const weights = gpuWeightBytes(setup);
   const usable = gpuCount * chip.memoryBytes * memoryShare;
   const perToken = kvCopies(setup) * shapeKvBytesPerToken(shape, setup.kvPrecision);
   const tokens = Math.floor((usable - weights) / perToken);
@@ -32,8 +32,8 @@ export function gpuKvTokens(setup: GpuSetup): number {
   );
 }
 
-// Data-parallel attention keeps all but the routed experts once on each GPU.
-function weightBytesOf({ gpuCount, shape, precision, sharding }: GpuSetup): number {
+/** On all GPUs. Data-parallel attention keeps all but the routed experts once on each GPU. */
+export function gpuWeightBytes({ gpuCount, shape, precision, sharding }: GpuSetup): number {
   const copies = sharding === 'expert' ? gpuCount : 1;
   const { routed } = layerBytes(shape, precision);
   return routed + copies * (totalBytes(shape, precision) - routed);

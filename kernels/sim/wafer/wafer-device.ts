@@ -76,6 +76,10 @@ export class WaferPace implements StepPace {
     this.#storeMsPerBlock = (blockBytes / (waferCount * chip.ioBytesPerSecond)) * 1e3;
   }
 
+  get busyMs(): ArrayLike<number> {
+    return this.pipeline.busyMs;
+  }
+
   start(plan: StepPlan, answer: (deviceMs: number) => void): void {
     const startMs = this.#clock.nowMs();
     let open = plan.rows.length;

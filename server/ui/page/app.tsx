@@ -3,12 +3,14 @@
 import type { VNode } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { Api, ApiError, wordsOf } from './api.ts';
+import { HardwarePane } from './hardware-pane.tsx';
 import { Icon, type IconName, Spark } from './icons.tsx';
 import { KeyDialog } from './key-dialog.tsx';
 import { LiveFeed } from './live-feed.ts';
 import { LivePane } from './live-pane.tsx';
 import { Playground } from './playground.tsx';
 import { PlaygroundStore } from './playground-store.ts';
+import { ReportsPane } from './reports-pane.tsx';
 import { readFacts, type ServerFacts } from './server-facts.ts';
 import { applyTheme, keptTheme, nextTheme, type Theme } from './theme.ts';
 import type { PageWorld } from './world.ts';
@@ -16,6 +18,8 @@ import type { PageWorld } from './world.ts';
 const PANES = [
   { name: 'playground', label: 'Playground', icon: 'chat' },
   { name: 'live', label: 'Live', icon: 'live' },
+  { name: 'hardware', label: 'Hardware', icon: 'chip' },
+  { name: 'reports', label: 'Reports', icon: 'report' },
 ] as const satisfies readonly {
   name: string;
   label: string;
@@ -59,6 +63,8 @@ export function App({ world }: { readonly world: PageWorld }): VNode {
           <Playground api={api} world={world} store={store} facts={start.facts} />
         )}
         {start.kind === 'ready' && pane === 'live' && <LivePane feed={feed} />}
+        {start.kind === 'ready' && pane === 'hardware' && <HardwarePane api={api} feed={feed} />}
+        {start.kind === 'ready' && pane === 'reports' && <ReportsPane api={api} />}
       </main>
       {start.kind === 'key' && (
         <KeyDialog

@@ -65,7 +65,7 @@ function Key({ kind, words }: { readonly kind: string; readonly words: string })
   );
 }
 
-function Cells({ cells, label }: { readonly cells: string; readonly label: string }): VNode {
+export function Cells({ cells, label }: { readonly cells: string; readonly label: string }): VNode {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
     const element = canvas.current!;

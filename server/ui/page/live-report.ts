@@ -24,6 +24,7 @@ export interface LivePoint {
 export interface LiveReport {
   readonly nowMs: number; // on the server's clock
   readonly point: LivePoint | null; // one that was not told before
+  readonly busy: readonly number[] | null; // [region] of the device: share of the time at work; null: it has none
   readonly device: LiveDevice;
   readonly queue: { readonly waiting: number; readonly running: number; readonly paused: number };
   readonly seats: readonly LiveSeat[];

@@ -1,0 +1,78 @@
+// Devices beside each other on one load: asks the server to run the comparison and shows its report. Before it:
+// hardware-pane.tsx; after it: POST /ui/compare.
+import type { VNode } from 'preact';
+import { useState } from 'preact/hooks';
+import { type Api, wordsOf } from './api.ts';
+import { Block } from './block.tsx';
+import { Choice } from './device-form.tsx';
+import { Field } from './field.tsx';
+import type { Hardware, Report } from './hardware.ts';
+import { ReportFrame } from './report-frame.tsx';
+
+export function CompareForm({ api, hardware }: { readonly api: Api; readonly hardware: Hardware }): VNode {
+  const [devices, setDevices] = useState('wse3, h100x2, h200');
+  const [model, setModel] = useState('llama-3.1-8b');
+  const [lengths, setLengths] = useState({ isl: '1000', osl: '200', rate: '4', requests: '100' });
+  const [busy, setBusy] = useState(false);
+  const [failure, setFailure] = useState('');
+  const [report, setReport] = useState<Report | null>(null);
+  const run = async (): Promise<void> => {
+    setBusy(true);
+    setFailure('');
+    const numbers = Object.fromEntries(Object.entries(lengths).map(([name, text]) => [name, Number(text)]));
+    const names = devices.split(/[\s,]+/).filter((name) => name !== '');
+    try {
+      setReport(await api.json<Report>('ui/compare', { body: { devices: names, model, ...numbers } }));
+    } catch (error) {
+      setFailure(wordsOf(error));
+    } finally {
+      setBusy(false);
+    }
+  };
+  const NUMBERS = [
+    { name: 'isl', label: 'Prompt tokens' },
+    { name: 'osl', label: 'Answer tokens' },
+    { name: 'rate', label: 'Requests a second' },
+    { name: 'requests', label: 'Requests' },
+  ] as const;
+  return (
+    <>
+      <Block title="Compare" hint="the same load on several devices, in simulated time">
+        <form
+          class="form"
+          onSubmit={(event) => {
+            event.preventDefault();
+            void run();
+          }}
+        >
+          <div class="grid-2">
+            <Field label="Devices (up to 4; xN for several)">
+              <input value={devices} onInput={({ currentTarget }) => setDevices(currentTarget.value)} />
+            </Field>
+            <Field label="Model">
+              <Choice values={hardware.models} value={model} onChange={setModel} />
+            </Field>
+            {NUMBERS.map(({ name, label }) => (
+              <Field label={label} key={name}>
+                <input
+                  inputMode="decimal"
+                  value={lengths[name]}
+                  onInput={({ currentTarget }) => setLengths({ ...lengths, [name]: currentTarget.value })}
+                />
+              </Field>
+            ))}
+          </div>
+          <button type="submit" class="primary small" disabled={busy || !hardware.can_compare}>
+            {busy ? 'Comparing…' : 'Compare'}
+          </button>
+          {failure !== '' && (
+            <p class="failure" role="alert">
+              {failure}
+            </p>
+          )}
+        </form>
+      </Block>
+      {report !== null && <ReportFrame report={report} onClose={() => setReport(null)} />}
+    </>
+  );
+}

@@ -1,0 +1,130 @@
+// Another device in the place of the one that serves, while answers are being written. Before it: hardware-pane.tsx; after it:
+// POST /admin/backend.
+import type { VNode } from 'preact';
+import { useState } from 'preact/hooks';
+import { type Api, ApiError, wordsOf } from './api.ts';
+import { Block } from './block.tsx';
+import { Field } from './field.tsx';
+import type { Hardware } from './hardware.ts';
+
+export interface DeviceFormProps {
+  readonly api: Api;
+  readonly hardware: Hardware;
+  readonly onReplaced: () => void;
+}
+
+interface Replaced {
+  readonly description: string;
+  readonly moved: number;
+  readonly failed: number;
+  readonly elapsed_ms: number;
+}
+
+export function DeviceForm({ api, hardware, onReplaced }: DeviceFormProps): VNode {
+  const [backend, setBackend] = useState('wse3');
+  const [chips, setChips] = useState('');
+  const [model, setModel] = useState('llama-3.1-8b');
+  const [precision, setPrecision] = useState('fp16');
+  const [text, setText] = useState('noise');
+  const [key, setKey] = useState('');
+  const [wantsKey, setWantsKey] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const [outcome, setOutcome] = useState<{ readonly ok: boolean; readonly words: string } | null>(null);
+  const simulated = backend !== 'cpu' && backend !== 'sim';
+
+  const replace = async (): Promise<void> => {
+    setBusy(true);
+    setOutcome(null);
+    const chosen = { sim_model: model, sim_precision: precision, sim_text: text };
+    const body = { backend: backend + (simulated ? chips : ''), ...(simulated && chosen) };
+    try {
+      const done = await api.json<Replaced>('admin/backend', { body, ...(key !== '' && { key }) });
+      const moved = `${done.moved} answers moved, ${done.failed} could not`;
+      setOutcome({ ok: true, words: `${done.description}; ${moved}; ${done.elapsed_ms} ms` });
+      onReplaced();
+    } catch (error) {
+      if (error instanceof ApiError && [401, 403].includes(error.status)) setWantsKey(true);
+      setOutcome({ ok: false, words: wordsOf(error) });
+    } finally {
+      setBusy(false);
+    }
+  };
+
+  return (
+    <Block title="Switch the device" hint="answers that are being written move along">
+      <form
+        class="form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          void replace();
+        }}
+      >
+        <div class="grid-2">
+          <Field label="Device">
+            <Choice values={hardware.devices} value={backend} onChange={setBackend} />
+          </Field>
+          {simulated && (
+            <>
+              <Field label="How many">
+                <Choice values={['', 'x2', 'x4', 'x8']} value={chips} onChange={setChips} />
+              </Field>
+              <Field label="Model it runs">
+                <Choice values={hardware.models} value={model} onChange={setModel} />
+              </Field>
+              <Field label="Weights">
+                <Choice values={hardware.precisions} value={precision} onChange={setPrecision} />
+              </Field>
+              <Field label="It says">
+                <Choice values={['noise', 'model']} value={text} onChange={setText} />
+              </Field>
+            </>
+          )}
+          {wantsKey && (
+            <Field label="Admin key">
+              <input
+                type="password"
+                autocomplete="off"
+                value={key}
+                onInput={({ currentTarget }) => setKey(currentTarget.value)}
+              />
+            </Field>
+          )}
+        </div>
+        <button type="submit" class="primary small" disabled={busy}>
+          {busy ? 'Switching…' : 'Switch'}
+        </button>
+        {outcome !== null && (
+          <p class={outcome.ok ? 'notice' : 'failure'} role="status">
+            {outcome.words}
+          </p>
+        )}
+      </form>
+    </Block>
+  );
+}
+
+const NAMES: Readonly<Record<string, string>> = {
+  '': 'one, or as many as it takes',
+  noise: 'noise, at its pace',
+  model: 'the served model’s answers, at its pace',
+};
+
+export function Choice({
+  values,
+  value,
+  onChange,
+}: {
+  readonly values: readonly string[];
+  readonly value: string;
+  readonly onChange: (value: string) => void;
+}): VNode {
+  return (
+    <select value={value} onChange={({ currentTarget }) => onChange(currentTarget.value)}>
+      {values.map((one) => (
+        <option key={one} value={one}>
+          {NAMES[one] ?? one}
+        </option>
+      ))}
+    </select>
+  );
+}
