@@ -7,7 +7,6 @@ import { findGguf } from './gguf/find-gguf.ts';
 import { ggufCheckpoint } from './gguf/gguf-checkpoint.ts';
 import { openGguf } from './gguf/gguf-file.ts';
 import { ggufSpec } from './gguf/gguf-spec.ts';
-import type { WeightSource } from './graph/arithmetic.ts';
 import type { BlockQuantised } from './graph/block-quantise.ts';
 import { levelsOf, microscaledLayout, widened } from './microscaled.ts';
 import { CheckpointError } from './model-file.ts';
@@ -24,27 +23,11 @@ import {
 import type { ModelSpec } from './spec.ts';
 import { hasShape, type StoredTensor, storedTensor } from './stored-tensors.ts';
 import { openWeightFiles, type WeightFiles } from './weight-files.ts';
+import type { Checkpoint } from './weights.ts';
 
 export { CheckpointError } from './model-file.ts';
 export { requiredTensors } from './required-tensors.ts';
-
-export interface Checkpoint extends WeightSource {
-  readonly spec: ModelSpec;
-  readonly path: string; // a directory, or a GGUF file (the first shard)
-  readonly weightFiles: readonly string[]; // paths
-  readonly variant?: string; // tells apart what is made of equal files, as adapters of another strength do
-  has(name: string): boolean;
-  /** As the file calls it: F32, BF16, Q4_K. Throws CheckpointError when there is no such tensor. */
-  typeOf(name: string): string;
-  /** Row-major. Throws CheckpointError when there is no such tensor. */
-  shape(name: string): readonly number[];
-  /**
-   * A fresh array of the tensor's values, widened to float32. `name` is Llama's, such as
-   * `model.layers.0.self_attn.q_proj.weight`, whatever the family (requiredTensors). With tied embeddings there need not be an `lm_head.weight`: the
-   * caller takes `model.embed_tokens.weight`. Throws CheckpointError, also when a value is no finite number.
-   */
-  read(name: string): Float32Array;
-}
+export type { Checkpoint } from './weights.ts';
 
 /** Loads the settings and checks the headers of all weight files. Throws CheckpointError; holds no file open. */
 export function loadCheckpoint(path: string): Checkpoint {

@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
+import type { Adapter, LowRank } from './adapter.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { findGguf } from './gguf/find-gguf.ts';
 import { openGgufAdapter } from './gguf/gguf-adapter.ts';
@@ -14,23 +15,6 @@ import { requiredTensors } from './required-tensors.ts';
 import { isReadableDtype, openSafetensors, readTensor, SafetensorsError } from './safetensors.ts';
 import type { ModelSpec } from './spec.ts';
 import { storedTensor } from './stored-tensors.ts';
-
-/** What an adapter does to one stored matrix [out, in]. */
-export interface LowRank {
-  readonly rank: number; // r ≥ 1
-  readonly scale: number; // of the product
-  readonly aShape: readonly number[]; // [r, in]
-  readonly bShape: readonly number[]; // [out, r]
-  readonly a: () => Float32Array;
-  readonly b: () => Float32Array;
-}
-
-export interface Adapter {
-  readonly path: string;
-  readonly files: readonly string[];
-  readonly targets: ReadonlyMap<string, LowRank>; // by the stored name of the weight, `….q_proj.weight`
-  readonly copies: ReadonlyMap<string, () => Float32Array>; // of the base model's own weights, which PEFT saves of a head
-}
 
 /** `DIR`, or `DIR=0.5`: an adapter and how much of it. */
 export interface AdapterChoice {

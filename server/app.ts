@@ -7,8 +7,8 @@ import { healthRoutes } from './http/health.ts';
 import { openApiRoute } from './http/openapi.ts';
 import type { TransportHandlers } from './listeners/transport.ts';
 import type { ServerMetrics } from './metrics/metrics.ts';
-import { createModelService, type ModelParts } from './model-service.ts';
 import { ResponseStore } from './responses/store.ts';
+import { createModelService, type ModelParts } from './serving/model-service.ts';
 import type { SessionTable } from './sessions/session-table.ts';
 
 export interface AppParts extends ModelParts {

@@ -74,7 +74,7 @@ const rooms: readonly Room[] = [
   { room: 'native', outside: ['kernels/'], packages: [] },
   { room: 'outcomes', outside: ['kernels/'], packages: ['diff', 'libsql', 'prom-client', 'zod'] },
   { room: 'ui', outside: ['kernels/'], packages: ['zod'] }, // its page/ is a browser's and has a row of its own
-  { room: 'model-service.ts', outside: ['kernels/'], packages: [] },
+  { room: 'serving', outside: ['kernels/'], packages: [] },
   { room: 'app.ts', outside: ['kernels/'], packages: [] },
   { room: 'compose.ts', outside: ['kernels/', 'models/'], packages: [] },
   { room: 'cli', outside: ['kernels/', 'models/'], packages: ['commander', 'cli-progress'] },
@@ -208,10 +208,19 @@ test('every file of the server is in a room, and only those that wire the whole 
     expect(inServer.some(({ path }) => path.startsWith(placeOf(room)))).toBe(true);
 });
 
-test('no file of the server or the load tester imports itself by way of others', () => {
-  const held = sources.filter(({ path }) => /^(server|loadtest)\//.test(path));
+test('ARCHITECTURE.md tells the rooms in their order', () => {
+  const [, table] = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8').split('| | rooms | |');
+  const rows = table!
+    .slice(0, table!.indexOf('\n\n'))
+    .split('\n')
+    .map((row) => row.split('|')[2] ?? '');
+  const told = rows.flatMap((row) => Array.from(row.matchAll(/`([\w.]+)`/g), ([, name]) => name!));
+  expect(told).toEqual(rooms.map(({ room }) => room));
+});
+
+test('no file imports itself by way of others', () => {
   const importsByPath = new Map(
-    held.map(({ path, code }) => [path, importsOf(code).map((name) => targetOf(path, name))]),
+    sources.map(({ path, code }) => [path, importsOf(code).map((name) => targetOf(path, name))]),
   );
   const known = new Set<string>(); // imports nothing that leads back to it
   const circles: string[] = [];
@@ -225,7 +234,7 @@ test('no file of the server or the load tester imports itself by way of others',
     for (const next of importsByPath.get(path)!) walk(next, [...way, path]);
     known.add(path);
   };
-  for (const { path } of held) walk(path, []);
+  for (const { path } of sources) walk(path, []);
   expect(circles).toEqual([]);
 });
 

@@ -1,6 +1,6 @@
 // A LoRA adapter as GGUF: `general.type` adapter, tensors `….lora_a` [r, in] and `….lora_b` [out, r] under the names of
 // the weights that they change. Before it: gguf-file.ts; after it: lora.ts.
-import type { Adapter, LowRank } from '../lora.ts';
+import type { Adapter, LowRank } from '../adapter.ts';
 import { CheckpointError } from '../model-file.ts';
 import type { ModelSpec } from '../spec.ts';
 import { architectureOf } from './gguf-architectures.ts';

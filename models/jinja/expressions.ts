@@ -1,6 +1,7 @@
 // An expression and the names that are known → its value. Owns lookup of names, members and items, calls, and the number
 // of steps that one rendering may take. Before it: expression-parser.ts; used by statements.ts.
-import { type Appliers, filterNamed } from './filters.ts';
+import type { Appliers } from './filter.ts';
+import { filterNamed } from './filters.ts';
 import { JinjaError } from './jinja-error.ts';
 import { dictMethod, listMethod, textMethod } from './methods.ts';
 import { operate } from './operators.ts';

@@ -1,6 +1,7 @@
 // Jinja's filters on texts, numbers and values as a whole. Owns their meanings, which are Python's. list-filters.ts has
 // those on lists. Used by expressions.ts.
-import { Parameters } from './arguments.ts';
+import type { Parameters } from './arguments.ts';
+import { type Filter, taking } from './filter.ts';
 import { percentFormatted } from './formatting.ts';
 import { JinjaError } from './jinja-error.ts';
 import { jsonText } from './json-text.ts';
@@ -22,27 +23,6 @@ import {
   type Value,
 } from './values.ts';
 import { bearable } from './weight.ts';
-
-/** What filters of lists apply to each item. */
-export interface Appliers {
-  readonly filter: (name: string, value: Value, positional: readonly Value[]) => Value;
-  readonly test: (name: string, value: Value, positional: readonly Value[]) => boolean;
-  readonly attribute: (value: Value, path: Value) => Value;
-}
-
-export type Filter = (
-  value: Value,
-  args: readonly Value[],
-  named: ReadonlyMap<string, Value>,
-  appliers: Appliers,
-) => Value;
-
-type Given = (value: Value, given: Parameters) => Value;
-
-const taking =
-  (names: readonly string[], compute: Given): Filter =>
-  (value, args, named) =>
-    compute(value, new Parameters(names, args, named));
 
 const indentMax = 1000; // spaces of one level
 

@@ -1,7 +1,7 @@
 // Jinja's filters on lists and dicts: choosing, sorting, grouping, joining. What Python gives as a generator is a list
 // here. Used by filters.ts.
-import { Parameters } from './arguments.ts';
-import type { Appliers, Filter } from './filters.ts';
+import type { Parameters } from './arguments.ts';
+import { type Appliers, type Filter, taking } from './filter.ts';
 import { JinjaError } from './jinja-error.ts';
 import {
   compareValues,
@@ -22,13 +22,6 @@ import {
 import { bearable } from './weight.ts';
 
 const comparedMax = 10_000; // items that are compared with, or copied for, each item of a list
-
-type Given = (value: Value, given: Parameters, appliers: Appliers) => Value;
-
-const taking =
-  (names: readonly string[], compute: Given): Filter =>
-  (value, args, named, appliers) =>
-    compute(value, new Parameters(names, args, named), appliers);
 
 export const listFilters: Readonly<Record<string, Filter>> = {
   batch: taking(['linecount', 'fill_with'], (value, given) => {
