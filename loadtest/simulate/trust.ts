@@ -3,6 +3,7 @@
 import type { SimDevice } from '../../kernels/sim/device.ts';
 import { kvPrecisionOf } from '../../kernels/sim/precision.ts';
 import type { ModelShape } from '../../kernels/sim/shapes.ts';
+import { median } from '../statistics/median.ts';
 import { TRUST_TABLE } from './trust-table.ts';
 
 /** load: as many users as fit. users: latency and throughput of some users. region: one region of a wafer's cores. */
@@ -22,11 +23,9 @@ export function trustLine(
   like: Likeness,
   found: { readonly errors: readonly number[]; readonly chips: number; readonly tokens: number },
 ): string {
-  const sorted = [...found.errors].sort((a, b) => a - b);
-  const median = sorted[sorted.length >> 1]!;
   const share = (value: number): string => (value * 100).toFixed(1);
   const key = [like.family, like.chip, like.precision, like.sharding, like.regime].join(' ');
-  return `${key} ${sorted.length} ${found.chips} ${found.tokens} ${share(median)} ${share(sorted.at(-1)!)}`;
+  return `${key} ${found.errors.length} ${found.chips} ${found.tokens} ${share(median(found.errors) ?? 0)} ${share(Math.max(...found.errors))}`;
 }
 
 interface Entry extends Likeness {

@@ -301,6 +301,7 @@ export function formatValidation(rows: readonly ValidationRow[], goals: readonly
     );
   }
   lines.push(
+    'disputed rows are contradicted by other published figures of the same machine, and not judged (docs/lab/simulation.md)',
     'extrapolated rows compare other software (speculation, unpublished kernels and placement): read the ratio, not the error',
   );
   for (const { what, errorMax, error, met } of goals) {

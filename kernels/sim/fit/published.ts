@@ -1,8 +1,11 @@
 // Published figures that the simulated devices are held against, and which of them the constants were fitted to.
 // Data only, from hardware-facts (sources there). Read by sim/fit/main.ts (calibration rows) and by `validate` (all).
 
-/** calibrated: the fit saw it. validated: it did not, same hardware family. extrapolated: software or chip differ. */
-export type RowStatus = 'calibrated' | 'validated' | 'extrapolated';
+/**
+ * calibrated: the fit saw it. validated: it did not, same hardware family. extrapolated: software or chip differ. disputed:
+ * published figures of the same machine contradict it; shown, and neither fitted nor judged.
+ */
+export type RowStatus = 'calibrated' | 'validated' | 'extrapolated' | 'disputed';
 
 /** WaferLLM (OSDI'25), WSE-2, tokens per second of one request; layers only, on one square region of `edge`² cores. */
 export interface WaferRegionRow {

@@ -11,6 +11,7 @@ export interface GpuChip {
   readonly memoryBytes: number;
   readonly linkBytesPerSecond: number; // one direction, all links of a chip
   readonly powerW: number; // board limit
+  readonly sharesFabric?: boolean; // one memory fabric joins the GPUs, so that a kernel writes into another's memory
 }
 
 const T = 1e12;
@@ -27,7 +28,7 @@ export const GPU_CHIPS: readonly GpuChip[] = [
   chip('h100', [989.5 * T, 1979 * T, 989.5 * T], [3.35 * T, 80 * G], 450 * G, 700),
   chip('h200', [989 * T, 1979 * T, 989 * T], [4.8 * T, 141 * G], 450 * G, 700),
   chip('b200', [2250 * T, 4500 * T, 9000 * T], [8 * T, 180 * G], 900 * G, 1000),
-  chip('gb200', [2500 * T, 5000 * T, 10000 * T], [8 * T, 186 * G], 900 * G, 1200),
+  { ...chip('gb200', [2500 * T, 5000 * T, 10000 * T], [8 * T, 186 * G], 900 * G, 1200), sharesFabric: true },
   chip('l40s', [362 * T, 733 * T, 362 * T], [0.864 * T, 48 * G], 32 * G, 350),
   chip('rtx4090', [165.2 * T, 330.3 * T, 165.2 * T], [1.008 * T, 24 * G], 32 * G, 450),
   chip('rtx5090', [209.5 * T, 419 * T, 1676 * T], [1.792 * T, 32 * G], 64 * G, 575),

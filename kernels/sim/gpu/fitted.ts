@@ -10,14 +10,14 @@ export const gpuFitted = {
 // (TensorRT-LLM 1.2, maximum load); those above are held.
 export const mixtureFitted = {
   expertBf16Utilisation: 0.4, // share of peak FLOP/s of grouped products, both sides in 16 bits; not fitted: no row
-  expertFp8Utilisation: 0.2276,
-  expertFp4Utilisation: 0.146,
-  expertMxfp4Utilisation: 0.26, // MXFP4 weights on fp8 activations
-  expertWidenedUtilisation: 0.2981, // MXFP4 weights widened to 16 bits (Hopper)
-  fp4Utilisation: 0.3313, // of products that are no expert's, NVFP4
-  tileTokens: 101.8, // tokens of one tile of a grouped product
-  routingPasses: 11.91, // times that a routed token's vectors go through memory
-  mixtureLayerUs: 83.79, // µs per mixture layer and step: router, sorting, more launches
-  exchangeUs: 4.125, // µs more per mixture layer where tokens travel between ranks: waiting for the last
+  expertFp8Utilisation: 0.2218,
+  expertFp4Utilisation: 0.155,
+  expertMxfp4Utilisation: 0.2709, // MXFP4 weights on fp8 activations
+  expertWidenedUtilisation: 0.2983, // MXFP4 weights widened to 16 bits (Hopper)
+  fp4Utilisation: 0.3321, // of products that are no expert's, NVFP4
+  tileTokens: 98.63, // tokens of one tile of a grouped product
+  routingPasses: 12.99, // times that a routed token's vectors go through memory
+  mixtureLayerUs: 88.4, // µs per mixture layer and step: router, sorting, more launches
+  exchangeUs: 1, // µs more per mixture layer where tokens travel between ranks: waiting for the last
   rankImbalance: 1.1, // of data-parallel ranks, each with its own rows: the fullest over the mean
 };

@@ -48,7 +48,7 @@ export interface StepTerms {
   readonly attentionMs: number;
   readonly launchMs: number;
   readonly rowsMs: number;
-  readonly linkMs: number; // all-reduces or all-to-alls
+  readonly linkMs: number; // all-reduces, or exchanges with experts
   readonly totalMs: number;
 }
 
@@ -200,8 +200,11 @@ function linkMsOf({ chip, gpuCount, shape, sharding }: GpuSetup, tokenCount: num
     // Two all-reduces a layer: after attention and after the feed-forward part.
     return 2 * shape.layerCount * allReduceMs(chip, gpuCount, tokenCount * vectorBytes);
   }
-  // To the experts and back; a token's vector goes once to each other GPU that has one of its experts.
-  const apart = (gpuCount - 1) * (1 - (1 - 1 / gpuCount) ** shape.activeExpertCount);
+  // To the experts and back. TensorRT-LLM sends a token's vector once to each other GPU that has one of its experts only where
+  // the GPUs share a memory fabric (NVL72); elsewhere, unless told otherwise, every GPU gathers all tokens, and the outputs
+  // are reduced and scattered. Source: its select_alltoall_method_type (fused_moe).
+  const met = chip.sharesFabric === true ? 1 - (1 - 1 / gpuCount) ** shape.activeExpertCount : 1;
+  const apart = (gpuCount - 1) * met;
   const sentBytes = (tokenCount / gpuCount) * apart * vectorBytes;
   return 2 * shape.mixtureLayerCount * allToAllMs(chip, gpuCount, sentBytes);
 }
