@@ -90,7 +90,7 @@ async function openStage(settings: Settings, io: LoadtestIo): Promise<Stage> {
   };
   const target = open(settings.target);
   const other = settings.other === null ? null : open(settings.other);
-  const workload = openWorkload({
+  const workload = await openWorkload({
     ...settings,
     name: settings.workload,
     countTokens: countTokens ?? ((text) => Math.ceil(text.length / CHARACTERS_PER_TOKEN)),

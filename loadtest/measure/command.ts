@@ -48,7 +48,20 @@ function addTargetFlags(command: Command): void {
 function addWorkloadFlags(command: Command): void {
   command
     .option('--workload <name>', 'see below (default agent-sessions)')
-    .option('--trace <file>', 'trace to replay instead of the bundled one; plain or gzip')
+    .option(
+      '--trace <file>',
+      'trace or data set instead of the bundled one; plain or gzip, Parquet for dataset',
+    )
+    .option(
+      '--isl <lengths>',
+      'synthetic prompts: TOKENS, MIN..MAX, normal:MEAN,DEVIATION, lognormal:MEDIAN,SIGMA (default 1000)',
+    )
+    .option('--osl <lengths>', 'synthetic answers, and those of data sets that record none (default 128)')
+    .option(
+      '--prefix-share <share>',
+      'synthetic: of the prompt, what all sessions have in common (default 0%)',
+    )
+    .option('--turns <count>', 'synthetic: turns of a session, COUNT or MIN..MAX (default 1)')
     .option('--prompts <file>', 'azure-code: JSON lines with a "prompt" that requests end with')
     .option('--scale <number>', "divides all token counts (default: the workload's)")
     .option(

@@ -3,6 +3,7 @@ import { FlagError } from '../base/flag-error.ts';
 import { type Load, parseLoad } from '../workload/arrival.ts';
 import { entryOf } from '../workload/catalog.ts';
 import type { EditFormat } from '../workload/edits.ts';
+import { type Lengths, parseLengths } from '../workload/lengths.ts';
 import { parseSlo, parseTimeMs, type Slo } from './play/slo.ts';
 import { type Gate, parseGates } from './runs/gate.ts';
 import { parseAddress, type ServerAddress } from './wires/address.ts';
@@ -37,6 +38,10 @@ export interface Settings {
   readonly gapMsMax: number;
   readonly editFormat: EditFormat;
   readonly fileTokens: readonly number[];
+  readonly promptLengths: Lengths;
+  readonly outputLengths: Lengths;
+  readonly prefixShare: number;
+  readonly turns: { readonly min: number; readonly max: number };
   readonly interruptShare: number | null;
   readonly steerShare: number | null;
   readonly load: Load;
@@ -64,6 +69,7 @@ export type Flags = Readonly<Record<string, unknown>>;
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
 const WHOLE_KINDS: readonly string[] = ['embeddings', ...PLAIN_ROUTE_NAMES]; // no tokens to time
+const TURNS_MAX = 10_000; // of one synthetic session
 const WARMUP_SHARE = 0.1; // of the duration
 const WARMUP_MS_MAX = 30_000;
 
@@ -144,6 +150,10 @@ function parseContent(
   | 'gapMsMax'
   | 'editFormat'
   | 'fileTokens'
+  | 'promptLengths'
+  | 'outputLengths'
+  | 'prefixShare'
+  | 'turns'
   | 'interruptShare'
   | 'steerShare'
 > {
@@ -156,6 +166,10 @@ function parseContent(
     gapMsMax: read.timeMs('gapMax') ?? 10_000,
     editFormat: read.choice('editFormat', ['rewrite', 'diff', 'search-replace'] as const) ?? 'rewrite',
     fileTokens: read.numbers('fileTokens', 1, 1e7) ?? [500, 2000, 8000],
+    promptLengths: parseLengths('isl', read.text('isl') ?? '1000'),
+    outputLengths: parseLengths('osl', read.text('osl') ?? '128'),
+    prefixShare: read.share('prefixShare') ?? 0,
+    turns: parseTurns(read.text('turns') ?? '1'),
     interruptShare: read.share('interrupts'),
     steerShare: read.share('steers'),
   };
@@ -217,6 +231,13 @@ function parseBody(text: string | null): Readonly<Record<string, unknown>> {
     // Said below: it makes no difference how it is wrong.
   }
   throw new FlagError('body', text, 'a JSON object, such as {"temperature":0}');
+}
+
+function parseTurns(text: string): { min: number; max: number } {
+  const lengths = parseLengths('turns', text);
+  if ('kind' in lengths || lengths.max > TURNS_MAX)
+    throw new FlagError('turns', text, `COUNT or MIN..MAX, up to ${TURNS_MAX}`);
+  return lengths;
 }
 
 function parseRange(text: string): { low: number; high: number } {

@@ -1,10 +1,10 @@
 // Replay: recorded traffic as a load. Prefix hashes become token ids, one id for a whole hashed block, so that the
 // engine's prefix cache finds exactly what the hashes allow: equal ids at equal places, nothing more.
-// Reads the three traces of ../../../shared/data by their content; checks every field it uses.
-import { TraceError } from '../base/flag-error.ts';
+// Traces are told by their content.
+import { type RecordedRequest, readRequests, TOKENS_MAX } from '../workload/recorded-requests.ts';
 import { agentsOf } from '../workload/trace-agent-sessions.ts';
 import { jsonLines, type Row, readTrace, type TraceFile } from '../workload/trace-file.ts';
-import { oneTurn, outputIdMin, type SimClient, type SimLoad, type SimTurn } from './load.ts';
+import { oneTurn, type SimClient, type SimLoad, type SimTurn } from './load.ts';
 
 export interface ReplayOptions {
   readonly path: string;
@@ -14,89 +14,54 @@ export interface ReplayOptions {
   readonly sessionsPerHour: number; // where the trace has no arrivals of its own
 }
 
-const azureHeader = 'TIMESTAMP,ContextTokens,GeneratedTokens';
-const mooncakeBlockTokens = 512; // source: README of kvcache-ai/Mooncake
-const tokensMax = 10_000_000; // of one request; a bound against broken files
 const sessionIdsMax = 1 << 17; // hash ids of one agent session
 const tailIdMin = 2 ** 29; // ids of what no hash covers: one for each request
 const sessionsMax = tailIdMin / sessionIdsMax;
 
-/** The trace at `path`, whichever of the three it is. Throws FlagError or TraceError. */
+/** The trace at `path`, whatever its form. Throws FlagError or TraceError. */
 export function replayLoad(options: ReplayOptions): SimLoad {
   const file = readTrace(options.path);
-  if (file.lines[0] === azureHeader) return azureLoad(file, options);
-  const first = jsonLines(file).next();
-  if (!first.done && first.value.row.has('hash_ids')) return mooncakeLoad(file, options);
-  if (!first.done && first.value.row.has('requests')) return agentLoad(file, options);
-  throw new TraceError(file.name, 1, 'neither an Azure, a Mooncake nor an agent-session trace');
+  const isJson = file.lines[0]!.trimStart().startsWith('{');
+  const first = isJson ? jsonLines(file).next() : null;
+  if (first?.done === false && first.value.row.has('requests')) return agentLoad(file, options);
+  return requestLoad(options);
 }
 
-interface Recorded {
-  readonly atMs: number;
-  readonly prompt: readonly number[];
-  readonly promptTokens: number;
-  readonly outputTokens: number;
-}
-
-function azureLoad(file: TraceFile, options: ReplayOptions): SimLoad {
-  const rows: Recorded[] = [];
-  for (const [index, text] of file.lines.entries()) {
-    if (index === 0 || rows.length >= options.requestsMax) continue;
-    const [time, input, output] = text.split(',');
-    // Seven fractional digits are more than Date knows.
-    const match = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)?$/.exec(time ?? '');
-    const counts = [Number(input), Number(output)] as const;
-    if (
-      match === null ||
-      !counts.every((count) => Number.isInteger(count) && count >= 0 && count <= tokensMax)
-    ) {
-      throw new TraceError(file.name, index + 1, `expected ${azureHeader}`);
-    }
-    const atMs = Date.parse(`${match[1]}T${match[2]}Z`) + Number(match[3] ?? 0) * 1000;
-    const promptTokens = Math.max(1, counts[0]);
-    rows.push({ atMs, prompt: [index, promptTokens], promptTokens, outputTokens: Math.max(1, counts[1]) });
-  }
-  return singleRequests('azure-code', file, rows, options);
-}
-
-function mooncakeLoad(file: TraceFile, options: ReplayOptions): SimLoad {
-  const rows: Recorded[] = [];
-  for (const { row } of jsonLines(file)) {
-    if (rows.length >= options.requestsMax) break;
-    const promptTokens = Math.max(1, row.integer('input_length', 0, tokensMax));
-    const prompt: number[] = [];
-    let left = promptTokens;
-    for (const hash of row.integers('hash_ids', 0, outputIdMin - 1)) {
-      const count = Math.min(left, mooncakeBlockTokens);
-      if (count > 0) prompt.push(hash, count);
-      left -= count;
-    }
-    if (left > 0) row.fail('hash_ids', `cover ${promptTokens - left} of ${promptTokens} tokens`);
-    const outputTokens = Math.max(1, row.integer('output_length', 0, tokensMax));
-    rows.push({ atMs: row.number('timestamp', 0, 1e13), prompt, promptTokens, outputTokens });
-  }
-  return singleRequests('mooncake', file, rows, options);
-}
-
-function singleRequests(
-  name: string,
-  file: TraceFile,
-  rows: readonly Recorded[],
-  options: ReplayOptions,
-): SimLoad {
+function requestLoad(options: ReplayOptions): SimLoad {
+  const { form, file, blockTokens, requests, notes } = readRequests(options.path, options.requestsMax);
+  const rows = requests.map((row) => ({
+    ...row,
+    promptTokens: Math.max(1, row.promptTokens),
+    outputTokens: Math.max(1, row.outputTokens),
+  }));
   const fitting = rows.filter((row) => row.promptTokens + row.outputTokens <= options.contextTokensMax);
-  const startMs = rows[0]?.atMs ?? 0;
   return {
-    label: `${name}@${file.sha256.slice(0, 12)}, ${fitting.length} requests, time ÷${options.timeScale}`,
+    label: `${form}@${file.sha256.slice(0, 12)}, ${fitting.length} requests, time ÷${options.timeScale}`,
     notes: [
       `${rows.length - fitting.length} of ${rows.length} requests are longer than ${options.contextTokensMax} tokens and left out`,
+      ...notes,
     ],
     *clients() {
-      for (const { atMs, prompt, outputTokens } of fitting) {
-        yield { atMs: (atMs - startMs) / options.timeScale, turns: oneTurn(prompt, outputTokens) };
+      for (const row of fitting) {
+        const prompt = promptRuns(row, blockTokens);
+        yield { atMs: row.atMs / options.timeScale, turns: oneTurn(prompt, row.outputTokens) };
       }
     },
   };
+}
+
+/** A run of ids for each block, and one of the request's own for what no block covers. */
+function promptRuns({ line, promptTokens, blocks }: RecordedRequest, blockTokens: number): number[] {
+  const prompt: number[] = [];
+  let left = promptTokens;
+  for (const block of blocks ?? []) {
+    if (left === 0) break;
+    const count = Math.min(left, blockTokens);
+    prompt.push(block, count);
+    left -= count;
+  }
+  if (left > 0) prompt.push(tailIdMin + line, left);
+  return prompt;
 }
 
 function agentLoad(file: TraceFile, options: ReplayOptions): SimLoad {
@@ -160,7 +125,7 @@ function agentTurn(
 ): AgentTurn | null {
   const runs = request.integers('hash_runs', 0, sessionIdsMax - 1);
   if (runs.length % 2 !== 0) request.fail('hash_runs', 'expected pairs of start and count');
-  const promptTokens = Math.max(1, request.integer('in', 0, tokensMax));
+  const promptTokens = Math.max(1, request.integer('in', 0, TOKENS_MAX));
   const prompt: number[] = [];
   let left = promptTokens;
   for (let index = 0; index < runs.length; index += 2) {
@@ -176,7 +141,7 @@ function agentTurn(
   // The last, partial block has no hash: it is content of its own, which nothing else can match.
   if (left >= blockTokens) return null;
   if (left > 0) prompt.push(tailId, left);
-  const outputTokens = Math.max(1, request.integer('out', 0, tokensMax));
+  const outputTokens = Math.max(1, request.integer('out', 0, TOKENS_MAX));
   const gapMs = request.has('think_time') ? (request.number('think_time', 0, 1e9) * 1000) / timeScale : 0;
   return { gapMs, prompt, promptTokens, outputTokens };
 }

@@ -140,7 +140,7 @@ function gamma(shape: number, random: Random): number {
 }
 
 /** Standard normal, by Box and Muller. */
-function normal(random: Random): number {
+export function normal(random: Random): number {
   return Math.sqrt(2 * exponential(random)) * Math.cos(2 * Math.PI * random.next());
 }
 

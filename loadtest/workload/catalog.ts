@@ -3,11 +3,12 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FlagError } from '../base/flag-error.ts';
+import { dataset } from './dataset.ts';
 import { type EditFormat, edits } from './edits.ts';
 import { generated, withHabits } from './generated.ts';
+import type { Lengths } from './lengths.ts';
+import { requestWorkload } from './request-workload.ts';
 import { agentSessions } from './trace-agent-sessions.ts';
-import { azureCode } from './trace-azure.ts';
-import { mooncake } from './trace-mooncake.ts';
 import type { Workload } from './turn.ts';
 
 export interface WorkloadOptions {
@@ -24,6 +25,10 @@ export interface WorkloadOptions {
   readonly interruptShare: number | null; // null: the workload's own
   readonly steerShare: number | null;
   readonly countTokens: (text: string) => number;
+  readonly promptLengths: Lengths; // synthetic; of everything in a first turn
+  readonly outputLengths: Lengths; // synthetic, and answers of data sets that record none
+  readonly prefixShare: number; // synthetic: of the prompt's mean, what all sessions share
+  readonly turns: { readonly min: number; readonly max: number }; // synthetic, per session
 }
 
 interface Entry {
@@ -32,10 +37,13 @@ interface Entry {
   readonly durationMs: number; // default
   readonly scale: number; // default
   readonly trace: string | null; // bundled file
-  open(options: WorkloadOptions & { readonly path: string; readonly scale: number }): Workload;
+  open(
+    options: WorkloadOptions & { readonly path: string; readonly scale: number },
+  ): Workload | Promise<Workload>;
 }
 
 const MINUTE_MS = 60_000;
+const HUMAN_GAP_MS = 30_000; // to read an answer and to type the next question; divided by --gap-scale
 const ONE = { min: 1, max: 1 };
 
 export const WORKLOADS: Readonly<Record<string, Entry>> = {
@@ -62,7 +70,7 @@ export const WORKLOADS: Readonly<Record<string, Entry>> = {
     durationMs: 5 * MINUTE_MS,
     scale: 4,
     trace: 'azure-code-2023.csv.gz',
-    open: azureCode,
+    open: (options) => requestWorkload('azure-code', options),
   },
   edits: {
     help: 'fix a human-written bug in a file of 0.5k, 2k or 8k tokens (HumanEvalPack)',
@@ -86,7 +94,53 @@ export const WORKLOADS: Readonly<Record<string, Entry>> = {
     durationMs: 5 * MINUTE_MS,
     scale: 16,
     trace: 'mooncake-conversation-1500.jsonl.gz',
-    open: mooncake,
+    open: (options) => requestWorkload('mooncake', options),
+  },
+  requests: {
+    help: 'a trace of yours (--trace): Azure, BurstGPT, Vidur, Mooncake or Qwen-Bailian, told by its form',
+    load: 'trace',
+    durationMs: 5 * MINUTE_MS,
+    scale: 1,
+    trace: null,
+    open: (options) => requestWorkload('requests', options),
+  },
+  dataset: {
+    help: 'texts of yours (--trace): ShareGPT, or a data set’s rows as JSON lines or Parquet',
+    load: 'closed:4',
+    durationMs: MINUTE_MS,
+    scale: 1,
+    trace: null,
+    open: (options) => {
+      const outputTokens = typicalLength(options.outputLengths);
+      return dataset({
+        ...options,
+        outputTokens,
+        gapMs: Math.min(options.gapMsMax, HUMAN_GAP_MS / options.gapScale),
+      });
+    },
+  },
+  synthetic: {
+    help: 'prompts and answers of stated lengths: --isl, --osl, --prefix-share, --turns',
+    load: 'closed:4',
+    durationMs: MINUTE_MS,
+    scale: 1,
+    trace: null,
+    open: ({ seed, scale, contextTokens, promptLengths, outputLengths, prefixShare, turns }) => {
+      const sharedTokens = Math.round(prefixShare * typicalLength(promptLengths));
+      return generated({
+        ...{
+          name: 'synthetic',
+          seed,
+          scale,
+          contextTokens,
+          sharedTokens,
+          outputTokens: outputLengths,
+          turns,
+        },
+        promptTokens: lessened(promptLengths, sharedTokens),
+        gapMs: { min: 0, max: 0 },
+      });
+    },
   },
   saturation: {
     help: 'more users than seats: short questions without pause, to find the most the server can do',
@@ -129,14 +183,28 @@ export const WORKLOADS: Readonly<Record<string, Entry>> = {
   },
 };
 
-/** Throws FlagError or TraceError. */
-export function openWorkload(options: WorkloadOptions): Workload {
+/** Rejects with FlagError or TraceError. */
+export async function openWorkload(options: WorkloadOptions): Promise<Workload> {
   const entry = entryOf(options.name);
   const path = options.tracePath ?? (entry.trace === null ? '' : bundledTrace(entry.trace));
-  const workload = entry.open({ ...options, path, scale: options.scale ?? entry.scale });
+  const workload = await entry.open({ ...options, path, scale: options.scale ?? entry.scale });
   const { interruptShare, steerShare, seed } = options;
   if (interruptShare === null && steerShare === null) return workload;
   return withHabits(workload, { seed, interruptShare: interruptShare ?? 0, steerShare: steerShare ?? 0 });
+}
+
+function typicalLength(lengths: Lengths): number {
+  if (!('kind' in lengths)) return Math.round((lengths.min + lengths.max) / 2);
+  return Math.round(lengths.kind === 'normal' ? lengths.mean : lengths.median);
+}
+
+/** What is left of the lengths beside a shared prefix. */
+function lessened(lengths: Lengths, tokens: number): Lengths {
+  if (tokens === 0) return lengths;
+  if (!('kind' in lengths))
+    return { min: Math.max(1, lengths.min - tokens), max: Math.max(1, lengths.max - tokens) };
+  if (lengths.kind === 'normal') return { ...lengths, mean: Math.max(1, lengths.mean - tokens) };
+  return { ...lengths, median: Math.max(1, lengths.median - tokens) };
 }
 
 export function entryOf(name: string): Entry {

@@ -2,6 +2,7 @@
 // people laid over any workload (interruptions and steers).
 import { createHash } from 'node:crypto';
 import { Random } from '../../kernels/random.ts';
+import { drawLength, type Lengths } from './lengths.ts';
 import {
   cycled,
   joinSeeds,
@@ -11,7 +12,7 @@ import {
   type Workload,
 } from './turn.ts';
 
-/** Lengths are drawn uniformly between the two bounds. */
+/** Drawn uniformly between the two bounds. */
 interface Range {
   readonly min: number;
   readonly max: number;
@@ -23,8 +24,8 @@ export interface GeneratedOptions {
   readonly scale: number;
   readonly contextTokens: number;
   readonly sharedTokens: number; // system prompt that all sessions have in common
-  readonly promptTokens: Range; // new in each turn
-  readonly outputTokens: Range;
+  readonly promptTokens: Lengths; // new in each turn
+  readonly outputTokens: Lengths;
   readonly turns: Range; // per session
   readonly gapMs: Range; // between turns, taken as tool gaps
 }
@@ -49,7 +50,7 @@ export function generated(options: GeneratedOptions): Workload {
     },
     sessionCount: SESSIONS_PER_PASS,
     scale,
-    notes: ['lengths and gaps are drawn uniformly from the ranges in the source'],
+    notes: ['lengths and gaps are drawn from what the source says, uniformly from ranges'],
     sessions: () => cycled(plan),
   };
 }
@@ -57,12 +58,13 @@ export function generated(options: GeneratedOptions): Workload {
 function drawTurns(seed: number, options: GeneratedOptions): PlannedTurn[] {
   const random = new Random(seed);
   const draw = ({ min, max }: Range) => random.integer(min, max);
+  const drawTokens = (lengths: Lengths) => scaledTokens(drawLength(lengths, random), options.scale);
   const turns: PlannedTurn[] = [];
   const shared = options.sharedTokens === 0 ? 0 : scaledTokens(options.sharedTokens, options.scale);
   let history = 0;
   for (let left = draw(options.turns); left > 0; left--) {
-    const added = scaledTokens(draw(options.promptTokens), options.scale);
-    const maxTokens = scaledTokens(draw(options.outputTokens), options.scale);
+    const added = drawTokens(options.promptTokens);
+    const maxTokens = drawTokens(options.outputTokens);
     const first = turns.length === 0;
     const promptTokens = history + added + (first ? shared : 0);
     if (promptTokens + maxTokens > options.contextTokens && !first) break;

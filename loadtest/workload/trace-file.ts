@@ -5,6 +5,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { FlagError, TraceError } from '../base/flag-error.ts';
+import type { Workload } from './turn.ts';
 
 const TRACE_SIZE_MAX = 512 * 1024 * 1024; // bytes, unpacked
 
@@ -17,13 +18,7 @@ export interface TraceFile {
 /** Throws FlagError if the file cannot be read, TraceError if it is not text. */
 export function readTrace(path: string): TraceFile {
   const name = basename(path);
-  let bytes: Buffer;
-  try {
-    if (statSync(path).size > TRACE_SIZE_MAX) throw new Error(`larger than ${TRACE_SIZE_MAX} bytes`);
-    bytes = readFileSync(path);
-  } catch (error) {
-    throw new FlagError('trace', path, `a readable file (${(error as Error).message})`);
-  }
+  const bytes = readBytes(path);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
   let text: string;
@@ -37,6 +32,37 @@ export function readTrace(path: string): TraceFile {
   while (lines.length > 0 && lines.at(-1) === '') lines.pop();
   if (lines.length === 0) throw new TraceError(name, 1, 'the file is empty');
   return { name, sha256, lines };
+}
+
+/** Where a workload's numbers come from. */
+export function sourceOf({ name, sha256 }: TraceFile): Workload['source'] {
+  return { kind: 'trace', name, sha256 };
+}
+
+/** A Parquet file's bytes; null: it is none. Throws FlagError if it cannot be read. */
+export function parquetBytes(path: string): { buffer: ArrayBuffer; source: Workload['source'] } | null {
+  const bytes = readBytes(path);
+  if (bytes.subarray(0, 4).toString('latin1') !== 'PAR1') return null;
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const buffer = new Uint8Array(bytes).buffer;
+  return { buffer, source: { kind: 'trace', name: basename(path), sha256 } };
+}
+
+function readBytes(path: string): Buffer {
+  try {
+    if (statSync(path).size > TRACE_SIZE_MAX) throw new Error(`larger than ${TRACE_SIZE_MAX} bytes`);
+    return readFileSync(path);
+  } catch (error) {
+    throw new FlagError('trace', path, `a readable file (${(error as Error).message})`);
+  }
+}
+
+/** The cells of one CSV line, RFC 4180, without line ends inside. */
+export function csvCells(line: string): string[] {
+  if (!line.includes('"')) return line.split(',');
+  return Array.from(line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g), ([, quoted, plain]) =>
+    quoted === undefined ? plain! : quoted.replaceAll('""', '"'),
+  );
 }
 
 /** One object per line. */
@@ -107,6 +133,18 @@ export class Row {
       }
     }
     return value as number[];
+  }
+
+  /** Numbers and texts, as texts. */
+  names(field: string): readonly string[] {
+    const value = this.#fields[field];
+    if (!Array.isArray(value)) this.fail(field, `expected a list, found ${show(value)}`);
+    for (const [at, entry] of value.entries()) {
+      if (typeof entry === 'string' || (typeof entry === 'number' && Number.isInteger(entry) && entry >= 0))
+        continue;
+      this.fail(`${field}[${at}]`, `expected a whole number or a name, found ${show(entry)}`);
+    }
+    return value.map(String);
   }
 
   texts(field: string): readonly string[] {

@@ -9,12 +9,11 @@ import { Random } from '../../../../kernels/random.ts';
 import { arrivals, type OpenLoad, parseLoad } from '../../../../loadtest/workload/arrival.ts';
 import { bundledTrace, openWorkload, WORKLOADS } from '../../../../loadtest/workload/catalog.ts';
 import { itemsText } from '../../../../loadtest/workload/filler.ts';
+import { type RequestOptions, requestWorkload } from '../../../../loadtest/workload/request-workload.ts';
 import {
   type AgentSessionOptions,
   agentSessions,
 } from '../../../../loadtest/workload/trace-agent-sessions.ts';
-import { azureCode } from '../../../../loadtest/workload/trace-azure.ts';
-import { mooncake } from '../../../../loadtest/workload/trace-mooncake.ts';
 import { type PlannedSession, saltedSession, type Workload } from '../../../../loadtest/workload/turn.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'sparklane-traces-'));
@@ -30,6 +29,10 @@ function take(workload: Workload, count: number): PlannedSession[] {
   const sessions = workload.sessions();
   return Array.from({ length: count }, () => sessions.next().value as PlannedSession);
 }
+
+const azureCode = (options: RequestOptions) => requestWorkload('azure-code', options);
+const mooncake = (options: Omit<RequestOptions, 'promptsPath' | 'countTokens'>) =>
+  requestWorkload('mooncake', { ...options, promptsPath: null, countTokens: () => 1 });
 
 const tokensOf = (session: PlannedSession, turn: number) =>
   session.turns[turn]!.items.flatMap(({ parts }) => parts).reduce(
@@ -264,10 +267,11 @@ test('salted content keeps its shape and shares no prefix', () => {
   expect(saltedSession(plain, 0)).toBe(plain);
 });
 
-test.each(Object.keys(WORKLOADS))(
+const bundled = Object.keys(WORKLOADS).filter((name) => name !== 'requests' && name !== 'dataset');
+test.each(bundled)(
   'the workload %s opens with its bundled trace and is named by its sha256',
-  (name) => {
-    const workload = openWorkload({
+  async (name) => {
+    const workload = await openWorkload({
       name,
       tracePath: null,
       promptsPath: null,
@@ -281,6 +285,10 @@ test.each(Object.keys(WORKLOADS))(
       interruptShare: null,
       steerShare: null,
       countTokens: (text) => Math.ceil(text.length / 3.5),
+      promptLengths: { kind: 'lognormal', median: 400, sigma: 0.6 },
+      outputLengths: { min: 20, max: 60 },
+      prefixShare: 0.5,
+      turns: { min: 1, max: 4 },
     });
     expect(workload.source.sha256).toMatch(/^[0-9a-f]{64}$/);
     for (const planned of take(workload, 50)) {
