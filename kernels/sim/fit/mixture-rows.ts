@@ -33,7 +33,11 @@ type Setup = Pick<MixtureRow, 'model' | 'chip' | 'gpuCount' | 'sharding' | 'prec
 function rows(setup: Setup, rates: readonly number[], fit: readonly number[]): MixtureRow[] {
   return lengths.flatMap(([isl, osl], index): MixtureRow[] => {
     const tokensPerSecondPerGpu = rates[index]!;
-    const status = isDisputed(setup, isl, osl) ? 'disputed' : fit.includes(index) ? 'calibrated' : 'validated';
+    const status = isDisputed(setup, isl, osl)
+      ? 'disputed'
+      : fit.includes(index)
+        ? 'calibrated'
+        : 'validated';
     return tokensPerSecondPerGpu === 0 ? [] : [{ ...setup, isl, osl, tokensPerSecondPerGpu, status }];
   });
 }
