@@ -30,7 +30,7 @@ try {
   client.close({ keepSessions: true });
 
   // Another connection has the rest of it, from the next token on.
-  const again = await connect(url, { apiKey: process.env.SPARKLANE_API_KEY });
+  const again = await connect(url, { apiKey: process.env.SPARKLANE_API_KEY, session: id });
   const resumed = again.resume(id, { generation, index: heard });
   const rest = resumed.continued(generation);
   for await (const { text } of rest) process.stdout.write(text);

@@ -49,7 +49,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
   const device = await openDevice(config, model, building).finally(() => bar.end());
   const draft = await openDraftDevice(config, model, device.backend, parts);
   const version = packageVersion();
-  const freshId = config.seed === null ? randomId : repeatableIds(config.seed);
+  const freshId = idsOf(config);
   const metrics = new ServerMetrics({ nodeMetrics: true });
   const { backend, kvIdentity } = device;
   const shelf = new Shelf({ ...memoryFor(config, memorySize), clock, log });
@@ -105,6 +105,12 @@ const MEMORY_SHARE = 0.8; // of the machine's, for models, where nobody says mor
 
 function memoryFor({ modelsMemoryMax, idleUnloadMs }: Config, memorySize: number) {
   return { memoryMax: modelsMemoryMax ?? Math.floor(MEMORY_SHARE * memorySize), idleUnloadMs };
+}
+
+/** Ids of a node among several begin with its name (resp_NODE.…), by which proxies find it. */
+function idsOf({ seed, node }: Config): () => string {
+  const ownId = seed === null ? randomId : repeatableIds(seed);
+  return node === null ? ownId : () => `${node}.${ownId()}`;
 }
 
 function randomId(): string {

@@ -10,8 +10,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 
 /** As of published.ts; the browser bounds frames itself. */
 export function connect(url: string, options: ConnectOptions = {}): Promise<NativeClient> {
-  const { apiKey, client, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
-  return NativeClient.connect(browserSocketTo(url, connectTimeoutMs), {
+  const { apiKey, client, connectTimeoutMs = CONNECT_TIMEOUT_MS, session } = options;
+  return NativeClient.connect(browserSocketTo(url, { connectTimeoutMs, session }), {
     ...(client !== undefined && { client }),
     ...(apiKey !== undefined && { apiKey }),
   });
@@ -35,10 +35,14 @@ interface Page {
 const CONNECTING = 0;
 const OPEN = 1;
 
-function browserSocketTo(url: string, connectTimeoutMs: number): OpenSocket {
+function browserSocketTo(
+  url: string,
+  { connectTimeoutMs, session }: { readonly connectTimeoutMs: number; readonly session: string | undefined },
+): OpenSocket {
   const page = globalThis as unknown as Page;
   const target = new URL(NATIVE_PATH, url);
   target.protocol = target.protocol.replace('http', 'ws');
+  if (session !== undefined) target.searchParams.set('session', session);
   return (events): ClientSocket => {
     const socket = new page.WebSocket(target.href);
     let late = false;

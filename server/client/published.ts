@@ -21,6 +21,7 @@ export interface ConnectOptions {
   readonly client?: string; // name and version, for the server's log
   readonly frameSizeMax?: number; // bytes of one frame of the server; 16 MiB
   readonly connectTimeoutMs?: number; // 10,000
+  readonly session?: string; // id of one to be resumed, for proxies before several nodes
 }
 
 const FRAME_SIZE_MAX = 16 * 2 ** 20;
@@ -39,7 +40,14 @@ const CONNECT_TIMEOUT_MS = 10_000;
  * ```
  */
 export function connect(url: string, options: ConnectOptions = {}): Promise<NativeClient> {
-  const { apiKey, client, frameSizeMax = FRAME_SIZE_MAX, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
-  const open = webSocketTo(url, { apiKey: apiKey ?? null, frameSizeMax, connectTimeoutMs });
+  const {
+    apiKey,
+    client,
+    frameSizeMax = FRAME_SIZE_MAX,
+    connectTimeoutMs = CONNECT_TIMEOUT_MS,
+    session,
+  } = options;
+  const where = { apiKey: apiKey ?? null, frameSizeMax, connectTimeoutMs };
+  const open = webSocketTo(url, session === undefined ? where : { ...where, session });
   return NativeClient.connect(open, client === undefined ? {} : { client });
 }

@@ -9,6 +9,7 @@ export interface WebSocketOptions {
   readonly apiKey: string | null;
   readonly frameSizeMax: number; // bytes, one incoming frame
   readonly connectTimeoutMs: number;
+  readonly session?: string; // one that will be resumed: proxies before several nodes find its node by it
 }
 
 const NATIVE_PATH = '/v1/sparklane';
@@ -17,6 +18,7 @@ const NATIVE_PATH = '/v1/sparklane';
 export function webSocketTo(url: string, options: WebSocketOptions): OpenSocket {
   const target = new URL(NATIVE_PATH, url);
   target.protocol = target.protocol.replace('http', 'ws');
+  if (options.session !== undefined) target.searchParams.set('session', options.session);
   return (events: ClientSocketEvents): ClientSocket => {
     const socket = new WebSocket(target, {
       perMessageDeflate: false, // frames of 20 bytes: a compressor only costs time

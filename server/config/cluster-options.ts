@@ -1,13 +1,13 @@
 // What makes a server one node of several: its name, what it tells routers, where nodes meet. Data only. After it: options.ts.
 import { option } from './option.ts';
-import { among, integer, orNull, text } from './option-domains.ts';
+import { among, integer, nodeName, orNull, text } from './option-domains.ts';
 
 export const CLUSTER_OPTIONS = {
   node: option(
     'node',
-    orNull('none', text(63)),
+    orNull('none', nodeName()),
     null,
-    'name of this node among several: a-z, 0-9 and -; sessions and responses then have it in their ids',
+    'name of this node among several; ids of sessions and responses then begin with it, so that proxies find it',
   ),
   engineMetrics: option(
     'engine-metrics',

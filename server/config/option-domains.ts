@@ -20,6 +20,14 @@ export function identifier(): Domain<string> {
   return { type: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/), bound: 'a name of a-z, 0-9 and -' };
 }
 
+/** As of a host or a pod, so that the name of either will do. */
+export function nodeName(): Domain<string> {
+  return {
+    type: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
+    bound: 'a name of a-z, 0-9 and -, as of a host',
+  };
+}
+
 /** Long enough not to be guessed, printable so that it survives a header, no comma because of the environment's list. */
 export function key(): Domain<string> {
   return {

@@ -167,9 +167,11 @@ function start(call: HttpCall, plan: ResponsePlan, form: AnswerForm, service: Re
   const stored = request.store !== false;
   const framer = request.stream === true ? new SseFramer(call, service) : null;
   const background = request.background === true;
+  let begun = false;
   const run: ResponseRun = new ResponseRun(plan, service, {
     onEvent: (event) => framer?.send(event, run),
     onEnd: () => {
+      if (!begun) return; // refused: the caller is told so
       if (stored) service.store.settle(run.id);
       if (framer !== null) framer.end();
       else if (!background) replyWhole(call, run);
@@ -182,6 +184,7 @@ function start(call: HttpCall, plan: ResponsePlan, form: AnswerForm, service: Re
     call.refuse(refused);
     return false;
   }
+  begun = true;
   if (framer === null && background) call.reply(200, run.events.response);
   call.onAbort(() => {
     framer?.stop();

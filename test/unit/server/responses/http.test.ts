@@ -16,6 +16,16 @@ function outputText(response: Json): string {
   return item!.content[0]!.text;
 }
 
+describe('what the engine does not take', () => {
+  test.each([true, false])('is refused, store: %s, and nothing of it is kept', async (store) => {
+    const server = await responsesServer({ ...hello, engine: { slotCount: 0, queueLengthMax: 0 } });
+    const call = await server.create({ input: 'Hi', store });
+    expect(call.status).toBe(429);
+    expect(call.json).toMatchObject({ error: { code: 'queue_full' } });
+    expect((await server.request('GET', '/metrics')).text).toMatch(/sparklane_stored_responses 0/);
+  });
+});
+
 describe('whole answers', () => {
   test('have OpenAI’s shape', async () => {
     const server = await responsesServer({ ...hello, engine: { cachedTokens: 7 } });
