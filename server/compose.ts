@@ -4,30 +4,30 @@
 import type { Backend } from '../kernels/backend.ts';
 import type { Clock } from '../kernels/clock.ts';
 import type { Random } from '../kernels/random.ts';
-import { Detokenizer } from '../models/detokenizer.ts';
 import type { Model } from '../models/model.ts';
-import { createApp } from './app.ts';
+import { createApp, type OtherModels } from './app.ts';
 import type { Log } from './base/log.ts';
 import { addEngineGauges } from './cluster/engine-gauges.ts';
 import { loadsRoute } from './cluster/loads.ts';
 import type { Config } from './config/config.ts';
 import { adminRoutes, faultRoute } from './device/admin.ts';
 import { CurrentDevice, type DeviceChoice } from './device/current-device.ts';
+import type { DecoderDevice } from './device/decoder-device.ts';
 import type { OpenDevice } from './device/device.ts';
 import type { DecoderEmbeddings } from './embeddings/open-embeddings.ts';
 import type { BlockArchive } from './engine/block-archive.ts';
 import { DraftModel } from './engine/draft-model.ts';
-import { Engine, type EngineBounds } from './engine/engine.ts';
-import { SERVED_POLICY } from './engine/policy.ts';
+import { Engine } from './engine/engine.ts';
 import type { Route } from './http/door.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import type { Transport } from './listeners/transport.ts';
 import type { ServerMetrics } from './metrics/metrics.ts';
 import type { Outcomes } from './outcomes/outcomes.ts';
 import { taskRoutes } from './outcomes/routes.ts';
+import type { SharedParts } from './serving/model-service.ts';
+import { engineBounds, textsOf } from './serving/served-decoder.ts';
 import type { Shelf } from './shelf/shelf.ts';
 import type { EncodeElsewhere } from './text/long-texts.ts';
-import { toolSyntaxOf } from './tools/dialect.ts';
 import { type PageParts, Ui } from './ui/ui.ts';
 
 export interface ServerParts {
@@ -42,6 +42,8 @@ export interface ServerParts {
   readonly lanes?: Lanes | null; // likewise; without them every request goes to the model
   readonly outcomes?: Outcomes | null; // likewise; without it no task is recorded
   readonly shelf?: Shelf; // closed by stop()
+  readonly decoder?: DecoderDevice | null; // whose backend is `backend`, where that comes and goes
+  readonly openOthers?: ((shared: SharedParts) => OtherModels) | null; // beside the model; without them it is alone
   readonly embeddings?: DecoderEmbeddings | null; // without them the model does not embed
   readonly encodeElsewhere?: EncodeElsewhere; // long texts; without it all are tokenised here
   readonly page?: PageParts; // without it there is no page
@@ -84,6 +86,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const ui = page === undefined ? null : new Ui({ ...parts, page, chat });
   const observer = ui?.observer ?? metrics;
   const engine = new Engine(backend, clock, engineBounds(config, backend), observer, archive, draftModel);
+  parts.decoder?.attach(engine, (next) => engineBounds(config, next));
   const device = new CurrentDevice({
     first: { backend, description: parts.description ?? backend.name },
     choice: config,
@@ -93,7 +96,6 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     clock,
     log,
   });
-  const marks = new Set(marksOf(model));
   metrics.watch('kv_block_bytes', 'Memory of one KV block', () => device.backend.blockBytes ?? 0);
   const faultRoutes = config.deviceFaults === 'on' ? [faultRoute({ device })] : [];
   const routes = [
@@ -109,8 +111,9 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     routes,
     ...(ui !== null && { answerPage: ui.answerPage }),
     openEmbeddings: parts.embeddings?.open ?? null,
+    resident: parts.decoder?.resident ?? null,
     engine,
-    openText: () => new Detokenizer(model.tokenizer, marks),
+    openText: textsOf(model),
   });
   const listening = await transport
     .listen(config.host, config.port, app.handlers)
@@ -135,13 +138,20 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     ui?.close();
     await app.drain();
     transport.close();
+    await app.others?.close();
     parts.lanes?.close();
     await outcomes?.close();
     if (archive !== null) await closed(archive, clock);
-    parts.shelf?.close();
-    parts.kvEvents?.close();
-    await Promise.all([device.close(), draftBackend?.close(), parts.embeddings?.resident.unload()]);
+    await closeDevices(device, parts);
   }
+}
+
+async function closeDevices(device: CurrentDevice, parts: ServerParts): Promise<void> {
+  const { draftBackend, shelf, kvEvents, decoder, embeddings } = parts;
+  shelf?.close();
+  kvEvents?.close();
+  const others = [draftBackend?.close(), decoder?.close(), embeddings?.resident.unload()];
+  await Promise.all([device.close(), ...others]);
 }
 
 /** What routers before several nodes ask and read: /v1/loads, and gauges. */
@@ -163,15 +173,6 @@ function workerRoute(
   });
 }
 
-/** Tokens that stand for marks which the routes read out of an answer, even where the vocabulary calls them special. */
-function marksOf(model: Model): readonly number[] {
-  const { chatTemplate, tokenizer } = model;
-  const { open, close } = chatTemplate?.reasoning ?? { open: '', close: '' };
-  const toolSyntax = toolSyntaxOf(model);
-  const called = toolSyntax.kind === 'foreign' ? toolSyntax.syntax.marks : ['<tool_call>', '</tool_call>'];
-  return [open, close, ...called].flatMap((mark) => tokenizer.specialTokenId(mark) ?? []);
-}
-
 function openDraftModel(backend: Backend, { clock, log, metrics }: ServerParts): DraftModel {
   return new DraftModel(backend, clock, ({ code, message }) => {
     log.error('the draft model is off: its device has failed', { code, reason: message });
@@ -189,19 +190,6 @@ function closed(archive: ServerArchive, clock: Clock): Promise<void> {
       resolve();
     });
   });
-}
-
-const RETRY_AFTER_MS = 1000; // told to who finds the queue full
-
-function engineBounds(config: Config, { limits, prefill }: Backend): EngineBounds {
-  const chunkTokens = Math.min(prefill?.chunkTokens ?? config.prefillChunkTokens, limits.rowTokensMax);
-  return {
-    prefillChunkTokens: chunkTokens,
-    prefillTokensPerStep: prefill?.tokensPerStep ?? chunkTokens,
-    ...SERVED_POLICY,
-    queueLengthMax: config.queueLengthMax,
-    retryAfterMs: RETRY_AFTER_MS,
-  };
 }
 
 function urlOf(host: string, port: number): string {

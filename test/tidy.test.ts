@@ -61,7 +61,7 @@ const rooms: readonly Room[] = [
     packages: ['undici', 'eventsource-parser'],
   },
   { room: 'cluster', outside: ['kernels/clock.ts'], packages: ['msgpackr', 'prom-client', 'zeromq'] }, // one node of several
-  { room: 'shelf', outside: ['kernels/clock.ts'], packages: [] }, // which models are in memory
+  { room: 'shelf', outside: ['kernels/clock.ts'], packages: ['zod'] }, // which models are in memory
   { room: 'device', outside: ['kernels/', 'models/'], packages: ['zod'] },
   { room: 'lanes', outside: ['kernels/clock.ts', 'kernels/random.ts'], packages: ['prom-client', 'zod'] },
   { room: 'chat', outside: ['kernels/', 'models/'], packages: ['zod'] },
@@ -72,9 +72,10 @@ const rooms: readonly Room[] = [
   { room: 'ollama', outside: ['kernels/', 'models/'], packages: ['zod'] },
   { room: 'responses', outside: ['kernels/', 'models/'], packages: ['zod'] },
   { room: 'native', outside: ['kernels/'], packages: [] },
+  { room: 'catalogue', outside: ['kernels/clock.ts'], packages: [] }, // which model answers
   { room: 'outcomes', outside: ['kernels/'], packages: ['diff', 'libsql', 'prom-client', 'zod'] },
   { room: 'ui', outside: ['kernels/'], packages: ['zod'] }, // its page/ is a browser's and has a row of its own
-  { room: 'serving', outside: ['kernels/'], packages: [] },
+  { room: 'serving', outside: ['kernels/', 'models/'], packages: [] },
   { room: 'app.ts', outside: ['kernels/'], packages: [] },
   { room: 'compose.ts', outside: ['kernels/', 'models/'], packages: [] },
   { room: 'cli', outside: ['kernels/', 'models/'], packages: ['commander', 'cli-progress'] },

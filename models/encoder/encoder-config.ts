@@ -21,7 +21,7 @@ export function isEncoder(path: string): boolean {
 }
 
 /** The family of a class, whatever stands on the encoder. */
-export function encoderFamilyOf(architecture: string): EncoderFamily | null {
+function encoderFamilyOf(architecture: string): EncoderFamily | null {
   const stem = /^(\w+?)(?:Model|For\w+)$/.exec(architecture)?.[1];
   return (stem === undefined ? null : encoderFamilies.get(stem)) ?? null;
 }

@@ -9,12 +9,6 @@ export type Parsed<T> =
 
 const NESTING_MAX = 256; // no client's schemas or arguments come near
 
-/** Unknown fields are dropped by the schema; null and absent are the same to every optional field of ours. */
-export function parseJsonBody<T>(body: Uint8Array, schema: z.ZodType<T>, valuesMax: number): Parsed<T> {
-  const value = parseJson(body, valuesMax);
-  return value.ok ? checkJson(value.value, schema) : value;
-}
-
 /** Any JSON that is not nested too deep and does not hold too many values. */
 export function parseJson(body: Uint8Array, valuesMax: number): Parsed<unknown> {
   const shape = shapeOf(body);
@@ -37,6 +31,7 @@ export function parseJson(body: Uint8Array, valuesMax: number): Parsed<unknown> 
   return { ok: true, value };
 }
 
+/** Unknown fields are dropped by the schema; null and absent are the same to every optional field of ours. */
 export function checkJson<T>(value: unknown, schema: z.ZodType<T>): Parsed<T> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return { ok: true, value: parsed.data };

@@ -2,8 +2,10 @@
 // and the head that every answer begins with. Before it: app.ts makes one.
 import type { AnswerLog } from '../generation/answer-log.ts';
 import type { Lanes } from '../lanes/lanes.ts';
+import type { Residence } from '../shelf/shelf.ts';
 import type { LongTexts } from '../text/long-texts.ts';
 import type { Answering } from './answering.ts';
+import type { OtherModel } from './catalogue-model.ts';
 import type { LocalModel } from './local-model.ts';
 import { askedName } from './model-name.ts';
 
@@ -12,6 +14,8 @@ export interface ChatService extends LocalModel {
   readonly texts: Pick<LongTexts, 'run'>; // whatever asks for tokens outside of HttpCall.guard asks within its run
   readonly answerLog: Pick<AnswerLog, 'watch'>;
   readonly lanes?: Lanes | null; // where requests may be routed
+  readonly others?: () => readonly OtherModel[]; // that this server has beside it
+  readonly residence?: () => Residence; // whether its own is in memory; without it, it always is
   readonly startedSeconds: number; // time of day; when the model was made available
   readonly epochSeconds: () => number; // time of day, whole
   readonly freshId: () => string;

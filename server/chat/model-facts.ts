@@ -2,6 +2,7 @@
 // out; every API has its own spelling. Pure. Before it: the routes that describe; after it: text/served-model.ts.
 import { type ModelSpec, weightCount } from '../../models/spec.ts';
 import type { ServedModel } from '../text/served-model.ts';
+import type { ToolSyntax } from '../tools/dialect.ts';
 import type { ChatService } from './chat-service.ts';
 
 /** In Ollama's words, which others have taken over. */
@@ -22,9 +23,8 @@ export function modelFacts({
   forms,
   generator,
 }: Pick<ChatService, 'model' | 'forms' | 'generator'>): ModelFacts {
-  const { spec, fileFormat = 'safetensors', fileSize = 0, chatTemplate, fim } = model;
+  const { spec, fileFormat = 'safetensors', fileSize = 0 } = model;
   const contextTokens = generator.contextTokensMax;
-  const calls = chatTemplate !== null && forms.toolSyntax.kind !== 'unknown';
   return {
     architecture: spec.architecture ?? 'unknown',
     format: fileFormat,
@@ -32,13 +32,21 @@ export function modelFacts({
     trainedTokens: spec.contextLength ?? contextTokens,
     parameterCount: isWhole(spec) ? weightCount(spec) : null,
     fileSize,
-    capabilities: [
-      'completion',
-      ...(calls ? (['tools'] as const) : []),
-      ...(fim === null ? [] : (['insert'] as const)),
-      ...(chatTemplate?.reasoning == null ? [] : (['thinking'] as const)),
-    ],
+    capabilities: capabilitiesOf(model, forms.toolSyntax),
   };
+}
+
+export function capabilitiesOf(
+  { chatTemplate, fim }: Pick<ServedModel, 'chatTemplate' | 'fim'>,
+  toolSyntax: Pick<ToolSyntax, 'kind'>,
+): readonly Capability[] {
+  const calls = chatTemplate !== null && toolSyntax.kind !== 'unknown';
+  return [
+    'completion',
+    ...(calls ? (['tools'] as const) : []),
+    ...(fim === null ? [] : (['insert'] as const)),
+    ...(chatTemplate?.reasoning == null ? [] : (['thinking'] as const)),
+  ];
 }
 
 function isWhole(spec: ServedModel['spec']): spec is ModelSpec {

@@ -3,15 +3,22 @@ import { type Fault, fault } from '../base/errors.ts';
 import type { Lanes } from '../lanes/lanes.ts';
 import type { ServedModel } from '../text/served-model.ts';
 
-type Named = Pick<ServedModel, 'name' | 'aliases' | 'aliasPrefixes'>;
+export type NamedModel = Pick<ServedModel, 'name' | 'aliases' | 'aliasPrefixes' | 'neighbours'>;
+
+const SHOWN_NAMES = 32; // of other models, in a refusal
 
 /** A request names the one model there is, by any of its names, or none. */
-export function modelFault(asked: string | null | undefined, model: Named): Fault | null {
-  const { name, aliases = [], aliasPrefixes = [] } = model;
+export function modelFault(asked: string | null | undefined, model: NamedModel): Fault | null {
+  const { name, aliases = [], aliasPrefixes = [], neighbours = () => [] } = model;
   if (asked == null || asked === '' || nameMeant(asked, [name]) !== undefined || isAlias(asked, model)) {
     return null;
   }
-  const names = [name, ...aliases, ...aliasPrefixes.map((prefix) => `${prefix}*`)]
+  const names = [
+    name,
+    ...aliases,
+    ...aliasPrefixes.map((prefix) => `${prefix}*`),
+    ...neighbours().slice(0, SHOWN_NAMES),
+  ]
     .map((one) => JSON.stringify(one))
     .join(', ');
   const message =
@@ -23,7 +30,7 @@ export function modelFault(asked: string | null | undefined, model: Named): Faul
 /** As modelFault, for routes that are not routed: the server's own model may also be called by its lane. */
 export function ownModelFault(
   asked: string | null | undefined,
-  { model, lanes }: { readonly model: Named; readonly lanes?: Pick<Lanes, 'isLocal'> | null },
+  { model, lanes }: { readonly model: NamedModel; readonly lanes?: Pick<Lanes, 'isLocal'> | null },
 ): Fault | null {
   return asked != null && lanes?.isLocal(asked) === true ? null : modelFault(asked, model);
 }
@@ -34,10 +41,10 @@ function nameMeant(asked: string, names: readonly string[]): string | undefined 
 }
 
 /** The name by which the model was asked for: answers carry it. */
-export function askedName(asked: string | null | undefined, model: Named): string {
+export function askedName(asked: string | null | undefined, model: NamedModel): string {
   return asked != null && isAlias(asked, model) ? asked : model.name;
 }
 
-function isAlias(asked: string, { aliases = [], aliasPrefixes = [] }: Named): boolean {
+function isAlias(asked: string, { aliases = [], aliasPrefixes = [] }: NamedModel): boolean {
   return nameMeant(asked, aliases) !== undefined || aliasPrefixes.some((prefix) => asked.startsWith(prefix));
 }

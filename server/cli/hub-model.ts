@@ -54,7 +54,10 @@ export function models({ terminal, env }: Host): void {
 export async function withLocalModels(config: Config, host: Host): Promise<Config> {
   const model = await localPath(config.model, host);
   const draftModel = config.draftModel === null ? null : await localPath(config.draftModel, host);
-  return Object.freeze({ ...config, model, draftModel });
+  const presets = [];
+  for (const { name, values } of config.presets)
+    presets.push({ name, values: { ...values, model: await localPath(values.model, host) } });
+  return Object.freeze({ ...config, model, draftModel, presets });
 }
 
 /** What is on disk stays as it is; so does what is no name of the hub's. */

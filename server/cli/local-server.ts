@@ -12,16 +12,15 @@ import { type RunningServer, startServer } from '../compose.ts';
 import type { Config } from '../config/config.ts';
 import { openDevice, warnOfDivergence } from '../device/device.ts';
 import { openDraftDevice } from '../device/draft-device.ts';
-import { decoderEmbeddings } from '../embeddings/open-embeddings.ts';
 import { openLanes } from '../lanes/open-lanes.ts';
 import { openListener } from '../listeners/open-listener.ts';
 import { ServerMetrics } from '../metrics/metrics.ts';
 import { openOutcomes } from '../outcomes/outcomes.ts';
 import { TaskTracker } from '../outcomes/tracker.ts';
-import { Shelf } from '../shelf/shelf.ts';
 import { TextThread } from '../text/text-thread.ts';
 import { pageAssets } from '../ui/assets.ts';
 import { withLocalModels } from './hub-model.ts';
+import { openShelf } from './model-shelf.ts';
 import { progressBar } from './progress.ts';
 import type { Host } from './terminal.ts';
 
@@ -29,6 +28,7 @@ export interface LocalServer extends RunningServer {
   readonly model: Model;
   readonly version: string;
   readonly description: string; // of the device, for people: precision, sizes
+  readonly otherNames: readonly string[]; // of the models beside it
   readonly log: Log;
 }
 
@@ -51,10 +51,12 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
   const version = packageVersion();
   const freshId = idsOf(config);
   const metrics = new ServerMetrics({ nodeMetrics: true });
+  const identity = { version, clock, epochMs, random, freshId, log };
+  const { otherNames, ...shelved } = await openShelf(
+    { config, model, first: device },
+    { ...identity, metrics, device: parts },
+  );
   const { backend, kvIdentity } = device;
-  const shelf = new Shelf({ ...memoryFor(config, memorySize), clock, log });
-  const contextTokens = backend.limits.slotTokensMax;
-  const embeddings = decoderEmbeddings({ config, model, contextTokens }, { shelf, log });
   const archive = openArchive({
     ...{ config, model, backend, kvIdentity, clock, epochMs, log },
     freshId: randomId, // files outlive a run that repeats its ids
@@ -74,37 +76,23 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
           observers: outcomes === null ? [] : [new TaskTracker(outcomes)],
         });
   const server = await startServer({
+    ...identity,
     config,
-    version,
     model,
-    backend,
+    ...shelved,
     draftBackend: draft?.backend ?? null,
     description: device.description,
-    openBackend: (choice) => openDevice({ ...config, ...choice }, model, parts),
     archive,
     lanes,
     outcomes,
-    shelf,
     kvEvents,
-    embeddings,
     encodeElsewhere: new TextThread({ model: config.model }),
     ...(config.ui === 'on' && { page: { assets: pageAssets(), runSelf: host.runSelf ?? null } }),
     transport,
-    clock,
-    epochMs,
-    random,
-    freshId,
-    log,
     metrics,
   });
   const drafted = draft === null ? '' : `; drafts by ${draft.description}`;
-  return { ...server, model, version, description: `${device.description}${drafted}`, log };
-}
-
-const MEMORY_SHARE = 0.8; // of the machine's, for models, where nobody says more or less
-
-function memoryFor({ modelsMemoryMax, idleUnloadMs }: Config, memorySize: number) {
-  return { memoryMax: modelsMemoryMax ?? Math.floor(MEMORY_SHARE * memorySize), idleUnloadMs };
+  return { ...server, model, version, otherNames, description: `${device.description}${drafted}`, log };
 }
 
 /** Ids of a node among several begin with its name (resp_NODE.…), by which proxies find it. */

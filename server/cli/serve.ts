@@ -19,13 +19,16 @@ export async function serve(config: Config, host: Host): Promise<void> {
 }
 
 /** What a person needs to know, and one line to try. */
-function readyText({ url, model, version, description }: LocalServer, config: Config): string {
+function readyText({ url, model, otherNames, version, description }: LocalServer, config: Config): string {
   const key = config.apiKeys.length > 0 ? ` -H 'authorization: Bearer YOUR_KEY'` : '';
   const { path, body } = example(model);
   return [
     `sparklane ${version} is ready`,
     `  url     ${url}`,
     `  model   ${model.name} (${model.path})`,
+    ...(otherNames.length === 0
+      ? []
+      : [`  beside  ${otherNames.join(', ')}, loaded when a request names them`]),
     `  device  ${description}`,
     `  try     curl -s ${url}${path} -H 'content-type: application/json'${key} -d '${JSON.stringify(body)}'`,
     '',

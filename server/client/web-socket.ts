@@ -14,9 +14,9 @@ export interface WebSocketOptions {
 
 const NATIVE_PATH = '/v1/sparklane';
 
-/** `url` of the server, such as http://127.0.0.1:8080 (or ws://…); the path is added. */
+/** `url` of the server, such as http://127.0.0.1:8080 (or ws://…), with `?model=NAME` for another than its own; the path is added. */
 export function webSocketTo(url: string, options: WebSocketOptions): OpenSocket {
-  const target = new URL(NATIVE_PATH, url);
+  const target = new URL(NATIVE_PATH + new URL(url).search, url);
   target.protocol = target.protocol.replace('http', 'ws');
   if (options.session !== undefined) target.searchParams.set('session', options.session);
   return (events: ClientSocketEvents): ClientSocket => {

@@ -8,9 +8,11 @@ import { kvBytesPerToken, type ModelSpec } from '../../models/spec.ts';
 import { keysOf } from './key-file.ts';
 import { key } from './option-domains.ts';
 import { CONFIG_FILE_OPTION, OPTION_NAMES, OPTIONS, type OptionName, type OptionValues } from './options.ts';
+import { type ModelPreset, readPresets } from './presets.ts';
 
 const KV_DISK_SIZE_MIN = 2 ** 24; // bytes
 const KEY_COUNT_MAX = 256; // of --api-key-file
+const PRESETS = 'models'; // in the config file only
 const DEFAULT_THREADS = 2; // a laptop's cores are for its user first; more is a flag away
 
 export interface Config
@@ -23,6 +25,7 @@ export interface Config
   readonly outcomesDb: string | null; // path; null: off
   readonly threads: number; // of all replicas together
   readonly threadsPerReplica: number;
+  readonly presets: readonly ModelPreset[]; // `models` of the config file
   readonly loopback: boolean; // `host` is reachable from this machine only
   readonly stepTokensMax: number; // tokens of one device step: a prefill chunk beside a full batch of decode rows
 }
@@ -73,11 +76,24 @@ export function loadConfig(sources: ConfigSources): Config {
     cacheDirectory,
     kvDiskDirectory: options.kvDiskDirectory ?? join(cacheDirectory, 'kv'),
     outcomesDb: outcomesPath(options.outcomesDb, cacheDirectory),
+    presets: Object.freeze(
+      readPresets(
+        file.get(PRESETS),
+        (option, value, bound) => new ConfigError({ option, value, bound, source: 'config file' }),
+      ),
+    ),
     loopback: isLoopback(options.host),
     stepTokensMax: options.prefillChunkTokens + options.slots,
   };
   checkAgreement(config);
   return Object.freeze(config);
+}
+
+/** The settings of another model than the server's own: what is said of the own one alone does not hold for it. */
+export function presetConfig(config: Config, { values }: ModelPreset): Config {
+  const own = { aliases: [], lora: [], lanes: null, draftModel: null, kvDiskSizeMax: 0 };
+  const merged = { ...config, ...own, ...values };
+  return Object.freeze({ ...merged, stepTokensMax: merged.prefillChunkTokens + merged.slots });
 }
 
 /** Numbers that need the model: what one sequence and the block store can hold. */
@@ -196,7 +212,9 @@ function checkNames(sources: ConfigSources, file: ReadonlyMap<string, unknown>):
   for (const [name, value] of Object.entries(sources.env)) {
     if (name.startsWith('SPARKLANE_') && !variables.has(name)) throw unknown(name, value, 'environment');
   }
-  for (const [name, value] of file) if (!names.has(name)) throw unknown(name, value, 'config file');
+  for (const [name, value] of file) {
+    if (!names.has(name) && name !== PRESETS) throw unknown(name, value, 'config file');
+  }
 }
 
 function checkAgreement(config: Config): void {

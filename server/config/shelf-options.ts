@@ -1,8 +1,14 @@
 // Options of what is in memory and for how long, and of embeddings. Part of the table in options.ts.
 import { option } from './option.ts';
-import { duration, GIB, integer, MIB, orNull, size } from './option-domains.ts';
+import { duration, GIB, integer, MIB, orNull, size, text } from './option-domains.ts';
 
 export const SHELF_OPTIONS = {
+  modelsDirectory: option(
+    'models-dir',
+    orNull('none', text(4096)),
+    null,
+    'directory whose models are served too, each loaded when a request names it: GGUF files and model directories, also as OWNER/NAME',
+  ),
   modelsMemoryMax: option(
     'models-memory-max',
     orNull('machine', size(16 * MIB, 16 * 1024 * GIB)),

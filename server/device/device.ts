@@ -9,6 +9,7 @@ import { type BackendLog, createBackend } from '../../kernels/registry.ts';
 import { calibrationTokens, calibrationVersion } from '../../models/calibration.ts';
 import { type Checkpoint, CheckpointError, loadCheckpoint } from '../../models/checkpoint.ts';
 import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
+import { topCount } from '../../models/graph/decoder.ts';
 import type { BuildProgress } from '../../models/graph/graph-files.ts';
 import { graphSize, sizeProblem } from '../../models/graph/graph-size.ts';
 import {
@@ -81,6 +82,16 @@ export async function graphFor(
   const calibration = calibrationOn(calibrationTokens(model), threadsPerReplica);
   const options = { precision, cacheDirectory, calibration, onProgress };
   return buildGraph(checkpoint, options);
+}
+
+/** What a cpu device of this config will be able to hold, before it is opened. Throws ConfigError. */
+export function limitsFor(config: Config, { spec }: Model): BackendLimits {
+  return { ...sizesFor(config, spec), logprobsMax: topCount(spec), vocabSize: spec.vocabSize };
+}
+
+/** Bytes that a model takes in memory on the cpu: its weights, and the KV that outlives sequences. Throws CheckpointError. */
+export function loadedSize(config: Config, model: Model): number {
+  return graphSizeFor(config, model) + config.kvCacheSizeMax;
 }
 
 /** Bytes of the weights of that graph. Throws CheckpointError. */

@@ -48,7 +48,7 @@ export function decoderStatesDevice(
 }
 
 function embeddingDevice(
-  { threadsPerReplica: threadCount }: Config,
+  { threadsPerReplica: threadCount, idleUnloadMs: keepAliveMs }: Config,
   { name, pooling }: EmbeddingModel,
   size: number,
   open: (onProgress: (progress: BuildProgress) => void) => Promise<Graph>,
@@ -57,7 +57,7 @@ function embeddingDevice(
   return {
     resident: {
       name: `${name} (embeddings)`,
-      size,
+      ...{ size, keepAliveMs },
       isBusy: () => false,
       async load(tell) {
         const graph = await open(({ doneSize, totalSize }) =>

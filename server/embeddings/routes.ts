@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { fault } from '../base/errors.ts';
 import type { ChatService } from '../chat/chat-service.ts';
-import { ownModelFault } from '../chat/model-name.ts';
+import { type NamedModel, ownModelFault } from '../chat/model-name.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { shortList, tokenIds } from '../text/token-ids.ts';
@@ -10,7 +10,7 @@ import { embedTexts } from './embedded.ts';
 import type { EmbeddedText, EmbeddingDesk } from './embedding-desk.ts';
 
 export interface EmbeddingService {
-  readonly model: ChatService['model'];
+  readonly model: NamedModel;
   readonly lanes?: ChatService['lanes'];
   readonly desk: EmbeddingDesk | null; // null: the device does not embed
   readonly bounds: EmbeddingBounds;

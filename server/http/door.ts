@@ -40,7 +40,14 @@ export interface SocketRoute {
    * `owner` is null where a key is needed and the upgrade brought none: the first frame must bring it. `admitted` is
    * to be called once it has.
    */
-  readonly open: (connection: SocketConnection, owner: string | null, admitted: () => void) => SocketEvents;
+  readonly open: (
+    connection: SocketConnection,
+    owner: string | null,
+    admitted: () => void,
+    request: HttpRequest,
+  ) => SocketEvents;
+  /** Whether this upgrade is refused, for whoever may ask for one. */
+  readonly refusal?: (request: HttpRequest) => Fault | null;
 }
 
 export interface DoorParts {
@@ -134,9 +141,14 @@ export class HttpDoor implements TransportHandlers {
     const admission = keyFollows ? null : guard.admit(request);
     if (admission !== null && !admission.ok) return refusedUpgrade(admission.fault);
     const full = this.#fullFault() ?? (keyFollows ? this.#ungreetedFault() : null);
-    if (full !== null) return refusedUpgrade(full);
+    const unfit = full ?? (keyFollows ? null : (route.refusal?.(request) ?? null));
+    if (unfit !== null) return refusedUpgrade(unfit);
     const owner = admission === null ? null : admission.owner;
-    return { accept: true, protocol: null, open: (connection) => this.#openSocket(route, connection, owner) };
+    return {
+      accept: true,
+      protocol: null,
+      open: (connection) => this.#openSocket(route, connection, { owner, request }),
+    };
   }
 
   /** Calls back once no call is open; at once if none is. */
@@ -179,12 +191,17 @@ export class HttpDoor implements TransportHandlers {
     } else call.refuse(fault('not_found', `there is nothing at ${path}`));
   }
 
-  #openSocket(route: SocketRoute, connection: SocketConnection, owner: string | null): SocketEvents {
+  #openSocket(
+    route: SocketRoute,
+    connection: SocketConnection,
+    { owner, request }: { readonly owner: string | null; readonly request: HttpRequest },
+  ): SocketEvents {
     const { metrics } = this.#parts;
     this.#sockets.add(connection);
     metrics.onConnection('websocket', 1);
     if (owner === null) this.#ungreeted.add(connection);
-    const events = route.open(connection, owner, () => void this.#ungreeted.delete(connection));
+    const greeted = () => void this.#ungreeted.delete(connection);
+    const events = route.open(connection, owner, greeted, request);
     return {
       onMessage: (frame, isBinary) => events.onMessage(frame, isBinary),
       onWritable: () => events.onWritable(),

@@ -4,7 +4,7 @@
 import type { z } from 'zod';
 import type { Clock } from '../../kernels/clock.ts';
 import { type Fault, fault } from '../base/errors.ts';
-import { parseJsonBody } from '../base/json-body.ts';
+import { checkJson, type Parsed, parseJson } from '../base/json-body.ts';
 import type { HttpExchange, HttpRequest } from '../listeners/transport.ts';
 import type { LongTexts } from '../text/long-texts.ts';
 
@@ -30,6 +30,17 @@ export interface CallFacts {
   readonly errorEvent: string | null; // name of an error in a stream; null: its events have none
 }
 
+/** Lines of JSON (Ollama) have no comments: white space before the next line is all that says "still working". */
+export type StreamFraming = 'events' | 'lines';
+
+export function streamHeaders(framing: StreamFraming): Readonly<Record<string, string>> {
+  return {
+    'content-type': framing === 'lines' ? 'application/x-ndjson' : 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-cache',
+    'x-accel-buffering': 'no', // nginx would collect the events
+  };
+}
+
 const CALLER_GONE = 499; // nginx's "client closed request"; in metrics and logs only
 
 export class HttpCall {
@@ -39,7 +50,11 @@ export class HttpCall {
   readonly #exchange: HttpExchange;
   readonly #startedMs: number;
   #status = 0; // 0: not answered yet
+  #held: StreamFraming | null = null; // how a stream is framed that nobody but hold() has begun
   #ended = false;
+  readonly #headers: Record<string, string>;
+  #body: Parsed<unknown> | null = null;
+  #texts: CallParts['texts'];
   #onAbort: (() => void) | null = null;
   readonly #onOver: (() => void)[] = []; // a few at most
 
@@ -48,6 +63,8 @@ export class HttpCall {
     this.facts = facts;
     this.#parts = parts;
     this.#exchange = exchange;
+    this.#headers = { ...facts.headers };
+    this.#texts = parts.texts;
     this.#startedMs = parts.clock.nowMs();
     exchange.onAbort(() => {
       if (this.#ended) return;
@@ -94,19 +111,49 @@ export class HttpCall {
       this.refuse(fault('unsupported_media_type', `bodies are read as they are, not ${encoding}`));
       return;
     }
-    const { bodySizeMax } = this.#parts;
+    this.peekJson((value) => {
+      let parsed: Parsed<T> | null = null; // once, however often the rest is run
+      this.guard(() => {
+        parsed ??= value.ok ? checkJson(value.value, schema) : value;
+        if (parsed.ok) then(parsed.value);
+        else this.refuse(parsed.fault);
+      });
+    });
+  }
+
+  /** The body as JSON, whatever its type and shape; it is read once, however often somebody asks. */
+  peekJson(then: (value: Parsed<unknown>) => void): void {
+    if (this.#body !== null) {
+      then(this.#body);
+      return;
+    }
+    const { bodySizeMax, bodyValuesMax } = this.#parts;
     this.#exchange.readBody(bodySizeMax, (body) => {
       if (body === null) {
         this.refuse(fault('body_too_large', `the body is larger than ${bodySizeMax} bytes`));
         return;
       }
-      let parsed: ReturnType<typeof parseJsonBody<T>> | null = null; // once, however often the rest is run
-      this.guard(() => {
-        parsed ??= parseJsonBody(body, schema, this.#parts.bodyValuesMax);
-        if (parsed.ok) then(parsed.value);
-        else this.refuse(parsed.fault);
-      });
+      this.#body = parseJson(body, bodyValuesMax);
+      then(this.#body);
     });
+  }
+
+  /** From here on long texts are those of another model than the server's own. */
+  takeTexts(texts: CallParts['texts']): void {
+    this.#texts = texts;
+  }
+
+  /**
+   * Begins a stream before its route has anything to say, so that a caller who waits sees a sign of life. The route begins it
+   * once more, which does nothing; what it would answer whole becomes the stream's only event.
+   */
+  hold(framing: StreamFraming): void {
+    if (this.begin(200, streamHeaders(framing))) this.#held = framing;
+  }
+
+  /** A sign of life on a held stream, which clients do not see. */
+  beat(text: string): void {
+    if (!this.#ended && this.#held !== null) this.write(this.#held === 'lines' ? ' ' : `: ${text}\n\n`);
   }
 
   /**
@@ -114,13 +161,18 @@ export class HttpCall {
    * beginning where it needs the tokens of a long text (text/long-texts.ts).
    */
   guard(run: () => void): void {
-    this.#parts.texts.run(run, {
+    this.#texts.run(run, {
       over: () => this.#ended,
       failed: (error) => {
         this.#parts.onCrash(this, error);
         this.refuse(fault('internal_error', `an internal error; the log has it under ${this.facts.id}`));
       },
     });
+  }
+
+  /** On the answer, where it has not begun. */
+  addHeader(name: string, value: string): void {
+    this.#headers[name] = value;
   }
 
   /** `value` as JSON; a string is taken to be JSON already. */
@@ -134,9 +186,16 @@ export class HttpCall {
   }
 
   replyBytes(status: number, body: string | Uint8Array, headers: Readonly<Record<string, string>>): void {
-    if (this.#status !== 0 || this.#ended) return;
+    if (this.#ended) return;
+    if (this.#status !== 0) {
+      if (this.#held === null) return;
+      const text = Buffer.from(body).toString();
+      this.write(this.#held === 'lines' ? `${text}\n` : `data: ${text}\n\n`);
+      this.end();
+      return;
+    }
     this.#status = status;
-    this.#exchange.respond(status, { ...this.facts.headers, ...headers }, body);
+    this.#exchange.respond(status, { ...this.#headers, ...headers }, body);
     this.#finish(status);
   }
 
@@ -146,7 +205,8 @@ export class HttpCall {
       if (this.#ended) return;
       const { errorBody, errorEvent } = this.facts;
       const name = errorEvent === null ? '' : `event: ${errorEvent}\n`;
-      this.write(`${name}data: ${JSON.stringify(errorBody(refused))}\n\n`);
+      const json = JSON.stringify(errorBody(refused));
+      this.write(this.#held === 'lines' ? `${json}\n` : `${name}data: ${json}\n\n`);
       this.end();
       return;
     }
@@ -163,7 +223,7 @@ export class HttpCall {
   begin(status: number, headers: Readonly<Record<string, string>>): boolean {
     if (this.#status !== 0 || this.#ended) return false;
     this.#status = status;
-    this.#exchange.begin(status, { ...this.facts.headers, ...headers });
+    this.#exchange.begin(status, { ...this.#headers, ...headers });
     return true;
   }
 

@@ -1,18 +1,10 @@
 // Server-sent events, or lines of JSON, over one HTTP call. Owns framing, the heartbeat of a silent stream and the two
 // signals of a slow reader; never knows what an event means. Before it: server/chat/answer.ts; after it: http-call.ts.
 import type { Clock, Timer } from '../../kernels/clock.ts';
-import type { HttpCall } from './http-call.ts';
+import { type HttpCall, type StreamFraming, streamHeaders } from './http-call.ts';
 
 // Long prefills and queues are silent; proxies and clients commonly give up after 30 to 60 s without a byte.
 const HEARTBEAT_MS = 10_000;
-
-/** Lines of JSON (Ollama) have no comments: white space before the next line is all that says "still working". */
-export type StreamFraming = 'events' | 'lines';
-
-const HEADERS = {
-  'cache-control': 'no-cache',
-  'x-accel-buffering': 'no', // nginx would collect the events
-};
 
 export interface EventStreamOptions {
   readonly clock: Clock;
@@ -37,8 +29,7 @@ export class EventStream {
     this.#options = options;
     this.#lastWriteMs = options.clock.nowMs();
     this.#heartbeat = this.#scheduleHeartbeat(HEARTBEAT_MS);
-    const type = this.#inLines ? 'application/x-ndjson' : 'text/event-stream; charset=utf-8';
-    call.begin(200, { 'content-type': type, ...HEADERS });
+    call.begin(200, streamHeaders(this.#inLines ? 'lines' : 'events'));
     call.onWritable(() => {
       if (!this.#slow || this.#ended || call.bufferedBytes >= options.bufferSizeMax) return;
       this.#slow = false;

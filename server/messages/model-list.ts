@@ -15,10 +15,14 @@ export function withMessagesModels(routes: readonly Route[], service: ChatServic
     id,
     display_name: id,
     created_at: new Date(startedSeconds * 1000).toISOString(),
-    max_input_tokens: generator.contextTokensMax,
-    max_tokens: generator.contextTokensMax,
+    max_input_tokens: contextTokensOf(id),
+    max_tokens: contextTokensOf(id),
   });
-  const names = [...new Set([model.name, ...(model.aliases ?? []), ...(lanes?.models ?? [])])];
+  const writers = (service.others?.() ?? []).filter(({ listed }) => listed.kind === 'decoder');
+  const contextTokensOf = (id: string) =>
+    writers.find(({ listed }) => listed.name === id)?.listed.contextTokens ?? generator.contextTokensMax;
+  const neighbours = writers.map(({ listed }) => listed.name);
+  const names = [...new Set([model.name, ...(model.aliases ?? []), ...neighbours, ...(lanes?.models ?? [])])];
   return routes.map((route) => {
     if (route.method !== 'GET' || !/^\/v1\/models(\/:\*)?$/.test(route.path)) return route;
     return {

@@ -60,7 +60,7 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
   #endedCachedTokens = 0;
   /** Set before the engine is made: who else hears of blocks. */
   blocks: BlockWatch | null = null;
-  #kv: KvReport | null = null; // the latest; turned into gauges when somebody asks
+  readonly #kv = new Map<string, KvReport>(); // the latest of each model; turned into gauges when somebody asks
 
   /** `nodeMetrics` adds memory, garbage collection and event-loop lag of this Node process. */
   constructor(options: { readonly nodeMetrics: boolean }) {
@@ -166,9 +166,19 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
     const gauge: Gauge = this.#gauge(name, help, [], () => gauge.set(read()));
   }
 
-  /** The latest report of blocks and sequences; null before the first. */
+  /** The latest report of blocks and sequences, of all models together; null before the first. */
   get kv(): KvReport | null {
-    return this.#kv;
+    if (this.#kv.size === 0) return null;
+    const sum = (field: keyof KvReport) => [...this.#kv.values()].reduce((all, kv) => all + kv[field], 0);
+    return {
+      blockCount: sum('blockCount'),
+      inUseCount: sum('inUseCount'),
+      idleCachedCount: sum('idleCachedCount'),
+      touchedCount: sum('touchedCount'),
+      runningCount: sum('runningCount'),
+      waitingCount: sum('waitingCount'),
+      pausedCount: sum('pausedCount'),
+    };
   }
 
   /** Tokens since the start: drawn ones, and the prompts of ended sequences. */
@@ -181,7 +191,24 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
   }
 
   onKv(report: KvReport): void {
-    this.#kv = report;
+    this.#kv.set('', report);
+  }
+
+  /** For the engine of another model: counted together, KV added up. */
+  observerOf(model: string): EngineObserver {
+    return {
+      onRefusal: (reason) => this.onRefusal(reason),
+      onSeat: (report) => this.onSeat(report),
+      onFirstToken: (report) => this.onFirstToken(report),
+      onTokenGap: (gapMs, tokenCount) => this.onTokenGap(gapMs, tokenCount),
+      onEnd: (report) => this.onEnd(report),
+      onPreemption: () => this.onPreemption(),
+      onEviction: (blockCount, reason) => this.onEviction(blockCount, reason),
+      onCold: (report) => this.onCold(report),
+      onStep: (report) => this.onStep(report),
+      onStepFailure: (code) => this.onStepFailure(code),
+      onKv: (report) => void this.#kv.set(model, report),
+    };
   }
 
   /** `route` is a pattern from the route table, never a path that a caller made up. */
@@ -199,9 +226,10 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
   }
 
   #collectKv(): void {
-    if (this.#kv === null) return;
-    const { blockCount, inUseCount, idleCachedCount, touchedCount } = this.#kv;
-    const { runningCount, waitingCount, pausedCount } = this.#kv;
+    const { kv } = this;
+    if (kv === null) return;
+    const { blockCount, inUseCount, idleCachedCount, touchedCount } = kv;
+    const { runningCount, waitingCount, pausedCount } = kv;
     this.#kvBlocks.set({ state: 'in_use' }, inUseCount);
     this.#kvBlocks.set({ state: 'cached' }, idleCachedCount);
     this.#kvBlocks.set({ state: 'free' }, blockCount - inUseCount - idleCachedCount);

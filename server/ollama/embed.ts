@@ -11,6 +11,7 @@ import {
   wishOf,
 } from '../embeddings/routes.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import { keepAliveField, keepAliveMs } from '../shelf/keep-alive.ts';
 import { shortList } from '../text/token-ids.ts';
 
 export function embedSchema({ embeddingInputsMax }: EmbeddingBounds) {
@@ -19,10 +20,15 @@ export function embedSchema({ embeddingInputsMax }: EmbeddingBounds) {
     input: z.union([z.string(), shortList(z.string(), embeddingInputsMax)]),
     truncate: z.boolean().nullish(), // default: true
     dimensions: z.int().min(1).nullish(),
+    keep_alive: keepAliveField,
   });
 }
 
-export const olderEmbedSchema = z.object({ model: z.string().min(1), prompt: z.string() });
+export const olderEmbedSchema = z.object({
+  model: z.string().min(1),
+  prompt: z.string(),
+  keep_alive: keepAliveField,
+});
 
 export function answerEmbed(
   call: HttpCall,
@@ -36,6 +42,7 @@ export function answerEmbed(
   const wish = {
     ...wishOf(texts, 'input', service),
     ...{ dimensions: body.dimensions ?? null, truncates: body.truncate !== false },
+    ...keptFor(body.keep_alive),
   };
   embedTexts(call, wish, desk, {
     spell: numbersOf,
@@ -54,16 +61,26 @@ export function answerEmbed(
 /** Of one text, of whatever length. */
 export function answerOlderEmbed(
   call: HttpCall,
-  { model, prompt }: z.output<typeof olderEmbedSchema>,
+  { model, prompt, keep_alive }: z.output<typeof olderEmbedSchema>,
   service: EmbeddingService,
 ): void {
   const desk = deskFor(call, model, service);
   if (desk === null) return;
-  const wish = { ...wishOf([prompt], 'prompt', service), dimensions: null, truncates: true };
+  const wish = {
+    ...wishOf([prompt], 'prompt', service),
+    dimensions: null,
+    truncates: true,
+    ...keptFor(keep_alive),
+  };
   embedTexts(call, wish, desk, {
     spell: numbersOf,
     answer: ({ vectors }) => call.reply(200, `{"embedding":${vectors[0]}}`),
   });
+}
+
+function keptFor(asked: z.output<typeof keepAliveField>): { readonly keepAliveMs?: number | null } {
+  const kept = keepAliveMs(asked);
+  return kept === undefined ? {} : { keepAliveMs: kept };
 }
 
 function nanoseconds(ms: number): number {

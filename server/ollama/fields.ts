@@ -9,6 +9,7 @@ import { textSource } from '../chat/form.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { type PromptFields, type PromptOptions, promptOptions } from '../chat/prompt-options.ts';
 import type { GrammarSource } from '../grammar/compiler.ts';
+import { keepAliveField } from '../shelf/keep-alive.ts';
 import type { ServedModel } from '../text/served-model.ts';
 
 export const IMAGE_COUNT_MAX = 1024; // of one message; each leaves a note
@@ -21,10 +22,7 @@ export function askFields(bounds: RequestBounds) {
     stream: z.boolean().nullish(), // default: true
     format: z.union([z.literal(''), z.literal('json'), z.record(z.string(), z.unknown())]).nullish(),
     think: z.union([z.boolean(), z.enum(['low', 'medium', 'high', 'max'])]).nullish(),
-    // The model stays, whatever is said.
-    keep_alive: z
-      .union([z.number(), z.string().regex(/^(-?\d+|-?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+)$/, DURATION)])
-      .nullish(),
+    keep_alive: keepAliveField,
     logprobs: z.boolean().nullish(),
     top_logprobs: z.int().min(0).max(bounds.logprobsMax).nullish(),
     options: z
@@ -44,8 +42,6 @@ export function askFields(bounds: RequestBounds) {
       .nullish(),
   };
 }
-
-const DURATION = 'a number of seconds, or a duration such as 5m, is expected';
 
 export type AskFields = z.output<z.ZodObject<ReturnType<typeof askFields>>>;
 

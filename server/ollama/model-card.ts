@@ -1,8 +1,10 @@
 // What Ollama tells of a model: in its list, in detail, as running. Owns the spelling; pure. Before it: routes.ts; after it:
 // chat/model-facts.ts.
 import { createHash } from 'node:crypto';
+import type { CatalogueModel } from '../chat/catalogue-model.ts';
 import type { DescribedService } from '../chat/described-service.ts';
 import { modelFacts } from '../chat/model-facts.ts';
+import type { Residence } from '../shelf/shelf.ts';
 
 // Ollama writes such a time for a model that stays until the server ends.
 const NEVER = '2318-01-01T00:00:00Z';
@@ -12,10 +14,66 @@ export function listed(name: string, service: DescribedService): object {
   return { ...identity(name, service), modified_at: availableAt(service) };
 }
 
-/** GET /api/ps: it is always loaded, whatever `keep_alive` says. */
-export function running(name: string, service: DescribedService): object {
+/** GET /api/tags, of the models beside the server's own. */
+export function listedOthers(service: DescribedService): readonly object[] {
+  return (service.others?.() ?? []).map(({ listed: other }) => ({
+    ...otherIdentity(other, service),
+    modified_at: availableAt(service),
+  }));
+}
+
+/** GET /api/ps: what is in memory, and until when. */
+export function running(service: DescribedService): readonly object[] {
   const { contextTokens } = modelFacts(service);
-  return { ...identity(name, service), expires_at: NEVER, size_vram: 0, context_length: contextTokens };
+  const residence = service.residence?.() ?? { kind: 'loaded', idleMs: null, expiresMs: null };
+  const entry = (known: object, size: number, state: Residence) =>
+    state.kind === 'loaded'
+      ? [{ ...known, expires_at: expiry(state.expiresMs, service), size_vram: 0, context_length: size }]
+      : [];
+  return [
+    ...entry(identity(service.model.name, service), contextTokens, residence),
+    ...(service.others?.() ?? []).flatMap(({ listed: other, residence: state }) =>
+      entry(otherIdentity(other, service), other.contextTokens, state),
+    ),
+  ];
+}
+
+function expiry(expiresMs: number | null, { epochSeconds }: DescribedService): string {
+  return expiresMs === null ? NEVER : new Date(epochSeconds() * 1000 + expiresMs).toISOString();
+}
+
+function otherIdentity(
+  { name, fileSize, architecture, format, parameterCount }: CatalogueModel,
+  { about }: DescribedService,
+): object {
+  const details = {
+    ...{ parent_model: '', format, family: architecture, families: [architecture] },
+    ...{ parameter_size: sizeText(parameterCount), quantization_level: about.precision },
+  };
+  const digest = createHash('sha256').update(`${name}\0${fileSize}`).digest('hex');
+  return { name, model: name, size: fileSize, digest, details };
+}
+
+/** POST /api/show of a model that makes vectors. */
+export function shownEncoder(model: CatalogueModel): object {
+  const { name, architecture, contextTokens, hiddenSize, parameterCount, capabilities, format } = model;
+  return {
+    ...{ modelfile: `# an embedding model of this server\nFROM ${name}\n`, parameters: '', template: '' },
+    details: {
+      format,
+      family: architecture,
+      families: [architecture],
+      parameter_size: sizeText(parameterCount),
+    },
+    model_info: {
+      'general.architecture': architecture,
+      'general.basename': name,
+      'general.parameter_count': parameterCount,
+      [`${architecture}.context_length`]: contextTokens,
+      [`${architecture}.embedding_length`]: hiddenSize,
+    },
+    capabilities,
+  };
 }
 
 /** POST /api/show. `context_length` is the served one: clients fill it. */

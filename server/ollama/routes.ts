@@ -1,6 +1,7 @@
 // Ollama's API, for its packages, for Copilot's and Zed's providers and for `codex --oss`: one model that is there and
 // loaded. Owns the table of its paths and its errors' shape. Before it: http/door.ts; after it: chat.ts, generate.ts, model-card.ts.
 import { z } from 'zod';
+import type { Clock } from '../../kernels/clock.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { DescribedService } from '../chat/described-service.ts';
 import { modelFault } from '../chat/model-name.ts';
@@ -10,13 +11,13 @@ import type { HttpCall } from '../http/http-call.ts';
 import { answerChat, CHAT_PATH, chatSchema } from './chat.ts';
 import { answerEmbed, answerOlderEmbed, embedSchema, olderEmbedSchema } from './embed.ts';
 import { answerGenerate, GENERATE_PATH, generateSchema } from './generate.ts';
-import { listed, running, shown } from './model-card.ts';
+import { listed, listedOthers, running, shown } from './model-card.ts';
 import { answerPull } from './pull.ts';
 
 // Of Ollama's API, not ours: Codex asks for 0.13.4 at least (its Responses API), Copilot for 0.6.4.
 const API_VERSION = '0.15.0';
 
-const namedSchema = z.object({
+export const namedSchema = z.object({
   model: z.string().nullish(),
   name: z.string().nullish(), // its older spelling
   stream: z.boolean().nullish(),
@@ -47,8 +48,10 @@ export function ollamaRoutes(
       answer: (call) => greet(call, answerPage),
     },
     get('/api/version', 'Version of its API', () => ({ version: API_VERSION })),
-    get('/api/tags', 'The models', () => ({ models: names.map((name) => listed(name, service)) })),
-    get('/api/ps', 'The models that are loaded', () => ({ models: [running(model.name, service)] })),
+    get('/api/tags', 'The models', () => ({
+      models: [...names.map((name) => listed(name, service)), ...listedOthers(service)],
+    })),
+    get('/api/ps', 'The models that are loaded', () => ({ models: running(service) })),
     post('/api/show', { summary: 'A model', body: namedSchema }, (call, body) => {
       const absent = absentFault(body, service);
       if (absent === null) call.reply(200, shown(service));
@@ -72,19 +75,25 @@ export function ollamaRoutes(
       { summary: 'Completion of a prompt', body: generateSchema(bounds), answers: 'lines' },
       (call, body) => answerGenerate(call, body, service),
     ),
-    post('/api/embed', { summary: 'Vectors of texts', body: embedSchema(embeddings.bounds) }, (call, body) =>
-      answerEmbed(call, body, { ...embeddings, clock: service.clock }),
-    ),
-    post('/api/embeddings', { summary: 'The vector of a text', body: olderEmbedSchema }, (call, body) =>
-      answerOlderEmbed(call, body, embeddings),
-    ),
+    ...embedRoutes({ ...embeddings, clock: service.clock }),
     ...['/api/create', '/api/copy', '/api/push'].map((path) =>
       unsupported(path, `${path}: this server has the one model that it was started with`),
     ),
   ];
 }
 
-function post<T>(
+export function embedRoutes(service: EmbeddingService & { readonly clock: Clock }): readonly Route[] {
+  return [
+    post('/api/embed', { summary: 'Vectors of texts', body: embedSchema(service.bounds) }, (call, body) =>
+      answerEmbed(call, body, service),
+    ),
+    post('/api/embeddings', { summary: 'The vector of a text', body: olderEmbedSchema }, (call, body) =>
+      answerOlderEmbed(call, body, service),
+    ),
+  ];
+}
+
+export function post<T>(
   path: string,
   about: { readonly summary: string; readonly body: z.ZodType<T>; readonly answers?: 'lines' },
   answer: (call: HttpCall, body: T) => void,

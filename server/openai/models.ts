@@ -1,5 +1,6 @@
 // GET /v1/models and /v1/models/{id}: the model that is served, and the lanes where there are any. Pure. Before it: http/door.ts.
 
+import { type OtherModel, statusOf } from '../chat/catalogue-model.ts';
 import type { ChatService } from '../chat/chat-service.ts';
 import { modelFacts } from '../chat/model-facts.ts';
 import { modelFault } from '../chat/model-name.ts';
@@ -21,11 +22,13 @@ export function modelRoutes(service: ChatService): readonly Route[] {
     max_model_len: generator.contextTokensMax,
     context_length: generator.contextTokensMax,
     ...described(service),
+    ...(service.residence !== undefined && statusOf(service.residence())),
   });
   const others = (lanes?.models ?? []).filter((name) => modelFault(name, model) !== null);
   // The device, and with it the context, may be another one later.
   const listed = () => [
     ...[model.name, ...(model.aliases ?? [])].map(bounded),
+    ...(service.others?.() ?? []).flatMap((other) => otherModel(other, describe)),
     ...others.map((name) => (lanes?.isLocal(name) === true ? bounded(name) : describe(name))),
   ];
   return [
@@ -43,7 +46,12 @@ export function modelRoutes(service: ChatService): readonly Route[] {
         const contextTokens = generator.contextTokensMax;
         // Codex asks with its version and reads `models`; everybody else reads `data`.
         const forCodex = new URLSearchParams(call.request.query).has('client_version');
-        call.reply(200, forCodex ? { ...list, ...codexCatalog({ name: model.name, contextTokens }) } : list);
+        const writers = (service.others?.() ?? []).filter(({ listed: { kind } }) => kind === 'decoder');
+        const slugs = [{ name: model.name, contextTokens }, ...writers.map(({ listed: one }) => one)];
+        call.reply(
+          200,
+          forCodex ? { ...list, models: slugs.flatMap((one) => codexCatalog(one).models) } : list,
+        );
       },
     },
     {
@@ -61,6 +69,33 @@ export function modelRoutes(service: ChatService): readonly Route[] {
       },
     },
   ];
+}
+
+/** One that is perhaps not in memory, under each of its names. */
+function otherModel(
+  { listed, residence }: OtherModel,
+  describe: (id: string) => object,
+): readonly (object & { readonly id: string })[] {
+  const {
+    name,
+    aliases,
+    contextTokens,
+    trainedTokens,
+    vocabSize,
+    hiddenSize,
+    parameterCount,
+    fileSize,
+    capabilities,
+  } = listed;
+  const meta = {
+    ...{ n_ctx: contextTokens, n_ctx_train: trainedTokens, n_vocab: vocabSize, n_embd: hiddenSize },
+    ...{ n_params: parameterCount, size: fileSize },
+  };
+  const bounds = { max_model_len: contextTokens, context_length: contextTokens };
+  return [name, ...aliases.filter((alias) => !alias.endsWith('*'))].map((id) => ({
+    ...{ ...describe(id), id },
+    ...{ ...bounds, meta, capabilities, ...statusOf(residence) },
+  }));
 }
 
 /** llama-server's `meta`, and what the model can do. */

@@ -7,9 +7,11 @@ import type { Clock } from '../../kernels/clock.ts';
 import type { Random } from '../../kernels/random.ts';
 import { fault } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import type { OtherModel } from '../chat/catalogue-model.ts';
 import type { ChatService } from '../chat/chat-service.ts';
 import type { DescribedService } from '../chat/described-service.ts';
 import { localAnswering } from '../chat/local-answering.ts';
+import type { NamedModel } from '../chat/model-name.ts';
 import { PromptEncoder } from '../chat/prompt-encoder.ts';
 import type { Config } from '../config/config.ts';
 import { type EmbeddingService, embeddingRoutes } from '../embeddings/routes.ts';
@@ -44,6 +46,7 @@ import { openResponsesSocket } from '../responses/socket.ts';
 import type { ResponseStore } from '../responses/store.ts';
 import { SessionTable } from '../sessions/session-table.ts';
 import type { TranscriptModel } from '../sessions/transcript.ts';
+import type { Residence } from '../shelf/shelf.ts';
 import { type EncodeElsewhere, LongTexts } from '../text/long-texts.ts';
 import type { ServedModel } from '../text/served-model.ts';
 import { toolSyntaxOf } from '../tools/dialect.ts';
@@ -57,6 +60,8 @@ export interface ModelParts {
   readonly answerPage?: (call: HttpCall) => void; // GET / of browsers; without it there is no page
   readonly lanes?: Lanes | null; // where requests are routed; without them all go to the model
   readonly openEmbeddings?: ((texts: LongTexts) => EmbeddingService['desk']) | null; // without it the model does not embed
+  readonly others?: () => readonly OtherModel[]; // that the server has beside it
+  readonly residence?: () => Residence; // whether it is in memory; without it, it always is
   readonly encodeElsewhere?: EncodeElsewhere; // long texts; without it all are tokenised here
   readonly engine: SequenceEngine & { readonly load: Pick<EngineLoad, 'seats'> };
   readonly clock: Clock;
@@ -73,6 +78,7 @@ export interface SharedParts {
 }
 
 export interface ModelService {
+  readonly model: NamedModel;
   readonly routes: readonly Route[];
   readonly sockets: readonly SocketRoute[];
   readonly texts: LongTexts;
@@ -84,7 +90,7 @@ const WEBSOCKET_OFF = fault('websocket_off', 'the WebSocket mode of this server 
 
 export function createModelService(parts: ModelParts, { guard, store }: SharedParts): ModelService {
   const texts = new LongTexts(parts.model.tokenizer, parts.encodeElsewhere ?? null);
-  const configured = asConfigured(parts.model, parts.config);
+  const configured = asConfigured(parts);
   const server = { ...parts, model: { ...configured, tokenizer: texts.tokenizer } };
   const { config, engine, model, clock, random, log } = server;
   const answerLog = new AnswerLog(clock, log);
@@ -102,6 +108,7 @@ export function createModelService(parts: ModelParts, { guard, store }: SharedPa
   const native = nativeServiceOf(server, { generator, guard, texts, logprobsMax });
   const embeddings = { ...service, desk: server.openEmbeddings?.(texts) ?? null, bounds: config };
   return {
+    model,
     texts,
     sessions: native.sessions,
     routes: [
@@ -135,7 +142,7 @@ export function createModelService(parts: ModelParts, { guard, store }: SharedPa
 }
 
 /** Its names and defaults as whoever started the server wants them. */
-function asConfigured(model: ModelParts['model'], config: Config): ModelParts['model'] {
+function asConfigured({ model, config, others }: ModelParts): ModelParts['model'] {
   const { temperature, topP, topK, minP, repetitionPenalty } = config;
   const own = Object.entries({ temperature, topP, topK, minP, repetitionPenalty });
   const wanted = Object.fromEntries(own.filter(([, value]) => value !== null));
@@ -145,6 +152,7 @@ function asConfigured(model: ModelParts['model'], config: Config): ModelParts['m
     aliases: config.aliases.filter((alias) => !isPattern(alias)),
     aliasPrefixes: config.aliases.filter(isPattern).map((alias) => alias.slice(0, -1)),
     defaults: { ...model.defaults, ...wanted },
+    ...(others !== undefined && { neighbours: () => others().map(({ listed }) => listed.name) }),
   };
 }
 
@@ -187,6 +195,8 @@ function chatServiceOf(
     texts: parts.texts,
     answerLog,
     lanes: server.lanes ?? null,
+    ...(server.others !== undefined && { others: server.others }),
+    ...(server.residence !== undefined && { residence: server.residence }),
     startedSeconds: seconds(server.epochMs()),
     epochSeconds: () => seconds(server.epochMs()),
     freshId,

@@ -10,6 +10,7 @@ import type { Log } from '../base/log.ts';
 export interface Resident {
   readonly name: string; // for people
   readonly size: number; // bytes while it is loaded, as far as is known before
+  readonly keepAliveMs?: number | null; // how long it stays once nobody uses it; without it as the shelf has it
   /** `onProgress`: what it is at, in a few words. Rejects with what is wrong. */
   readonly load: (onProgress: (progress: string) => void) => Promise<void>;
   /** Only while nobody uses it; never rejects. */
@@ -135,7 +136,7 @@ export class Shelf {
   #placeOf(resident: Resident): Place {
     const known = this.#places.get(resident);
     if (known !== undefined) return known;
-    const { idleUnloadMs: keepAliveMs } = this.#parts;
+    const { keepAliveMs = this.#parts.idleUnloadMs } = resident;
     const place: Place = {
       ...{
         state: 'unloaded',

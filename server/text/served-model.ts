@@ -10,6 +10,7 @@ export interface ServedModel {
   readonly name: string;
   readonly aliases?: readonly string[]; // other names that it answers to, and is listed under
   readonly aliasPrefixes?: readonly string[]; // it answers to whatever begins so
+  readonly neighbours?: () => readonly string[]; // names of the other models of this server
   readonly path?: string; // where its files are; unknown of small models of tests, as is the rest of the spec
   readonly fileFormat?: 'gguf' | 'safetensors';
   readonly fileSize?: number; // bytes
