@@ -26,8 +26,9 @@ import type { Outcomes } from './outcomes/outcomes.ts';
 import { taskRoutes } from './outcomes/routes.ts';
 import type { SharedParts } from './serving/model-service.ts';
 import { engineBounds, textsOf } from './serving/served-decoder.ts';
-import type { Shelf } from './shelf/shelf.ts';
+import type { Residence, Shelf } from './shelf/shelf.ts';
 import type { EncodeElsewhere } from './text/long-texts.ts';
+import type { LiveResident } from './ui/page/live-report.ts';
 import { type PageParts, Ui } from './ui/ui.ts';
 
 export interface ServerParts {
@@ -97,13 +98,13 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     log,
   });
   metrics.watch('kv_block_bytes', 'Memory of one KV block', () => device.backend.blockBytes ?? 0);
-  const faultRoutes = config.deviceFaults === 'on' ? [faultRoute({ device })] : [];
   const routes = [
-    ...adminRoutes({ device, engine }),
-    ...faultRoutes,
-    workerRoute(parts, device),
-    ...taskRoutes(outcomes),
-    ...(ui?.routes({ engine, device, lanes: parts.lanes ?? null, sessions: () => app.sessions }) ?? []),
+    ...ownRoutes(parts, { device, engine }),
+    ...(ui?.routes({
+      ...{ engine, device, lanes: parts.lanes ?? null },
+      sessions: () => app.sessions,
+      residents: () => residentsOf(parts, app.others),
+    }) ?? []),
   ];
   const app = createApp({
     ...parts,
@@ -144,6 +145,39 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     if (archive !== null) await closed(archive, clock);
     await closeDevices(device, parts);
   }
+}
+
+/** Of the device, of tasks, of routers before this node. */
+function ownRoutes(
+  parts: ServerParts,
+  { device, engine }: { readonly device: CurrentDevice; readonly engine: Engine },
+): readonly Route[] {
+  return [
+    ...adminRoutes({ device, engine }),
+    ...(parts.config.deviceFaults === 'on' ? [faultRoute({ device })] : []),
+    workerRoute(parts, device),
+    ...taskRoutes(parts.outcomes ?? null),
+  ];
+}
+
+/** Models that come and go, as people are told. */
+function residentsOf(
+  { shelf, decoder, embeddings }: ServerParts,
+  others: OtherModels | null,
+): readonly LiveResident[] {
+  const own = [decoder?.resident, embeddings?.resident].filter((one) => one != null);
+  return [
+    ...own.map((one) => residentOf(one.name, one.size, shelf!.stateOf(one))),
+    ...(others?.catalogue.models ?? []).map(({ listed, residence }) =>
+      residentOf(listed.name, listed.fileSize, residence),
+    ),
+  ];
+}
+
+function residentOf(name: string, size: number, residence: Residence): LiveResident {
+  const { kind } = residence;
+  const note = kind === 'loading' ? residence.progress : kind === 'failed' ? residence.reason : '';
+  return { name, size, state: kind, note };
 }
 
 async function closeDevices(device: CurrentDevice, parts: ServerParts): Promise<void> {

@@ -16,6 +16,7 @@ import { type HubReference, parseReference, referenceText } from '../hub/referen
 import { type HubSettings, hubSettings } from '../hub/settings.ts';
 import { sizeText } from '../hub/size-text.ts';
 import { undiciFetch } from '../hub/undici-fetch.ts';
+import type { PageHub } from '../ui/pull-desk.ts';
 import { transferBar } from './progress.ts';
 import { type Host, UsageError } from './terminal.ts';
 
@@ -82,20 +83,60 @@ async function localPath(text: string, host: Host): Promise<string> {
 }
 
 async function fetchModel(reference: HubReference, settings: HubSettings, host: Host): Promise<PulledModel> {
-  const { terminal, clock, epochMs, env, self } = host;
+  const { terminal } = host;
   const stopping = new AbortController();
   const stop = () => stopping.abort();
   const stopListening = [terminal.onInterrupt(stop), terminal.onTerminate(stop)];
   const bar = transferBar(host, `pulling ${referenceText(reference)}`);
-  const connection = undiciFetch(env);
-  let totalSize = 0;
   try {
-    return await pullModel(reference, {
-      ...{ settings, clock, epochMs, disk: systemDisk, fetch: connection.fetch, signal: stopping.signal },
+    return await fetchQuietly(reference, settings, host, {
+      signal: stopping.signal,
       note: (text) => {
         bar.end();
         terminal.note(`${text}\n`);
       },
+      onSize: (sizes) => bar.onProgress(sizes),
+    });
+  } finally {
+    bar.end();
+    for (const unlisten of stopListening) unlisten();
+  }
+}
+
+/** What may be done with the hub from the page. */
+export function hubOf(host: Host): PageHub {
+  const settings = hubSettings(host.env);
+  return {
+    cached: () => listCache(settings.cacheDirectory),
+    pull: async (text, { signal, onSize }) => {
+      const reference = parseReference(text);
+      if (reference === null) {
+        throw new HubError('name', `${text}: expected OWNER/NAME, such as Qwen/Qwen2.5-0.5B-Instruct`);
+      }
+      const watch = { signal, note: () => {}, onSize };
+      const { path } = await fetchQuietly(reference, settings, host, watch);
+      return path;
+    },
+  };
+}
+
+interface FetchWatch {
+  readonly signal: AbortSignal;
+  readonly note: (text: string) => void;
+  readonly onSize: (sizes: { doneSize: number; totalSize: number; arrivedSize: number }) => void; // bytes
+}
+
+async function fetchQuietly(
+  reference: HubReference,
+  settings: HubSettings,
+  { clock, epochMs, env, self }: Host,
+  { signal, note, onSize }: FetchWatch,
+): Promise<PulledModel> {
+  const connection = undiciFetch(env);
+  let totalSize = 0;
+  try {
+    return await pullModel(reference, {
+      ...{ settings, clock, epochMs, disk: systemDisk, fetch: connection.fetch, signal, note },
       self: { pid: self?.pid ?? 0, host: hostname(), token: randomBytes(8).toString('hex') },
       isAlive: self?.isAlive ?? (() => true),
       checkSettings: (directory) => checkServable(reference, () => readModelSpec(directory)),
@@ -107,13 +148,12 @@ async function fetchModel(reference: HubReference, settings: HubSettings, host: 
       progress: {
         onPlan: (plan) => {
           totalSize = plan.totalSize;
+          onSize({ doneSize: 0, totalSize, arrivedSize: 0 });
         },
-        onSize: (doneSize, arrivedSize) => bar.onProgress({ doneSize, totalSize, arrivedSize }),
+        onSize: (doneSize, arrivedSize) => onSize({ doneSize, totalSize, arrivedSize }),
       },
     });
   } finally {
-    bar.end();
-    for (const unlisten of stopListening) unlisten();
     await connection.close();
   }
 }

@@ -19,7 +19,7 @@ import { openOutcomes } from '../outcomes/outcomes.ts';
 import { TaskTracker } from '../outcomes/tracker.ts';
 import { TextThread } from '../text/text-thread.ts';
 import { pageAssets } from '../ui/assets.ts';
-import { withLocalModels } from './hub-model.ts';
+import { hubOf, withLocalModels } from './hub-model.ts';
 import { openShelf } from './model-shelf.ts';
 import { progressBar } from './progress.ts';
 import type { Host } from './terminal.ts';
@@ -87,7 +87,9 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     outcomes,
     kvEvents,
     encodeElsewhere: new TextThread({ model: config.model }),
-    ...(config.ui === 'on' && { page: { assets: pageAssets(), runSelf: host.runSelf ?? null } }),
+    ...(config.ui === 'on' && {
+      page: { assets: pageAssets(), runSelf: host.runSelf ?? null, hub: hubOf(host) },
+    }),
     transport,
     metrics,
   });

@@ -8,7 +8,14 @@ import type { EngineLoad } from '../engine/seats.ts';
 import type { Lanes } from '../lanes/lanes.ts';
 import type { Session } from '../sessions/session.ts';
 import type { LiveRecorder } from './live-recorder.ts';
-import type { LiveKv, LiveLanes, LivePull, LiveReport, LiveSession } from './page/live-report.ts';
+import type {
+  LiveKv,
+  LiveLanes,
+  LivePull,
+  LiveReport,
+  LiveResident,
+  LiveSession,
+} from './page/live-report.ts';
 
 export interface LiveParts {
   readonly clock: Clock;
@@ -24,6 +31,7 @@ export interface LiveParts {
   readonly owners: readonly string[]; // of the API keys
   readonly disk: { readonly sizeMax: number; readonly size: () => number };
   readonly pulls: () => readonly LivePull[];
+  readonly residents: () => readonly LiveResident[]; // models beside the one that is always there
 }
 
 const PICTURE: PictureBounds = { cellsMax: 600, nodesMax: 4096, branchesMax: 8 };
@@ -50,6 +58,7 @@ export function liveReport(
     lanes: parts.lanes === null ? null : lanesOf(parts.lanes, parts.owners),
     costs: recorder.costs,
     pulls: parts.pulls(),
+    residents: parts.residents(),
     viewers,
   };
 }

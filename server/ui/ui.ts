@@ -16,6 +16,8 @@ import { LiveHub } from './live-hub.ts';
 import { LiveRecorder } from './live-recorder.ts';
 import type { LiveParts } from './live-state.ts';
 import { observerPair } from './observer-pair.ts';
+import { type PageHub, PullDesk } from './pull-desk.ts';
+import { pullRoutes } from './pull-routes.ts';
 import { ReportShelf, reportsDirectory } from './report-shelf.ts';
 import { answerShell, uiRoutes } from './routes.ts';
 
@@ -23,6 +25,7 @@ import { answerShell, uiRoutes } from './routes.ts';
 export interface PageParts {
   readonly assets: Assets | null; // null: the page was not compiled
   readonly runSelf?: ((args: readonly string[]) => Promise<void>) | null; // this program once more
+  readonly hub?: PageHub; // without it nothing is pulled
 }
 
 export interface UiParts {
@@ -36,7 +39,7 @@ export interface UiParts {
 }
 
 /** What is there once the server is wired. */
-export type UiServer = Pick<LiveParts, 'engine' | 'device'> & {
+export type UiServer = Pick<LiveParts, 'engine' | 'device' | 'residents'> & {
   readonly lanes: Lanes | null;
   readonly sessions: () => SessionTable;
 };
@@ -65,6 +68,7 @@ export class Ui {
     const { config, version, chat, page, clock, metrics, freshId } = this.#parts;
     const { apiKeys } = config;
     const showsText = config.uiText === 'on' && apiKeys.length > 0;
+    const desk = page.hub === undefined ? null : new PullDesk(page.hub);
     const hub = new LiveHub(
       {
         ...{ clock, recorder: this.#recorder },
@@ -72,7 +76,8 @@ export class Ui {
         sessions: () => server.sessions().all,
         owners: apiKeys.length === 0 ? [NOBODY] : apiKeys.map((_, index) => ownerAt(index)),
         disk: { sizeMax: config.kvDiskSizeMax, size: () => metrics.archiveSize },
-        pulls: () => [],
+        pulls: () => desk?.pulls ?? [],
+        residents: server.residents,
       },
       config,
     );
@@ -103,7 +108,7 @@ export class Ui {
             text: showsText ? session.tail(TEXT_TOKENS) : null,
           })),
     });
-    return [...lab, ...own];
+    return [...lab, ...pullRoutes(desk), ...own];
   }
 
   /** Ends the live streams. Idempotent. */

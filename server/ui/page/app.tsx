@@ -8,6 +8,7 @@ import { Icon, type IconName, Spark } from './icons.tsx';
 import { KeyDialog } from './key-dialog.tsx';
 import { LiveFeed } from './live-feed.ts';
 import { LivePane } from './live-pane.tsx';
+import { ModelsPane } from './models-pane.tsx';
 import { Playground } from './playground.tsx';
 import { PlaygroundStore } from './playground-store.ts';
 import { ReportsPane } from './reports-pane.tsx';
@@ -19,6 +20,7 @@ const PANES = [
   { name: 'playground', label: 'Playground', icon: 'chat' },
   { name: 'live', label: 'Live', icon: 'live' },
   { name: 'hardware', label: 'Hardware', icon: 'chip' },
+  { name: 'models', label: 'Models', icon: 'model' },
   { name: 'reports', label: 'Reports', icon: 'report' },
 ] as const satisfies readonly {
   name: string;
@@ -64,6 +66,9 @@ export function App({ world }: { readonly world: PageWorld }): VNode {
         )}
         {start.kind === 'ready' && pane === 'live' && <LivePane feed={feed} />}
         {start.kind === 'ready' && pane === 'hardware' && <HardwarePane api={api} feed={feed} />}
+        {start.kind === 'ready' && pane === 'models' && (
+          <ModelsPane api={api} feed={feed} facts={start.facts} />
+        )}
         {start.kind === 'ready' && pane === 'reports' && <ReportsPane api={api} />}
       </main>
       {start.kind === 'key' && (

@@ -33,7 +33,8 @@ export interface LiveReport {
   readonly sessions: { readonly count: number; readonly list: readonly LiveSession[] }; // the latest used first
   readonly lanes: LiveLanes | null;
   readonly costs: LiveCosts | null; // of the real device's steps
-  readonly pulls: readonly LivePull[];
+  readonly pulls: readonly LivePull[]; // the latest first
+  readonly residents: readonly LiveResident[];
   readonly viewers: number;
 }
 
@@ -125,4 +126,12 @@ export interface LivePull {
   readonly totalSize: number; // bytes; 0: not known yet
   readonly state: 'running' | 'done' | 'failed';
   readonly note: string;
+}
+
+/** A model that is loaded when somebody asks for it. */
+export interface LiveResident {
+  readonly name: string;
+  readonly size: number; // bytes while it is loaded
+  readonly state: 'unloaded' | 'loading' | 'loaded' | 'failed';
+  readonly note: string; // what it is at, or why it failed
 }

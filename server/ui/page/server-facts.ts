@@ -4,7 +4,7 @@ import type { Api } from './api.ts';
 
 export interface ServerFacts {
   readonly modelName: string;
-  readonly models: readonly CatalogueModel[]; // what a request may name
+  readonly models: readonly ServedName[]; // what a request may name
   readonly contextTokens: number;
   readonly canChat: boolean;
   readonly canFill: boolean; // in the middle
@@ -12,7 +12,7 @@ export interface ServerFacts {
   readonly blockSize: number; // tokens of a block of the prefix cache
 }
 
-export interface CatalogueModel {
+export interface ServedName {
   readonly id: string;
   readonly context_length?: number;
   readonly capabilities?: readonly string[];
@@ -22,7 +22,7 @@ export interface CatalogueModel {
 /** Rejects with ApiError. */
 export async function readFacts(api: Pick<Api, 'json'>): Promise<ServerFacts> {
   const [{ data }, about] = await Promise.all([
-    api.json<{ data: readonly CatalogueModel[] }>('v1/models'),
+    api.json<{ data: readonly ServedName[] }>('v1/models'),
     api.json<{ chat: boolean; block_size: number; shows_text: boolean }>('ui/about'),
   ]);
   const own = data[0]!;

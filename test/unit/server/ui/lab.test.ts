@@ -5,6 +5,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { PagesPlan, RegionsPlan } from '../../../../kernels/device-plan.ts';
 import { fillsOf, regionName } from '../../../../server/ui/page/floor-fill.ts';
 import type { Hardware, Report } from '../../../../server/ui/page/hardware.ts';
+import type { LiveReport } from '../../../../server/ui/page/live-report.ts';
+import type { PageHub } from '../../../../server/ui/pull-desk.ts';
 import { ReportShelf } from '../../../../server/ui/report-shelf.ts';
 import { type MemoryServer, memoryServer } from '../../../memory-server.ts';
 import { temporaryDirectory } from '../../../temporary-directory.ts';
@@ -155,4 +157,47 @@ test('the shelf keeps the latest fifty, the latest first, and shows nothing else
   expect(listed).toHaveLength(50);
   expect(listed[0]).toMatchObject({ title: 'report 59', size: 24 });
   expect(shelf.open('../../etc/passwd')).toBe(null);
+});
+
+describe('pulling', () => {
+  test('one at a time, with what came of it in the live stream; it takes the admin key', async () => {
+    const pulls: { name: string; onSize: (sizes: { doneSize: number; totalSize: number }) => void }[] = [];
+    let finish: (path: string) => void = () => {};
+    const hub = {
+      cached: () => [{ id: 'a/b', files: ['safetensors'], size: 7, unfinishedSize: 0 }],
+      pull: (name: string, { signal, onSize }: Parameters<PageHub['pull']>[1]) =>
+        new Promise<string>((resolve, reject) => {
+          pulls.push({ name, onSize });
+          finish = resolve;
+          signal.addEventListener('abort', () => reject(new Error('cancelled')));
+        }),
+    };
+    const flags = { apiKeys: ['first-key'], adminKey: 'admin-key' };
+    const server = await serve(flags, { page: { assets: null, hub } });
+    const [user, admin] = ['first-key', 'admin-key'].map((key) => ({ authorization: `Bearer ${key}` }));
+    expect((await ask(server, '/ui/pull', { name: 'a/c' }, user)).status).toBe(403);
+    expect((await ask(server, '/ui/pull', { name: 'a/c' }, admin)).status).toBe(202);
+    expect((await ask(server, '/ui/pull', { name: 'a/d' }, admin)).status).toBe(429);
+    pulls[0]!.onSize({ doneSize: 3, totalSize: 9 });
+    const latest = async () => {
+      const live = server.call({ path: '/ui/live', headers: user! });
+      await server.run(100);
+      live.leave();
+      return (JSON.parse(live.text.split('data: ').at(-1)!) as LiveReport).pulls;
+    };
+    expect(await latest()).toEqual([{ name: 'a/c', doneSize: 3, totalSize: 9, state: 'running', note: '' }]);
+    finish('/cache/a-c');
+    await server.run(100);
+    expect(await latest()).toMatchObject([{ state: 'done', note: '/cache/a-c' }]);
+    await ask(server, '/ui/pull', { name: 'a/e' }, admin);
+    const cancelled = server.call({ method: 'DELETE', path: '/ui/pull', headers: admin! });
+    await server.run(100);
+    expect(cancelled.json).toEqual({ cancelled: true });
+    expect(await latest()).toMatchObject([
+      { name: 'a/e', state: 'failed', note: 'cancelled' },
+      { name: 'a/c' },
+    ]);
+    const { cached } = (await ask(server, '/ui/models', undefined, user)).json as { cached: object[] };
+    expect(cached).toHaveLength(1);
+  });
 });
