@@ -19,11 +19,15 @@ export function openBindings(
   { spec, topCount }: BuiltGraph,
   session: GraphSession,
   seats: { readonly slotCount: number; readonly slotTokensMax: number },
+  int8Kv = false, // its scales mean nothing
 ): GraphBindings {
   const { layerCount, kvHeadCount, headSize, vocabSize } = spec;
   const shape: KvShape = {
     ...{ layerCount, kvHeadCount, headSize, ...seats },
-    ...{ blockSize: 16, blockCount: 0, scales: null },
+    ...{ blockSize: 16, blockCount: 0 },
+    scales: int8Kv
+      ? Array.from({ length: 2 * layerCount }, () => new Float32Array(kvHeadCount * headSize).fill(0.05))
+      : null,
   };
   const memory = allocateSeats(shape, 'shared');
   for (const array of memory) array.fill(0);
