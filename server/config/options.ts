@@ -250,6 +250,18 @@ export const OPTIONS = {
     'unseeded',
     'guess tokens ahead where that pays: for requests without a seed, for those that ask or predict, for all, for none',
   ),
+  rememberedTokensMax: option(
+    'remembered-tokens',
+    integer(0, 1_048_576),
+    32_768,
+    "tokens of an API key's earlier answers that are kept to guess from, until --session-idle-timeout-ms passes or their session ends; 0: none",
+  ),
+  rememberedKeyCountMax: option(
+    'remembered-keys',
+    integer(1, 65_536),
+    64,
+    'API keys of which answers are kept, those that asked last',
+  ),
   responsesWebSocket: option(
     'responses-websocket',
     among(['on', 'off']),

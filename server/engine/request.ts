@@ -21,6 +21,17 @@ export interface TokenConstraint {
 export interface SpeculationRequest {
   readonly draftTokensMax: number; // guesses per step, ≥ 1
   readonly prediction: Int32Array | null; // tokens that the output will probably resemble
+  readonly remembered?: RememberedAnswers | null; // of the same key
+}
+
+/** What was answered before, to guess from. */
+export interface RememberedAnswers {
+  /** The longest place where the end of `query` [0, count) stood, in tokens, and up to `countMax` that followed. */
+  find(
+    query: Int32Array,
+    count: number,
+    countMax: number,
+  ): { readonly length: number; readonly tokens: Int32Array } | null;
 }
 
 export interface SequenceRequest {

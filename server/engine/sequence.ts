@@ -99,7 +99,7 @@ class SequenceState {
     this.tokenCount = this.promptCount;
     this.chunkedCount = this.promptCount;
     const { speculation } = request;
-    this.drafter = speculation === null ? null : new Drafter(speculation.prediction);
+    this.drafter = speculation === null ? null : new Drafter(speculation.prediction, speculation.remembered);
     this.speculation = speculation === null ? null : new Speculation();
   }
 

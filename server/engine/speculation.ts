@@ -11,11 +11,15 @@ interface Record {
 
 const decay = 0.9; // per verified draft: about the last ten count
 const priorWeight = 2; // imagined guesses behind each prior
+/** Matches: as on agents' turns (test/bench/agent-turns.bench.ts), less a tenth where they are short. */
 const priors: Readonly<{ [source in DraftSource]: number }> = {
   prediction: 0.85,
-  'long-match': 0.7,
   model: 0.7,
-  'short-match': 0.3,
+  'match of 2': 0.4,
+  'match of 4': 0.7,
+  'match of 8': 0.8,
+  'match of 16': 0.88,
+  'match of 32': 0.95,
 };
 /** What guessing costs where guesses are computed, per sequence. */
 export interface Guessing {
@@ -31,9 +35,12 @@ const probeInterval = 64; // a source that stopped paying is tried once in so ma
 export class Speculation {
   readonly #records: { [source in DraftSource]: Record } = {
     prediction: { right: 0, wrong: 0 },
-    'long-match': { right: 0, wrong: 0 },
     model: { right: 0, wrong: 0 },
-    'short-match': { right: 0, wrong: 0 },
+    'match of 2': { right: 0, wrong: 0 },
+    'match of 4': { right: 0, wrong: 0 },
+    'match of 8': { right: 0, wrong: 0 },
+    'match of 16': { right: 0, wrong: 0 },
+    'match of 32': { right: 0, wrong: 0 },
   };
   #probedCount = 0; // output tokens at the last probe
   acceptedCount = 0;

@@ -1,18 +1,26 @@
-// TokenIndex: where in a growing text of tokens did its last few tokens stand before? Hashed n-grams of three
-// lengths, O(1) per token, exact (every hit is compared token by token). Used by drafting only.
+// TokenIndex: where in a growing text of tokens did its last few tokens stand before? Chains of places by hashed grams of
+// two lengths, latest first; every place is compared token by token, and of a bounded number of places the longest match is
+// taken. O(1) per token. Used by drafting only.
 import assert from 'node:assert/strict';
 
-const gramLengths = [8, 4, 2] as const; // longest first: a longer match predicts better
-const matchLengthMax = 32; // tokens compared backwards; more would not change a decision
+const gramLengths = [4, 2] as const; // longest first: a longer match predicts better
+const matchLengthMax = 64; // tokens compared backwards; more would not change a decision
+const placesMax = 16; // looked at, the latest ones; 64 find one guess in two hundred more
 
 export interface TokenMatch {
   readonly next: number; // position after the earlier occurrence
   readonly length: number; // tokens that agree, ≥ 2, counted up to matchLengthMax
 }
 
+/** The places of one gram length. */
+interface Chains {
+  readonly heads: Int32Array; // by hash: position after the gram's latest place; 0: none
+  readonly links: Int32Array; // by position: that of the place before it
+}
+
 export class TokenIndex {
-  #tables = gramLengths.map(() => new Int32Array(256)); // position after a gram; 0: empty
   #capacity = 128; // positions before the tables grow
+  #chains = gramLengths.map(() => emptyChains(this.#capacity));
   #indexedCount = 0;
 
   /** Takes notice of tokens [0, count); call with a growing count. */
@@ -23,15 +31,21 @@ export class TokenIndex {
     this.#indexedCount = count;
   }
 
-  /** The longest known earlier occurrence of the end of `query` [0, count) within `tokens`, or null. */
+  /** The longest known earlier occurrence of the end of `query` [0, count) within `tokens`, the latest of equals; or null. */
   find(tokens: Int32Array, query: Int32Array, count: number): TokenMatch | null {
     for (const [order, gramLength] of gramLengths.entries()) {
       if (count < gramLength) continue;
-      const table = this.#tables[order]!;
-      const next = table[hashGram(query, count - gramLength, gramLength) & (table.length - 1)]!;
-      if (next === 0) continue;
-      const length = agreeing(tokens, next, query, count);
-      if (length >= gramLength) return { next, length };
+      const { heads, links } = this.#chains[order]!;
+      let best = 0;
+      let bestLength = gramLength - 1;
+      let next = heads[hashGram(query, count - gramLength, gramLength) & (heads.length - 1)]!;
+      for (let place = 0; place < placesMax && next !== 0; place++, next = links[next]!) {
+        const length = agreeing(tokens, next, query, count);
+        if (length <= bestLength) continue;
+        best = next;
+        bestLength = length;
+      }
+      if (best !== 0) return { next: best, length: bestLength };
     }
     return null;
   }
@@ -41,16 +55,22 @@ export class TokenIndex {
     const position = end - 1;
     for (const [order, gramLength] of gramLengths.entries()) {
       if (position < gramLength) continue;
-      const table = this.#tables[order]!;
-      table[hashGram(tokens, position - gramLength, gramLength) & (table.length - 1)] = position;
+      const { heads, links } = this.#chains[order]!;
+      const hash = hashGram(tokens, position - gramLength, gramLength) & (heads.length - 1);
+      links[position] = heads[hash]!;
+      heads[hash] = position;
     }
   }
 
   #grow(tokens: Int32Array, count: number): void {
     while (this.#capacity < count) this.#capacity *= 2;
-    this.#tables = gramLengths.map(() => new Int32Array(this.#capacity * 2));
+    this.#chains = gramLengths.map(() => emptyChains(this.#capacity));
     for (let end = 1; end <= this.#indexedCount; end++) this.#insert(tokens, end);
   }
+}
+
+function emptyChains(capacity: number): Chains {
+  return { heads: new Int32Array(capacity * 2), links: new Int32Array(capacity) };
 }
 
 function agreeing(tokens: Int32Array, next: number, query: Int32Array, count: number): number {

@@ -13,6 +13,7 @@ import type {
   SubmitResult,
   TokenConstraint,
 } from '../engine/request.ts';
+import type { AnswerMemories } from './answer-memories.ts';
 import { StopStrings } from './stop-strings.ts';
 
 /** A checked request: every bound has been enforced at the edge. */
@@ -36,6 +37,7 @@ export interface GenerationRequest {
   readonly newCutoff?: (() => TextCutoff) | null; // likewise: what its text may not go beyond
   readonly ignoreStopTokens: boolean;
   readonly speculation?: SpeculationRequest | null; // guess ahead; the answer is the same
+  readonly session?: string | null; // with which what is remembered of the answer is forgotten
   readonly route?: string; // where it was asked for, for the log
   readonly priority: Priority;
   readonly cacheSalt: string;
@@ -104,6 +106,7 @@ export interface GeneratorParts {
   readonly stopTokenIds: readonly number[]; // the model's
   readonly openText: () => IncrementalText;
   readonly random: Random; // seeds of requests that bring none
+  readonly memories?: AnswerMemories | null; // of earlier answers, to guess from
   readonly watch?: (request: GenerationRequest, sink: GenerationSink) => GenerationSink; // beside its reader
 }
 
@@ -121,11 +124,18 @@ export class TextGenerator {
     return this.#parts.engine.contextTokensMax;
   }
 
+  /** The session is over: nothing is guessed from its answers any more. */
+  forget(owner: string, session: string): void {
+    this.#parts.memories?.forget(owner, session);
+  }
+
   /** Starts all choices or none. The sink is called from the engine's commits only, never in the caller's stack. */
   start(request: GenerationRequest, reader: GenerationSink): GenerateResult {
-    const { engine, openText, random, watch } = this.#parts;
+    const { engine, openText, random, watch, memories = null } = this.#parts;
     const sink = watch?.(request, reader) ?? reader;
     const seed = request.seed ?? random.seed();
+    const speculation = request.speculation ?? null;
+    const remembered = speculation === null ? null : (memories?.of(request.cacheSalt) ?? null);
     const choices: Choice[] = [];
     for (let index = 0; index < request.choiceCount; index++) {
       const choice = new Choice({
@@ -135,6 +145,7 @@ export class TextGenerator {
         engine,
         text: openText(),
         stopTokenIds: this.#stopTokenIds,
+        memories: remembered === null ? null : memories,
       });
       const submitted = engine.submit(
         {
@@ -143,7 +154,7 @@ export class TextGenerator {
           sampling: samplingOf(request, { seed, stream: index, stopTokenIds: this.#parts.stopTokenIds }),
           constraint: request.newConstraint?.() ?? null,
           ignoreStopTokens: request.ignoreStopTokens,
-          speculation: request.speculation ?? null,
+          speculation: speculation === null ? null : { ...speculation, remembered },
           priority: request.priority,
           cacheSalt: request.cacheSalt,
           deadlineMs: request.deadlineMs,
@@ -184,6 +195,8 @@ class Choice implements SequenceSink {
   readonly #cutoff: TextCutoff | null;
   #cut = false; // by it
   #sink: GenerationSink | null; // null: nobody listens any more
+  readonly #memories: AnswerMemories | null; // null: the answer is not remembered
+  readonly #said: number[] = []; // for them
   #outputTokens = 0; // up to and including the token that completed a stop string
 
   constructor(parts: {
@@ -193,7 +206,9 @@ class Choice implements SequenceSink {
     engine: SequenceEngine;
     text: IncrementalText;
     stopTokenIds: ReadonlySet<number>;
+    memories: AnswerMemories | null;
   }) {
+    this.#memories = parts.memories;
     this.#index = parts.index;
     this.#request = parts.request;
     this.#sink = parts.sink;
@@ -213,6 +228,7 @@ class Choice implements SequenceSink {
   onTokens(tokens: readonly number[], index: number, logprobs: readonly TokenLogprobs[] | null): void {
     // A step in flight when a stop string was completed still delivers; those tokens are not part of the answer.
     if (this.#sink === null || this.#stopped) return;
+    if (this.#memories !== null) this.#said.push(...tokens);
     let text = '';
     let used = 0;
     while (used < tokens.length && !this.#stopped) text += this.#textOf(tokens[used++]!);
@@ -231,6 +247,7 @@ class Choice implements SequenceSink {
     const sink = this.#sink;
     if (sink === null) return;
     this.#sink = null;
+    this.#remember(end);
     const text = this.#rest();
     if (text !== '') {
       sink.onDelta({ choice: this.#index, text, tokens: [], index: this.#outputTokens, logprobs: null });
@@ -247,6 +264,13 @@ class Choice implements SequenceSink {
       rejectedDraftTokens: end.usage.rejectedDraftTokens,
       queueMs: end.usage.queueMs,
     });
+  }
+
+  /** What came to its end: of an answer that nobody wanted, or whose session is over, nothing is kept. */
+  #remember({ reason }: SequenceEnd): void {
+    if (!this.#stopped && reason !== 'stop' && reason !== 'length') return;
+    const { cacheSalt, session = null } = this.#request;
+    this.#memories?.remember(cacheSalt, session, this.#said);
   }
 
   get #stopped(): boolean {

@@ -18,6 +18,7 @@ import { type EmbeddingService, embeddingRoutes } from '../embeddings/routes.ts'
 import type { SequenceEngine } from '../engine/request.ts';
 import type { EngineLoad } from '../engine/seats.ts';
 import { AnswerLog } from '../generation/answer-log.ts';
+import { AnswerMemories, type MemoryBounds } from '../generation/answer-memories.ts';
 import type { DraftingBounds } from '../generation/drafting.ts';
 import { type IncrementalText, TextGenerator } from '../generation/generation.ts';
 import { GrammarCompiler } from '../grammar/compiler.ts';
@@ -96,6 +97,7 @@ export function createModelService(parts: ModelParts, { guard, store }: SharedPa
   const answerLog = new AnswerLog(clock, log);
   const generator = new TextGenerator({
     engine,
+    memories: new AnswerMemories(memoryBounds(config), clock),
     stopTokenIds: model.spec.eosTokenIds,
     openText: server.openText,
     random,
@@ -139,6 +141,11 @@ export function createModelService(parts: ModelParts, { guard, store }: SharedPa
       },
     ],
   };
+}
+
+function memoryBounds(config: Config): MemoryBounds {
+  const { rememberedTokensMax: tokensMax, rememberedKeyCountMax: keyCountMax, sessionIdleTimeoutMs } = config;
+  return { tokensMax, keyCountMax, idleTimeoutMs: sessionIdleTimeoutMs };
 }
 
 /** Its names and defaults as whoever started the server wants them. */

@@ -70,7 +70,10 @@ export type Content =
     };
 
 /** What one question asks for; the session adds the prompt. `maxTokens: null` goes as far as the context does. */
-export type Question = Omit<GenerationRequest, 'tokens' | 'choiceCount' | 'cacheSalt' | 'maxTokens'> & {
+export type Question = Omit<
+  GenerationRequest,
+  'tokens' | 'choiceCount' | 'cacheSalt' | 'session' | 'maxTokens'
+> & {
   readonly generation: number; // chosen by the asker, above every earlier one of the session
   readonly maxTokens: number | null;
   readonly frameIntervalMs: number; // tokens that come sooner after others are told together; 0: each at once
@@ -242,6 +245,7 @@ export class Session {
     this.#line.detach();
     this.#line.latest?.cancel(true);
     this.#prefill.supersede();
+    this.#parts.generator.forget(this.owner, this.id);
   }
 
   #lay(content: Content): AppendOutcome {
@@ -330,7 +334,14 @@ export class Session {
       return fault('context_length_exceeded', message);
     }
     const maxTokens = Math.min(question.maxTokens ?? room, room);
-    const request = { ...question, tokens, choiceCount: 1, maxTokens, cacheSalt: this.owner };
+    const request = {
+      ...question,
+      tokens,
+      choiceCount: 1,
+      maxTokens,
+      cacheSalt: this.owner,
+      session: this.id,
+    };
     return answer.start(this.#parts.generator, request);
   }
 

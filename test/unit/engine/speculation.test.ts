@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { AnswerMemory } from '../../../server/engine/answer-memory.ts';
 import { Drafter } from '../../../server/engine/drafter.ts';
 import { Speculation } from '../../../server/engine/speculation.ts';
 import { TokenIndex } from '../../../server/engine/token-index.ts';
@@ -47,6 +48,55 @@ test('prompt lookup guesses what followed last time, and a loop goes on as a loo
   );
 });
 
+test('among places that agree on as much, and no more, the latest is taken; a longer one further back wins', () => {
+  const text = tokens(7, 1, 2, 3, 4, 50, 1, 2, 3, 4, 51, 8, 1, 2, 3, 4, 52, 7, 1, 2, 3, 4);
+  const index = new TokenIndex();
+  index.extend(text, text.length);
+  expect(index.find(text, text, text.length)).toEqual({ next: 5, length: 5 });
+});
+
+test('what the key was answered before is guessed where it agrees on as much as the text itself', () => {
+  const memory = new AnswerMemory(64);
+  memory.remember('a', [1, 2, 3, 4, 5, 6], 0);
+  memory.remember('b', [9, 3, 4, 77, 78], 1);
+  const text = tokens(60, 3, 4, 61, 62, 1, 2, 3, 4);
+  const asked = { count: 9, promptCount: 8 };
+  const drafter = () => new Drafter(null, memory);
+  expect(drafter().draft(text, asked, 8)).toEqual({ source: 'match of 4', tokens: tokens(5, 6) });
+  memory.forget('a');
+  expect(drafter().draft(text, asked, 8)).toEqual({ source: 'match of 2', tokens: tokens(77, 78) });
+  memory.forgetBefore(2);
+  expect(drafter().draft(text, asked, 2)).toEqual({ source: 'match of 2', tokens: tokens(61, 62) });
+  expect(memory.tokenCount).toBe(0);
+});
+
+test('nothing is found or guessed across two answers, nor at the end of the last', () => {
+  const memory = new AnswerMemory(64);
+  memory.remember(null, [1, 2], 0);
+  memory.remember(null, [3, 4, 5], 0);
+  expect(memory.find(tokens(2, 3), 2, 4)).toBeNull();
+  expect(memory.find(tokens(1, 2), 2, 4)).toBeNull();
+  expect(memory.find(tokens(4, 5), 2, 4)).toBeNull();
+  expect(memory.find(tokens(3, 4), 2, 4)).toEqual({ length: 2, tokens: tokens(5) });
+});
+
+test('a memory never holds more than it may, and loses the oldest first', () => {
+  const memory = new AnswerMemory(40);
+  for (let answer = 0; answer < 50; answer++) {
+    memory.remember(null, [1000 + answer, 2000 + answer, 3000 + answer], 0);
+    expect(memory.tokenCount).toBeLessThanOrEqual(40);
+  }
+  expect(memory.find(tokens(1049, 2049), 2, 1)!.tokens).toEqual(tokens(3049));
+  expect(memory.find(tokens(1000, 2000), 2, 1)).toBeNull();
+  memory.remember(
+    null,
+    Array.from({ length: 100 }, (_, index) => index),
+    0,
+  );
+  expect(memory.tokenCount).toBe(40);
+  expect(memory.find(tokens(97, 98), 2, 1)!.tokens).toEqual(tokens(99));
+});
+
 test('a prediction is followed from its first token, left where the output leaves it and found again', () => {
   const prediction = tokens(20, 21, 22, 23, 24, 25, 26, 27);
   const drafter = new Drafter(prediction);
@@ -62,15 +112,15 @@ test('a prediction is followed from its first token, left where the output leave
 });
 
 test('guesses are verified where a longer row is cheap and not where it costs as much as it brings', () => {
-  const draft = { source: 'long-match' as const, tokens: tokens(1, 2, 3, 4, 5) };
+  const draft = { source: 'match of 16' as const, tokens: tokens(1, 2, 3, 4, 5) };
   expect(new Speculation().worthwhileCount(draft, flat, 1)).toBe(5);
   expect(new Speculation().worthwhileCount(draft, steep, 1)).toBe(0);
 });
 
 test('a source that is always wrong is given up, and tried again from time to time', () => {
   const speculation = new Speculation();
-  const draft = { source: 'short-match' as const, tokens: tokens(1, 2, 3) };
-  for (let round = 0; round < 20; round++) speculation.learn('short-match', { count: 3, accepted: 0 });
+  const draft = { source: 'match of 2' as const, tokens: tokens(1, 2, 3) };
+  for (let round = 0; round < 20; round++) speculation.learn('match of 2', { count: 3, accepted: 0 });
   expect(speculation.worthwhileCount(draft, flat, 1)).toBe(0);
   const probes = Array.from({ length: 129 }, (_, outputCount) => speculation.probeCount(draft, outputCount));
   expect(probes.filter((count) => count > 0)).toEqual([1, 1]);
@@ -87,7 +137,7 @@ test('a source that is always right is followed as far as costs allow', () => {
 });
 
 test('in a large batch a row of its own must earn more', () => {
-  const draft = { source: 'long-match' as const, tokens: tokens(1, 2) };
+  const draft = { source: 'match of 16' as const, tokens: tokens(1, 2) };
   const separate = { decodeMs: [1, 1.05, 1.1, 1.15], rowMs: [1, 1.3, 1.6] };
   expect(new Speculation().worthwhileCount(draft, separate, 1)).toBe(2);
   expect(new Speculation().worthwhileCount(draft, separate, 4)).toBe(0);

@@ -199,6 +199,8 @@ describe('speculation', () => {
   ])('with flags %j a request %j asks for %j', async (flags, more, expected) => {
     const server = await responsesServer({ say: () => 'Hi', flags });
     await server.request('POST', path, { messages, ...more });
-    expect(server.server.submitted[0]!.speculation).toEqual(expected);
+    const { speculation } = server.server.submitted[0]!;
+    if (expected === null) expect(speculation).toBeNull();
+    else expect(speculation).toMatchObject(expected);
   });
 });
