@@ -1,6 +1,7 @@
 // Runs the generations of one request and delivers them, whole or as a stream, in the shape that its API gave.
 // Owns cancellation when the caller leaves, pausing for a slow reader, and what happens when one choice fails.
 // Before it: openai/chat.ts, openai/completions.ts; after it: generation/generation.ts and back through http/sse.ts.
+
 import type { TokenLogprobs } from '../../kernels/backend.ts';
 import { type Fault, faultOfFailure, faultOfRefusal } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
@@ -9,6 +10,7 @@ import type { HttpCall, StreamFraming } from '../http/http-call.ts';
 import { EventStream } from '../http/sse.ts';
 import type { AnswerStart } from './answering.ts';
 import type { ChatService } from './chat-service.ts';
+import type { AnswerForm, FormAsk } from './form.ts';
 import { type Usage, usageOf } from './usage.ts';
 
 export interface AnswerPlan {
@@ -47,6 +49,19 @@ export interface WholeChoice {
 export function deliverOutcome(call: HttpCall, outcome: Parsed<AnswerPlan>, service: ChatService): void {
   if (outcome.ok) deliver(call, outcome.value, service);
   else call.refuse(outcome.fault);
+}
+
+/** Likewise, once the answer's form is made. */
+export function answerInForm(
+  call: HttpCall,
+  asked: FormAsk,
+  service: ChatService,
+  planOf: (form: AnswerForm) => Parsed<AnswerPlan>,
+): void {
+  service.answering.withForm(asked, (form) => {
+    if (call.over) return; // left while the grammar was compiled
+    call.guard(() => deliverOutcome(call, form.ok ? planOf(form.value) : form, service));
+  });
 }
 
 function deliver(call: HttpCall, answer: AnswerPlan, service: ChatService): void {

@@ -17,6 +17,11 @@ export interface ChatLogprobs {
   readonly refusal: null;
 }
 
+/** What ends an answer has no text, and no log-probabilities are shown of it. */
+export function withoutEnd(tokens: readonly number[], endIds: readonly number[]): readonly number[] {
+  return endIds.includes(tokens.at(-1) ?? -1) ? tokens.slice(0, -1) : tokens;
+}
+
 export function chatLogprobs(
   tokenizer: TokenBytes,
   tokens: readonly number[],

@@ -39,6 +39,8 @@ export function wireToolName(wireName: string, namespace: unknown): string {
   return typeof namespace === 'string' && namespace !== '' ? `${namespace}__${wireName}` : wireName;
 }
 
+export const noTools: ToolSet = toolSetOf([], { choice: 'none', parallel: true });
+
 /** Why a choice cannot be kept: a call that was asked for must not become prose. */
 export function toolChoiceFault(given: unknown, { shown }: Pick<ToolSet, 'shown'>): Fault | null {
   const refused = (message: string) =>

@@ -100,7 +100,7 @@ function fimAnswer(
   const shape = new ChatEvents({
     head: newHead(service, 'chatcmpl', body.model),
     tokenizer: service.model.tokenizer,
-    stopTokenIds: new Set(service.model.spec.eosTokenIds),
+    stopTokenIds: service.model.spec.eosTokenIds,
     promptTokens: null,
     withUsage: includeUsage === true,
   });

@@ -1,5 +1,6 @@
 // POST /tokenize and /detokenize, in the shapes of the two servers that clients know: llama-server (`content`) and
 // vLLM (`prompt` or `messages`, `count`). Before it: http/door.ts; after it: the tokenizer.
+
 import { z } from 'zod';
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
@@ -10,7 +11,7 @@ import { promptFields, promptOptions } from '../chat/prompt-options.ts';
 import { toolSetOf } from '../chat/tool-set.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
-import { tokenIds } from '../text/token-ids.ts';
+import { strayFault, tokenIds } from '../text/token-ids.ts';
 
 const tokenizeSchema = z.object({
   content: z.string().nullish(), // llama-server
@@ -107,11 +108,8 @@ function detokenized(tokens: readonly number[], service: ChatService): Parsed<ob
   if (tokens.length > service.bounds.tokenizeSizeMax) {
     return tooLong({ param: 'tokens', size: tokens.length, unit: 'tokens' }, service);
   }
-  const stray = tokens.findIndex((id) => id >= model.spec.vocabSize);
-  if (stray >= 0) {
-    const message = `tokens[${stray}]: ${tokens[stray]} is not in [0, ${model.spec.vocabSize})`;
-    return { ok: false, fault: fault('invalid_request', message, { param: `tokens[${stray}]` }) };
-  }
+  const stray = strayFault(tokens, 'tokens', model.spec);
+  if (stray !== null) return { ok: false, fault: stray };
   const text = model.tokenizer.decode(tokens, { keepSpecial: true });
   return { ok: true, value: { content: text, prompt: text } };
 }

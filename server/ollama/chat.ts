@@ -2,7 +2,7 @@
 // Before it: routes.ts; after it: answer.ts.
 import { z } from 'zod';
 import type { Parsed } from '../base/json-body.ts';
-import { type AnswerPlan, deliverOutcome } from '../chat/answer.ts';
+import { type AnswerPlan, answerInForm } from '../chat/answer.ts';
 import type { ChatService } from '../chat/chat-service.ts';
 import type { AnswerForm } from '../chat/form.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
@@ -42,16 +42,9 @@ export function answerChat(call: HttpCall, body: ChatRequest, service: ChatServi
     return;
   }
   const tools = toolSetOf([body.tools], { choice: 'auto', parallel: true });
-  service.answering.withForm({ tools, text: formatOf(body), textParam: 'format' }, (form) => {
-    if (call.over) return; // left while the grammar was compiled
-    call.guard(() =>
-      deliverOutcome(
-        call,
-        form.ok ? chatAnswer(body, { tools, form: form.value, owner: call.facts.owner }, service) : form,
-        service,
-      ),
-    );
-  });
+  answerInForm(call, { tools, text: formatOf(body), textParam: 'format' }, service, (form) =>
+    chatAnswer(body, { tools, form, owner: call.facts.owner }, service),
+  );
 }
 
 function chatAnswer(

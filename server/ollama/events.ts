@@ -4,7 +4,7 @@
 import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
 import type { ReadyAnswer } from '../chat/answering.ts';
 import type { ChatService } from '../chat/chat-service.ts';
-import { chatLogprobs } from '../chat/logprobs.ts';
+import { chatLogprobs, withoutEnd } from '../chat/logprobs.ts';
 import { AnswerTimes } from '../generation/answer-times.ts';
 import type { GenerationDelta, GenerationEnd } from '../generation/generation.ts';
 import { OllamaReading, type Said } from './reading.ts';
@@ -95,8 +95,7 @@ export class OllamaEvents implements AnswerShape {
   #logprobs(tokens: readonly number[], logprobs: GenerationDelta['logprobs']): object {
     if (logprobs === null) return {};
     const { tokenizer, spec } = this.#service.model;
-    const ends = spec.eosTokenIds.includes(tokens.at(-1) ?? -1); // it has no text
-    return { logprobs: chatLogprobs(tokenizer, ends ? tokens.slice(0, -1) : tokens, logprobs).content };
+    return { logprobs: chatLogprobs(tokenizer, withoutEnd(tokens, spec.eosTokenIds), logprobs).content };
   }
 }
 

@@ -1,10 +1,11 @@
 // POST /api/generate: Ollama's completion of a prompt, which is a question for the model's template unless it is `raw`, has
 // a `suffix` to be filled in before, or goes on from the `context` of an earlier answer. Owns the prompt's four forms.
 // Before it: routes.ts; after it: answer.ts.
+
 import { z } from 'zod';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
-import { type AnswerPlan, deliverOutcome } from '../chat/answer.ts';
+import { type AnswerPlan, answerInForm } from '../chat/answer.ts';
 import type { ChatPrompt } from '../chat/chat-prompt.ts';
 import type { ChatService } from '../chat/chat-service.ts';
 import { fimPrompt } from '../chat/fim-prompt.ts';
@@ -12,9 +13,9 @@ import type { AnswerForm } from '../chat/form.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
 import { encodePrompt } from '../chat/prompt-text.ts';
-import { toolSetOf } from '../chat/tool-set.ts';
+import { noTools } from '../chat/tool-set.ts';
 import type { HttpCall } from '../http/http-call.ts';
-import { tokenIds } from '../text/token-ids.ts';
+import { strayFault, tokenIds } from '../text/token-ids.ts';
 import { loaded, ollamaAnswer } from './answer.ts';
 import { askFields, formatOf, IMAGE_COUNT_MAX, thinkingOptions } from './fields.ts';
 import { ollamaContent } from './messages.ts';
@@ -47,17 +48,9 @@ export function answerGenerate(call: HttpCall, body: GenerateRequest, service: C
     call.reply(200, loaded(body, { response: '' }, service));
     return;
   }
-  const tools = toolSetOf([], { choice: 'none', parallel: true });
-  service.answering.withForm({ tools, text: formatOf(body), textParam: 'format' }, (form) => {
-    if (call.over) return; // left while the grammar was compiled
-    call.guard(() =>
-      deliverOutcome(
-        call,
-        form.ok ? generateAnswer(body, form.value, call.facts.owner, service) : form,
-        service,
-      ),
-    );
-  });
+  answerInForm(call, { tools: noTools, text: formatOf(body), textParam: 'format' }, service, (form) =>
+    generateAnswer(body, form, call.facts.owner, service),
+  );
 }
 
 function unsupportedFault(body: GenerateRequest, { model }: ChatService): Fault | null {
@@ -66,10 +59,7 @@ function unsupportedFault(body: GenerateRequest, { model }: ChatService): Fault 
       "template: prompts are laid out by the model's own template; with raw they are taken as they are";
     return fault('unsupported', message, { param: 'template' });
   }
-  const stray = body.context?.find((id) => id >= model.spec.vocabSize);
-  if (stray === undefined) return null;
-  const message = `context: ${stray} is not in [0, ${model.spec.vocabSize})`;
-  return fault('invalid_request', message, { param: 'context' });
+  return strayFault(body.context ?? [], 'context', model.spec, 'context');
 }
 
 function generateAnswer(

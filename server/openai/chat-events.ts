@@ -4,7 +4,7 @@
 
 import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
 import type { AnswerHead } from '../chat/chat-service.ts';
-import { chatLogprobs } from '../chat/logprobs.ts';
+import { chatLogprobs, withoutEnd } from '../chat/logprobs.ts';
 import type { Usage } from '../chat/usage.ts';
 import type { GenerationDelta } from '../generation/generation.ts';
 import type { ServedModel } from '../text/served-model.ts';
@@ -12,7 +12,7 @@ import type { ServedModel } from '../text/served-model.ts';
 export interface ChatEventOptions {
   readonly head: AnswerHead;
   readonly tokenizer: Pick<ServedModel['tokenizer'], 'tokenBytes'>;
-  readonly stopTokenIds: ReadonlySet<number>; // shown without logprobs: they have no text
+  readonly stopTokenIds: readonly number[]; // shown without logprobs: they have no text
   readonly promptTokens: Int32Array | null; // where token ids were asked for
   readonly withUsage: boolean; // every chunk has a `usage` field
   readonly metadata?: Readonly<Record<string, string>> | null; // of the lane: in the first chunk and in whole answers
@@ -129,8 +129,7 @@ export class ChatEvents implements AnswerShape {
 
   #logprobsOf(tokens: readonly number[], logprobs: WholeChoice['logprobs'] & {}): unknown {
     const { tokenizer, stopTokenIds } = this.#options;
-    const end = stopTokenIds.has(tokens.at(-1) ?? -1) ? tokens.length - 1 : tokens.length;
-    return chatLogprobs(tokenizer, tokens.slice(0, end), logprobs);
+    return chatLogprobs(tokenizer, withoutEnd(tokens, stopTokenIds), logprobs);
   }
 }
 

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { ChatMessage } from '../../models/chat-template.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
-import { type AnswerPlan, deliverOutcome } from '../chat/answer.ts';
+import { type AnswerPlan, answerInForm } from '../chat/answer.ts';
 import { plainReader } from '../chat/answer-reader.ts';
 import { upstreamBody } from '../chat/chat-body.ts';
 import { type ChatService, newHead } from '../chat/chat-service.ts';
@@ -123,16 +123,9 @@ function answer(call: HttpCall, body: ChatRequest, service: ChatService): void {
     call.refuse(unkept!);
     return;
   }
-  service.answering.withForm({ tools, ...asked.value }, (form) => {
-    if (call.over) return; // left while the grammar was compiled
-    call.guard(() =>
-      deliverOutcome(
-        call,
-        form.ok ? answerOf(body, call.facts.owner, { tools, form: form.value }, service) : form,
-        service,
-      ),
-    );
-  });
+  answerInForm(call, { tools, ...asked.value }, service, (form) =>
+    answerOf(body, call.facts.owner, { tools, form }, service),
+  );
 }
 
 function answerOf(
@@ -163,7 +156,7 @@ function answerOf(
   const events = new ChatEvents({
     head: newHead(service, 'chatcmpl', body.model),
     tokenizer: model.tokenizer,
-    stopTokenIds: new Set(body.ignore_eos === true ? [] : model.spec.eosTokenIds),
+    stopTokenIds: body.ignore_eos === true ? [] : model.spec.eosTokenIds,
     promptTokens: body.return_token_ids === true ? prompt.value.tokens : null,
     withUsage: includeUsage === true,
     metadata: answering.route?.metadata ?? null,

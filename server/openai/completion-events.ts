@@ -3,7 +3,7 @@
 
 import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
 import type { AnswerHead } from '../chat/chat-service.ts';
-import { CompletionLogprobRun, type CompletionLogprobs } from '../chat/logprobs.ts';
+import { CompletionLogprobRun, type CompletionLogprobs, withoutEnd } from '../chat/logprobs.ts';
 import type { Usage } from '../chat/usage.ts';
 import type { GenerationDelta } from '../generation/generation.ts';
 import type { ServedModel } from '../text/served-model.ts';
@@ -11,7 +11,7 @@ import type { ServedModel } from '../text/served-model.ts';
 export interface CompletionEventOptions {
   readonly head: AnswerHead;
   readonly tokenizer: Pick<ServedModel['tokenizer'], 'tokenBytes'>;
-  readonly stopTokenIds: ReadonlySet<number>; // shown without logprobs: they have no text
+  readonly stopTokenIds: readonly number[]; // shown without logprobs: they have no text
   readonly prompts: readonly { readonly text: string; readonly tokens: Int32Array }[];
   readonly choicesPerPrompt: number;
   readonly echo: boolean; // answers begin with their prompt
@@ -50,7 +50,10 @@ export class CompletionEvents implements AnswerShape {
   delta(choice: number, { text, tokens, logprobs }: GenerationDelta): string | null {
     const { tokenIds } = this.#options;
     if (text === '' && logprobs === null && (!tokenIds || tokens.length === 0)) return null;
-    const shown = logprobs === null ? null : this.#runs[choice]!.next(this.#visible(tokens), logprobs);
+    const shown =
+      logprobs === null
+        ? null
+        : this.#runs[choice]!.next(withoutEnd(tokens, this.#options.stopTokenIds), logprobs);
     const ids = tokenIds ? `,"token_ids":${JSON.stringify(tokens)}` : '';
     return this.#chunk(choice, { text, logprobs: shown, ids });
   }
@@ -76,7 +79,10 @@ export class CompletionEvents implements AnswerShape {
     const { echo, tokenIds } = this.#options;
     const prompt = this.#promptOf(index);
     const run = this.#runs[index];
-    const drawn = logprobs !== null && run !== undefined ? run.next(this.#visible(tokens), logprobs) : null;
+    const drawn =
+      logprobs !== null && run !== undefined
+        ? run.next(withoutEnd(tokens, this.#options.stopTokenIds), logprobs)
+        : null;
     return {
       text: echo ? prompt.text + text : text,
       index,
@@ -94,10 +100,6 @@ export class CompletionEvents implements AnswerShape {
 
   #promptOf(choice: number): { readonly text: string; readonly tokens: Int32Array } {
     return this.#options.prompts[Math.floor(choice / this.#options.choicesPerPrompt)]!;
-  }
-
-  #visible(tokens: readonly number[]): readonly number[] {
-    return this.#options.stopTokenIds.has(tokens.at(-1) ?? -1) ? tokens.slice(0, -1) : tokens;
   }
 }
 

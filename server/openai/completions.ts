@@ -4,18 +4,19 @@
 import { z } from 'zod';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
-import { type AnswerPlan, deliverOutcome } from '../chat/answer.ts';
+import { type AnswerPlan, answerInForm } from '../chat/answer.ts';
 import type { AnswerStart } from '../chat/answering.ts';
 import { type ChatService, newHead } from '../chat/chat-service.ts';
 import { commonFields, generationOf } from '../chat/fields.ts';
-import { type AnswerForm, withForm } from '../chat/form.ts';
+import type { AnswerForm } from '../chat/form.ts';
 import { startOf } from '../chat/local-answering.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
 import { encodePrompt } from '../chat/prompt-text.ts';
-import { toolSetOf } from '../chat/tool-set.ts';
+import { rawPrompt } from '../chat/raw-prompt.ts';
+import { noTools } from '../chat/tool-set.ts';
 import type { Route } from '../http/door.ts';
-import { shortList, tokenIds } from '../text/token-ids.ts';
+import { shortList, strayFault, tokenIds } from '../text/token-ids.ts';
 import { askedForm, formFields } from './asked-form.ts';
 import { CompletionEvents } from './completion-events.ts';
 
@@ -57,14 +58,8 @@ export function completionRoute(service: ChatService): Route {
           call.refuse(asked.fault);
           return;
         }
-        withForm(
-          { tools: toolSetOf([], { choice: 'none', parallel: false }), ...asked.value },
-          service.forms,
-          (form) => {
-            if (call.over) return; // left while the grammar was compiled
-            const outcome = () => (form.ok ? answerOf(body, call.facts.owner, form.value, service) : form);
-            call.guard(() => deliverOutcome(call, outcome(), service));
-          },
+        answerInForm(call, { tools: noTools, ...asked.value }, service, (form) =>
+          answerOf(body, call.facts.owner, form, service),
         );
       }),
   };
@@ -101,7 +96,7 @@ function answerOf(
   const shape = new CompletionEvents({
     head: newHead(service, 'cmpl', body.model),
     tokenizer: model.tokenizer,
-    stopTokenIds: new Set(body.ignore_eos === true ? [] : model.spec.eosTokenIds),
+    stopTokenIds: body.ignore_eos === true ? [] : model.spec.eosTokenIds,
     prompts,
     choicesPerPrompt: body.n ?? 1,
     echo: body.echo === true,
@@ -145,39 +140,25 @@ function promptOf(
 ): Parsed<Prompt> {
   const { suffix, field } = options;
   const { tokenizer, fim, spec, name } = service.model;
-  const stray = typeof given === 'string' ? -1 : given.findIndex((id) => id >= spec.vocabSize);
-  if (stray >= 0) {
-    const message = `${field}[${stray}]: token ${given[stray]} is not in [0, ${spec.vocabSize})`;
-    return refused(fault('invalid_request', message, { param: 'prompt' }));
+  const stray = typeof given === 'string' ? null : strayFault(given, field, spec, 'prompt');
+  if (stray !== null) return { ok: false, fault: stray };
+  const text = typeof given === 'string' ? given : tokenizer.decode(given);
+  if (suffix === null) {
+    const tokens = rawPrompt(given, field, service);
+    return tokens.ok ? { ok: true, value: { text, tokens: tokens.value } } : tokens;
+  }
+  if (fim === null) {
+    const message = `suffix: ${name} has no tokens for filling in the middle`;
+    return { ok: false, fault: fault('unsupported', message, { param: 'suffix' }) };
   }
   const { contextTokensMax } = service.generator;
-  // Whoever writes a whole prompt may write control tokens; the parts of a file are text.
-  const mode = suffix === null ? 'raw' : 'plain';
-  const encode = (text: string) => encodePrompt(text, tokenizer, { contextTokensMax, mode });
-  const ids: Parsed<Int32Array> =
-    typeof given === 'string' ? encode(given) : { ok: true, value: Int32Array.from(given) };
-  if (!ids.ok) return ids;
-  const text = typeof given === 'string' ? given : tokenizer.decode(ids.value);
-  if (suffix !== null) {
-    if (fim === null) {
-      const message = `suffix: ${name} has no tokens for filling in the middle`;
-      return refused(fault('unsupported', message, { param: 'suffix' }));
-    }
-    const after = encode(suffix);
-    if (!after.ok) return after;
-    const tokens = Int32Array.from([fim.prefixId, ...ids.value, fim.suffixId, ...after.value, fim.middleId]);
-    return { ok: true, value: { text, tokens } };
-  }
-  // A bare text begins like the texts the model was trained on; ids are taken as they are.
-  const tokens =
-    typeof given === 'string' ? Int32Array.from([...tokenizer.startIds, ...ids.value]) : ids.value;
-  if (tokens.length > 0) return { ok: true, value: { text, tokens } };
-  // Something must come before the first token: what ends a text also begins the next one.
-  const [start] = spec.eosTokenIds;
-  if (start !== undefined) return { ok: true, value: { text, tokens: Int32Array.of(start) } };
-  return refused(fault('invalid_request', `${field}: must not be empty`, { param: 'prompt' }));
-}
-
-function refused(why: Fault): Parsed<never> {
-  return { ok: false, fault: why };
+  const encode = (part: string) => encodePrompt(part, tokenizer, { contextTokensMax, mode: 'plain' }); // parts of a file
+  const before: Parsed<ArrayLike<number>> =
+    typeof given === 'string' ? encode(given) : { ok: true, value: given };
+  if (!before.ok) return before;
+  const after = encode(suffix);
+  if (!after.ok) return after;
+  const { prefixId, suffixId, middleId } = fim;
+  const parts = [[prefixId], before.value, [suffixId], after.value, [middleId]];
+  return { ok: true, value: { text, tokens: Int32Array.from(parts.flatMap((part) => Array.from(part))) } };
 }

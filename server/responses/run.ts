@@ -5,7 +5,7 @@ import type { Timer } from '../../kernels/clock.ts';
 import { type Fault, faultOfFailure, faultOfRefusal } from '../base/errors.ts';
 import type { AnswerReader } from '../chat/answer-reader.ts';
 import type { AnswerForm } from '../chat/form.ts';
-import { chatLogprobs } from '../chat/logprobs.ts';
+import { chatLogprobs, withoutEnd } from '../chat/logprobs.ts';
 import { reasoningTokens } from '../chat/reasoning.ts';
 import type { GenerationDelta, GenerationEnd, RunningGeneration } from '../generation/generation.ts';
 import { type ResponseEvent, ResponseEvents, type TokenSpan } from './events.ts';
@@ -153,10 +153,8 @@ export class ResponseRun {
     };
     if (logprobs !== null) {
       const { tokenizer, spec } = this.#service.model;
-      const ended =
-        this.plan.head.request.ignore_eos !== true && spec.eosTokenIds.includes(tokens.at(-1) ?? -1);
-      const visible = ended ? tokens.slice(0, -1) : tokens; // what ends an answer has no text
-      this.#logprobs.push(...chatLogprobs(tokenizer, visible, logprobs).content);
+      const endIds = this.plan.head.request.ignore_eos === true ? [] : spec.eosTokenIds;
+      this.#logprobs.push(...chatLogprobs(tokenizer, withoutEnd(tokens, endIds), logprobs).content);
     }
     this.#reader?.push(delta);
     if (this.#steered) this.#stopAtBorder();

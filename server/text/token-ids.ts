@@ -1,6 +1,8 @@
 // Lists of token ids in a request: checked in one pass, because a schema for each number takes over 1 µs and a body may
 // hold millions of them. Pure. Used by openai/completions.ts and llama/tokenize.ts.
+
 import { z } from 'zod';
+import { type Fault, fault } from '../base/errors.ts';
 
 /** One id or more, unless `empty`; whether they are below the vocabulary's size is looked at later. */
 export function tokenIds({ empty = false }: { readonly empty?: boolean } = {}) {
@@ -52,4 +54,19 @@ export function shortList<T extends z.ZodType>(item: T, countMax: number) {
       return z.NEVER;
     })
     .pipe(z.array(item).min(1));
+}
+
+/** The first token that the model does not have, by its place in `field`, such as `prompt[0]`. */
+export function strayFault(
+  ids: readonly number[],
+  field: string,
+  { vocabSize }: { readonly vocabSize: number },
+  param?: string, // the token's own place unless said
+): Fault | null {
+  const index = ids.findIndex((id) => id >= vocabSize);
+  if (index < 0) return null;
+  const at = `${field}[${index}]`;
+  return fault('invalid_request', `${at}: token ${ids[index]} is not in [0, ${vocabSize})`, {
+    param: param ?? at,
+  });
 }

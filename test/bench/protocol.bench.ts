@@ -66,7 +66,7 @@ function codecs(): Codec[] {
       system_fingerprint: 'fp_0123456789ab',
     },
     tokenizer: { tokenBytes: () => new Uint8Array(0) },
-    stopTokenIds: new Set(),
+    stopTokenIds: [],
     promptTokens: null,
     withUsage: true,
   });
