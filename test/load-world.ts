@@ -46,6 +46,8 @@ export function smallPlan(changes: Partial<RunPlan> = {}): RunPlan {
     warmupMs: 0,
     slo: [{ metric: 'ttft', msMax: 500 }],
     voidShare: 0.1,
+    abortShare: null,
+    autoWarmup: false,
     ...changes,
   };
 }

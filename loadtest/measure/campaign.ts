@@ -1,15 +1,17 @@
 // Campaign: does what the settings ask: one run, a sweep, a capacity search or a comparison; writes the reports and
 // judges the gates.
+import { basename, dirname } from 'node:path';
 import { type Clock, VirtualClock } from '../../kernels/clock.ts';
 import { resolveModel } from '../../models/model.ts';
 import { Tokenizer } from '../../models/tokenizer.ts';
 import { packageVersion } from '../../server/base/package-version.ts';
-import { describeLoad, withRate } from '../workload/arrival.ts';
+import { describeLoad, type Load, loadNameOf, withRate } from '../workload/arrival.ts';
 import { openWorkload } from '../workload/catalog.ts';
 import { fillerText } from '../workload/filler.ts';
 import type { Workload } from '../workload/turn.ts';
 import type { LoadtestIo, ReportFile } from './io.ts';
 import { CSV_HEADER, csvLine } from './report/csv.ts';
+import { junitXml } from './report/junit.ts';
 import { type LiveScreen, watch } from './report/live-view.ts';
 import { reportPage } from './report/page.ts';
 import { comparisonTable, formulaLines, gateTable, runTable, sweepTable } from './report/table.ts';
@@ -17,6 +19,7 @@ import { type ComparisonReport, startComparison } from './runs/comparison.ts';
 import { type GateResult, judgeComparison, judgeRun } from './runs/gate.ts';
 import { type RunPlan, type RunWorld, type Surroundings, startRun } from './runs/run.ts';
 import type { RunReport } from './runs/run-report.ts';
+import { Scraper } from './runs/scrape.ts';
 import { capacitySearch, type RunAt, type SweepReport, sweep } from './runs/sweep.ts';
 import type { Settings, TargetSettings } from './settings.ts';
 import { headersOf, openTarget, realWires, type Wires } from './wires/catalog.ts';
@@ -58,6 +61,8 @@ interface Stage {
   readonly countTokens: ((text: string) => number) | null;
   readonly surroundings: Surroundings;
   readonly live: LiveScreen | null;
+  /** Of the server's own metrics, one for each run; null: not asked for. */
+  openScraper(): Scraper | null;
   close(): Promise<void>;
 }
 
@@ -103,6 +108,7 @@ async function openStage(settings: Settings, io: LoadtestIo): Promise<Stage> {
     workload,
     countTokens,
     live,
+    openScraper: () => scraperOf(settings, { wires: server?.wires ?? null, apiKey, clock }),
     surroundings: {
       command: io.commandLine,
       startedAt: virtual ? '' : new Date(io.epochMs()).toISOString(),
@@ -123,6 +129,15 @@ async function openStage(settings: Settings, io: LoadtestIo): Promise<Stage> {
       await stopping;
     },
   };
+}
+
+function scraperOf(
+  { scrape, target, connection, headers }: Settings,
+  { wires, apiKey, clock }: { wires: Wires | null; apiKey: string | null; clock: Clock },
+): Scraper | null {
+  if (scrape === null) return null;
+  const wire = (wires ?? realWires(target.address!, connection, 1)).http();
+  return new Scraper(scrape, { wire, headers: headersOf({ apiKey, headers }), clock });
 }
 
 async function probe(settings: Settings, apiKey: string | null): Promise<ServerFacts> {
@@ -201,33 +216,40 @@ class Campaign {
       this.#csv = this.#io.openFile(settings.outDirectory, 'turns.csv');
       this.#csv.append(CSV_HEADER);
     }
-    const runAt: RunAt = (load) => this.#runUntilValid(load);
-    const loadName = { closed: 'users', trace: 'trace speed' }[settings.load.kind as string] ?? 'sessions/s';
-    if (settings.sweep !== null) {
-      return this.#finish({ sweep: await sweep(settings.sweep, loadName, runAt, this.#isStopped) });
+    const runAt: RunAt = (value) => this.#runUntilValid(value, settings.load);
+    if (settings.sweeps.length > 0) {
+      const sweeps: SweepReport[] = [];
+      for (const { load, values } of settings.sweeps) {
+        if (this.#isStopped()) break;
+        const at: RunAt = (value) => this.#runUntilValid(value, load);
+        sweeps.push(await sweep(values, loadNameOf(load), at, this.#isStopped));
+      }
+      return this.#finish({ sweeps });
     }
     if (settings.capacity !== null) {
       const { tolerance, repeats } = settings;
       const goal = { goodShareMin: settings.goal, search: { ...settings.capacity, tolerance, repeats } };
-      return this.#finish({ sweep: await capacitySearch(goal, loadName, runAt, this.#isStopped) });
+      return this.#finish({
+        sweeps: [await capacitySearch(goal, loadNameOf(settings.load), runAt, this.#isStopped)],
+      });
     }
-    return this.#finish({ run: await this.#run(null) });
+    return this.#finish({ run: await this.#run(settings.load) });
   }
 
   // A void run says nothing about the server: it is tried again before it counts.
-  async #runUntilValid(rate: number): Promise<RunReport> {
-    let report = await this.#run(rate);
+  async #runUntilValid(value: number, base: Load): Promise<RunReport> {
+    const load = withRate(base, value);
+    let report = await this.#run(load);
     for (let tries = 1; tries < VOID_TRIES && report.validity.isVoid && !this.#isStopped(); tries++) {
       this.#io.note(`void, once more: ${report.validity.reasons.join('; ')}\n`);
-      report = await this.#run(rate);
+      report = await this.#run(load);
     }
     return report;
   }
 
-  async #run(rate: number | null): Promise<RunReport> {
+  async #run(load: Load): Promise<RunReport> {
     const { clock, target, workload, countTokens, surroundings, live } = this.#stage;
     const settings = this.#settings;
-    const load = rate === null ? settings.load : withRate(settings.load, rate);
     // A trace is replayed once. All runs draw the same arrivals, stretched to their rate, so that they differ in load and
     // in the machine's mood only; each has content of its own, or it would find the last run's in the cache.
     const passMax = load.kind === 'trace' ? workload.sessionCount : Number.POSITIVE_INFINITY;
@@ -244,6 +266,8 @@ class Campaign {
     const title = `${target.name} · ${workload.name} · ${describeLoad(load)}`;
     if (live === null) this.#io.note(`${title} …\n`);
     let unwatch = () => {};
+    const scraper = this.#stage.openScraper();
+    scraper?.start();
     const report = new Promise<RunReport>((resolve) => {
       const run = startRun(plan, world, resolve);
       this.#stopActive = () => run.stop();
@@ -254,7 +278,7 @@ class Campaign {
     const finished = await report;
     unwatch();
     this.#stopActive = () => {};
-    return finished;
+    return scraper === null ? finished : { ...finished, serverMetrics: await scraper.stop() };
   }
 
   async #compare(other: Target): Promise<ComparisonReport> {
@@ -272,30 +296,54 @@ class Campaign {
     return report;
   }
 
-  #finish(results: { run?: RunReport; sweep?: SweepReport; comparison?: ComparisonReport }): number {
-    const { run = null, sweep: swept = null, comparison = null } = results;
+  #finish(results: {
+    run?: RunReport;
+    sweeps?: readonly SweepReport[];
+    comparison?: ComparisonReport;
+  }): number {
+    const { run = null, sweeps = [], comparison = null } = results;
     this.#stage.live?.close();
     const write = (text: string) => this.#io.write(text);
-    const shown = run ?? detailOf(swept);
+    const shown = run ?? detailOf(sweeps);
     const gates = this.#judge(shown, comparison);
     if (comparison !== null) write(comparisonTable(comparison));
-    if (swept !== null) write(`${sweepTable(swept)}\n`);
+    for (const swept of sweeps) write(`${sweepTable(swept)}\n`);
     if (shown !== null) write(runTable(shown));
     write(gateTable(gates));
     if (shown !== null) write(`\n${formulaLines(shown)}`);
     this.#csv?.close();
     const { outDirectory } = this.#settings;
-    const page = reportPage({ run: shown, sweep: swept, comparison, gates });
+    const page = reportPage({ run: shown, sweeps, comparison, gates });
     this.#io.keepReport?.('loadtest', page, null);
     if (outDirectory !== null) {
-      const json = { ...(comparison ?? swept ?? run), gates };
+      const many = { format: 'sparklane loadtest sweeps', formatVersion: 1, sweeps };
+      const json = { ...(comparison ?? (sweeps.length > 1 ? many : (sweeps[0] ?? run))), gates };
       this.#save(outDirectory, 'report.json', `${JSON.stringify(json, null, 1)}\n`);
       this.#save(outDirectory, 'report.html', page);
       write(
         `\nreports in ${outDirectory}: report.html, report.json${this.#csv === null ? '' : ', turns.csv'}\n`,
       );
     }
-    return gates.every(({ passed }) => passed) ? 0 : 1;
+    this.#writeJunit(shown, comparison, gates);
+    const aborted = shown?.stopReason?.startsWith('aborted') === true;
+    return gates.every(({ passed }) => passed) && !aborted ? 0 : 1;
+  }
+
+  #writeJunit(
+    run: RunReport | null,
+    comparison: ComparisonReport | null,
+    gates: readonly GateResult[],
+  ): void {
+    const { junitPath } = this.#settings;
+    if (junitPath === null) return;
+    const name =
+      run === null
+        ? `${comparison?.a} against ${comparison?.b}`
+        : `${run.provenance.target}, ${run.provenance.load}`;
+    const stopReason = run?.stopReason ?? (comparison?.partial === true ? 'stopped by hand' : null);
+    const seconds = (run?.windowMs ?? 0) / 1000;
+    const xml = junitXml({ name, seconds, validity: run?.validity ?? null, stopReason, gates });
+    this.#save(dirname(junitPath), basename(junitPath), xml);
   }
 
   #judge(run: RunReport | null, comparison: ComparisonReport | null): GateResult[] {
@@ -312,12 +360,13 @@ class Campaign {
 }
 
 /** The run of a sweep that is shown in full: at the capacity, else the one with the most goodput. */
-function detailOf(swept: SweepReport | null): RunReport | null {
-  if (swept === null) return null;
-  const atCapacity = swept.points.find(
+function detailOf(sweeps: readonly SweepReport[]): RunReport | null {
+  const [swept] = sweeps;
+  const atCapacity = swept?.points.find(
     ({ load, passed }) => passed === true && load === swept.capacity?.load,
   );
   if (atCapacity !== undefined) return atCapacity.report;
   const goodput = ({ report }: SweepReport['points'][number]) => report.rates.goodputPerSecond.value ?? 0;
-  return [...swept.points].sort((a, b) => goodput(b) - goodput(a))[0]?.report ?? null;
+  const points = sweeps.flatMap((one) => one.points);
+  return [...points].sort((a, b) => goodput(b) - goodput(a))[0]?.report ?? null;
 }

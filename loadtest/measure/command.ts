@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { WORKLOADS } from '../workload/catalog.ts';
 import { runCampaign } from './campaign.ts';
 import type { LoadtestIo } from './io.ts';
+import { reportJsonSchema } from './report/report-schema.ts';
 import { type Flags, parseSettings } from './settings.ts';
 import { TARGET_KINDS } from './wires/catalog.ts';
 import { PLAIN_ROUTE_NAMES } from './wires/whole-routes.ts';
@@ -18,6 +19,10 @@ export function addLoadtestCommand(program: Command, io: LoadtestIo): void {
   addExperimentFlags(command);
   command.addHelpText('after', () => `\nWorkloads:\n${workloadHelp()}\n`);
   command.action(async (flags: Flags) => {
+    if (flags['schema'] === true) {
+      io.write(`${JSON.stringify(reportJsonSchema(), null, 2)}\n`);
+      return;
+    }
     io.setExitCode(await runCampaign(parseSettings(flags), io));
   });
 }
@@ -80,7 +85,10 @@ function addWorkloadFlags(command: Command): void {
     )
     .option('--duration <time>', "no turn is sent after this (default: the workload's)")
     .option('--sessions <count>', 'at most so many sessions')
-    .option('--warmup <time>', 'played, not counted (default 10 % of the duration, at most 30s)')
+    .option(
+      '--warmup <time>',
+      'played, not counted; auto: until TTFT settles (default 10 % of the duration, at most 30s)',
+    )
     .option('--lead <time>', 'connections are opened this long before they are needed (default 250ms)')
     .option('--timeout <time>', 'a turn without an end is an error after this (default 120s)')
     .option(
@@ -94,7 +102,12 @@ function addExperimentFlags(command: Command): void {
   command
     .option('--slo <bounds>', 'what is good: ttft, ttfo, tpot, stall, e2e (default ttft<1s,stall<500ms)')
     .option('--void-share <share>', 'of the objective that the generator itself may be late (default 10%)')
-    .option('--sweep <loads>', 'one run per load, such as 1,2,4,8; finds the knee')
+    .option(
+      '--sweep <loads>',
+      "one run per load, such as 1,2,4,8, 'concurrency:1,2,4; rate:0.5,1,2'; finds the knee",
+    )
+    .option('--abort <share>', 'end a run once so much of its latest 50 turns has failed, such as 30%')
+    .option('--scrape [route]', 'record the server’s own metrics beside, every second (default /metrics)')
     .option('--capacity <range>', 'search the highest load that reaches the goal, such as 0.5..50')
     .option('--goal <share>', 'good share that counts as reached (default 95%)')
     .option('--tolerance <share>', 'width of the final bracket (default 5%)')
@@ -111,6 +124,8 @@ function addExperimentFlags(command: Command): void {
       '--gate <gates>',
       "exit 1 unless the whole interval holds: 'p95(ttft)<800ms; good>=99%; goodput>=2/s'",
     )
+    .option('--junit <file>', 'write validity and gates as JUnit XML')
+    .option('--schema', 'print the JSON Schema of report.json, and end')
     .option('--out <directory>', 'write report.html, report.json and turns.csv there')
     .option('--no-live', 'no live view');
 }

@@ -4,7 +4,8 @@ import { type Load, parseLoad } from '../workload/arrival.ts';
 import { entryOf } from '../workload/catalog.ts';
 import type { EditFormat } from '../workload/edits.ts';
 import { type Lengths, parseLengths } from '../workload/lengths.ts';
-import { parseSlo, parseTimeMs, type Slo } from './play/slo.ts';
+import { FlagReader } from './flag-reader.ts';
+import { parseSlo, type Slo } from './play/slo.ts';
 import { type Gate, parseGates } from './runs/gate.ts';
 import { parseAddress, type ServerAddress } from './wires/address.ts';
 import { parseTargetKind, type TargetKind } from './wires/catalog.ts';
@@ -54,7 +55,11 @@ export interface Settings {
   readonly seed: number;
   readonly slo: Slo;
   readonly voidShare: number;
-  readonly sweep: readonly number[] | null;
+  readonly sweeps: readonly SweepSettings[];
+  readonly abortShare: number | null; // of the latest turns that failed: then the run ends
+  readonly autoWarmup: boolean; // the warm-up ends where latencies settle
+  readonly scrape: string | null; // route of the server's own metrics
+  readonly junitPath: string | null;
   readonly capacity: { readonly low: number; readonly high: number } | null;
   readonly goal: number;
   readonly tolerance: number;
@@ -63,6 +68,12 @@ export interface Settings {
   readonly gates: readonly Gate[];
   readonly outDirectory: string | null;
   readonly showLive: boolean;
+}
+
+/** Runs of one kind of load, one after the other. */
+export interface SweepSettings {
+  readonly load: Load;
+  readonly values: readonly number[];
 }
 
 export type Flags = Readonly<Record<string, unknown>>;
@@ -95,7 +106,11 @@ export function parseSettings(flags: Flags): Settings {
   const address = inProcess ? null : url;
   const kind =
     route === null ? parseTargetKind('target', read.text('target') ?? 'native') : parseRoute(route);
-  const warmupMs = read.timeMs('warmup') ?? Math.min(WARMUP_MS_MAX, durationMs * WARMUP_SHARE);
+  const load = parseLoad(routeLoad(read, route) ?? read.text('load') ?? entry.load);
+  const autoWarmup = read.text('warmup') === 'auto';
+  const warmupMs = autoWarmup
+    ? 0
+    : (read.timeMs('warmup') ?? Math.min(WARMUP_MS_MAX, durationMs * WARMUP_SHARE));
   if (warmupMs >= durationMs)
     throw new FlagError('warmup', String(read.text('warmup')), 'less than --duration');
   return {
@@ -115,7 +130,7 @@ export function parseSettings(flags: Flags): Settings {
     extraBody: parseBody(read.text('body')),
     workload,
     ...parseContent(read),
-    load: parseLoad(routeLoad(read, route) ?? read.text('load') ?? entry.load),
+    load,
     durationMs,
     sessionsMax: read.integer('sessions', 1, 1e9) ?? Number.POSITIVE_INFINITY,
     warmupMs,
@@ -123,17 +138,34 @@ export function parseSettings(flags: Flags): Settings {
     turnTimeoutMs: read.timeMs('timeout') ?? 120_000,
     sessionsInFlightMax: read.integer('inFlight', 1, 100_000) ?? 4096,
     seed: read.integer('seed', 0, 0xffff_ffff) ?? 1,
+    ...parseJudging(read, kind),
+    sweeps: sweepText === null ? [] : sweepText.split(';').map((part) => parseSweep(part.trim(), load)),
+    capacity: capacityText === null ? null : parseRange(capacityText),
+    autoWarmup,
+    scrape: flags['scrape'] === true ? '/metrics' : read.text('scrape'),
+    outDirectory: read.text('out'),
+    showLive: flags['live'] !== false,
+  };
+}
+
+/** What is good, what is searched for, and what is proven. */
+function parseJudging(
+  read: FlagReader,
+  kind: TargetKind,
+): Pick<
+  Settings,
+  'slo' | 'voidShare' | 'abortShare' | 'goal' | 'tolerance' | 'repeats' | 'blocks' | 'gates' | 'junitPath'
+> {
+  return {
     slo: parseSlo(read.text('slo') ?? (WHOLE_KINDS.includes(kind) ? 'e2e<1s' : 'ttft<1s,stall<500ms')),
     voidShare: read.share('voidShare') ?? 0.1,
-    sweep: read.numbers('sweep', 1e-6, 1e6),
-    capacity: capacityText === null ? null : parseRange(capacityText),
+    abortShare: read.share('abort'),
     goal: read.share('goal') ?? 0.95,
     tolerance: read.share('tolerance') ?? 0.05,
     repeats: oddRepeats(read.integer('repeats', 1, 99) ?? 3),
     blocks: read.integer('blocks', 2, 10_000) ?? 12,
     gates: parseGates(read.text('gate') ?? ''),
-    outDirectory: read.text('out'),
-    showLive: flags['live'] !== false,
+    junitPath: read.text('junit'),
   };
 }
 
@@ -233,6 +265,19 @@ function parseBody(text: string | null): Readonly<Record<string, unknown>> {
   throw new FlagError('body', text, 'a JSON object, such as {"temperature":0}');
 }
 
+/** `1,2,4` of the --load's kind, or of one of its own: `concurrency:1,2,4`, `rate:0.5,1`. */
+function parseSweep(text: string, load: Load): SweepSettings {
+  const [, kind, list] = /^(?:(concurrency|rate):)?(.*)$/.exec(text)!;
+  const values = list!.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  if (!values.every((value) => value >= 1e-6 && value <= 1e6)) {
+    throw new FlagError('sweep', text, 'numbers separated by commas, or concurrency:…; rate:…');
+  }
+  if (kind === 'concurrency') return { load: { kind: 'closed', users: 1 }, values };
+  const hasRate = load.kind !== 'closed' && load.kind !== 'trace';
+  if (kind === 'rate') return { load: hasRate ? load : { kind: 'poisson', perSecond: 1 }, values };
+  return { load, values };
+}
+
 function parseTurns(text: string): { min: number; max: number } {
   const lengths = parseLengths('turns', text);
   if ('kind' in lengths || lengths.max > TURNS_MAX)
@@ -251,83 +296,4 @@ function parseRange(text: string): { low: number; high: number } {
 function oddRepeats(count: number): number {
   if (count % 2 === 0) throw new FlagError('repeats', String(count), 'an odd number: the majority decides');
   return count;
-}
-
-/** Flags as commander gives them: text, or absent. */
-class FlagReader {
-  readonly #flags: Flags;
-
-  constructor(flags: Flags) {
-    this.#flags = flags;
-  }
-
-  text(name: string): string | null {
-    const value = this.#flags[name];
-    return typeof value === 'string' ? value : null;
-  }
-
-  /** Of a flag that may be given several times. */
-  texts(name: string): readonly string[] {
-    const value = this.#flags[name];
-    return Array.isArray(value) ? value.map(String) : [];
-  }
-
-  number(name: string, min: number, max: number): number | null {
-    const text = this.text(name);
-    if (text === null) return null;
-    const value = text.trim() === '' ? Number.NaN : Number(text);
-    if (!(value >= min && value <= max))
-      throw new FlagError(kebab(name), text, `a number from ${min} to ${max}`);
-    return value;
-  }
-
-  integer(name: string, min: number, max: number): number | null {
-    const value = this.number(name, min, max);
-    if (value !== null && !Number.isInteger(value)) {
-      throw new FlagError(kebab(name), this.text(name)!, `a whole number from ${min} to ${max}`);
-    }
-    return value;
-  }
-
-  numbers(name: string, min: number, max: number): readonly number[] | null {
-    const text = this.text(name);
-    if (text === null) return null;
-    return text.split(',').map((part) => {
-      const value = part.trim() === '' ? Number.NaN : Number(part);
-      if (!(value >= min && value <= max)) {
-        throw new FlagError(kebab(name), text, `numbers from ${min} to ${max}, separated by commas`);
-      }
-      return value;
-    });
-  }
-
-  /** `10%` or `0.1`. */
-  share(name: string): number | null {
-    const text = this.text(name);
-    if (text === null) return null;
-    const value = text.endsWith('%') ? Number(text.slice(0, -1)) / 100 : Number(text);
-    if (!(value >= 0 && value <= 1) || text.trim() === '')
-      throw new FlagError(kebab(name), text, 'a share, such as 10% or 0.1');
-    return value;
-  }
-
-  timeMs(name: string): number | null {
-    const text = this.text(name);
-    if (text === null) return null;
-    const value = parseTimeMs(/^\d+(\.\d+)?$/.test(text) ? `${text}s` : text); // seconds, as people say them
-    if (value === null) throw new FlagError(kebab(name), text, 'a time, such as 30s, 500ms or 5m');
-    return value;
-  }
-
-  choice<T extends string>(name: string, choices: readonly T[]): T | null {
-    const text = this.text(name);
-    if (text === null) return null;
-    const choice = choices.find((known) => known === text);
-    if (choice === undefined) throw new FlagError(kebab(name), text, choices.join(', '));
-    return choice;
-  }
-}
-
-function kebab(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }

@@ -84,6 +84,12 @@ export function describeLoad(load: Load): string {
   }
 }
 
+/** What its number counts. */
+export function loadNameOf({ kind }: Load): string {
+  if (kind === 'closed') return 'users';
+  return kind === 'trace' ? 'trace speed' : 'sessions/s';
+}
+
 function short(value: number): string {
   return String(Number(value.toPrecision(4)));
 }

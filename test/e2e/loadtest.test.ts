@@ -118,7 +118,9 @@ test('refusals are no quick answers: they stand beside the latencies, and a gate
     if (count++ % 10 < 7) answer.respond(429, { error: { code: 'queue_full', message: 'full' } });
     else return steady(request, answer);
   });
-  const { report, io } = await socketRun(server.url, ['--duration', '2s', '--gate', 'p50(e2e)<100ms']);
+  const { report, io } = await socketRun(server.url, [
+    ...['--duration', '2s', '--gate', 'p50(e2e)<100ms', '--void-share', '100%'],
+  ]);
   const of = (key: string) => report!.latencies.find((summary) => summary.key === key)!;
   expect([of('e2e').count, of('failure').count]).toEqual([12, 28]);
   expect(of('e2e').minMs!).toBeGreaterThan(ttftMs + 5 * gapMs - 1);
@@ -331,7 +333,7 @@ test.skipIf(browser === undefined)(
       },
       workload,
     );
-    const html = reportPage({ run: report, sweep: null, comparison: null, gates: [] });
+    const html = reportPage({ run: report, sweeps: [], comparison: null, gates: [] });
     expect(html).not.toMatch(/<script|src=|href=|url\(/); // self-contained
     const page = join(directory, 'report.html');
     const picture = join(directory, 'report.png');

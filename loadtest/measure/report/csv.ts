@@ -41,7 +41,7 @@ export const CSV_HEADER = `${COLUMNS.join(',')}\n`;
 
 export function csvLine(
   turn: FinishedTurn,
-  judged: { readonly good: boolean; readonly counted: boolean },
+  judged: { readonly good: boolean; readonly counted: boolean | null },
 ): string {
   const { session, planned, timeline, measures, end } = turn;
   const values: Record<(typeof COLUMNS)[number], string | number | boolean | null> = {

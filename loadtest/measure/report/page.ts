@@ -7,18 +7,21 @@ import { formatSlo } from '../play/slo.ts';
 import type { ComparisonReport } from '../runs/comparison.ts';
 import type { GateResult } from '../runs/gate.ts';
 import type { LatencySummary, RunReport } from '../runs/run-report.ts';
+import type { ScrapeReport } from '../runs/scrape.ts';
 import type { SweepReport } from '../runs/sweep.ts';
 import { forestPlot, latencyCdf, sloMatrix, stallHeatMap, swimLanes, ttftAgainstLoad } from './charts.ts';
+import { latencyCurves, throughputCurves } from './sweep-charts.ts';
 import { capacityText } from './table.ts';
 
 export interface PageInput {
   readonly run: RunReport | null; // the run that is shown in detail
-  readonly sweep: SweepReport | null;
+  readonly sweeps: readonly SweepReport[];
   readonly comparison: ComparisonReport | null;
   readonly gates: readonly GateResult[];
 }
 
-export function reportPage({ run, sweep, comparison, gates }: PageInput): string {
+export function reportPage({ run, sweeps, comparison, gates }: PageInput): string {
+  const [sweep = null] = sweeps;
   const title =
     comparison !== null
       ? 'Comparison'
@@ -29,8 +32,9 @@ export function reportPage({ run, sweep, comparison, gates }: PageInput): string
         : 'Load test';
   const parts: string[] = [];
   if (comparison !== null) parts.push(comparisonParts(comparison));
-  if (sweep !== null) parts.push(sweepParts(sweep));
+  for (const each of sweeps) parts.push(sweepParts(each));
   if (run !== null) parts.push(runParts(run, sweep));
+  if (run?.serverMetrics != null) parts.push(serverSection(run.serverMetrics));
   if (gates.length > 0) parts.push(gateSection(gates));
   if (run !== null) parts.push(formulaSection(run), provenanceSection(run));
   return framedPage(title, headerLines(run, comparison), parts.join('\n'));
@@ -46,7 +50,7 @@ function headerLines(run: RunReport | null, comparison: ComparisonReport | null)
     if (comparison.partial) lines.push('<p class="verdict bad">Partial: stopped by hand</p>');
   }
   if (run !== null) {
-    const { provenance: p, validity, partial } = run;
+    const { provenance: p, validity, stopReason } = run;
     lines.push(`<p><b>${escaped(p.target)}</b> · ${escaped(p.model)} · ${escaped(p.device)}</p>`);
     lines.push(
       `<p class="soft">${escaped(p.workload)} · ${escaped(p.load)} · seed ${p.seed} · ${p.clock}</p>`,
@@ -56,7 +60,7 @@ function headerLines(run: RunReport | null, comparison: ComparisonReport | null)
         ? `<p class="verdict bad">Void</p>${validity.reasons.map((reason) => `<p>${escaped(reason)}</p>`).join('')}`
         : '<p class="verdict">Valid</p>',
     );
-    if (partial) lines.push(' <p class="verdict bad">Partial: stopped by hand</p>');
+    if (stopReason !== null) lines.push(` <p class="verdict bad">Partial: ${escaped(stopReason)}</p>`);
     for (const warning of validity.warnings) lines.push(`<p class="soft">Note: ${escaped(warning)}</p>`);
   }
   return lines.join('\n');
@@ -176,10 +180,23 @@ function sweepParts(sweep: SweepReport): string {
   const found = sweep.capacity === null ? '' : `<p>Capacity: <b>${escaped(capacityText(sweep))}</b></p>`;
   const knee = `<p class="soft">Knee: ${sweep.kneeLoad === null ? 'none' : formatNumber(sweep.kneeLoad)}; ${escaped(sweep.kneeMethod)}</p>`;
   const table = `<table><thead><tr>${head.map((name) => `<th>${escaped(name)}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
-  return section(
-    'TTFT against load',
-    'Vertical bars: 95 % intervals.',
-    found + ttftAgainstLoad([], sweep) + knee + table,
+  const name = escaped(sweep.loadName);
+  return (
+    section(
+      `TTFT against ${name}`,
+      'Vertical bars: 95 % intervals.',
+      found + ttftAgainstLoad([], sweep) + knee + table,
+    ) +
+    section(
+      `Throughput against ${name}`,
+      'Requests, good requests and tokens per second.',
+      throughputCurves(sweep),
+    ) +
+    section(
+      `E2E and TPOT against ${name}`,
+      'Medians and p90, where there were answers enough.',
+      latencyCurves(sweep),
+    )
   );
 }
 
@@ -198,6 +215,25 @@ function comparisonParts(report: ComparisonReport): string {
   const where = `<dl><dt>machine</dt><dd>${escaped(s.machine)}, Node ${escaped(s.node)}</dd><dt>clock</dt><dd>${s.clock}</dd><dt>started</dt><dd>${escaped(s.startedAt || MISSING)}</dd><dt>command</dt><dd><code>${escaped(s.command)}</code></dd></dl>`;
   const failed = `<p class="soft">Failed turns: ${report.failedTurns.a} of A, ${report.failedTurns.b} of B.</p>`;
   return section('A against B', escaped(report.method), forestPlot(report) + table + failed + where);
+}
+
+const SERIES_SHOWN = 60;
+
+/** What moved comes first. */
+function serverSection({ route, samples, failures, message, series }: ScrapeReport): string {
+  const moved = series.filter(({ min, max }) => min !== max);
+  const rows = moved.slice(0, SERIES_SHOWN).map(({ name, kind, first, last, min, max, mean }) => {
+    const numbers = kind === 'gauge' ? [min, mean, max] : [first, last, last - first];
+    return `<tr><td class="text">${escaped(name)}</td><td>${escaped(kind)}</td>${numbers.map((value) => `<td>${formatNumber(value)}</td>`).join('')}</tr>`;
+  });
+  const failed = failures === 0 ? '' : `, ${failures} could not be read: ${escaped(message ?? '')}`;
+  const head =
+    '<th>series</th><th>kind</th><th>least, or first</th><th>mean, or last</th><th>most, or change</th>';
+  return section(
+    'The server’s own metrics',
+    `${escaped(route)}, read ${samples} times${failed}; ${moved.length} of ${series.length} series moved${moved.length > SERIES_SHOWN ? `, ${SERIES_SHOWN} are shown` : ''}, report.json has all.`,
+    `<table><thead><tr>${head}</tr></thead><tbody>${rows.join('')}</tbody></table>`,
+  );
 }
 
 function gateSection(gates: readonly GateResult[]): string {

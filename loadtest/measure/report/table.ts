@@ -36,6 +36,12 @@ export function runTable(report: RunReport): string {
     lines.push(`edits     ${formatShare(rates.usefulEditShare)} contained a hunk that applies`);
   for (const { kind, turns, message } of report.errors)
     lines.push(`error     ${turns} × ${kind}${message === '' ? '' : `: ${message}`}`);
+  if (report.serverMetrics !== null) {
+    const { samples, failures, series, route } = report.serverMetrics;
+    lines.push(
+      `server    ${route} read ${samples} times${failures === 0 ? '' : `, ${failures} times in vain`}: ${series.length} series in report.json`,
+    );
+  }
   for (const warning of report.validity.warnings) lines.push(`note      ${warning}`);
   for (const note of p.workloadNotes) lines.push(`workload  ${note}`);
   return `${lines.join('\n')}\n`;
@@ -50,8 +56,8 @@ export function formulaLines(report: RunReport): string {
   return `Formulas\n${[...used, ...others].join('\n')}\n  ${report.validity.rule}\n`;
 }
 
-function verdictLine({ validity, partial }: RunReport): string {
-  const stopped = partial ? 'PARTIAL, stopped by hand · ' : '';
+function verdictLine({ validity, stopReason }: RunReport): string {
+  const stopped = stopReason === null ? '' : `PARTIAL, ${stopReason} · `;
   return validity.isVoid
     ? `verdict   ${stopped}VOID: ${validity.reasons.join('; ')}`
     : `verdict   ${stopped}valid`;

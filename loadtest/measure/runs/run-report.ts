@@ -8,6 +8,7 @@ import { refusalOf } from '../../statistics/quantile-bound.ts';
 import type { Slo } from '../play/slo.ts';
 import { FORMULAS, LATENCIES, LATENCY_KEYS, type LatencyKey } from './latencies.ts';
 import type { Counters, Lane, RunStatistics } from './run-statistics.ts';
+import type { ScrapeReport } from './scrape.ts';
 import type { TurnSample } from './session-sample.ts';
 import { type Validity, validityOf } from './validity.ts';
 
@@ -31,7 +32,7 @@ export interface Provenance {
   readonly node: string;
   readonly version: string; // of sparklane
   readonly plannedMs: number;
-  readonly warmupMs: number;
+  readonly warmupMs: number; // as stated, or as found
 }
 
 interface QuantileValue {
@@ -63,7 +64,8 @@ export interface RunReport {
   readonly format: 'sparklane loadtest run';
   readonly formatVersion: number;
   readonly provenance: Provenance;
-  readonly partial: boolean; // stopped by hand
+  readonly partial: boolean; // ended before its time
+  readonly stopReason: string | null; // why
   readonly validity: Validity;
   readonly slo: Slo;
   readonly windowMs: number;
@@ -91,6 +93,7 @@ export interface RunReport {
   readonly lanes: readonly Lane[];
   readonly samples: readonly TurnSample[]; // for scatter plots and the SLO matrix; at most SAMPLES_SHOWN
   readonly sampleShare: number; // of the sessions that intervals are made of
+  readonly serverMetrics: ScrapeReport | null; // as the server tells them
 }
 
 const QUANTILES = [0.5, 0.9, 0.95, 0.99] as const;
@@ -112,12 +115,13 @@ export interface ReportInput {
   readonly loopDelay: Histogram;
   readonly slo: Slo;
   readonly voidShare: number;
-  readonly partial: boolean;
+  readonly stopReason: string | null;
   readonly elapsedMs: number;
 }
 
 export function runReport(input: ReportInput): RunReport {
-  const { provenance, statistics, loopDelay, slo, partial } = input;
+  const { provenance, statistics, loopDelay, slo, stopReason } = input;
+  const partial = stopReason !== null;
   const { counters, sample } = statistics;
   const random = new Random(provenance.seed);
   const endMs = partial ? input.elapsedMs : Math.max(provenance.plannedMs, statistics.lastEndMs);
@@ -128,6 +132,7 @@ export function runReport(input: ReportInput): RunReport {
     formatVersion: FORMAT_VERSION,
     provenance,
     partial,
+    stopReason,
     validity: validityOf({ statistics, loopDelay, slo, voidShare: input.voidShare }),
     slo,
     windowMs,
@@ -146,6 +151,7 @@ export function runReport(input: ReportInput): RunReport {
     lanes: [...statistics.lanes.values()],
     samples: thinned(clusters.flat(), SAMPLES_SHOWN),
     sampleShare: sample.share,
+    serverMetrics: null,
   };
 }
 

@@ -2,6 +2,7 @@
 // time is pumped by the caller. The other experiments are made of runs.
 import type { Clock } from '../../../kernels/clock.ts';
 import { Random } from '../../../kernels/random.ts';
+import { steadyIndex } from '../../statistics/steady.ts';
 import { describeLoad } from '../../workload/arrival.ts';
 import { joinSeeds, labelOf, type Workload } from '../../workload/turn.ts';
 import { Driver } from '../play/driver.ts';
@@ -18,6 +19,8 @@ export interface RunPlan extends DriverPlan {
   readonly warmupMs: number;
   readonly slo: Slo;
   readonly voidShare: number; // of the objective that the generator's own lag may take
+  readonly abortShare: number | null; // of the latest turns that failed: then the run ends
+  readonly autoWarmup: boolean; // warmupMs is found when the run is over
 }
 
 /** What of the provenance does not follow from the plan. */
@@ -33,7 +36,9 @@ export interface RunWorld {
   readonly countTokens: ((text: string) => number) | null;
   readonly surroundings: Surroundings;
   /** Sees every finished turn, warm-up too; for the CSV file. */
-  readonly onTurn: ((turn: FinishedTurn, judged: { good: boolean; counted: boolean }) => void) | null;
+  readonly onTurn:
+    | ((turn: FinishedTurn, judged: { readonly good: boolean; readonly counted: boolean | null }) => void)
+    | null; // counted: null where the warm-up is found later
 }
 
 /** A run under way. */
@@ -47,35 +52,37 @@ export interface ActiveRun {
 export function startRun(plan: RunPlan, world: RunWorld, onReport: (report: RunReport) => void): ActiveRun {
   const statistics = new RunStatistics(plan.slo, plan.warmupMs);
   const probe = new LagProbe(world.clock);
-  let partial = false;
+  let stopReason: string | null = null;
+  const recorder = new RunRecorder(statistics, plan, world.onTurn, (reason) => stop(reason));
   const driver = new Driver(plan, {
     clock: world.clock,
     random: new Random(joinSeeds(plan.seed, 1)),
     target: world.target,
     sessions: world.workload.sessions(),
-    recorder: new RunRecorder(statistics, plan.warmupMs, world.onTurn),
+    recorder,
     countTokens: world.countTokens,
   });
   probe.start();
   driver.start(() => {
     probe.stop();
+    const counted = recorder.settled();
     onReport(
       runReport({
-        provenance: provenanceOf(plan, world),
-        statistics,
+        provenance: { ...provenanceOf(plan, world), warmupMs: counted.warmupMs },
+        ...counted,
         loopDelay: probe.histogram,
         slo: plan.slo,
         voidShare: plan.voidShare,
-        partial,
+        stopReason,
         elapsedMs: driver.elapsedMs,
       }),
     );
   });
-  const stop = () => {
-    partial = true;
+  const stop = (reason: string) => {
+    stopReason ??= reason;
     driver.stop();
   };
-  return { statistics, driver, stop };
+  return { statistics, driver, stop: () => stop('stopped by hand') };
 }
 
 function provenanceOf(plan: RunPlan, { workload, target, surroundings }: RunWorld): Provenance {
@@ -93,29 +100,77 @@ function provenanceOf(plan: RunPlan, { workload, target, surroundings }: RunWorl
   };
 }
 
+const LATEST_TURNS = 50; // that decide whether to go on
+const LATEST_TURNS_MIN = 20;
+const HELD_MAX = 100_000; // turns and sessions that an automatic warm-up keeps until the end
+
 class RunRecorder implements DriverRecorder {
   readonly #statistics: RunStatistics;
-  readonly #warmupMs: number;
+  readonly #plan: RunPlan;
   readonly #onTurn: RunWorld['onTurn'];
+  readonly #abort: (reason: string) => void;
+  readonly #latest: boolean[] = []; // failed
+  readonly #turns: FinishedTurn[] = []; // of an automatic warm-up
+  readonly #sessions: FinishedSession[] = [];
+  #heldAll = true;
 
-  constructor(statistics: RunStatistics, warmupMs: number, onTurn: RunWorld['onTurn']) {
+  constructor(
+    statistics: RunStatistics,
+    plan: RunPlan,
+    onTurn: RunWorld['onTurn'],
+    abort: (reason: string) => void,
+  ) {
     this.#statistics = statistics;
-    this.#warmupMs = warmupMs;
+    this.#plan = plan;
     this.#onTurn = onTurn;
+    this.#abort = abort;
   }
 
   onTurn(turn: FinishedTurn): boolean {
     const good = this.#statistics.onTurn(turn);
-    const counted = turn.outcome !== 'unfinished' && turn.timeline.intendedMs >= this.#warmupMs;
-    this.#onTurn?.(turn, { good, counted });
+    const { autoWarmup, warmupMs } = this.#plan;
+    const counted = turn.outcome !== 'unfinished' && turn.timeline.intendedMs >= warmupMs;
+    this.#onTurn?.(turn, { good, counted: autoWarmup ? null : counted });
+    if (autoWarmup) {
+      if (this.#turns.length < HELD_MAX) this.#turns.push(turn);
+      else this.#heldAll = false;
+    }
+    this.#look(turn);
     return good;
   }
 
   onSession(session: FinishedSession): void {
     this.#statistics.onSession(session);
+    if (this.#plan.autoWarmup && this.#sessions.length < HELD_MAX) this.#sessions.push(session);
   }
 
   onShed(): void {
     this.#statistics.onShed();
+  }
+
+  /** What counts, once the run is over: where the warm-up had to be found, all of it is counted anew. */
+  settled(): { readonly statistics: RunStatistics; readonly warmupMs: number } {
+    const { autoWarmup, slo, warmupMs } = this.#plan;
+    if (!autoWarmup || !this.#heldAll) return { statistics: this.#statistics, warmupMs };
+    const timed = this.#turns
+      .filter(({ measures, kind }) => measures.ttftMs !== null && kind === 'turn')
+      .sort((a, b) => a.timeline.intendedMs - b.timeline.intendedMs);
+    const at = steadyIndex(timed.map(({ measures }) => measures.ttftMs!));
+    if (at === null || at === 0) return { statistics: this.#statistics, warmupMs: 0 };
+    const foundMs = timed[at]!.timeline.intendedMs;
+    const statistics = new RunStatistics(slo, foundMs);
+    for (const turn of this.#turns) statistics.onTurn(turn);
+    for (const session of this.#sessions) statistics.onSession(session);
+    for (let shed = this.#statistics.counters.shedSessions; shed > 0; shed--) statistics.onShed();
+    return { statistics, warmupMs: foundMs };
+  }
+
+  #look({ outcome }: FinishedTurn): void {
+    const { abortShare } = this.#plan;
+    if (abortShare === null || outcome === 'unfinished') return;
+    if (this.#latest.push(outcome !== 'ok' && outcome !== 'interrupted') > LATEST_TURNS) this.#latest.shift();
+    const failed = this.#latest.filter(Boolean).length;
+    if (this.#latest.length < LATEST_TURNS_MIN || failed <= abortShare * this.#latest.length) return;
+    this.#abort(`aborted: ${failed} of the latest ${this.#latest.length} turns failed`);
   }
 }

@@ -1,6 +1,7 @@
 // Whether a run may be believed: a load generator that was late itself has measured itself. Pure.
 
 import type { Histogram } from '../../statistics/histogram.ts';
+import { steadyIndex } from '../../statistics/steady.ts';
 import type { Slo } from '../play/slo.ts';
 import type { RunStatistics } from './run-statistics.ts';
 
@@ -76,6 +77,8 @@ export function validityOf({ statistics, loopDelay, slo, voidShare }: ValidityIn
       'the cache served more than this trace allows: the server had seen this content before (use another --seed)',
     );
   }
+  const drift = driftOf(statistics);
+  if (drift !== null) warnings.push(drift);
   const truncated = outcomes.get('truncated') ?? 0;
   if (truncated > 0) warnings.push(`${truncated} answers were truncated and count as misses`);
   if (counters.skippedTurns > 0)
@@ -86,4 +89,21 @@ export function validityOf({ statistics, loopDelay, slo, voidShare }: ValidityIn
     warnings,
     rule: `void if p99 dispatch lag > ${lagMsMax} ms or p99 event-loop delay > ${delayMsMax} ms (${percent} of the objective), if a session was shed, or if nothing was counted`,
   };
+}
+
+const STEADY_TURNS_MIN = 80;
+
+/** Whether TTFT had settled when counting began. */
+function driftOf({ sample }: RunStatistics): string | null {
+  const timed = sample.clusters
+    .flat()
+    .filter(({ ttftMs }) => ttftMs !== null)
+    .sort((a, b) => a.intendedMs - b.intendedMs);
+  if (timed.length < STEADY_TURNS_MIN) return null;
+  const at = steadyIndex(timed.map(({ ttftMs }) => ttftMs!));
+  if (at === null)
+    return 'TTFT does not settle within the run: the load may be beyond the server, or the run too short';
+  if (at < timed.length / 10) return null;
+  const seconds = (timed[at]!.intendedMs / 1000).toFixed(1);
+  return `TTFT settles ${seconds} s after the start only: what was counted before is warming up (see --warmup auto)`;
 }

@@ -30,7 +30,7 @@ export async function probeServer(
 }
 
 /** One GET, whole. `failure`: in the system's words, null where there was an answer. */
-function get(
+export function get(
   wire: HttpWire,
   headers: Readonly<Record<string, string>>,
   path: string,
