@@ -27,6 +27,7 @@ import { taskRoutes } from './outcomes/routes.ts';
 import type { SharedParts } from './serving/model-service.ts';
 import { engineBounds, textsOf } from './serving/served-decoder.ts';
 import type { Residence, Shelf } from './shelf/shelf.ts';
+import type { Telemetry } from './telemetry/open-telemetry.ts';
 import type { EncodeElsewhere } from './text/long-texts.ts';
 import type { LiveResident } from './ui/page/live-report.ts';
 import { type PageParts, Ui } from './ui/ui.ts';
@@ -49,6 +50,7 @@ export interface ServerParts {
   readonly encodeElsewhere?: EncodeElsewhere; // long texts; without it all are tokenised here
   readonly page?: PageParts; // without it there is no page
   readonly kvEvents?: { close(): void } | null; // likewise
+  readonly telemetry?: Telemetry | null; // likewise
   readonly transport: Transport; // likewise
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day
@@ -111,6 +113,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     backend: device,
     routes,
     ...(ui !== null && { answerPage: ui.answerPage }),
+    ...(parts.telemetry != null && { onAnswer: parts.telemetry.onAnswer }),
     openEmbeddings: parts.embeddings?.open ?? null,
     resident: parts.decoder?.resident ?? null,
     engine,
@@ -143,6 +146,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     parts.lanes?.close();
     await outcomes?.close();
     if (archive !== null) await closed(archive, clock);
+    await parts.telemetry?.close();
     await closeDevices(device, parts);
   }
 }

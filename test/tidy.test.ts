@@ -43,6 +43,7 @@ const rooms: readonly Room[] = [
     packages: ['msgpackr', 'ws', 'zod'],
   },
   { room: 'generation', outside: ['kernels/'], packages: [] },
+  { room: 'telemetry', outside: [], packages: ['@opentelemetry/'] },
   { room: 'archive', outside: ['kernels/', 'models/model.ts'], packages: [] },
   { room: 'tools', outside: ['models/'], packages: [] },
   { room: 'metrics', outside: ['kernels/backend.ts'], packages: ['prom-client'] },

@@ -17,6 +17,7 @@ import { openListener } from '../listeners/open-listener.ts';
 import { ServerMetrics } from '../metrics/metrics.ts';
 import { openOutcomes } from '../outcomes/outcomes.ts';
 import { TaskTracker } from '../outcomes/tracker.ts';
+import { openTelemetry } from '../telemetry/open-telemetry.ts';
 import { TextThread } from '../text/text-thread.ts';
 import { pageAssets } from '../ui/assets.ts';
 import { hubOf, withLocalModels } from './hub-model.ts';
@@ -86,6 +87,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     lanes,
     outcomes,
     kvEvents,
+    telemetry: await openTelemetry({ env: host.env, version, epochMs, log }),
     encodeElsewhere: new TextThread({ model: config.model }),
     ...(config.ui === 'on' && {
       page: { assets: pageAssets(), runSelf: host.runSelf ?? null, hub: hubOf(host) },

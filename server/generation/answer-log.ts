@@ -5,21 +5,58 @@ import type { Clock } from '../../kernels/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { GenerationDelta, GenerationEnd, GenerationRequest, GenerationSink } from './generation.ts';
 
+/** An answer that has ended, in numbers and names. */
+export interface AnswerReport extends AnswerCounts {
+  readonly route: string | null;
+  readonly model: string;
+  readonly request: AskedFor;
+  readonly totalMs: number;
+}
+
+interface AnswerCounts {
+  readonly promptTokens: number;
+  readonly cachedTokens: number; // of the prompt
+  readonly outputTokens: number; // of all choices
+  readonly ttftMs: number | null; // null: no token came
+  readonly drawMs: number; // first token to last
+  readonly finishReasons: readonly string[];
+  readonly failure: string | null; // its code
+}
+
+/** What of a request is told; an upstream's knows less. */
+type AskedFor = Pick<GenerationRequest, 'choiceCount' | 'route'> &
+  Partial<
+    Pick<
+      GenerationRequest,
+      | 'maxTokens'
+      | 'temperature'
+      | 'topP'
+      | 'topK'
+      | 'seed'
+      | 'frequencyPenalty'
+      | 'presencePenalty'
+      | 'stopStrings'
+    >
+  >;
+
 export class AnswerLog {
   readonly #clock: Clock;
   readonly #log: Pick<Log, 'info'>;
+  readonly #onAnswer: ((report: AnswerReport) => void) | null;
 
-  constructor(clock: Clock, log: Pick<Log, 'info'>) {
+  /** `onAnswer` hears of every answer as well. */
+  constructor(
+    clock: Clock,
+    log: Pick<Log, 'info'>,
+    onAnswer: ((report: AnswerReport) => void) | null = null,
+  ) {
     this.#clock = clock;
     this.#log = log;
+    this.#onAnswer = onAnswer;
   }
 
   /** A sink that writes the line once all choices have ended; `model` as it is called here. */
-  watch(
-    request: Pick<GenerationRequest, 'choiceCount' | 'route'>,
-    sink: GenerationSink,
-    model: string,
-  ): GenerationSink {
+  watch(request: AskedFor, sink: GenerationSink, model: string): GenerationSink {
     const clock = this.#clock;
     const askedMs = clock.nowMs();
     let firstMs: number | null = null;
@@ -35,7 +72,13 @@ export class AnswerLog {
         ends.push(end);
         if (ends.length === request.choiceCount) {
           const times = { askedMs, firstMs, lastMs, endMs: clock.nowMs() };
-          this.#log.info('answer', { route: request.route ?? null, model, ...factsOf(ends, times) });
+          const [route, counts, totalMs] = [
+            request.route ?? null,
+            countsOf(ends, times),
+            times.endMs - askedMs,
+          ];
+          this.#log.info('answer', { route, model, ...lineOf(counts, totalMs, ends.length) });
+          this.#onAnswer?.({ route, model, request, totalMs, ...counts });
         }
         sink.onEnd(end);
       },
@@ -50,27 +93,35 @@ interface Times {
   readonly endMs: number;
 }
 
-function factsOf(
-  ends: readonly GenerationEnd[],
-  { askedMs, firstMs, lastMs, endMs }: Times,
-): Readonly<Record<string, unknown>> {
-  const sum = (count: (end: GenerationEnd) => number) => ends.reduce((total, end) => total + count(end), 0);
-  const outputTokens = sum((end) => end.outputTokens);
+function countsOf(ends: readonly GenerationEnd[], { askedMs, firstMs, lastMs }: Times): AnswerCounts {
   const prompt = ends.find(({ choice }) => choice === 0);
-  const drawMs = firstMs === null ? 0 : lastMs - firstMs;
-  const failure = ends.find((end) => end.failure !== null)?.failure ?? null;
   return {
     promptTokens: prompt?.promptTokens ?? 0,
     cachedTokens: prompt?.cachedTokens ?? 0,
-    outputTokens,
-    ttftMs: firstMs === null ? null : rounded(firstMs - askedMs),
+    outputTokens: ends.reduce((total, end) => total + end.outputTokens, 0),
+    ttftMs: firstMs === null ? null : firstMs - askedMs,
+    drawMs: firstMs === null ? 0 : lastMs - firstMs,
+    finishReasons: [...new Set(ends.map(({ reason }) => reason))],
+    failure: ends.find((end) => end.failure !== null)?.failure?.code ?? null,
+  };
+}
+
+function lineOf(
+  counts: AnswerCounts,
+  totalMs: number,
+  choiceCount: number,
+): Readonly<Record<string, unknown>> {
+  const { promptTokens, cachedTokens, outputTokens, ttftMs, drawMs, finishReasons, failure } = counts;
+  return {
+    ...{ promptTokens, cachedTokens, outputTokens },
+    ttftMs: ttftMs === null ? null : rounded(ttftMs),
     tokensPerSecond:
-      drawMs > 0 && outputTokens > ends.length
-        ? rounded(((outputTokens - ends.length) / drawMs) * 1000)
+      drawMs > 0 && outputTokens > choiceCount
+        ? rounded(((outputTokens - choiceCount) / drawMs) * 1000)
         : null,
-    totalMs: rounded(endMs - askedMs),
-    finish: [...new Set(ends.map(({ reason }) => reason))].join(','),
-    ...(failure !== null && { failure: failure.code }),
+    totalMs: rounded(totalMs),
+    finish: finishReasons.join(','),
+    ...(failure !== null && { failure }),
   };
 }
 

@@ -17,7 +17,7 @@ import type { Config } from '../config/config.ts';
 import { type EmbeddingService, embeddingRoutes } from '../embeddings/routes.ts';
 import type { SequenceEngine } from '../engine/request.ts';
 import type { EngineLoad } from '../engine/seats.ts';
-import { AnswerLog } from '../generation/answer-log.ts';
+import { AnswerLog, type AnswerReport } from '../generation/answer-log.ts';
 import { AnswerMemories, type MemoryBounds } from '../generation/answer-memories.ts';
 import type { DraftingBounds } from '../generation/drafting.ts';
 import { type IncrementalText, TextGenerator } from '../generation/generation.ts';
@@ -58,6 +58,7 @@ export interface ModelParts {
   readonly model: ServedModel & TranscriptModel; // models/model.ts makes one
   readonly openText: () => IncrementalText; // a Detokenizer of that model
   readonly backend: Pick<Backend, 'name' | 'limits'>; // the present one: may be another later
+  readonly onAnswer?: (report: AnswerReport) => void; // hears of every answer that has ended
   readonly answerPage?: (call: HttpCall) => void; // GET / of browsers; without it there is no page
   readonly lanes?: Lanes | null; // where requests are routed; without them all go to the model
   readonly openEmbeddings?: ((texts: LongTexts) => EmbeddingService['desk']) | null; // without it the model does not embed
@@ -94,7 +95,7 @@ export function createModelService(parts: ModelParts, { guard, store }: SharedPa
   const configured = asConfigured(parts);
   const server = { ...parts, model: { ...configured, tokenizer: texts.tokenizer } };
   const { config, engine, model, clock, random, log } = server;
-  const answerLog = new AnswerLog(clock, log);
+  const answerLog = new AnswerLog(clock, log, parts.onAnswer ?? null);
   const generator = new TextGenerator({
     engine,
     memories: new AnswerMemories(memoryBounds(config), clock),
