@@ -173,11 +173,7 @@ function addCodex(program: Command, host: Host): void {
     .option('--force', 'overwrite a config.toml that sparklane has not written');
   addConfigFlags(command, names)
     .allowExcessArguments(false)
-    .action((flags: Flags) => {
-      const write = flags['write'] === true;
-      const options = { write, directory: textOf(flags, 'directory'), force: flags['force'] === true };
-      return codex(configOf(flags, host), options, host);
-    });
+    .action((flags: Flags) => codex(configOf(flags, host), writingOf(flags), host));
 }
 
 function addClaude(program: Command, host: Host): void {
@@ -197,11 +193,16 @@ function addClaude(program: Command, host: Host): void {
     .option('--force', 'replace variables that are set to something else');
   addConfigFlags(command, names)
     .allowExcessArguments(false)
-    .action((flags: Flags) => {
-      const write = flags['write'] === true;
-      const options = { write, directory: textOf(flags, 'directory'), force: flags['force'] === true };
-      return claude(configOf(flags, host), options, host);
-    });
+    .action((flags: Flags) => claude(configOf(flags, host), writingOf(flags), host));
+}
+
+/** Where a client's settings go, and over what. */
+function writingOf(flags: Flags) {
+  return {
+    write: flags['write'] === true,
+    directory: textOf(flags, 'directory'),
+    force: flags['force'] === true,
+  };
 }
 
 function addSessions(program: Command, host: Host): void {

@@ -4,6 +4,7 @@
 // call here goes through a `#state` check.
 
 import { bindFault } from './bind-fault.ts';
+import { BodyPieces } from './body-pieces.ts';
 import { type Defer, refuseHead, uwsRequest, writeHead } from './listener-head.ts';
 import { type SocketData, socketBehavior } from './listener-socket.ts';
 import { framingFault } from './request-head.ts';
@@ -19,10 +20,6 @@ import type { uws } from './uws-binary.ts';
 // Largest piece handed over at once. uWebSockets.js keeps what the kernel does not take and does not say how much,
 // so this is also the error of `bufferedBytes`.
 const PIECE_SIZE_MAX = 65_536; // bytes
-
-// A body over its bound is read and dropped up to this multiple of it, so that its sender gets to the answer;
-// beyond, the connection is closed under it.
-const DRAIN_FACTOR = 4;
 
 // uWS.LIBUS_LISTEN_EXCLUSIVE_PORT. Without it a second server on the port starts as well, and each gets a share of the
 // connections.
@@ -119,31 +116,20 @@ class Exchange implements HttpExchange {
   readBody(bodySizeMax: number, onBody: (body: Uint8Array | null) => void): void {
     if (this.#state !== 'idle') return;
     this.#reading = true;
-    const drainSizeMax = bodySizeMax * DRAIN_FACTOR;
-    const pieces: Uint8Array[] = [];
-    let size = 0;
-    let told = false;
     const tell = (body: Uint8Array | null) => {
-      if (told || this.#state === 'over') return;
-      told = true;
-      onBody(body);
+      if (this.#state !== 'over') onBody(body);
     };
-    const refuse = () => {
+    const body = new BodyPieces(bodySizeMax, tell, () => {
       this.#closeAfter = true;
-      tell(null);
-    };
-    if (Number(this.request.header('content-length')) > drainSizeMax) {
+    });
+    if (body.isFlood(this.request.header('content-length'))) {
       this.#res.onData(() => {});
-      refuse();
+      body.refuse();
       return;
     }
     this.#res.onData((chunk, isLast) => {
-      if (told) return;
-      size += chunk.byteLength;
-      if (size > drainSizeMax) refuse();
-      else if (size > bodySizeMax) pieces.length = 0;
-      else if (chunk.byteLength > 0) pieces.push(new Uint8Array(chunk.slice(0))); // detached after the call
-      if (isLast) tell(size > bodySizeMax ? null : pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces));
+      body.push(chunk.byteLength, () => new Uint8Array(chunk.slice(0))); // detached after the call
+      if (isLast) body.end();
     });
   }
 

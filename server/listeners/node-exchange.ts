@@ -1,12 +1,10 @@
 // One request that node:http has heard, as an HttpExchange: its body within bounds, its answer, what a slow reader has not
 // read. Owns nothing after its connection. Before it: node-listener.ts; after it: http/door.ts.
+
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Clock, Timer } from '../../kernels/clock.ts';
+import { BodyPieces } from './body-pieces.ts';
 import type { HttpExchange, HttpRequest } from './transport.ts';
-
-// A body over its bound is read and dropped up to this multiple of it, so that its sender gets to the answer;
-// beyond, the connection is closed under it.
-const DRAIN_FACTOR = 4;
 
 const UNREAD_END_MS = 10_000; // an answer that is complete waits so long for a reader who takes none of it
 
@@ -57,34 +55,19 @@ export class NodeExchange implements HttpExchange {
 
   readBody(bodySizeMax: number, onBody: (body: Uint8Array | null) => void): void {
     if (this.#state !== 'idle') return;
-    const drainSizeMax = bodySizeMax * DRAIN_FACTOR;
-    const pieces: Uint8Array[] = [];
-    let size = 0;
-    let told = false;
     const tell = (body: Uint8Array | null) => {
-      if (told || this.#state === 'gone') return;
-      told = true;
-      onBody(body);
+      if (this.#state !== 'gone') onBody(body);
     };
-    const refuse = () => {
+    const body = new BodyPieces(bodySizeMax, tell, () => {
       this.#closeAfter = true;
-      tell(null);
-    };
-    if (Number(this.request.header('content-length')) > drainSizeMax) {
+    });
+    if (body.isFlood(this.request.header('content-length'))) {
       this.#message.resume();
-      refuse();
+      body.refuse();
       return;
     }
-    this.#message.on('data', (chunk: Buffer) => {
-      if (told) return;
-      size += chunk.length;
-      if (size > drainSizeMax) refuse();
-      else if (size > bodySizeMax) pieces.length = 0;
-      else pieces.push(chunk);
-    });
-    this.#message.on('end', () => {
-      tell(size > bodySizeMax ? null : pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces));
-    });
+    this.#message.on('data', (chunk: Buffer) => body.push(chunk.length, () => chunk));
+    this.#message.on('end', () => body.end());
   }
 
   respond(status: number, headers: Readonly<Record<string, string>>, body: string | Uint8Array): void {
