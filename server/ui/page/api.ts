@@ -1,6 +1,6 @@
 // Calls to the server that the page came from: the key of this tab, bodies, refusals as they were worded. Before it: the panes;
 // after it: the server's routes.
-import type { PageWorld } from './world.ts';
+import type { Browser } from './browser.ts';
 
 const KEY_NAME = 'sparklane.key';
 
@@ -24,26 +24,26 @@ export interface CallOptions {
 }
 
 export class Api {
-  readonly #world: Pick<PageWorld, 'base' | 'fetch' | 'tabStore'>;
+  readonly #browser: Pick<Browser, 'base' | 'fetch' | 'tabStore'>;
   /** Called when the server wants a key, or another one. */
   onKeyWanted: () => void = () => {};
 
-  constructor(world: Pick<PageWorld, 'base' | 'fetch' | 'tabStore'>) {
-    this.#world = world;
+  constructor(browser: Pick<Browser, 'base' | 'fetch' | 'tabStore'>) {
+    this.#browser = browser;
   }
 
   get key(): string {
-    return this.#world.tabStore.getItem(KEY_NAME) ?? '';
+    return this.#browser.tabStore.getItem(KEY_NAME) ?? '';
   }
 
   set key(key: string) {
-    if (key === '') this.#world.tabStore.removeItem(KEY_NAME);
-    else this.#world.tabStore.setItem(KEY_NAME, key);
+    if (key === '') this.#browser.tabStore.removeItem(KEY_NAME);
+    else this.#browser.tabStore.setItem(KEY_NAME, key);
   }
 
   /** The answer as it comes. Throws ApiError. */
   async open(path: string, { body, signal, key = this.key }: CallOptions = {}): Promise<Response> {
-    const { base, fetch } = this.#world;
+    const { base, fetch } = this.#browser;
     const headers: Record<string, string> = {};
     if (key !== '') headers['authorization'] = `Bearer ${key}`;
     if (body !== undefined) headers['content-type'] = 'application/json';

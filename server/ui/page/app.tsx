@@ -3,6 +3,7 @@
 import type { VNode } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { Api, ApiError, wordsOf } from './api.ts';
+import type { Browser } from './browser.ts';
 import { HardwarePane } from './hardware-pane.tsx';
 import { Icon, type IconName, Spark } from './icons.tsx';
 import { KeyDialog } from './key-dialog.tsx';
@@ -14,7 +15,6 @@ import { PlaygroundStore } from './playground-store.ts';
 import { ReportsPane } from './reports-pane.tsx';
 import { readFacts, type ServerFacts } from './server-facts.ts';
 import { applyTheme, keptTheme, nextTheme, type Theme } from './theme.ts';
-import type { PageWorld } from './world.ts';
 
 const PANES = [
   { name: 'playground', label: 'Playground', icon: 'chat' },
@@ -36,10 +36,10 @@ type Start =
   | { readonly kind: 'failed'; readonly words: string }
   | { readonly kind: 'ready'; readonly facts: ServerFacts };
 
-export function App({ world }: { readonly world: PageWorld }): VNode {
-  const api = useMemo(() => new Api(world), [world]);
-  const store = useMemo(() => new PlaygroundStore(api, world), [api, world]);
-  const feed = useMemo(() => new LiveFeed(api, world), [api, world]);
+export function App({ browser }: { readonly browser: Browser }): VNode {
+  const api = useMemo(() => new Api(browser), [browser]);
+  const store = useMemo(() => new PlaygroundStore(api, browser), [api, browser]);
+  const feed = useMemo(() => new LiveFeed(api, browser), [api, browser]);
   const [start, setStart] = useState<Start>({ kind: 'loading' });
   const pane = usePane();
   const load = (): void => {
@@ -57,12 +57,12 @@ export function App({ world }: { readonly world: PageWorld }): VNode {
       <a class="skip" href="#main">
         Skip to the pane
       </a>
-      <Navigation pane={pane} world={world} />
+      <Navigation pane={pane} browser={browser} />
       <main id="main" tabIndex={-1}>
         {start.kind === 'loading' && <p class="centred hint">Loading…</p>}
         {start.kind === 'failed' && <Failed words={start.words} onAgain={load} />}
         {start.kind === 'ready' && pane === 'playground' && (
-          <Playground api={api} world={world} store={store} facts={start.facts} />
+          <Playground api={api} browser={browser} store={store} facts={start.facts} />
         )}
         {start.kind === 'ready' && pane === 'live' && <LivePane feed={feed} />}
         {start.kind === 'ready' && pane === 'hardware' && <HardwarePane api={api} feed={feed} />}
@@ -114,7 +114,7 @@ function usePane(): PaneName {
   return pane;
 }
 
-function Navigation({ pane, world }: { readonly pane: PaneName; readonly world: PageWorld }): VNode {
+function Navigation({ pane, browser }: { readonly pane: PaneName; readonly browser: Browser }): VNode {
   return (
     <nav aria-label="Panes">
       <a class="brand" href="#playground" aria-label="Sparklane">
@@ -131,16 +131,16 @@ function Navigation({ pane, world }: { readonly pane: PaneName; readonly world: 
           </li>
         ))}
       </ul>
-      <ThemeButton world={world} />
+      <ThemeButton browser={browser} />
     </nav>
   );
 }
 
 const THEME_ICONS = { auto: 'half', light: 'sun', dark: 'moon' } as const;
 
-function ThemeButton({ world }: { readonly world: PageWorld }): VNode {
-  const [theme, setTheme] = useState<Theme>(() => keptTheme(world.store));
-  useEffect(() => applyTheme(theme, world.store, document.documentElement), [theme]);
+function ThemeButton({ browser }: { readonly browser: Browser }): VNode {
+  const [theme, setTheme] = useState<Theme>(() => keptTheme(browser.store));
+  useEffect(() => applyTheme(theme, browser.store, document.documentElement), [theme]);
   return (
     <button
       type="button"

@@ -6,10 +6,10 @@ import { AnswerLine } from './answer-line.tsx';
 import type { AnswerStats } from './answer-meter.ts';
 import type { Api } from './api.ts';
 import { wordsOf } from './api.ts';
+import type { Browser } from './browser.ts';
 import { Code } from './code-block.tsx';
 import { type InfillAnswer, infillStats } from './infill-answer.ts';
 import type { ServerFacts } from './server-facts.ts';
-import type { PageWorld } from './world.ts';
 
 const EXAMPLE = `function add(a: number, b: number): number {
   
@@ -30,11 +30,11 @@ interface Suggestion {
 
 export function FimPane({
   api,
-  world,
+  browser,
   facts,
 }: {
   readonly api: Api;
-  readonly world: PageWorld;
+  readonly browser: Browser;
   readonly facts: ServerFacts;
 }): VNode {
   const [text, setText] = useState(EXAMPLE);
@@ -55,11 +55,11 @@ export function FimPane({
     const mine = new AbortController();
     asking.current = mine;
     setBusy(true);
-    const startedMs = world.nowMs();
+    const startedMs = browser.nowMs();
     const body = { input_prefix: text.slice(0, at), input_suffix: text.slice(at), n_predict: TOKENS_MAX };
     try {
       const answer = await api.json<InfillAnswer>('infill', { body, signal: mine.signal });
-      const stats = infillStats(answer, world.nowMs() - startedMs);
+      const stats = infillStats(answer, browser.nowMs() - startedMs);
       setSuggestion({ text: answer.content, at, stats });
     } catch (error) {
       if (!mine.signal.aborted) setFailure(wordsOf(error));

@@ -1,10 +1,10 @@
 // The live stream as the page keeps it: the latest report and the last ten minutes of points, never more. Connects again when
 // the line breaks, slower each time. Before it: the live panes; after it: GET /ui/live.
 import { type Api, ApiError, wordsOf } from './api.ts';
+import type { Browser } from './browser.ts';
 import { readEvents } from './event-stream.ts';
 import type { LiveHistory, LivePoint, LiveReport } from './live-report.ts';
 import { Store } from './store.ts';
-import type { PageWorld } from './world.ts';
 
 export interface LiveState {
   readonly report: LiveReport | null;
@@ -18,16 +18,16 @@ const RETRY_MS = [1000, 2000, 5000, 10_000];
 
 export class LiveFeed extends Store<LiveState> {
   readonly #api: Pick<Api, 'open'>;
-  readonly #world: Pick<PageWorld, 'later'>;
+  readonly #browser: Pick<Browser, 'later'>;
   #watchers = 0;
   #line: AbortController | null = null;
   #callOff: (() => void) | null = null;
   #failures = 0;
 
-  constructor(api: Pick<Api, 'open'>, world: Pick<PageWorld, 'later'>) {
+  constructor(api: Pick<Api, 'open'>, browser: Pick<Browser, 'later'>) {
     super({ report: null, points: [], pointMs: 2000, trouble: '' });
     this.#api = api;
-    this.#world = world;
+    this.#browser = browser;
   }
 
   /** The line is open while somebody watches. Answers how to stop. */
@@ -58,7 +58,7 @@ export class LiveFeed extends Store<LiveState> {
     if (line.signal.aborted || this.#watchers === 0) return;
     this.set({ trouble });
     const delayMs = RETRY_MS[Math.min(this.#failures++, RETRY_MS.length - 1)]!;
-    this.#callOff = this.#world.later(delayMs, () => void this.#connect());
+    this.#callOff = this.#browser.later(delayMs, () => void this.#connect());
   }
 
   #take(data: LiveHistory | LiveReport, event: string | undefined): void {

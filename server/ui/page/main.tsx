@@ -1,9 +1,9 @@
-// The page's beginning: makes the world from the browser and draws. The only file of the page that touches clocks and timers.
+// The page's beginning: makes a Browser of the browser and draws. The only file of the page that touches clocks and timers.
 import { render } from 'preact';
 import { App } from './app.tsx';
-import type { PageWorld } from './world.ts';
+import type { Browser } from './browser.ts';
 
-const world: PageWorld = {
+const browser: Browser = {
   base: document.baseURI,
   fetch: (...args) => fetch(...args),
   nowMs: () => performance.now(),
@@ -15,4 +15,4 @@ const world: PageWorld = {
   store: localStorage,
 };
 
-render(<App world={world} />, document.getElementById('root')!);
+render(<App browser={browser} />, document.getElementById('root')!);

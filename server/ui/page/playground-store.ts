@@ -16,16 +16,16 @@ const SHOW_EVERY_MS = 16;
 
 export class PlaygroundStore extends Store<PlaygroundState> {
   readonly #api: Pick<Api, 'open'>;
-  readonly #world: {
+  readonly #browser: {
     readonly nowMs: () => number;
     readonly later: (ms: number, fn: () => void) => () => void;
   };
   #running: AbortController | null = null;
 
-  constructor(api: Pick<Api, 'open'>, world: PlaygroundWorld, settings: ChatSettings = defaultSettings) {
+  constructor(api: Pick<Api, 'open'>, browser: PlaygroundBrowser, settings: ChatSettings = defaultSettings) {
     super({ conversation: talk.emptyConversation, settings });
     this.#api = api;
-    this.#world = world;
+    this.#browser = browser;
   }
 
   get writing(): boolean {
@@ -83,11 +83,11 @@ export class PlaygroundStore extends Store<PlaygroundState> {
     try {
       const body = chatBody(conversation, this.state.settings);
       const answer = await streamAnswer(this.#api as Api, body, {
-        nowMs: this.#world.nowMs,
+        nowMs: this.#browser.nowMs,
         signal: running.signal,
         onChange: (soFar) => {
           latest = soFar;
-          calledOff ??= this.#world.later(SHOW_EVERY_MS, show);
+          calledOff ??= this.#browser.later(SHOW_EVERY_MS, show);
         },
       });
       show();
@@ -112,7 +112,7 @@ export class PlaygroundStore extends Store<PlaygroundState> {
   }
 }
 
-type PlaygroundWorld = {
+type PlaygroundBrowser = {
   readonly nowMs: () => number;
   readonly later: (ms: number, fn: () => void) => () => void;
 };

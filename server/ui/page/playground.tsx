@@ -3,6 +3,7 @@
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Api } from './api.ts';
+import type { Browser } from './browser.ts';
 import { cachedPrefix } from './cached-prefix.ts';
 import { messagesOf } from './chat-request.ts';
 import { Composer } from './composer.tsx';
@@ -16,11 +17,10 @@ import type { ServerFacts } from './server-facts.ts';
 import { SettingsPanel } from './settings-panel.tsx';
 import { TurnView } from './turn.tsx';
 import { useStore } from './use-store.ts';
-import type { PageWorld } from './world.ts';
 
 export interface PlaygroundProps {
   readonly api: Api;
-  readonly world: PageWorld;
+  readonly browser: Browser;
   readonly store: PlaygroundStore;
   readonly facts: ServerFacts;
 }
@@ -103,7 +103,7 @@ function Chat({ onClosePanel, ...props }: PlaygroundProps & { readonly onClosePa
 
 function Turns({
   api,
-  world,
+  browser,
   store,
   facts,
   onDiff,
@@ -132,7 +132,7 @@ function Turns({
           key={turn.id}
           turn={turn}
           isOpen={open && index === turns.length - 1}
-          later={world.later}
+          later={browser.later}
           onEdit={(text) => void store.edit(turn.id, text)}
           onRegenerate={() => void store.regenerate(turn.id)}
           onResults={(results) => void store.answerCalls(results)}

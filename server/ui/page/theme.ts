@@ -1,5 +1,5 @@
 // Light, dark, or as the system has it: an attribute of the document, kept in the browser. Used by app.tsx.
-import type { TextStore } from './world.ts';
+import type { TextStore } from './browser.ts';
 
 export type Theme = 'auto' | 'light' | 'dark';
 

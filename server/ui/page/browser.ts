@@ -1,7 +1,7 @@
 // What the page is given of its browser: time, storage, the network. Made once by main.tsx, so that everything else can be
 // run without a browser, at any pace.
 
-export interface PageWorld {
+export interface Browser {
   readonly base: string; // address of the page; the server's routes are relative to it
   readonly fetch: typeof fetch;
   readonly nowMs: () => number; // origin arbitrary
