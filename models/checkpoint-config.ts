@@ -8,6 +8,7 @@ import { activationNamed } from './activation-name.ts';
 import { type ConfigFields, configSchema, tokenIdsField } from './config-fields.ts';
 import { rotaryOf } from './config-rotary.ts';
 import { contents } from './directory-contents.ts';
+import { exportSpec, isExport } from './export/onnx-export.ts';
 import { type Family, families, never } from './families.ts';
 import { findGguf } from './gguf/find-gguf.ts';
 import { openGguf } from './gguf/gguf-file.ts';
@@ -22,10 +23,11 @@ const generationEosSchema = z.looseObject({ eos_token_id: tokenIdsField });
 
 const headSizeStep = 16; // elements; source: GroupQueryAttention of ONNX Runtime on the CPU
 
-/** Reads config.json (and the stop tokens of generation_config.json), or GGUF metadata. Throws CheckpointError. */
+/** Reads config.json (and the stop tokens of generation_config.json), GGUF metadata, or what an export says. Throws CheckpointError. */
 export function readModelSpec(path: string): ModelSpec {
   const gguf = findGguf(path);
-  return gguf === null ? readConfig(path) : ggufSpec(openGguf(gguf), modelName(path));
+  if (gguf !== null) return ggufSpec(openGguf(gguf), modelName(path));
+  return isExport(path) ? exportSpec(path) : readConfig(path);
 }
 
 function readConfig(directory: string): ModelSpec {

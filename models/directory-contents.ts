@@ -19,7 +19,7 @@ const kinds: readonly { readonly pattern: RegExp; readonly says: string }[] = [
   },
   {
     pattern: /\.onnx$/,
-    says: 'an ONNX model: graphs of others are not run, their weights as safetensors are needed',
+    says: 'an ONNX model of another name: model.onnx and onnx/model*.onnx beside config.json, or genai_config.json, are known',
   },
   { pattern: /\.(h5|msgpack|ot)$/, says: 'weights of TensorFlow, Flax or Rust: safetensors are needed' },
 ];
@@ -34,7 +34,7 @@ export function contents(directory: string): string {
   const names = namesIn(directory);
   const found = kinds.find(({ pattern }) => names.some((name) => pattern.test(name)));
   if (found) return `; there are ${found.says}`;
-  if (names.includes('onnx')) return '; there is a folder of ONNX graphs: safetensors are needed';
+  if (names.includes('onnx')) return '; there is a folder of ONNX graphs, none of them of a known name';
   return '';
 }
 

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { ChatTemplate } from './chat-template.ts';
 import { readModelSpec } from './checkpoint-config.ts';
 import { endTokens } from './end-tokens.ts';
+import { exportSize, isExport } from './export/onnx-export.ts';
 import { findGguf } from './gguf/find-gguf.ts';
 import { openGguf } from './gguf/gguf-file.ts';
 import { GgufMetadata } from './gguf/gguf-metadata.ts';
@@ -29,7 +30,7 @@ export interface FimTokens {
 export interface Model {
   readonly name: string; // of the directory; OWNER/NAME of a model in Hugging Face's cache
   readonly path: string; // absolute: a directory, or a GGUF file
-  readonly fileFormat: 'gguf' | 'safetensors';
+  readonly fileFormat: 'gguf' | 'safetensors' | 'onnx'; // onnx: an export, whose graph is served as it is
   readonly fileSize: number; // bytes of its weights
   readonly adapters: readonly AdapterChoice[]; // merged into its weights, in this order
   readonly spec: ModelSpec;
@@ -74,8 +75,7 @@ export function loadModel(
   return {
     name: adaptedName(spec.name, adapters),
     path,
-    fileFormat: gguf === null ? 'safetensors' : 'gguf',
-    fileSize: weightSize(gguf?.path ?? path),
+    ...filesOf(path, { gguf: gguf?.path ?? null, spec }),
     adapters,
     spec: {
       ...spec,
@@ -93,6 +93,15 @@ export function loadModel(
     ],
     fim: (gguf && ggufFimTokens(gguf)) ?? findFimTokens(tokenizer),
   };
+}
+
+function filesOf(
+  path: string,
+  { gguf, spec }: { readonly gguf: string | null; readonly spec: ModelSpec },
+): Pick<Model, 'fileFormat' | 'fileSize'> {
+  if (gguf !== null) return { fileFormat: 'gguf', fileSize: weightSize(gguf) };
+  if (!isExport(path)) return { fileFormat: 'safetensors', fileSize: weightSize(path) };
+  return { fileFormat: 'onnx', fileSize: exportSize(path, spec) };
 }
 
 // Embedded models too large for the npm package, and their names on the hub.

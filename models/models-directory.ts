@@ -51,7 +51,7 @@ function isFirstGguf(name: string): boolean {
 }
 
 function holdsModel(directory: string): boolean {
-  if (existsSync(join(directory, 'config.json'))) return true;
+  if (['config.json', 'genai_config.json'].some((name) => existsSync(join(directory, name)))) return true;
   const files = readdirSync(directory).filter(isFirstGguf);
   return files.length === 1; // several are models of their own, below their owner's name
 }

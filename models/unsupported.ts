@@ -8,7 +8,7 @@ const advice: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /Bert|^bert|nomic|Encoder|ForSequenceClassification|^t5/i,
-    'it is an encoder; only decoders that write text are served',
+    'it writes no text; if it embeds, serve it beside a model that does (--models-dir)',
   ],
   [
     /mamba|rwkv|jamba|hybrid|qwen3_?next|qwen35|lfm2/i,
@@ -16,7 +16,7 @@ const advice: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /moe|mixtral|gpt_?-?oss|deepseek_?[v2]|llama4|dbrx|phimoe|glm4/i,
-    'of mixtures of experts only Qwen3-MoE, Mixtral and Granite-MoE are computed; take one of them or a dense model',
+    'of mixtures of experts only Qwen3-MoE, Mixtral, Granite-MoE and gpt-oss are computed; take one of them or a dense model',
   ],
 ];
 

@@ -37,7 +37,7 @@ import { createStepFrame } from './step-frame.ts';
 export interface DecoderGraph {
   readonly modelPath: string; // for the C API
   readonly bindingModelPath: string; // for the official binding
-  readonly int8Kv: { readonly modelPath: string; readonly bindingModelPath: string }; // the same with KV as int8
+  readonly int8Kv: { readonly modelPath: string; readonly bindingModelPath: string } | null; // the same with KV as int8, where there is one
   readonly topCount: number; // K
   readonly spec: ModelSpec;
 }
@@ -254,7 +254,7 @@ function openRuntime(options: CpuBackendOptions): GraphSession | null {
 
 function sessionOptions(options: CpuBackendOptions, runtime: GraphSession['runtime']): SessionOptions {
   const { sizes, threadCount, spinning } = options;
-  const graph = options.int8Kv === null ? options.graph : options.graph.int8Kv;
+  const graph = options.int8Kv === null ? options.graph : options.graph.int8Kv!;
   // Each worker computes on its own thread too. The one session lends its helpers to all workers, those of its own
   // that a worker has are its alone.
   return runtime === 'c-api'

@@ -50,8 +50,8 @@ export interface BuiltGraph {
   readonly directory: string;
   readonly modelPath: string; // for the C API
   readonly bindingModelPath: string; // for the official binding: the same graph with a sequence as first output
-  readonly int8Kv: { readonly modelPath: string; readonly bindingModelPath: string }; // the same weights, KV as int8
-  readonly statesModelPath: string; // the same weights: every token's state, as decoder.ts says; both runtimes
+  readonly int8Kv: { readonly modelPath: string; readonly bindingModelPath: string } | null; // the same weights, KV as int8; null: of a graph that others built
+  readonly statesModelPath: string | null; // the same weights: every token's state, as decoder.ts says; both runtimes
   readonly precision: Precision;
   readonly contentHash: string; // hex; equal hashes have equal files
   readonly topCount: number; // K of top_values and top_ids

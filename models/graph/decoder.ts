@@ -68,7 +68,7 @@ export function writeDecoder(spec: ModelSpec, format: DecoderFormat, source: Wei
   const scaled = writeScaled(context, normed, spec.logitMultiplier);
   arithmetic.unembed(writer, scaled, { ...head, tied: spec.tiedEmbeddings, output });
   if (cap !== null) writeSoftCap(context, 'logits', output, cap);
-  rankTokens(context);
+  rankTokens(writer, topCount(spec));
   return writer;
 }
 
@@ -196,8 +196,9 @@ function selectRows({ spec, writer }: DecoderContext, attended: string, residual
   return [select(attended, spec.headCount * spec.headSize), select(residual, spec.hiddenSize)];
 }
 
-function rankTokens({ spec, writer }: DecoderContext): void {
-  const k = writer.constant('top_count', 'int64', [1], BigInt64Array.of(BigInt(topCount(spec))));
+/** What of `logits` [R, V] is told: top_values, top_ids, logsumexp. */
+export function rankTokens(writer: GraphWriter, count: number): void {
+  const k = writer.constant('top_count', 'int64', [1], BigInt64Array.of(BigInt(count)));
   const outputs = ['top_values', 'top_ids.int64'];
   writer.append({
     operator: 'TopK',

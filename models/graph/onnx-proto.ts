@@ -1,9 +1,9 @@
-// ONNX's protobuf messages, written and never read: just the fields a decoder graph needs. Owns field numbers and
+// ONNX's protobuf messages, written (export/onnx-file.ts reads those of others): just the fields a decoder graph needs. Owns field numbers and
 // enum values of onnx.proto3, knows no model. Before it: decoder.ts; after it: bytes on disk (build.ts).
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 
 /** TensorProto.DataType; source: onnx.proto3. */
-const dataTypes = { float: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 } as const;
+export const dataTypes = { float: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 } as const;
 export type DataType = keyof typeof dataTypes;
 
 /** Bytes of one element. */
@@ -84,6 +84,25 @@ export function encodeModel(
       int64(writer, 2, version);
     });
   }
+  return writer.finish();
+}
+
+/** Messages by themselves, for a model that others wrote: the bytes of a node, an initializer, an input or output. */
+export function encodeNode(node: NodeProto): Uint8Array {
+  return encoded((writer) => writeNode(writer, node));
+}
+
+export function encodeTensor(tensor: TensorProto): Uint8Array {
+  return encoded((writer) => writeTensor(writer, tensor));
+}
+
+export function encodeValueInfo(value: ValueInfo): Uint8Array {
+  return encoded((writer) => writeValueInfo(writer, value));
+}
+
+function encoded(write: (writer: BinaryWriter) => void): Uint8Array {
+  const writer = new BinaryWriter();
+  write(writer);
   return writer.finish();
 }
 

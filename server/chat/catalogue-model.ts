@@ -7,7 +7,7 @@ export interface CatalogueModel {
   readonly aliases: readonly string[];
   readonly kind: 'decoder' | 'encoder';
   readonly architecture: string;
-  readonly format: 'gguf' | 'safetensors';
+  readonly format: 'gguf' | 'safetensors' | 'onnx';
   readonly contextTokens: number; // served
   readonly trainedTokens: number;
   readonly vocabSize: number;

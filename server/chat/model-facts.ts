@@ -10,7 +10,7 @@ type Capability = 'completion' | 'tools' | 'insert' | 'thinking';
 
 export interface ModelFacts {
   readonly architecture: string; // the family's name in GGUF files
-  readonly format: 'gguf' | 'safetensors';
+  readonly format: 'gguf' | 'safetensors' | 'onnx';
   readonly contextTokens: number; // served: prompt and output together
   readonly trainedTokens: number; // that the model was made for
   readonly parameterCount: number | null; // null: unknown

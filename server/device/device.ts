@@ -8,6 +8,7 @@ import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
 import { type BackendLog, createBackend } from '../../kernels/registry.ts';
 import { calibrationTokens, calibrationVersion } from '../../models/calibration.ts';
 import { type Checkpoint, CheckpointError, loadCheckpoint } from '../../models/checkpoint.ts';
+import { adoptExport } from '../../models/export/adopted-graph.ts';
 import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
 import { topCount } from '../../models/graph/decoder.ts';
 import type { BuildProgress } from '../../models/graph/graph-files.ts';
@@ -75,6 +76,10 @@ export async function graphFor(
   { onProgress, memorySize = Number.POSITIVE_INFINITY }: Pick<DeviceParts, 'onProgress' | 'memorySize'>,
 ): Promise<BuiltGraph> {
   const { cacheDirectory, threadsPerReplica } = config;
+  if (model.fileFormat === 'onnx') {
+    refuseForExport(config, model);
+    return adoptExport(model.path, model.spec, cacheDirectory);
+  }
   const { checkpoint, precision } = checkpointFor(config, model);
   const problem = sizeProblem(graphSize(checkpoint.spec, precision, checkpoint), memorySize);
   if (problem !== null)
@@ -96,8 +101,20 @@ export function loadedSize(config: Config, model: Model): number {
 
 /** Bytes of the weights of that graph. Throws CheckpointError. */
 export function graphSizeFor(config: Config, model: Model): number {
+  if (model.fileFormat === 'onnx') return model.fileSize;
   const { checkpoint, precision } = checkpointFor(config, model);
   return graphSize(checkpoint.spec, precision, checkpoint);
+}
+
+/** A graph that others built is served as it is. */
+function refuseForExport({ kvPrecision, lora, precision }: Config, { path }: Model): void {
+  const refuse = (problem: string) => new CheckpointError(problem, { file: path });
+  if (kvPrecision !== 'fp32')
+    throw refuse(`--kv-precision ${kvPrecision}: an ONNX export keeps KV as it was built to`);
+  if (lora.length > 0)
+    throw refuse('--lora: adapters are merged into weights, and an ONNX export is served as it is');
+  if (precision !== 'auto')
+    throw refuse(`--precision ${precision}: an ONNX export has the format that it was built in`);
 }
 
 function checkpointFor(config: Config, { path, adapters, spec }: Model) {

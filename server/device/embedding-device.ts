@@ -43,6 +43,7 @@ export function decoderStatesDevice(
   return embeddingDevice(config, embedding, graphSizeFor(config, model), async (onProgress) => {
     const { statesModelPath: modelPath, spec } = await graphFor(config, model, { onProgress });
     const { hiddenSize, layerCount, kvHeadCount, headSize } = spec;
+    if (modelPath === null) throw new Error('its graph answers no states');
     return { modelPath, shape: { hiddenSize, cache: { layerCount, kvHeadCount, headSize } } };
   });
 }

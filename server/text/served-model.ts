@@ -12,7 +12,7 @@ export interface ServedModel {
   readonly aliasPrefixes?: readonly string[]; // it answers to whatever begins so
   readonly neighbours?: () => readonly string[]; // names of the other models of this server
   readonly path?: string; // where its files are; unknown of small models of tests, as is the rest of the spec
-  readonly fileFormat?: 'gguf' | 'safetensors';
+  readonly fileFormat?: 'gguf' | 'safetensors' | 'onnx';
   readonly fileSize?: number; // bytes
   readonly spec: Pick<ModelSpec, 'vocabSize' | 'eosTokenIds'> & Partial<ModelSpec>;
   readonly tokenizer: Pick<

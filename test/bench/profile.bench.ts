@@ -86,7 +86,7 @@ function profileOf(
   { int8Kv, threads }: { int8Kv: boolean; threads: number },
 ): Column {
   const prefix = join(directory, 'profile');
-  const { modelPath } = int8Kv ? graph.int8Kv : graph;
+  const { modelPath } = int8Kv ? graph.int8Kv! : graph;
   const session = openSession(
     { modelPath, intraOpThreads: threads, spinning: threads > 1 },
     { ...measuredTuning, profilePrefix: prefix },

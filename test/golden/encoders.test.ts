@@ -45,7 +45,7 @@ async function statesOf(directory: string, precision: Precision) {
   }
   const checkpoint = loadCheckpoint(directory);
   const { statesModelPath } = await buildGraph(checkpoint, { precision, cacheDirectory });
-  return [statesModelPath, { hiddenSize: checkpoint.spec.hiddenSize, cache: checkpoint.spec }] as const;
+  return [statesModelPath!, { hiddenSize: checkpoint.spec.hiddenSize, cache: checkpoint.spec }] as const;
 }
 
 describe.each(readdirSync(root))('%s', (name) => {

@@ -30,7 +30,7 @@ export class GraphReader {
     const place = { slotCount: 1, slotTokensMax: options.capacity, blockSize: 1, blockCount: 0 };
     const plain: KvShape = { layerCount, kvHeadCount, headSize, ...place, scales: null };
     const shape = options.kv === 'fp32' ? plain : { ...plain, scales: scalesOf(graph, options, open) };
-    this.#session = open(options.kv === 'fp32' ? graph.modelPath : graph.int8Kv.modelPath);
+    this.#session = open(options.kv === 'fp32' ? graph.modelPath : graph.int8Kv!.modelPath);
     this.#vocabSize = graph.vocabSize;
     const bounds = { topCount: graph.topCount, runTokensMax: chunkTokens, logitRowsMax: chunkTokens };
     this.#bindings = new GraphBindings(
