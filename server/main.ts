@@ -93,12 +93,14 @@ function isAlive(pid: number): boolean {
 // they are called.
 async function loadClients(): Promise<readonly Mount[]> {
   const { processIo } = await import('../loadtest/main.ts');
+  const { addLintCommand } = await import('../loadtest/agents/commands.ts');
   const { addLoadtestCommand } = await import('../loadtest/measure/command.ts');
   const { addOutcomeCommands } = await import('../loadtest/outcomes/commands.ts');
   const { addSimulationCommands } = await import('../loadtest/simulate/commands.ts');
   const keepReport = await reportKeeper();
   return [
     (program, setExitCode) => addLoadtestCommand(program, { ...processIo(), setExitCode, keepReport }),
+    (program) => addLintCommand(program, { write: terminal.write }),
     (program) =>
       addOutcomeCommands(program, {
         write: terminal.write,

@@ -128,11 +128,12 @@ function loadtestRows(): Rule[] {
   });
   return [
     ...common.map((room, at) => row(room, common.slice(0, at))),
+    row('agents/', common),
     row('simulate/', common),
     row('outcomes/', common),
     ...measure.map((room, at) => row(room, [...common, ...measure.slice(0, at)])),
     row('measure/live/', [...common, ...measure]),
-    row('measure/', common), // settings and campaigns, over all of its rooms
+    row('measure/', [...common, 'agents/']), // settings and campaigns, over all of its rooms
     row('main.ts', ['measure/']),
   ];
 }

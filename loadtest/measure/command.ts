@@ -1,13 +1,19 @@
 // The command line of the load tester: flags and their help; the rest is settings.ts's and campaign.ts's. Mounted by
 // loadtest/main.ts, and by the `sparklane` program as its command `loadtest`.
 import type { Command } from 'commander';
+import { record } from '../agents/commands.ts';
+import { FlagError } from '../base/flag-error.ts';
 import { WORKLOADS } from '../workload/catalog.ts';
 import { runCampaign } from './campaign.ts';
+import { FlagReader } from './flag-reader.ts';
 import type { LoadtestIo } from './io.ts';
 import { reportJsonSchema } from './report/report-schema.ts';
 import { type Flags, parseSettings } from './settings.ts';
 import { TARGET_KINDS } from './wires/catalog.ts';
+import { undiciForward } from './wires/undici-forward.ts';
 import { PLAIN_ROUTE_NAMES } from './wires/whole-routes.ts';
+
+const RECORDER_PORT = 9099;
 
 export function addLoadtestCommand(program: Command, io: LoadtestIo): void {
   const command = program
@@ -21,6 +27,10 @@ export function addLoadtestCommand(program: Command, io: LoadtestIo): void {
   command.action(async (flags: Flags) => {
     if (flags['schema'] === true) {
       io.write(`${JSON.stringify(reportJsonSchema(), null, 2)}\n`);
+      return;
+    }
+    if (typeof flags['record'] === 'string') {
+      await recordClient(flags['record'], flags, io);
       return;
     }
     io.setExitCode(await runCampaign(parseSettings(flags), io));
@@ -117,6 +127,11 @@ function addExperimentFlags(command: Command): void {
       'compare with another target, such as chat or chat@http://host:port (default completions)',
     )
     .option('--blocks <count>', 'ABBA blocks of a comparison, one session each (default 12)')
+    .option(
+      '--record <file>',
+      'instead of a test: stand between a real client and --url, and write what it does as a trace, without text',
+    )
+    .option('--listen <port>', 'of --record, on loopback (default 9099)')
     .option('--routes <route>', `drive a plain HTTP route instead: ${PLAIN_ROUTE_NAMES.join(', ')}`)
     .option('--connections <count>', 'of --routes (default 8)')
     .option('--rate <number>', 'of --routes, requests per second (default: as fast as the connections go)')
@@ -128,6 +143,20 @@ function addExperimentFlags(command: Command): void {
     .option('--schema', 'print the JSON Schema of report.json, and end')
     .option('--out <directory>', 'write report.html, report.json and turns.csv there')
     .option('--no-live', 'no live view');
+}
+
+async function recordClient(file: string, flags: Flags, io: LoadtestIo): Promise<void> {
+  const { target, connection } = parseSettings(flags);
+  const port = new FlagReader(flags).integer('listen', 0, 65_535) ?? RECORDER_PORT;
+  if (target.address === null) throw new FlagError('record', file, 'a server at --url');
+  const ended = new Promise<void>((resolve) => {
+    const ignore = io.onInterrupt(() => {
+      ignore();
+      resolve();
+    });
+  });
+  const forward = undiciForward(target.address, connection);
+  await record({ file, forward, port, clock: io.clock, note: (text) => io.note(text), ended });
 }
 
 function collected(value: string, before: readonly string[]): readonly string[] {
