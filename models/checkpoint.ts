@@ -43,6 +43,11 @@ export function loadCheckpoint(path: string): Checkpoint {
       checkFinite(values, { file: gguf, field: name });
       return values;
     },
+    readRows(name, rows) {
+      const values = checkpoint.readRows!(name, rows);
+      checkFinite(values, { file: gguf, field: name });
+      return values;
+    },
     readBlocks(name) {
       const blocks = checkpoint.readBlocks!(name);
       checkFinite(blocks.scales, { file: gguf, field: name });
@@ -97,6 +102,15 @@ function loadDirectory(directory: string): Checkpoint {
       const values = naming(() => readTensor(file, place.name, place.rows));
       checkFinite(values, { file: file.path, field: place.name });
       if (place.offset !== 0) for (let at = 0; at < values.length; at++) values[at]! += place.offset;
+      return values;
+    },
+    readRows(name, rows) {
+      const place = stored(name);
+      if (place.scales !== null || place.rows !== null || place.offset !== 0)
+        throw new CheckpointError('is no table of its own', { file: directory, field: name });
+      const file = weights.byTensor.get(place.name)!;
+      const values = naming(() => readTensor(file, place.name, rows));
+      checkFinite(values, { file: file.path, field: place.name });
       return values;
     },
     storedLayout: (name) => (stored(name).scales === null ? null : microscaledLayout),

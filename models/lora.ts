@@ -10,6 +10,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import { findGguf } from './gguf/find-gguf.ts';
 import { openGgufAdapter } from './gguf/gguf-adapter.ts';
 import { ggufName } from './gguf/gguf-file.ts';
+import type { TableRows } from './graph/arithmetic.ts';
 import { CheckpointError, readJson } from './model-file.ts';
 import { requiredTensors } from './required-tensors.ts';
 import { isReadableDtype, openSafetensors, readTensor, SafetensorsError } from './safetensors.ts';
@@ -77,9 +78,18 @@ export function withAdapters(checkpoint: Checkpoint, choices: readonly AdapterCh
       for (const part of partsOf(name)) merge(values, part, rows?.start ?? 0);
       return values;
     },
+    ...(checkpoint.readRows !== undefined && {
+      readRows: (name: string, rows: TableRows) =>
+        mergedRows(checkpoint.readRows!(name, rows), partsOf(name), rows.start),
+    }),
     // A merged matrix is no longer what is stored.
     storedLayout: (name) => (partsOf(name).length > 0 ? null : (checkpoint.storedLayout?.(name) ?? null)),
   };
+}
+
+function mergedRows(values: Float32Array, parts: readonly LowRank[], start: number): Float32Array {
+  for (const part of parts) merge(values, part, start);
+  return values;
 }
 
 /** `values` [n, in] are rows `start` … of the stored matrix; changed in place. */

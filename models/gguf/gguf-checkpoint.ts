@@ -91,6 +91,7 @@ export function ggufCheckpoint(
       return name.endsWith('.bias') ? [rows.count] : [rows.count, shape.at(-1)!];
     },
     read: (name) => decodeBlocks(place(name)!.name, find(name), read(name)),
+    readRows: (name, rows) => decodeBlocks(place(name)!.name, find(name), readBlocks(find(name), rows)),
     storedLayout: (name) => kernelLayout(find(name).type.name),
     readBlocks(name) {
       const { type, shape } = find(name);

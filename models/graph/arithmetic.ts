@@ -11,9 +11,18 @@ export interface StoredLayout {
   readonly blockSize: number;
 }
 
+/** `count` rows from `start` on, of all `of`. */
+export interface TableRows {
+  readonly start: number;
+  readonly count: number;
+  readonly of: number;
+}
+
 /** Where weights come from; `Checkpoint` is one. */
 export interface WeightSource {
   read(name: string): Float32Array; // row-major [outSize, inSize] for matrices
+  /** The same of some rows of a table (embeddings, head), so that the largest tensors are never whole in float. */
+  readRows?(name: string, rows: TableRows): Float32Array;
   /** Null, or no such function: the values are not stored in blocks that a kernel takes. */
   storedLayout?(name: string): StoredLayout | null;
   /** The blocks themselves, of a tensor that has a stored layout. */

@@ -19,6 +19,7 @@ import {
 import { type Bits, type BlockQuantised, quantiseBlocks } from './block-quantise.ts';
 import { bytesOf, type GraphWriter } from './graph-writer.ts';
 
+const MIB = 2 ** 20;
 const accuracyLevel = 4; // activations are rounded to int8 per row and block; fp32 activations cost twice the time
 
 /**
@@ -143,8 +144,37 @@ function writeBlocks(
     produce: () =>
       isStored
         ? storedBlocks(source, weights)
-        : blockTensors(quantiseBlocks(readStacked(source, weights), { columns, blockSize, bits })),
+        : blockTensors(quantised(source, weights, { columns, blockSize, bits, rows: outSize })),
   });
+}
+
+const partSize = 32 * MIB; // of a table in float at a time
+
+/** A table part by part, into the arrays of the whole; any other matrix at once. */
+function quantised(
+  source: WeightSource,
+  names: readonly string[],
+  layout: Blocks & { readonly columns: number; readonly rows: number },
+): BlockQuantised {
+  const { columns, rows, bits, blockSize } = layout;
+  const [name] = names;
+  const isTable = names.length === 1 && !name!.startsWith('model.layers.') && source.readRows !== undefined;
+  if (!isTable || 4 * rows * columns <= partSize) return quantiseBlocks(readStacked(source, names), layout);
+  const blocks = Math.ceil(columns / blockSize);
+  const whole: BlockQuantised = {
+    data: new Uint8Array((rows * blocks * blockSize * bits) / 8),
+    scales: new Float32Array(rows * blocks),
+    zeroPoints: bits === 4 ? new Uint8Array(rows * Math.ceil(blocks / 2)) : null,
+  };
+  const step = Math.max(1, Math.floor(partSize / (4 * columns)));
+  for (let start = 0; start < rows; start += step) {
+    const count = Math.min(step, rows - start);
+    const part = quantiseBlocks(source.readRows!(name!, { start, count, of: rows }), layout);
+    whole.data.set(part.data, (start * whole.data.length) / rows);
+    whole.scales.set(part.scales, start * blocks);
+    whole.zeroPoints?.set(part.zeroPoints!, (start * whole.zeroPoints.length) / rows);
+  }
+  return whole;
 }
 
 function blockTensors({ data, scales, zeroPoints }: BlockQuantised): readonly Uint8Array[] {

@@ -34,6 +34,7 @@ export function smoothed(spec: ModelSpec, source: WeightSource, ranges: Activati
     return made;
   };
   return {
+    ...(source.readRows !== undefined && { readRows: source.readRows }), // of tables, which are as they were
     read(name) {
       const values = source.read(name);
       const [, layerText, part, kind] = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? [];
