@@ -91,11 +91,14 @@ export class ClientSession {
         const latest = reply.type === 'session.resumed' ? (reply.generation ?? -1) : -1;
         this.#nextGeneration = Math.max(this.#nextGeneration, latest + 1);
       },
-      () => {}, // whoever waits for `opened` sees it
+      (error) => this.#end(error), // and whoever waits for `opened` sees it
     );
   }
 
-  /** Goes on reading a generation that was asked on an earlier connection. Call it in the stack of resume(). */
+  /**
+   * Goes on reading a generation that was asked on an earlier connection. Call it in the stack of resume(). Its `end`
+   * rejects as `opened` does.
+   */
   continued(generation: number, reader: TokensReader | null = null): ClientGeneration {
     return this.#listen(generation, reader);
   }

@@ -6,7 +6,7 @@ import type { Clock, Timer } from '../../kernels/clock.ts';
 import { BodyPieces } from './body-pieces.ts';
 import type { HttpExchange, HttpRequest } from './transport.ts';
 
-const UNREAD_END_MS = 10_000; // an answer that is complete waits so long for a reader who takes none of it
+const UNREAD_MS = 10_000; // bytes wait so long for a reader who takes none of them
 
 interface ExchangeParts {
   readonly sendBufferSizeMax: number; // bytes
@@ -22,6 +22,7 @@ export class NodeExchange implements HttpExchange {
   readonly #parts: ExchangeParts;
   #state: ExchangeState = 'idle';
   #blocked = false; // a write has answered false since the last drain
+  #watch: Timer | null = null; // while bytes are unread
   #closeAfter = false; // the rest of the request body is not worth reading
   #onAbort: (() => void) | null = null;
   #onWritable: (() => void) | null = null;
@@ -37,9 +38,13 @@ export class NodeExchange implements HttpExchange {
     this.#parts = parts;
     this.request = request;
     response.on('error', () => {}); // the close that follows says all
-    response.on('close', () => this.abort());
+    response.on('close', () => {
+      this.#endWatch();
+      this.abort();
+    });
     response.on('drain', () => {
       this.#blocked = false;
+      this.#endWatch();
       if (this.#state === 'begun') this.#onWritable?.();
     });
   }
@@ -86,7 +91,10 @@ export class NodeExchange implements HttpExchange {
   write(chunk: string | Uint8Array): boolean {
     if (this.#state !== 'begun' || chunk.length === 0) return !this.#blocked;
     const bytes = typeof chunk === 'string' ? chunk : Buffer.from(chunk); // the caller may reuse its memory
-    if (!this.#response.write(bytes)) this.#blocked = true;
+    if (!this.#response.write(bytes)) {
+      this.#blocked = true;
+      this.#watchReader();
+    }
     if (this.#response.writableLength > this.#parts.sendBufferSizeMax) this.abort();
     return !this.#blocked;
   }
@@ -126,21 +134,32 @@ export class NodeExchange implements HttpExchange {
     if (this.#response.writableLength > 0) this.#watchReader();
   }
 
-  /** Nobody hears of this answer any more, so nobody else would close it under a reader who has stopped. */
+  /** Closes the connection under a reader who has stopped: nobody else would, and a paused answer keeps its seat. */
   #watchReader(): void {
+    if (this.#watch !== null) return;
     const { clock } = this.#parts;
-    let unread = this.#response.writableLength;
-    let timer: Timer;
+    let unread = this.#unread();
     const look = () => {
-      const { writableLength } = this.#response;
-      if (writableLength === unread) {
-        this.abort();
-        return;
+      const now = this.#unread();
+      if (now === unread) this.abort();
+      else {
+        unread = now;
+        this.#watch = clock.schedule(UNREAD_MS, look);
       }
-      unread = writableLength;
-      timer = clock.schedule(UNREAD_END_MS, look);
     };
-    timer = clock.schedule(UNREAD_END_MS, look);
-    this.#response.on('close', () => timer.cancel());
+    this.#watch = clock.schedule(UNREAD_MS, look);
+  }
+
+  #endWatch(): void {
+    this.#watch?.cancel();
+    this.#watch = null;
+  }
+
+  /** Bytes. The stream counts a write until all of it is taken; what the handle has left of it only Node's own timeouts ask. */
+  #unread(): number {
+    const { _handle } = this.#message.socket as {
+      readonly _handle?: { readonly writeQueueSize?: number } | null;
+    };
+    return this.#response.writableLength + (_handle?.writeQueueSize ?? 0);
   }
 }

@@ -102,6 +102,20 @@ test('refusals reject what they refuse, with code, field and advice, and nothing
   expect(await server.settle(first.text())).toBe('hello');
 });
 
+test('a session that cannot be resumed ends what would have been read on', async () => {
+  const { server } = setup();
+  const client = await server.connect();
+  const session = client.open();
+  const { id } = await server.settle(session.opened);
+  void session.append({ text: 'x' });
+  await server.settle(session.generate({ maxTokens: 3 }).end);
+  const early = client.resume(id, { generation: 0, index: 9 }); // none has so many tokens
+  const answer = early.continued(0);
+  await expect(server.settle(answer.end)).rejects.toMatchObject({ code: 'replay_gone' });
+  await expect(early.opened).rejects.toMatchObject({ code: 'replay_gone' });
+  expect(await server.settle(client.resume(id, { generation: 0, index: 1 }).continued(0).text())).toBe('el');
+});
+
 test('the report of a prefill ahead of the question can be waited for', async () => {
   const { server } = setup();
   const client = await server.connect();
