@@ -30,7 +30,7 @@ describe.each(FAMILIES)('$name', ({ name, flags, turns, faults }) => {
   });
 
   for (const { id, casualties = 'none', pace = 'quick', inject } of faults) {
-    test.runIf(whole || pace === 'quick')(id, { timeout: 120_000 }, async () => {
+    test.runIf(whole || pace === 'quick')(id, { timeout: 300_000 }, async () => {
       const before = background.tally.compared;
       const count = await background.beside(casualties, () => inject(arena, new Random(seed)));
       arena.hangUp();

@@ -88,7 +88,7 @@ export const readers: Family = {
         });
         for (const id of ids) {
           const answer = client.resume(id, { generation: 1, index: 0 }).continued(1);
-          expect(await answer.end).toMatchObject({ reason: 'length', outputTokens: TOKENS });
+          expect(await answer.end).toMatchObject({ reason: 'length', usage: { outputTokens: TOKENS } });
         }
         client.close();
         return SESSIONS;
