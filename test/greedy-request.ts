@@ -1,7 +1,7 @@
 // A generation request that draws the likeliest token each time and asks for nothing else: what tests vary.
 import { greedySampling } from '../kernels/backend.ts';
 import type { GenerationRequest } from '../server/generation/generation.ts';
-import type { Question } from '../server/sessions/session.ts';
+import type { Question } from '../server/sessions/session-state.ts';
 
 const { stream: _, stopTokenIds: __, ...sampling } = greedySampling;
 const plain = { stopStrings: [], ignoreStopTokens: false, priority: 'turn', deadlineMs: null } as const;

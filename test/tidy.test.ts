@@ -61,7 +61,7 @@ const rooms: readonly Room[] = [
     outside: ['kernels/clock.ts', 'kernels/random.ts'],
     packages: ['undici', 'eventsource-parser'],
   },
-  { room: 'cluster', outside: ['kernels/clock.ts'], packages: ['msgpackr', 'prom-client', 'zeromq'] }, // one node of several
+  { room: 'cluster', outside: ['kernels/clock.ts'], packages: ['ioredis', 'prom-client', 'zeromq'] },
   { room: 'shelf', outside: ['kernels/clock.ts'], packages: ['zod'] }, // which models are in memory
   { room: 'device', outside: ['kernels/', 'models/'], packages: ['zod'] },
   { room: 'lanes', outside: ['kernels/clock.ts', 'kernels/random.ts'], packages: ['prom-client', 'zod'] },

@@ -3,8 +3,8 @@
 // their numbers, and the latest batches for who comes late; knows no socket. Before it: engine/prefix-cache.ts; after it:
 // kv-publisher.ts.
 import { createHash } from 'node:crypto';
-import { Packr } from 'msgpackr';
 import type { Clock } from '../../kernels/clock.ts';
+import { pack } from '../client/wire.ts';
 import { type BlockWatch, type PrefixNode, tokensOf } from '../engine/prefix-cache.ts';
 
 /** One message: its number, and `[seconds, events, rank]` as MessagePack. */
@@ -40,7 +40,6 @@ const RANK = 0; // of data-parallel engines: here they are one
 
 export class KvEvents implements BlockWatch {
   readonly #options: KvEventsOptions;
-  readonly #packr = new Packr({ useRecords: false, variableMapSize: true, largeBigIntToFloat: false });
   readonly #names = new WeakMap<PrefixNode, bigint>();
   readonly #kept: KvBatch[] = []; // bounded by batchesKept
   #events: KvEvent[] = []; // of this turn of the event loop
@@ -107,7 +106,7 @@ export class KvEvents implements BlockWatch {
     const events = this.#events;
     this.#events = [];
     const { epochMs, batchesKept, onBatch } = this.#options;
-    const payload = this.#packr.pack([epochMs() / 1000, events, RANK]);
+    const payload = pack([epochMs() / 1000, events, RANK]);
     const batch = { sequence: this.#nextSequence++, payload: new Uint8Array(payload) };
     this.#kept.push(batch);
     if (this.#kept.length > batchesKept) this.#kept.shift();

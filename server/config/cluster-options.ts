@@ -1,6 +1,6 @@
 // What makes a server one node of several: its name, what it tells routers, where nodes meet. Data only. After it: options.ts.
 import { option } from './option.ts';
-import { among, integer, nodeName, orNull, text } from './option-domains.ts';
+import { among, integer, nodeName, orNull, redisUrl, text } from './option-domains.ts';
 
 export const CLUSTER_OPTIONS = {
   node: option(
@@ -8,6 +8,12 @@ export const CLUSTER_OPTIONS = {
     orNull('none', nodeName()),
     null,
     'name of this node among several; ids of sessions and responses then begin with it, so that proxies find it',
+  ),
+  cluster: option(
+    'cluster',
+    orNull('none', redisUrl()),
+    null,
+    'Redis or Valkey through which sessions outlive their node, such as redis://127.0.0.1:6379; off by default',
   ),
   engineMetrics: option(
     'engine-metrics',

@@ -28,6 +28,16 @@ export function nodeName(): Domain<string> {
   };
 }
 
+export function redisUrl(): Domain<string> {
+  return {
+    type: z
+      .string()
+      .max(1024)
+      .regex(/^rediss?:\/\/[^\s]+$/),
+    bound: 'an address such as redis://127.0.0.1:6379, or rediss:// for TLS',
+  };
+}
+
 /** Long enough not to be guessed, printable so that it survives a header, no comma because of the environment's list. */
 export function key(): Domain<string> {
   return {

@@ -123,7 +123,13 @@ class NativeConnection implements SocketEvents, FrameWriter {
   }
 
   #take(message: ClientMessage, size: number): void {
-    if (this.#line.take(size, () => this.#onRequest(message))) return;
+    const { bring = null } = this.#service;
+    const owner = this.#owner!; // greeted
+    const before =
+      bring !== null && message.type === 'session.resume'
+        ? (done: () => void) => bring({ ...message, owner }, done)
+        : null;
+    if (this.#line.take(size, () => this.#onRequest(message), before)) return;
     const bound = this.#service.waitingSizeMax;
     const refused = `${bound} bytes of messages wait on this connection, as many as may: a long text is before them`;
     this.#sendFault(fault('queue_full', refused, { retryAfterMs: RETRY_AFTER_MS }), labelsOf(message));

@@ -5,6 +5,7 @@ import type { LongTexts } from '../text/long-texts.ts';
 interface Message {
   readonly size: number; // bytes of its frame
   readonly act: () => void;
+  readonly before: ((done: () => void) => void) | null; // what has to be fetched first
 }
 
 export class MessageLine {
@@ -23,9 +24,9 @@ export class MessageLine {
   }
 
   /** Acts on a message: at once, or after those before it. False: too much waits, and nothing is done. */
-  take(size: number, act: () => void): boolean {
+  take(size: number, act: () => void, before: Message['before'] = null): boolean {
     if (this.#running && this.#waitingSize + size > this.#sizeMax) return false;
-    this.#waiting.push({ size, act });
+    this.#waiting.push({ size, act, before });
     this.#waitingSize += size;
     this.#next();
     return true;
@@ -43,17 +44,23 @@ export class MessageLine {
       if (message === undefined) return;
       this.#waitingSize -= message.size;
       this.#running = true;
-      this.#texts.run(message.act, {
-        over: () => this.#closed,
-        failed: (error) => {
-          this.#running = false;
-          this.#failed(error);
-        },
-        ended: () => {
-          this.#running = false;
-          this.#next();
-        },
-      });
+      if (message.before === null) this.#act(message);
+      else message.before(() => this.#act(message));
     }
+  }
+
+  #act({ act }: Message): void {
+    if (this.#closed) return;
+    this.#texts.run(act, {
+      over: () => this.#closed,
+      failed: (error) => {
+        this.#running = false;
+        this.#failed(error);
+      },
+      ended: () => {
+        this.#running = false;
+        this.#next();
+      },
+    });
   }
 }

@@ -6,10 +6,20 @@ import type { SessionTable } from '../sessions/session-table.ts';
 import type { LongTexts } from '../text/long-texts.ts';
 import type { QuestionBounds } from './question.ts';
 
+/** A session by its id, and what its client has of it. */
+export interface WantedSession {
+  readonly id: string;
+  readonly owner: string;
+  readonly generation?: number | undefined;
+  readonly index?: number | undefined;
+}
+
 /** What all native connections of a server share. */
 export interface NativeService {
   readonly clock: Clock;
   readonly sessions: SessionTable;
+  /** Fetches a session that is to be resumed from where it was, if it is not here; null: there is nowhere else. */
+  readonly bring?: ((wanted: WantedSession, done: () => void) => void) | null;
   readonly hello: Omit<ServerHello, 'type' | 'version' | 'timeUs'>;
   readonly question: QuestionBounds;
   readonly bufferSizeMax: number; // unread bytes of one socket at which its answers wait

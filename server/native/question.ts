@@ -4,7 +4,8 @@
 import { type Fault, fault } from '../base/errors.ts';
 import type { MessageOf, SamplingFields } from '../client/messages.ts';
 import { type DraftingBounds, draftingFor } from '../generation/drafting.ts';
-import type { Content, Question } from '../sessions/session.ts';
+import type { Content } from '../sessions/session.ts';
+import type { Question } from '../sessions/session-state.ts';
 import type { Replacement } from '../sessions/transcript.ts';
 
 export interface QuestionBounds extends DraftingBounds {

@@ -4,7 +4,8 @@
 import { type Fault, fault } from '../base/errors.ts';
 import type { ClientMessage, MessageOf, SessionClosed, SessionSummary } from '../client/messages.ts';
 import { labelsOf } from '../client/protocol.ts';
-import type { Session, SessionSampling, SessionStart } from '../sessions/session.ts';
+import type { Session, SessionStart } from '../sessions/session.ts';
+import type { SessionSampling } from '../sessions/session-state.ts';
 import type { OpenOutcome, SessionHolder } from '../sessions/session-table.ts';
 import type { NativeService } from './native-service.ts';
 import { contentOf, questionOf, replacementOf } from './question.ts';

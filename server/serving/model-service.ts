@@ -13,6 +13,7 @@ import type { DescribedService } from '../chat/described-service.ts';
 import { localAnswering } from '../chat/local-answering.ts';
 import type { NamedModel } from '../chat/model-name.ts';
 import { PromptEncoder } from '../chat/prompt-encoder.ts';
+import type { SessionDirectory } from '../cluster/session-directory.ts';
 import type { Config } from '../config/config.ts';
 import { type EmbeddingService, embeddingRoutes } from '../embeddings/routes.ts';
 import type { SequenceEngine } from '../engine/request.ts';
@@ -70,6 +71,7 @@ export interface ModelParts {
   readonly epochMs: () => number; // time of day
   readonly random: Random;
   readonly freshId: () => string; // never repeats, nobody can guess it
+  readonly directory?: SessionDirectory | null; // through which sessions outlive their node
   readonly log: Log;
 }
 
@@ -285,9 +287,13 @@ function nativeServiceOf(
     },
   };
   const noPenalties = { frequencyPenalty: 0, presencePenalty: 0 };
+  const { directory = null } = server;
+  const sessions = new SessionTable({ ...sessionParts, keeper: directory }, config, freshId);
+  directory?.serve(sessions);
   return {
     clock,
-    sessions: new SessionTable(sessionParts, config, freshId),
+    sessions,
+    bring: directory?.bring ?? null,
     hello: {
       server: `sparklane/${version}`,
       model: model.name,

@@ -51,7 +51,7 @@ export interface SessionAnswerParts {
   readonly bounds: AnswerBounds;
   readonly frameIntervalMs: number; // between deliveries of tokens; 0: none
   readonly reader: () => AnswerListener | null; // null: nobody listens now
-  readonly onEnded: () => void; // the engine has nothing more to do for it
+  readonly onEnded: (end: AnswerEnd) => void; // the engine has nothing more to do for it
 }
 
 /** Where an answer stands, for whoever comes back to it. */
@@ -161,7 +161,7 @@ export class SessionAnswer implements GenerationSink {
     transcript.closeAnswer({ keep: this.#keep !== false || end.reason !== 'cancelled', text: this.#text });
     this.#end = this.#endOf(end);
     this.deliver();
-    onEnded();
+    onEnded(this.#end);
   }
 
   /** Hands on what the reader can take now. */

@@ -6,6 +6,7 @@ import type { Timer } from '../../kernels/clock.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { ReadPoint, SessionReader } from './answer-line.ts';
 import { Session, type SessionParts, type SessionStart } from './session.ts';
+import { askedAgain, type SessionState } from './session-state.ts';
 
 export interface SessionTableBounds {
   readonly sessionCountMax: number; // of all owners
@@ -83,6 +84,41 @@ export class SessionTable {
     return { ok: true, session };
   }
 
+  /**
+   * A session from elsewhere, which nobody listens to yet. A fault (no room, or its question is refused here) leaves nothing.
+   * `reader` hears its answer meanwhile.
+   */
+  adopt(id: string, owner: string, state: SessionState, reader: SessionReader): Fault | null {
+    const refused = this.#makeRoom(owner);
+    if (refused !== null) return refused;
+    const session = new Session(id, owner, this.#parts, reader, { state });
+    const failed =
+      state.question === null
+        ? null
+        : session.generate(askedAgain(state.question, this.#parts.clock.nowMs()));
+    if (failed !== null) {
+      session.close();
+      return failed;
+    }
+    this.#entries.set(id, { session, holder: null });
+    this.#countByOwner.set(owner, this.countOf(owner) + 1);
+    this.#schedule();
+    return null;
+  }
+
+  /** What adopt() was for has happened: unless somebody listens by now, nobody does. */
+  settle(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry?.holder === null) entry.session.detach();
+  }
+
+  /** Another server has it: its holder is told, nothing else. */
+  yield(session: Session): void {
+    const holder = this.#entries.get(session.id)?.holder;
+    this.#forget(session);
+    holder?.onTaken();
+  }
+
   /** The session goes on with another holder, from where that one says; the one before is told that it was taken. */
   resume(id: string, owner: string, holder: SessionHolder, from: ReadPoint | null): OpenOutcome {
     const entry = this.#entries.get(id);
@@ -121,6 +157,11 @@ export class SessionTable {
 
   /** Ends the session's work and forgets it. Idempotent. */
   close(session: Session): void {
+    if (this.#entries.has(session.id)) this.#parts.keeper?.ended(session);
+    this.#forget(session);
+  }
+
+  #forget(session: Session): void {
     session.close();
     if (!this.#entries.delete(session.id)) return;
     const count = this.countOf(session.owner) - 1;
@@ -131,9 +172,9 @@ export class SessionTable {
     this.#timer = null;
   }
 
-  /** The server is going: nobody can come back to any of them. */
+  /** The server is going: nobody can come back to any of them here. */
   closeAll(): void {
-    for (const { session } of [...this.#entries.values()]) this.close(session);
+    for (const { session } of [...this.#entries.values()]) this.#forget(session);
   }
 
   /** One timer for all, at the earliest moment at which any of them can expire. */

@@ -7,11 +7,19 @@ import type { Clock } from '../../kernels/clock.ts';
 import type { ChatMessage } from '../../models/chat-template.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { SequenceEngine } from '../engine/request.ts';
-import type { GenerationRequest, TextGenerator } from '../generation/generation.ts';
+import type { TextGenerator } from '../generation/generation.ts';
 import type { LongTexts } from '../text/long-texts.ts';
 import { AnswerLine, type ReadPoint, type SessionReader } from './answer-line.ts';
 import { PrefillAhead } from './prefill-ahead.ts';
-import { type AnswerBounds, type AnswerState, SessionAnswer } from './session-answer.ts';
+import { type AnswerBounds, type AnswerEnd, type AnswerState, SessionAnswer } from './session-answer.ts';
+import {
+  askedAgain,
+  type Question,
+  type SessionKeeper,
+  type SessionSampling,
+  type SessionState,
+  savedQuestion,
+} from './session-state.ts';
 import {
   type AppendOutcome,
   type Replacement,
@@ -28,6 +36,7 @@ export interface SessionParts {
   readonly texts: Pick<LongTexts, 'run'>; // for what is laid out after its message has been acted on
   readonly clock: Clock;
   readonly bounds: SessionBounds;
+  readonly keeper?: SessionKeeper | null; // where sessions outlive their server
 }
 
 export interface SessionBounds extends AnswerBounds {
@@ -35,22 +44,11 @@ export interface SessionBounds extends AnswerBounds {
   readonly blockSize: number; // tokens; prefill keeps whole blocks only
 }
 
-/** Defaults of a session's questions, over the model's own. */
-export type SessionSampling = {
-  readonly [Name in
-    | 'temperature'
-    | 'topP'
-    | 'topK'
-    | 'minP'
-    | 'repetitionPenalty'
-    | 'frequencyPenalty'
-    | 'presencePenalty']?: number | undefined;
-};
-
 /** What a session may begin with. */
 export interface SessionStart {
   readonly sampling?: SessionSampling;
   readonly transcript?: Transcript; // of a fork; this session's alone from now on
+  readonly state?: SessionState; // of a session elsewhere, which this one goes on as
 }
 
 /** What an append brings: exactly one of the three kinds. */
@@ -69,16 +67,6 @@ export type Content =
       readonly messages: readonly ChatMessage[];
     };
 
-/** What one question asks for; the session adds the prompt. `maxTokens: null` goes as far as the context does. */
-export type Question = Omit<
-  GenerationRequest,
-  'tokens' | 'choiceCount' | 'cacheSalt' | 'session' | 'maxTokens'
-> & {
-  readonly generation: number; // chosen by the asker, above every earlier one of the session
-  readonly maxTokens: number | null;
-  readonly frameIntervalMs: number; // tokens that come sooner after others are told together; 0: each at once
-};
-
 interface Steer {
   readonly content: Content;
   readonly question: Question;
@@ -96,6 +84,8 @@ export class Session {
   readonly #line: AnswerLine;
   #steer: Steer | null = null; // waits for the running answer to stop
   #closed = false;
+  #asked: Pick<SessionState, 'transcript' | 'question' | 'answered'> | null = null; // with a keeper: the latest question, as long as its answer is all that has changed since
+  #generationMin: number; // numbers below were used elsewhere
 
   constructor(
     id: string,
@@ -106,12 +96,17 @@ export class Session {
   ) {
     this.id = id;
     this.owner = owner;
-    this.sampling = start.sampling ?? {};
+    this.sampling = start.state?.sampling ?? start.sampling ?? {};
     this.#parts = parts;
     this.#line = new AnswerLine(reader);
     this.openedMs = parts.clock.nowMs();
     this.lastUsedMs = this.openedMs;
-    this.#transcript = start.transcript ?? new Transcript(parts.model, this.#tokensMax);
+    const { state } = start;
+    this.#generationMin = state === undefined ? 0 : state.generation + (state.question === null ? 1 : 0);
+    this.#transcript =
+      state === undefined
+        ? (start.transcript ?? new Transcript(parts.model, this.#tokensMax))
+        : Transcript.from(state.transcript, parts.model, this.#tokensMax);
     this.#prefill = new PrefillAhead({
       engine: parts.engine,
       clock: parts.clock,
@@ -124,6 +119,17 @@ export class Session {
         this.#line.reader?.onPrefilled(report);
       },
     });
+  }
+
+  /** What another server has to know to go on with it. Not while a steer waits, which is told once it has happened. */
+  get state(): SessionState {
+    const generation = Math.max(this.#line.latest?.generation ?? -1, this.#generationMin - 1);
+    const { transcript, question, answered } = this.#asked ?? {
+      transcript: this.#transcript.state,
+      question: null,
+      answered: false,
+    };
+    return { sampling: this.sampling, transcript, question, answered, generation };
   }
 
   get tokenCount(): number {
@@ -163,7 +169,9 @@ export class Session {
     const refused = this.#busyFault();
     if (refused !== null) return { ok: false, fault: refused };
     const outcome = this.#lay(content);
-    if (outcome.ok) this.#prefill.schedule();
+    if (!outcome.ok) return outcome;
+    this.#changed(null);
+    this.#prefill.schedule();
     return outcome;
   }
 
@@ -175,6 +183,7 @@ export class Session {
     if (!outcome.ok) return outcome;
     this.#prefill.forget(outcome.start);
     this.#prefill.restart();
+    this.#changed(null);
     return outcome;
   }
 
@@ -260,7 +269,17 @@ export class Session {
     return this.#transcript.appendText(content.text, content.suffix);
   }
 
-  #ask(question: Question): Fault | null {
+  #changed(asked: Pick<SessionState, 'transcript' | 'question' | 'answered'> | null): void {
+    this.#asked = asked;
+    if (!this.#closed) this.#parts.keeper?.changed(this);
+  }
+
+  #ask(given: Question): Fault | null {
+    const { keeper = null, clock } = this.#parts;
+    const nowMs = clock.nowMs();
+    const saved = keeper === null ? null : savedQuestion(given, nowMs, () => keeper.freshSeed());
+    const question = saved === null ? given : askedAgain(saved, nowMs);
+    const before = saved === null ? null : this.#transcript.state;
     const opened = this.#transcript.openAnswer();
     if (!opened.ok) return opened.fault;
     this.#prefill.forget(opened.start);
@@ -272,6 +291,7 @@ export class Session {
     }
     this.#line.add(answer);
     this.#prefill.supersede();
+    if (before !== null) this.#changed({ transcript: before, question: saved, answered: false });
     return null;
   }
 
@@ -282,13 +302,16 @@ export class Session {
       transcript: this.#transcript,
       bounds: this.#parts.bounds,
       reader: () => this.#line.readerFor(answer),
-      onEnded: () => this.#onEnded(),
+      onEnded: (end) => this.#onEnded(end),
     });
     return answer;
   }
 
-  #onEnded(): void {
+  #onEnded({ reason, fault: failed }: AnswerEnd): void {
     this.#use();
+    // Where it was stopped cannot be drawn again: the transcript is told as it is. A server that goes leaves the answer to others.
+    if (reason === 'cancelled' || (reason === 'failed' && failed?.code !== 'shutdown')) this.#changed(null);
+    else if (reason !== 'failed' && this.#asked !== null) this.#changed({ ...this.#asked, answered: true });
     const steer = this.#steer;
     if (steer === null || this.#closed) {
       this.#steer = null;
@@ -322,6 +345,7 @@ export class Session {
       this.#line.note((reader) => reader.onSteered(generation, { tokenCount, position }));
     }
     const refused = laid.ok ? this.#ask(question) : laid.fault;
+    if (refused !== null && laid.ok) this.#changed(null);
     if (refused !== null) this.#line.note((reader) => reader.onRefused(generation, refused));
   }
 
@@ -363,7 +387,7 @@ export class Session {
   }
 
   #numberFault(generation: number): Fault | null {
-    const latest = this.#line.latest?.generation ?? -1;
+    const latest = Math.max(this.#line.latest?.generation ?? -1, this.#generationMin - 1);
     if (generation > latest) return null;
     const message = `generation ${generation} must be above ${latest}, the session's latest`;
     return fault('invalid_request', message, { param: 'generation' });

@@ -6,6 +6,7 @@ import { type ChatMessage, ChatTemplateError } from '../../models/chat-template.
 import type { FimTokens, Model } from '../../models/model.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import { strangerIn } from '../text/stranger.ts';
+import type { TranscriptState } from './session-state.ts';
 
 /** Tokens from `start` on are new; nearly always all of those before the append stand. */
 export type AppendOutcome =
@@ -68,6 +69,23 @@ export class Transcript {
   constructor(model: TranscriptModel, tokensMax: number) {
     this.#model = model;
     this.#tokensMax = tokensMax;
+  }
+
+  /** One that was told by `state` of another. Throws nothing: a state is what a transcript said of itself. */
+  static from(state: TranscriptState, model: TranscriptModel, tokensMax: number): Transcript {
+    const transcript = new Transcript(model, tokensMax);
+    transcript.#raw = state.raw;
+    transcript.#chat = state.chat === null ? null : { ...state.chat };
+    transcript.#marks = [...state.marks];
+    transcript.#push(state.tokens);
+    return transcript;
+  }
+
+  /** All of it, as a copy. Not while an answer is open. */
+  get state(): TranscriptState {
+    assert(this.#answer === null, 'an answer is open');
+    const chat = this.#chat === null ? null : { ...this.#chat };
+    return { raw: this.#raw, tokens: this.tokens.slice(), chat, marks: [...this.#marks] };
   }
 
   get tokenCount(): number {

@@ -1,0 +1,227 @@
+// Native sessions that outlive their node: every change is told to a store that nodes share, before its client hears of it, and a
+// session that comes back to another node is fetched and goes on there. Owns which turn with a session is this node's (its fence),
+// and what the store lacks while it is gone. Before it: sessions/session.ts tells; after it: redis-sessions.ts.
+import type { Log } from '../base/log.ts';
+import type { SessionReader } from '../sessions/answer-line.ts';
+import type { AnswerEnd } from '../sessions/session-answer.ts';
+import type { KeptSession, SessionKeeper, SessionState } from '../sessions/session-state.ts';
+import type { SessionTable } from '../sessions/session-table.ts';
+import type { SessionStore, TakenSession } from './redis-sessions.ts';
+import { sessionBytes, sessionOf } from './session-bytes.ts';
+
+export interface SessionDirectoryOptions {
+  readonly store: (events: {
+    readonly onUp: () => void;
+    readonly onDown: (reason: string) => void;
+  }) => SessionStore;
+  readonly log: Log;
+  readonly freshSeed: () => number;
+  readonly ownerIdOf: (owner: string) => string; // the same on every node
+  readonly keepMs: number; // without a change
+}
+
+/** What a client that comes back has. */
+interface Wanted {
+  readonly id: string;
+  readonly owner: string;
+  readonly generation?: number | undefined;
+  readonly index?: number | undefined;
+}
+
+const IN_FLIGHT_SIZE_MAX = 64 * 2 ** 20; // bytes on their way to the store; beyond, what changes is told later
+const FIRST_FENCE = 1;
+
+export class SessionDirectory implements SessionKeeper {
+  readonly #options: SessionDirectoryOptions;
+  readonly #store: SessionStore;
+  readonly #fences = new Map<string, number>(); // by id; bounded by the table's sessions
+  readonly #untold = new Set<string>(); // likewise
+  #table: SessionTable | null = null;
+  #up = false;
+  #inFlightSize = 0;
+
+  constructor(options: SessionDirectoryOptions) {
+    this.#options = options;
+    this.#store = options.store({ onUp: () => this.#onUp(), onDown: (reason) => this.#onDown(reason) });
+  }
+
+  /** The store can be reached. */
+  get up(): boolean {
+    return this.#up;
+  }
+
+  /** Whose sessions these are. */
+  serve(table: SessionTable): void {
+    this.#table = table;
+  }
+
+  close(): void {
+    this.#store.close();
+  }
+
+  freshSeed(): number {
+    return this.#options.freshSeed();
+  }
+
+  changed(session: KeptSession): void {
+    if (!this.#up || this.#inFlightSize > IN_FLIGHT_SIZE_MAX) this.#untold.add(session.id);
+    else void this.#save(session);
+  }
+
+  ended({ id }: KeptSession): void {
+    const fence = this.#fences.get(id) ?? FIRST_FENCE;
+    this.#fences.delete(id);
+    this.#untold.delete(id);
+    if (this.#up) this.#store.forget(id, fence).catch((error: Error) => this.#note('forget', error));
+  }
+
+  /** Makes the session one of this node's if it is another's, drawn as far as its client has it; then `done`, whatever came. */
+  readonly bring = (wanted: Wanted, done: () => void): void => {
+    if (!this.#up) {
+      done();
+      return;
+    }
+    this.#store.take(wanted.id, this.#options.ownerIdOf(wanted.owner)).then(
+      (taken) => {
+        if (taken === null || this.#isOwn(wanted, taken.fence)) done();
+        else this.#fetched(wanted, taken, done);
+      },
+      (error: Error) => {
+        this.#note('take', error);
+        done();
+      },
+    );
+  };
+
+  /** It is here, and nobody has had it since. */
+  #isOwn({ id, owner }: Wanted, fence: number): boolean {
+    const session = this.#table?.find(id, owner) ?? null;
+    if (session === null) return false;
+    const own = fence === (this.#fences.get(id) ?? FIRST_FENCE) + 1;
+    if (!own) this.#lose(session); // it has been elsewhere, and what is here is old
+    this.#fences.set(id, fence);
+    return own;
+  }
+
+  #fetched(wanted: Wanted, taken: TakenSession, done: () => void): void {
+    const state = sessionOf(taken.state);
+    if (state === null) {
+      this.#options.log.warn('a session of another node cannot be read', { id: wanted.id });
+      done();
+      return;
+    }
+    this.#fences.set(wanted.id, taken.fence);
+    this.#adopt(wanted, state, done);
+  }
+
+  #adopt({ id, owner, generation, index = 0 }: Wanted, state: SessionState, done: () => void): void {
+    const table = this.#table!;
+    const { question } = state;
+    const finish = () => {
+      done();
+      table.settle(id);
+    };
+    const wanted = question !== null && generation === question.generation ? index : 0;
+    const goal = state.answered ? Number.POSITIVE_INFINITY : wanted;
+    const refused = table.adopt(id, owner, state, new CatchUp(goal, finish));
+    if (refused !== null) {
+      this.#fences.delete(id);
+      this.#options.log.warn('a session of another node was not taken over', { id, reason: refused.message });
+      done();
+      return;
+    }
+    this.#options.log.info('a session goes on here', { id, tokens: state.transcript.tokens.length });
+    if (goal === 0) finish();
+  }
+
+  async #save(session: KeptSession): Promise<void> {
+    const { id, owner, state } = session;
+    const fence = this.#fences.get(id) ?? FIRST_FENCE;
+    this.#fences.set(id, fence);
+    const { ownerIdOf, keepMs } = this.#options;
+    const bytes = sessionBytes(state);
+    this.#inFlightSize += bytes.length;
+    try {
+      const saved = await this.#store.save(id, { fence, owner: ownerIdOf(owner), state: bytes, keepMs });
+      if (!saved) this.#lose(session);
+    } catch (error) {
+      this.#untold.add(id);
+      this.#note('save', error as Error);
+    } finally {
+      this.#inFlightSize -= bytes.length;
+    }
+    if (this.#up && this.#inFlightSize === 0) this.#tellUntold();
+  }
+
+  /** Another node has it: two never write one session. */
+  #lose({ id, owner }: KeptSession): void {
+    this.#fences.delete(id);
+    this.#untold.delete(id);
+    const session = this.#table?.find(id, owner) ?? null;
+    if (session === null) return;
+    this.#options.log.info('a session has gone to another node', { id });
+    this.#table!.yield(session);
+  }
+
+  #tellUntold(): void {
+    const ids = [...this.#untold];
+    this.#untold.clear();
+    for (const session of this.#table?.all ?? []) if (ids.includes(session.id)) this.changed(session);
+  }
+
+  #onUp(): void {
+    this.#up = true;
+    this.#options.log.info('the nodes’ store is there', { untold: this.#untold.size });
+    this.#tellUntold();
+  }
+
+  #onDown(reason: string): void {
+    this.#up = false;
+    this.#options.log.warn('the nodes’ store is gone: this node goes on alone', { reason });
+    for (const { id } of this.#table?.all ?? []) this.#untold.add(id); // it may come back empty
+  }
+
+  #note(what: string, { message }: Error): void {
+    if (this.#up) this.#options.log.warn('the nodes’ store did not answer', { what, reason: message });
+  }
+}
+
+/** Reads an answer that is drawn again, as far as its client has it already. */
+class CatchUp implements SessionReader {
+  readonly #goal: number; // tokens
+  #finish: (() => void) | null;
+
+  constructor(goal: number, finish: () => void) {
+    this.#goal = goal;
+    this.#finish = finish;
+  }
+
+  isReady(): boolean {
+    return true;
+  }
+
+  onTokens(
+    _: number,
+    { index, tokens }: { readonly index: number; readonly tokens: readonly number[] },
+  ): void {
+    if (index + tokens.length >= this.#goal) this.#end();
+  }
+
+  onEnd(_: AnswerEnd): void {
+    this.#end();
+  }
+
+  onPrefilled(): void {}
+
+  onSteered(): void {}
+
+  onRefused(): void {
+    this.#end();
+  }
+
+  #end(): void {
+    const finish = this.#finish;
+    this.#finish = null;
+    finish?.();
+  }
+}

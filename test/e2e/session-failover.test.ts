@@ -1,0 +1,222 @@
+// A native session that outlives its node: two servers of the program and a Redis, on loopback. The node is killed with kill -9 in
+// the middle of an answer; the client comes back to the other one and hears the rest, token for token what a server that was left
+// alone says. Skips where there is no redis-server or valkey-server (REDIS_BIN may say where).
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { env } from 'node:process';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import type { NativeClient } from '../../server/client/client.ts';
+import { connect } from '../../server/client/published.ts';
+import { listenerEnv } from '../listeners.ts';
+
+const root = join(import.meta.dirname, '../..');
+const program = [env['REDIS_BIN'], 'redis-server', 'valkey-server'].find(
+  (name) => name !== undefined && spawnSync(name, ['--version']).error === undefined,
+);
+if (program === undefined) console.log('skipped: there is no redis-server and no valkey-server');
+
+const children: ChildProcess[] = [];
+const clients: NativeClient[] = [];
+
+afterEach(() => {
+  for (const client of clients.splice(0)) client.close({ keepSessions: true });
+});
+afterAll(() => {
+  for (const child of children) child.kill('SIGKILL');
+});
+
+describe.skipIf(program === undefined)('with a store that nodes share', { timeout: 90_000 }, () => {
+  test('kill -9 in mid-answer: another node goes on with the very tokens', async () => {
+    const redis = await startRedis();
+    const [a, b, alone] = await Promise.all([
+      startNode('a', redis.url),
+      startNode('b', redis.url),
+      startNode('c', null),
+    ]);
+    const whole = await wholeAnswer(alone.url);
+
+    const first = await client(a.url);
+    const session = first.open({ temperature: 1 });
+    const { id } = await session.opened;
+    expect(id).toMatch(/^sess_a\./);
+    await session.append({ text: 'function add(' });
+    await session.append({ tokens: [11, 12, 13] });
+    const heard: number[] = [];
+    for await (const { index, tokens } of session.generate(QUESTION)) {
+      expect(index).toBe(heard.length);
+      heard.push(...tokens);
+      if (heard.length >= 40) break;
+    }
+    a.child.kill('SIGKILL');
+    expect(heard).toEqual(whole.slice(0, heard.length));
+
+    const second = await client(b.url, id);
+    const startedMs = performance.now();
+    const resumed = second.resume(id, { generation: 0, index: heard.length });
+    const rest = resumed.continued(0);
+    expect(await resumed.opened).toMatchObject({ id, generation: 0 });
+    const tookMs = performance.now() - startedMs;
+    for await (const { index, tokens } of rest) {
+      expect(index).toBe(heard.length);
+      heard.push(...tokens);
+    }
+    expect(heard).toEqual(whole);
+    expect(await rest.end).toMatchObject({ reason: 'length', usage: { outputTokens: whole.length } });
+    console.log(`the stream went on after ${Math.round(tookMs)} ms`);
+
+    // And it is a session like any other: the next question sees all of it.
+    const { position } = await resumed.append({ tokens: [21, 22] });
+    expect(position).toBe(whole.length + (await promptLength(alone.url)) + 2);
+    expect((await resumed.generate({ maxTokens: 3 }).end).usage.outputTokens).toBe(3);
+  });
+
+  test('two nodes never write one session: the one before gives it up', async () => {
+    const redis = await startRedis();
+    const [a, b] = await Promise.all([startNode('a', redis.url), startNode('b', redis.url)]);
+    const first = await client(a.url);
+    const session = first.open();
+    const { id } = await session.opened;
+    await session.append({ tokens: [1, 2, 3] });
+    const lost = new Promise((resolve) => {
+      session.onClosed = resolve;
+    });
+    const second = await client(b.url, id);
+    const taken = second.resume(id);
+    expect(await taken.opened).toMatchObject({ id, position: 3 });
+    await taken.append({ tokens: [4] });
+    await session.append({ tokens: [9, 9, 9, 9] }).catch(() => {}); // not known yet to be another's
+    expect(await lost).toBe('taken');
+    // Back to the first node: it fetches what the other one made of it.
+    const third = await client(a.url, id);
+    expect(await third.resume(id).opened).toMatchObject({ id, position: 4 });
+  });
+
+  test('without its store a node goes on alone, and catches up once it is back', async () => {
+    const redis = await startRedis();
+    const [a, b] = await Promise.all([startNode('a', redis.url), startNode('b', redis.url)]);
+    redis.child.kill('SIGKILL');
+    await once(redis.child, 'close');
+    const first = await client(a.url);
+    const session = first.open();
+    const { id } = await session.opened;
+    await session.append({ tokens: [1, 2, 3, 4, 5] });
+    expect((await session.generate({ maxTokens: 4 }).end).usage.outputTokens).toBe(4);
+    const second = await client(b.url, id);
+    await expect(second.resume(id).opened).rejects.toMatchObject({ code: 'unknown_session' });
+    await startRedis(redis.port);
+    for (;;) {
+      const again = await client(b.url, id);
+      const opened = await again.resume(id).opened.catch(() => null);
+      if (opened !== null) {
+        expect(opened).toMatchObject({ id, position: 9 });
+        return;
+      }
+      await pause(100);
+    }
+  });
+
+  test('a session that its owner ends is nowhere any more; one of another key is never told', async () => {
+    const redis = await startRedis();
+    const keys = { SPARKLANE_API_KEY: 'first-key,second-key' };
+    const [a, b] = await Promise.all([startNode('a', redis.url, keys), startNode('b', redis.url, keys)]);
+    const first = await client(a.url, undefined, 'first-key');
+    const [kept, ended] = [first.open(), first.open()];
+    await kept.append({ tokens: [1] });
+    await ended.append({ tokens: [2] });
+    const ids = [(await kept.opened).id, (await ended.opened).id];
+    await ended.close();
+    const own = await client(b.url, undefined, 'first-key');
+    await expect(own.resume(ids[1]!).opened).rejects.toMatchObject({ code: 'unknown_session' });
+    const stranger = await client(b.url, undefined, 'second-key');
+    await expect(stranger.resume(ids[0]!).opened).rejects.toMatchObject({ code: 'unknown_session' });
+    expect(await own.resume(ids[0]!).opened).toMatchObject({ position: 1 });
+  });
+});
+
+const QUESTION = { maxTokens: 200, seed: 5, ignoreStopTokens: true };
+
+async function wholeAnswer(url: string): Promise<readonly number[]> {
+  const session = (await client(url)).open({ temperature: 1 });
+  await session.append({ text: 'function add(' });
+  await session.append({ tokens: [11, 12, 13] });
+  const heard: number[] = [];
+  for await (const { tokens } of session.generate(QUESTION)) heard.push(...tokens);
+  expect(heard).toHaveLength(QUESTION.maxTokens);
+  return heard;
+}
+
+async function promptLength(url: string): Promise<number> {
+  const session = (await client(url)).open();
+  await session.append({ text: 'function add(' });
+  return (await session.append({ tokens: [11, 12, 13] })).position;
+}
+
+async function client(url: string, session?: string, apiKey?: string): Promise<NativeClient> {
+  const made = await connect(url, {
+    ...(session !== undefined && { session }),
+    ...(apiKey !== undefined && { apiKey }),
+  });
+  clients.push(made);
+  return made;
+}
+
+async function startRedis(given?: number): Promise<{ url: string; port: number; child: ChildProcess }> {
+  const port = given ?? (await freePort());
+  const child = spawn(
+    program!,
+    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  children.push(child);
+  for await (const chunk of child.stdout!) if (/ready to accept connections/i.test(String(chunk))) break;
+  child.stdout!.resume();
+  return { url: `redis://127.0.0.1:${port}`, port, child };
+}
+
+async function startNode(name: string, redis: string | null, keys: Record<string, string> = {}) {
+  const device = [
+    '--model',
+    'spark-nano',
+    '--backend',
+    'sim',
+    '--kv-cache-size',
+    '64MiB',
+    '--stream-interval',
+    '0',
+  ];
+  const cluster = redis === null ? [] : ['--cluster', redis];
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', 'server/main.ts', 'serve', '--port', '0', '--node', name, ...device, ...cluster],
+    { cwd: root, env: { ...listenerEnv, ...keys, PATH: process.env['PATH'], HOME: process.env['HOME'] } },
+  );
+  children.push(child);
+  let errors = '';
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  let out = '';
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+    out += text;
+  });
+  const ready = () => /url\s+\S+/.test(out) && (redis === null || errors.includes('store is there'));
+  while (!ready()) {
+    if (child.exitCode !== null) throw new Error(`the server ended early: ${errors}`);
+    await pause(20);
+  }
+  return { url: /url\s+(\S+)/.exec(out)![1]!, child };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
