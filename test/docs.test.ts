@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { VirtualClock } from '../kernels/clock.ts';
+import { addLintCommand } from '../loadtest/agents/commands.ts';
 import { addLoadtestCommand } from '../loadtest/measure/command.ts';
 import { addOutcomeCommands } from '../loadtest/outcomes/commands.ts';
 import { addSimulationCommands } from '../loadtest/simulate/commands.ts';
@@ -129,6 +130,7 @@ async function flagsOf(command: string): Promise<ReadonlySet<string>> {
   const host = { terminal, env: {}, clock: new VirtualClock(), epochMs: () => 0 };
   const code = await runProgram([command, '--help'], host, async () => mounts(terminal));
   expect(code, `sparklane ${command} --help: ${terminal.notes}`).toBe(0);
+  expect(terminal.written).toContain(`Usage: sparklane ${command}`); // else it is the program's own help
   return new Set(Array.from(terminal.written.matchAll(/--[a-z][a-z-]*/g), ([flag]) => flag));
 }
 
@@ -141,6 +143,7 @@ function mounts(terminal: MemoryTerminal): readonly Mount[] {
     },
     (program) => addOutcomeCommands(program, { ...io, env: {}, epochMs: () => 0, commandLine: 'sparklane' }),
     (program) => addSimulationCommands(program, io),
+    (program) => addLintCommand(program, io),
   ];
 }
 
