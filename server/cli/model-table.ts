@@ -124,7 +124,7 @@ export class ModelTable {
   }
 
   #decoder(name: string, config: Config): CatalogueEntry {
-    const { shelf, epochMs, device: world } = this.#parts;
+    const { shelf, epochMs, device: parts } = this.#parts;
     const load = (): Model => ({
       ...loadModel(config.model, () => new Date(epochMs()), config.lora.map(adapterChoice)),
       name,
@@ -135,7 +135,7 @@ export class ModelTable {
     const own = () => (model ??= load());
     const device = new DecoderDevice({
       ...{ name, limits, shelf, size: loadedSize(config, read), keepAliveMs: config.idleUnloadMs },
-      open: (onProgress) => openDevice(config, own(), { ...world, onProgress }),
+      open: (onProgress) => openDevice(config, own(), { ...parts, onProgress }),
     });
     return {
       listed: listedDecoder(read, config, limits.slotTokensMax),

@@ -5,7 +5,7 @@ import type { KvReport } from '../engine/observer.ts';
 import type { Route } from '../http/door.ts';
 import { kvUsage } from './engine-gauges.ts';
 
-export interface LoadsWorld {
+export interface LoadsParts {
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly epochMs: () => number;
   readonly version: string;
@@ -24,8 +24,8 @@ export interface TokenTotals {
 
 const RATE_SPAN_MIN_MS = 1000; // a shorter one says nothing
 
-export function loadsRoute(world: LoadsWorld): Route {
-  const rate = new TokenRate(world.clock);
+export function loadsRoute(parts: LoadsParts): Route {
+  const rate = new TokenRate(parts.clock);
   return {
     method: 'GET',
     path: '/v1/loads',
@@ -36,11 +36,11 @@ export function loadsRoute(world: LoadsWorld): Route {
       summary: 'How loaded this node is, as SGLang tells it',
       query: { include: 'ignored: core and queues are always told' },
     },
-    answer: (call) => call.reply(200, loadsOf(world, rate)),
+    answer: (call) => call.reply(200, loadsOf(parts, rate)),
   };
 }
 
-function loadsOf({ epochMs, version, blockSize, seatCount, report, totals }: LoadsWorld, rate: TokenRate) {
+function loadsOf({ epochMs, version, blockSize, seatCount, report, totals }: LoadsParts, rate: TokenRate) {
   const kv = report();
   const { decodedTokens, promptTokens, cachedTokens } = totals();
   const running = kv?.runningCount ?? 0;
