@@ -10,6 +10,7 @@ const root = join(import.meta.dirname, '../..');
 
 export interface Served {
   readonly url: string;
+  readonly pid: number;
   readonly device: string; // for people
   readonly readyMs: number; // process started → ready
   connect(): Promise<NativeClient>;
@@ -40,6 +41,7 @@ export async function serve(flags: readonly string[]): Promise<Served> {
   const metrics = async () => (await fetch(`${url}/metrics`)).text();
   return {
     url,
+    pid: child.pid!,
     device,
     readyMs,
     connect: () =>

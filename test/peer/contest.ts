@@ -26,6 +26,7 @@ export interface ArmTimes {
   readonly tokens: number; // of all visits
   readonly accepted: number;
   readonly rejected: number;
+  readonly processorMs?: readonly number[]; // by visit, of the whole leg, where sides say it
 }
 
 export interface Comparison {
@@ -45,7 +46,10 @@ const settleMs = 120;
 
 export async function playCell(cell: Cell): Promise<CellResult> {
   const times = new Map(
-    cell.arms.map(({ name }) => [name, { ms: [] as number[], tokens: 0, accepted: 0, rejected: 0 }]),
+    cell.arms.map(({ name }) => [
+      name,
+      { ms: [] as number[], tokens: 0, accepted: 0, rejected: 0, processorMs: [] as number[] },
+    ]),
   );
   const visit = async (order: readonly Arm[], at: number, counts: boolean) => {
     for (const arm of order) {
@@ -57,6 +61,7 @@ export async function playCell(cell: Cell): Promise<CellResult> {
       own.tokens += leg.tokens.length;
       own.accepted += leg.accepted;
       own.rejected += leg.rejected;
+      if (leg.processorMs !== undefined) own.processorMs.push(leg.processorMs);
     }
   };
   for (let at = 0; at < cell.warmUps; at++) await visit(cell.arms, at, false);

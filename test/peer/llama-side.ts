@@ -82,6 +82,8 @@ class LlamaPlayer {
         const { validated, refuted } = this.#sequence.tokenPredictions;
         return { ...played, accepted: validated - before.validated, rejected: refuted - before.refuted };
       }
+      case 'streams':
+        throw new Error('streams are measured through the socket');
     }
   }
 

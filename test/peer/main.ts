@@ -8,6 +8,7 @@ import { argv, exit } from 'node:process';
 import { type Cell, type CellResult, playCell } from './contest.ts';
 import { blessed, type CommittedRatios, judge } from './gate.ts';
 import { groups, openGroup } from './program.ts';
+import { openServerGroup, serverGroups } from './server-groups.ts';
 
 const ratiosPath = join(import.meta.dirname, 'ratios.json');
 const resultsFolder = join(import.meta.dirname, '../../bench-results');
@@ -18,17 +19,19 @@ const only = argv.includes('--only') ? argv[argv.indexOf('--only') + 1]!.split('
 const blocksMax = countOf('--blocks', 100);
 const secondsMax = countOf('--seconds', 600);
 const isWanted = (name: string) => only === null || only.some((wish) => name.startsWith(wish));
-const chosen = groups.filter(
-  ({ name }) => isWanted(name) || only!.some((wish) => wish.startsWith(`${name} `)),
-);
+const all = [
+  ...groups.map((group) => ({ name: group.name, open: () => openGroup(group) })),
+  ...serverGroups.map((group) => ({ name: group.name, open: () => openServerGroup(group) })),
+];
+const chosen = all.filter(({ name }) => isWanted(name) || only!.some((wish) => wish.startsWith(`${name} `)));
 if (chosen.length === 0) {
-  console.log(`no group starts with ${only}; there are ${groups.map(({ name }) => name).join(', ')}`);
+  console.log(`no group starts with ${only}; there are ${all.map(({ name }) => name).join(', ')}`);
   exit(2);
 }
 console.log(machine);
 const results: Record<string, CellResult> = {};
 for (const group of chosen) {
-  const open = await openGroup(group);
+  const open = await group.open();
   console.log(`\n${group.name}`);
   for (const [name, about] of Object.entries(open.about)) console.log(`  ${name}: ${about}`);
   for (const reason of open.skipped) console.log(`  skipped: ${reason}`);
@@ -64,13 +67,17 @@ function printCell({ name, arms }: Cell, { arms: times, against }: CellResult): 
   const legCount = times[arms[0]!.name]!.ms.length;
   console.log(`\n${name} (${legCount / 2} blocks of two)`);
   for (const { name: arm } of arms) {
-    const { ms, tokens, accepted, rejected } = times[arm]!;
+    const { ms, tokens, accepted, rejected, processorMs = [] } = times[arm]!;
     const median = ms.toSorted((a, b) => a - b)[ms.length >> 1]!;
     const comparison = against[arm];
     const ratio = comparison === undefined ? '' : `  ours is ${shown(comparison)} times as fast`;
     const drafts = accepted + rejected === 0 ? '' : `  ${accepted} of ${accepted + rejected} drafts right`;
+    const processor =
+      processorMs.length === 0
+        ? ''
+        : `, ${(processorMs.reduce((sum, each) => sum + each, 0) / tokens).toPrecision(3)} ms of processor a token`;
     const size = tokens === 0 ? '' : `, ${Math.round(tokens / ms.length)} tokens a leg`;
-    console.log(`  ${arm.padEnd(36)} ${median.toPrecision(4)} ms median${size}${ratio}${drafts}`);
+    console.log(`  ${arm.padEnd(36)} ${median.toPrecision(4)} ms median${size}${processor}${ratio}${drafts}`);
   }
 }
 

@@ -28,6 +28,13 @@ export type Task =
   | { readonly kind: 'decode'; readonly context: number; readonly count: number }
   /** A prompt that was never seen, to its first token. */
   | { readonly kind: 'prefill'; readonly count: number; readonly seed: number }
+  /** So many answers at once, each of `count` tokens after `context` of its own. */
+  | {
+      readonly kind: 'streams';
+      readonly streams: number;
+      readonly context: number;
+      readonly count: number;
+    }
   | ({ readonly kind: 'edit' } & EditTask);
 
 export interface Leg {
@@ -37,6 +44,7 @@ export interface Leg {
   readonly tokens: readonly number[]; // drawn, or of the text
   readonly accepted: number; // drafts that were right, where the side says so
   readonly rejected: number;
+  readonly processorMs?: number; // that the side's own process took for it
 }
 
 export interface Player {

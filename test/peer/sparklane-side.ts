@@ -46,10 +46,11 @@ answerTasks(async (opening: Opening): Promise<Player> => {
   const draftTokensMax = device.backend.limits.sampleCountMax - 1;
   return {
     about: `sparklane ${packageVersion()}, ${device.description}`,
-    play: (task) =>
-      task.kind === 'encode'
-        ? Promise.resolve(encoded([...model.tokenizer.encode(task.text)]))
-        : generate(server.engine, script, questionOf(task, draftTokensMax)),
+    play: async (task) => {
+      if (task.kind === 'encode') return encoded([...model.tokenizer.encode(task.text)]);
+      if (task.kind === 'streams') throw new Error('streams are measured through the socket');
+      return generate(server.engine, script, questionOf(task, draftTokensMax));
+    },
   };
 });
 
@@ -61,7 +62,7 @@ interface Question {
   readonly speculation: SpeculationRequest | null;
 }
 
-function questionOf(task: Exclude<Task, { kind: 'encode' }>, draftTokensMax: number): Question {
+function questionOf(task: Exclude<Task, { kind: 'encode' | 'streams' }>, draftTokensMax: number): Question {
   const plain = { cached: false, forced: null, speculation: null };
   switch (task.kind) {
     case 'greedy':
