@@ -10,7 +10,7 @@ import { openWorkload } from '../workload/catalog.ts';
 import { fillerText } from '../workload/filler.ts';
 import type { Workload } from '../workload/turn.ts';
 import type { LoadtestIo, ReportFile } from './io.ts';
-import { CSV_HEADER, csvLine } from './report/csv.ts';
+import { CSV_HEADER, turnLine } from './report/csv.ts';
 import { junitXml } from './report/junit.ts';
 import { type LiveScreen, watch } from './report/live-view.ts';
 import { reportPage } from './report/page.ts';
@@ -261,7 +261,7 @@ class Campaign {
     };
     const csv = this.#csv;
     const onTurn: RunWorld['onTurn'] =
-      csv === null ? null : (turn, judged) => csv.append(csvLine(turn, judged));
+      csv === null ? null : (turn, judged) => csv.append(turnLine(turn, judged));
     const world = { clock, target, workload, countTokens, surroundings, onTurn };
     const title = `${target.name} · ${workload.name} · ${describeLoad(load)}`;
     if (live === null) this.#io.note(`${title} …\n`);

@@ -1,6 +1,8 @@
 // Raw tasks, events and requests as CSV, one file each. Owns the columns; the files are the caller's. Pure.
+
 import { PHASES, type TaskRecord } from '../../server/outcomes/task-record.ts';
 import { summariseTask } from '../../server/outcomes/task-summary.ts';
+import { type Cell, csvLine } from '../show/csv.ts';
 
 /** By file name. Times are ISO 8601. */
 export function csvFiles(records: readonly TaskRecord[]): Readonly<Record<string, string>> {
@@ -10,8 +12,6 @@ export function csvFiles(records: readonly TaskRecord[]): Readonly<Record<string
     'requests.csv': file(REQUEST_COLUMNS, records.flatMap(requestRows)),
   };
 }
-
-type Cell = string | number | boolean | null;
 
 const TASK_COLUMNS = [
   ...[
@@ -126,12 +126,5 @@ function time(ms: number): string {
 }
 
 function file(columns: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  return `${[columns, ...rows].map((row) => row.map(quoted).join(',')).join('\n')}\n`;
-}
-
-/** RFC 4180; a cell that a spreadsheet would take for a formula is kept from that. */
-function quoted(cell: Cell): string {
-  if (cell === null) return '';
-  const text = typeof cell === 'string' && /^[=+@\t-]/.test(cell) ? `'${cell}` : String(cell);
-  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return [columns, ...rows].map(csvLine).join('');
 }

@@ -2,6 +2,7 @@
 // Pure: a string out.
 import { PHASES } from '../../server/outcomes/task-record.ts';
 import { formatShare, MISSING } from '../show/format.ts';
+import { definitions, htmlTable, tiles } from '../show/markup.ts';
 import { escaped, framedPage, section } from '../show/page-frame.ts';
 import { nameOf, outcomeBars, phaseBars, speedCurves, taskTimes } from './charts.ts';
 import { fasterText, formatDuration, formatMoney } from './table.ts';
@@ -50,12 +51,12 @@ export function outcomesPage(report: TaskReport, facts: PageFacts): string {
     ),
   ];
   const day = (ms: number | null) => (ms === null ? MISSING : new Date(ms).toISOString().slice(0, 10));
-  const header = `<p class="soft">${report.taskCount} tasks, ${day(report.fromMs)} to ${day(report.toMs)}</p>${tiles(report)}`;
+  const header = `<p class="soft">${report.taskCount} tasks, ${day(report.fromMs)} to ${day(report.toMs)}</p>${summaryTiles(report)}`;
   return framedPage('Outcomes', header, sections.join('\n'));
 }
 
 /** The last row is the sum of all where there are several. */
-function tiles({ rows }: TaskReport): string {
+function summaryTiles({ rows }: TaskReport): string {
   const last = rows.at(-1);
   if (last === undefined) return '';
   const { firstDiff, endToEnd, firstPass, rollback, costPerAccepted } = last;
@@ -70,9 +71,7 @@ function tiles({ rows }: TaskReport): string {
       `of ${costPerAccepted.count} changes that stand`,
     ],
   ];
-  const tile = ([name, value, note]: [string, string, string]) =>
-    `<div class="tile"><span>${name}</span><b>${escaped(value)}</b><span>${escaped(note)}</span></div>`;
-  return `<div class="tiles">${shown.map(tile).join('')}</div>`;
+  return tiles(shown);
 }
 
 function phaseTable(rows: readonly ReportRow[]): string {
@@ -86,7 +85,7 @@ function phaseTable(rows: readonly ReportRow[]): string {
     ),
     formatDuration(row.totalMeanMs),
   ]);
-  return table(['lane, class', 'tasks', ...PHASES, 'total'], body);
+  return htmlTable(['lane, class', 'tasks', ...PHASES, 'total'], body);
 }
 
 function fasterList(rows: readonly ReportRow[]): string {
@@ -106,7 +105,7 @@ function spreadTable({ rows, sampleRule }: TaskReport): string {
     ...cells(row.endToEnd),
   ]);
   const head = ['lane, class', 'tasks', 'first diff p50 (n)', 'p95', 'end to end p50 (n)', 'p95'];
-  return `${table(head, body)}<p class="soft">${escaped(sampleRule)}.</p>`;
+  return `${htmlTable(head, body)}<p class="soft">${escaped(sampleRule)}.</p>`;
 }
 
 function outcomeTable(rows: readonly ReportRow[]): string {
@@ -130,17 +129,5 @@ function outcomeTable(rows: readonly ReportRow[]): string {
     'cost per accepted (n)',
     'derived',
   ];
-  return `${table(head, body)}<p class="soft">derived: tasks of which their traffic alone tells.</p>`;
-}
-
-function table(head: readonly string[], body: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[], tag: 'th' | 'td') =>
-    cells.map((cell) => `<${tag}>${escaped(cell).replace('\n', '<br>')}</${tag}>`).join('');
-  const rows = body.map((cells) => `<tr>${line(cells, 'td')}</tr>`).join('');
-  return `<table><thead><tr>${line(head, 'th')}</tr></thead><tbody>${rows}</tbody></table>`;
-}
-
-function definitions(entries: readonly (readonly [string, string])[]): string {
-  const list = entries.map(([name, text]) => `<dt>${escaped(name)}</dt><dd>${escaped(text)}</dd>`).join('');
-  return `<dl>${list}</dl>`;
+  return `${htmlTable(head, body)}<p class="soft">derived: tasks of which their traffic alone tells.</p>`;
 }

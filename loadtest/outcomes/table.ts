@@ -1,6 +1,7 @@
 // The report about tasks as text for a terminal. Pure: a string out; page.ts shows the same numbers with charts.
 import { PHASES } from '../../server/outcomes/task-record.ts';
 import { formatShare, MISSING } from '../show/format.ts';
+import { columns } from '../show/text-table.ts';
 import { ALL, type Rate, type ReportRow, type Spread, type TaskReport } from './task-report.ts';
 
 export function reportTable(report: TaskReport): string {
@@ -11,13 +12,13 @@ export function reportTable(report: TaskReport): string {
     `${taskCount} tasks ${span}; (n) is the number of tasks beside each figure`,
     '',
     'TIME TO A CHANGE',
-    ...columns([SPREAD_HEAD, ...rows.map(spreadCells)]),
+    ...columns([SPREAD_HEAD, ...rows.map(spreadCells)], 2),
     '',
     'WHERE THE TIME GOES: T_total = T_plan + T_model + T_tools + T_verify + T_review + T_rework, mean of the tasks',
-    ...columns([PHASE_HEAD, ...rows.filter(({ phaseShare }) => phaseShare !== null).flatMap(phaseCells)]),
+    ...columns([PHASE_HEAD, ...rows.filter(({ phaseShare }) => phaseShare !== null).flatMap(phaseCells)], 2),
     '',
     'WHAT BECAME OF IT (derived: tasks of which their traffic alone tells)',
-    ...columns([OUTCOME_HEAD, ...rows.map(outcomeCells)]),
+    ...columns([OUTCOME_HEAD, ...rows.map(outcomeCells)], 2),
     ...fasterLines(rows),
   ];
   if (rows.some(({ firstDiff, endToEnd }) => firstDiff.refusal !== null || endToEnd.refusal !== null)) {
@@ -114,17 +115,4 @@ function nameCells({ lane, taskClass, taskCount }: ReportRow): string[] {
 
 function dayText(ms: number | null): string {
   return ms === null ? MISSING : new Date(ms).toISOString().slice(0, 16).replace('T', ' ');
-}
-
-/** Two columns to the left, the others to the right. */
-export function columns(rows: readonly (readonly string[])[], leftCount = 2): string[] {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) =>
-        column < leftCount ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!),
-      )
-      .join('  ')
-      .trimEnd(),
-  );
 }

@@ -1,6 +1,7 @@
 // The answer of `sparklane whatif` as text for a terminal. Pure: a string out.
 import { formatInterval, formatShare, MISSING } from '../show/format.ts';
-import { columns, formatDuration, formatMoney } from './table.ts';
+import { columns } from '../show/text-table.ts';
+import { formatDuration, formatMoney } from './table.ts';
 import type { Change, Move, WhatIfReport } from './what-if.ts';
 
 export function whatIfTable(report: WhatIfReport): string {

@@ -22,6 +22,12 @@ th:first-child, td:first-child { text-align: left; } td.text, th.text { text-ali
 td.refused { color: var(--soft); font-style: italic; } td.good { color: var(--good); } td.bad { color: var(--bad); }
 figure { margin: 8px 0 0 !important; max-width: none !important; } figure svg, section > svg { max-width: 100%; height: auto; color: var(--ink); }
 dl { display: grid; grid-template-columns: 150px 1fr; gap: 3px 14px; margin: 8px 0 0; font-size: 14px; } dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
+pre { overflow: auto; font-size: 12.5px; line-height: 1.45; } li { margin: 6px 0; } h3 { font-size: 15px; margin: 16px 0 4px; }
+.grid2 { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 14px; } .chart h3 { margin: 0; }
+.plans { display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); gap: 14px; margin: 6px 0 16px; }
+svg text.title { font: 600 13px system-ui, sans-serif; fill: var(--ink); } svg text.tile { font-size: 9px; fill: #fff; text-anchor: middle; paint-order: stroke; stroke: #0006; stroke-width: 2px; }
+svg .border { fill: none; stroke: var(--soft); stroke-width: .6; }
+.legend { margin: 2px 0; } .key { margin-right: 16px; } .key i { display: inline-block; width: 11px; height: 11px; margin-right: 5px; border: 1px solid var(--line); }
 details summary { cursor: pointer; color: var(--soft); margin-top: 10px; }
 `;
 

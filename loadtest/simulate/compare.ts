@@ -2,13 +2,13 @@
 // table, the JSON and the page (page.ts) show; draws nothing itself.
 import type { SimDevice } from '../../kernels/sim/device.ts';
 import type { KvUse } from '../../kernels/sim/wafer/kv-floor.ts';
+import { table } from '../show/text-table.ts';
 import { median } from '../statistics/median.ts';
 import { decodeParts, type TimePart } from './bounds.ts';
 import { type FixedLengths, promptCount, type SimLoad } from './load.ts';
 import { type SchedulerName, simulate } from './simulation.ts';
 import { type Prices, type Summary, summarise } from './summary.ts';
 import { type Sweep, sweepUsers } from './sweep.ts';
-import { table } from './table.ts';
 import type { Sample, SloBounds } from './tally.ts';
 import { planOf, trustOf } from './trust.ts';
 

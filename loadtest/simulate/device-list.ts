@@ -4,7 +4,7 @@ import { DEVICE_NAMES, planSimDevice } from '../../kernels/sim/device.ts';
 import { DoesNotFitError } from '../../kernels/sim/fit-error.ts';
 import type { SimPrecision } from '../../kernels/sim/precision.ts';
 import { type ModelShape, totalBytes } from '../../kernels/sim/shapes.ts';
-import { table } from './table.ts';
+import { table } from '../show/text-table.ts';
 
 export interface DeviceFit {
   readonly device: string;

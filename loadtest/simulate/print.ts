@@ -1,8 +1,9 @@
 // Prints a prediction or a simulation's summary for people. Layout only.
+
+import { table } from '../show/text-table.ts';
 import { digits, percent } from './compare.ts';
 import type { Prediction } from './predict.ts';
 import type { Quantiles, Summary } from './summary.ts';
-import { table } from './table.ts';
 
 export function formatPrediction(prediction: Prediction): string {
   const { summary, ttftBound, itlBound, throughputBound, plan, trust } = prediction;

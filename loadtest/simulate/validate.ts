@@ -20,10 +20,10 @@ import {
 } from '../../kernels/sim/fit/published.ts';
 import { regionDecodeRate, regionPrefillRate } from '../../kernels/sim/fit/wafer-fit.ts';
 import { publishedHostMs } from '../../kernels/sim/gpu/host.ts';
+import { table } from '../show/text-table.ts';
 import { median } from '../statistics/median.ts';
 import { closedLoad, poissonLoad } from './load.ts';
 import { type SimulationOptions, simulate } from './simulation.ts';
-import { table } from './table.ts';
 import { familyOf, type Likeness, trustLine } from './trust.ts';
 
 export interface ValidationRow {

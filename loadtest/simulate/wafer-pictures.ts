@@ -1,16 +1,17 @@
 // Pictures of a wafer: its floorplan with what each region's SRAM holds, its pipeline, and its room for KV over time.
 // For page.ts; drawn by chart.ts.
 import type { Stage } from '../../kernels/sim/wafer/floorplan.ts';
-import { type FloorTile, floorplan, heatMap, legendHtml, type Part } from './chart.ts';
+import { heatMap, legendHtml, type Part } from './chart.ts';
 import { type DeviceComparison, digits } from './compare.ts';
+import { type FloorTile, floorplan } from './floorplan-picture.ts';
 import type { Sample } from './tally.ts';
 
 const colours = {
-  program: 'var(--grey)',
-  weights: 'var(--weights)',
-  activations: 'var(--act)',
-  kv: 'var(--kv)',
-  kept: 'var(--kept)',
+  program: '#b3bac2',
+  weights: '#4e79a7',
+  activations: '#edc948',
+  kv: '#e15759',
+  kept: '#f3c1c3',
 };
 const time = 'seconds';
 const columnsMax = 96; // cells of a heat map over time
@@ -26,7 +27,7 @@ export function pipelineChart({ samples }: DeviceComparison): string {
   );
   return heatMap(
     { title: 'Pipeline: how busy each stage is', x: time, y: 'stage' },
-    { values, xMax: samples.at(-1)!.atMs / 1000, colour: 'var(--b)' },
+    { values, xMax: samples.at(-1)!.atMs / 1000, colour: '#e0782c' },
   );
 }
 
@@ -39,7 +40,7 @@ export function regionChart({ device, samples }: DeviceComparison): string {
   );
   return heatMap(
     { title: "Each region's room for KV: share in use", x: time, y: 'stage' },
-    { values, xMax: samples.at(-1)!.atMs / 1000, colour: 'var(--kv)' },
+    { values, xMax: samples.at(-1)!.atMs / 1000, colour: '#e15759' },
   );
 }
 
@@ -52,7 +53,7 @@ export function floorSection(entry: DeviceComparison): string {
     { name: 'activations', colour: colours.activations },
     { name: 'KV in use', colour: colours.kv },
     { name: 'KV kept for reuse', colour: colours.kept },
-    { name: 'free', colour: 'var(--panel)' },
+    { name: 'free', colour: 'transparent' },
   ]);
   return `<h3>Floorplan: what the SRAM of each region holds, at the fullest moment of each quarter</h3>${legend}<div class="plans">${plans.join('')}</div>`;
 }

@@ -1,5 +1,6 @@
 // One CSV line per turn, written as the run goes, so that a million turns need no memory. Owns the columns; the file is
 // the caller's.
+import { type Cell, csvLine } from '../../show/csv.ts';
 import type { FinishedTurn } from '../play/recorder.ts';
 
 const COLUMNS = [
@@ -37,14 +38,14 @@ const COLUMNS = [
   'in_flight',
 ] as const;
 
-export const CSV_HEADER = `${COLUMNS.join(',')}\n`;
+export const CSV_HEADER = csvLine(COLUMNS);
 
-export function csvLine(
+export function turnLine(
   turn: FinishedTurn,
   judged: { readonly good: boolean; readonly counted: boolean | null },
 ): string {
   const { session, planned, timeline, measures, end } = turn;
-  const values: Record<(typeof COLUMNS)[number], string | number | boolean | null> = {
+  const values: Record<(typeof COLUMNS)[number], Cell> = {
     session: session.index,
     session_name: session.name,
     turn: turn.turnIndex,
@@ -78,12 +79,9 @@ export function csvLine(
     first_useful_diff_ms: turn.firstUsefulDiffMs,
     in_flight: turn.inFlight,
   };
-  return `${COLUMNS.map((column) => cell(values[column])).join(',')}\n`;
+  return csvLine(COLUMNS.map((column) => rounded(values[column])));
 }
 
-function cell(value: string | number | boolean | null): string {
-  if (value === null) return '';
-  if (typeof value === 'number') return Number.isInteger(value) ? String(value) : value.toFixed(3);
-  const text = String(value);
-  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+function rounded(value: Cell): Cell {
+  return typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(3) : value;
 }

@@ -2,11 +2,12 @@
 // Pure: a string out.
 
 import { formatInterval, formatMs, formatNumber, formatShare, MISSING } from '../../show/format.ts';
+import { definitions, htmlTable, type MarkupCell, tiles } from '../../show/markup.ts';
 import { escaped, framedPage, section } from '../../show/page-frame.ts';
 import { formatSlo } from '../play/slo.ts';
 import type { ComparisonReport } from '../runs/comparison.ts';
 import type { GateResult } from '../runs/gate.ts';
-import type { LatencySummary, RunReport } from '../runs/run-report.ts';
+import type { RunReport } from '../runs/run-report.ts';
 import type { ScrapeReport } from '../runs/scrape.ts';
 import type { SweepReport } from '../runs/sweep.ts';
 import { forestPlot, latencyCdf, sloMatrix, stallHeatMap, swimLanes, ttftAgainstLoad } from './charts.ts';
@@ -93,10 +94,10 @@ function runParts(run: RunReport, sweep: SweepReport | null): string {
     ),
     errorSection(run),
   ];
-  return `${shown}${tiles(run)}\n${sections.join('\n')}`;
+  return `${shown}${summaryTiles(run)}\n${sections.join('\n')}`;
 }
 
-function tiles({ rates, counters, slo }: RunReport): string {
+function summaryTiles({ rates, counters, slo }: RunReport): string {
   const rows: [string, string, string][] = [
     ['Goodput', formatNumber(rates.goodputPerSecond.value, '/s'), `good turns per second: ${formatSlo(slo)}`],
     [
@@ -131,55 +132,58 @@ function tiles({ rates, counters, slo }: RunReport): string {
     ]);
   if (counters.editTurns > 0)
     rows.push(['Useful edits', formatShare(rates.usefulEditShare), 'had a hunk that applies']);
-  const tile = ([name, value, note]: [string, string, string]) =>
-    `<div class="tile"><span>${name}</span><b>${escaped(value)}</b><span>${escaped(note)}</span></div>`;
-  return `<div class="tiles">${rows.map(tile).join('')}</div>`;
+  return tiles(rows);
 }
+
+const LATENCY_HEAD = ['', 'count', 'mean', 'p50', 'p90', 'p95', 'p99', 'max', 'p95, 95 % interval'];
 
 function latencyTable({ latencies }: RunReport): string {
   const rows = latencies
     .filter(({ count }) => count > 0)
-    .map(
-      (summary) =>
-        `<tr><td title="${escaped(summary.formula)}">${escaped(summary.name)}</td><td>${summary.count.toLocaleString('en-US')}</td><td>${formatMs(summary.meanMs)}</td>${quantileCells(summary)}<td>${formatMs(summary.maxMs)}</td><td>${formatInterval(summary.quantiles[2]?.interval ?? null, formatMs)}</td></tr>`,
-    );
-  const head = ['', 'count', 'mean', 'p50', 'p90', 'p95', 'p99', 'max', 'p95, 95 % interval'];
-  return `<table><thead><tr>${head.map((name) => `<th>${name}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
-}
-
-function quantileCells({ quantiles }: LatencySummary): string {
-  return quantiles
-    .map(({ ms, refusal }) =>
-      refusal === null
-        ? `<td>${formatMs(ms)}</td>`
-        : `<td class="refused" title="${escaped(refusal)}">refused</td>`,
-    )
-    .join('');
+    .map(({ name, formula, count, meanMs, maxMs, quantiles }): MarkupCell[] => [
+      { text: name, title: formula },
+      count.toLocaleString('en-US'),
+      formatMs(meanMs),
+      ...quantiles.map(({ ms, refusal }) =>
+        refusal === null ? formatMs(ms) : { text: 'refused', kind: 'refused', title: refusal },
+      ),
+      formatMs(maxMs),
+      formatInterval(quantiles[2]?.interval ?? null, formatMs),
+    ]);
+  return htmlTable(LATENCY_HEAD, rows);
 }
 
 function errorSection({ errors }: RunReport): string {
   if (errors.length === 0) return '';
-  const rows = errors.map(
-    ({ kind, turns, message }) =>
-      `<tr><td>${escaped(kind)}</td><td>${turns}</td><td class="text">${escaped(message)}</td></tr>`,
-  );
-  return section(
-    'Errors',
-    'By kind; each is a miss.',
-    `<table><thead><tr><th>kind</th><th>turns</th><th class="text">first message</th></tr></thead><tbody>${rows.join('')}</tbody></table>`,
-  );
+  const rows = errors.map(({ kind, turns, message }) => [
+    kind,
+    String(turns),
+    { text: message, kind: 'text' },
+  ]);
+  const head = ['kind', 'turns', { text: 'first message', kind: 'text' }];
+  return section('Errors', 'By kind; each is a miss.', htmlTable(head, rows));
 }
 
 function sweepParts(sweep: SweepReport): string {
-  const rows = sweep.points.map(({ load, phase, passed, report }) => {
+  const rows = sweep.points.map(({ load, phase, passed, report }): MarkupCell[] => {
+    const { requestsPerSecond, tokensPerSecond, goodputPerSecond, goodShare } = report.rates;
     const verdict = report.validity.isVoid ? 'void' : passed === null ? '' : passed ? 'passes' : 'fails';
     const colour = passed === true ? 'good' : verdict === '' ? '' : 'bad';
-    return `<tr><td>${formatNumber(load)}</td><td>${phase}</td><td>${formatNumber(report.rates.requestsPerSecond)}</td><td>${formatNumber(report.rates.tokensPerSecond)}</td><td>${formatNumber(report.rates.goodputPerSecond.value)}</td><td>${formatShare(report.rates.goodShare.value)}</td><td class="${colour}">${verdict}</td></tr>`;
+    const rates = [requestsPerSecond, tokensPerSecond, goodputPerSecond.value].map((value) =>
+      formatNumber(value),
+    );
+    return [
+      formatNumber(load),
+      phase,
+      ...rates,
+      formatShare(goodShare.value),
+      { text: verdict, kind: colour },
+    ];
   });
   const head = [sweep.loadName, 'phase', 'requests/s', 'tokens/s', 'goodput/s', 'good', 'verdict'];
   const found = sweep.capacity === null ? '' : `<p>Capacity: <b>${escaped(capacityText(sweep))}</b></p>`;
   const knee = `<p class="soft">Knee: ${sweep.kneeLoad === null ? 'none' : formatNumber(sweep.kneeLoad)}; ${escaped(sweep.kneeMethod)}</p>`;
-  const table = `<table><thead><tr>${head.map((name) => `<th>${escaped(name)}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
+  const table = htmlTable(head, rows);
   const name = escaped(sweep.loadName);
   return (
     section(
@@ -205,14 +209,18 @@ function comparisonParts(report: ComparisonReport): string {
     value === null
       ? MISSING
       : `${value.ratio.toFixed(3)} ${formatInterval(value.interval, (number) => number.toFixed(3))}`;
-  const rows = report.rows.map(
-    ({ metric, meanMs, aOverB, aOverA }) =>
-      `<tr><td>${metric}</td><td>${formatMs(meanMs.a)}</td><td>${formatMs(meanMs.b)}</td><td>${ratio(aOverB)}</td><td>${ratio(aOverA)}</td><td>${aOverB?.turnCount ?? 0}</td></tr>`,
-  );
-  const head = ['', 'mean A', 'mean B', 'A/B', 'noise A/A', 'turns'];
-  const table = `<table><thead><tr>${head.map((name) => `<th>${name}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
+  const rows = report.rows.map(({ metric, meanMs, aOverB, aOverA }) => [
+    ...[metric, formatMs(meanMs.a), formatMs(meanMs.b), ratio(aOverB), ratio(aOverA)],
+    String(aOverB?.turnCount ?? 0),
+  ]);
+  const table = htmlTable(['', 'mean A', 'mean B', 'A/B', 'noise A/A', 'turns'], rows);
   const { surroundings: s } = report;
-  const where = `<dl><dt>machine</dt><dd>${escaped(s.machine)}, Node ${escaped(s.node)}</dd><dt>clock</dt><dd>${s.clock}</dd><dt>started</dt><dd>${escaped(s.startedAt || MISSING)}</dd><dt>command</dt><dd><code>${escaped(s.command)}</code></dd></dl>`;
+  const where = definitions([
+    ['machine', `${s.machine}, Node ${s.node}`],
+    ['clock', s.clock],
+    ['started', s.startedAt || MISSING],
+    ['command', s.command],
+  ]);
   const failed = `<p class="soft">Failed turns: ${report.failedTurns.a} of A, ${report.failedTurns.b} of B.</p>`;
   return section('A against B', escaped(report.method), forestPlot(report) + table + failed + where);
 }
@@ -224,27 +232,27 @@ function serverSection({ route, samples, failures, message, series }: ScrapeRepo
   const moved = series.filter(({ min, max }) => min !== max);
   const rows = moved.slice(0, SERIES_SHOWN).map(({ name, kind, first, last, min, max, mean }) => {
     const numbers = kind === 'gauge' ? [min, mean, max] : [first, last, last - first];
-    return `<tr><td class="text">${escaped(name)}</td><td>${escaped(kind)}</td>${numbers.map((value) => `<td>${formatNumber(value)}</td>`).join('')}</tr>`;
+    return [{ text: name, kind: 'text' }, kind, ...numbers.map((value) => formatNumber(value))];
   });
   const failed = failures === 0 ? '' : `, ${failures} could not be read: ${escaped(message ?? '')}`;
-  const head =
-    '<th>series</th><th>kind</th><th>least, or first</th><th>mean, or last</th><th>most, or change</th>';
+  const head = ['series', 'kind', 'least, or first', 'mean, or last', 'most, or change'];
   return section(
     'The server’s own metrics',
     `${escaped(route)}, read ${samples} times${failed}; ${moved.length} of ${series.length} series moved${moved.length > SERIES_SHOWN ? `, ${SERIES_SHOWN} are shown` : ''}, report.json has all.`,
-    `<table><thead><tr>${head}</tr></thead><tbody>${rows.join('')}</tbody></table>`,
+    htmlTable(head, rows),
   );
 }
 
 function gateSection(gates: readonly GateResult[]): string {
-  const rows = gates.map(
-    ({ text, passed, reason }) =>
-      `<tr><td>${escaped(text)}</td><td class="${passed ? 'good' : 'bad'}">${passed ? 'holds' : 'fails'}</td><td class="text">${escaped(reason)}</td></tr>`,
-  );
+  const rows = gates.map(({ text, passed, reason }) => [
+    text,
+    { text: passed ? 'holds' : 'fails', kind: passed ? 'good' : 'bad' },
+    { text: reason, kind: 'text' },
+  ]);
   return section(
     'Gates',
     'A gate holds only if the whole interval is inside the bound.',
-    `<table><tbody>${rows.join('')}</tbody></table>`,
+    htmlTable(null, rows),
   );
 }
 
@@ -253,10 +261,7 @@ function formulaSection({ latencies, formulas, validity }: RunReport): string {
     .filter(({ count }) => count > 0)
     .map(({ name, formula }) => [name, formula] as const);
   const rows = [...used, ...Object.entries(formulas), ['validity', validity.rule] as const];
-  const list = rows
-    .map(([name, formula]) => `<dt>${escaped(name)}</dt><dd>${escaped(formula)}</dd>`)
-    .join('');
-  return section('Formulas', '', `<dl>${list}</dl>`);
+  return section('Formulas', '', definitions(rows));
 }
 
 function provenanceSection({
@@ -290,6 +295,5 @@ function provenanceSection({
     ['machine', p.machine],
     ['node, sparklane', `${p.node}, ${p.version}; report format ${formatVersion}`],
   ];
-  const list = rows.map(([name, value]) => `<dt>${name}</dt><dd>${escaped(value)}</dd>`).join('');
-  return section('Provenance', '', `<dl>${list}</dl>`);
+  return section('Provenance', '', definitions(rows));
 }

@@ -1,6 +1,7 @@
 // Reports as text for a terminal. Pure: strings out. The page (page.ts) shows the same numbers with charts.
 
 import { formatInterval, formatMs, formatNumber, formatShare, MISSING } from '../../show/format.ts';
+import { columns } from '../../show/text-table.ts';
 import { formatPercent } from '../../statistics/quantile-bound.ts';
 import { formatSlo } from '../play/slo.ts';
 import type { ComparisonReport } from '../runs/comparison.ts';
@@ -79,7 +80,7 @@ function latencyLines(latencies: readonly LatencySummary[]): string[] {
     ),
   );
   const why = [...refusals].sort().map((q) => `p${formatPercent(q)}`);
-  const lines = columns([header, ...rows]);
+  const lines = columns([header, ...rows], 1);
   if (why.length > 0)
     lines.push(
       `refused: too few samples to bound ${why.join(', ')} with 95 % confidence (36 for p90, 72 for p95, 368 for p99)`,
@@ -120,7 +121,7 @@ export function sweepTable(report: SweepReport): string {
       run.validity.isVoid ? 'void' : passed === null ? '' : passed ? 'passes' : 'fails',
     ];
   });
-  const lines = columns([header, ...rows]);
+  const lines = columns([header, ...rows], 1);
   lines.push(
     '',
     `knee      ${report.kneeLoad === null ? 'none' : formatNumber(report.kneeLoad)} (${report.kneeMethod})`,
@@ -160,7 +161,7 @@ export function comparisonTable(report: ComparisonReport): string {
     `workload  ${report.workload}, ${report.blockCount} ABBA blocks, seed ${report.seed}${report.partial ? ' · PARTIAL, stopped by hand' : ''}`,
     `failed    ${report.failedTurns.a} turns of A, ${report.failedTurns.b} of B`,
     '',
-    ...columns([header, ...rows]),
+    ...columns([header, ...rows], 1),
     `ratio below 1: A is faster. ${report.method}`,
     '',
   ].join('\n');
@@ -170,15 +171,4 @@ export function gateTable(results: readonly GateResult[]): string {
   return results
     .map(({ text, passed, reason }) => `gate      ${passed ? 'holds' : 'FAILS'}  ${text}: ${reason}\n`)
     .join('');
-}
-
-/** First column to the left, the others to the right. */
-function columns(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
-      .join('  ')
-      .trimEnd(),
-  );
 }
