@@ -14,6 +14,7 @@ export interface BackendParts {
   readonly tellIntervalMs: number; // tokens drawn within it are told together
   readonly openGraph: () => Promise<OpenedGraph>; // called only by devices that compute
   readonly simulated: SimulatedChoice;
+  readonly opensApart?: boolean; // this thread has others to serve meanwhile
   readonly clock: Clock;
   readonly log: BackendLog;
 }
@@ -52,7 +53,7 @@ const openTimeoutMs = 120_000;
 const devices: Readonly<Record<string, (parts: BackendParts) => Promise<Backend>>> = {
   async cpu(parts) {
     const { createCpuBackend } = await import('./onnx/backend.ts');
-    const { sizes, threadCount, stepTimeoutMs, tellIntervalMs, clock, log } = parts;
+    const { sizes, threadCount, stepTimeoutMs, tellIntervalMs, opensApart = false, clock, log } = parts;
     const { graph, int8Kv } = await parts.openGraph();
     // Spinning: 0.39 ms against 0.44–0.54 for a step of a small model. Workers do nothing else.
     const chosen = { runtime: 'auto', spinning: true, openTimeoutMs } as const;
@@ -63,6 +64,7 @@ const devices: Readonly<Record<string, (parts: BackendParts) => Promise<Backend>
       threadCount,
       stepTimeoutMs,
       tellIntervalMs,
+      opensApart,
       clock,
       log,
       ...chosen,

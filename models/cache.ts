@@ -56,6 +56,14 @@ export async function openEntry(request: EntryRequest): Promise<CacheEntry> {
   return { directory, found: false };
 }
 
+/** Whether a sound entry is there. */
+export function hasEntry({
+  cacheDirectory,
+  key,
+}: Pick<EntryRequest, 'cacheDirectory' | 'key'>): Promise<boolean> {
+  return isSound(join(cacheDirectory, key));
+}
+
 /** Whether every file of the manifest is there with its size, and with its checksum where that is cheap. */
 async function isSound(directory: string): Promise<boolean> {
   const files = await readManifest(directory);

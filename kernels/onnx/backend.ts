@@ -26,12 +26,14 @@ import {
   type KvShape,
 } from './kv-memory.ts';
 import type { RuntimeSetup, WorkerFault, WorkerSetup } from './messages.ts';
-import { OrtError, openBindingSession, openSession } from './ort.ts';
+import { OrtError, openBindingSession, openSession, takeSession } from './ort.ts';
 import { Replica, type ReplicaLog } from './replica.ts';
 import type { GraphSession, SessionOptions } from './runtime.ts';
 import { verifyInPlace } from './self-test.ts';
+import type { OpenedApart } from './session-opener.ts';
 import { measureStepCosts } from './step-costs.ts';
 import { createStepFrame } from './step-frame.ts';
+import { threadPool } from './thread-pool.ts';
 
 /** The part of models/graph/build.ts's BuiltGraph that running it needs. */
 export interface DecoderGraph {
@@ -55,6 +57,7 @@ export interface CpuBackendOptions {
   readonly stepTimeoutMs: number; // longer: the worker counts as hung
   readonly openTimeoutMs: number; // to start a thread and open the device in it
   readonly tellIntervalMs: number; // rounds of a step are told together until this has passed since the last ones were
+  readonly opensApart?: boolean; // weights are loaded in another thread, because this one has others to serve
   readonly clock: Clock;
   readonly log: ReplicaLog;
 }
@@ -66,7 +69,7 @@ export interface CpuBackendOptions {
 export async function createCpuBackend(options: CpuBackendOptions): Promise<CpuBackend> {
   const limits = limitsOf(options);
   const scales = options.int8Kv === null ? null : await scalesFor(options, options.int8Kv);
-  const session = openRuntime(options);
+  const session = await openRuntime(options);
   const backend = new CpuBackend({ options, limits, session, scales });
   try {
     await backend.open();
@@ -229,7 +232,7 @@ async function scalesFor(options: CpuBackendOptions, calibration: KvCalibration)
   const known = readKvScales(calibration.file, graph.spec);
   if (known !== null) return known;
   const fp32 = { ...options, int8Kv: null };
-  const session = openRuntime(fp32) ?? (await openBindingSession(sessionOptions(fp32, 'binding')));
+  const session = (await openRuntime(fp32)) ?? (await openBindingSession(sessionOptions(fp32, 'binding')));
   try {
     return measureKvScales(session, graph, calibration);
   } finally {
@@ -238,10 +241,11 @@ async function scalesFor(options: CpuBackendOptions, calibration: KvCalibration)
 }
 
 /** The process's session, or null where each worker opens its own through the official binding. */
-function openRuntime(options: CpuBackendOptions): GraphSession | null {
+async function openRuntime(options: CpuBackendOptions): Promise<GraphSession | null> {
   if (options.runtime === 'binding') return null;
+  const chosen = sessionOptions(options, 'c-api');
   try {
-    return openSession(sessionOptions(options, 'c-api'));
+    return options.opensApart === true ? await openApart(chosen) : openSession(chosen);
   } catch (error) {
     const isMissing = error instanceof OrtError && error.code === 'unavailable';
     if (options.runtime === 'c-api' || !isMissing) throw error;
@@ -249,6 +253,17 @@ function openRuntime(options: CpuBackendOptions): GraphSession | null {
       reason: error.message,
     });
     return null;
+  }
+}
+
+async function openApart(options: SessionOptions): Promise<GraphSession> {
+  const pool = threadPool('session-opener', { workerData: null, queueMax: 1 });
+  try {
+    const opened: OpenedApart = await pool.run(options);
+    if (opened.ok) return takeSession(opened.session);
+    throw new OrtError(opened.code, opened.message);
+  } finally {
+    await pool.destroy();
   }
 }
 

@@ -55,6 +55,35 @@ export function openSession(options: SessionOptions, tuning: SessionTuning = mea
   }
 }
 
+/** A session that nobody holds: its opener may end. Structured-cloneable. */
+export interface LooseSession extends SessionHandle {
+  readonly envAddress: bigint;
+}
+
+/** As openSession, in a thread that lives no longer than the loading: somebody else takes it over. */
+export function openLooseSession(options: SessionOptions): LooseSession {
+  const api = loadOrtApi();
+  const env = api.createEnv(logSeverity, 'sparklane');
+  try {
+    const sessionAddress = createSession(api, env, options, measuredTuning);
+    return { sessionAddress, envAddress: env, version: api.version };
+  } catch (error) {
+    api.releaseEnv(env);
+    throw error;
+  }
+}
+
+/** From here on it is this thread's, which releases it. Throws OrtError when the libraries differ. */
+export function takeSession({ sessionAddress, envAddress, version }: LooseSession): GraphSession {
+  const api = loadOrtApi();
+  if (api.version !== version)
+    throw new OrtError('invalid-argument', `session of ONNX Runtime ${version}, library is ${api.version}`);
+  return new CApiSession(api, sessionAddress, true, () => {
+    api.releaseSession(sessionAddress);
+    api.releaseEnv(envAddress);
+  });
+}
+
 /**
  * The session of another thread of this process, weights shared. Its opener must outlive every use here.
  * Throws OrtError when the library of this thread is not the opener's.

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type FileDigest, hashFiles, openEntry } from '../cache.ts';
+import { type FileDigest, hasEntry, hashFiles, openEntry } from '../cache.ts';
 import { type Checkpoint, requiredTensors } from '../checkpoint.ts';
 import type { ModelSpec } from '../spec.ts';
 import type { WeightSource } from './arithmetic.ts';
@@ -97,6 +97,13 @@ export async function buildGraph(checkpoint: Checkpoint, options: BuildOptions):
     fates: fatesOf(checkpoint, precision),
     fromCache: entry.found,
   };
+}
+
+/** Whether buildGraph would find it in the cache. */
+export async function isBuilt(checkpoint: Checkpoint, options: BuildOptions): Promise<boolean> {
+  const { precision, cacheDirectory } = options;
+  const key = `${precision}-${await contentHashOf(checkpoint, options)}`;
+  return hasEntry({ cacheDirectory, key });
 }
 
 /** `210 Q4_1 to 8 bit, 1 Q8_0 to 8 bit as it is, 61 F32 to float`. */

@@ -3,6 +3,7 @@
 import type { Model } from '../../models/model.ts';
 import type { ServerParts } from '../compose.ts';
 import type { Config } from '../config/config.ts';
+import { buildApart } from '../device/build-thread.ts';
 import { type DeviceParts, type OpenDevice, openDevice } from '../device/device.ts';
 import { decoderEmbeddings } from '../embeddings/open-embeddings.ts';
 import { Shelf } from '../shelf/shelf.ts';
@@ -21,13 +22,17 @@ export async function openShelf(
   { config, model, first }: { readonly config: Config; readonly model: Model; readonly first: OpenDevice },
   parts: Omit<TableParts, 'shelf' | 'device'> & { readonly device: DeviceParts },
 ): Promise<ShelfParts & { readonly otherNames: readonly string[] }> {
-  const { clock, log, device } = parts;
-  const { memorySize = Number.POSITIVE_INFINITY } = device;
+  const { clock, log } = parts;
+  const { memorySize = Number.POSITIVE_INFINITY } = parts.device;
+  const device: DeviceParts = {
+    ...parts.device,
+    buildApart: (own, onProgress) => buildApart({ config: own, memorySize }, onProgress),
+  };
   const { modelsMemoryMax, idleUnloadMs } = config;
   const memoryMax = modelsMemoryMax ?? Math.floor(MEMORY_SHARE * memorySize);
   const shelf = new Shelf({ memoryMax, idleUnloadMs, clock, log });
   const presets = presetsOf(config, model.name);
-  const table = presets.length === 0 ? null : new ModelTable(config, presets, { ...parts, shelf });
+  const table = presets.length === 0 ? null : new ModelTable(config, presets, { ...parts, device, shelf });
   const isAlone = table === null;
   const decoder = await ownDecoder({ config, model, first }, { shelf, parts: device, isAlone });
   const contextTokens = first.backend.limits.slotTokensMax;

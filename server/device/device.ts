@@ -9,7 +9,7 @@ import { type BackendLog, createBackend } from '../../kernels/registry.ts';
 import { calibrationTokens, calibrationVersion } from '../../models/calibration.ts';
 import { type Checkpoint, CheckpointError, loadCheckpoint } from '../../models/checkpoint.ts';
 import { adoptExport } from '../../models/export/adopted-graph.ts';
-import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
+import { type BuiltGraph, buildGraph, isBuilt } from '../../models/graph/build.ts';
 import { topCount } from '../../models/graph/decoder.ts';
 import type { BuildProgress } from '../../models/graph/graph-files.ts';
 import { graphSize, sizeProblem } from '../../models/graph/graph-size.ts';
@@ -29,6 +29,8 @@ export interface DeviceParts {
   readonly log: BackendLog;
   readonly onProgress: (progress: BuildProgress) => void; // while a graph is being built
   readonly memorySize?: number; // bytes; without it no model is too large
+  /** Fills the cache in another thread, because this one has others to serve; without it, it is filled here. */
+  readonly buildApart?: (config: Config, onProgress: DeviceParts['onProgress']) => Promise<void>;
 }
 
 export interface OpenDevice {
@@ -59,7 +61,7 @@ export async function openDevice(config: Config, model: Model, parts: DevicePart
   const simulated = { model: config.simModel, precision: config.simPrecision, text: config.simText };
   const options = {
     ...{ spec, sizes, threadCount, stepTimeoutMs, tellIntervalMs },
-    ...{ openGraph, simulated, clock, log },
+    ...{ openGraph, simulated, clock, log, opensApart: parts.buildApart !== undefined },
   };
   const backend = await createBackend(config.backend, options);
   const kvIdentity = graph === null ? `simulated ${spec.name}` : graphIdentity(graph, config);
@@ -73,7 +75,11 @@ export async function openDevice(config: Config, model: Model, parts: DevicePart
 export async function graphFor(
   config: Config,
   model: Model,
-  { onProgress, memorySize = Number.POSITIVE_INFINITY }: Pick<DeviceParts, 'onProgress' | 'memorySize'>,
+  {
+    onProgress,
+    memorySize = Number.POSITIVE_INFINITY,
+    buildApart,
+  }: Pick<DeviceParts, 'onProgress' | 'memorySize' | 'buildApart'>,
 ): Promise<BuiltGraph> {
   const { cacheDirectory, threadsPerReplica } = config;
   if (model.fileFormat === 'onnx') {
@@ -86,6 +92,7 @@ export async function graphFor(
     throw new CheckpointError(`${model.spec.name} at ${precision}: ${problem}`, { file: model.path });
   const calibration = calibrationOn(calibrationTokens(model), threadsPerReplica);
   const options = { precision, cacheDirectory, calibration, onProgress };
+  if (buildApart !== undefined && !(await isBuilt(checkpoint, options))) await buildApart(config, onProgress);
   return buildGraph(checkpoint, options);
 }
 
