@@ -2,7 +2,7 @@
 // Grammars are compiled in portions beside other work, so the answer may come later. Owns what happens where a form
 // cannot be enforced: a schema that was asked for is refused with its place, a tool's is enforced as far as it goes,
 // because agents bring tools of many makers and a refusal would end the session.
-// Before it: openai/chat.ts, responses/routes.ts and responses/lane.ts; after it: server/grammar and server/tools.
+// Before it: openai/chat.ts, responses/routes.ts and responses/socket-lane.ts; after it: server/grammar and server/tools.
 
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';

@@ -1,6 +1,6 @@
 // BackgroundResponse: a response that goes on without its caller, through its lane's queue to its end, and comes back to
 // its conversation. Owns its events for watchers, and that it counts as delegated work of its session while it runs.
-// Before it: routes.ts and lane.ts; after it: lanes/lanes.ts and run.ts.
+// Before it: routes.ts and socket-lane.ts; after it: lanes/lanes.ts and run.ts.
 import { type Fault, fault } from '../base/errors.ts';
 import { logprobsFault, within } from '../chat/lane-edge.ts';
 import type { QueuePlace } from '../lanes/gate.ts';

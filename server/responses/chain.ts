@@ -1,5 +1,5 @@
 // Chains: how a response is found again by the one that goes on from it, through the store. Lanes of a socket keep their
-// own latest response beside it (lane.ts). Before it: routes.ts and socket.ts; after it: store.ts.
+// own latest response beside it (socket-lane.ts). Before it: routes.ts and socket.ts; after it: store.ts.
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import type { Item } from './items.ts';

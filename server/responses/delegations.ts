@@ -1,6 +1,6 @@
 // Delegations: results of background work that their conversations have not heard of yet. Owns them, bounded, until a turn
 // of the conversation takes them along: as an item before its input, and as the first item of its answer.
-// Before it: background.ts brings them; after it: routes.ts and lane.ts take them.
+// Before it: background.ts brings them; after it: routes.ts and socket-lane.ts take them.
 import { contentText } from '../base/content.ts';
 import type { Item } from './items.ts';
 import type { ResponseObject } from './response-object.ts';

@@ -1,5 +1,5 @@
 // A response and its lane: what lanes ask about it, and the service that it is planned in once it is there. Owns the session
-// key by which its conversation is known. Before it: routes.ts, lane.ts and background.ts; after it: lanes/lanes.ts.
+// key by which its conversation is known. Before it: routes.ts, socket-lane.ts and background.ts; after it: lanes/lanes.ts.
 import type { Parsed } from '../base/json-body.ts';
 import { upstreamBody } from '../chat/chat-body.ts';
 import { itemsConversation } from '../lanes/conversation.ts';

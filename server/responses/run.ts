@@ -1,6 +1,6 @@
 // ResponseRun: one response from its plan to its last event. Owns the generation, the way from text to events, the
 // heartbeat of a long prefill, and the ends that are not the model's: cancel, steering, failure. Knows no transport.
-// Before it: routes.ts and lane.ts; after it: generation/generation.ts and back through events.ts.
+// Before it: routes.ts and socket-lane.ts; after it: generation/generation.ts and back through events.ts.
 import type { Timer } from '../../kernels/clock.ts';
 import { type Fault, faultOfFailure, faultOfRefusal } from '../base/errors.ts';
 import type { AnswerReader } from '../chat/answer-reader.ts';

@@ -1,6 +1,6 @@
 // ResponsesSocket: one connection in WebSocket mode (GET /v1/responses, upgraded). Owns frames in and out, the table of
 // lanes and its bounds, the age of the connection and its slow reader; a socket that is gone cancels all its work.
-// Before it: app.ts mounts it; after it: lane.ts.
+// Before it: app.ts mounts it; after it: socket-lane.ts.
 import type { Timer } from '../../kernels/clock.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import { checkJson, parseJson } from '../base/json-body.ts';
@@ -8,9 +8,9 @@ import type { SocketConnection, SocketEvents } from '../listeners/transport.ts';
 import type { ResponseEvent } from './events.ts';
 import { errorEvent } from './faults.ts';
 import { type Item, itemsOf } from './items.ts';
-import { type LaneHost, SocketLane } from './lane.ts';
 import type { ResponsesService } from './responses-service.ts';
 import { createFrameSchema, frameHeadSchema, STREAM_ID, steerFrameSchema } from './schema.ts';
+import { type LaneHost, SocketLane } from './socket-lane.ts';
 import { steerItems } from './steering.ts';
 
 // OpenAI's bounds of a connection.

@@ -1,5 +1,5 @@
 // Steering: user input for a response that is still being written. Owns the waiting inputs of one response and the
-// events that tell their fate; the response itself ends in run.ts and goes on in lane.ts. Pure but for its own list.
+// events that tell their fate; the response itself ends in run.ts and goes on in socket-lane.ts. Pure but for its own list.
 import type { Item } from './items.ts';
 
 export interface Steer {
