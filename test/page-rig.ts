@@ -1,17 +1,16 @@
 // A whole server with its page, and Debian's Chromium to look at it. Where there is no browser, `chromium` is null and says so.
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { type Browser, type BrowserContextOptions, chromium as driver, type Page } from 'playwright-core';
 import { WallClock } from '../kernels/clock.ts';
 import { type LocalServer, startLocalServer } from '../server/cli/local-server.ts';
 import { loadConfig } from '../server/config/config.ts';
+import { buildPage } from './built-page.ts';
 import { listenerEnv } from './listeners.ts';
 import { MemoryTerminal } from './memory-terminal.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
-const root = resolve(import.meta.dirname, '..');
 const require = createRequire(import.meta.url);
 
 export const chromium =
@@ -28,14 +27,8 @@ export interface PageRig {
   close(): Promise<void>;
 }
 
-/** The page as it is now, in dist: a server that runs from source serves it from there. */
-function compilePage(): void {
-  const tsc = join(root, 'node_modules/typescript/bin/tsc');
-  execFileSync(process.execPath, [tsc, '-p', join(root, 'server/ui/page/tsconfig.json')]);
-}
-
 export async function pageRig(flags: Readonly<Record<string, unknown>>): Promise<PageRig> {
-  compilePage();
+  const built = buildPage();
   const cacheDirectory = join(temporaryDirectory(), 'cache');
   const config = loadConfig({
     flags: { port: 0, cacheDirectory, logLevel: 'warn', ...flags },
@@ -43,7 +36,10 @@ export async function pageRig(flags: Readonly<Record<string, unknown>>): Promise
   });
   const terminal = new MemoryTerminal();
   const clock = new WallClock();
-  const server = await startLocalServer(config, { terminal, env: {}, clock, epochMs: () => Date.now() });
+  const server = await startLocalServer(config, {
+    ...{ terminal, env: {}, clock, epochMs: () => Date.now() },
+    pageAssets: built.assets,
+  });
   const browser: Browser = await driver.launch({ executablePath: chromium!, args: ['--no-sandbox'] });
   const complaints: string[] = [];
   return {
@@ -62,6 +58,7 @@ export async function pageRig(flags: Readonly<Record<string, unknown>>): Promise
     close: async () => {
       await browser.close();
       await server.stop();
+      built.remove();
     },
   };
 }

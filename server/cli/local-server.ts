@@ -95,7 +95,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     directory,
     encodeElsewhere: new TextThread({ model: config.model }),
     ...(config.ui === 'on' && {
-      page: { assets: pageAssets(), runSelf: host.runSelf ?? null, hub: hubOf(host) },
+      page: { assets: host.pageAssets ?? pageAssets(), runSelf: host.runSelf ?? null, hub: hubOf(host) },
     }),
     transport,
     metrics,

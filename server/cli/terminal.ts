@@ -1,6 +1,7 @@
 // What a command may do to the outside: write, read lines, hear signals, know the time. Types only; main.ts makes one
 // of the process, tests make one of memory. Used by every file of this folder.
 import type { Clock } from '../../kernels/clock.ts';
+import type { Assets } from '../ui/assets.ts';
 
 export interface Terminal {
   /** Standard error where a person watches it, for what is drawn and redrawn; else null. */
@@ -27,6 +28,8 @@ export interface Host {
   readonly epochMs: () => number; // time of day
   /** Bytes that this process may use; without it no model is too large. */
   readonly memorySize?: number;
+  /** The page's files; without them as they were compiled beside this program. */
+  readonly pageAssets?: Assets;
   /** Runs this program once more, with other arguments; rejects with what it said. Without it nobody can. */
   readonly runSelf?: (args: readonly string[]) => Promise<void>;
   /** This process among others, where it matters who is alive; without it only silence tells. */

@@ -98,11 +98,15 @@ export function pageAssets({ modules, styles } = pageDirectories()): Assets | nu
   return new Assets(sources);
 }
 
-/** This file is `server/ui/assets.ts` below the root, or `dist/server/ui/assets.js`; modules are only ever in dist. */
-function pageDirectories(): { readonly modules: string; readonly styles: string } {
+/** Of the repository or the package: this file is `server/ui/assets.ts` below it, or `dist/server/ui/assets.js`. */
+export function packageRoot(): string {
   const here = dirname(fileURLToPath(import.meta.url));
-  const isCompiled = import.meta.url.endsWith('.js');
-  const root = join(here, isCompiled ? '../../..' : '../..');
+  return join(here, import.meta.url.endsWith('.js') ? '../../..' : '../..');
+}
+
+/** Modules are only ever in dist. */
+function pageDirectories(): { readonly modules: string; readonly styles: string } {
+  const root = packageRoot();
   return { modules: join(root, 'dist/server/ui/page'), styles: join(root, 'server/ui/page') };
 }
 

@@ -1,11 +1,13 @@
 // Routes of the hardware and report panes: what the device looks like and what else may be named, one comparison at a time, and
 // the reports with an address for a frame. Before it: ui.ts; after it: report-shelf.ts and the program itself.
+import { join } from 'node:path';
 import { z } from 'zod';
 import type { DevicePlan } from '../../kernels/device-plan.ts';
 import type { DeviceCatalogue } from '../../kernels/registry.ts';
 import { fault } from '../base/errors.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import { packageRoot } from './assets.ts';
 import type { ReportShelf } from './report-shelf.ts';
 
 export interface LabParts {
@@ -20,7 +22,15 @@ export interface LabParts {
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,63}$/, 'a name of a-z, 0-9, . and -');
 
+/** Recorded loads that come with the program. */
+const TRACES = {
+  'agent-sessions': 'agent-sessions-40.rle.jsonl.gz',
+  mooncake: 'mooncake-conversation-1500.jsonl.gz',
+  azure: 'azure-code-2023.csv.gz',
+} as const;
+
 const comparisonSchema = z.strictObject({
+  trace: z.enum(Object.keys(TRACES) as [keyof typeof TRACES]).nullish(), // instead of lengths and a rate
   devices: z.array(name).min(1).max(4),
   model: name,
   precision: z.enum(['fp16', 'bf16', 'fp8', 'int4']).default('fp16'),
@@ -122,12 +132,17 @@ function answerReport(call: HttpCall, { reports, style }: LabParts): void {
 }
 
 function argumentsOf(body: z.output<typeof comparisonSchema>, path: string): string[] {
-  const { devices, model, precision, isl, osl, rate, requests } = body;
-  const flags = { devices: devices.join(','), model, precision, isl, osl, rate, requests, html: path };
+  const { devices, model, precision, isl, osl, rate, requests, trace } = body;
+  const load = trace == null ? { isl, osl, rate } : { trace: tracePath(TRACES[trace]) };
+  const flags = { devices: devices.join(','), model, precision, requests, ...load, html: path };
   const usersMax = ['--users-max', '64'];
   return [
     'compare',
     ...Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)]),
     ...usersMax,
   ];
+}
+
+function tracePath(file: string): string {
+  return join(packageRoot(), 'loadtest/traces', file);
 }

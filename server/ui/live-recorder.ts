@@ -56,7 +56,7 @@ export class LiveRecorder implements Omit<EngineObserver, Ignored> {
   }
 
   get costs(): LiveCosts | null {
-    if (this.#planMs.count === 0) return null;
+    if (this.#stepMsByRows.size === 0 && this.#prefillMsPerToken.count === 0) return null;
     const byRows = [...this.#stepMsByRows]
       .sort(([a], [b]) => a - b)
       .map(([rows, samples]) => ({ rows, stepMs: samples.quantile(0.5)!, count: samples.count }));
@@ -90,7 +90,7 @@ export class LiveRecorder implements Omit<EngineObserver, Ignored> {
     this.#roll();
     this.#counts.decodeTokens += decodeTokens;
     this.#counts.prefillTokens += prefillTokens;
-    this.#planMs.add(planMs);
+    if (planMs > 0) this.#planMs.add(planMs); // rounds after a step's first are not planned
     if (decodeTokens === 0 && prefillTokens > 0) this.#prefillMsPerToken.add(stepMs / prefillTokens);
     if (prefillTokens > 0 || decodeTokens !== rowCount || rowCount > ROWS_MAX) return; // of drafts and mixed steps
     const samples = this.#stepMsByRows.get(rowCount) ?? new Samples(STEP_SAMPLES_MAX);

@@ -64,7 +64,7 @@ export function App({ browser }: { readonly browser: Browser }): VNode {
         {start.kind === 'ready' && pane === 'playground' && (
           <Playground api={api} browser={browser} store={store} facts={start.facts} />
         )}
-        {start.kind === 'ready' && pane === 'live' && <LivePane feed={feed} />}
+        {start.kind === 'ready' && pane === 'live' && <LivePane api={api} feed={feed} facts={start.facts} />}
         {start.kind === 'ready' && pane === 'hardware' && <HardwarePane api={api} feed={feed} />}
         {start.kind === 'ready' && pane === 'models' && (
           <ModelsPane api={api} feed={feed} facts={start.facts} />

@@ -13,6 +13,7 @@ export function CompareForm({ api, hardware }: { readonly api: Api; readonly har
   const [devices, setDevices] = useState('wse3, h100x2, h200');
   const [model, setModel] = useState('llama-3.1-8b');
   const [lengths, setLengths] = useState({ isl: '1000', osl: '200', rate: '4', requests: '100' });
+  const [trace, setTrace] = useState('');
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState('');
   const [report, setReport] = useState<Report | null>(null);
@@ -22,7 +23,11 @@ export function CompareForm({ api, hardware }: { readonly api: Api; readonly har
     const numbers = Object.fromEntries(Object.entries(lengths).map(([name, text]) => [name, Number(text)]));
     const names = devices.split(/[\s,]+/).filter((name) => name !== '');
     try {
-      setReport(await api.json<Report>('ui/compare', { body: { devices: names, model, ...numbers } }));
+      setReport(
+        await api.json<Report>('ui/compare', {
+          body: { devices: names, model, ...numbers, ...(trace !== '' && { trace }) },
+        }),
+      );
     } catch (error) {
       setFailure(wordsOf(error));
     } finally {
@@ -52,7 +57,15 @@ export function CompareForm({ api, hardware }: { readonly api: Api; readonly har
             <Field label="Model">
               <Choice values={hardware.models} value={model} onChange={setModel} />
             </Field>
-            {NUMBERS.map(({ name, label }) => (
+            <Field label="Load">
+              <select value={trace} onChange={({ currentTarget }) => setTrace(currentTarget.value)}>
+                <option value="">random requests</option>
+                <option value="agent-sessions">recorded agent sessions</option>
+                <option value="mooncake">Mooncake’s conversations</option>
+                <option value="azure">Azure’s code requests</option>
+              </select>
+            </Field>
+            {NUMBERS.filter(({ name }) => trace === '' || name === 'requests').map(({ name, label }) => (
               <Field label={label} key={name}>
                 <input
                   inputMode="decimal"

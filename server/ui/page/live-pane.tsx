@@ -2,6 +2,7 @@
 // after it: live-feed.ts.
 import type { VNode } from 'preact';
 import { useEffect, useMemo } from 'preact/hooks';
+import type { Api } from './api.ts';
 import { Chart } from './chart.tsx';
 import { KvMap } from './kv-map.tsx';
 import type { LiveFeed, LiveState } from './live-feed.ts';
@@ -9,10 +10,18 @@ import { LaneList, PromptList, SeatList, SessionList } from './live-lists.tsx';
 import { columnsOf, headlineOf } from './live-numbers.ts';
 import type { LivePoint, LiveReport } from './live-report.ts';
 import { count, digits, milliseconds, percent } from './numbers.ts';
+import { OwnSessions } from './own-sessions.tsx';
 import { PrefixTree } from './prefix-tree.tsx';
+import type { ServerFacts } from './server-facts.ts';
 import { useStore } from './use-store.ts';
 
-export function LivePane({ feed }: { readonly feed: LiveFeed }): VNode {
+export interface LivePaneProps {
+  readonly api: Api;
+  readonly feed: LiveFeed;
+  readonly facts: ServerFacts;
+}
+
+export function LivePane({ api, feed, facts }: LivePaneProps): VNode {
   useEffect(() => feed.watch(), [feed]);
   const state = useStore(feed);
   const { report, trouble } = state;
@@ -33,13 +42,19 @@ export function LivePane({ feed }: { readonly feed: LiveFeed }): VNode {
       {report === null ? (
         <p class="centred hint">Waiting for the first report…</p>
       ) : (
-        <Body {...state} report={report} />
+        <Body {...state} report={report} api={api} facts={facts} />
       )}
     </div>
   );
 }
 
-function Body({ points, pointMs, report }: LiveState & { readonly report: LiveReport }): VNode {
+function Body({
+  points,
+  pointMs,
+  report,
+  api,
+  facts,
+}: LiveState & Omit<LivePaneProps, 'feed'> & { readonly report: LiveReport }): VNode {
   return (
     <div class="live-body">
       <Tiles points={points} pointMs={pointMs} report={report} />
@@ -50,6 +65,7 @@ function Body({ points, pointMs, report }: LiveState & { readonly report: LiveRe
         <KvMap kv={report.kv} device={report.device} />
         <PrefixTree trees={report.kv.trees} cut={report.kv.cut} />
         <SessionList sessions={report.sessions} />
+        {report.sessions.count > 0 && <OwnSessions api={api} showsText={facts.showsText} />}
         {report.lanes !== null && <LaneList lanes={report.lanes} />}
       </div>
     </div>

@@ -9,6 +9,7 @@ export interface ServerFacts {
   readonly canChat: boolean;
   readonly canFill: boolean; // in the middle
   readonly canCall: boolean; // tools
+  readonly showsText: boolean; // of one's own sessions
   readonly blockSize: number; // tokens of a block of the prefix cache
 }
 
@@ -34,6 +35,7 @@ export async function readFacts(api: Pick<Api, 'json'>): Promise<ServerFacts> {
     canChat: about.chat,
     canFill: can.includes('insert'),
     canCall: can.includes('tools'),
+    showsText: about.shows_text,
     blockSize: about.block_size,
   };
 }
