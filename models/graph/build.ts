@@ -14,6 +14,7 @@ import { type BuildProgress, graphOf, weightsFile, writeModel, writeWeights } fr
 import type { GraphWriter } from './graph-writer.ts';
 import type { ValueInfo } from './onnx-proto.ts';
 import { isSmoothable, type Precision } from './precision.ts';
+import { readShippedRanges } from './shipped-ranges.ts';
 import { type ActivationRanges, type SmoothedRole, smoothed } from './smoothing.ts';
 
 // Part of every entry's key: raise it whenever the same checkpoint would give other files.
@@ -136,14 +137,18 @@ async function contentHashOf(
   return hash.digest('hex').slice(0, 32);
 }
 
-/** Null where nothing is to be measured. `directory` is there only meanwhile. */
+/** Null where nothing is to be measured. Ranges that come with the model are taken as they are. `directory` is there only meanwhile. */
 async function measuredRanges(
   directory: string,
   checkpoint: Checkpoint,
-  { precision, calibration }: BuildOptions,
+  { precision, calibration, cacheDirectory }: BuildOptions,
 ): Promise<ActivationRanges | null> {
   if (calibration === undefined || !isSmoothable(precision)) return null;
-  const { spec } = checkpoint;
+  const { spec, weightFiles, variant } = checkpoint;
+  const digests = await hashFiles(weightFiles, cacheDirectory);
+  const origin = { weightFiles, digests, variant, calibrationKey: calibration.key };
+  const shipped = await readShippedRanges(spec, origin);
+  if (shipped !== null) return shipped;
   await mkdir(directory);
   try {
     const writer = writeDecoder(spec, { precision: 'int8', kv: 'fp32', probed: true }, checkpoint);
