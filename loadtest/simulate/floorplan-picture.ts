@@ -55,14 +55,6 @@ export function floorplan(
   return `<svg viewBox="0 0 ${wide} ${26 + gridRows * (size + gap)}" style="max-width:${wide}px" role="img"><text x="0" y="16" class="title">${escaped(title)}</text>${drawn.join('')}</svg>`;
 }
 
-/** Names with their colours, as HTML. */
-export function legendHtml(entries: readonly { readonly name: string; readonly colour: string }[]): string {
-  const items = entries.map(
-    ({ name, colour }) => `<span class="key"><i style="background:${colour}"></i>${escaped(name)}</span>`,
-  );
-  return `<p class="legend">${items.join('')}</p>`;
-}
-
 function round(value: number): number {
   return Math.round(value * 10) / 10;
 }
