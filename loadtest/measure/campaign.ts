@@ -13,6 +13,7 @@ import type { LoadtestIo, ReportFile } from './io.ts';
 import { CSV_HEADER, turnLine } from './report/csv.ts';
 import { junitXml } from './report/junit.ts';
 import { type LiveScreen, watch } from './report/live-view.ts';
+import { otlpMetrics } from './report/otlp.ts';
 import { reportPage } from './report/page.ts';
 import { comparisonTable, formulaLines, gateTable, runTable, sweepTable } from './report/table.ts';
 import { type ComparisonReport, startComparison } from './runs/comparison.ts';
@@ -25,7 +26,7 @@ import type { Settings, TargetSettings } from './settings.ts';
 import { headersOf, openTarget, realWires, type Wires } from './wires/catalog.ts';
 import type { ContentOptions } from './wires/content.ts';
 import { startInProcess } from './wires/own-server.ts';
-import { probeServer, type ServerFacts } from './wires/probe.ts';
+import { post, probeServer, type ServerFacts } from './wires/probe.ts';
 import type { Target } from './wires/target.ts';
 
 const STEPS_PER_BREATH = 1000;
@@ -278,7 +279,22 @@ class Campaign {
     const finished = await report;
     unwatch();
     this.#stopActive = () => {};
-    return scraper === null ? finished : { ...finished, serverMetrics: await scraper.stop() };
+    const whole = scraper === null ? finished : { ...finished, serverMetrics: await scraper.stop() };
+    await this.#tell(whole);
+    return whole;
+  }
+
+  /** A collector that is not there costs a line, not the run. */
+  async #tell(report: RunReport): Promise<void> {
+    const { otlp, connection } = this.#settings;
+    if (otlp === null) return;
+    const wire = realWires(otlp, connection, 1).http();
+    const path = otlp.text === otlp.origin ? '/v1/metrics' : '/v1'; // with a path of its own: that path
+    const { status, failure } = await post(wire, {}, path, otlpMetrics(report, this.#io.epochMs()));
+    wire.close();
+    if (failure !== null || status >= 300) {
+      this.#io.note(`--otlp ${otlp.text}: ${failure ?? `answered ${status}`}\n`);
+    }
   }
 
   async #compare(other: Target): Promise<ComparisonReport> {

@@ -140,6 +140,10 @@ function addExperimentFlags(command: Command): void {
       "exit 1 unless the whole interval holds: 'p95(ttft)<800ms; good>=99%; goodput>=2/s'",
     )
     .option('--junit <file>', 'write validity and gates as JUnit XML')
+    .option(
+      '--otlp <url>',
+      'tell every run to an OpenTelemetry collector, such as http://127.0.0.1:4318/v1/metrics',
+    )
     .option('--schema', 'print the JSON Schema of report.json, and end')
     .option('--out <directory>', 'write report.html, report.json and turns.csv there')
     .option('--no-live', 'no live view');

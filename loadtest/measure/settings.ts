@@ -60,6 +60,7 @@ export interface Settings {
   readonly autoWarmup: boolean; // the warm-up ends where latencies settle
   readonly scrape: string | null; // route of the server's own metrics
   readonly junitPath: string | null;
+  readonly otlp: ServerAddress | null; // collector that every run is told to
   readonly capacity: { readonly low: number; readonly high: number } | null;
   readonly goal: number;
   readonly tolerance: number;
@@ -94,6 +95,7 @@ export function parseSettings(flags: Flags): Settings {
   const durationMs = read.timeMs('duration') ?? entry.durationMs;
   const capacityText = read.text('capacity');
   const sweepText = read.text('sweep');
+  const otlpText = read.text('otlp');
   const abText = flags['ab'] === true ? 'completions' : read.text('ab');
   if ([capacityText, sweepText, abText].filter((text) => text !== null).length > 1) {
     throw new FlagError(
@@ -142,6 +144,7 @@ export function parseSettings(flags: Flags): Settings {
     sweeps: sweepText === null ? [] : sweepText.split(';').map((part) => parseSweep(part.trim(), load)),
     capacity: capacityText === null ? null : parseRange(capacityText),
     autoWarmup,
+    otlp: otlpText === null ? null : parseAddress('otlp', otlpText),
     scrape: flags['scrape'] === true ? '/metrics' : read.text('scrape'),
     outDirectory: read.text('out'),
     showLive: flags['live'] !== false,

@@ -29,30 +29,41 @@ export async function probeServer(
   return { model, owner: textOr(field(first, 'owned_by'), 'unknown') };
 }
 
-/** One GET, whole. `failure`: in the system's words, null where there was an answer. */
-export function get(
-  wire: HttpWire,
-  headers: Readonly<Record<string, string>>,
-  path: string,
-): Promise<{ readonly status: number; readonly text: string; readonly failure: string | null }> {
+interface Whole {
+  readonly status: number;
+  readonly text: string;
+  readonly failure: string | null; // in the system's words, null where there was an answer
+}
+
+type Headers = Readonly<Record<string, string>>;
+
+/** One GET, whole. */
+export function get(wire: HttpWire, headers: Headers, path: string): Promise<Whole> {
+  return whole(wire, { method: 'GET', path, headers, body: '' });
+}
+
+/** One POST of JSON, whole. */
+export function post(wire: HttpWire, headers: Headers, path: string, body: unknown): Promise<Whole> {
+  const json = { 'content-type': 'application/json', ...headers };
+  return whole(wire, { method: 'POST', path, headers: json, body: JSON.stringify(body) });
+}
+
+function whole(wire: HttpWire, request: Parameters<HttpWire['send']>[0]): Promise<Whole> {
   return new Promise((resolve) => {
     let status = 0;
     let text = '';
     const decoder = new TextDecoder();
-    wire.send(
-      { method: 'GET', path, headers, body: '' },
-      {
-        onSent: () => {},
-        onHead: (code) => {
-          status = code;
-        },
-        onData: (bytes) => {
-          if (text.length < BODY_SIZE_MAX) text += decoder.decode(bytes, { stream: true });
-        },
-        onEnd: () => resolve({ status, text, failure: null }),
-        onError: (kind, message) => resolve({ status, text, failure: message || kind }),
+    wire.send(request, {
+      onSent: () => {},
+      onHead: (code) => {
+        status = code;
       },
-    );
+      onData: (bytes) => {
+        if (text.length < BODY_SIZE_MAX) text += decoder.decode(bytes, { stream: true });
+      },
+      onEnd: () => resolve({ status, text, failure: null }),
+      onError: (kind, message) => resolve({ status, text, failure: message || kind }),
+    });
   });
 }
 

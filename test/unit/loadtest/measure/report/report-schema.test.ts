@@ -137,3 +137,58 @@ test('a run ends where too much fails, says so, and fails; the server’s metric
   expect(json.serverMetrics.series).toMatchObject([{ name: 'asked_total', kind: 'counter', last: 3 }]);
   expect(io.files.get('ci/junit.xml')).toMatch(/the run went to its end"><failure message="aborted/);
 });
+
+test.each([
+  ['', '/v1/metrics'],
+  ['/api/v1/otlp/v1/metrics', '/api/v1/otlp/v1/metrics'],
+])('a collector at %j is told every run as OpenTelemetry metrics', async (base, path) => {
+  server = await ScriptedServer.start((_, answer) => answer.respond(200, {}));
+  const { io } = await loadtest([
+    ...virtual,
+    '--load',
+    'poisson:20',
+    '--duration',
+    '8s',
+    '--otlp',
+    `${server.url}${base}`,
+  ]);
+  expect(io.notes).not.toMatch(/--otlp/);
+  const [told] = server.requests;
+  expect([told!.path, told!.headers['content-type']]).toEqual([path, 'application/json']);
+  const [{ resource, scopeMetrics }] = told!.body['resourceMetrics'] as [
+    {
+      resource: { attributes: object[] };
+      scopeMetrics: [{ metrics: { name: string; gauge: { dataPoints: { asDouble: number }[] } }[] }];
+    },
+  ];
+  expect(resource.attributes).toContainEqual({
+    key: 'service.name',
+    value: { stringValue: 'sparklane-loadtest' },
+  });
+  const { metrics } = scopeMetrics[0];
+  const turns = metrics.find(({ name }) => name === 'sparklane.loadtest.turns')!;
+  expect(turns.gauge.dataPoints[0]!.asDouble).toBeGreaterThan(50);
+  const latency = metrics.find(({ name }) => name === 'sparklane.loadtest.latency')!;
+  expect(latency.gauge.dataPoints).toContainEqual(
+    expect.objectContaining({
+      attributes: [
+        { key: 'latency', value: { stringValue: 'ttft' } },
+        { key: 'quantile', value: { stringValue: '0.9' } },
+      ],
+    }),
+  );
+});
+
+test('a collector that is not there costs a line', async () => {
+  const { io } = await loadtest([
+    ...virtual,
+    '--load',
+    'poisson:4',
+    '--duration',
+    '1s',
+    '--otlp',
+    'http://127.0.0.1:9',
+  ]);
+  expect(io.notes).toMatch(/--otlp http:\/\/127\.0\.0\.1:9: .*ECONNREFUSED/);
+  expect(io.exitCode).toBe(0);
+});
