@@ -1,12 +1,14 @@
 // The live stream: what it tells, that it is made once for everybody and never for nobody, and that nothing in it grows.
 import { afterEach, describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
+import { NativeClient } from '../../../../server/client/client.ts';
 import { LiveRecorder, POINT_MS } from '../../../../server/ui/live-recorder.ts';
 import { LiveFeed } from '../../../../server/ui/page/live-feed.ts';
 import { columnsOf, headlineOf } from '../../../../server/ui/page/live-numbers.ts';
 import type { LiveHistory, LivePoint, LiveReport } from '../../../../server/ui/page/live-report.ts';
 import { Samples } from '../../../../server/ui/samples.ts';
 import { type MemoryServer, memoryServer } from '../../../memory-server.ts';
+import type { MemorySocket } from '../../../memory-socket.ts';
 
 const servers: MemoryServer[] = [];
 afterEach(async () => {
@@ -191,5 +193,53 @@ describe('the page', () => {
       [-2, 0],
       [100, null],
     ]);
+  });
+});
+
+describe('native sessions', () => {
+  /** A session that somebody holds, and what the stream and the list of its owner say of it. */
+  async function told(flags: Readonly<Record<string, unknown>>, key: string | null) {
+    const server = await serve(flags);
+    const headers = key === null ? {} : { authorization: `Bearer ${key}` };
+    const socket = server.transport.upgrade('/v1/sparklane', headers) as MemorySocket;
+    const connecting = NativeClient.connect(socket.openSocket);
+    await server.run(100);
+    const session = (await connecting).open({ temperature: 0 });
+    const appended = session.append({ text: 'my secret: the blue horse' });
+    await server.run(500);
+    const { position } = await appended;
+    const live = server.call({ path: '/ui/live', headers });
+    const list = (own: Record<string, string>) => server.call({ path: '/ui/sessions', headers: own });
+    const mine = list(headers);
+    const others = list({ authorization: 'Bearer second-key' });
+    await server.run(100);
+    const { sessions } = eventsOf(live.text).at(-1)!.data as LiveReport;
+    live.leave();
+    return { sessions, live: live.text, mine: mine.text, others: others.text, position };
+  }
+
+  test('are in the stream with owner, cursor and age, their names cut, never with a text', async () => {
+    const { sessions, live, position } = await told(
+      { apiKeys: ['first-key', 'second-key'], uiText: 'on' },
+      'first-key',
+    );
+    expect(sessions.list).toEqual([
+      {
+        ...{ id: expect.stringMatching(/^sess_.{4}…$/), owner: 'key-1', tokens: position },
+        ...{ attached: true, running: false, ageMs: expect.any(Number), idleMs: expect.any(Number) },
+      },
+    ]);
+    expect(live).not.toMatch(/secret|horse/);
+  });
+
+  test('show their text to their own key only, and only where the option is on', async () => {
+    const keys = { apiKeys: ['first-key', 'second-key'] };
+    const on = await told({ ...keys, uiText: 'on' }, 'first-key');
+    expect(JSON.parse(on.mine)).toMatchObject({ sessions: [{ text: 'my secret: the blue horse' }] });
+    expect(JSON.parse(on.others)).toEqual({ sessions: [] });
+    const off = await told(keys, 'first-key');
+    expect(JSON.parse(off.mine)).toMatchObject({ sessions: [{ text: null }] });
+    const keyless = await told({ uiText: 'on' }, null);
+    expect(JSON.parse(keyless.mine)).toMatchObject({ sessions: [{ text: null }] });
   });
 });
