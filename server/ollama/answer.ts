@@ -49,7 +49,7 @@ export function ollamaAnswer(
   };
 }
 
-/** Without anything to answer Ollama loads the model, or unloads it where nothing is to be kept. Ours is always there. */
+/** Without anything to answer Ollama loads the model, or unloads it where nothing is to be kept (catalogue/choice.ts does it). */
 export function loaded(
   { model, keep_alive: kept }: AskFields,
   said: object,

@@ -1,5 +1,5 @@
-// Ollama's API, for its packages, for Copilot's and Zed's providers and for `codex --oss`: one model that is there and
-// loaded. Owns the table of its paths and its errors' shape. Before it: http/door.ts; after it: chat.ts, generate.ts, model-card.ts.
+// Ollama's API, for its packages, for Copilot's and Zed's providers and for `codex --oss`: the models that
+// are here. Owns the table of its paths and its errors' shape. Before it: http/door.ts; after it: chat.ts, generate.ts, model-card.ts.
 import { z } from 'zod';
 import type { Clock } from '../../kernels/clock.ts';
 import { type Fault, fault } from '../base/errors.ts';
@@ -77,7 +77,7 @@ export function ollamaRoutes(
     ),
     ...embedRoutes({ ...embeddings, clock: service.clock }),
     ...['/api/create', '/api/copy', '/api/push'].map((path) =>
-      unsupported(path, `${path}: this server has the one model that it was started with`),
+      unsupported(path, `${path}: models are files of this machine, and are not made over its API`),
     ),
   ];
 }

@@ -3,31 +3,20 @@
 // its own, so that its peak is its own. Run: npx tsx test/bench/shapes.bench.ts [0.5B 1.5B 3B 7B] [--precision int8]
 // (writes 2 bytes a weight and the result into a temporary directory, and removes them)
 import { execFileSync } from 'node:child_process';
-import {
-  closeSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { argv, execPath, resourceUsage } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
 import { openSession } from '../../kernels/onnx/ort.ts';
-import { Random } from '../../kernels/random.ts';
 import { loadCheckpoint } from '../../models/checkpoint.ts';
 import { readModelSpec } from '../../models/checkpoint-config.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import { type Precision, precisions } from '../../models/graph/precision.ts';
-import { requiredTensors } from '../../models/required-tensors.ts';
 import { weightCount } from '../../models/spec.ts';
 import { GraphRunner } from '../golden/graph-runner.ts';
+import { writeNoiseModel } from './noise-model.ts';
 
 const MIB = 2 ** 20;
 const shapes: Readonly<
@@ -57,7 +46,7 @@ function measureAll(args: readonly string[]): void {
   try {
     const rows = (names.length > 0 ? names : ['0.5B', '1.5B', '3B']).map((name) => {
       const model = join(directory, name);
-      writeModel(model, shapes[name]!);
+      writeNoiseModel(model, configOf(shapes[name]!));
       const weights = weightCount(readModelSpec(model));
       const converted = child('--convert', model, precision);
       const asked = child('--ask', model, precision);
@@ -77,13 +66,8 @@ function child(...args: readonly string[]): object {
   return JSON.parse(said.trim().split('\n').at(-1)!) as object;
 }
 
-/** Noise of every tensor, one at a time. */
-function writeModel(
-  directory: string,
-  [layers, hidden, heads, kv, ffn, tied]: (typeof shapes)[string],
-): void {
-  mkdirSync(directory);
-  const config = {
+function configOf([layers, hidden, heads, kv, ffn, tied]: (typeof shapes)[string]): object {
+  return {
     ...{ architectures: ['Qwen2ForCausalLM'], model_type: 'qwen2', vocab_size: 151_936, hidden_size: hidden },
     ...{
       num_hidden_layers: layers,
@@ -94,31 +78,6 @@ function writeModel(
     ...{ max_position_embeddings: 4096, rope_theta: 1e6, rms_norm_eps: 1e-6, tie_word_embeddings: tied },
     ...{ hidden_act: 'silu', bos_token_id: 1, eos_token_id: 2 },
   };
-  writeFileSync(join(directory, 'config.json'), JSON.stringify(config));
-  const tensors = [...requiredTensors(readModelSpec(directory))];
-  const header: Record<string, object> = {};
-  let offset = 0;
-  for (const [name, shape] of tensors) {
-    const size = 2 * shape.reduce((product, dim) => product * dim, 1);
-    header[name] = { dtype: 'BF16', shape, data_offsets: [offset, offset + size] };
-    offset += size;
-  }
-  const text = Buffer.from(JSON.stringify(header));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(text.length));
-  const noise = noiseBytes(8 * MIB);
-  const file = openSync(join(directory, 'model.safetensors'), 'w');
-  writeSync(file, Buffer.concat([length, text]));
-  for (let left = offset; left > 0; left -= noise.length)
-    writeSync(file, noise.subarray(0, Math.min(left, noise.length)));
-  closeSync(file);
-}
-
-/** bfloat16 about ±0.02, as weights are. */
-function noiseBytes(size: number): Uint8Array {
-  const random = new Random(7);
-  const values = Float32Array.from({ length: size / 2 }, () => (random.next() - 0.5) * 0.08);
-  return new Uint8Array(Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16).buffer);
 }
 
 async function built(model: string, precision: Precision) {
