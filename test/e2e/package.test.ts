@@ -112,6 +112,20 @@ test('what the page imports without a bundler is there', ({ skip }) => {
   for (const path of Object.values(imports)) expect(existsSync(join(home, path)), path).toBe(true);
 });
 
+test('its server has the page for people, with every file that it names', async ({ skip }) => {
+  skip(!installed);
+  const url = await serving();
+  const shell = await (await fetch(`${url}/`, { headers: { accept: 'text/html' } })).text();
+  const { imports } = JSON.parse(/<script type="importmap">(.*?)<\/script>/.exec(shell)![1]!) as {
+    imports: Record<string, string>;
+  };
+  const named = [...shell.matchAll(/(?:src|href)="(\.\/[^"]+)"/g)].map(([, path]) => path!);
+  expect(named.length).toBeGreaterThan(4);
+  for (const path of [...named, ...Object.values(imports)]) {
+    expect([path, (await fetch(new URL(path, `${url}/`))).status]).toEqual([path, 200]);
+  }
+});
+
 test('the types of every export are found', async ({ skip }) => {
   skip(!installed);
   writeFileSync(join(home, 'user.ts'), USER);
