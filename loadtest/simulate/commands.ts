@@ -4,7 +4,7 @@
 import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { SHAPES } from '../../kernels/sim/catalogue.ts';
-import { parseDeviceName } from '../../kernels/sim/device.ts';
+import { parseDeviceName, type SimDevice } from '../../kernels/sim/device.ts';
 import { DoesNotFitError } from '../../kernels/sim/fit-error.ts';
 import { publishedHostMs } from '../../kernels/sim/gpu/host.ts';
 import { PRECISIONS, type SimPrecision } from '../../kernels/sim/precision.ts';
@@ -19,9 +19,10 @@ import { deviceFits, formatDeviceFits } from './device-list.ts';
 import { count, notNegative, people, positive, precision, prices, region, scheduler } from './flag-values.ts';
 import { poissonLoad, type SimLoad } from './load.ts';
 import { comparisonPage } from './page.ts';
-import { type PredictLoad, predict, predictRegion } from './predict.ts';
+import { type Prediction, type PredictLoad, predict, predictRegion } from './predict.ts';
 import { formatPrediction, formatSummary } from './print.ts';
 import { replayLoad } from './replay.ts';
+import { schedulePage } from './schedule-page.ts';
 import { type SchedulerName, simulate } from './simulation.ts';
 import { type Prices, summarise } from './summary.ts';
 import type { SloBounds } from './tally.ts';
@@ -105,7 +106,8 @@ function addPredict(program: Command, output: CommandOutput): void {
     .option('--concurrency <users>', 'users in a closed loop', people)
     .option('--rate <requests>', 'requests per second, at random times', positive)
     .option('--max-load', 'as many users as KV has room for')
-    .option('--region <WxH>', 'wafer: one region of cores, the latency model alone', region);
+    .option('--region <WxH>', 'wafer: one region of cores, the latency model alone', region)
+    .option('--html <file>', 'wafer: the on-chip schedule as a page');
   withRunFlags(withDeviceFlags(command)).action(
     (
       flags: DeviceFlags &
@@ -117,6 +119,7 @@ function addPredict(program: Command, output: CommandOutput): void {
           rate?: number;
           maxLoad?: boolean;
           region?: { columns: number; rows: number };
+          html?: string;
         },
     ) => {
       const lengths = { isl: flags.isl, osl: flags.osl };
@@ -149,9 +152,22 @@ function addPredict(program: Command, output: CommandOutput): void {
         prices: pricesOf(flags),
         seed: flags.seed,
       });
+      if (flags.html !== undefined) writeSchedule(flags.html, device, found, output);
       output.write(flags.json ? json(found) : formatPrediction(found));
     },
   );
+}
+
+function writeSchedule(
+  file: string,
+  device: SimDevice,
+  { schedule }: Prediction,
+  output: CommandOutput,
+): void {
+  if (device.kind !== 'wafer' || schedule === null)
+    throw new FlagError('html', file, 'a wafer among the devices');
+  writeFileSync(file, schedulePage(device, schedule));
+  output.note(`wrote ${file}\n`);
 }
 
 const seatsAtMaxLoad = 2048; // TensorRT-LLM's default max_batch_size

@@ -7,6 +7,7 @@ import type { WaferChip } from '../../kernels/sim/wafer/chips.ts';
 import { decodeLayerCycles, productLayerCycles } from '../../kernels/sim/wafer/latency.ts';
 import { decodeParts, largestPart, prefillBound } from './bounds.ts';
 import { type FixedLengths, poissonLoad } from './load.ts';
+import { type ChipSchedule, chipSchedule } from './schedule.ts';
 import { type SchedulerName, simulate } from './simulation.ts';
 import { type Prices, type Summary, summarise } from './summary.ts';
 import { simulateUsers } from './sweep.ts';
@@ -25,6 +26,7 @@ export interface Prediction {
   readonly throughputBound: string;
   readonly plan: string; // what the figures rest on
   readonly trust: string; // how far figures like these were held against published ones
+  readonly schedule: ChipSchedule | null; // of a wafer: what lies where, and when a token is there
 }
 
 export interface PredictOptions {
@@ -57,6 +59,7 @@ export function predict(options: PredictOptions): Prediction {
     ttftBound: waitsInQueue(summary) ? `the queue: ${summary.bound}` : prefillBound(device, lengths.isl),
     itlBound: largestPart(decodeParts(device, rowCount, contextTokens)),
     throughputBound: summary.bound,
+    schedule: device.kind === 'wafer' ? chipSchedule(device, Math.round(contextTokens)) : null,
     plan: planOf(device),
     trust: trustOf(device, load.kind === 'max-load' ? 'load' : 'users', lengths.isl),
   };

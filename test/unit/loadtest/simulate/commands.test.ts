@@ -187,3 +187,19 @@ test('compare writes one page that needs nothing from anywhere', async () => {
   expect(page).toMatch(/wse3 gives one user alone \d+ tokens\/s/);
   expect(page).not.toMatch(/NaN|undefined|Infinity/);
 });
+
+test('predict tells and draws the on-chip schedule of a wafer, and of nothing else', async () => {
+  const html = join(directory, 'schedule.html');
+  const line = '--model llama-3.1-8b --isl 500 --osl 20';
+  const found = JSON.parse(await run(`predict --device wse3 ${line} --json --html ${html}`)) as {
+    schedule: { stages: object[]; tokenUs: number };
+  };
+  expect(found.schedule.stages).toHaveLength(33);
+  expect(found.schedule.tokenUs).toBeGreaterThan(100);
+  const page = readFileSync(html, 'utf8');
+  for (const title of ['What lies where', 'When', 'Bytes of a core']) expect(page).toContain(title);
+  expect(page).not.toMatch(/<script|src=|NaN|undefined/);
+  const gpu = JSON.parse(await run(`predict --device h100 ${line} --json`)) as { schedule: null };
+  expect(gpu.schedule).toBeNull();
+  await expect(run(`predict --device h100 ${line} --html ${html}`)).rejects.toThrow(/--html .*a wafer/);
+});
