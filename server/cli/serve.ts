@@ -24,7 +24,7 @@ function readyText({ url, model, otherNames, version, description }: LocalServer
   const { path, body } = example(model);
   return [
     `sparklane ${version} is ready`,
-    `  url     ${url}`,
+    `  url     ${url}${config.ui === 'on' ? ' (in a browser: a playground, and what the server is doing)' : ''}`,
     `  model   ${model.name} (${model.path})`,
     ...(otherNames.length === 0
       ? []
