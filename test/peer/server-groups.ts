@@ -38,7 +38,8 @@ const divergences: Readonly<Record<string, number>> = {
   w8a8: 0.0142,
   int4: 0.1335,
   Q8_0: 0.0042,
-  Q4_0: 0.264,
+  Q4_0: 0.266,
+  Q4_K_M: 0.0545,
 };
 
 const cells = { decode: [16, 2048, 6144], prefill: [2048, 6144], streams: [4, 16], edits: false };
