@@ -15,7 +15,7 @@ SPARKLANE = node dist/server/main.js
 say = @awk -F ':.*\#\# ' '/^$@:.*\#\# /{printf "== make %s: %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve chat test clients test-clients check law sim faults soak bench quality peer bench-peer validate loadtest package bless clean
+.PHONY: help setup build serve chat test clients test-clients check law sim faults soak bench quality peer bench-peer validate loadtest cluster package bless clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +114,10 @@ loadtest: dist/.built ## replay recorded agent sessions against a server started
 bless: node_modules/.installed ## rewrite golden files after an intended change; read the diff
 	$(say)
 	npx vitest run --update
+
+cluster: dist/.built ## Redis or Valkey, Envoy and three nodes on loopback, faults, clients that check every token (SEED, ROUNDS=1; docs/cluster.md)
+	$(say)
+	SEED=$(SEED) ROUNDS=$(ROUNDS) npx tsx test/cluster/main.ts
 
 package: dist/.built ## the npm package as a tarball, installed into an empty folder and run (examples/README.md)
 	$(say)

@@ -124,7 +124,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const listening = await transport
     .listen(config.host, config.port, app.handlers)
     .catch(async (error: Error) => {
-      await Promise.all([backend.close(), draftBackend?.close()]);
+      await closeDevices(device, parts); // and what else would keep the process
       throw new AddressError(error.message, { cause: error });
     });
   let stopped: Promise<void> | null = null;

@@ -2,9 +2,7 @@
 // stays on one, a node that drains or is gone is left out, streams and WebSockets pass. A program that is not installed
 // (ENVOY_BIN, HAPROXY_BIN and NGINX_BIN may say where it is) skips.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { env } from 'node:process';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -12,6 +10,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { WallClock } from '../../kernels/clock.ts';
 import type { Transport } from '../../server/listeners/transport.ts';
+import { freePort } from '../cluster/rig.ts';
 import { type HttpServer, httpServer } from '../http-world.ts';
 import { testListener } from '../listeners.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
@@ -198,13 +197,4 @@ async function startProxy({ name, program, config, args }: Proxy, nodes: readonl
     if (ready) return url;
     await pause(100);
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -1,40 +1,32 @@
 // A native session that outlives its node: two servers of the program and a Redis, on loopback. The node is killed with kill -9 in
 // the middle of an answer; the client comes back to the other one and hears the rest, token for token what a server that was left
 // alone says. Skips where there is no redis-server or valkey-server (REDIS_BIN may say where).
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
-import { join } from 'node:path';
-import { env } from 'node:process';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import type { NativeClient } from '../../server/client/client.ts';
 import { connect } from '../../server/client/published.ts';
-import { listenerEnv } from '../listeners.ts';
+import { Rig, redisProgram } from '../cluster/rig.ts';
 
-const root = join(import.meta.dirname, '../..');
-const program = [env['REDIS_BIN'], 'redis-server', 'valkey-server'].find(
-  (name) => name !== undefined && spawnSync(name, ['--version']).error === undefined,
-);
-if (program === undefined) console.log('skipped: there is no redis-server and no valkey-server');
+if (redisProgram === null) console.log('skipped: there is no redis-server and no valkey-server');
 
-const children: ChildProcess[] = [];
+const rig = new Rig();
 const clients: NativeClient[] = [];
 
 afterEach(() => {
   for (const client of clients.splice(0)) client.close({ keepSessions: true });
 });
 afterAll(() => {
-  for (const child of children) child.kill('SIGKILL');
+  rig.end();
 });
 
-describe.skipIf(program === undefined)('with a store that nodes share', { timeout: 90_000 }, () => {
+describe.skipIf(redisProgram === null)('with a store that nodes share', { timeout: 90_000 }, () => {
   test('kill -9 in mid-answer: another node goes on with the very tokens', async () => {
-    const redis = await startRedis();
+    const redis = await rig.redis();
     const [a, b, alone] = await Promise.all([
-      startNode('a', redis.url),
-      startNode('b', redis.url),
-      startNode('c', null),
+      rig.node('a', { redis: redis.url }),
+      rig.node('b', { redis: redis.url }),
+      rig.node('c', { redis: null }),
     ]);
     const whole = await wholeAnswer(alone.url);
 
@@ -74,8 +66,11 @@ describe.skipIf(program === undefined)('with a store that nodes share', { timeou
   });
 
   test('two nodes never write one session: the one before gives it up', async () => {
-    const redis = await startRedis();
-    const [a, b] = await Promise.all([startNode('a', redis.url), startNode('b', redis.url)]);
+    const redis = await rig.redis();
+    const [a, b] = await Promise.all([
+      rig.node('a', { redis: redis.url }),
+      rig.node('b', { redis: redis.url }),
+    ]);
     const first = await client(a.url);
     const session = first.open();
     const { id } = await session.opened;
@@ -95,8 +90,11 @@ describe.skipIf(program === undefined)('with a store that nodes share', { timeou
   });
 
   test('without its store a node goes on alone, and catches up once it is back', async () => {
-    const redis = await startRedis();
-    const [a, b] = await Promise.all([startNode('a', redis.url), startNode('b', redis.url)]);
+    const redis = await rig.redis();
+    const [a, b] = await Promise.all([
+      rig.node('a', { redis: redis.url }),
+      rig.node('b', { redis: redis.url }),
+    ]);
     redis.child.kill('SIGKILL');
     await once(redis.child, 'close');
     const first = await client(a.url);
@@ -106,7 +104,7 @@ describe.skipIf(program === undefined)('with a store that nodes share', { timeou
     expect((await session.generate({ maxTokens: 4 }).end).usage.outputTokens).toBe(4);
     const second = await client(b.url, id);
     await expect(second.resume(id).opened).rejects.toMatchObject({ code: 'unknown_session' });
-    await startRedis(redis.port);
+    await rig.redis(redis.port);
     for (;;) {
       const again = await client(b.url, id);
       const opened = await again.resume(id).opened.catch(() => null);
@@ -119,9 +117,12 @@ describe.skipIf(program === undefined)('with a store that nodes share', { timeou
   });
 
   test('a session that its owner ends is nowhere any more; one of another key is never told', async () => {
-    const redis = await startRedis();
+    const redis = await rig.redis();
     const keys = { SPARKLANE_API_KEY: 'first-key,second-key' };
-    const [a, b] = await Promise.all([startNode('a', redis.url, keys), startNode('b', redis.url, keys)]);
+    const [a, b] = await Promise.all([
+      rig.node('a', { redis: redis.url, keys }),
+      rig.node('b', { redis: redis.url, keys }),
+    ]);
     const first = await client(a.url, undefined, 'first-key');
     const [kept, ended] = [first.open(), first.open()];
     await kept.append({ tokens: [1] });
@@ -161,62 +162,4 @@ async function client(url: string, session?: string, apiKey?: string): Promise<N
   });
   clients.push(made);
   return made;
-}
-
-async function startRedis(given?: number): Promise<{ url: string; port: number; child: ChildProcess }> {
-  const port = given ?? (await freePort());
-  const child = spawn(
-    program!,
-    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  );
-  children.push(child);
-  for await (const chunk of child.stdout!) if (/ready to accept connections/i.test(String(chunk))) break;
-  child.stdout!.resume();
-  return { url: `redis://127.0.0.1:${port}`, port, child };
-}
-
-async function startNode(name: string, redis: string | null, keys: Record<string, string> = {}) {
-  const device = [
-    '--model',
-    'spark-nano',
-    '--backend',
-    'sim',
-    '--kv-cache-size',
-    '64MiB',
-    '--stream-interval',
-    '0',
-  ];
-  const cluster = redis === null ? [] : ['--cluster', redis];
-  const child = spawn(
-    process.execPath,
-    ['--import', 'tsx', 'server/main.ts', 'serve', '--port', '0', '--node', name, ...device, ...cluster],
-    { cwd: root, env: { ...listenerEnv, ...keys, PATH: process.env['PATH'], HOME: process.env['HOME'] } },
-  );
-  children.push(child);
-  let errors = '';
-  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
-    errors += text;
-  });
-  let out = '';
-  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
-    out += text;
-  });
-  const ready = () => /url\s+\S+/.test(out) && (redis === null || errors.includes('store is there'));
-  while (!ready()) {
-    if (child.exitCode !== null) throw new Error(`the server ended early: ${errors}`);
-    await pause(20);
-  }
-  return { url: /url\s+(\S+)/.exec(out)![1]!, child };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }
