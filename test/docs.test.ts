@@ -59,7 +59,7 @@ test('documents are as short as they promise', () => {
   const lines = (path: string) =>
     documents.find((document) => document.path === path)!.text.split('\n').length;
   expect(lines('README.md')).toBeLessThan(120); // three screens of forty lines
-  expect(lines('PERFORMANCE.md')).toBeLessThan(160);
+  expect(lines('PERFORMANCE.md')).toBeLessThan(180); // about 150: what is longer belongs into docs/lab
   expect(lines('PROTOCOL.md')).toBeLessThan(60);
 });
 
