@@ -18,7 +18,7 @@ export interface KvPublisherOptions {
   readonly onError: (message: string) => void;
 }
 
-export class KvEventsError extends Error {
+class KvEventsError extends Error {
   override readonly name = 'KvEventsError';
 }
 

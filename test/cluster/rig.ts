@@ -14,7 +14,7 @@ import { listenerEnv } from '../listeners.ts';
 const root = join(import.meta.dirname, '../..');
 
 /** The first of them that starts; null: none is installed. */
-export function programOf(...names: readonly (string | undefined)[]): string | null {
+function programOf(...names: readonly (string | undefined)[]): string | null {
   const found = names.find(
     (name) => name !== undefined && spawnSync(name, ['--version']).error === undefined,
   );
