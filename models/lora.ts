@@ -23,6 +23,7 @@ export interface AdapterChoice {
   readonly strength: number; // 1: as trained
 }
 
+export const adapterConfig = 'adapter_config.json';
 const adapterWeights = 'adapter_model.safetensors';
 const positive = z.number().positive();
 const configSchema = z.looseObject({
@@ -42,6 +43,19 @@ const configSchema = z.looseObject({
 export function adapterChoice(text: string): AdapterChoice {
   const [, path, strength] = /^(.+)=(-?\d+(?:\.\d+)?)$/.exec(text) ?? [];
   return path === undefined ? { path: text, strength: 1 } : { path, strength: Number(strength) };
+}
+
+/** What the base model of a PEFT directory is called there: a path, or OWNER/NAME. Throws CheckpointError. */
+export function baseModelOf(directory: string): string {
+  const file = join(directory, adapterConfig);
+  const { base_model_name_or_path: base } = readJson(
+    file,
+    z.looseObject({ base_model_name_or_path: z.string().nullish() }),
+  );
+  if (base) return base;
+  throw new CheckpointError('says no base model: --model BASE --lora DIR names it', {
+    ...{ file, field: 'base_model_name_or_path' },
+  });
 }
 
 /** What a model with adapters is called. */
@@ -115,7 +129,7 @@ function openAdapter(path: string, spec: ModelSpec): Adapter {
 }
 
 function openDirectory(directory: string): Adapter {
-  const configFile = join(directory, 'adapter_config.json');
+  const configFile = join(directory, adapterConfig);
   const config = readJson(configFile, configSchema);
   refuseOthers(config, configFile);
   const file = join(directory, adapterWeights);

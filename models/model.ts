@@ -1,7 +1,7 @@
 // A model by name, directory or GGUF file, ready for text: spec, tokenizer, chat template, sampling defaults, fill-in-the-
 // middle tokens. Weights stay on disk (checkpoint.ts, graph/build.ts). After it: whoever serves it, or computes with it.
 import { existsSync, readdirSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { ChatTemplate } from './chat-template.ts';
@@ -13,7 +13,7 @@ import { openGguf } from './gguf/gguf-file.ts';
 import { GgufMetadata } from './gguf/gguf-metadata.ts';
 import { type Advice, ggufAdvice, ggufFimTokens, ggufTemplate } from './gguf/gguf-text.ts';
 import { insideHubFolder } from './hub-cache.ts';
-import { type AdapterChoice, adaptedName } from './lora.ts';
+import { type AdapterChoice, adaptedName, adapterConfig, baseModelOf } from './lora.ts';
 import { CheckpointError, readOptionalJson } from './model-file.ts';
 import { type SamplingDefaults, samplingDefaults } from './sampling-defaults.ts';
 import type { ModelSpec } from './spec.ts';
@@ -50,7 +50,7 @@ const fimSpellings = [
 
 /**
  * Loads everything but weights. A name without a slash is an embedded model unless it ends in `.gguf`, anything else a
- * path. `now` is the time that a chat template may print (chat-template.ts); `adapters` are named, and read with the
+ * path; a directory with an adapter alone is its base model with it. `now` is the time that a chat template may print (chat-template.ts); `adapters` are named, and read with the
  * weights. Throws CheckpointError when there is no such
  * model, or a file of it is bad.
  */
@@ -59,7 +59,9 @@ export function loadModel(
   now: (() => Date) | null = null,
   adapters: readonly AdapterChoice[] = [],
 ): Model {
-  const path = resolveModel(pathOrName);
+  const given = placeOf(pathOrName);
+  const own = isAdapter(given) ? given : null;
+  const path = own === null ? given : baseOf(own);
   const spec = readModelSpec(path);
   const tokenizer = Tokenizer.load(path);
   const gguf = openMetadata(path);
@@ -73,10 +75,10 @@ export function loadModel(
     gguf === null ? ChatTemplate.load(path, tokenizer, now) : ggufTemplate(gguf, tokenizer, now);
   const advice = (gguf && ggufAdvice(gguf)) ?? readAdvice(gguf === null ? path : dirname(gguf.path));
   return {
-    name: adaptedName(spec.name, adapters),
+    name: adaptedName(own === null ? spec.name : basename(own), adapters),
     path,
     ...filesOf(path, { gguf: gguf?.path ?? null, spec }),
-    adapters,
+    adapters: own === null ? adapters : [{ path: own, strength: 1 }, ...adapters],
     spec: {
       ...spec,
       eosTokenIds: endTokens(spec.eosTokenIds, {
@@ -109,12 +111,22 @@ const leftOut: ReadonlyMap<string, string> = new Map([
   ['smollm2-135m-instruct', 'HuggingFaceTB/SmolLM2-135M-Instruct'],
 ]);
 
-/** Absolute path of a model, a directory or a GGUF file; embedded ones are found by name. Throws CheckpointError. */
+/**
+ * Absolute path of a model, a directory or a GGUF file; embedded ones are found by name; of an adapter's directory the
+ * base model's. Throws CheckpointError.
+ */
 export function resolveModel(pathOrName: string): string {
+  const path = placeOf(pathOrName);
+  return isAdapter(path) ? baseOf(path) : path;
+}
+
+function placeOf(pathOrName: string): string {
   const isPath = /[/\\]|\.gguf$/i.test(pathOrName) || pathOrName === '.' || pathOrName === '..';
   if (isPath) return insideHubFolder(resolve(pathOrName));
   const embedded = join(packageRoot(), 'models');
-  const names = readdirSync(embedded).filter((name) => isModel(join(embedded, name)));
+  const names = readdirSync(embedded).filter(
+    (name) => isModel(join(embedded, name)) || isAdapter(join(embedded, name)),
+  );
   if (names.includes(pathOrName)) return join(embedded, pathOrName);
   const hubId = leftOut.get(pathOrName);
   if (hubId !== undefined) {
@@ -131,6 +143,28 @@ export function resolveModel(pathOrName: string): string {
 
 function isModel(directory: string): boolean {
   return existsSync(join(directory, 'config.json')) || findGguf(directory) !== null;
+}
+
+function isAdapter(directory: string): boolean {
+  return existsSync(join(directory, adapterConfig)) && !isModel(directory);
+}
+
+/** A path from the adapter's directory on, or an embedded model by its name on the hub. */
+function baseOf(directory: string): string {
+  const base = baseModelOf(directory);
+  const embedded = [...leftOut].find(([, hubId]) => hubId === base)?.[0];
+  const places = [
+    resolve(directory, base),
+    ...(embedded === undefined ? [] : [join(packageRoot(), 'models', embedded)]),
+  ];
+  const found = places.find(isModel);
+  if (found !== undefined) return found;
+  throw new CheckpointError(
+    `its base model ${base} is not here: --model BASE --lora ${directory} names another place`,
+    {
+      ...{ file: join(directory, adapterConfig), field: 'base_model_name_or_path' },
+    },
+  );
 }
 
 function openMetadata(path: string): GgufMetadata | null {

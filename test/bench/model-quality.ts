@@ -1,11 +1,10 @@
 // What a model can do, asked through the server's own routes: the cases that models/train/cases.py drew from held-out
 // files. Prints one JSON line: exact matches by kind, edit similarity, and how many completions the compiler parses.
 //   npx tsx test/bench/model-quality.ts MODEL-OR-FOLDER [cases.jsonl] [count]
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
+import { unparsed } from './parse-check.ts';
 import { serve } from './served.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -94,46 +93,17 @@ function similarityOf(a: string, b: string): number {
 function parsedOf(some: readonly Case[], answers: readonly string[]) {
   const truths = some.map((one) => one.expected.replace(/\n\}$/, ''));
   const unfit = badOnes(some, truths);
-  const fit = some.map((_, i) => i).filter((i) => !unfit.has(String(i)));
+  const fit = some.map((_, i) => i).filter((i) => !unfit.has(i));
   const bad = badOnes(some, answers);
-  return { count: fit.length, unfit: unfit.size, parsed: fit.filter((i) => !bad.has(String(i))).length };
+  return { count: fit.length, unfit: unfit.size, parsed: fit.filter((i) => !bad.has(i)).length };
 }
 
-/** The head and the answer up to the closing brace, as files of their own; errors TS1xxx are the parser's. */
-function badOnes(some: readonly Case[], answers: readonly string[]) {
-  const directory = mkdtempSync(join(tmpdir(), 'sparklane-quality-'));
-  try {
-    const names = some.map((one, i) => {
-      const name = join(directory, `case-${i}.${one.path.endsWith('x') ? 'tsx' : 'ts'}`);
-      writeFileSync(name, `${one.head}\n${answers[i]}\n}\n`);
-      return name;
-    });
-    const compiler = join(root, 'node_modules/typescript/bin/tsc');
-    const flags = [
-      '--noEmit',
-      '--noCheck',
-      '--noResolve',
-      '--skipLibCheck',
-      '--ignoreConfig',
-      '--pretty',
-      'false',
-    ];
-    const said = spawnSync(
-      'node',
-      [compiler, ...flags, '--target', 'esnext', '--jsx', 'preserve', ...names],
-      {
-        encoding: 'utf8',
-      },
-    );
-    const bad = new Set(
-      [...said.stdout.matchAll(/case-(\d+)\.tsx?\(\d+,\d+\): error TS1\d{3}:/g)].map(([, i]) => i),
-    );
-    const other = said.stdout
-      .split('\n')
-      .filter((line) => line.includes('error') && !/case-\d+\.tsx?/.test(line));
-    if (said.error || other.length > 0) throw new Error(`the compiler refused: ${said.error ?? other[0]}`);
-    return bad;
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
+/** The head and the answer up to the closing brace, as files of their own. */
+function badOnes(some: readonly Case[], answers: readonly string[]): ReadonlySet<number> {
+  return unparsed(
+    some.map((one, i) => ({
+      text: `${one.head}\n${answers[i]}\n}\n`,
+      extension: one.path.endsWith('x') ? ('tsx' as const) : ('ts' as const),
+    })),
+  );
 }

@@ -6,6 +6,7 @@ import { openSession } from '../../kernels/onnx/ort.ts';
 import { loadCheckpoint } from '../../models/checkpoint.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import { adaptedName, adapterChoice, withAdapters } from '../../models/lora.ts';
+import { loadModel, resolveModel } from '../../models/model.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 import { GraphRunner } from './graph-runner.ts';
 
@@ -64,6 +65,23 @@ test('a model with adapters is named after them', () => {
   expect(adaptedName('smol', [])).toBe('smol');
   expect(adapterChoice('a=b/c')).toEqual({ path: 'a=b/c', strength: 1 });
   expect(adapterChoice('a=-2')).toEqual({ path: 'a', strength: -2 });
+});
+
+test('a directory with an adapter alone is its base model with it', () => {
+  const folder = join(temporaryDirectory(), 'tuned');
+  cpSync(join(adapters, 'plain'), folder, { recursive: true });
+  const config = join(folder, 'adapter_config.json');
+  const naming = (base: string | null) =>
+    writeFileSync(config, JSON.stringify({ base_model_name_or_path: base }));
+  naming(base);
+  expect(resolveModel(folder)).toBe(base);
+  naming('HuggingFaceTB/SmolLM2-135M-Instruct');
+  expect(loadModel(folder)).toMatchObject({ name: 'tuned', adapters: [{ path: folder, strength: 1 }] });
+  expect(resolveModel(folder)).toBe(resolveModel('smollm2-135m-instruct'));
+  naming('somebody/else');
+  expect(() => loadModel(folder)).toThrow('its base model somebody/else is not here');
+  naming(null);
+  expect(() => loadModel(folder)).toThrow('base_model_name_or_path: says no base model');
 });
 
 const refusals: readonly (readonly [string, string, RegExp])[] = [

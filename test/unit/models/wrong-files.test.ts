@@ -37,7 +37,7 @@ test('a GGUF file that is a Git LFS pointer, or something else', () => {
 });
 
 test.each([
-  ['adapter_config.json', 'adapters'],
+  ['adapter_config.json', 'adapter'],
   ['pytorch_model.bin', 'PyTorch'],
   ['pytorch_model-00001-of-00002.bin', 'PyTorch'],
   ['model-00001-of-00002.safetensors', 'without model.safetensors.index.json'],
