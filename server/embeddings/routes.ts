@@ -67,7 +67,7 @@ export function deskFor(
 ): EmbeddingDesk | null {
   const absent = ownModelFault(asked, { model, lanes: lanes ?? null });
   if (absent === null && desk !== null) return desk;
-  call.refuse(absent ?? fault('unsupported', `${model.name} does not make embeddings on this device`));
+  call.refuse(absent ?? fault('unsupported', `${model.name} does not support embeddings on this device`));
   return null;
 }
 
