@@ -62,8 +62,8 @@ function optionsOf({ series, format }: ChartProps, width: number): uPlot.Options
     padding: [8, 12, 0, 0],
     scales: { x: { time: false }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, values: (_, ticks) => ticks.map(sinceNow), size: 26 },
-      { ...axis, grid, values: (_, ticks) => ticks.map(format), size: 58 },
+      { ...axis, grid: { show: false }, values: (_, ticks) => labelsOf(ticks, sinceNow), size: 26 },
+      { ...axis, grid, values: (_, ticks) => labelsOf(ticks, format), size: 58 },
     ],
     series: [
       {},
@@ -76,6 +76,11 @@ function optionsOf({ series, format }: ChartProps, width: number): uPlot.Options
       })),
     ],
   };
+}
+
+/** Of ticks that read alike only the last says it. */
+function labelsOf(ticks: readonly number[], format: (value: number) => string): string[] {
+  return ticks.map(format).map((label, i, all) => (label === all[i + 1] ? '' : label));
 }
 
 function sinceNow(seconds: number): string {
