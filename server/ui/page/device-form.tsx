@@ -2,10 +2,11 @@
 // POST /admin/backend.
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
-import { type Api, ApiError, wordsOf } from './api.ts';
+import { type Api, wordsOf } from './api.ts';
 import { Block } from './block.tsx';
 import { Field } from './field.tsx';
 import type { Hardware } from './hardware.ts';
+import { useAdminKey } from './use-admin-key.tsx';
 
 export interface DeviceFormProps {
   readonly api: Api;
@@ -26,8 +27,7 @@ export function DeviceForm({ api, hardware, onReplaced }: DeviceFormProps): VNod
   const [model, setModel] = useState('llama-3.1-8b');
   const [precision, setPrecision] = useState('fp16');
   const [text, setText] = useState('noise');
-  const [key, setKey] = useState('');
-  const [wantsKey, setWantsKey] = useState(false);
+  const adminKey = useAdminKey();
   const [busy, setBusy] = useState(false);
   const [outcome, setOutcome] = useState<{ readonly ok: boolean; readonly words: string } | null>(null);
   const simulated = backend !== 'cpu' && backend !== 'sim';
@@ -38,12 +38,12 @@ export function DeviceForm({ api, hardware, onReplaced }: DeviceFormProps): VNod
     const chosen = { sim_model: model, sim_precision: precision, sim_text: text };
     const body = { backend: backend + (simulated ? chips : ''), ...(simulated && chosen) };
     try {
-      const done = await api.json<Replaced>('admin/backend', { body, ...(key !== '' && { key }) });
+      const done = await api.json<Replaced>('admin/backend', { body, ...adminKey.sent });
       const moved = `${done.moved} answers moved, ${done.failed} could not`;
       setOutcome({ ok: true, words: `${done.description}; ${moved}; ${done.elapsed_ms} ms` });
       onReplaced();
     } catch (error) {
-      if (error instanceof ApiError && [401, 403].includes(error.status)) setWantsKey(true);
+      adminKey.onRefused(error);
       setOutcome({ ok: false, words: wordsOf(error) });
     } finally {
       setBusy(false);
@@ -79,16 +79,7 @@ export function DeviceForm({ api, hardware, onReplaced }: DeviceFormProps): VNod
               </Field>
             </>
           )}
-          {wantsKey && (
-            <Field label="Admin key">
-              <input
-                type="password"
-                autocomplete="off"
-                value={key}
-                onInput={({ currentTarget }) => setKey(currentTarget.value)}
-              />
-            </Field>
-          )}
+          {adminKey.field}
         </div>
         <button type="submit" class="primary small" disabled={busy}>
           {busy ? 'Switching…' : 'Switch'}

@@ -2,13 +2,14 @@
 // Before it: app.tsx; after it: live-feed.ts, GET /ui/models and POST /ui/pull.
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { type Api, ApiError, wordsOf } from './api.ts';
+import { type Api, wordsOf } from './api.ts';
 import { Block, Table } from './block.tsx';
 import { Field } from './field.tsx';
 import type { LiveFeed } from './live-feed.ts';
 import type { LivePull, LiveReport, LiveResident } from './live-report.ts';
 import { bytes, count, percent } from './numbers.ts';
 import type { ServedName, ServerFacts } from './server-facts.ts';
+import { useAdminKey } from './use-admin-key.tsx';
 import { useStore } from './use-store.ts';
 
 export interface ModelsPaneProps {
@@ -147,16 +148,15 @@ function CachedModels({ cached: { cached } }: { readonly cached: Cached }): VNod
 
 function PullForm({ api, pulls }: { readonly api: Api; readonly pulls: readonly LivePull[] }): VNode {
   const [name, setName] = useState('');
-  const [key, setKey] = useState('');
-  const [wantsKey, setWantsKey] = useState(false);
+  const adminKey = useAdminKey();
   const [failure, setFailure] = useState('');
   const running = pulls[0]?.state === 'running';
   const pull = async (): Promise<void> => {
     setFailure('');
     try {
-      await api.open('ui/pull', { body: { name: name.trim() }, ...(key !== '' && { key }) });
+      await api.open('ui/pull', { body: { name: name.trim() }, ...adminKey.sent });
     } catch (error) {
-      if (error instanceof ApiError && [401, 403].includes(error.status)) setWantsKey(true);
+      adminKey.onRefused(error);
       setFailure(wordsOf(error));
     }
   };
@@ -177,16 +177,7 @@ function PullForm({ api, pulls }: { readonly api: Api; readonly pulls: readonly 
               onInput={({ currentTarget }) => setName(currentTarget.value)}
             />
           </Field>
-          {wantsKey && (
-            <Field label="Admin key">
-              <input
-                type="password"
-                autocomplete="off"
-                value={key}
-                onInput={({ currentTarget }) => setKey(currentTarget.value)}
-              />
-            </Field>
-          )}
+          {adminKey.field}
         </div>
         <button type="submit" class="primary small" disabled={running || name.trim() === ''}>
           {running ? 'Pulling…' : 'Pull'}

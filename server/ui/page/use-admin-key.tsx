@@ -1,0 +1,33 @@
+// The admin key of one form: asked for once the server has refused without it, kept nowhere but in the form.
+import type { VNode } from 'preact';
+import { useState } from 'preact/hooks';
+import { ApiError } from './api.ts';
+import { Field } from './field.tsx';
+
+export interface AdminKey {
+  readonly sent: { readonly key?: string }; // for the request
+  readonly field: VNode | false; // once it is wanted
+  /** A refusal for want of the key asks for it. */
+  onRefused(error: unknown): void;
+}
+
+export function useAdminKey(): AdminKey {
+  const [key, setKey] = useState('');
+  const [isWanted, setIsWanted] = useState(false);
+  return {
+    sent: key === '' ? {} : { key },
+    field: isWanted && (
+      <Field label="Admin key">
+        <input
+          type="password"
+          autocomplete="off"
+          value={key}
+          onInput={({ currentTarget }) => setKey(currentTarget.value)}
+        />
+      </Field>
+    ),
+    onRefused: (error) => {
+      if (error instanceof ApiError && [401, 403].includes(error.status)) setIsWanted(true);
+    },
+  };
+}
