@@ -9,6 +9,7 @@ import { healthRoutes } from './http/health.ts';
 import { openApiRoute } from './http/openapi.ts';
 import type { TransportHandlers } from './listeners/transport.ts';
 import type { ServerMetrics } from './metrics/metrics.ts';
+import { ConversationStore } from './responses/conversation-store.ts';
 import { ResponseStore } from './responses/store.ts';
 import {
   createModelService,
@@ -57,10 +58,15 @@ const GOING_AWAY = 1001; // RFC 6455 section 7.4.1
 export function createApp(parts: AppParts): App {
   const { config, clock, freshId, log, metrics, version } = parts;
   const guard = new Guard(config);
-  const store = new ResponseStore(config, clock);
-  const others = parts.openOthers?.({ guard, store }) ?? null;
+  const shared = {
+    guard,
+    store: new ResponseStore(config, clock),
+    conversations: new ConversationStore(config, clock),
+  };
+  const { store, conversations } = shared;
+  const others = parts.openOthers?.(shared) ?? null;
   const { routes, sockets, texts, sessions } = chosen(
-    createModelService(ownParts(parts, others), { guard, store }),
+    createModelService(ownParts(parts, others), shared),
     parts,
     others,
   );
@@ -70,6 +76,8 @@ export function createApp(parts: AppParts): App {
   );
   metrics.watch('stored_responses', 'Responses kept', () => store.count);
   metrics.watch('stored_response_bytes', 'Text of the responses kept', () => store.size);
+  metrics.watch('conversations', 'Conversations kept', () => conversations.count);
+  metrics.watch('conversation_bytes', 'Text of the conversations kept', () => conversations.size);
   let drained: Promise<void> | null = null;
   const health = healthRoutes({ metrics, isDraining: () => drained !== null });
   const all = [...routes, ...health, ...(parts.routes ?? [])];

@@ -31,6 +31,7 @@ export const ERRORS = {
   unsupported_coding: facts(501, 'invalid_request_error'), // a transfer coding other than chunked
   // OpenAI's codes of the Responses API.
   previous_response_not_found: facts(400, 'invalid_request_error'),
+  conversation_locked: facts(400, 'invalid_request_error', { retryable: true }),
   invalid_stream_id: facts(400, 'invalid_request_error'),
   websocket_stream_limit_reached: facts(400, 'invalid_request_error'),
   websocket_connection_limit_reached: facts(400, 'invalid_request_error', { retryable: true }), // the connection is too old

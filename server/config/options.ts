@@ -19,6 +19,7 @@ import {
   size,
   text,
 } from './option-domains.ts';
+import { RESPONSE_OPTIONS } from './response-options.ts';
 import { SHELF_OPTIONS } from './shelf-options.ts';
 import { UI_OPTIONS } from './ui-options.ts';
 
@@ -262,37 +263,7 @@ export const OPTIONS = {
     64,
     'API keys of which answers are kept, those that asked last',
   ),
-  responsesWebSocket: option(
-    'responses-websocket',
-    among(['on', 'off']),
-    'on',
-    'WebSocket mode of /v1/responses; off answers upgrades with 426, clients fall back to HTTP',
-  ),
-  responsesSocketAgeMaxMs: option(
-    'responses-socket-age-ms',
-    integer(1000, 24 * HOUR_MS),
-    HOUR_MS,
-    'a WebSocket of /v1/responses takes no new work after this; clients open another',
-  ),
-  responseCountMax: option('responses', integer(0, 65_536), 1024, 'stored responses (store: true)'),
-  responseCountPerKeyMax: option(
-    'responses-per-key',
-    integer(0, 65_536),
-    512,
-    'stored responses of one API key',
-  ),
-  responseStoreSizeMax: option(
-    'response-store-size',
-    size(1 * KIB, 64 * GIB),
-    64 * MIB,
-    'text of all stored responses together',
-  ),
-  responseTtlMs: option(
-    'response-ttl-ms',
-    integer(1000, 720 * HOUR_MS),
-    24 * HOUR_MS,
-    'a stored response is forgotten after this',
-  ),
+  ...RESPONSE_OPTIONS,
   apiKeys: option(
     'api-key',
     list(key(), 256),

@@ -16,11 +16,12 @@ import type { ServerMetrics } from '../metrics/metrics.ts';
 import type { LongTexts } from '../text/long-texts.ts';
 import { type Admission, type Guard, presentedKey } from './guard.ts';
 import { type CallParts, HttpCall } from './http-call.ts';
+import { matchesPath, pathParameters } from './path-pattern.ts';
 import type { RouteDescription } from './route-description.ts';
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'DELETE';
-  readonly path: string; // '/v1/models', or '/v1/models/:' where one part may be anything, or '/v1/models/:*' where all that follows may
+  readonly path: string; // a pattern of path-pattern.ts
   readonly open: boolean; // answers anybody, without a key: health only
   readonly about: RouteDescription;
   readonly admin?: boolean; // changes the server: takes the admin key
@@ -110,7 +111,7 @@ export class HttpDoor implements TransportHandlers {
       id,
       route: route?.path ?? UNMATCHED,
       owner: admission.ok ? admission.owner : NOBODY,
-      parameter: route === null ? '' : parameterOf(route.path, path),
+      parameters: route === null ? [] : pathParameters(route.path, path),
       headers: {
         'x-request-id': id,
         ...(route?.idHeader !== undefined && { [route.idHeader]: id }),
@@ -169,19 +170,21 @@ export class HttpDoor implements TransportHandlers {
     const tidy = tidyPath(path);
     const spellings = [tidy, `/v1${tidy}`, tidy.replace(/^\/v1(?=\/)/, '')];
     const isHere = (spelling: string): boolean =>
-      this.#routes.some((route) => matches(route.path, spelling)) ||
+      this.#routes.some((route) => matchesPath(route.path, spelling)) ||
       this.#socketRoutes.some((route) => route.path === spelling);
     return spellings.find(isHere) ?? tidy;
   }
 
   #routeOf(method: string, path: string): Route | null {
     const wanted = method === 'HEAD' ? 'GET' : method;
-    return this.#routes.find((route) => route.method === wanted && matches(route.path, path)) ?? null;
+    return this.#routes.find((route) => route.method === wanted && matchesPath(route.path, path)) ?? null;
   }
 
   #answerUnrouted(call: HttpCall, path: string): void {
     const { method } = call.request;
-    const allowed = this.#routes.filter((route) => matches(route.path, path)).map((route) => route.method);
+    const allowed = this.#routes
+      .filter((route) => matchesPath(route.path, path))
+      .map((route) => route.method);
     if (allowed.length > 0) {
       const message = `${path} takes ${allowed.join(' or ')}, not ${method}`;
       call.refuse(fault('method_not_allowed', message), { allow: allowed.join(', ') });
@@ -248,31 +251,6 @@ function admissionTo(route: Route | null, request: HttpRequest, guard: Guard): A
 /** A base URL with a slash at its end makes `//v1/models`, and some clients end every path with one. */
 function tidyPath(path: string): string {
   return path.replace(/\/{2,}/g, '/').replace(/(?<=.)\/$/, '');
-}
-
-function matches(pattern: string, path: string): boolean {
-  const wildcard = pattern.indexOf('/:');
-  if (wildcard < 0) return pattern === path;
-  const before = pattern.slice(0, wildcard + 1);
-  const tail = pattern.slice(wildcard + 2);
-  const takesSlashes = tail === '*';
-  const after = takesSlashes ? '' : tail;
-  if (path.length <= before.length + after.length || !path.startsWith(before) || !path.endsWith(after))
-    return false;
-  return takesSlashes || !path.slice(before.length, path.length - after.length).includes('/');
-}
-
-/** What stands where the pattern has its ':'; '' for a pattern without one. */
-function parameterOf(pattern: string, path: string): string {
-  const wildcard = pattern.indexOf('/:');
-  if (wildcard < 0) return '';
-  const after = pattern.endsWith('/:*') ? 0 : pattern.length - wildcard - 2;
-  const part = path.slice(wildcard + 1, path.length - after);
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part; // a stray % is a name that nothing has
-  }
 }
 
 function refusedUpgrade(refused: Fault): UpgradeDecision {

@@ -23,7 +23,7 @@ export interface CallFacts {
   readonly id: string; // told to the caller as x-request-id, and logged
   readonly route: string; // pattern, for metrics
   readonly owner: string; // whose API key
-  readonly parameter: string; // part of the path where the pattern says so; else ''
+  readonly parameters: readonly string[]; // parts of the path where the pattern says so
   readonly headers: Readonly<Record<string, string>>; // on every answer
   readonly errorBody: (refused: Fault) => unknown; // in the shape of the route's API
   readonly errorStatus: (refused: Fault) => number;
@@ -71,6 +71,11 @@ export class HttpCall {
       this.#finish(CALLER_GONE);
       this.#onAbort?.();
     });
+  }
+
+  /** The first part of the path that the pattern leaves open; '' where it leaves none. */
+  get parameter(): string {
+    return this.facts.parameters[0] ?? '';
   }
 
   /** The answer is complete or its caller has gone: there is nothing more to say. */

@@ -31,7 +31,7 @@ export function openApiRoute(routes: readonly Route[], facts: OpenApiFacts): Rou
 function openApiDocument(routes: readonly Route[], { version, keyed }: OpenApiFacts): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const route of routes) {
-    const path = route.path.replace(/:\*?/, '{id}');
+    const path = route.path.replace(/:\*?/, '{id}').replace(/:/, '{item_id}');
     paths[path] ??= {};
     paths[path][route.method.toLowerCase()] ??= operationOf(route, path, keyed);
   }
@@ -61,9 +61,9 @@ function operationOf(route: Route, path: string, keyed: boolean): object {
   const { about } = route;
   const body = about.body === undefined ? null : jsonSchemaOf(about.body);
   const parameters = [
-    ...(path.includes('{id}')
-      ? [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }]
-      : []),
+    ...Array.from(path.matchAll(/\{(\w+)\}/g), ([, name]) => ({
+      ...{ name, in: 'path', required: true, schema: { type: 'string' } },
+    })),
     ...Object.entries(about.query ?? {}).map(([name, description]) => ({
       ...{ name, description, in: 'query', schema: { type: 'string' } },
     })),

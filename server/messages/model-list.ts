@@ -33,7 +33,7 @@ export function withMessagesModels(routes: readonly Route[], service: ChatServic
           route.answer(call);
           return;
         }
-        const asked = facts.parameter;
+        const asked = call.parameter;
         const headers = { 'request-id': facts.id };
         const refused = asked === '' || names.includes(asked) ? null : modelFault(asked, model);
         if (refused !== null) {

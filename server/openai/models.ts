@@ -60,7 +60,7 @@ export function modelRoutes(service: ChatService): readonly Route[] {
       open: false,
       about: { group: 'models', summary: 'One of them' },
       answer: (call) => {
-        const { parameter } = call.facts;
+        const { parameter } = call;
         const data = listed();
         const known = data.find(({ id }) => id === parameter);
         const absent = known === undefined ? modelFault(parameter, model) : null;

@@ -32,7 +32,7 @@ export function otherServersRoutes(service: DescribedService): readonly Route[] 
       open: false,
       about: { group: 'models', summary: 'One of them' },
       answer: (call) => {
-        const { parameter } = call.facts;
+        const { parameter } = call;
         if (modelFault(parameter, model) === null) call.reply(200, lmStudioModel(parameter, service));
         else call.refuse(fault('model_not_found', `the model ${JSON.stringify(parameter)} is not here`));
       },

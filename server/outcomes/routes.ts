@@ -72,7 +72,7 @@ function create(call: HttpCall, outcomes: Outcomes): void {
 }
 
 function read(call: HttpCall, outcomes: Outcomes): void {
-  answerTask(call, outcomes, { id: call.facts.parameter, status: 200, whole: true });
+  answerTask(call, outcomes, { id: call.parameter, status: 200, whole: true });
 }
 
 function answerTask(
@@ -129,7 +129,7 @@ function tell(call: HttpCall, outcomes: Outcomes): void {
     const events = given.map((event) =>
       reportedEvent(event, { id: `evt_${freshId()}`, atMs: nowMs, keepText }),
     );
-    const id = call.facts.parameter;
+    const id = call.parameter;
     const owner = outcomes.ownerIdOf(call.facts.owner);
     ask(call, outcomes, { kind: 'events', owner, task: id, events, nowMs }, (added) => {
       if (added === 'unknown-task') call.refuse(unknownTask(id));

@@ -125,13 +125,17 @@ export class BackgroundResponse {
   }
 
   #answer(service: ResponsesService): void {
-    const { owner, history } = this.#parts;
+    const { owner, history, conversation } = this.#parts;
     const { request, input } = this.#turn!;
-    withPlan({ request, owner, history, input, warmUp: false, id: this.id }, service, (plan) => {
-      if (this.over) return; // cancelled while its prompt was made
-      if (plan.ok) this.#start(plan.value, service);
-      else this.#refuse(plan.fault);
-    });
+    withPlan(
+      { request, owner, history, conversation, input, warmUp: false, id: this.id },
+      service,
+      (plan) => {
+        if (this.over) return; // cancelled while its prompt was made
+        if (plan.ok) this.#start(plan.value, service);
+        else this.#refuse(plan.fault);
+      },
+    );
   }
 
   #start(plan: ResponsePlan, service: ResponsesService): void {
@@ -170,7 +174,9 @@ export class BackgroundResponse {
     this.#lanes.router.delegate(sessionKey, -1);
     this.log.end();
     store.settle(this.id);
-    if (sessionKey !== null && response['status'] !== 'cancelled') {
+    // A conversation has it already.
+    const isLoose = this.#parts.conversation === null;
+    if (sessionKey !== null && isLoose && response['status'] !== 'cancelled') {
       delegations.add(sessionKey, resultItem(response, this.#lane, freshId));
     }
     this.#parts.onEnd(response);

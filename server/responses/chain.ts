@@ -1,10 +1,19 @@
-// Chains: how a response is found again by the one that goes on from it, through the store. Lanes of a socket keep their
-// own latest response beside it (socket-lane.ts). Before it: routes.ts and socket.ts; after it: store.ts.
-import { fault } from '../base/errors.ts';
+// Chains: what a response goes on from, an earlier response or a conversation, and where it is found again. Lanes of a socket
+// keep their own latest response beside it (socket-lane.ts). Before it: routes.ts and socket.ts; after it: store.ts and
+// conversation-store.ts.
+import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
+import type { ConversationTurn } from './conversation-store.ts';
 import type { Item } from './items.ts';
 import type { ResponsesService } from './responses-service.ts';
 import type { ResponseRun } from './run.ts';
+import type { ResponseRequest } from './schema.ts';
+
+/** What came before a request. */
+export interface Past {
+  readonly history: readonly Item[];
+  readonly conversation: ConversationTurn | null; // that the response is written into
+}
 
 /** Where a stored response lives on: its input, its run, its answer. */
 export function storeRun(run: ResponseRun, service: ResponsesService): void {
@@ -21,8 +30,35 @@ export function storeRun(run: ResponseRun, service: ResponsesService): void {
   });
 }
 
-/** What a request goes on from: the stored conversation of the response it names. */
-export function storedHistory(
+/** What a request goes on from: a stored response, a conversation, or nothing. */
+export function pastOf(
+  request: Pick<ResponseRequest, 'conversation' | 'previous_response_id'>,
+  owner: string,
+  service: ResponsesService,
+): Parsed<Past> {
+  const { conversation: given, previous_response_id: previousId } = request;
+  const refused = doublePastFault(request);
+  if (refused !== null) return { ok: false, fault: refused };
+  if (given != null) {
+    const turn = service.conversations.turn(typeof given === 'string' ? given : given.id, owner);
+    if (!turn.ok) return turn;
+    return { ok: true, value: { history: turn.value.items, conversation: turn.value } };
+  }
+  const history = storedHistory(previousId, owner, service);
+  return history.ok ? { ok: true, value: { history: history.value, conversation: null } } : history;
+}
+
+/** Two pasts would be two histories. */
+export function doublePastFault({
+  conversation,
+  previous_response_id: previousId,
+}: Pick<ResponseRequest, 'conversation' | 'previous_response_id'>): Fault | null {
+  if (conversation == null || previousId == null || previousId === '') return null;
+  const message = 'conversation: a response goes on from it or from previous_response_id, not from both';
+  return fault('invalid_request', message, { param: 'conversation' });
+}
+
+function storedHistory(
   id: string | null | undefined,
   owner: string,
   service: ResponsesService,

@@ -28,17 +28,27 @@ function messageItem(role: string, text: string): Item {
   return { type: 'message', role, content: [{ type: 'input_text', text }] };
 }
 
-/** As lists show it: content in parts, and the status that a message, a call and an output have. */
+/** As lists show it: content in parts with all their fields, and the status that a message, a call and an output have. */
 export function listedItem(item: Item): Item {
   const { type, role, content } = item;
   const isKnown = type in ID_PREFIXES;
-  const spoken = role === 'assistant' ? { type: 'output_text', annotations: [] } : { type: 'input_text' };
-  const parts = type === 'message' && typeof content === 'string' ? [{ ...spoken, text: content }] : content;
+  const spoken = role === 'assistant' ? 'output_text' : 'input_text';
+  const parts =
+    type === 'message' && typeof content === 'string' ? [{ type: spoken, text: content }] : content;
   return {
     ...item,
+    ...(type === 'message' && { role: role ?? 'user' }),
+    ...(type === 'reasoning' && { summary: item['summary'] ?? [] }),
     ...(isKnown && { status: item['status'] ?? 'completed' }),
-    ...(parts !== undefined && { content: parts }),
+    ...(parts !== undefined && { content: Array.isArray(parts) ? parts.map(listedPart) : parts }),
   };
+}
+
+function listedPart(part: unknown): unknown {
+  if (typeof part !== 'object' || part === null) return part;
+  const { type } = part as { readonly type?: unknown };
+  if (type === 'output_text') return { annotations: [], logprobs: [], ...part };
+  return type === 'input_image' ? { detail: 'auto', ...part } : part;
 }
 
 const ID_PREFIXES: Readonly<Record<string, string>> = {
@@ -48,6 +58,7 @@ const ID_PREFIXES: Readonly<Record<string, string>> = {
   custom_tool_call: 'ctc',
   custom_tool_call_output: 'ctco',
   reasoning: 'rs',
+  compaction: 'cmp',
 };
 
 function withId(item: Item, freshId: () => string): Item {

@@ -5,6 +5,7 @@ import { upstreamBody } from '../chat/chat-body.ts';
 import { itemsConversation } from '../lanes/conversation.ts';
 import { sessionKeyOf } from '../lanes/router.ts';
 import type { LaneAsk } from '../lanes/visit.ts';
+import type { ConversationTurn } from './conversation-store.ts';
 import type { Item } from './items.ts';
 import { inputItems, upstreamAskOf } from './plan.ts';
 import type { ResponsesService } from './responses-service.ts';
@@ -23,6 +24,7 @@ export interface TurnParts {
   readonly request: ResponseRequest;
   readonly owner: string;
   readonly history: readonly Item[];
+  readonly conversation: ConversationTurn | null;
   readonly input?: readonly Item[];
 }
 
@@ -33,7 +35,7 @@ export function laneTurn(parts: TurnParts, service: ResponsesService): Parsed<La
   if (!resolved.ok) return resolved;
   const input = resolved.value;
   const conversation = itemsConversation(request, [...history, ...input]);
-  const sessionKey = sessionKeyOf(owner, request.prompt_cache_key, conversation);
+  const sessionKey = sessionKeyOf(owner, request.prompt_cache_key ?? parts.conversation?.id, conversation);
   // Work in the background was given its task when it began.
   const delegated = request.background === true ? [] : service.delegations.waiting(sessionKey);
   const items = [...history, ...delegated, ...input];

@@ -5,6 +5,7 @@ import type { ChatMessage } from '../../models/chat-template.ts';
 import { contentText, outputText, textField } from '../base/content.ts';
 import { wireToolName } from '../chat/tool-set.ts';
 import { customInputKey } from '../tools/definition.ts';
+import { compactedText } from './compaction.ts';
 import type { Item } from './items.ts';
 
 /** A call in the shape of chat completions, its arguments an object. */
@@ -13,6 +14,8 @@ export interface MessageCall {
   readonly type: 'function';
   readonly function: { readonly name: string; readonly arguments: Readonly<Record<string, unknown>> };
 }
+
+const COMPACTED = 'Summary of the conversation so far:\n';
 
 interface Turn {
   role: string;
@@ -47,6 +50,9 @@ export function messagesOf(items: readonly Item[]): ChatMessage[] {
       close();
       if (role === 'assistant') turn = { role, content, calls: [] };
       else messages.push({ role, content });
+    } else if (item.type === 'compaction') {
+      close();
+      messages.push({ role: 'assistant', content: `${COMPACTED}${compactedText(item) ?? ''}` });
     } else if (item.type === 'function_call_output' || item.type === 'custom_tool_call_output') {
       close();
       const id = textField(item, 'call_id');

@@ -13,6 +13,8 @@ import { type PromptOptions, promptOptions } from '../chat/prompt-options.ts';
 import type { ReasoningStart } from '../chat/reasoning-reader.ts';
 import { type ToolSet, toolChoiceFault, toolSetOf } from '../chat/tool-set.ts';
 import type { Priority } from '../engine/request.ts';
+import { compactedText } from './compaction.ts';
+import type { ConversationTurn } from './conversation-store.ts';
 import { type Item, itemsOf } from './items.ts';
 import { messagesOf } from './messages.ts';
 import type { ResponseHead } from './response-object.ts';
@@ -22,7 +24,8 @@ import { ITEM_COUNT_MAX, type ResponseRequest } from './schema.ts';
 export interface PlanParts {
   readonly request: ResponseRequest;
   readonly owner: string;
-  readonly history: readonly Item[]; // of the response that this one goes on from
+  readonly history: readonly Item[]; // of the response or the conversation that this one goes on from
+  readonly conversation: ConversationTurn | null; // that it is written into
   readonly input?: readonly Item[]; // instead of the request's own
   readonly previousId?: string | null; // likewise
   readonly warmUp: boolean; // compute the prompt, say nothing
@@ -34,6 +37,7 @@ export interface ResponsePlan {
   readonly head: ResponseHead;
   readonly owner: string;
   readonly history: readonly Item[];
+  readonly conversation: ConversationTurn | null;
   readonly input: readonly Item[];
   readonly delegated: readonly Item[];
   readonly form: FormAsk;
@@ -72,7 +76,11 @@ export function planResponse(parts: PlanParts, service: ResponsesService): Parse
   const input = resolved.value;
   const delegated = parts.delegated ?? [];
   const items = [...history, ...delegated, ...input];
-  const refused = modelFault(request.model, model) ?? itemsFault(history, input) ?? orphanFault(items, input);
+  const refused =
+    modelFault(request.model, model) ??
+    itemsFault(history, input) ??
+    compactionFault(input) ??
+    orphanFault(items, input);
   if (refused !== null) return { ok: false, fault: refused };
   const tools = toolsOf(request, items);
   const unkept =
@@ -83,6 +91,8 @@ export function planResponse(parts: PlanParts, service: ResponsesService): Parse
   if (!options.ok) return options;
   const prompt = promptOf({ system, items, tools, request, options: options.value }, service);
   if (!prompt.ok) return prompt;
+  const crowded = thresholdFault(request, prompt.value.tokens.length);
+  if (crowded !== null) return { ok: false, fault: crowded };
   const withLogprobs = request.include?.includes(LOGPROBS_INCLUDE) === true || request.top_logprobs != null;
   const prepared = service.answering.prepare(
     { ...request, n: 1 },
@@ -103,6 +113,7 @@ export function planResponse(parts: PlanParts, service: ResponsesService): Parse
       head: headOf(request, service, parts.previousId ?? request.previous_response_id ?? null, parts.id),
       owner,
       history,
+      conversation: parts.conversation,
       input,
       delegated,
       form: { tools, text: textSource(request.text?.format), textParam: 'text.format' },
@@ -138,10 +149,11 @@ function priorityOf({ request, warmUp }: PlanParts): Priority {
 
 /** The request's own items, each with an id; what it only names is found in the store. */
 export function inputItems(
-  { request, owner, input }: Pick<PlanParts, 'request' | 'owner' | 'input'>,
+  { request, owner, history, input }: Pick<PlanParts, 'request' | 'owner' | 'history' | 'input'>,
   service: ResponsesService,
 ): Parsed<readonly Item[]> {
-  return withoutReferences(input ?? itemsOf(request.input, service.freshId), owner, service);
+  const given = input ?? itemsOf(request.input, service.freshId);
+  return withoutReferences(given, { owner, history }, service);
 }
 
 /** What an upstream is asked instead of a prompt; `items`: the whole conversation. */
@@ -171,16 +183,17 @@ function instructionItems(instructions: ResponseRequest['instructions']): unknow
   return instructions === '' ? [] : [{ type: 'message', role: 'system', content: instructions }];
 }
 
-/** Some SDKs name an item of a stored response instead of sending it again. */
-function withoutReferences(
+/** Some SDKs name an item of a stored response, or of what came before, instead of sending it again. */
+export function withoutReferences(
   items: readonly Item[],
-  owner: string,
+  { owner, history }: Pick<PlanParts, 'owner' | 'history'>,
   { store }: ResponsesService,
 ): Parsed<readonly Item[]> {
   const resolved: Item[] = [];
+  const named = (id: unknown) => store.item(String(id), owner) ?? history.find((item) => item['id'] === id);
   for (const item of items) {
-    const found = item.type === 'item_reference' ? store.item(String(item['id']), owner) : item;
-    if (found === null) {
+    const found = item.type === 'item_reference' ? named(item['id']) : item;
+    if (found === undefined) {
       const message = `input: item with id '${String(item['id'])}' not found`;
       return { ok: false, fault: fault('not_found', message, { param: 'input' }) };
     }
@@ -195,6 +208,30 @@ function itemsFault(history: readonly Item[], input: readonly Item[]): Fault | n
   if (count <= ITEM_COUNT_MAX) return null;
   const message = `the conversation has ${count} items, at most ${ITEM_COUNT_MAX} are taken`;
   return fault('context_length_exceeded', message, { param: 'input' });
+}
+
+/** A summary that is not ours cannot be read, and a response makes none: both would be lost without a word. */
+function compactionFault(input: readonly Item[]): Fault | null {
+  for (const [index, item] of input.entries()) {
+    const param = `input[${index}]`;
+    if (item.type === 'compaction_trigger') {
+      const message = `${param}: a response compacts nothing: POST /v1/responses/compact`;
+      return fault('unsupported', message, { param });
+    }
+    if (item.type === 'compaction' && compactedText(item) === null) {
+      const message = `${param}.encrypted_content: is no summary that this server wrote`;
+      return fault('invalid_request', message, { param: `${param}.encrypted_content` });
+    }
+  }
+  return null;
+}
+
+/** The threshold beyond which a client relies on its conversation being made shorter. */
+function thresholdFault(request: ResponseRequest, tokenCount: number): Fault | null {
+  const thresholds = (request.context_management ?? []).map((one) => one.compact_threshold ?? Infinity);
+  if (tokenCount < Math.min(...thresholds, Infinity)) return null;
+  const message = `context_management: the prompt has ${tokenCount} tokens, and a response compacts nothing: POST /v1/responses/compact`;
+  return fault('unsupported', message, { param: 'context_management' });
 }
 
 /** What nobody called for answers nothing: the model would be told of a result without its question. */

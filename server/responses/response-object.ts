@@ -50,6 +50,7 @@ export function responseObject(head: ResponseHead, state: ResponseState): Respon
     status: state.status,
     background: request.background === true,
     completed_at: state.completedAt,
+    conversation: conversationOf(request),
     error: state.error,
     frequency_penalty: request.frequency_penalty ?? 0,
     incomplete_details: state.incompleteReason === null ? null : { reason: state.incompleteReason },
@@ -80,6 +81,11 @@ export function responseObject(head: ResponseHead, state: ResponseState): Respon
     user: request.user ?? null,
     metadata: { ...request.metadata, ...head.route },
   };
+}
+
+function conversationOf({ conversation: given }: ResponseRequest): object | null {
+  if (given == null) return null;
+  return { id: typeof given === 'string' ? given : given.id };
 }
 
 /** A function as OpenAI's document requires it: with all its fields, null where nothing was said. */

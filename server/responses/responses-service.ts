@@ -1,10 +1,12 @@
 // ResponsesService: what the files of this folder share beyond what all dialects do. Types only. Before it: app.ts makes one.
 import type { ChatService } from '../chat/chat-service.ts';
+import type { ConversationStore } from './conversation-store.ts';
 import type { Delegations } from './delegations.ts';
 import type { ResponseStore } from './store.ts';
 
 export interface ResponsesService extends ChatService {
   readonly store: ResponseStore;
+  readonly conversations: ConversationStore;
   readonly delegations: Delegations;
   readonly socket: SocketBounds;
 }

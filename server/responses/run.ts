@@ -87,12 +87,18 @@ export class ResponseRun {
   /** Says `response.created`, or returns why the engine takes no more; then nothing has been said. */
   start(form: AnswerForm): Fault | null {
     if (this.#phase !== 'new') return null; // cancelled while its form was being made
-    const ready = this.plan.prepared.ready(form);
+    const { conversation, input, prepared } = this.plan;
+    const closed = conversation?.begin(input) ?? null;
+    if (closed !== null) return closed;
+    const ready = prepared.ready(form);
     const started = ready.start({
       onDelta: (delta) => this.#onDelta(delta),
       onEnd: (end) => this.#onEnd(end),
     });
-    if (!started.ok) return faultOfRefusal(started);
+    if (!started.ok) {
+      conversation?.end(null);
+      return faultOfRefusal(started);
+    }
     this.#generation = started;
     this.#phase = 'running';
     if (this.#paused) started.pause();
@@ -193,8 +199,16 @@ export class ResponseRun {
   #finish(): void {
     this.#phase = 'over';
     this.#heartbeat?.cancel();
+    this.#writeDown();
     this.#service.answering.route?.release();
     this.#onOver();
+  }
+
+  /** What was said and answered becomes part of its conversation, unless nothing came of it. */
+  #writeDown(): void {
+    const { status, output } = this.#events;
+    const isSaid = status === 'completed' || status === 'incomplete';
+    this.plan.conversation?.end(isSaid ? [...this.plan.input, ...output] : null);
   }
 
   #scheduleHeartbeat(delayMs: number): Timer {

@@ -12,20 +12,22 @@ const METADATA_COUNT_MAX = 16; // OpenAI's bounds
 const METADATA_KEY_MAX = 64;
 const METADATA_VALUE_MAX = 512;
 
+const idField = z.string().max(ID_LENGTH_MAX);
+
+export const metadataSchema = z
+  .record(z.string().max(METADATA_KEY_MAX), z.string().max(METADATA_VALUE_MAX))
+  .refine((metadata) => Object.keys(metadata).length <= METADATA_COUNT_MAX, {
+    message: `at most ${METADATA_COUNT_MAX} entries`,
+  });
+
 function responseFields(bounds: RequestBounds) {
   const { n: _n, stream_options: _options, max_tokens: _max, ...sampling } = commonFields(bounds);
   return {
     ...sampling,
     input: z.union([z.string(), z.array(z.unknown()).max(ITEM_COUNT_MAX)]).nullish(),
     instructions: z.union([z.string(), z.array(z.unknown()).max(ITEM_COUNT_MAX)]).nullish(),
-    conversation: z
-      .unknown()
-      .refine((value) => value == null, {
-        message: 'conversations are not kept here: go on from previous_response_id, or send all items',
-      })
-      .meta({ type: 'null' })
-      .optional(),
-    previous_response_id: z.string().max(ID_LENGTH_MAX).nullish(),
+    conversation: z.union([idField, z.looseObject({ id: idField })]).nullish(),
+    previous_response_id: idField.nullish(),
     store: z.boolean().nullish(),
     background: z.boolean().nullish(),
     max_output_tokens: z
@@ -43,14 +45,13 @@ function responseFields(bounds: RequestBounds) {
     tools: z.array(z.unknown()).max(TOOL_COUNT_MAX).nullish(),
     tool_choice: z.union([z.string(), z.looseObject({ type: z.string() })]).nullish(),
     parallel_tool_calls: z.boolean().nullish(),
+    context_management: z
+      .array(z.looseObject({ type: z.string(), compact_threshold: z.int().min(1).nullish() }))
+      .max(16)
+      .nullish(),
     include: z.array(z.string()).max(64).nullish(),
     top_logprobs: z.int().min(0).max(bounds.logprobsMax).nullish(),
-    metadata: z
-      .record(z.string().max(METADATA_KEY_MAX), z.string().max(METADATA_VALUE_MAX))
-      .refine((metadata) => Object.keys(metadata).length <= METADATA_COUNT_MAX, {
-        message: `at most ${METADATA_COUNT_MAX} entries`,
-      })
-      .nullish(),
+    metadata: metadataSchema.nullish(),
     prompt_cache_key: z.string().max(1024).nullish(),
     safety_identifier: z.string().max(1024).nullish(),
     service_tier: z.string().max(64).nullish(),

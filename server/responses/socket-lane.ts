@@ -8,7 +8,7 @@ import { freeForm } from '../chat/form.ts';
 import { logprobsFault, within } from '../chat/lane-edge.ts';
 import { enterLane } from '../lanes/visit.ts';
 import { BackgroundResponse } from './background.ts';
-import { storedHistory, storeRun } from './chain.ts';
+import { doublePastFault, type Past, pastOf, storeRun } from './chain.ts';
 import type { ResponseEvent } from './events.ts';
 import type { Item } from './items.ts';
 import { laneTurn, type TurnParts } from './lane-entry.ts';
@@ -191,15 +191,19 @@ export class SocketLane {
     const { service, owner } = this.#host;
     if (from !== null) {
       const { history, input, id } = from;
-      return { ok: true, value: { request, owner, history, input, previousId: id } };
+      // The same conversation, if any: the steered answer is in it by now.
+      const past = pastOf({ conversation: request.conversation }, owner, service);
+      if (!past.ok) return past;
+      const { conversation } = past.value;
+      return { ok: true, value: { request, owner, history, conversation, input, previousId: id } };
     }
     const previousId = request.previous_response_id;
     const known = previousId == null ? null : this.#host.remembered(previousId);
-    const history: Parsed<readonly Item[]> =
-      known === null ? storedHistory(previousId, owner, service) : { ok: true, value: known };
-    if (!history.ok) return history;
+    const past = known === null ? pastOf(request, owner, service) : rememberedPast(request, known);
+    if (!past.ok) return past;
+    const { history, conversation } = past.value;
     const steered = this.#takeWaiting(previousId ?? null);
-    return { ok: true, value: { request, owner, history: [...history.value, ...steered] } };
+    return { ok: true, value: { request, owner, history: [...history, ...steered], conversation } };
   }
 
   /** Into one of the server's lanes, then on as ever. */
@@ -378,6 +382,12 @@ export class SocketLane {
   #failSteers(code: SteerErrorCode, message: string): void {
     for (const steer of this.#steers.splice(0)) this.failSteer(steer, { code, message });
   }
+}
+
+function rememberedPast(request: CreateFrame, history: readonly Item[]): Parsed<Past> {
+  const refused = doublePastFault(request);
+  if (refused !== null) return { ok: false, fault: refused };
+  return { ok: true, value: { history, conversation: null } };
 }
 
 function isWarmUp({ request }: Turn): boolean {

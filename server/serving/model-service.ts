@@ -41,6 +41,8 @@ import { chatRoute } from '../openai/chat.ts';
 import { completionRoute } from '../openai/completions.ts';
 import { modelRoutes } from '../openai/models.ts';
 import { otherServersRoutes } from '../openai/other-servers.ts';
+import { conversationRoutes } from '../responses/conversation-routes.ts';
+import type { ConversationStore } from '../responses/conversation-store.ts';
 import { Delegations } from '../responses/delegations.ts';
 import type { ResponsesService } from '../responses/responses-service.ts';
 import { responseRoutes } from '../responses/routes.ts';
@@ -79,6 +81,7 @@ export interface ModelParts {
 export interface SharedParts {
   readonly guard: Guard;
   readonly store: ResponseStore;
+  readonly conversations: ConversationStore;
 }
 
 export interface ModelService {
@@ -92,7 +95,8 @@ export interface ModelService {
 const LOGPROBS_MAX = 20; // OpenAI's bound; a device may report fewer
 const WEBSOCKET_OFF = fault('websocket_off', 'the WebSocket mode of this server is switched off: use POST');
 
-export function createModelService(parts: ModelParts, { guard, store }: SharedParts): ModelService {
+export function createModelService(parts: ModelParts, shared: SharedParts): ModelService {
+  const { guard } = shared;
   const texts = new LongTexts(parts.model.tokenizer, parts.encodeElsewhere ?? null);
   const configured = asConfigured(parts);
   const server = { ...parts, model: { ...configured, tokenizer: texts.tokenizer } };
@@ -109,7 +113,7 @@ export function createModelService(parts: ModelParts, { guard, store }: SharedPa
   const logprobsMax = Math.min(LOGPROBS_MAX, server.backend.limits.logprobsMax);
   const service = chatServiceOf(server, { generator, logprobsMax, answerLog, texts });
   const discovery = describedServiceOf(server, service);
-  const responses = responsesServiceOf(config, service, store);
+  const responses = responsesServiceOf(config, service, shared);
   const native = nativeServiceOf(server, { generator, guard, texts, logprobsMax });
   const embeddings = { ...service, desk: server.openEmbeddings?.(texts) ?? null, bounds: config };
   return {
@@ -129,6 +133,7 @@ export function createModelService(parts: ModelParts, { guard, store }: SharedPa
       ...otherServersRoutes(discovery),
       ...ollamaRoutes(discovery, embeddings, server.answerPage ?? null),
       ...responseRoutes(responses),
+      ...conversationRoutes(responses),
     ],
     sockets: [
       {
@@ -235,10 +240,11 @@ function describedServiceOf(
   };
 }
 
-function responsesServiceOf(config: Config, service: ChatService, store: ResponseStore): ResponsesService {
+function responsesServiceOf(config: Config, service: ChatService, shared: SharedParts): ResponsesService {
   return {
     ...service,
-    store,
+    store: shared.store,
+    conversations: shared.conversations,
     delegations: new Delegations(),
     socket: {
       ageMaxMs: config.responsesSocketAgeMaxMs,

@@ -113,7 +113,7 @@ export function labRoutes(parts: LabParts): readonly Route[] {
 }
 
 function answerReport(call: HttpCall, { reports, style }: LabParts): void {
-  const html = reports.open(call.facts.parameter);
+  const html = reports.open(call.parameter);
   if (html === null) {
     call.refuse(fault('not_found', 'there is no such report, or the server was started anew since'));
     return;

@@ -75,7 +75,7 @@ export function answerShell(call: HttpCall, assets: Assets | null): void {
 }
 
 function answerAsset(call: HttpCall, assets: Assets | null): void {
-  const asset = assets?.get(call.facts.parameter) ?? null;
+  const asset = assets?.get(call.parameter) ?? null;
   if (asset === null) call.refuse(fault('not_found', 'the page has no such file'));
   else {
     const headers = { ...SAFE, etag: asset.etag, 'cache-control': 'no-cache', vary: 'accept-encoding' };

@@ -46,6 +46,23 @@ test('input items are listed with parts, ids and status', async () => {
   expect(data.every((item) => typeof item['id'] === 'string')).toBe(true);
 });
 
+test('pages of items: what they begin after is there, their order is one of two', async () => {
+  const server = await responsesServer({ say: () => 'Hi.' });
+  const { id } = await soon(server, { input: ['a', 'b', 'c'].map((content) => ({ role: 'user', content })) });
+  const page = async (query: string) =>
+    (await request(server, 'GET', `/v1/responses/${String(id)}/input_items?${query}`)).json as Json;
+  const first = await page('order=asc&limit=2');
+  expect(first).toMatchObject({ has_more: true, data: [{ content: [{ text: 'a' }] }, {}] });
+  const rest = await page(`order=asc&after=${String(first['last_id'])}`);
+  expect(rest).toMatchObject({ has_more: false, data: [{ content: [{ text: 'c' }] }] });
+  expect(await page(`order=asc&after=${String(rest['last_id'])}`)).toEqual({
+    ...{ object: 'list', data: [], first_id: '', last_id: '', has_more: false },
+  });
+  expect(await page('after=nobody')).toMatchObject({ error: { param: 'after' } });
+  expect(await page('order=up')).toMatchObject({ error: { param: 'order' } });
+  expect(await page('limit=101')).toMatchObject({ error: { param: 'limit' } });
+});
+
 describe('refused', () => {
   test('is the output of a call that nobody made; the parent can be gone on from', async () => {
     let calls = 0;
@@ -60,22 +77,5 @@ describe('refused', () => {
       });
     expect(await goOn('call_nobody')).toMatchObject({ status: 400, error: { param: 'input[0].call_id' } });
     expect(await goOn(made!['call_id'])).toMatchObject({ status: 'completed' });
-  });
-
-  test('is a conversation, which would be lost', async () => {
-    const server = await responsesServer({ say: () => 'Hi.' });
-    expect(await soon(server, { input: 'Hi', conversation: 'conv_1' })).toMatchObject({
-      status: 400,
-      error: { param: 'conversation' },
-    });
-  });
-
-  test('is compaction, in its own words', async () => {
-    const server = await responsesServer({ say: () => 'Hi.' });
-    const { status, json } = await request(server, 'POST', '/v1/responses/compact');
-    expect([status, (json as { error: Json }).error['message']]).toEqual([
-      404,
-      expect.stringContaining('not compacted'),
-    ]);
   });
 });

@@ -1,0 +1,189 @@
+// /v1/conversations: make, read, describe and forget a conversation; add, list, read and take out its items. Owns what they
+// may be asked and OpenAI's shapes; responses write into conversations by chain.ts. Before it: http/door.ts; after it:
+// conversation-store.ts.
+import { z } from 'zod';
+import { fault } from '../base/errors.ts';
+import type { Route } from '../http/door.ts';
+import type { HttpCall } from '../http/http-call.ts';
+import { type KeptConversation, unknownConversation } from './conversation-store.ts';
+import { type Item, itemsOf, listedItem } from './items.ts';
+import { listOf, pageQuery, replyPage } from './page.ts';
+import { withoutReferences } from './plan.ts';
+import type { ResponsesService } from './responses-service.ts';
+import { metadataSchema } from './schema.ts';
+
+const ITEMS_ADDED_MAX = 20; // OpenAI's
+
+const items = z.array(z.looseObject({ type: z.string().nullish() })).max(ITEMS_ADDED_MAX);
+const createSchema = z.object({ items: items.nullish(), metadata: metadataSchema.nullish() });
+const updateSchema = z.object({ metadata: metadataSchema.nullable() });
+const addSchema = z.object({ items: items.min(1) });
+
+const path = '/v1/conversations';
+const one = `${path}/:`;
+const oneItem = `${one}/items/:`;
+const group = 'conversations';
+
+export function conversationRoutes(service: ResponsesService): readonly Route[] {
+  return [...wholeRoutes(service), ...itemRoutes(service)];
+}
+
+function wholeRoutes(service: ResponsesService): readonly Route[] {
+  return [
+    {
+      method: 'POST',
+      path,
+      open: false,
+      about: { group, summary: 'A conversation that responses are written into', body: createSchema },
+      answer: (call) => create(call, service),
+    },
+    {
+      method: 'GET',
+      path: one,
+      open: false,
+      about: { group, summary: 'A conversation, without its items' },
+      answer: (call) => withConversation(call, service, (kept) => call.reply(200, conversationObject(kept))),
+    },
+    {
+      method: 'POST',
+      path: one,
+      open: false,
+      about: { group, summary: 'Replaces its metadata', body: updateSchema },
+      answer: (call) =>
+        withConversation(call, service, ({ id }) =>
+          call.readJson(updateSchema, ({ metadata }) => {
+            const { conversations } = service;
+            const kept = conversations.describe(id, call.facts.owner, metadata ?? {});
+            if (kept === null) call.refuse(unknownConversation(id));
+            else call.reply(200, conversationObject(kept));
+          }),
+        ),
+    },
+    {
+      method: 'DELETE',
+      path: one,
+      open: false,
+      about: { group, summary: 'Forgets it; responses that were written into it stay' },
+      answer: (call) =>
+        withConversation(call, service, ({ id }) => {
+          service.conversations.delete(id, call.facts.owner);
+          call.reply(200, { id, object: 'conversation.deleted', deleted: true });
+        }),
+    },
+  ];
+}
+
+function itemRoutes(service: ResponsesService): readonly Route[] {
+  return [
+    {
+      method: 'POST',
+      path: `${one}/items`,
+      open: false,
+      about: { group, summary: 'Adds items at its end', body: addSchema },
+      answer: (call) =>
+        withConversation(call, service, ({ id }) =>
+          call.readJson(addSchema, (body) => addItems(call, id, body.items, service)),
+        ),
+    },
+    {
+      method: 'GET',
+      path: `${one}/items`,
+      open: false,
+      about: { group, summary: 'Its items, a page of them', query: pageQuery },
+      answer: (call) => withConversation(call, service, (kept) => replyPage(call, kept.items)),
+    },
+    {
+      method: 'GET',
+      path: oneItem,
+      open: false,
+      about: { group, summary: 'One of its items' },
+      answer: (call) => withItem(call, service, (_, item) => call.reply(200, listedItem(item))),
+    },
+    {
+      method: 'DELETE',
+      path: oneItem,
+      open: false,
+      about: { group, summary: 'Takes an item out' },
+      answer: (call) =>
+        withItem(call, service, (kept, item) => {
+          const refused = service.conversations.remove(kept.id, call.facts.owner, String(item['id']));
+          if (refused === null) call.reply(200, conversationObject(kept));
+          else call.refuse(refused);
+        }),
+    },
+  ];
+}
+
+/** OpenAI's SDKs send no body at all where nothing is to be said. */
+function create(call: HttpCall, service: ResponsesService): void {
+  const { request } = call;
+  const isBare = request.header('content-type') === '' && Number(request.header('content-length')) === 0;
+  if (isBare) make({});
+  else call.readJson(createSchema, make);
+
+  function make(body: z.output<typeof createSchema>): void {
+    const { owner } = call.facts;
+    const resolved = withoutReferences(
+      itemsOf(body.items ?? [], service.freshId),
+      { owner, history: [] },
+      service,
+    );
+    if (!resolved.ok) {
+      call.refuse(resolved.fault);
+      return;
+    }
+    const kept = {
+      id: `conv_${service.freshId()}`,
+      createdAt: service.epochSeconds(),
+      metadata: body.metadata ?? {},
+      items: [],
+    };
+    const { conversations } = service;
+    const refused = conversations.create(owner, kept) ?? conversations.add(kept.id, owner, resolved.value);
+    if (refused === null) call.reply(200, conversationObject(kept));
+    else {
+      conversations.delete(kept.id, owner);
+      call.refuse(refused);
+    }
+  }
+}
+
+function addItems(call: HttpCall, id: string, given: unknown, service: ResponsesService): void {
+  const { owner } = call.facts;
+  const { conversations, freshId } = service;
+  const history = conversations.get(id, owner)?.items ?? [];
+  const added = withoutReferences(itemsOf(given, freshId), { owner, history }, service);
+  const refused = added.ok ? conversations.add(id, owner, added.value) : added.fault;
+  if (refused !== null) call.refuse(refused);
+  else if (added.ok) call.reply(200, listOf(added.value, false));
+}
+
+function withConversation(
+  call: HttpCall,
+  service: ResponsesService,
+  answer: (kept: KeptConversation) => void,
+): void {
+  const kept = service.conversations.get(call.parameter, call.facts.owner);
+  if (kept !== null) answer(kept);
+  else call.refuse(unknownConversation(call.parameter));
+}
+
+function withItem(
+  call: HttpCall,
+  service: ResponsesService,
+  answer: (kept: KeptConversation, item: Item) => void,
+): void {
+  const [, itemId] = call.facts.parameters;
+  withConversation(call, service, (kept) => {
+    const item = kept.items.find(({ id }) => id === itemId);
+    if (item !== undefined) answer(kept, item);
+    else {
+      const message = `Item with id '${itemId}' not found in conversation with id '${kept.id}'.`;
+      call.refuse(fault('not_found', message, { param: 'item_id' }));
+    }
+  });
+}
+
+function conversationObject({ id, createdAt, metadata }: KeptConversation): object {
+  return { id, object: 'conversation', created_at: createdAt, metadata };
+}
