@@ -7,7 +7,7 @@ export const CLUSTER_OPTIONS = {
     'node',
     orNull('none', nodeName()),
     null,
-    'name of this node among several; ids of sessions and responses then begin with it, so that proxies find it',
+    'name of this node among several; ids of sessions, responses and conversations then begin with it, so that proxies find it',
   ),
   cluster: option(
     'cluster',

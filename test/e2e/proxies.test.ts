@@ -101,6 +101,13 @@ for (const proxy of proxies) {
         expect(nodeOf(next.id)).toBe(node);
       }
 
+      // A conversation is on its node, by its path and, where bodies are read, by the request's field in either form.
+      const [node, talk] = await startConversation(url);
+      expect((await fetch(`${url}/v1/conversations/${talk}`)).status).toBe(200);
+      for (const conversation of proxy.readsBodies ? [talk, { id: talk }] : []) {
+        expect(nodeOf((await respond(url, { input: 'hi', conversation })).id)).toBe(node);
+      }
+
       // A session stays where it is, by header or by the body's key.
       const of = async (body: object, headers?: Record<string, string>) =>
         nodeOf((await respond(url, { input: 'hi', ...body }, headers)).id);
@@ -142,6 +149,13 @@ function request(body: object, headers: Record<string, string> = {}): RequestIni
     headers: { 'content-type': 'application/json', ...headers },
     body: JSON.stringify(body),
   };
+}
+
+/** Its node and its id. */
+async function startConversation(url: string): Promise<readonly [string, string]> {
+  const made = await fetch(`${url}/v1/conversations`, request({}));
+  const { id } = (await made.json()) as { readonly id: string };
+  return [id.slice('conv_'.length, id.indexOf('.')), id];
 }
 
 async function respond(url: string, body: object, headers?: Record<string, string>) {

@@ -186,3 +186,41 @@ test('survives the socket that began it', async () => {
   await server.settle();
   expect(responseOf(again.take())).toMatchObject({ output: [{ delegation: { response_id: id } }, {}] });
 });
+
+test('a conversation is written by whichever lane answers, and background work is in it without being told again', async () => {
+  const server = await lanesServer({ upstream: () => ({ pieces: chunksOf(['strong']) }) });
+  const made = await server.request('POST', '/v1/conversations', {});
+  const { id: conversation } = made.json as { readonly id: string };
+  await soon(server, { model: 'reliability', input: 'Refactor it', conversation });
+  await soon(server, { model: 'auto', input: 'Fix the typo in b.ts', conversation });
+  await soon(server, { model: 'reliability', input: 'Again', conversation, background: true });
+  const next = await soon(server, { model: 'spark', input: 'Just rename y', conversation });
+  expect(next['output']).toHaveLength(1);
+  const items = await server.request('GET', `/v1/conversations/${conversation}/items?order=asc`);
+  const { data } = items.json as { data: { content: { text: string }[] }[] };
+  expect(data.map(({ content }) => content[0]!.text)).toEqual([
+    ...[
+      'Refactor it',
+      'strong',
+      'Fix the typo in b.ts',
+      'quick',
+      'Again',
+      'strong',
+      'Just rename y',
+      'quick',
+    ],
+  ]);
+});
+
+test('compaction asks the lane that is named', async () => {
+  const server = await lanesServer({ upstream: () => ({ pieces: chunksOf(['The summary.']) }) });
+  const call = server.send('POST', '/v1/responses/compact', { model: 'reliability', input: 'Refactor it' });
+  await server.settle(server.clock.nowMs() + 200);
+  expect(call.json).toMatchObject({
+    object: 'response.compaction',
+    output: [{ role: 'user' }, { type: 'compaction' }],
+  });
+  const [, item] = (call.json as { output: Json[] }).output;
+  await soon(server, { model: 'spark', input: [item, { role: 'user', content: 'Go on' }] });
+  expect(server.prompts.at(-1)).toContain('The summary.');
+});
