@@ -23,16 +23,25 @@ export interface WholeMessage {
   readonly reasoning_content?: string;
   readonly content: string | null;
   readonly tool_calls?: readonly unknown[];
+  readonly function_call?: unknown; // instead, where the request had functions
   readonly broken?: boolean; // the last call was cut off
 }
 
-/** Whoever sees `tool_calls` runs them: a call that was cut off, by a stop string too, is none to be run. */
+/** How an answer ended with a call, in the form of its request. */
+export type Called = 'tool_calls' | 'function_call';
+
+/** Whoever sees a call runs it: one that was cut off, by a stop string too, is none to be run. */
 export function finishOf(
   reason: 'stop' | 'length',
-  { called, broken }: { readonly called: boolean; readonly broken: boolean },
-): 'stop' | 'length' | 'tool_calls' {
+  { called, broken }: { readonly called: Called | null; readonly broken: boolean },
+): 'stop' | 'length' | Called {
   if (broken) return 'length';
-  return called && reason === 'stop' ? 'tool_calls' : reason;
+  return called !== null && reason === 'stop' ? called : reason;
+}
+
+function calledIn({ tool_calls: calls, function_call: call }: Omit<WholeMessage, 'broken'>): Called | null {
+  if (call !== undefined) return 'function_call';
+  return calls === undefined ? null : 'tool_calls';
 }
 
 /** Answers of text only; chat-tool-events.ts writes those that may reason or call tools. */
@@ -74,12 +83,7 @@ export class ChatEvents implements AnswerShape {
     return this.#chunk(choice, delta ?? `{"content":${JSON.stringify(text)}}`, shown, ids);
   }
 
-  ending(
-    choice: number,
-    reason: 'stop' | 'length' | 'tool_calls',
-    usage: Usage | null,
-    delta = '{}',
-  ): string {
+  ending(choice: number, reason: 'stop' | 'length' | Called, usage: Usage | null, delta = '{}'): string {
     const start = `${this.#chunkStart}${choice},"delta":${delta},"logprobs":null,"finish_reason":"${reason}"}`;
     return usage === null ? start + this.#chunkEnd : `${start}],"usage":${JSON.stringify(usage)}}`;
   }
@@ -104,12 +108,11 @@ export class ChatEvents implements AnswerShape {
       ...withoutId(head),
       choices: choices.map(({ text, tokens, logprobs, reason }, index) => {
         const { broken = false, ...message } = messages?.[index] ?? { content: text };
-        const called = message.tool_calls !== undefined;
         return {
           index,
           message: { role: 'assistant', refusal: null, ...message },
           logprobs: logprobs === null ? null : this.#logprobsOf(tokens, logprobs),
-          finish_reason: finishOf(reason, { called, broken }),
+          finish_reason: finishOf(reason, { called: calledIn(message), broken }),
           ...(promptTokens !== null && { token_ids: tokens }),
         };
       }),

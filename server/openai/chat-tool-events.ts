@@ -23,6 +23,7 @@ export class ChatToolEvents implements AnswerShape {
   readonly #newReader: ReadyAnswer['newReader'];
   readonly #freshId: () => string;
   readonly #countReasoning: (text: string) => number;
+  readonly #legacy: boolean;
   readonly #choices: ChoiceReading[] = []; // by choice
 
   constructor(
@@ -31,7 +32,9 @@ export class ChatToolEvents implements AnswerShape {
       newReader,
       freshId,
       countReasoning,
+      legacy,
     }: Pick<ReadyAnswer, 'newReader'> & {
+      readonly legacy: boolean; // `function_call` instead of `tool_calls`: the request had functions
       readonly freshId: () => string;
       readonly countReasoning: (text: string) => number; // tokens
     },
@@ -40,6 +43,7 @@ export class ChatToolEvents implements AnswerShape {
     this.#newReader = newReader;
     this.#freshId = freshId;
     this.#countReasoning = countReasoning;
+    this.#legacy = legacy;
   }
 
   opening(choice: number): string {
@@ -60,7 +64,9 @@ export class ChatToolEvents implements AnswerShape {
 
   ending(choice: number, reason: 'stop' | 'length', usage: Usage | null): string {
     const reading = this.#reading(choice);
-    const shown = finishOf(reason, { called: reading.callCount > 0, broken: reading.broken });
+    const form = this.#legacy ? 'function_call' : 'tool_calls';
+    const called = reading.callCount > 0 ? form : null;
+    const shown = finishOf(reason, { called, broken: reading.broken });
     return this.#events.ending(choice, shown, usage && this.#counted(usage), reading.takeDelta());
   }
 
@@ -79,7 +85,7 @@ export class ChatToolEvents implements AnswerShape {
   }
 
   #reading(choice: number): ChoiceReading {
-    this.#choices[choice] ??= new ChoiceReading(this.#newReader, this.#freshId);
+    this.#choices[choice] ??= new ChoiceReading(this.#newReader, this.#freshId, this.#legacy);
     return this.#choices[choice];
   }
 }
@@ -88,6 +94,7 @@ export class ChatToolEvents implements AnswerShape {
 class ChoiceReading implements AnswerEvents {
   readonly #reader: AnswerReader;
   readonly #freshId: () => string;
+  readonly #legacy: boolean;
   callCount = 0;
   broken = false; // a call was cut off, by whatever
   reasoned = ''; // all of it
@@ -96,8 +103,9 @@ class ChoiceReading implements AnswerEvents {
   #text = '';
   #calls: CallDelta[] = [];
 
-  constructor(newReader: ReadyAnswer['newReader'], freshId: () => string) {
+  constructor(newReader: ReadyAnswer['newReader'], freshId: () => string, legacy: boolean) {
     this.#freshId = freshId;
+    this.#legacy = legacy;
     this.#reader = newReader(this);
   }
 
@@ -150,7 +158,7 @@ class ChoiceReading implements AnswerEvents {
     const delta = {
       ...(this.#reasoning !== '' && { reasoning_content: this.#reasoning }),
       ...(this.#text !== '' && { content: this.#text }),
-      ...(this.#calls.length > 0 && { tool_calls: this.#calls }),
+      ...this.#shownCalls((call) => call),
     };
     this.#reasoning = '';
     this.#text = '';
@@ -161,12 +169,18 @@ class ChoiceReading implements AnswerEvents {
   takeMessage(): WholeMessage {
     const reasoning = this.#reasoning === '' ? {} : { reasoning_content: this.#reasoning };
     if (this.#calls.length === 0) return { ...reasoning, content: this.#text };
-    const calls = this.#calls.map(({ index: _index, ...call }) => call);
     return {
       ...reasoning,
       content: this.#text === '' ? null : this.#text,
-      tool_calls: calls,
+      ...this.#shownCalls(({ index: _index, ...call }) => call),
       broken: this.broken,
     };
+  }
+
+  /** Before tools an answer had one call. */
+  #shownCalls(show: (call: CallDelta) => object): Pick<WholeMessage, 'tool_calls' | 'function_call'> {
+    if (!this.#legacy) return this.#calls.length === 0 ? {} : { tool_calls: this.#calls.map(show) };
+    const first = this.#calls.find(({ index }) => index === 0)?.function;
+    return first === undefined ? {} : { function_call: first };
   }
 }

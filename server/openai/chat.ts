@@ -24,16 +24,11 @@ import { sessionKeyOf } from '../lanes/router.ts';
 import { askedForm, formFields } from './asked-form.ts';
 import { ChatEvents } from './chat-events.ts';
 import { ChatToolEvents } from './chat-tool-events.ts';
+import { legacyFault, legacyFields, withTools } from './legacy-functions.ts';
 
 const CHAT_PATH = '/v1/chat/completions';
 const MESSAGE_COUNT_MAX = 8192;
 const TOOL_COUNT_MAX = 1024;
-
-const notServed = z
-  .unknown()
-  .refine((value) => value == null, { message: 'is not served: give the functions as tools' })
-  .meta({ type: 'null' })
-  .optional();
 
 function chatSchema(bounds: RequestBounds) {
   return z.object({
@@ -46,8 +41,7 @@ function chatSchema(bounds: RequestBounds) {
     logprobs: z.boolean().nullish(),
     top_logprobs: z.int().min(0).max(bounds.logprobsMax).nullish(),
     ...formFields,
-    functions: notServed, // OpenAI's before tools
-    function_call: notServed,
+    ...legacyFields,
     modalities: z.array(z.string().max(64)).max(8).nullish(),
     tools: z
       .array(z.looseObject({ type: z.string() }))
@@ -78,7 +72,13 @@ export function chatRoute(service: ChatService): Route {
       answers: 'events',
     },
     answer: (call) =>
-      call.readJson(schema, (body) => {
+      call.readJson(schema, (given) => {
+        const refused = legacyFault(given);
+        if (refused !== null) {
+          call.refuse(refused);
+          return;
+        }
+        const body = withTools(given);
         const of = () => laneCall(body, call.facts.owner);
         inLane(call, { model: body.model, of }, service, (within, routed) =>
           answer(call, routed ? { ...body, model: null } : body, within),
@@ -168,7 +168,10 @@ function answerOf(
   const shape =
     newReader === plainReader
       ? events
-      : new ChatToolEvents(events, { newReader, freshId: service.freshId, countReasoning });
+      : new ChatToolEvents(events, {
+          ...{ newReader, countReasoning, freshId: service.freshId },
+          legacy: body.functions != null,
+        });
   const stream = body.stream === true;
   return { ok: true, value: { starts: [ready], logprobs: logprobs !== null, stream, includeUsage, shape } };
 }
