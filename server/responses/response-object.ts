@@ -78,7 +78,7 @@ export function responseObject(head: ResponseHead, state: ResponseState): Respon
     top_p: head.topP,
     truncation: request.truncation ?? 'disabled',
     usage: state.usage,
-    user: request.user ?? null,
+    ...(request.user != null && { user: request.user }),
     metadata: { ...request.metadata, ...head.route },
   };
 }

@@ -9,6 +9,7 @@ import { type LocalServer, startLocalServer } from '../../server/cli/local-serve
 import { loadConfig } from '../../server/config/config.ts';
 import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
+import { faultsBy } from '../openai/published-schemas.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 interface Case {
@@ -82,6 +83,7 @@ test('a batch of texts gives the vectors of transformers, in base64 as the clien
 test('token ids are taken as they are, one list or several', async () => {
   const [, middle, long] = cases;
   const one = await post('/v1/embeddings', { model, input: middle!.ids });
+  expect(faultsBy('CreateEmbeddingResponse', one.json)).toBe('');
   near(one.json.data[0]!.embedding, middle!.vector);
   const two = await post('/v1/embeddings', { input: [long!.ids, middle!.ids] });
   near(two.json.data[0]!.embedding, long!.vector);
