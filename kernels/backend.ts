@@ -14,6 +14,7 @@ export interface BackendLimits {
   readonly rowTokensMax: number; // longest row of a step, tokens
   readonly stepTokensMax: number; // all rows of a step together, tokens
   readonly sampleCountMax: number; // sampled positions per row: 1 + the longest draft
+  readonly judgedTokensMax?: number; // longest row with `targets`, tokens; absent: sampleCountMax
   readonly roundsMax?: number; // decode rounds of one step; absent: 1
   readonly logprobsMax: number; // alternatives that can be reported per token
   readonly vocabSize: number;
@@ -83,6 +84,9 @@ export interface StepRow {
   readonly promptCount: number; // tokens before the first output token
   readonly history: Int32Array | null; // all tokens up to and including this row; only where penalties need them
   readonly masks: readonly (Uint32Array | null)[] | null; // [sampleCount] tokens that may be drawn; null: any
+  // [sampleCount] the token that is to be judged in place of one that is drawn: its log-probability, and its rank; −1: draw.
+  // Only with sampling.logprobs.
+  readonly targets?: Int32Array;
   // The sequence's block table: blocks[i] is to hold tokens [i·blockSize, …), up to the row's end. For devices that
   // page KV; the engine's own array, to be read in the call to step() only.
   readonly blocks?: readonly number[];
@@ -105,10 +109,11 @@ export interface TokenLogprobs {
   readonly logprob: number; // of the chosen token
   readonly topTokens: readonly number[]; // most likely first
   readonly topLogprobs: readonly number[]; // same length
+  readonly rank?: number; // of the chosen token, from 1; of tokens that were judged
 }
 
 /**
- * tokens[i] was drawn after the (n − sampleCount + i)-th token of the row. A row that cannot be sampled fails alone:
+ * tokens[i] was drawn, or is the target, after the (n − sampleCount + i)-th token of the row. A row that cannot be sampled fails alone:
  * it has the tokens before that, and nothing in the later rounds of its step.
  */
 export interface RowOutcome {
@@ -194,6 +199,15 @@ export interface Backend {
   close(): Promise<void>;
 }
 
+/** Tokens of a row whose successors can all be judged. */
+export function judgedTokensMax(limits: BackendLimits): number {
+  return limits.judgedTokensMax ?? limits.sampleCountMax;
+}
+
+function isPlain({ masks, targets }: StepRow): boolean {
+  return masks === null && targets === undefined;
+}
+
 /** Programmer's mistakes at the seam, caught before the step is sent. */
 export function assertPlan(plan: StepPlan, limits: BackendLimits): void {
   assert(plan.replica >= 0 && plan.replica < limits.replicaCount, `replica ${plan.replica}`);
@@ -209,10 +223,13 @@ export function assertPlan(plan: StepPlan, limits: BackendLimits): void {
     if (n < 1 || n > limits.rowTokensMax) assert.fail(`row of ${n} tokens`);
     if (row.slot < 0 || row.slot >= limits.slotCount) assert.fail(`slot ${row.slot}`);
     if (row.position + n + rounds - 1 > limits.slotTokensMax) assert.fail(`row ends at ${row.position + n}`);
-    assert(row.sampleCount >= 0 && row.sampleCount <= Math.min(n, limits.sampleCountMax), 'sampleCount');
+    const samplesMax = row.targets === undefined ? limits.sampleCountMax : judgedTokensMax(limits);
+    assert(row.sampleCount >= 0 && row.sampleCount <= Math.min(n, samplesMax), 'sampleCount');
+    assert(row.targets === undefined || row.targets.length === row.sampleCount, 'one target per sample');
+    assert(row.targets === undefined || row.sampling.logprobs !== null, 'targets want log-probabilities');
     assert(row.masks === null || row.masks.length === row.sampleCount, 'one mask per sampled position');
     assert(row.history === null || row.history.length === row.position + n, 'history length');
-    assert(rounds === 1 || (n === 1 && row.sampleCount === 1 && row.masks === null), 'row of several rounds');
+    assert(rounds === 1 || (n === 1 && row.sampleCount === 1 && isPlain(row)), 'row of several rounds');
     if (seated.has(row.slot)) assert.fail(`slot ${row.slot} twice in one step`);
     seated.add(row.slot);
   }

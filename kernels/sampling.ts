@@ -139,6 +139,14 @@ export function tokenLogprobs(row: LogitsRow, token: number, count: number): Tok
   return { logprob: row.logits[token]! - row.logsumexp, topTokens, topLogprobs };
 }
 
+/** The place of a token among all, most likely first, from 1; equals count as one place. */
+export function rankOf(logits: Float32Array, token: number): number {
+  const own = logits[token]!;
+  let rank = 1;
+  for (let id = 0; id < logits.length; id++) if (logits[id]! > own) rank++;
+  return rank;
+}
+
 /** One token from one row of logits [V] without a Sampler at hand; allocates. For oracles and tests. */
 export function sampleToken(logits: Float32Array, params: SamplingParams, place: DrawPlace): number {
   return new Sampler(logits.length).sampleFull(logits, params, place);

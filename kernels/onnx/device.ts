@@ -2,7 +2,7 @@
 // Everything it works in is allocated once; a token allocates nothing. Owns the
 // bindings; the KV belongs to the main thread where the runtime allows it. Before it: worker.ts; after it: ort.ts.
 import assert from 'node:assert/strict';
-import { type LogitsRow, Sampler, SamplingError } from '../sampling.ts';
+import { type LogitsRow, rankOf, Sampler, SamplingError } from '../sampling.ts';
 import { type BindingShape, GraphBindings } from './bindings.ts';
 import { type KvMemory, restoreBlock, saveBlock } from './kv-memory.ts';
 import type { RareSampling, WorkerSetup } from './messages.ts';
@@ -38,7 +38,7 @@ export class Device {
     const { limits, frame, topCount } = setup;
     this.#frame = frame;
     this.#kv = { shape: setup.kvShape, seats, blocks: setup.blocks };
-    const logitRowsMax = Math.max(limits.slotCount, limits.sampleCountMax);
+    const logitRowsMax = Math.max(limits.slotCount, limits.sampleCountMax, limits.judgedTokensMax ?? 0);
     const runTokensMax = Math.max(limits.slotCount, limits.rowTokensMax);
     const { vocabSize } = limits;
     const bounds = { topCount, vocabSize, runTokensMax, logitRowsMax };
@@ -171,7 +171,7 @@ export class Device {
 
   /** `logitRow`: of the row's first sample; the others follow. One that cannot be drawn ends the row. */
   #sampleRow(row: number, logitRow: number): void {
-    const { control, rows, drawn, drawnSteps } = this.#frame;
+    const { control, rows, drawn, drawnSteps, ranks } = this.#frame;
     const at = row * rowWords.size;
     const sampleStart = rows[at + rowWords.sampleStart]! + this.#round * control[controlWords.rowCount]!;
     let token = this.#failed[row] === 1 ? undrawn.model : 0;
@@ -182,10 +182,12 @@ export class Device {
       drawn[sample] = token;
       if (token < 0) this.#failed[row] = 1;
       else this.#writeLogprobs(this.#logitsRows[logitRow + i]!, sample, token, row);
+      if (token >= 0 && this.#inputs.target(row, i) >= 0)
+        ranks[sample] = rankOf(this.#logitsRows[logitRow + i]!.logits, token);
     }
   }
 
-  /** The row's sample `i`: a token, or a value of `undrawn`. */
+  /** The row's sample `i`: a token, drawn or the one that is to be judged, or a value of `undrawn`. */
   #draw(row: number, i: number, logitRow: number): number {
     const logits = this.#logitsRows[logitRow]!;
     logits.logsumexp = this.#bindings.logsumexp[logitRow]!;
@@ -193,6 +195,8 @@ export class Device {
     this.#spoiled = false;
     try {
       const place = this.#inputs.place(row, i, this.#advances[row]!);
+      const target = this.#inputs.target(row, i);
+      if (target >= 0) return Number.isFinite(logits.logsumexp) ? target : undrawn.model;
       return this.#sampler.sample(logits, this.#inputs.params(row), place);
     } catch (error) {
       if (error instanceof SamplingError) return undrawn[error.cause];

@@ -82,7 +82,7 @@ export class PlanWriter {
     return { ok: true, rows, deviceMs: this.#frame.deviceMs[round]! };
   }
 
-  #readRow({ sampleCount, sampling }: StepRow, start: number): RowOutcome {
+  #readRow({ sampleCount, sampling, targets }: StepRow, start: number): RowOutcome {
     const { control, drawn, drawnSteps } = this.#frame;
     const tokens: number[] = [];
     const logprobs: TokenLogprobs[] | null = sampling.logprobs === null ? null : [];
@@ -91,7 +91,9 @@ export class PlanWriter {
       const token = drawn[sample]!;
       if (token < 0) return { tokens, logprobs, failure: causes[token]! };
       tokens.push(token);
-      logprobs?.push(this.#readLogprobs(sample, sampling.logprobs!));
+      const read = logprobs === null ? null : this.#readLogprobs(sample, sampling.logprobs!);
+      const judged = (targets?.[sample - start] ?? -1) >= 0;
+      if (read !== null) logprobs!.push(judged ? { ...read, rank: this.#frame.ranks[sample]! } : read);
     }
     return { tokens, logprobs };
   }

@@ -46,15 +46,17 @@ export class RowInputsWriter {
     rows[at + rowWords.historyCount] = row.history?.length ?? -1;
     if (row.history !== null) this.#frame.histories.set(row.history, row.slot * this.#slotTokensMax);
     this.#writeSampling(row.sampling, index * samplingWords.size);
-    for (let i = 0; i < row.sampleCount; i++) this.#writeMask(row.masks?.[i] ?? null);
+    for (let i = 0; i < row.sampleCount; i++)
+      this.#writeSample(row.masks?.[i] ?? null, row.targets?.[i] ?? -1);
     const { logitBias, stopTokenIds } = row.sampling;
     return row.sampleCount > 0 && isRare(row) ? { row: index, logitBias, stopTokenIds } : null;
   }
 
-  #writeMask(mask: Uint32Array | null): void {
-    const { control, maskSteps, hasMask, masks, maskSize } = this.#frame;
+  #writeSample(mask: Uint32Array | null, target: number): void {
+    const { control, maskSteps, hasMask, masks, maskSize, targets } = this.#frame;
     const sample = this.#sampleCount++;
     maskSteps[sample] = control[controlWords.step]!;
+    targets[sample] = target;
     hasMask[sample] = mask === null ? 0 : 1;
     if (mask !== null) masks.set(mask, sample * maskSize);
   }
@@ -122,6 +124,12 @@ export class RowInputsReader {
     place.history = this.#history(row, place.position, advance);
     place.mask = hasMask[sample] === 1 ? this.#masks[sample]! : null;
     return place;
+  }
+
+  /** What is judged as the row's sample `i`; −1: it is drawn. Checked as place() is, which comes before. */
+  target(row: number, i: number): number {
+    const { rows, targets } = this.#frame;
+    return targets[rows[row * rowWords.size + rowWords.sampleStart]! + i]!;
   }
 
   /** What the row has drawn in a round before, at `position` of its sequence, for its penalties. */

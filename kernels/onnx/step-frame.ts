@@ -66,6 +66,7 @@ export type FrameLimits = Pick<
   | 'blockSize'
   | 'stepTokensMax'
   | 'sampleCountMax'
+  | 'judgedTokensMax'
   | 'roundsMax'
   | 'logprobsMax'
   | 'vocabSize'
@@ -86,10 +87,12 @@ export interface StepFrame {
   readonly hasMask: Uint8Array; // [samples of one round] 1: masks has one
   readonly masks: Uint32Array; // [samples of one round, maskSize]
   readonly maskSize: number; // words
+  readonly targets: Int32Array; // [samples of one round] what is judged instead of drawing; −1: nothing
   readonly logprobsMax: number;
   readonly drawnSteps: Int32Array; // [samples] the step that the answer is to
   readonly drawn: Int32Array; // [samples] the answer: token ids, or why there is none (undrawn)
   readonly logprobs: Float64Array; // [samples] of the drawn token
+  readonly ranks: Int32Array; // [samples] of judged tokens
   readonly topTokens: Int32Array; // [samples, logprobsMax]
   readonly topLogprobs: Float64Array; // [samples, logprobsMax]
   readonly deviceMs: Float64Array; // [roundsMax] what each round took
@@ -98,7 +101,8 @@ export interface StepFrame {
 export function createStepFrame(limits: FrameLimits): StepFrame {
   const { slotCount, slotTokensMax, logprobsMax, stepTokensMax, roundsMax = 1 } = limits;
   const placeCount = slotCount * Math.floor(slotTokensMax / limits.blockSize);
-  const inputCount = Math.max(Math.min(slotCount * limits.sampleCountMax, stepTokensMax), slotCount);
+  const rowSamplesMax = Math.max(limits.sampleCountMax, limits.judgedTokensMax ?? 0);
+  const inputCount = Math.max(Math.min(slotCount * rowSamplesMax, stepTokensMax), slotCount);
   // Answers of a round follow those of the round before: the main thread may be behind with reading.
   const sampleCount = Math.max(inputCount, slotCount * roundsMax);
   const maskSize = Math.ceil(limits.vocabSize / 32);
@@ -116,10 +120,12 @@ export function createStepFrame(limits: FrameLimits): StepFrame {
     hasMask: new Uint8Array(new SharedArrayBuffer(inputCount)),
     masks: new Uint32Array(new SharedArrayBuffer(4 * inputCount * maskSize)),
     maskSize,
+    targets: integers(inputCount),
     logprobsMax,
     drawnSteps: integers(sampleCount),
     drawn: integers(sampleCount),
     logprobs: doubles(sampleCount),
+    ranks: integers(sampleCount),
     topTokens: integers(sampleCount * logprobsMax),
     topLogprobs: doubles(sampleCount * logprobsMax),
     deviceMs: doubles(roundsMax),

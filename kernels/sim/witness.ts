@@ -3,7 +3,7 @@
 // serving text; a simulation of millions of requests takes token-source.ts's plain ones.
 import assert from 'node:assert/strict';
 import type { BackendLimits, KvRestore, KvSave, RowOutcome, StepRow, TokenLogprobs } from '../backend.ts';
-import { Sampler, SamplingError, tokenLogprobs } from '../sampling.ts';
+import { rankOf, Sampler, SamplingError, tokenLogprobs } from '../sampling.ts';
 import { babbleLogits, emptyContext, extendContext } from './babble.ts';
 import type { TokenSource } from './token-source.ts';
 
@@ -47,13 +47,16 @@ export class WitnessTokens implements TokenSource {
       const logitsRow = { headValues: none, headIds: noIds, logits: this.#logits, logsumexp: 0 };
       const mask = row.masks?.[index - sampleFrom] ?? null;
       const place = { position: seat.length, promptCount: row.promptCount, history: row.history, mask };
+      const target = row.targets?.[index - sampleFrom] ?? -1;
       try {
-        tokens.push(this.#sampler.sample(logitsRow, row.sampling, place));
+        tokens.push(target >= 0 ? target : this.#sampler.sample(logitsRow, row.sampling, place));
       } catch (error) {
         if (!(error instanceof SamplingError)) throw error;
         return { tokens, logprobs, failure: error.message };
       }
-      logprobs?.push(this.#logprobs(tokens.at(-1)!, row.sampling.logprobs!));
+      if (logprobs === null) continue;
+      const read = this.#logprobs(tokens.at(-1)!, row.sampling.logprobs!);
+      logprobs.push(target >= 0 ? { ...read, rank: rankOf(this.#logits, target) } : read);
     }
     return { tokens, logprobs };
   }

@@ -160,6 +160,8 @@ function precisionFor({ precision }: Pick<Config, 'precision'>, checkpoint: Chec
   return precision === 'auto' ? defaultPrecision(checkpoint.spec, checkpoint) : precision;
 }
 
+const JUDGED_TOKENS_MAX = 32; // each keeps a row of logits: 6 MB a replica at 49k tokens, 19 MB at 152k
+
 function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprobsMax' | 'vocabSize'> {
   const { contextTokens, blockCount } = boundsForModel(config, spec, KV_ELEMENT_SIZES[config.kvPrecision]);
   return {
@@ -171,6 +173,7 @@ function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprob
     rowTokensMax: Math.min(contextTokens, rowTokensFor(config, spec)),
     stepTokensMax: config.stepTokensMax + config.slots * DRAFT_TOKENS_MAX,
     sampleCountMax: 1 + DRAFT_TOKENS_MAX,
+    judgedTokensMax: Math.min(contextTokens, rowTokensFor(config, spec), JUDGED_TOKENS_MAX),
     roundsMax: config.decodeRounds,
   };
 }

@@ -17,6 +17,7 @@ export function chunkCount(sequence: Sequence, chunkTokens: number): number {
 /** Tokens that may be found instead of computed. */
 export function matchLimit(sequence: Sequence, chunkTokens: number): number {
   const { tokenCount, promptCount } = sequence;
+  if (sequence.judgesPrompt) return 0;
   if (sequence.prefillOnly) return tokenCount;
   // The last token is computed even on a full hit: we need its logits.
   if (sequence.outputCount > 0) return tokenCount - 1;

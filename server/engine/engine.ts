@@ -18,6 +18,7 @@ import { admissionRefusal } from './admission.ts';
 import type { BlockArchive } from './block-archive.ts';
 import type { DraftModel } from './draft-model.ts';
 import { type EngineBounds, Floor } from './floor.ts';
+import { drawnOf, guessCountOf, rowDraws } from './judged-row.ts';
 import type { EngineObserver } from './observer.ts';
 import type { StepTimes } from './reporter.ts';
 import type { SequenceEnd, SequenceEngine, SequenceRequest, SequenceSink, SubmitResult } from './request.ts';
@@ -36,7 +37,7 @@ export class Engine implements SequenceEngine {
   readonly #sequences = new Map<number, Sequence>(); // bounded: queueLengthMax + seats
   readonly #departing: Sequence[] = []; // to leave at the next pump
   readonly #drawn: Drawn[] = []; // tokens to be told once the next step is on its way
-  readonly #ended: Ended[] = []; // likewise, after them
+  readonly #ended: { readonly sequence: Sequence; readonly end: SequenceEnd }[] = []; // likewise, after them
   readonly #idleCallbacks: (() => void)[] = [];
   #nextId = 1;
   #pausedCount = 0;
@@ -286,11 +287,13 @@ export class Engine implements SequenceEngine {
         sequence,
         index: from,
         tokens: [],
-        logprobs: row.sampling.logprobs === null ? null : [],
+        logprobs: sequence.request.sampling.logprobs === null ? null : [],
+        judged: null,
       };
       for (const { rows } of rounds) this.#commitRow(row, rows[index]!, drawn);
-      if (drawn.tokens.length === 0) continue;
-      this.#floor.reporter.tokens(sequence, nowMs, drawn.tokens.length);
+      if (sequence.departure === null) drawn.judged = sequence.takeJudged();
+      if (drawn.tokens.length === 0 && drawn.judged === null) continue;
+      if (drawn.tokens.length > 0) this.#floor.reporter.tokens(sequence, nowMs, drawn.tokens.length);
       this.#drawn.push(drawn);
     }
   }
@@ -301,21 +304,22 @@ export class Engine implements SequenceEngine {
     const position = sequence.computedCount;
     if (position === sequence.tokenCount) return; // has left its step behind: these rounds are for others
     const end = position + row.tokens.length;
-    const reached = sequence.advance(end - Math.max(0, row.sampleCount - 1) + acceptedCount);
+    const reached = sequence.advance(end - guessCountOf(row) + acceptedCount);
     this.#floor.reporter.computed(position, Math.min(reached, end));
     if (sequence.departure !== null || sequence.ending !== null) return; // no token after its cancellation
-    if (row.sampleCount === 0) {
-      if (sequence.prefillOnly && sequence.remainingCount === 0) sequence.finish();
+    const { tokens, logprobs, failure = null } = drawnOf(row, outcome, sequence);
+    if (!rowDraws(row)) {
+      if (failure !== null) sequence.fail(failure);
+      else if (sequence.prefillOnly && sequence.remainingCount === 0) sequence.finish();
       return;
     }
     const from = sequence.outputCount;
-    const { tokens, failure = null } = outcome;
     const count = Math.min(acceptedCount + 1, tokens.length);
     sequence.take(tokens, count, this.contextTokensMax);
     if (sequence.ending === null && count <= acceptedCount) sequence.fail(failure!);
     for (let i = 0; i < sequence.outputCount - from; i++) {
       drawn.tokens.push(tokens[i]!);
-      if (drawn.logprobs !== null) drawn.logprobs.push(outcome.logprobs![i]!);
+      if (drawn.logprobs !== null) drawn.logprobs.push(logprobs![i]!);
     }
   }
 
@@ -358,9 +362,10 @@ export class Engine implements SequenceEngine {
 
   // Readers are told after the next step has been sent: their work overlaps the device's.
   #tellDrawn(): void {
-    for (const { sequence, tokens, index, logprobs } of this.#drawn) {
+    for (const { sequence, tokens, index, logprobs, judged } of this.#drawn) {
       if (sequence.departure !== null) continue; // another reader's reaction cancelled it
-      sequence.sink.onTokens(tokens, index, logprobs);
+      if (judged !== null) sequence.sink.onPrompt?.(judged);
+      if (tokens.length > 0 && sequence.departure === null) sequence.sink.onTokens(tokens, index, logprobs);
     }
     this.#drawn.length = 0;
   }
@@ -386,9 +391,5 @@ interface Drawn {
   readonly index: number; // of its first token within the output
   readonly tokens: number[];
   readonly logprobs: TokenLogprobs[] | null;
-}
-
-interface Ended {
-  readonly sequence: Sequence;
-  readonly end: SequenceEnd;
+  judged: readonly TokenLogprobs[] | null; // tokens of the prompt, all of them
 }

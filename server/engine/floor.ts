@@ -118,6 +118,7 @@ export class Floor {
 
   /** Makes finished blocks findable for everyone, even if this sequence is about to leave: they are paid for. */
   register(sequence: Sequence): void {
+    if (sequence.judgesPrompt) return;
     const { blockSize } = this.limits;
     // Not what the later rounds of a step that ended early would have filled.
     sequence.savedOnly(Math.floor(sequence.computedCount / blockSize));

@@ -40,6 +40,8 @@ export interface SequenceRequest {
   readonly sampling: SamplingParams; // its stopTokenIds end the sequence
   readonly constraint: TokenConstraint | null;
   readonly ignoreStopTokens: boolean; // `ignore_eos`: only maxTokens ends the sequence
+  /** The prompt's own tokens are judged: each with so many alternatives ≥ 0. It is computed anew and kept for nobody. */
+  readonly promptLogprobs?: number | null;
   readonly speculation: SpeculationRequest | null; // null: draw one token at a time
   readonly priority: Priority;
   readonly cacheSalt: string; // prefixes are shared only between equal salts (one per API key)
@@ -80,9 +82,11 @@ export interface SequenceEnd {
 
 /**
  * Receives one sequence's life. Called synchronously from the engine's commit, never from submit() or cancel():
- * onTokens zero or more times, then onEnd exactly once. It may call engine.submit, cancel, pause and resume.
+ * onPrompt once before that if it was asked for, onTokens zero or more times, then onEnd exactly once. It may call engine.submit, cancel, pause and resume.
  */
 export interface SequenceSink {
+  /** [promptTokens − 1] of all prompt tokens but the first. */
+  onPrompt?(logprobs: readonly TokenLogprobs[]): void;
   /** `index` of the first token within the output, from 0; `logprobs` is parallel to `tokens` or null. */
   onTokens(tokens: readonly number[], index: number, logprobs: readonly TokenLogprobs[] | null): void;
   onEnd(end: SequenceEnd): void;

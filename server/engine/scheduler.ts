@@ -2,7 +2,13 @@
 // time, no I/O; the engine calls seat() and plan() between steps and carries the plan to the backend. These two are the whole
 // schedule; what stands below them says how.
 import assert from 'node:assert/strict';
-import type { Backend, BackendLimits, StepCosts, StepPlan } from '../../kernels/backend.ts';
+import {
+  type Backend,
+  type BackendLimits,
+  judgedTokensMax,
+  type StepCosts,
+  type StepPlan,
+} from '../../kernels/backend.ts';
 import { chunkCount, matchLimit, pieceCount, tokensBesideDecodes } from './chunks.ts';
 import type { ColdTier } from './cold-tier.ts';
 import type { PrefixCache } from './prefix-cache.ts';
@@ -197,7 +203,10 @@ export class Scheduler {
         this.#complete.push(sequence);
         continue;
       }
-      const count = pieceCount(chunkCount(sequence, prefillChunkTokens), budget, unit);
+      const chunkTokens = sequence.judging
+        ? Math.min(judgedTokensMax(this.#limits), prefillChunkTokens)
+        : prefillChunkTokens;
+      const count = pieceCount(chunkCount(sequence, chunkTokens), budget, unit);
       if (count > 0 && this.#addRow(sequence, { count, rounds: 1 }, step)) budget -= count;
     }
   }
@@ -215,7 +224,7 @@ export class Scheduler {
     const end = computedCount + count;
     step.rows.push(newRow(sequence, end));
     // Only what is certain is kept: a drafted token may turn out wrong.
-    while ((sequence.savedCount + 1) * blockSize < end + rounds) {
+    while (!sequence.judgesPrompt && (sequence.savedCount + 1) * blockSize < end + rounds) {
       const index = sequence.save();
       step.saves.push({ slot, position: index * blockSize, block: sequence.blocks[index]! });
     }

@@ -1,5 +1,6 @@
 // Sequence: one running generation, as the engine sees it: its tokens, how many of them are computed, the blocks
 // and the seat it holds. Owns all of its counts: whoever decides about it says so by a verb, and nobody else writes them.
+import type { TokenLogprobs } from '../../kernels/backend.ts';
 import type { Timer } from '../../kernels/clock.ts';
 import type { BlockKey } from './block-archive.ts';
 import { type Draft, Drafter } from './drafter.ts';
@@ -87,6 +88,8 @@ class SequenceState {
   draft: SequenceDraft | null = null; // being verified by the step in flight
   modelGuess: ModelGuess | null = null; // the draft model's latest
   node: PrefixNode | null = null; // of the last registered block; null while waiting
+  readonly #judged: TokenLogprobs[] = []; // of prompt tokens 1, 2, …
+  #judgedTold = false;
 
   constructor(id: number, request: SequenceRequest, sink: SequenceSink, submitMs: number) {
     this.id = id;
@@ -120,6 +123,16 @@ class SequenceState {
   /** blocks[i] holds tokens [i·blockSize, (i + 1)·blockSize). */
   get blocks(): readonly number[] {
     return this.#blocks;
+  }
+
+  /** Its prompt is judged: it takes nothing from the prefix cache and gives it nothing, because its rows are cut otherwise. */
+  get judgesPrompt(): boolean {
+    return (this.request.promptLogprobs ?? null) !== null;
+  }
+
+  /** Prompt tokens are still to be judged. */
+  get judging(): boolean {
+    return this.judgesPrompt && this.#judged.length < this.promptCount - 1;
   }
 
   // The queue, and whom it waits for.
@@ -252,6 +265,18 @@ class SequenceState {
     this.presentCount = count;
     this.reachedCount = Math.max(reachedCount, count);
     return reachedCount;
+  }
+
+  /** What followed the tokens from `position` on; what is known already comes again after a preemption. */
+  judge(position: number, logprobs: readonly TokenLogprobs[]): void {
+    this.#judged.push(...logprobs.slice(this.#judged.length - position));
+  }
+
+  /** All of the prompt's judgements, once. */
+  takeJudged(): readonly TokenLogprobs[] | null {
+    if (!this.judgesPrompt || this.judging || this.#judgedTold) return null;
+    this.#judgedTold = true;
+    return this.#judged;
   }
 
   /** A step that ended early has not saved more blocks than these. */

@@ -1,6 +1,7 @@
 // A sequence's next tokens as a row of a step: what is certain, then what is guessed, and how it is to be drawn.
 // Pure. Used by scheduler.ts, which has decided how many.
 import type { KvRestore, KvSave, StepRow } from '../../kernels/backend.ts';
+import { judgedRow } from './judged-row.ts';
 import type { Sequence } from './sequence.ts';
 
 /** A step while it is being put together. */
@@ -28,6 +29,8 @@ export function newRow(sequence: Sequence, end: number): StepRow {
     sampling.repetitionPenalty !== 1 || sampling.frequencyPenalty !== 0 || sampling.presencePenalty !== 0;
   const certain = sequence.tokens.subarray(sequence.computedCount, end);
   const draft = sequence.draft?.tokens ?? null;
+  const history = draws && penalised ? historyOf(sequence, end, draft) : null;
+  if (sequence.judging) return judgedRow(sequence, certain, history);
   return {
     sequenceId: sequence.id,
     slot: sequence.slot,
@@ -36,7 +39,7 @@ export function newRow(sequence: Sequence, end: number): StepRow {
     sampleCount: draws ? 1 + (draft?.length ?? 0) : 0,
     sampling,
     promptCount: sequence.promptCount,
-    history: draws && penalised ? historyOf(sequence, end, draft) : null,
+    history,
     masks: draws && constraint !== null ? (sequence.draft?.masks ?? [constraint.mask()]) : null,
     blocks: sequence.blocks,
   };

@@ -8,6 +8,7 @@ import type { SequenceRequest } from '../../server/engine/request.ts';
 export interface OracleAnswer {
   readonly tokens: readonly number[];
   readonly logprobs: readonly TokenLogprobs[] | null; // parallel to tokens, null unless asked for
+  readonly judged: readonly TokenLogprobs[] | null; // of the prompt's tokens but the first, likewise
   readonly reason: 'stop' | 'length' | 'failed'; // failed: its parameters leave no distribution
 }
 
@@ -20,26 +21,41 @@ export function oracleAnswer(
   const tokens: number[] = [];
   const logprobs: TokenLogprobs[] | null = request.sampling.logprobs === null ? null : [];
   const constraint = request.constraint?.fork() ?? null;
-  let context = emptyContext;
-  for (const token of history) context = extendContext(context, token);
   const logits = new Float32Array(vocabSize);
+  const { judged, ...prompt } = judge(request, logits);
+  let { context } = prompt;
   const promptCount = history.length;
   while (tokens.length < request.maxTokens && history.length < contextTokensMax) {
     babbleLogits(context, logits);
     const mask = constraint?.mask() ?? null;
     const place = { position: history.length, promptCount, history: Int32Array.from(history), mask };
     const token = drawn(logits, request.sampling, place);
-    if (token === null) return { tokens, logprobs, reason: 'failed' };
+    if (token === null) return { tokens, logprobs, judged, reason: 'failed' };
     tokens.push(token);
     logprobs?.push(logprobsOf(logits, token, request.sampling.logprobs!));
     history.push(token);
     constraint?.accept(token);
     context = extendContext(context, token);
     if (!request.ignoreStopTokens && request.sampling.stopTokenIds.includes(token)) {
-      return { tokens, logprobs, reason: 'stop' };
+      return { tokens, logprobs, judged, reason: 'stop' };
     }
   }
-  return { tokens, logprobs, reason: 'length' };
+  return { tokens, logprobs, judged, reason: 'length' };
+}
+
+/** The prompt, token by token. */
+function judge({ tokens, promptLogprobs = null }: SequenceRequest, logits: Float32Array) {
+  const judged: TokenLogprobs[] | null = promptLogprobs === null ? null : [];
+  let context = emptyContext;
+  for (const [index, token] of tokens.entries()) {
+    if (judged !== null && index > 0) {
+      babbleLogits(context, logits);
+      const rank = 1 + logits.filter((logit) => logit > logits[token]!).length;
+      judged.push({ ...logprobsOf(logits, token, promptLogprobs!), rank });
+    }
+    context = extendContext(context, token);
+  }
+  return { context, judged };
 }
 
 function drawn(

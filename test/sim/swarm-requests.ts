@@ -33,7 +33,13 @@ export function drawRequest(random: Random, world: RequestWorld): SequenceReques
   };
   const bounds = { vocabSize: limits.vocabSize, contextTokensMax: engine.contextTokensMax };
   const answer = () => oracleAnswer(asked, bounds).tokens;
-  return { ...asked, speculation: drawSpeculation(random, answer) };
+  return { ...asked, promptLogprobs: judgedOf(asked), speculation: drawSpeculation(random, answer) };
+}
+
+/** Alternatives for each token of the prompt, in every sixth request: by its seed, so that nothing else is drawn otherwise. */
+function judgedOf({ sampling: { seed } }: SequenceRequest): number | null {
+  const drawn = mix32(seed ^ 0x1d6e);
+  return drawn % 6 === 0 ? (drawn >>> 8) % 4 : null;
 }
 
 /** Allows some tokens, others after each; now and then any. Its masks change with every token, as a grammar's do. */

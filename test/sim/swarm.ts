@@ -47,6 +47,7 @@ interface Client {
   readonly request: SequenceRequest; // its constraint is at the beginning
   readonly tokens: number[];
   readonly logprobs: TokenLogprobs[];
+  judged: readonly TokenLogprobs[] | null; // of the prompt
   id: number;
   end: SequenceEnd | null;
   cancelledMs: number; // −1: never
@@ -255,12 +256,27 @@ function scheduleClients(scene: Scene): void {
 function submit(scene: Scene): void {
   const { random, clock, engine, clients, lines } = scene;
   const request = drawRequest(random, { ...scene, known: [...scene.elders, ...clients] });
-  const client: Client = { request, tokens: [], logprobs: [], id: -1, end: null, cancelledMs: -1 };
+  const client: Client = {
+    request,
+    tokens: [],
+    logprobs: [],
+    judged: null,
+    id: -1,
+    end: null,
+    cancelledMs: -1,
+  };
   const say = (text: string) => lines.push(`${clock.nowMs().toFixed(3)} #${client.id} ${text}`);
   const constraint = request.constraint?.fork() ?? null;
   const result = engine.submit(
     { ...request, constraint },
     {
+      onPrompt(judged) {
+        assert(
+          client.judged === null && client.tokens.length === 0,
+          'a prompt is judged once, before its answer',
+        );
+        client.judged = judged;
+      },
       onTokens(tokens, index, logprobs) {
         assert.equal(client.end, null, 'no token after the end');
         assert.equal(client.cancelledMs, -1, 'no token after the cancellation');
@@ -302,7 +318,7 @@ function verifyRest(engine: Engine): void {
 }
 
 function verify(
-  { id, end, request, tokens, logprobs, cancelledMs }: Client,
+  { id, end, request, tokens, logprobs, judged, cancelledMs }: Client,
   { limits, contexts }: Scene,
   { faulty, killed }: { readonly faulty: boolean; readonly killed: boolean },
 ): void {
@@ -310,6 +326,8 @@ function verify(
   const answer = oracleAnswer(request, { vocabSize: limits.vocabSize, contextTokensMax: longest });
   assert.deepEqual(tokens, answer.tokens.slice(0, tokens.length), `sequence ${id} says what the oracle says`);
   assert.deepEqual(logprobs, answer.logprobs?.slice(0, tokens.length) ?? [], `sequence ${id}: as likely`);
+  const isJudged = tokens.length > 0 || end?.reason === 'length';
+  assert.deepEqual(judged, judged === null && !isJudged ? null : answer.judged, `sequence ${id}: its prompt`);
   if (killed && end === null) return;
   assert(end !== null, `sequence ${id} ended`);
   assert.equal(end.usage.outputTokens >= tokens.length, true);

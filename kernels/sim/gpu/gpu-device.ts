@@ -55,6 +55,7 @@ export function gpuLimits(setup: GpuSetup, bounds: GpuBounds): BackendLimits {
     rowTokensMax: bounds.stepTokensMax,
     stepTokensMax: bounds.stepTokensMax + bounds.sequenceCountMax,
     sampleCountMax: 1,
+    judgedTokensMax: bounds.stepTokensMax,
     logprobsMax: 20,
     vocabSize: setup.shape.vocabSize,
   };

@@ -38,6 +38,7 @@ export function waferLimits(setup: WaferSetup, placement: Placement, bounds: Waf
     rowTokensMax: contextMax,
     stepTokensMax: contextMax + 1,
     sampleCountMax: 1,
+    judgedTokensMax: contextMax,
     logprobsMax: 20,
     vocabSize: shape.vocabSize,
   };
