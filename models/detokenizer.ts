@@ -5,18 +5,19 @@ import type { Tokenizer } from './tokenizer.ts';
 /** What all push() calls and flush() return together is what Tokenizer.decode returns for the same ids. */
 export class Detokenizer {
   readonly #tokenizer: Tokenizer;
-  readonly #shown: ReadonlySet<number>;
+  readonly #shown: ReadonlySet<number> | 'all';
   readonly #utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
   /** `shown`: special tokens that somebody behind reads as text, such as marks of reasoning. */
-  constructor(tokenizer: Tokenizer, shown: ReadonlySet<number> = noTokens) {
+  constructor(tokenizer: Tokenizer, shown: ReadonlySet<number> | 'all' = noTokens) {
     this.#tokenizer = tokenizer;
     this.#shown = shown;
   }
 
   /** The text completed by this token: '' for special tokens and unfinished characters, U+FFFD for invalid bytes. */
   push(id: number): string {
-    if (this.#tokenizer.isSpecial(id) && !this.#shown.has(id)) return '';
+    const shown = this.#shown === 'all' || !this.#tokenizer.isSpecial(id) || this.#shown.has(id);
+    if (!shown) return '';
     return this.#utf8.decode(this.#tokenizer.tokenBytes(id), { stream: true });
   }
 

@@ -96,7 +96,7 @@ export class ScriptedEngine implements SequenceEngine {
       id: this.#nextId++,
       request: { ...request, tokens: request.tokens.slice() },
       sink,
-      script: this.#options.script(request),
+      script: untilStop(this.#options.script(request), request),
       submittedMs: clock.nowMs(),
       seatedMs: null,
       deadline: null,
@@ -178,6 +178,10 @@ export class ScriptedEngine implements SequenceEngine {
       this.contextTokensMax - request.tokens.length,
     );
     const index = running.delivered;
+    if (index === 0 && (request.promptLogprobs ?? null) !== null && script.logprobs !== undefined) {
+      const judged = Array.from(request.tokens.subarray(1), (token, i) => script.logprobs!(token, i + 1));
+      sink.onPrompt?.(judged.map((one) => ({ ...one, rank: 1 })));
+    }
     const tokens = script.tokens.slice(index, Math.min(limit, index + (this.#options.tokensPerStep ?? 1)));
     if (tokens.length > 0) {
       running.delivered += tokens.length;
@@ -207,6 +211,15 @@ export class ScriptedEngine implements SequenceEngine {
     if (this.#sequences.size > 0) return;
     for (const onIdle of this.#idleCallbacks.splice(0)) onIdle();
   }
+}
+
+/** Ends with the first token that the request stops at. */
+function untilStop(
+  script: Script,
+  { ignoreStopTokens, sampling: { stopTokenIds } }: SequenceRequest,
+): Script {
+  const end = ignoreStopTokens ? -1 : script.tokens.findIndex((token) => stopTokenIds.includes(token));
+  return end < 0 ? script : { ...script, tokens: script.tokens.slice(0, end + 1) };
 }
 
 const DEADLINE = { code: 'deadline', message: "the request's time ran out" } as const;

@@ -2,6 +2,7 @@
 // Pure. Before it: http/http-call.ts; after it: the route that asked.
 import type { z } from 'zod';
 import { type Fault, fault } from './errors.ts';
+import { withExactSeed } from './exact-integers.ts';
 
 export type Parsed<T> =
   | { readonly ok: true; readonly value: T }
@@ -18,7 +19,8 @@ export function parseJson(body: Uint8Array, valuesMax: number): Parsed<unknown> 
   }
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(body);
+    value = withExactSeed(JSON.parse(text), text);
   } catch (error) {
     return { ok: false, fault: fault('invalid_json', `the body is not JSON: ${(error as Error).message}`) };
   }

@@ -42,6 +42,7 @@ export interface WholeChoice {
   readonly text: string;
   readonly tokens: readonly number[];
   readonly logprobs: readonly TokenLogprobs[] | null;
+  readonly promptLogprobs?: readonly TokenLogprobs[]; // of all prompt tokens but the first, where they were asked for
   readonly reason: 'stop' | 'length';
 }
 
@@ -209,6 +210,7 @@ interface Collected {
   readonly texts: string[];
   readonly tokens: number[];
   readonly logprobs: TokenLogprobs[];
+  promptLogprobs?: readonly TokenLogprobs[];
   reason: 'stop' | 'length';
 }
 
@@ -235,6 +237,7 @@ class WholeDelivery implements Delivery {
     const collected = this.#choices[choice]!;
     if (delta.text !== '') collected.texts.push(delta.text);
     for (const token of delta.tokens) collected.tokens.push(token);
+    if (delta.promptLogprobs !== undefined) collected.promptLogprobs = delta.promptLogprobs;
     for (const logprob of delta.logprobs ?? []) collected.logprobs.push(logprob);
   }
 
@@ -242,7 +245,8 @@ class WholeDelivery implements Delivery {
     this.#choices[choice]!.reason = reason;
     if (usage === null) return;
     const { logprobs: asked, shape } = this.#answer;
-    const choices = this.#choices.map(({ texts, tokens, logprobs, reason: ended }) => ({
+    const choices = this.#choices.map(({ texts, tokens, logprobs, reason: ended, ...prompt }) => ({
+      ...prompt,
       text: texts.join(''),
       tokens,
       logprobs: asked ? logprobs : null,

@@ -13,6 +13,7 @@ export interface ChatPromptParts {
   readonly messages: readonly ChatMessage[]; // roles as templates know them
   readonly tools: readonly Tool[];
   readonly options: PromptOptions;
+  readonly fits?: number; // tokens above which it is refused early; the context unless said
 }
 
 export interface ChatPrompt {
@@ -28,7 +29,7 @@ export function chatPrompt(
   if (!text.ok) return text;
   const { messages, options } = parts;
   const { model, generator, prompts } = service;
-  const tokens = prompts.encode(text.value, generator.contextTokensMax);
+  const tokens = prompts.encode(text.value, parts.fits ?? generator.contextTokensMax);
   if (!tokens.ok) return tokens;
   const final = options.continueFinal ? messages.at(-1) : undefined;
   const reasoning = reasoningStart(text.value, { model, final });

@@ -8,23 +8,29 @@ import type { Parsed } from '../base/json-body.ts';
 import type { Priority } from '../engine/request.ts';
 import { draftingFor } from '../generation/drafting.ts';
 import type { GenerationRequest } from '../generation/generation.ts';
+import { foldSeed } from '../generation/seed.ts';
 import { strangerIn } from '../text/stranger.ts';
 import type { LocalModel, RequestBounds } from './local-model.ts';
+import { tokenRuleFields, tokenRules } from './token-rules.ts';
 
 const STOP_COUNT_MAX = 16; // OpenAI takes 4; some editors send more
 const STOP_LENGTH_MAX = 1024; // characters
 const LOGIT_BIAS_COUNT_MAX = 1024;
 const TOKEN_COUNT_MAX = 2 ** 31 - 1;
 
-/**
- * Any int64, as OpenAI's document has it. Beyond 2⁵³ JSON's numbers are rounded to the nearest double before anybody
- * sees them: such seeds repeat as well as others, but neighbours may be one.
- */
+const INT64_SIZE = 9_223_372_036_854_776_000n; // 2⁶³ as JavaScript writes it
+
+/** Any int64, as OpenAI's document has it; beyond 2⁵³ the body's reader hands it over as a bigint. */
 const seedField = z
-  .number()
-  .min(-(2 ** 63))
-  .max(2 ** 63)
-  .refine(Number.isInteger, { message: 'expected a whole number' });
+  .union([
+    z
+      .number()
+      .min(-(2 ** 63))
+      .max(2 ** 63)
+      .refine(Number.isInteger, { message: 'expected a whole number' }),
+    z.bigint().min(-INT64_SIZE).max(INT64_SIZE),
+  ])
+  .meta({ type: 'integer', format: 'int64' });
 
 /** Known, and not served: only a value that asks for nothing is taken. */
 const unserved = z
@@ -69,13 +75,10 @@ export function commonFields({ choiceCountMax }: RequestBounds) {
     return_token_ids: z.boolean().nullish(),
     speculation: z.boolean().nullish(), // extension; the answer is the same with and without
     user: z.string().nullish(),
-    // vLLM's. Dropped without a word, each would change what the answer is.
-    stop_token_ids: unserved,
-    bad_words: unserved,
-    allowed_token_ids: unserved,
+    ...tokenRuleFields,
+    // vLLM's, which some routes have in earnest. Dropped without a word, each would change what the answer is.
     truncate_prompt_tokens: unserved,
     prompt_logprobs: unserved,
-    include_stop_str_in_output: unserved,
   };
 }
 
@@ -85,6 +88,7 @@ export interface GenerationParts {
   readonly tokens: Int32Array;
   readonly maxTokens: number | null; // null: as far as the context goes
   readonly logprobs: number | null;
+  readonly promptLogprobs?: number | null;
   readonly owner: string;
   readonly route: string;
   readonly prediction?: string | null; // text that the answer will probably resemble
@@ -95,7 +99,7 @@ export interface GenerationParts {
 export function generationOf(
   fields: CommonFields,
   parts: GenerationParts,
-  service: Pick<LocalModel, 'model' | 'generator' | 'bounds' | 'clock'>,
+  service: Pick<LocalModel, 'model' | 'generator' | 'bounds' | 'clock' | 'forms'>,
 ): Parsed<GenerationRequest> {
   const { model, generator, bounds, clock } = service;
   const { defaults } = model;
@@ -107,9 +111,13 @@ export function generationOf(
     minTokensFault(fields.min_tokens ?? 0, parts.maxTokens) ??
     biasFault(fields.logit_bias ?? {}, model.spec.vocabSize);
   if (refused !== null) return { ok: false, fault: refused };
+  const rules = tokenRules(fields, service);
+  if (!rules.ok) return rules;
+  const seed = fields.seed == null ? null : foldSeed(fields.seed);
   return {
     ok: true,
     value: {
+      ...rules.value,
       tokens: parts.tokens,
       choiceCount: fields.n ?? 1,
       maxTokens,
@@ -122,15 +130,16 @@ export function generationOf(
       frequencyPenalty: fields.frequency_penalty ?? 0,
       presencePenalty: fields.presence_penalty ?? 0,
       logitBias: biasOf(fields.logit_bias ?? {}),
-      seed: fields.seed ?? null,
+      seed,
       logprobs: parts.logprobs,
+      promptLogprobs: parts.promptLogprobs ?? null,
       stopStrings: stopStringsOf(fields.stop ?? []),
       ignoreStopTokens: fields.ignore_eos ?? false,
       speculation: draftingFor(
         {
           speculation: fields.speculation ?? null,
           prediction: parts.prediction ?? null,
-          seed: fields.seed ?? null,
+          seed,
         },
         { ...bounds, contextTokensMax: generator.contextTokensMax },
         (text) => model.tokenizer.encode(text),

@@ -3,6 +3,7 @@
 import type { Clock } from '../../kernels/clock.ts';
 import type { DraftingBounds } from '../generation/drafting.ts';
 import type { TextGenerator } from '../generation/generation.ts';
+import type { GrammarCompiler } from '../grammar/compiler.ts';
 import type { ServedModel } from '../text/served-model.ts';
 import type { FormParts } from './form.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
@@ -20,7 +21,7 @@ export interface RequestBounds {
 
 export interface LocalModel {
   readonly model: ServedModel;
-  readonly forms: FormParts;
+  readonly forms: FormParts & { readonly compiler: Pick<GrammarCompiler, 'banned'> };
   readonly prompts: Pick<PromptEncoder, 'encode'>;
   readonly generator: Pick<TextGenerator, 'start' | 'contextTokensMax'>;
   readonly bounds: RequestBounds;

@@ -1,6 +1,5 @@
-// Log-probabilities in OpenAI's two shapes. Pure but for the running offset of a completion's text. Only tokens that
-// were drawn have them: prompt tokens of `echo` get null (the engine computes no logits for a prompt).
-// Before it: answer.ts; used by openai/chat-events.ts and openai/completion-events.ts.
+// Log-probabilities in OpenAI's two shapes, and a prompt's in vLLM's. Pure but for the running offset of a completion's text.
+// The first token of a prompt has none: nothing stands before it. Before it: answer.ts; used by openai/chat-events.ts and openai/completion-events.ts.
 import type { TokenLogprobs } from '../../kernels/backend.ts';
 import type { ServedModel } from '../text/served-model.ts';
 
@@ -53,16 +52,23 @@ export class CompletionLogprobRun {
     this.#topCount = topCount;
   }
 
-  next(tokens: ArrayLike<number>, logprobs: readonly TokenLogprobs[]): CompletionLogprobs {
+  /** `logprobs` null: of a token that nothing stands before. */
+  next(tokens: ArrayLike<number>, logprobs: readonly (TokenLogprobs | null)[]): CompletionLogprobs {
     const ids = Array.from(tokens);
     const tops = ids.map((id, index) => {
-      const { logprob, topTokens, topLogprobs } = logprobs[index]!;
-      const top = Object.fromEntries(topTokens.map((topId, rank) => [this.#text(topId), topLogprobs[rank]!]));
-      return { ...top, [this.#text(id)]: logprob }; // the drawn token is always among them
+      const known = logprobs[index]!;
+      if (known === null) return null;
+      const top = known.topTokens.map((topId, rank) => {
+        return [this.#text(topId), writable(known.topLogprobs[rank]!)] as const;
+      });
+      return { ...Object.fromEntries(top), [this.#text(id)]: writable(known.logprob) }; // the drawn token is always among them
     });
     return {
       tokens: ids.map((id) => this.#text(id)),
-      token_logprobs: ids.map((_, index) => logprobs[index]!.logprob),
+      token_logprobs: ids.map((_, index) => {
+        const known = logprobs[index]!;
+        return known === null ? null : writable(known.logprob);
+      }),
       top_logprobs: this.#topCount === 0 ? null : tops,
       text_offset: ids.map((id) => this.#advance(id)),
     };
@@ -84,14 +90,59 @@ export class CompletionLogprobRun {
   }
 }
 
+/** What follows `one` in the same text. */
+export function joinedLogprobs(one: CompletionLogprobs, two: CompletionLogprobs): CompletionLogprobs {
+  return {
+    tokens: [...one.tokens, ...two.tokens],
+    token_logprobs: [...one.token_logprobs, ...two.token_logprobs],
+    top_logprobs: one.top_logprobs === null ? null : [...one.top_logprobs, ...(two.top_logprobs ?? [])],
+    text_offset: [...one.text_offset, ...two.text_offset],
+  };
+}
+
+type PromptLogprob = { readonly logprob: number; readonly rank: number; readonly decoded_token: string };
+
+/** vLLM's `prompt_logprobs`: by token, the prompt's own and the likeliest ones; null of the first. */
+export function promptLogprobs(
+  tokenizer: TokenBytes,
+  tokens: ArrayLike<number>,
+  logprobs: readonly TokenLogprobs[],
+  topCount: number,
+): readonly (Readonly<Record<string, PromptLogprob>> | null)[] {
+  const of = (id: number, logprob: number, rank: number): readonly [string, PromptLogprob] => [
+    String(id),
+    { logprob: writable(logprob), rank, decoded_token: utf8.decode(tokenizer.tokenBytes(id)) },
+  ];
+  const known = likeliest(logprobs, topCount).map(({ logprob, rank = 0, topTokens, topLogprobs }, index) =>
+    Object.fromEntries([
+      ...topTokens.map((id, place) => of(id, topLogprobs[place]!, place + 1)),
+      of(tokens[index + 1]!, logprob, rank),
+    ]),
+  );
+  return [null, ...known];
+}
+
+/** Without the alternatives that somebody else has asked for. */
+export function likeliest(logprobs: readonly TokenLogprobs[], count: number): readonly TokenLogprobs[] {
+  return logprobs.map(({ topTokens, topLogprobs, ...rest }) => ({
+    ...rest,
+    topTokens: topTokens.slice(0, count),
+    topLogprobs: topLogprobs.slice(0, count),
+  }));
+}
+
+/** JSON has no infinity; −9999 is what other servers write for a token that could not be drawn. */
+function writable(logprob: number): number {
+  return Number.isFinite(logprob) ? logprob : -9999;
+}
+
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 function chatLogprob(tokenizer: TokenBytes, id: number, logprob: number): ChatLogprob {
   const bytes = tokenizer.tokenBytes(id);
-  // JSON has no infinity; −9999 is what other servers write for a token that could not be drawn.
   return {
     token: utf8.decode(bytes),
-    logprob: Number.isFinite(logprob) ? logprob : -9999,
+    logprob: writable(logprob),
     bytes: Array.from(bytes),
   };
 }

@@ -9,7 +9,10 @@ import { encodePrompt } from './prompt-text.ts';
 export function rawPrompt(
   given: string | readonly number[],
   field: string,
-  { model: { tokenizer, spec }, generator: { contextTokensMax } }: Pick<LocalModel, 'model' | 'generator'>,
+  {
+    model: { tokenizer, spec },
+    generator: { contextTokensMax },
+  }: Pick<LocalModel, 'model'> & { readonly generator: Pick<LocalModel['generator'], 'contextTokensMax'> },
 ): Parsed<Int32Array> {
   let tokens = typeof given === 'string' ? new Int32Array(0) : Int32Array.from(given);
   if (typeof given === 'string') {

@@ -14,6 +14,28 @@ export interface Usage {
   readonly cost?: number; // where lanes have prices, in their currency
 }
 
+/** `stream_options.continuous_usage_stats`: what each choice has come to, in every chunk of a stream. */
+export class RunningUsage {
+  readonly #promptTokens: (choice: number) => number;
+  readonly #counts: number[] = []; // by choice: tokens so far
+
+  constructor(promptTokens: (choice: number) => number) {
+    this.#promptTokens = promptTokens;
+  }
+
+  /** Of the choice after `more` tokens, as JSON. */
+  after(choice: number, more: number): string {
+    const completion = (this.#counts[choice] ?? 0) + more;
+    this.#counts[choice] = completion;
+    const prompt = this.#promptTokens(choice);
+    return JSON.stringify({
+      prompt_tokens: prompt,
+      completion_tokens: completion,
+      total_tokens: prompt + completion,
+    });
+  }
+}
+
 /** `ends` of all choices of all prompts. A prompt counts once however many choices it has, as OpenAI counts it. */
 export function usageOf(ends: readonly GenerationEnd[]): Usage {
   let prompt = 0;

@@ -95,6 +95,9 @@ const sessionFork = z.object({
   count: z.int().min(0).optional(), // leading tokens, in a chat: messages; absent: all
 });
 
+const INT64_MIN = -(2n ** 63n);
+const INT64_MAX = 2n ** 63n - 1n;
+
 const questionFields = {
   maxTokens: z.int().min(0).optional(), // absent: as far as the context goes
   minTokens: z.int().min(0).optional(),
@@ -103,7 +106,7 @@ const questionFields = {
     .array(z.tuple([tokenId, z.number().min(-100).max(100)]))
     .max(LOGIT_BIAS_MAX)
     .optional(),
-  seed: z.int().optional(),
+  seed: z.union([z.int(), z.bigint().min(INT64_MIN).max(INT64_MAX)]).optional(),
   logprobs: z.int().min(0).max(20).optional(),
   stop: z.array(z.string().min(1).max(STOP_LENGTH_MAX)).max(STOP_STRINGS_MAX).optional(),
   ignoreStopTokens: z.boolean().optional(),

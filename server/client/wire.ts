@@ -20,7 +20,7 @@ const packr = new Packr({
 const unpackr = new Unpackr({
   useRecords: false,
   mapsAsObjects: true,
-  int64AsType: 'number',
+  int64AsType: 'auto' as 'bigint', // which its types do not know: a bigint where a number would lose digits
   moreTypes: false,
   structuredClone: false,
   bundleStrings: false,

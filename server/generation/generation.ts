@@ -13,6 +13,7 @@ import type {
   SubmitResult,
   TokenConstraint,
 } from '../engine/request.ts';
+import { narrowed } from '../grammar/narrowed.ts';
 import type { AnswerMemories } from './answer-memories.ts';
 import { StopStrings } from './stop-strings.ts';
 
@@ -32,8 +33,13 @@ export interface GenerationRequest {
   readonly logitBias: ReadonlyMap<number, number> | null;
   readonly seed: number | null; // null: the server draws one
   readonly logprobs: number | null; // null = none; n ≥ 0 = chosen token and n most likely
+  readonly promptLogprobs?: number | null; // likewise, of the prompt's own tokens; told with the first delta
   readonly stopStrings: readonly string[];
   readonly newConstraint?: (() => TokenConstraint) | null; // one for each choice, e.g. a grammar at its start
+  readonly narrowing?: (() => TokenConstraint) | null; // likewise: which of these tokens are left
+  readonly stopTokenIds?: readonly number[]; // that end it beside the model's own
+  readonly showsEnd?: boolean; // what ends the answer, a stop string or a token, is part of its text
+  readonly showsSpecials?: boolean; // special tokens have text
   readonly newCutoff?: (() => TextCutoff) | null; // likewise: what its text may not go beyond
   readonly ignoreStopTokens: boolean;
   readonly speculation?: SpeculationRequest | null; // guess ahead; the answer is the same
@@ -57,6 +63,7 @@ export interface GenerationDelta {
   readonly tokens: readonly number[]; // ids newly delivered with this delta
   readonly index: number; // of tokens[0] within the choice's output
   readonly logprobs: readonly TokenLogprobs[] | null;
+  readonly promptLogprobs?: readonly TokenLogprobs[]; // [promptTokens − 1] all but the first; once, where asked for
   readonly events?: readonly AnswerEvent[]; // of an upstream: what its text is, which it has read itself
 }
 
@@ -95,6 +102,10 @@ export interface RunningGeneration {
 
 export type GenerateResult = RunningGeneration | Extract<SubmitResult, { readonly ok: false }>;
 
+export interface TextOptions {
+  readonly specials: boolean; // shown, every one
+}
+
 /** Ids in, text out, for one output; never half a character. models/detokenizer.ts is one. */
 export interface IncrementalText {
   push(id: number): string;
@@ -104,7 +115,7 @@ export interface IncrementalText {
 export interface GeneratorParts {
   readonly engine: SequenceEngine;
   readonly stopTokenIds: readonly number[]; // the model's
-  readonly openText: () => IncrementalText;
+  readonly openText: (options?: TextOptions) => IncrementalText;
   readonly random: Random; // seeds of requests that bring none
   readonly memories?: AnswerMemories | null; // of earlier answers, to guess from
   readonly watch?: (request: GenerationRequest, sink: GenerationSink) => GenerationSink; // beside its reader
@@ -112,11 +123,9 @@ export interface GeneratorParts {
 
 export class TextGenerator {
   readonly #parts: GeneratorParts;
-  readonly #stopTokenIds: ReadonlySet<number>;
 
   constructor(parts: GeneratorParts) {
     this.#parts = parts;
-    this.#stopTokenIds = new Set(parts.stopTokenIds);
   }
 
   /** Longest prompt and output together. */
@@ -134,6 +143,7 @@ export class TextGenerator {
     const { engine, openText, random, watch, memories = null } = this.#parts;
     const sink = watch?.(request, reader) ?? reader;
     const seed = request.seed ?? random.seed();
+    const ends = endsOf(request, this.#parts.stopTokenIds);
     const speculation = request.speculation ?? null;
     const remembered = speculation === null ? null : (memories?.of(request.cacheSalt) ?? null);
     const choices: Choice[] = [];
@@ -143,17 +153,18 @@ export class TextGenerator {
         request,
         sink,
         engine,
-        text: openText(),
-        stopTokenIds: this.#stopTokenIds,
+        text: openText({ specials: request.showsSpecials ?? false }),
+        ends: new Set(ends),
         memories: remembered === null ? null : memories,
       });
       const submitted = engine.submit(
         {
           tokens: request.tokens,
           maxTokens: request.maxTokens,
-          sampling: samplingOf(request, { seed, stream: index, stopTokenIds: this.#parts.stopTokenIds }),
-          constraint: request.newConstraint?.() ?? null,
-          ignoreStopTokens: request.ignoreStopTokens,
+          sampling: samplingOf(request, { seed, stream: index, stopTokenIds: ends }),
+          constraint: narrowed([request.newConstraint?.() ?? null, request.narrowing?.() ?? null]),
+          ignoreStopTokens: request.ignoreStopTokens && ends.length === 0,
+          promptLogprobs: request.promptLogprobs ?? null,
           speculation: speculation === null ? null : { ...speculation, remembered },
           priority: request.priority,
           cacheSalt: request.cacheSalt,
@@ -190,7 +201,7 @@ class Choice implements SequenceSink {
   readonly #request: GenerationRequest;
   readonly #engine: SequenceEngine;
   readonly #text: IncrementalText;
-  readonly #stopTokenIds: ReadonlySet<number>;
+  readonly #ends: ReadonlySet<number>; // tokens
   readonly #stops: StopStrings | null;
   readonly #cutoff: TextCutoff | null;
   #cut = false; // by it
@@ -205,7 +216,7 @@ class Choice implements SequenceSink {
     sink: GenerationSink;
     engine: SequenceEngine;
     text: IncrementalText;
-    stopTokenIds: ReadonlySet<number>;
+    ends: ReadonlySet<number>;
     memories: AnswerMemories | null;
   }) {
     this.#memories = parts.memories;
@@ -214,8 +225,9 @@ class Choice implements SequenceSink {
     this.#sink = parts.sink;
     this.#engine = parts.engine;
     this.#text = parts.text;
-    this.#stopTokenIds = parts.stopTokenIds;
-    this.#stops = parts.request.stopStrings.length === 0 ? null : new StopStrings(parts.request.stopStrings);
+    this.#ends = parts.ends;
+    const { stopStrings, showsEnd = false } = parts.request;
+    this.#stops = stopStrings.length === 0 ? null : new StopStrings(stopStrings, showsEnd);
     this.#cutoff = parts.request.newCutoff?.() ?? null;
   }
 
@@ -223,6 +235,13 @@ class Choice implements SequenceSink {
   abandon(): void {
     this.#sink = null;
     this.#engine.cancel(this.sequenceId);
+  }
+
+  onPrompt(promptLogprobs: readonly TokenLogprobs[]): void {
+    this.#sink?.onDelta({
+      ...{ choice: this.#index, text: '', tokens: [], index: 0, logprobs: null },
+      promptLogprobs,
+    });
   }
 
   onTokens(tokens: readonly number[], index: number, logprobs: readonly TokenLogprobs[] | null): void {
@@ -280,8 +299,8 @@ class Choice implements SequenceSink {
   /** Showable text after one more token. */
   #textOf(id: number): string {
     this.#outputTokens++;
-    // The token that ends the sequence has no text, special or not.
-    if (!this.#request.ignoreStopTokens && this.#stopTokenIds.has(id)) return '';
+    // The token that ends the sequence has no text, special or not, unless it was asked for.
+    if (this.#ends.has(id) && this.#request.showsEnd !== true) return '';
     const piece = this.#allowed(this.#text.push(id));
     // minTokens are promised whatever they say, so no stop string starts in them.
     if (this.#stops === null || this.#outputTokens <= this.#request.minTokens) return piece;
@@ -302,6 +321,14 @@ class Choice implements SequenceSink {
     const piece = this.#text.flush();
     return this.#stops === null ? piece : this.#stops.push(piece) + this.#stops.flush();
   }
+}
+
+/** Tokens that end an answer: the model's own, unless they are to be ignored, and those that were asked for. */
+function endsOf(
+  { ignoreStopTokens, stopTokenIds = [] }: GenerationRequest,
+  own: readonly number[],
+): readonly number[] {
+  return ignoreStopTokens ? stopTokenIds : [...own, ...stopTokenIds];
 }
 
 function samplingOf(

@@ -9,10 +9,13 @@ export class StopStrings {
   readonly #strings: readonly string[]; // none empty
   readonly #firstUnits: ReadonlySet<number>; // UTF-16 units that a stop string can start with
   readonly #lengthMax: number;
+  readonly #shown: boolean;
   #held = ''; // proper prefix of a stop string; shorter than #lengthMax
   #matched: string | null = null;
 
-  constructor(strings: readonly string[]) {
+  /** `shown`: the string that is found is part of the text. */
+  constructor(strings: readonly string[], shown = false) {
+    this.#shown = shown;
     this.#strings = strings;
     this.#firstUnits = new Set(strings.map((string) => string.charCodeAt(0)));
     this.#lengthMax = Math.max(...strings.map((string) => string.length));
@@ -28,7 +31,7 @@ export class StopStrings {
     const text = this.#held + piece;
     this.#held = '';
     const start = this.#find(text);
-    if (start !== null) return text.slice(0, start);
+    if (start !== null) return text.slice(0, this.#shown ? start + this.#matched!.length : start);
     const holdFrom = this.#holdFrom(text);
     this.#held = text.slice(holdFrom);
     return text.slice(0, holdFrom);

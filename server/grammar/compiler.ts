@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../../kernels/clock.ts';
 import type { TokenConstraint } from '../engine/request.ts';
 import { Automaton } from './automaton.ts';
+import { BannedTexts } from './banned-texts.ts';
 import { type GrammarBounds, grammarBounds } from './bounds.ts';
 import { type Regex, RegexTable } from './byte-regex.ts';
 import { GrammarConstraint } from './constraint.ts';
@@ -102,6 +103,12 @@ export class GrammarCompiler {
       );
     }
     return made;
+  }
+
+  /** Texts that an answer may not hold, whatever its form. */
+  banned(texts: readonly string[]): BannedTexts {
+    const { tokenizer, vocabSize } = this.#parts;
+    return new BannedTexts(texts, { trie: this.#tokenMasks().trie, tokenizer, vocabSize });
   }
 
   /** Builds the token trie (0.3 s for 152k tokens) and the masks of JSON strings, so that no request has to. */

@@ -33,7 +33,7 @@ const fewMax = 128; // tokens, and exits, kept as a list
 export class TokenMasks {
   readonly wordCount: number;
   readonly stopTokenIds: readonly number[];
-  readonly #trie: TokenTrie;
+  readonly trie: TokenTrie;
   readonly #bounds: MaskBounds;
   readonly #inner = new Map<AutomatonState, InnerMask>(); // least recently used first
   readonly #states = new Set<PushdownState>(); // those with a mask, oldest first
@@ -52,10 +52,10 @@ export class TokenMasks {
   ) {
     this.wordCount = Math.ceil(model.vocabSize / 32);
     this.stopTokenIds = model.stopTokenIds;
-    this.#trie = buildTokenTrie(tokenizer);
+    this.trie = buildTokenTrie(tokenizer);
     this.#bounds = bounds;
-    this.#way = new Uint8Array(this.#trie.depthMax);
-    this.#visitsMax = Math.max(visitsLeast, walksMax * this.#trie.nodeCount);
+    this.#way = new Uint8Array(this.trie.depthMax);
+    this.#visitsMax = Math.max(visitsLeast, walksMax * this.trie.nodeCount);
   }
 
   /** Owned by the cache: not to be written. Never empty: where no token fits, the text may only stop. */
@@ -104,7 +104,7 @@ export class TokenMasks {
       const next = this.#step(pushdown, follow, byte);
       if (next === null) continue;
       const nodes = this.#exitsAt(inner, byte);
-      this.#visits += inner.manyExits ? this.#trie.withByte[byte]!.length : nodes.length;
+      this.#visits += inner.manyExits ? this.trie.withByte[byte]!.length : nodes.length;
       for (let i = 0; i < nodes.length; i++)
         this.#addSubtree(mask, { node: nodes[i]!, state: next, pushdown });
     }
@@ -112,7 +112,7 @@ export class TokenMasks {
 
   /** Tokens of one byte. */
   #addShortest(mask: Uint32Array, { node: { automaton }, at }: Reading): void {
-    const { nodeCount, byte, end, tokenStart, tokens } = this.#trie;
+    const { nodeCount, byte, end, tokenStart, tokens } = this.trie;
     for (let node = 0; node < nodeCount; node = end[node]!) {
       if (automaton.step(at, byte[node]!) === null) continue;
       for (let t = tokenStart[node]!; t < tokenStart[node + 1]!; t++) setBit(mask, tokens[t]!);
@@ -129,7 +129,7 @@ export class TokenMasks {
   #exitsAt(inner: InnerMask, byte: number): ArrayLike<number> {
     let nodes = inner.exits.get(byte);
     if (nodes === undefined) {
-      const found = this.#trie.withByte[byte]!.filter((node) => this.#acceptsBefore(inner, node));
+      const found = this.trie.withByte[byte]!.filter((node) => this.#acceptsBefore(inner, node));
       nodes = found;
       inner.exits.set(byte, nodes);
       if (this.#inner.get(inner.start) === inner) {
@@ -141,7 +141,7 @@ export class TokenMasks {
   }
 
   #acceptsBefore({ automaton, start }: InnerMask, node: number): boolean {
-    const { byte, parent, depth } = this.#trie;
+    const { byte, parent, depth } = this.trie;
     const way = this.#way;
     for (let at = parent[node]!; at >= 0; at = parent[at]!) way[depth[at]! - 1] = byte[at]!;
     const length = depth[node]! - 1;
@@ -155,7 +155,7 @@ export class TokenMasks {
     mask: Uint32Array,
     from: { readonly node: number; readonly state: PushdownState; readonly pushdown: Pushdown },
   ): void {
-    const { byte, depth, end, tokenStart, tokens } = this.#trie;
+    const { byte, depth, end, tokenStart, tokens } = this.trie;
     const path = this.#path;
     path[depth[from.node]!] = from.state;
     for (let t = tokenStart[from.node]!; t < tokenStart[from.node + 1]!; t++) setBit(mask, tokens[t]!);
@@ -173,7 +173,7 @@ export class TokenMasks {
   }
 
   #innerMask(automaton: Automaton, exact: AutomatonState): InnerMask {
-    const state = automaton.clamped(exact, this.#trie.depthMax);
+    const state = automaton.clamped(exact, this.trie.depthMax);
     let inner = this.#inner.get(state);
     if (inner !== undefined) {
       this.#inner.delete(state);
@@ -192,7 +192,7 @@ export class TokenMasks {
   }
 
   #walk(automaton: Automaton, start: AutomatonState): InnerMask {
-    const { nodeCount, byte, depth, end, tokenStart, tokens } = this.#trie;
+    const { nodeCount, byte, depth, end, tokenStart, tokens } = this.trie;
     const { classOf } = automaton;
     const found = new Tokens(this.wordCount);
     const exits = new Exits();

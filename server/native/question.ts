@@ -4,6 +4,7 @@
 import { type Fault, fault } from '../base/errors.ts';
 import type { MessageOf, SamplingFields } from '../client/messages.ts';
 import { type DraftingBounds, draftingFor } from '../generation/drafting.ts';
+import { foldSeed } from '../generation/seed.ts';
 import type { Content } from '../sessions/session.ts';
 import type { Question } from '../sessions/session-state.ts';
 import type { Replacement } from '../sessions/transcript.ts';
@@ -79,6 +80,7 @@ export function questionOf(
   if (stray !== undefined) {
     return refused('logitBias', `token ${stray[0]} is not in [0, ${bounds.vocabSize})`);
   }
+  const seed = message.seed === undefined ? null : foldSeed(message.seed);
   const timeoutMs = Math.min(bounds.timeoutMs, (deadlineUs ?? Number.POSITIVE_INFINITY) / 1000);
   const pick = (name: keyof SamplingFields) => message[name] ?? session[name] ?? bounds.defaults[name];
   const question: Question = {
@@ -93,7 +95,7 @@ export function questionOf(
     frequencyPenalty: pick('frequencyPenalty'),
     presencePenalty: pick('presencePenalty'),
     logitBias: logitBias === undefined || logitBias.length === 0 ? null : new Map(logitBias),
-    seed: message.seed ?? null,
+    seed,
     logprobs,
     stopStrings: message.stop ?? [],
     ignoreStopTokens: message.ignoreStopTokens ?? false,
@@ -101,7 +103,7 @@ export function questionOf(
       {
         speculation: message.speculation ?? null,
         prediction: message.prediction ?? null,
-        seed: message.seed ?? null,
+        seed,
       },
       bounds,
       bounds.encode,

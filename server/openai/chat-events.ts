@@ -4,8 +4,8 @@
 
 import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
 import type { AnswerHead } from '../chat/chat-service.ts';
-import { chatLogprobs, withoutEnd } from '../chat/logprobs.ts';
-import type { Usage } from '../chat/usage.ts';
+import { chatLogprobs, promptLogprobs, withoutEnd } from '../chat/logprobs.ts';
+import { RunningUsage, type Usage } from '../chat/usage.ts';
 import type { GenerationDelta } from '../generation/generation.ts';
 import type { ServedModel } from '../text/served-model.ts';
 
@@ -15,6 +15,8 @@ export interface ChatEventOptions {
   readonly stopTokenIds: readonly number[]; // shown without logprobs: they have no text
   readonly promptTokens: Int32Array | null; // where token ids were asked for
   readonly withUsage: boolean; // every chunk has a `usage` field
+  readonly runningUsage?: number | null; // which counts on from chunk to chunk; the prompt's tokens
+  readonly judged?: { readonly tokens: Int32Array; readonly topCount: number } | null; // a prompt whose log-probabilities are told
   readonly metadata?: Readonly<Record<string, string>> | null; // of the lane: in the first chunk and in whole answers
 }
 
@@ -49,10 +51,12 @@ export class ChatEvents implements AnswerShape {
   readonly #options: ChatEventOptions;
   readonly #chunkStart: string; // up to the choice's index
   readonly #chunkEnd: string; // after the choices
+  readonly #running: RunningUsage | null;
 
   constructor(options: ChatEventOptions) {
-    const { head, withUsage } = options;
+    const { head, withUsage, runningUsage = null } = options;
     this.#options = options;
+    this.#running = runningUsage === null ? null : new RunningUsage(() => runningUsage);
     const start = { id: head.id, object: 'chat.completion.chunk', ...withoutId(head) };
     this.#chunkStart = `${JSON.stringify(start).slice(0, -1)},"choices":[{"index":`;
     this.#chunkEnd = withUsage ? '],"usage":null}' : ']}';
@@ -75,17 +79,17 @@ export class ChatEvents implements AnswerShape {
     if (
       (delta === undefined ? text === '' : delta === '{}') &&
       logprobs === null &&
-      (!withIds || tokens.length === 0)
+      ((!withIds && this.#running === null) || tokens.length === 0)
     )
       return null;
     const shown = logprobs === null ? 'null' : this.#logprobs(tokens, logprobs);
     const ids = withIds ? `,"token_ids":${JSON.stringify(tokens)}` : '';
-    return this.#chunk(choice, delta ?? `{"content":${JSON.stringify(text)}}`, shown, ids);
+    return this.#chunk(choice, delta ?? `{"content":${JSON.stringify(text)}}`, shown, ids, tokens.length);
   }
 
   ending(choice: number, reason: 'stop' | 'length' | Called, usage: Usage | null, delta = '{}'): string {
     const start = `${this.#chunkStart}${choice},"delta":${delta},"logprobs":null,"finish_reason":"${reason}"}`;
-    return usage === null ? start + this.#chunkEnd : `${start}],"usage":${JSON.stringify(usage)}}`;
+    return usage === null ? start + this.#end(choice, 0) : `${start}],"usage":${JSON.stringify(usage)}}`;
   }
 
   usage(usage: Usage): string {
@@ -101,7 +105,8 @@ export class ChatEvents implements AnswerShape {
 
   /** `messages` instead of the choices' texts. */
   whole(choices: readonly WholeChoice[], usage: Usage, messages?: readonly WholeMessage[]): unknown {
-    const { head, promptTokens, metadata } = this.#options;
+    const { head, promptTokens, metadata, judged = null, tokenizer } = this.#options;
+    const known = choices[0]?.promptLogprobs ?? null;
     return {
       id: head.id,
       object: 'chat.completion',
@@ -119,11 +124,19 @@ export class ChatEvents implements AnswerShape {
       usage,
       ...(promptTokens !== null && { prompt_token_ids: Array.from(promptTokens) }),
       ...(metadata != null && { metadata }),
+      ...(judged !== null &&
+        known !== null && {
+          prompt_logprobs: promptLogprobs(tokenizer, judged.tokens, known, judged.topCount),
+        }),
     };
   }
 
-  #chunk(choice: number, delta: string, logprobs: string, ids: string): string {
-    return `${this.#chunkStart}${choice},"delta":${delta},"logprobs":${logprobs},"finish_reason":null${ids}}${this.#chunkEnd}`;
+  #end(choice: number, tokenCount: number): string {
+    return this.#running === null ? this.#chunkEnd : `],"usage":${this.#running.after(choice, tokenCount)}}`;
+  }
+
+  #chunk(choice: number, delta: string, logprobs: string, ids: string, tokenCount = 0): string {
+    return `${this.#chunkStart}${choice},"delta":${delta},"logprobs":${logprobs},"finish_reason":null${ids}}${this.#end(choice, tokenCount)}`;
   }
 
   #logprobs(tokens: readonly number[], logprobs: WholeChoice['logprobs'] & {}): string {

@@ -7,6 +7,7 @@ import type { Parsed } from '../base/json-body.ts';
 import { type AnswerPlan, answerInForm } from '../chat/answer.ts';
 import { plainReader } from '../chat/answer-reader.ts';
 import { upstreamBody } from '../chat/chat-body.ts';
+import type { ChatPrompt } from '../chat/chat-prompt.ts';
 import { type ChatService, newHead } from '../chat/chat-service.ts';
 import { commonFields } from '../chat/fields.ts';
 import type { AnswerForm } from '../chat/form.ts';
@@ -16,6 +17,7 @@ import { contentPart, forTemplate, messageSchema } from '../chat/message.ts';
 import { modelFault } from '../chat/model-name.ts';
 import { promptFields, promptOptions } from '../chat/prompt-options.ts';
 import { leavesReasoning, reasoningFields, reasoningTokens } from '../chat/reasoning.ts';
+import { silentEnds } from '../chat/token-rules.ts';
 import { type ToolSet, toolChoiceFault, toolSetOf } from '../chat/tool-set.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
@@ -24,6 +26,7 @@ import { sessionKeyOf } from '../lanes/router.ts';
 import { askedForm, formFields } from './asked-form.ts';
 import { ChatEvents } from './chat-events.ts';
 import { ChatToolEvents } from './chat-tool-events.ts';
+import { contextToFit, evaluationFields, lastTokens, promptLogprobsFault } from './evaluation.ts';
 import { legacyFault, legacyFields, withTools } from './legacy-functions.ts';
 
 const CHAT_PATH = '/v1/chat/completions';
@@ -33,6 +36,7 @@ const TOOL_COUNT_MAX = 1024;
 function chatSchema(bounds: RequestBounds) {
   return z.object({
     ...commonFields(bounds),
+    ...evaluationFields(bounds),
     ...promptFields,
     ...reasoningFields,
     n_predict: z.int().min(-1).nullish(), // llama-server's max_tokens; −1: as far as the context goes
@@ -111,7 +115,8 @@ function laneCall(body: ChatRequest, owner: string): LaneCall {
 }
 
 function answer(call: HttpCall, body: ChatRequest, service: ChatService): void {
-  const unusable = modelFault(body.model, service.model) ?? contradictionFault(body);
+  const unusable =
+    modelFault(body.model, service.model) ?? contradictionFault(body) ?? promptLogprobsFault(body);
   if (unusable !== null) {
     call.refuse(unusable);
     return;
@@ -138,17 +143,20 @@ function answerOf(
   const { answering } = service;
   const options = promptOptions(body, answering.model);
   if (!options.ok) return options;
-  const prompt = answering.layOut({
+  const maxTokens = maxTokensOf(body);
+  const laidOut = answering.layOut({
     messages: body.messages.map(forTemplate),
     tools: tools.shown.map(({ tool }) => tool),
     options: options.value,
+    fits: contextToFit(body, answering.contextTokensMax),
   });
+  const prompt = laidOut.ok ? shortened(laidOut.value, body, answering.contextTokensMax) : laidOut;
   if (!prompt.ok) return prompt;
-  const maxTokens = maxTokensOf(body);
   const logprobs = body.logprobs === true ? (body.top_logprobs ?? 0) : null;
   const prediction = body.prediction == null ? null : predictedText(body.prediction.content);
   const prepared = answering.prepare(body, {
     ...{ prompt: prompt.value, maxTokens, logprobs, prediction },
+    promptLogprobs: body.prompt_logprobs ?? null,
     ...{ owner, route: CHAT_PATH },
   });
   if (!prepared.ok) return prepared;
@@ -156,9 +164,15 @@ function answerOf(
   const events = new ChatEvents({
     head: newHead(service, 'chatcmpl', body.model),
     tokenizer: model.tokenizer,
-    stopTokenIds: body.ignore_eos === true ? [] : model.spec.eosTokenIds,
+    stopTokenIds: silentEnds(body, model.spec),
     promptTokens: body.return_token_ids === true ? prompt.value.tokens : null,
     withUsage: includeUsage === true,
+    runningUsage:
+      includeUsage === true && body.stream_options?.continuous_usage_stats === true
+        ? prepared.value.promptTokenCount
+        : null,
+    judged:
+      body.prompt_logprobs == null ? null : { tokens: prompt.value.tokens, topCount: body.prompt_logprobs },
     metadata: answering.route?.metadata ?? null,
   });
   const { reasoning: start } = prompt.value;
@@ -185,6 +199,12 @@ function contradictionFault(body: ChatRequest): Fault | null {
   }
   if (body.top_logprobs == null || body.top_logprobs === 0 || body.logprobs === true) return null;
   return fault('invalid_request', 'top_logprobs: needs logprobs to be true', { param: 'top_logprobs' });
+}
+
+/** The end of the prompt, where no more of it was asked for. */
+function shortened(prompt: ChatPrompt, body: ChatRequest, contextTokensMax: number): Parsed<ChatPrompt> {
+  const tokens = lastTokens(prompt.tokens, body, { contextTokensMax, maxTokens: maxTokensOf(body) });
+  return tokens.ok ? { ok: true, value: { ...prompt, tokens: tokens.value } } : tokens;
 }
 
 /** null: as far as the context goes. */

@@ -14,11 +14,13 @@ import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
 import { encodePrompt } from '../chat/prompt-text.ts';
 import { rawPrompt } from '../chat/raw-prompt.ts';
+import { silentEnds } from '../chat/token-rules.ts';
 import { noTools } from '../chat/tool-set.ts';
 import type { Route } from '../http/door.ts';
 import { shortList, strayFault, tokenIds } from '../text/token-ids.ts';
 import { askedForm, formFields } from './asked-form.ts';
 import { CompletionEvents } from './completion-events.ts';
+import { contextToFit, evaluationFields, lastTokens, promptLogprobsFault } from './evaluation.ts';
 
 const COMPLETIONS_PATH = '/v1/completions';
 const MAX_TOKENS_DEFAULT = 16; // OpenAI's for this route; chat has none
@@ -27,6 +29,7 @@ function completionSchema(bounds: RequestBounds) {
   const ids = tokenIds();
   return z.object({
     ...commonFields(bounds),
+    ...evaluationFields(bounds),
     ...formFields,
     prompt: z.union([
       z.string(),
@@ -72,7 +75,7 @@ function answerOf(
   service: ChatService,
 ): Parsed<AnswerPlan> {
   const { model } = service;
-  const unusable = ownModelFault(body.model, service) ?? unsupportedFault(body);
+  const unusable = ownModelFault(body.model, service) ?? unsupportedFault(body) ?? promptLogprobsFault(body);
   if (unusable !== null) return { ok: false, fault: unusable };
   const prompts: Prompt[] = [];
   const starts: AnswerStart[] = [];
@@ -80,14 +83,11 @@ function answerOf(
   const asked = body.max_tokens ?? body.n_predict ?? MAX_TOKENS_DEFAULT;
   const maxTokens = asked < 0 ? null : asked;
   for (const [index, given] of promptList(body.prompt).entries()) {
-    const prompt = promptOf(given, { suffix: body.suffix || null, field: `prompt[${index}]` }, service);
+    const prompt = promptOf(given, { body, maxTokens, field: `prompt[${index}]` }, service);
     if (!prompt.ok) return prompt;
     const { tokens } = prompt.value;
-    const generation = generationOf(
-      body,
-      { tokens, maxTokens, logprobs, owner, route: COMPLETIONS_PATH },
-      service,
-    );
+    const parts = { tokens, maxTokens, logprobs, promptLogprobs: judgedCount(body) };
+    const generation = generationOf(body, { ...parts, owner, route: COMPLETIONS_PATH }, service);
     if (!generation.ok) return generation;
     prompts.push(prompt.value);
     starts.push(startOf({ ...generation.value, newConstraint }, service));
@@ -96,11 +96,13 @@ function answerOf(
   const shape = new CompletionEvents({
     head: newHead(service, 'cmpl', body.model),
     tokenizer: model.tokenizer,
-    stopTokenIds: body.ignore_eos === true ? [] : model.spec.eosTokenIds,
+    stopTokenIds: silentEnds(body, model.spec),
     prompts,
     choicesPerPrompt: body.n ?? 1,
     echo: body.echo === true,
     logprobs,
+    promptLogprobs: body.prompt_logprobs ?? null,
+    runningUsage: includeUsage === true && body.stream_options?.continuous_usage_stats === true,
     tokenIds: body.return_token_ids === true,
     withUsage: includeUsage === true,
   });
@@ -113,14 +115,20 @@ function unsupportedFault(body: CompletionRequest): Fault | null {
     const message = `best_of: choices are not ranked here, so it can only be n (${body.n ?? 1}), not ${body.best_of}`;
     return fault('unsupported', message, { param: 'best_of' });
   }
-  if (body.echo === true && body.logprobs != null) {
-    const message = 'logprobs: those of a prompt are not computed; leave out echo, or logprobs';
-    return fault('unsupported', message, { param: 'logprobs' });
-  }
   if (body.suffix && body.echo === true) {
     return fault('unsupported', 'echo: cannot be combined with suffix', { param: 'echo' });
   }
+  if (body.suffix && body.truncate_prompt_tokens != null) {
+    const message = 'truncate_prompt_tokens: cannot be combined with suffix';
+    return fault('unsupported', message, { param: 'truncate_prompt_tokens' });
+  }
   return null;
+}
+
+/** Alternatives for each of the prompt's own tokens, where somebody wants to see any; null: nobody does. */
+function judgedCount({ echo, logprobs, prompt_logprobs: asked }: CompletionRequest): number | null {
+  const echoed = echo === true ? (logprobs ?? null) : null;
+  return echoed === null && asked == null ? null : Math.max(echoed ?? 0, asked ?? 0);
 }
 
 interface Prompt {
@@ -135,23 +143,29 @@ function promptList(prompt: CompletionRequest['prompt']): readonly (string | rea
 
 function promptOf(
   given: string | readonly number[],
-  options: { readonly suffix: string | null; readonly field: string },
+  options: { readonly body: CompletionRequest; readonly maxTokens: number | null; readonly field: string },
   service: ChatService,
 ): Parsed<Prompt> {
-  const { suffix, field } = options;
+  const { body, maxTokens, field } = options;
+  const suffix = body.suffix || null;
   const { tokenizer, fim, spec, name } = service.model;
   const stray = typeof given === 'string' ? null : strayFault(given, field, spec, 'prompt');
   if (stray !== null) return { ok: false, fault: stray };
   const text = typeof given === 'string' ? given : tokenizer.decode(given);
+  const { contextTokensMax } = service.generator;
   if (suffix === null) {
-    const tokens = rawPrompt(given, field, service);
-    return tokens.ok ? { ok: true, value: { text, tokens: tokens.value } } : tokens;
+    const generator = { contextTokensMax: contextToFit(body, contextTokensMax) };
+    const whole = rawPrompt(given, field, { model: service.model, generator });
+    if (!whole.ok) return whole;
+    const tokens = lastTokens(whole.value, body, { contextTokensMax, maxTokens });
+    if (!tokens.ok) return tokens;
+    const cut = tokens.value.length < whole.value.length;
+    return { ok: true, value: { text: cut ? tokenizer.decode(tokens.value) : text, tokens: tokens.value } };
   }
   if (fim === null) {
     const message = `suffix: ${name} has no tokens for filling in the middle`;
     return { ok: false, fault: fault('unsupported', message, { param: 'suffix' }) };
   }
-  const { contextTokensMax } = service.generator;
   const encode = (part: string) => encodePrompt(part, tokenizer, { contextTokensMax, mode: 'plain' }); // parts of a file
   const before: Parsed<ArrayLike<number>> =
     typeof given === 'string' ? encode(given) : { ok: true, value: given };

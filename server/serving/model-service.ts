@@ -21,7 +21,7 @@ import type { EngineLoad } from '../engine/seats.ts';
 import { AnswerLog, type AnswerReport } from '../generation/answer-log.ts';
 import { AnswerMemories, type MemoryBounds } from '../generation/answer-memories.ts';
 import type { DraftingBounds } from '../generation/drafting.ts';
-import { type IncrementalText, TextGenerator } from '../generation/generation.ts';
+import { type IncrementalText, TextGenerator, type TextOptions } from '../generation/generation.ts';
 import { GrammarCompiler } from '../grammar/compiler.ts';
 import type { Route, SocketRoute } from '../http/door.ts';
 import type { Guard } from '../http/guard.ts';
@@ -59,7 +59,7 @@ export interface ModelParts {
   readonly config: Config; // the model's own where it has settings of its own
   readonly version: string; // of the package
   readonly model: ServedModel & TranscriptModel; // models/model.ts makes one
-  readonly openText: () => IncrementalText; // a Detokenizer of that model
+  readonly openText: (options?: TextOptions) => IncrementalText; // a Detokenizer of that model
   readonly backend: Pick<Backend, 'name' | 'limits'>; // the present one: may be another later
   readonly onAnswer?: (report: AnswerReport) => void; // hears of every answer that has ended
   readonly answerPage?: (call: HttpCall) => void; // GET / of browsers; without it there is no page

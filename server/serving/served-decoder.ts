@@ -9,7 +9,7 @@ import type { DecoderDevice } from '../device/decoder-device.ts';
 import { Engine, type EngineBounds } from '../engine/engine.ts';
 import type { EngineObserver } from '../engine/observer.ts';
 import { SERVED_POLICY } from '../engine/policy.ts';
-import type { IncrementalText } from '../generation/generation.ts';
+import type { IncrementalText, TextOptions } from '../generation/generation.ts';
 import { toolSyntaxOf } from '../tools/dialect.ts';
 import { createModelService, type ModelParts, type ModelService, type SharedParts } from './model-service.ts';
 
@@ -41,9 +41,9 @@ export function openDecoder(parts: DecoderParts, shared: SharedParts): ServedDec
 }
 
 /** Makes the text of an answer as it is drawn. */
-export function textsOf(model: Model): () => IncrementalText {
+export function textsOf(model: Model): (options?: TextOptions) => IncrementalText {
   const marks = new Set(marksOf(model));
-  return () => new Detokenizer(model.tokenizer, marks);
+  return (options) => new Detokenizer(model.tokenizer, options?.specials === true ? 'all' : marks);
 }
 
 /** Tokens that stand for marks which the routes read out of an answer, even where the vocabulary calls them special. */

@@ -35,6 +35,10 @@ describe('what a client sends', () => {
   test('a 64-bit integer is a number', () => {
     const frame = pack({ type: 'generate', session: 0, generation: 1, seed: 2n ** 40n });
     expect(decodeClientFrame(frame)).toMatchObject({ ok: true, message: { seed: 2 ** 40 } });
+    const longest = pack({ type: 'generate', session: 0, generation: 1, seed: -(2n ** 63n) });
+    expect(decodeClientFrame(longest)).toMatchObject({ ok: true, message: { seed: -(2n ** 63n) } });
+    const unsigned = pack({ type: 'generate', session: 0, generation: 1, seed: 2n ** 63n });
+    expect(decodeClientFrame(unsigned)).toMatchObject({ ok: false });
   });
 
   test('a type that does not exist is told apart from a frame that is no message', () => {
