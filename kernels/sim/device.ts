@@ -9,7 +9,8 @@ import type { CostModel, StepPace } from './cost-model.ts';
 import { DoesNotFitError } from './fit-error.ts';
 import { GPU_CHIPS, tensorParallelMax } from './gpu/chips.ts';
 import { gpuCostModel, gpuLimits } from './gpu/gpu-device.ts';
-import type { GpuSetup, Sharding } from './gpu/roofline.ts';
+import type { GpuSetup, Sharding, WindowedKv } from './gpu/roofline.ts';
+import { batchesOf } from './gpu/stage-steps.ts';
 import { kvPrecisionOf, type SimKvPrecision, type SimPrecision } from './precision.ts';
 import { UnknownShapeError } from './shape-config.ts';
 import type { ModelShape } from './shapes.ts';
@@ -35,6 +36,8 @@ export interface SimDeviceOptions {
   readonly precision: SimPrecision;
   readonly kvPrecision?: SimKvPrecision; // default: what goes with `precision`
   readonly sharding?: Sharding; // GPUs; default: tensor
+  readonly stageCount?: number; // GPUs: pipeline stages, each on an equal part of them; default: 1
+  readonly windowedKv?: WindowedKv; // GPUs; default: whole
   readonly sequencesMax?: number; // sequences at once
   readonly contextTokensMax?: number;
   readonly blockSize?: number; // tokens per KV block
@@ -153,9 +156,8 @@ function planGpu(
   options: SimDeviceOptions,
   { chip, gpuCount }: Pick<GpuSetup, 'chip' | 'gpuCount'>,
 ): GpuSimDevice {
-  if (![1, 2, 4, 8].includes(gpuCount)) {
-    throw new DoesNotFitError(`${gpuCount} GPUs: tensor parallelism takes 1, 2, 4 or ${tensorParallelMax}`);
-  }
+  const { stageCount = 1 } = options;
+  refuseSplit(gpuCount, stageCount, options.shape);
   if (options.precision === 'fp8' && chip.fp8FlopsPerSecond === chip.bf16FlopsPerSecond) {
     throw new DoesNotFitError(`${chip.name} does not compute in fp8: take fp16, bf16 or int4`);
   }
@@ -164,8 +166,9 @@ function planGpu(
     throw new DoesNotFitError(`${shape.name} has no experts to spread over GPUs: use tensor parallelism`);
   }
   const kvPrecision = options.kvPrecision ?? kvPrecisionOf(precision);
-  const setup = { chip, gpuCount, sharding, shape, precision, kvPrecision };
-  const chunkTokens = options.chunkTokens ?? defaults.gpuChunkTokens;
+  const { windowedKv = 'whole' } = options;
+  const setup = { chip, gpuCount, stageCount, sharding, shape, precision, kvPrecision, windowedKv };
+  const chunkTokens = (options.chunkTokens ?? defaults.gpuChunkTokens) * batchesOf(setup);
   const limits = gpuLimits(setup, {
     sequenceCountMax: options.sequencesMax ?? defaults.gpuSequencesMax,
     stepTokensMax: chunkTokens,
@@ -185,6 +188,17 @@ function planGpu(
     setup,
     timing: () => gpuCostModel(setup),
   };
+}
+
+function refuseSplit(gpuCount: number, stageCount: number, { layerCount, name }: ModelShape): void {
+  if (![1, 2, 4, 8].includes(gpuCount / stageCount)) {
+    const stages = stageCount === 1 ? '' : ` in ${stageCount} pipeline stages`;
+    throw new DoesNotFitError(
+      `${gpuCount} GPUs${stages}: tensor parallelism takes 1, 2, 4 or ${tensorParallelMax}${stages === '' ? '' : ' in each'}`,
+    );
+  }
+  if (stageCount > layerCount)
+    throw new DoesNotFitError(`${stageCount} pipeline stages: ${name} has ${layerCount} layers`);
 }
 
 function planWafer(

@@ -1,9 +1,7 @@
 // A simulated device as a picture: its placement or its memory in the words of device-plan.ts. Pure. Before it: device.ts.
 import type { DevicePlan, PagesPlan, RegionsPlan } from '../device-plan.ts';
 import type { SimDevice, WaferSimDevice } from './device.ts';
-import { gpuWeightBytes } from './gpu/gpu-device.ts';
-import { kvCopies } from './gpu/roofline.ts';
-import { shapeKvBytesPerToken } from './shapes.ts';
+import { gpuKvBytesPerToken, gpuWeightBytes } from './gpu/gpu-device.ts';
 
 export function planPicture(device: SimDevice): DevicePlan {
   return device.kind === 'wafer' ? regionsOf(device) : pagesOf(device);
@@ -34,12 +32,11 @@ function regionsOf(device: WaferSimDevice): RegionsPlan {
 
 function pagesOf(device: Exclude<SimDevice, WaferSimDevice>): PagesPlan {
   const { setup, limits } = device;
-  const perToken = kvCopies(setup) * shapeKvBytesPerToken(setup.shape, setup.kvPrecision);
   return {
     kind: 'pages',
     ...factsOf(device),
     memoryBytes: setup.gpuCount * setup.chip.memoryBytes,
     weightBytes: gpuWeightBytes(setup),
-    kvBytes: limits.blockCount * limits.blockSize * perToken,
+    kvBytes: limits.blockCount * limits.blockSize * gpuKvBytesPerToken(setup),
   };
 }

@@ -167,7 +167,14 @@ export function shapeKvBytesPerToken(shape: ModelShape, precision: SimKvPrecisio
   return layers * kvBytesPerTokenOfLayer(shape, precision);
 }
 
-/** The same of one layer that keeps it. */
+/** The same where windowed layers keep all of the context. */
+export function keptKvBytesPerToken(shape: ModelShape, precision: SimKvPrecision): number {
+  return (
+    (shape.fullAttentionLayerCount + shape.windowedLayerCount) * kvBytesPerTokenOfLayer(shape, precision)
+  );
+}
+
+/** Of one layer that keeps it. */
 export function kvBytesPerTokenOfLayer(shape: ModelShape, precision: SimKvPrecision): number {
   const { latent } = shape;
   const elements = latent === null ? 2 * shape.kvHeadCount * shape.headSize : latent.kvRank + latent.ropeSize;

@@ -1,7 +1,8 @@
 // Bounds: which term of a device's time makes a number what it is, in words and shares. Reads the device's own cost
 // model; measures nothing. For predict.ts and the page.
 import type { SimDevice, WaferSimDevice } from '../../kernels/sim/device.ts';
-import { boundOf, type StepTerms, stepTerms } from '../../kernels/sim/gpu/roofline.ts';
+import { boundOf, type StepTerms } from '../../kernels/sim/gpu/roofline.ts';
+import { stagedTerms } from '../../kernels/sim/gpu/stage-steps.ts';
 import { activeLayerWeights, decodeAttentionMacs, headWeights } from '../../kernels/sim/shapes.ts';
 import { waferFitted } from '../../kernels/sim/wafer/fitted.ts';
 import { edge, fullAttentionShare } from '../../kernels/sim/wafer/latency.ts';
@@ -42,8 +43,9 @@ export function prefillBound(device: SimDevice, promptTokens: number): string {
   const counts = {
     ...{ rowCount: 1, tokenCount: promptTokens, sampledCount: 1, contextRead: promptTokens },
     attentionPairs: (promptTokens * (promptTokens + 1)) / 2,
+    ...{ prefillRows: 1, prefillTokens: promptTokens },
   };
-  return boundOf(stepTerms(device.setup, counts));
+  return boundOf(stagedTerms(device.setup, counts));
 }
 
 /** What keeps throughput where it is, from how full things were. */
@@ -85,7 +87,7 @@ function gpuDecodeTerms(
   contextTokens: number,
 ): StepTerms {
   const counts = { rowCount, tokenCount: rowCount, sampledCount: rowCount, attentionPairs: 0 };
-  return stepTerms(device.setup, { ...counts, contextRead: rowCount * contextTokens });
+  return stagedTerms(device.setup, { ...counts, contextRead: rowCount * contextTokens });
 }
 
 function gpuParts(terms: StepTerms): TimePart[] {

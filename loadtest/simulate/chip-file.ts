@@ -15,6 +15,7 @@ const schema = z.strictObject({
   bf16_tflops: amount(1e6), // dense
   fp8_tflops: amount(1e6).optional(), // dense; default: no fp8
   fp4_tflops: amount(1e6).optional(), // dense; default: no fp4
+  vector_tflops: amount(1e6).optional(), // fp32, outside the matrix units; default: a sixteenth of bf16
   memory_gb_per_second: amount(1e6),
   memory_gb: amount(1e5),
   link_gb_per_second: amount(1e5), // one direction, all links of a chip
@@ -39,6 +40,7 @@ export function readChipFile(path: string): GpuChip {
     bf16FlopsPerSecond: chip.bf16_tflops * 1e12,
     fp8FlopsPerSecond: (chip.fp8_tflops ?? chip.bf16_tflops) * 1e12,
     fp4FlopsPerSecond: (chip.fp4_tflops ?? chip.bf16_tflops) * 1e12,
+    vectorFlopsPerSecond: (chip.vector_tflops ?? chip.bf16_tflops / 16) * 1e12,
     memoryBytesPerSecond: chip.memory_gb_per_second * 1e9,
     memoryBytes: chip.memory_gb * 1e9,
     linkBytesPerSecond: chip.link_gb_per_second * 1e9,

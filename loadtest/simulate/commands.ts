@@ -138,7 +138,7 @@ function addPredict(program: Command, output: CommandOutput): void {
         (load.kind === 'concurrency'
           ? load.userCount
           : load.kind === 'max-load'
-            ? seatsAtMaxLoad
+            ? seatsAtMaxLoad * (flags.dep ?? 1) * (flags.pp ?? 1)
             : undefined);
       const device = deviceOf(flags.device, { ...flags, ...(seats !== undefined && { seats }) });
       refuseTooLong(lengths, contextOf(device));

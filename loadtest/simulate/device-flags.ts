@@ -2,6 +2,7 @@
 // have is refused, not ignored. For commands.ts.
 import type { Command } from 'commander';
 import { parseDeviceName, planDefaults, planSimDevice, type SimDevice } from '../../kernels/sim/device.ts';
+import type { WindowedKv } from '../../kernels/sim/gpu/roofline.ts';
 import {
   KV_PRECISIONS,
   PRECISIONS,
@@ -12,7 +13,7 @@ import { shapeNamed } from '../../kernels/sim/shape-file.ts';
 import { WAFER_CHIPS } from '../../kernels/sim/wafer/chips.ts';
 import { FlagError } from '../base/flag-error.ts';
 import { isChipFile, readChipFile } from './chip-file.ts';
-import { count, kvPrecision, people, placement, positive, precision } from './flag-values.ts';
+import { count, kvPrecision, people, placement, positive, precision, windowedKv } from './flag-values.ts';
 
 export interface DeviceFlags {
   readonly model: string;
@@ -20,6 +21,8 @@ export interface DeviceFlags {
   readonly kvPrecision?: SimKvPrecision;
   readonly tp?: number;
   readonly dep?: number;
+  readonly pp?: number;
+  readonly windowedKv?: WindowedKv;
   readonly wafers?: number;
   readonly seats?: number;
   readonly contextTokens?: number;
@@ -39,6 +42,12 @@ export function withDeviceFlags(command: Command): Command {
     .option('--precision <format>', PRECISIONS.join(', '), precision, 'fp16')
     .option('--tp <gpus>', 'GPUs under tensor parallelism: 1, 2, 4, 8', people)
     .option('--dep <gpus>', 'GPUs with data-parallel attention and experts spread: 1, 2, 4, 8', people)
+    .option('--pp <stages>', 'pipeline stages of as many GPUs each; default: 1', people)
+    .option(
+      '--windowed-kv <kind>',
+      'GPU: windowed layers keep the whole context (default) or their window',
+      windowedKv,
+    )
     .option(
       '--kv-precision <format>',
       `${KV_PRECISIONS.join(', ')}; default: what goes with --precision`,
@@ -95,7 +104,7 @@ const waferFlags = {
   answerPlanned: 'answer-planned',
   placement: 'placement',
 } as const;
-const gpuFlags = { tp: 'tp', dep: 'dep' } as const;
+const gpuFlags = { tp: 'tp', dep: 'dep', pp: 'pp', windowedKv: 'windowed-kv' } as const;
 
 // Nothing that was asked for is ignored: a flag must concern one of the devices.
 function refuseForeign(names: readonly string[], flags: DeviceFlags): void {
@@ -118,9 +127,10 @@ function countOf(name: string, flags: DeviceFlags): number | undefined {
     : flags.dep === undefined
       ? (['tp', flags.tp] as const)
       : (['dep', flags.dep] as const);
-  if (wanted !== undefined && count !== null && count !== wanted)
+  const all = wanted === undefined ? undefined : wanted * (isWafer(name) ? 1 : (flags.pp ?? 1));
+  if (all !== undefined && count !== null && count !== all)
     throw new FlagError(flag, String(wanted), `${count}, as ${name} says`);
-  return wanted;
+  return all ?? (isWafer(name) || count !== null ? undefined : flags.pp);
 }
 
 function planned(name: string, flags: DeviceFlags): SimDevice {
@@ -129,6 +139,8 @@ function planned(name: string, flags: DeviceFlags): SimDevice {
     ...(chips !== undefined && { count: chips }),
     ...(flags.kvPrecision !== undefined && { kvPrecision: flags.kvPrecision }),
     ...(flags.dep !== undefined && { sharding: 'expert' as const }),
+    ...(flags.pp !== undefined && { stageCount: flags.pp }),
+    ...(flags.windowedKv !== undefined && { windowedKv: flags.windowedKv }),
     ...(flags.seats !== undefined && { sequencesMax: flags.seats }),
     ...(flags.contextTokens !== undefined && { contextTokensMax: flags.contextTokens }),
     ...(flags.chunkTokens !== undefined && { chunkTokens: flags.chunkTokens }),

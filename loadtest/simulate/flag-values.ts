@@ -1,6 +1,7 @@
 // Values of flags: text in, checked value out, for commander. Each says what it would have accepted.
 import { InvalidArgumentError } from 'commander';
 import { parseDeviceName } from '../../kernels/sim/device.ts';
+import type { WindowedKv } from '../../kernels/sim/gpu/roofline.ts';
 import {
   KV_PRECISIONS,
   PRECISIONS,
@@ -59,6 +60,11 @@ export function scheduler(text: string): SchedulerName {
 export function placement(text: string): 'optimised' | 'equal' {
   if (text === 'optimised' || text === 'equal') return text;
   throw new InvalidArgumentError('expected optimised or equal');
+}
+
+export function windowedKv(text: string): WindowedKv {
+  if (text === 'whole' || text === 'window') return text;
+  throw new InvalidArgumentError('expected whole or window');
 }
 
 export function region(text: string): { columns: number; rows: number } {

@@ -1,20 +1,28 @@
 // Trust: how far a prediction has been held against published figures like it. Like: same family (dense or mixture), chip,
 // weight format, parallelism and regime. Reads the table that `validate`'s golden test keeps; runs nothing.
 import type { SimDevice } from '../../kernels/sim/device.ts';
+import type { Sharding } from '../../kernels/sim/gpu/roofline.ts';
 import { kvPrecisionOf } from '../../kernels/sim/precision.ts';
 import type { ModelShape } from '../../kernels/sim/shapes.ts';
 import { median } from '../statistics/median.ts';
-import { TRUST_TABLE } from './trust-table.ts';
+import { LEFT_OUT_MEDIAN, TRUST_TABLE } from './trust-table.ts';
 
 /** load: as many users as fit. users: latency and throughput of some users. region: one region of a wafer's cores. */
 export type Regime = 'load' | 'users' | 'region';
+
+/** How a model lies on its chips; `-pp`: in pipeline stages. */
+export type Spread = Sharding | `${Sharding}-pp` | 'wafer';
+
+export function spreadOf(sharding: Sharding, stageCount: number): Spread {
+  return stageCount === 1 ? sharding : `${sharding}-pp`;
+}
 
 /** What published rows have in common with a prediction. */
 export interface Likeness {
   readonly family: 'dense' | 'mixture';
   readonly chip: string;
   readonly precision: string;
-  readonly sharding: 'tensor' | 'expert' | 'wafer';
+  readonly sharding: Spread;
   readonly regime: Regime;
 }
 
@@ -55,7 +63,8 @@ export function trustOf(device: SimDevice, regime: Regime, promptTokens: number)
     family: familyOf(device.shape),
     chip: setup.chip.name,
     precision,
-    sharding: device.kind === 'wafer' ? 'wafer' : device.setup.sharding,
+    sharding:
+      device.kind === 'wafer' ? 'wafer' : spreadOf(device.setup.sharding, device.setup.stageCount ?? 1),
     regime,
   };
   const reasons = extrapolations(device, promptTokens);
@@ -82,8 +91,11 @@ export function familyOf(shape: ModelShape): 'dense' | 'mixture' {
   return shape.mixtureLayerCount > 0 ? 'mixture' : 'dense';
 }
 
-function validated({ worst, median, rowCount }: Entry): string {
-  return `validated within ${worst} % on ${rowCount} row${rowCount === 1 ? '' : 's'} like this that were not fitted (median ${median} %)`;
+function validated({ family, worst, median, rowCount }: Entry): string {
+  const rows = `${rowCount} row${rowCount === 1 ? '' : 's'}`;
+  const leftOut =
+    family === 'mixture' ? `; models on machines that the fit has not seen: median ${LEFT_OUT_MEDIAN} %` : '';
+  return `validated within ${worst} % on ${rows} like this that were not fitted (median ${median} %)${leftOut}`;
 }
 
 const keys = ['family', 'chip', 'precision', 'sharding', 'regime'] as const;
@@ -105,6 +117,7 @@ function words(value: string): string {
   const known: Readonly<Record<string, string>> = {
     ...{ load: 'maximum load', users: 'stated users', region: 'one region', mixture: 'mixture of experts' },
     ...{ tensor: 'tensor parallel', expert: 'expert parallel', wafer: 'wafers' },
+    ...{ 'tensor-pp': 'tensor parallel in stages', 'expert-pp': 'expert parallel in stages' },
   };
   return known[value] ?? value;
 }
@@ -122,7 +135,11 @@ function extrapolations({ shape, precision, setup }: SimDevice, promptTokens: nu
 export function planOf(device: SimDevice): string {
   const { precision, setup } = device;
   const formats = `weights ${precision}, KV ${setup.kvPrecision}, no speculation`;
-  if (device.kind === 'gpu') return `${device.count} × ${setup.chip.name}, ${formats}`;
+  if (device.kind === 'gpu') {
+    const { stageCount = 1 } = device.setup;
+    const stages = stageCount === 1 ? '' : ` in ${stageCount} pipeline stages`;
+    return `${device.count} × ${setup.chip.name}${stages}, ${formats}`;
+  }
   const { userCount, contextTokens, answerTokens } = device.demand;
   const users = Number.isFinite(userCount)
     ? `${userCount} user${userCount === 1 ? '' : 's'}`

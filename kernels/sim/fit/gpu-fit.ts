@@ -5,7 +5,8 @@
 import { namedShape } from '../catalogue.ts';
 import { GPU_CHIPS } from '../gpu/chips.ts';
 import { gpuKvTokens } from '../gpu/gpu-device.ts';
-import { type GpuCoefficients, type GpuSetup, type MixtureCoefficients, stepTerms } from '../gpu/roofline.ts';
+import type { GpuCoefficients, GpuSetup, MixtureCoefficients } from '../gpu/roofline.ts';
+import { batchesOf, stagedTerms } from '../gpu/stage-steps.ts';
 import { leastSquares } from './least-squares.ts';
 import { MAX_LOAD_ROWS, type MaxLoadRow, maxLoadSequences } from './published.ts';
 
@@ -13,8 +14,10 @@ const chunkTokens = 8192; // TensorRT-LLM's default max_num_tokens
 
 /** Sequences that fit with their whole length, so that none is ever sent away. */
 export function sequencesAtMaxLoad(setup: GpuSetup, { isl, osl }: Pick<MaxLoadRow, 'isl' | 'osl'>): number {
-  const ranks = setup.sharding === 'expert' ? setup.gpuCount : 1; // the limit is one rank's
-  return Math.max(1, Math.min(ranks * maxLoadSequences, Math.floor(gpuKvTokens(setup) / (isl + osl))));
+  return Math.max(
+    1,
+    Math.min(batchesOf(setup) * maxLoadSequences, Math.floor(gpuKvTokens(setup) / (isl + osl))),
+  );
 }
 
 export function setupOf({ model, chip, gpuCount }: MaxLoadRow): GpuSetup {
@@ -34,12 +37,11 @@ export function steadyRate(
   { isl, osl }: Pick<MaxLoadRow, 'isl' | 'osl'>,
   { rowCount, fitted, mixture }: SteadyState,
 ): number {
-  const ranks = setup.sharding === 'expert' ? setup.gpuCount : 1; // each has its own chunk
   const promptTokensPerStep = (rowCount * isl) / osl;
-  const chunk = Math.max(ranks * chunkTokens, promptTokensPerStep);
+  const chunk = Math.max(batchesOf(setup) * chunkTokens, promptTokensPerStep);
   const contextRead = rowCount * (isl + osl / 2);
   const step = (prefillTokens: number): number =>
-    stepTerms(
+    stagedTerms(
       setup,
       {
         rowCount,
@@ -47,6 +49,8 @@ export function steadyRate(
         sampledCount: rowCount,
         contextRead,
         attentionPairs: (prefillTokens * isl) / 2,
+        prefillRows: prefillTokens === 0 ? 0 : Math.max(batchesOf(setup), prefillTokens / isl),
+        prefillTokens,
       },
       fitted,
       mixture,

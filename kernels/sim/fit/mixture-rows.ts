@@ -9,6 +9,7 @@ export interface MixtureRow {
   readonly model: string;
   readonly chip: string;
   readonly gpuCount: number;
+  readonly stageCount: number; // pipeline stages
   readonly sharding: 'tensor' | 'expert';
   readonly precision: SimPrecision;
   readonly kvPrecision: SimKvPrecision;
@@ -27,7 +28,10 @@ const lengths = [
   [32768, 1024],
 ] as const;
 
-type Setup = Pick<MixtureRow, 'model' | 'chip' | 'gpuCount' | 'sharding' | 'precision' | 'kvPrecision'>;
+type Setup = Pick<
+  MixtureRow,
+  'model' | 'chip' | 'gpuCount' | 'stageCount' | 'sharding' | 'precision' | 'kvPrecision'
+>;
 
 // Rates in the order of `lengths`; 0: not published. `fit`: the constants were fitted to these lengths.
 function rows(setup: Setup, rates: readonly number[], fit: readonly number[]): MixtureRow[] {
@@ -49,11 +53,14 @@ function isDisputed({ model, chip }: Setup, isl: number, osl: number): boolean {
 }
 
 const tensor = (model: string, chip: string, gpuCount: number, precision: SimPrecision): Setup => ({
-  ...{ model, chip, gpuCount, sharding: 'tensor', precision, kvPrecision: kvOf(chip, precision) },
+  ...{ model, chip, gpuCount, stageCount: 1, sharding: 'tensor', precision },
+  kvPrecision: kvOf(chip, precision),
 });
 const expert = (model: string, chip: string, gpuCount: number, precision: SimPrecision): Setup => ({
-  ...{ model, chip, gpuCount, sharding: 'expert', precision, kvPrecision: kvOf(chip, precision) },
+  ...tensor(model, chip, gpuCount, precision),
+  sharding: 'expert',
 });
+const staged = (setup: Setup): Setup => ({ ...setup, stageCount: 2 });
 
 function kvOf(chip: string, precision: SimPrecision): SimKvPrecision {
   return precision === 'mxfp4' && chip.startsWith('h') ? 'fp16' : 'fp8';
@@ -82,6 +89,13 @@ export const MIXTURE_ROWS: readonly MixtureRow[] = [
   ...rows(expert('deepseek-r1', 'h200', 8, 'fp8'), [1627, 1218, 438, 0, 0], [0, 1]),
   ...rows(expert('deepseek-r1', 'b200', 4, 'nvfp4'), [6463, 3862, 1451, 1168, 0], [0, 1, 3]),
   ...rows(expert('deepseek-r1', 'gb200', 4, 'nvfp4'), [6939, 4379, 1465, 1192, 0], none),
+  // A chip that no constant was fitted to, its GPUs joined by PCIe.
+  ...rows(tensor('qwen3-30b-a3b', 'rtx6000pro', 1, 'nvfp4'), [9938, 3621, 0, 1914, 374], none),
+  ...rows(expert('qwen3-30b-a3b', 'rtx6000pro', 2, 'nvfp4'), [8409, 3577, 0, 0, 0], none),
+  ...rows(staged(expert('qwen3-30b-a3b', 'rtx6000pro', 4, 'nvfp4')), [7059, 0, 0, 1416, 0], none),
+  ...rows(expert('qwen3-30b-a3b', 'rtx6000pro', 8, 'nvfp4'), [3985, 2406, 0, 0, 180], none),
+  ...rows(staged(expert('qwen3-235b-a22b', 'rtx6000pro', 4, 'nvfp4')), [1731, 644, 0, 0, 70], none),
+  ...rows(expert('qwen3-235b-a22b', 'rtx6000pro', 8, 'nvfp4'), [969, 711, 0, 0, 0], none),
 ];
 
 /** Dense models: the same page. */
@@ -90,4 +104,6 @@ export const DENSE_2026_ROWS: readonly MixtureRow[] = [
   ...rows(tensor('llama-3.3-70b', 'gb200', 1, 'nvfp4'), [7769, 3805, 0, 1491, 302], none),
   ...rows(tensor('llama-3.3-70b', 'h200', 2, 'fp8'), [2587, 2009, 0, 537, 120], none),
   ...rows(tensor('llama-3.3-70b', 'h100', 2, 'fp8'), [2209, 0, 0, 398, 0], none),
+  ...rows(tensor('llama-3.3-70b', 'rtx6000pro', 1, 'nvfp4'), [1724, 0, 0, 296, 0], none),
+  ...rows(staged(tensor('llama-3.3-70b', 'rtx6000pro', 2, 'nvfp4')), [1901, 0, 0, 327, 67], none),
 ];

@@ -7,6 +7,7 @@ export interface GpuChip {
   readonly bf16FlopsPerSecond: number; // dense
   readonly fp8FlopsPerSecond: number; // dense; equal to bf16 where the chip has no fp8
   readonly fp4FlopsPerSecond: number; // dense; equal to bf16 where the chip has no fp4: weights are widened
+  readonly vectorFlopsPerSecond: number; // fp32, outside the matrix units
   readonly memoryBytesPerSecond: number;
   readonly memoryBytes: number;
   readonly linkBytesPerSecond: number; // one direction, all links of a chip
@@ -17,37 +18,44 @@ export interface GpuChip {
 const T = 1e12;
 const G = 1e9;
 
+// Vector rates: fp32 outside the matrix units, the same data sheets; of TPU and Apple: not published, assumed.
 // a100 … b200: rates and memory from hardware-facts, section 2 (data sheets: A100-80G and H100 read, H200 and B200
 // quoted); links: NVIDIA data sheets, half of the stated total of both directions (600, 900, 900, 1800 GB/s); power: data
 // sheets, SXM. gb200: one of an NVL72's GPUs, NVIDIA GB200 NVL72 page (dense = half of the sparse rates). l40s, rtx: NVIDIA
-// data sheet and Ada/Blackwell architecture papers, dense with fp32 accumulation, links PCIe. mi300x, mi355x: AMD data
+// data sheet and Ada/Blackwell architecture papers, dense with fp32 accumulation, links PCIe; rtx6000pro: RTX PRO 6000
+// Blackwell Server Edition's data sheet, half of its sparse rates. mi300x, mi355x: AMD data
 // sheets, links Infinity Fabric 7 × 64 and 7 × 76.8 GB/s. tpuv6e: Google Cloud's TPU v6e page (int8 for fp8). m4max,
 // m3ultra: bandwidth and memory from Apple's specifications; its 16-bit rate is not published: cores × 2 × 128 × clock.
 export const GPU_CHIPS: readonly GpuChip[] = [
-  chip('a100', [312 * T, 312 * T, 312 * T], [2.039 * T, 80 * G], 300 * G, 400),
-  chip('h100', [989.5 * T, 1979 * T, 989.5 * T], [3.35 * T, 80 * G], 450 * G, 700),
-  chip('h200', [989 * T, 1979 * T, 989 * T], [4.8 * T, 141 * G], 450 * G, 700),
-  chip('b200', [2250 * T, 4500 * T, 9000 * T], [8 * T, 180 * G], 900 * G, 1000),
-  { ...chip('gb200', [2500 * T, 5000 * T, 10000 * T], [8 * T, 186 * G], 900 * G, 1200), sharesFabric: true },
-  chip('l40s', [362 * T, 733 * T, 362 * T], [0.864 * T, 48 * G], 32 * G, 350),
-  chip('rtx4090', [165.2 * T, 330.3 * T, 165.2 * T], [1.008 * T, 24 * G], 32 * G, 450),
-  chip('rtx5090', [209.5 * T, 419 * T, 1676 * T], [1.792 * T, 32 * G], 64 * G, 575),
-  chip('mi300x', [1307.4 * T, 2614.9 * T, 1307.4 * T], [5.3 * T, 192 * G], 448 * G, 750),
-  chip('mi355x', [2516 * T, 5033 * T, 10066 * T], [8 * T, 288 * G], 537 * G, 1400),
-  chip('tpuv6e', [918 * T, 1836 * T, 918 * T], [1.64 * T, 32 * G], 224 * G, 300),
-  chip('m4max', [34 * T, 34 * T, 34 * T], [0.546 * T, 128 * G], 10 * G, 90),
-  chip('m3ultra', [57 * T, 57 * T, 57 * T], [0.819 * T, 512 * G], 10 * G, 270),
+  chip('a100', [312 * T, 312 * T, 312 * T], [2.039 * T, 80 * G], 19.5 * T, 300 * G, 400),
+  chip('h100', [989.5 * T, 1979 * T, 989.5 * T], [3.35 * T, 80 * G], 67 * T, 450 * G, 700),
+  chip('h200', [989 * T, 1979 * T, 989 * T], [4.8 * T, 141 * G], 67 * T, 450 * G, 700),
+  chip('b200', [2250 * T, 4500 * T, 9000 * T], [8 * T, 180 * G], 75 * T, 900 * G, 1000),
+  {
+    ...chip('gb200', [2500 * T, 5000 * T, 10000 * T], [8 * T, 186 * G], 80 * T, 900 * G, 1200),
+    sharesFabric: true,
+  },
+  chip('l40s', [362 * T, 733 * T, 362 * T], [0.864 * T, 48 * G], 91.6 * T, 32 * G, 350),
+  chip('rtx4090', [165.2 * T, 330.3 * T, 165.2 * T], [1.008 * T, 24 * G], 82.6 * T, 32 * G, 450),
+  chip('rtx5090', [209.5 * T, 419 * T, 1676 * T], [1.792 * T, 32 * G], 104.8 * T, 64 * G, 575),
+  chip('rtx6000pro', [500 * T, 1000 * T, 2000 * T], [1.597 * T, 96 * G], 120 * T, 64 * G, 600),
+  chip('mi300x', [1307.4 * T, 2614.9 * T, 1307.4 * T], [5.3 * T, 192 * G], 163.4 * T, 448 * G, 750),
+  chip('mi355x', [2516 * T, 5033 * T, 10066 * T], [8 * T, 288 * G], 157.3 * T, 537 * G, 1400),
+  chip('tpuv6e', [918 * T, 1836 * T, 918 * T], [1.64 * T, 32 * G], 14 * T, 224 * G, 300),
+  chip('m4max', [34 * T, 34 * T, 34 * T], [0.546 * T, 128 * G], 17 * T, 10 * G, 90),
+  chip('m3ultra', [57 * T, 57 * T, 57 * T], [0.819 * T, 512 * G], 28 * T, 10 * G, 270),
 ];
 
 function chip(
   name: string,
   [bf16FlopsPerSecond, fp8FlopsPerSecond, fp4FlopsPerSecond]: [number, number, number],
   [memoryBytesPerSecond, memoryBytes]: [number, number],
+  vectorFlopsPerSecond: number,
   linkBytesPerSecond: number,
   powerW: number,
 ): GpuChip {
   const rates = { bf16FlopsPerSecond, fp8FlopsPerSecond, fp4FlopsPerSecond, memoryBytesPerSecond };
-  return { name, ...rates, memoryBytes, linkBytesPerSecond, powerW };
+  return { name, ...rates, vectorFlopsPerSecond, memoryBytes, linkBytesPerSecond, powerW };
 }
 
 // Whether products in 4 bits are quicker than in 16.

@@ -4,8 +4,9 @@
 import type { BackendLimits, StepPlan } from '../../backend.ts';
 import type { CostModel } from '../cost-model.ts';
 import { DoesNotFitError } from '../fit-error.ts';
-import { layerBytes, shapeKvBytesPerToken, totalBytes } from '../shapes.ts';
-import { type GpuSetup, kvCopies, type StepCounts, stepTerms } from './roofline.ts';
+import { keptKvBytesPerToken, layerBytes, shapeKvBytesPerToken, totalBytes } from '../shapes.ts';
+import { type GpuSetup, kvCopies, type StepCounts } from './roofline.ts';
+import { stagedTerms, stageGroup } from './stage-steps.ts';
 
 export interface GpuBounds {
   readonly sequenceCountMax: number; // max_num_seqs, max_batch_size
@@ -23,8 +24,7 @@ export function gpuKvTokens(setup: GpuSetup): number {
   const { chip, gpuCount, shape, precision } = setup;
   const weights = gpuWeightBytes(setup);
   const usable = gpuCount * chip.memoryBytes * memoryShare;
-  const perToken = kvCopies(setup) * shapeKvBytesPerToken(shape, setup.kvPrecision);
-  const tokens = Math.floor((usable - weights) / perToken);
+  const tokens = Math.floor((usable - weights) / gpuKvBytesPerToken(setup));
   if (tokens >= minTokens) return tokens;
   throw new DoesNotFitError(
     `${shape.name} at ${precision} needs ${gb(weights)} GB for weights, ${gpuCount} × ${chip.name} has ` +
@@ -32,9 +32,17 @@ export function gpuKvTokens(setup: GpuSetup): number {
   );
 }
 
-/** On all GPUs. Data-parallel attention keeps all but the routed experts once on each GPU. */
-export function gpuWeightBytes({ gpuCount, shape, precision, sharding }: GpuSetup): number {
-  const copies = sharding === 'expert' ? gpuCount : 1;
+/** Bytes of one more token of context, on all GPUs that keep it. */
+export function gpuKvBytesPerToken(setup: GpuSetup): number {
+  const { shape, kvPrecision, windowedKv = 'whole' } = setup;
+  const kept = windowedKv === 'whole' ? keptKvBytesPerToken : shapeKvBytesPerToken;
+  return kvCopies(stageGroup(setup)) * kept(shape, kvPrecision);
+}
+
+/** On all GPUs. Data-parallel attention keeps all but the routed experts once on each GPU of a stage. */
+export function gpuWeightBytes(setup: GpuSetup): number {
+  const { shape, precision, sharding } = setup;
+  const copies = sharding === 'expert' ? stageGroup(setup).gpuCount : 1;
   const { routed } = layerBytes(shape, precision);
   return routed + copies * (totalBytes(shape, precision) - routed);
 }
@@ -62,7 +70,7 @@ export function gpuLimits(setup: GpuSetup, bounds: GpuBounds): BackendLimits {
 }
 
 export function gpuCostModel(setup: GpuSetup): CostModel {
-  return { stepDurationMs: (plan) => stepTerms(setup, countsOf(plan)).totalMs };
+  return { stepDurationMs: (plan) => stagedTerms(setup, countsOf(plan)).totalMs };
 }
 
 // Sums a plan's rows.
@@ -71,12 +79,18 @@ function countsOf(plan: StepPlan): StepCounts {
   let sampledCount = 0;
   let contextRead = 0;
   let attentionPairs = 0;
+  let prefillRows = 0;
+  let prefillTokens = 0;
   for (const row of plan.rows) {
     const n = row.tokens.length;
     tokenCount += n;
     sampledCount += row.sampleCount;
     contextRead += row.position + n;
-    if (n > 1) attentionPairs += n * row.position + (n * (n + 1)) / 2;
+    if (n === 1) continue;
+    attentionPairs += n * row.position + (n * (n + 1)) / 2;
+    prefillRows++;
+    prefillTokens += n;
   }
-  return { rowCount: plan.rows.length, tokenCount, sampledCount, contextRead, attentionPairs };
+  const prefill = { attentionPairs, prefillRows, prefillTokens };
+  return { rowCount: plan.rows.length, tokenCount, sampledCount, contextRead, ...prefill };
 }

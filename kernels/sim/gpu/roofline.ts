@@ -22,12 +22,17 @@ export type Sharding = 'tensor' | 'expert';
 
 export interface GpuSetup {
   readonly chip: GpuChip;
-  readonly gpuCount: number;
+  readonly gpuCount: number; // all stages together
+  readonly stageCount?: number; // pipeline stages, each on an equal part of the GPUs; default: 1
   readonly sharding: Sharding;
   readonly shape: ModelShape;
   readonly precision: SimPrecision;
   readonly kvPrecision: SimKvPrecision;
+  readonly windowedKv?: WindowedKv; // default: whole
 }
+
+/** What a windowed layer keeps: KV of the whole context (TensorRT-LLM's default), or of its window (vLLM's). */
+export type WindowedKv = 'whole' | 'window';
 
 /** What a step contains. Contexts are summed over rows. */
 export interface StepCounts {
@@ -36,6 +41,8 @@ export interface StepCounts {
   readonly sampledCount: number; // positions whose logits are needed
   readonly contextRead: number; // Σ over rows of the KV tokens read
   readonly attentionPairs: number; // Σ over prefill tokens of the tokens each looks at; decode rows are bound by KV reads
+  readonly prefillRows?: number; // rows of several tokens; default: 0
+  readonly prefillTokens?: number; // their tokens; default: 0
 }
 
 export interface StepTerms {
@@ -65,7 +72,7 @@ export type MixtureCoefficients = Readonly<Record<keyof typeof mixtureFitted, nu
 const bandwidthUtilisation = 0.85;
 const activationBytes = 2; // bf16 between GPUs, whatever the weights are
 
-/** Terms of one step, milliseconds. */
+/** Terms of one step on one stage's GPUs, milliseconds; stages are stage-steps.ts's. */
 export function stepTerms(
   setup: GpuSetup,
   counts: StepCounts,
@@ -139,7 +146,7 @@ interface ExpertTerms {
 
 // A mixture's experts are read if any token meets them: uniform routing leaves an expert out with (1 − k/E)^tokens.
 function expertTerms(
-  { chip, gpuCount, shape, precision }: GpuSetup,
+  { chip, gpuCount, shape, precision, sharding }: GpuSetup,
   tokenCount: number,
   bytesPerMs: number,
   fitted: MixtureCoefficients,
@@ -153,9 +160,16 @@ function expertTerms(
   // A product's tile is as high as `tileTokens`: of each expert's last one, half is empty on average.
   const padding = (fitted.tileTokens / 2) * ((expertCount * (1 - unmet)) / activeExpertCount);
   const linearMs = (2 * (tokenCount + padding) * activeRoutedWeights(shape)) / flopsPerMs;
+  // Kernels that widen MXFP4 (TensorRT-LLM's Triton backend) sort, fill and sum over all tokens that ranks have gathered, whoever
+  // has their experts. Source: its fused_moe_triton; no constant of its own.
   // A token's vector is copied to each of its experts, passes through gate, up and down, and is summed again.
-  const moved = tokenCount * mixtureLayerCount * activeExpertCount * (hiddenSize + ffnSize) * activationBytes;
-  const routingMs = (fitted.routingPasses * moved) / bytesPerMs;
+  const handled = tokenCount * (sharding === 'expert' && isWidened(chip, precision) ? gpuCount : 1);
+  const moved = handled * mixtureLayerCount * activeExpertCount * (hiddenSize + ffnSize) * activationBytes;
+  // Sorting, quantising and the activation function are work of the vector units on the same elements.
+  const vectorOpsPerMs = (gpuCount * chip.vectorFlopsPerSecond) / 1e3;
+  const routingMs =
+    (fitted.routingPasses * moved) / bytesPerMs +
+    (fitted.routingOps * moved) / activationBytes / vectorOpsPerMs;
   return { readMs, linearMs, routingMs, totalMs: Math.max(readMs, linearMs) + routingMs };
 }
 
@@ -163,8 +177,12 @@ function expertUtilisation(chip: GpuChip, precision: SimPrecision, fitted: Mixtu
   if (precision === 'nvfp4') return fitted.expertFp4Utilisation;
   if (precision === 'fp8') return fitted.expertFp8Utilisation;
   if (precision !== 'mxfp4') return fitted.expertBf16Utilisation;
-  const widened = peakFlops(chip, precision, 'expert') === chip.bf16FlopsPerSecond;
-  return widened ? fitted.expertWidenedUtilisation : fitted.expertMxfp4Utilisation;
+  return isWidened(chip, precision) ? fitted.expertWidenedUtilisation : fitted.expertMxfp4Utilisation;
+}
+
+// MXFP4 experts on a chip without fp4: their weights are widened to 16 bits as they are multiplied with.
+function isWidened(chip: GpuChip, precision: SimPrecision): boolean {
+  return precision === 'mxfp4' && peakFlops(chip, precision, 'expert') === chip.bf16FlopsPerSecond;
 }
 
 /** GPUs that hold the same KV: tensor parallelism cuts it by heads, and latent KV is one vector for all heads. */

@@ -6,6 +6,7 @@ import { DoesNotFitError } from '../../../../kernels/sim/fit-error.ts';
 import { allReduceMs, GPU_CHIPS } from '../../../../kernels/sim/gpu/chips.ts';
 import { gpuKvTokens } from '../../../../kernels/sim/gpu/gpu-device.ts';
 import { boundOf, type GpuSetup, stepTerms } from '../../../../kernels/sim/gpu/roofline.ts';
+import { stagedTerms } from '../../../../kernels/sim/gpu/stage-steps.ts';
 
 const h100 = GPU_CHIPS.find(({ name }) => name === 'h100')!;
 const shape = namedShape('llama-3.1-8b');
@@ -79,4 +80,53 @@ test('what does not fit is refused with numbers', () => {
   expect(() => planSimDevice({ device: 'h100x3', shape, precision: 'fp16' })).toThrow(DoesNotFitError);
   expect(() => planSimDevice({ device: 'a100', shape, precision: 'fp8' })).toThrow(/fp8/);
   expect(() => planSimDevice({ device: 'tpu', shape, precision: 'fp16' })).toThrow(/h100/);
+});
+
+test('kernels that widen MXFP4 route all tokens that ranks have gathered', () => {
+  const experts = { ...setup, gpuCount: 4, sharding: 'expert', shape: namedShape('gpt-oss-120b') } as const;
+  const routing = (precision: 'mxfp4' | 'fp8', sharding: 'expert' | 'tensor') =>
+    stepTerms({ ...experts, precision, sharding }, { ...oneToken, tokenCount: 4096 }).routingMs;
+  expect(routing('mxfp4', 'expert') / routing('mxfp4', 'tensor')).toBeCloseTo(4, 9);
+  expect(routing('fp8', 'expert')).toBeCloseTo(routing('fp8', 'tensor'), 9);
+});
+
+test('pipeline stages: one user gains nothing but room, many keep all stages busy', () => {
+  const staged = { ...setup, gpuCount: 4, stageCount: 4 };
+  const one = { ...oneToken, contextRead: 1000 };
+  const alone = stagedTerms(setup, one, fitted).totalMs;
+  const hops = 4 * (0.008 + (4096 * 2) / (450e9 / 1e3));
+  expect(stagedTerms(staged, one, fitted).totalMs).toBeCloseTo(alone + hops, 9);
+  // A step of four times the rows takes what one GPU takes for its part.
+  const many = { rowCount: 64, tokenCount: 64, sampledCount: 64, contextRead: 64_000, attentionPairs: 0 };
+  const all = { rowCount: 256, tokenCount: 256, sampledCount: 256, contextRead: 256_000, attentionPairs: 0 };
+  const { totalMs, linkMs } = stagedTerms(staged, all, fitted);
+  expect(totalMs - linkMs).toBeCloseTo(stagedTerms(setup, many, fitted).totalMs, 9);
+  expect(gpuKvTokens(staged)).toBeGreaterThan(4 * gpuKvTokens(setup));
+});
+
+test('a single prompt is in one stage at a time, several are in all', () => {
+  const staged = { ...setup, gpuCount: 2, stageCount: 2 };
+  const prompts = (prefillRows: number) => {
+    const tokens = { tokenCount: 4096, contextRead: 4096, prefillTokens: 4096, prefillRows };
+    return stagedTerms(
+      staged,
+      { ...tokens, rowCount: prefillRows, sampledCount: prefillRows, attentionPairs: 0 },
+      fitted,
+    ).linearMs;
+  };
+  expect(prompts(1) / prompts(2)).toBeGreaterThan(1.9);
+});
+
+test('layers that do not divide make everybody wait for the longest stage', () => {
+  const three = stagedTerms({ ...setup, gpuCount: 3, stageCount: 3 }, oneToken, fitted);
+  expect((three.totalMs - three.linkMs) / stagedTerms(setup, oneToken, fitted).totalMs).toBeCloseTo(
+    33 / 32,
+    6,
+  );
+});
+
+test('windowed layers keep the whole context, or their window', () => {
+  const oss = { ...setup, shape: namedShape('gpt-oss-20b'), precision: 'mxfp4' } as const;
+  const ratio = gpuKvTokens({ ...oss, windowedKv: 'window' }) / gpuKvTokens(oss);
+  expect(ratio).toBeCloseTo(24 / (12 + (12 * 128) / 8192), 2);
 });

@@ -1,0 +1,67 @@
+// StageSteps: a step on GPUs under pipeline parallelism. The stages work on as many parts of the batch at once, so a step of
+// all rows is one part's way through all stages. Pure. Before it: gpu-device.ts; after it: roofline.ts, one stage's GPUs.
+import type { GpuChip } from './chips.ts';
+import { gpuFitted, mixtureFitted } from './fitted.ts';
+import {
+  type GpuCoefficients,
+  type GpuSetup,
+  type MixtureCoefficients,
+  type StepCounts,
+  type StepTerms,
+  stepTerms,
+} from './roofline.ts';
+
+/** The setup of one stage's GPUs, with all layers on them. */
+export function stageGroup(setup: GpuSetup): GpuSetup {
+  const { stageCount = 1 } = setup;
+  return stageCount === 1 ? setup : { ...setup, gpuCount: setup.gpuCount / stageCount, stageCount: 1 };
+}
+
+/** Batches that the runtime fills on its own: of each rank under data-parallel attention, of each stage. */
+export function batchesOf(setup: GpuSetup): number {
+  return (setup.stageCount ?? 1) * (setup.sharding === 'expert' ? stageGroup(setup).gpuCount : 1);
+}
+
+/** Terms of one step, milliseconds, whatever the number of stages. */
+export function stagedTerms(
+  setup: GpuSetup,
+  counts: StepCounts,
+  fitted: GpuCoefficients = gpuFitted,
+  mixture: MixtureCoefficients = mixtureFitted,
+): StepTerms {
+  const { stageCount = 1, shape, chip } = setup;
+  if (stageCount === 1) return stepTerms(setup, counts, fitted, mixture);
+  const part = partOf(counts, stageCount);
+  const terms = stepTerms(stageGroup(setup), part, fitted, mixture);
+  // Layers cannot be cut: everybody waits for the stage that has one more.
+  const uneven = (Math.ceil(shape.layerCount / stageCount) * stageCount) / shape.layerCount;
+  const hopsMs = stageCount * hopMs(chip, part.tokenCount * shape.hiddenSize * activationBytes);
+  return { ...terms, linkMs: terms.linkMs + hopsMs, totalMs: uneven * terms.totalMs + hopsMs };
+}
+
+const activationBytes = 2;
+const hopLatencyUs = 8; // as a small all-reduce between two GPUs (chips.ts)
+
+// Milliseconds from one stage to the next, and from the last one back.
+function hopMs(chip: GpuChip, bytes: number): number {
+  return hopLatencyUs / 1e3 + (bytes / chip.linkBytesPerSecond) * 1e3;
+}
+
+// The fullest part of a batch: decode rows lie evenly, prompts are whole.
+function partOf(counts: StepCounts, stageCount: number): StepCounts {
+  const { rowCount, tokenCount, prefillRows = 0, prefillTokens = 0 } = counts;
+  const evenly = (count: number): number => Math.max(Math.min(1, count), count / stageCount);
+  const prompts = prefillRows === 0 ? 0 : Math.min(1, Math.max(1, prefillRows / stageCount) / prefillRows);
+  const decodeRows = rowCount - prefillRows;
+  const perRow = rowCount === 0 ? 0 : counts.contextRead / rowCount;
+  const partRows = evenly(decodeRows) + prefillRows * prompts;
+  return {
+    rowCount: partRows,
+    tokenCount: evenly(tokenCount - prefillTokens) + prefillTokens * prompts,
+    sampledCount: evenly(counts.sampledCount),
+    contextRead: perRow * partRows,
+    attentionPairs: counts.attentionPairs * prompts,
+    prefillRows: prefillRows * prompts,
+    prefillTokens: prefillTokens * prompts,
+  };
+}
