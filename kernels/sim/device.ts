@@ -6,6 +6,7 @@ import type { Clock } from '../clock.ts';
 import type { DevicePlan } from '../device-plan.ts';
 import { SimBackend } from './backend.ts';
 import type { CostModel, StepPace } from './cost-model.ts';
+import type { Drafts } from './drafts.ts';
 import { DoesNotFitError } from './fit-error.ts';
 import { GPU_CHIPS, tensorParallelMax } from './gpu/chips.ts';
 import { gpuCostModel, gpuLimits } from './gpu/gpu-device.ts';
@@ -25,8 +26,9 @@ import {
   type Placement,
   wafersMax,
 } from './wafer/placement.ts';
-import { type StageTimes, stageTimes } from './wafer/stage-times.ts';
+import { stageTimes } from './wafer/stage-times.ts';
 import { type WaferBounds, WaferPace, waferLimits } from './wafer/wafer-device.ts';
+import type { StageTimes } from './wafer/walk.ts';
 
 export interface SimDeviceOptions {
   readonly device: string; // chip name, optionally "xN"
@@ -47,6 +49,7 @@ export interface SimDeviceOptions {
   readonly linkLatencyUs?: number; // wafer to wafer
   readonly placement?: 'optimised' | 'equal';
   readonly demand?: Demand; // wafer: whom the placement is to serve
+  readonly drafts?: Drafts; // speculation; default: none
 }
 
 interface DeviceFacts {
@@ -167,7 +170,17 @@ function planGpu(
   }
   const kvPrecision = options.kvPrecision ?? kvPrecisionOf(precision);
   const { windowedKv = 'whole' } = options;
-  const setup = { chip, gpuCount, stageCount, sharding, shape, precision, kvPrecision, windowedKv };
+  const setup = {
+    chip,
+    gpuCount,
+    stageCount,
+    sharding,
+    shape,
+    precision,
+    kvPrecision,
+    windowedKv,
+    ...draftsOf(options),
+  };
   const chunkTokens = (options.chunkTokens ?? defaults.gpuChunkTokens) * batchesOf(setup);
   const limits = gpuLimits(setup, {
     sequenceCountMax: options.sequencesMax ?? defaults.gpuSequencesMax,
@@ -188,6 +201,10 @@ function planGpu(
     setup,
     timing: () => gpuCostModel(setup),
   };
+}
+
+function draftsOf({ drafts }: SimDeviceOptions): { readonly drafts?: Drafts } {
+  return drafts === undefined ? {} : { drafts };
 }
 
 function refuseSplit(gpuCount: number, stageCount: number, { layerCount, name }: ModelShape): void {
@@ -217,6 +234,7 @@ function planWafer(
     kvPrecision: options.kvPrecision ?? kvPrecisionOf(options.precision),
     blockSize: options.blockSize ?? defaults.blockSize,
     chunkTokens: options.chunkTokens ?? defaults.waferChunkTokens,
+    ...draftsOf(options),
   };
   if (wanted !== null && wanted > wafersMax) {
     throw new DoesNotFitError(`${wanted} wafers: at most ${wafersMax} are modelled`);

@@ -2,6 +2,7 @@
 // have is refused, not ignored. For commands.ts.
 import type { Command } from 'commander';
 import { parseDeviceName, planDefaults, planSimDevice, type SimDevice } from '../../kernels/sim/device.ts';
+import { draftTokensDefault } from '../../kernels/sim/drafts.ts';
 import type { WindowedKv } from '../../kernels/sim/gpu/roofline.ts';
 import {
   KV_PRECISIONS,
@@ -13,7 +14,17 @@ import { shapeNamed } from '../../kernels/sim/shape-file.ts';
 import { WAFER_CHIPS } from '../../kernels/sim/wafer/chips.ts';
 import { FlagError } from '../base/flag-error.ts';
 import { isChipFile, readChipFile } from './chip-file.ts';
-import { count, kvPrecision, people, placement, positive, precision, windowedKv } from './flag-values.ts';
+import {
+  chance,
+  count,
+  draftTokens,
+  kvPrecision,
+  people,
+  placement,
+  positive,
+  precision,
+  windowedKv,
+} from './flag-values.ts';
 
 export interface DeviceFlags {
   readonly model: string;
@@ -28,6 +39,8 @@ export interface DeviceFlags {
   readonly contextTokens?: number;
   readonly chunkTokens?: number;
   readonly kvStoreGb?: number;
+  readonly draftAcceptance?: number;
+  readonly draftTokens?: number;
   readonly linkUs?: number;
   readonly placement?: 'optimised' | 'equal';
   readonly usersPlanned?: number;
@@ -54,6 +67,16 @@ export function withDeviceFlags(command: Command): Command {
       kvPrecision,
     )
     .option('--wafers <count>', 'wafers; default: the fewest that fit', people)
+    .option(
+      '--draft-acceptance <share>',
+      'speculation with a drafter of one layer: chance of each guess; default: none',
+      chance,
+    )
+    .option(
+      '--draft-tokens <count>',
+      `guesses before each verification, at most; default: ${draftTokensDefault}`,
+      draftTokens,
+    )
     .option('--seats <sequences>', 'sequences at once', people)
     .option('--context-tokens <tokens>', 'longest sequence', count)
     .option('--chunk-tokens <tokens>', 'prompt tokens per step (GPU), or entering together (wafer)', count)
@@ -145,8 +168,13 @@ function planned(name: string, flags: DeviceFlags): SimDevice {
     ...(flags.contextTokens !== undefined && { contextTokensMax: flags.contextTokens }),
     ...(flags.chunkTokens !== undefined && { chunkTokens: flags.chunkTokens }),
     ...(flags.kvStoreGb !== undefined && { kvStoreBytes: flags.kvStoreGb * 1e9 }),
+    ...(flags.draftAcceptance !== undefined && {
+      drafts: { acceptance: flags.draftAcceptance, tokensMax: flags.draftTokens ?? draftTokensDefault },
+    }),
     ...(flags.linkUs !== undefined && { linkLatencyUs: flags.linkUs }),
   };
+  if (flags.draftTokens !== undefined && flags.draftAcceptance === undefined)
+    throw new FlagError('draft-tokens', String(flags.draftTokens), '--draft-acceptance beside it');
   const demand = {
     userCount: flags.usersPlanned ?? Number.POSITIVE_INFINITY,
     contextTokens: flags.contextPlanned ?? planDefaults.contextTokens,

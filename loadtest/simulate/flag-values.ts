@@ -62,6 +62,16 @@ export function placement(text: string): 'optimised' | 'equal' {
   throw new InvalidArgumentError('expected optimised or equal');
 }
 
+/** A share that is neither none nor all. */
+export function chance(text: string): number {
+  const value = Number(text);
+  if (value >= 0.01 && value <= 0.99) return value;
+  throw new InvalidArgumentError('expected a share from 0.01 to 0.99');
+}
+
+/** Guesses before each verification. */
+export const draftTokens = wholeUpTo(64);
+
 export function windowedKv(text: string): WindowedKv {
   if (text === 'whole' || text === 'window') return text;
   throw new InvalidArgumentError('expected whole or window');

@@ -12,7 +12,7 @@ import { type SchedulerName, simulate } from './simulation.ts';
 import { type Prices, type Summary, summarise } from './summary.ts';
 import { simulateUsers } from './sweep.ts';
 import type { SloBounds } from './tally.ts';
-import { planOf, regionTrust, trustOf } from './trust.ts';
+import { planOf, type Regime, regionTrust, trustOf } from './trust.ts';
 
 export type PredictLoad =
   | { readonly kind: 'concurrency'; readonly userCount: number }
@@ -61,8 +61,14 @@ export function predict(options: PredictOptions): Prediction {
     throughputBound: summary.bound,
     schedule: device.kind === 'wafer' ? chipSchedule(device, Math.round(contextTokens)) : null,
     plan: planOf(device),
-    trust: trustOf(device, load.kind === 'max-load' ? 'load' : 'users', lengths.isl),
+    trust: trustOf(device, regimeOf(device, load), lengths.isl),
   };
+}
+
+function regimeOf({ kind }: SimDevice, load: PredictLoad): Regime {
+  if (load.kind === 'max-load') return 'load';
+  const alone = load.kind === 'concurrency' && load.userCount === 1;
+  return kind === 'wafer' && alone ? 'one user' : 'users';
 }
 
 function predictRate(options: PredictOptions, perSecond: number): Summary {

@@ -34,7 +34,8 @@ export interface ChipSchedule {
 
 export function chipSchedule(device: WaferSimDevice, contextTokens: number): ChipSchedule {
   const { placement, setup, limits, demand } = device;
-  const times = device.stageTimes();
+  const drafted = device.stageTimes();
+  const times = drafted.undrafted ?? drafted; // one token as it is, whatever speculation makes of it
   const blocksEach = Math.max(1, Math.ceil(contextTokens / limits.blockSize));
   const fitting = Math.max(1, Math.floor(placement.kvBlocks / blocksEach));
   const userCount = Math.min(demand.userCount, fitting);

@@ -7,8 +7,8 @@ import type { ModelShape } from '../../kernels/sim/shapes.ts';
 import { median } from '../statistics/median.ts';
 import { LEFT_OUT_MEDIAN, TRUST_TABLE } from './trust-table.ts';
 
-/** load: as many users as fit. users: latency and throughput of some users. region: one region of a wafer's cores. */
-export type Regime = 'load' | 'users' | 'region';
+/** load: as many users as fit. users: latency and throughput of some users. one user: a wafer's rate for one. region: one region of a wafer's cores. */
+export type Regime = 'load' | 'users' | 'one user' | 'region';
 
 /** How a model lies on its chips; `-pp`: in pipeline stages. */
 export type Spread = Sharding | `${Sharding}-pp` | 'wafer';
@@ -32,7 +32,9 @@ export function trustLine(
   found: { readonly errors: readonly number[]; readonly chips: number; readonly tokens: number },
 ): string {
   const share = (value: number): string => (value * 100).toFixed(1);
-  const key = [like.family, like.chip, like.precision, like.sharding, like.regime].join(' ');
+  const key = [like.family, like.chip, like.precision, like.sharding, like.regime.replace(' ', '-')].join(
+    ' ',
+  );
   return `${key} ${found.errors.length} ${found.chips} ${found.tokens} ${share(median(found.errors) ?? 0)} ${share(Math.max(...found.errors))}`;
 }
 
@@ -46,8 +48,9 @@ interface Entry extends Likeness {
 
 function entries(): Entry[] {
   return TRUST_TABLE.map((line) => {
-    const [family, chip, precision, sharding, regime, rowCount, chips, tokens, median, worst] =
+    const [family, chip, precision, sharding, regimeName, rowCount, chips, tokens, median, worst] =
       line.split(' ');
+    const regime = regimeName!.replace('-', ' ');
     return {
       ...({ family, chip, precision, sharding, regime } as Likeness),
       ...{ rowCount: Number(rowCount), chipsMax: Number(chips), promptMax: Number(tokens) },
@@ -124,6 +127,7 @@ function words(value: string): string {
 
 function extrapolations({ shape, precision, setup }: SimDevice, promptTokens: number): string[] {
   const reasons: string[] = [];
+  if (setup.drafts !== undefined) reasons.push('how many guesses are right is assumed');
   if (shape.linear !== null) reasons.push('linear attention is in no published row');
   if (setup.kvPrecision === 'fp4' || (kvPrecisionOf(precision) === 'fp8' && setup.kvPrecision !== 'fp8'))
     reasons.push(`KV in ${setup.kvPrecision} with weights in ${precision}`);
@@ -131,10 +135,16 @@ function extrapolations({ shape, precision, setup }: SimDevice, promptTokens: nu
   return reasons;
 }
 
+function draftsText({ setup: { drafts } }: SimDevice): string {
+  if (drafts === undefined) return 'no speculation';
+  const { acceptance, tokensMax } = drafts;
+  return `speculation with a drafter of one layer, ${(acceptance * 100).toFixed(0)} % of guesses right (assumed), at most ${tokensMax} at a time`;
+}
+
 /** What a wafer's figure rests on; a GPU's needs no plan. */
 export function planOf(device: SimDevice): string {
   const { precision, setup } = device;
-  const formats = `weights ${precision}, KV ${setup.kvPrecision}, no speculation`;
+  const formats = `weights ${precision}, KV ${setup.kvPrecision}, ${draftsText(device)}`;
   if (device.kind === 'gpu') {
     const { stageCount = 1 } = device.setup;
     const stages = stageCount === 1 ? '' : ` in ${stageCount} pipeline stages`;

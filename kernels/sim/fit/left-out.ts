@@ -1,5 +1,5 @@
 // Output tokens per second and GPU of the calibrated rows of mixture-rows.ts, each kind by constants that were fitted without
-// it, in the order of the rows. Written by `npx tsx kernels/sim/fit/main.ts`; do not edit.
+// it, in the order of the rows. Written by the fit, which says how in its own file; do not edit.
 export const LEFT_OUT: Readonly<Record<string, readonly number[]>> = {
   'gpt-oss-120b mxfp4 on h200x1/1': [6408, 2201, 1401],
   'gpt-oss-120b mxfp4 on h100x4/1': [4961],

@@ -113,53 +113,50 @@ export const VLLM_ROW = {
   ...{ sequencesMax: 128, chunkTokens: 2048 },
 };
 
-/** Services on WSE-3, tokens per second of one user; placement, kernels and speculation are not published. */
+/**
+ * Services on WSE-3, tokens per second of one user. Wafers, users and speculation are the plan that the figure is held against;
+ * only some wafer counts are published. 70B at launch: hardware-facts, section 1; the others: Cerebras' posts and Artificial
+ * Analysis, as rows-2026-11 quotes them.
+ */
 export interface WaferServiceRow {
   readonly model: string;
-  readonly wafers: number | null; // null: not published
+  readonly wafers: number | null; // null: the fewest that fit
+  readonly usersPlanned: number; // Infinity: as many as fit
+  readonly acceptance: number | null; // of drafts, assumed; null: no speculation
   readonly contextTokens: number;
   readonly tokensPerSecond: number;
+  readonly status: RowStatus;
   readonly note: string;
 }
 
+const service = (
+  model: string,
+  [wafers, usersPlanned, acceptance]: readonly [number | null, number, number | null],
+  [contextTokens, tokensPerSecond]: readonly [number, number],
+  status: RowStatus,
+  note: string,
+): WaferServiceRow => {
+  return { model, wafers, usersPlanned, acceptance, contextTokens, tokensPerSecond, status, note };
+};
+
+const many = Number.POSITIVE_INFINITY;
+// Two numbers, assumed so that the rows with speculation come out: chance of a guess of dense models, and of mixtures.
+const dense = 0.8;
+const mixture = 0.7;
+
 export const WAFER_SERVICE_ROWS: readonly WaferServiceRow[] = [
-  { model: 'llama-3.1-70b', wafers: 4, contextTokens: 1024, tokensPerSecond: 450, note: 'at launch' },
-  {
-    model: 'llama-3.1-70b',
-    wafers: 4,
-    contextTokens: 1024,
-    tokensPerSecond: 2100,
-    note: 'new kernels and speculation',
-  },
-  {
-    model: 'llama-3.1-405b',
-    wafers: null,
-    contextTokens: 1024,
-    tokensPerSecond: 969,
-    note: 'with speculation',
-  },
-  {
-    model: 'llama-3.1-405b',
-    wafers: null,
-    contextTokens: 102400,
-    tokensPerSecond: 539,
-    note: 'with speculation',
-  },
-  {
-    model: 'qwen3-32b',
-    wafers: null,
-    contextTokens: 1024,
-    tokensPerSecond: 2600,
-    note: 'vendor; speculation not stated',
-  },
-  { model: 'gpt-oss-120b', wafers: null, contextTokens: 1024, tokensPerSecond: 3000, note: 'vendor' },
-  {
-    model: 'gpt-oss-120b',
-    wafers: null,
-    contextTokens: 1024,
-    tokensPerSecond: 1844,
-    note: 'measured by Artificial Analysis',
-  },
+  service('llama-3.1-8b', [1, many, null], [1024, 1800], 'validated', '2024'),
+  service('llama-3.1-8b', [1, many, null], [1024, 2200], 'validated', '2026'),
+  service('llama-3.1-70b', [4, many, null], [1024, 450], 'validated', 'at launch, before speculation'),
+  service('gpt-oss-120b', [null, many, null], [1024, 3000], 'validated', 'vendor'),
+  // The vendor's figure for the same service is 1.6 times this one.
+  service('gpt-oss-120b', [null, many, null], [1024, 1844], 'disputed', 'Artificial Analysis, 2025'),
+  service('llama-3.1-70b', [4, 1, dense], [1024, 2100], 'calibrated', 'with speculation'),
+  service('llama-3.3-70b', [4, 1, dense], [1024, 2314], 'calibrated', 'with speculation'),
+  service('llama-3.1-405b', [null, 1, dense], [1024, 969], 'calibrated', 'with speculation'),
+  service('llama-3.1-405b', [null, 1, dense], [102_400, 539], 'calibrated', 'with speculation'),
+  service('qwen3-32b', [null, 1, dense], [1024, 2400], 'calibrated', 'speculation assumed'),
+  service('qwen3-coder-480b-a35b', [null, 1, mixture], [1024, 2000], 'calibrated', 'speculation assumed'),
 ];
 
 /** 405B: 539 at 100K of 969 at 1K. What the software does to one token's latency cancels out. */

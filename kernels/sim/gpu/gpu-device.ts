@@ -5,6 +5,7 @@ import type { BackendLimits, StepPlan } from '../../backend.ts';
 import type { CostModel } from '../cost-model.ts';
 import { DoesNotFitError } from '../fit-error.ts';
 import { keptKvBytesPerToken, layerBytes, shapeKvBytesPerToken, totalBytes } from '../shapes.ts';
+import { draftedStepMs } from './drafted-steps.ts';
 import { type GpuSetup, kvCopies, type StepCounts } from './roofline.ts';
 import { stagedTerms, stageGroup } from './stage-steps.ts';
 
@@ -43,8 +44,10 @@ export function gpuKvBytesPerToken(setup: GpuSetup): number {
 export function gpuWeightBytes(setup: GpuSetup): number {
   const { shape, precision, sharding } = setup;
   const copies = sharding === 'expert' ? stageGroup(setup).gpuCount : 1;
-  const { routed } = layerBytes(shape, precision);
-  return routed + copies * (totalBytes(shape, precision) - routed);
+  const { common, routed } = layerBytes(shape, precision);
+  const drafter = setup.drafts === undefined ? 0 : 1 / shape.layerCount; // one layer more
+  const experts = routed * (1 + drafter);
+  return experts + copies * (totalBytes(shape, precision) - routed + common * drafter);
 }
 
 const minTokens = 1024; // less KV than this is not a service
@@ -70,18 +73,27 @@ export function gpuLimits(setup: GpuSetup, bounds: GpuBounds): BackendLimits {
 }
 
 export function gpuCostModel(setup: GpuSetup): CostModel {
-  return { stepDurationMs: (plan) => stagedTerms(setup, countsOf(plan)).totalMs };
+  const { drafts } = setup;
+  if (drafts === undefined)
+    return { stepDurationMs: ({ rows }) => stagedTerms(setup, countsOf(rows)).totalMs };
+  const drafted = { ...setup, drafts };
+  return {
+    stepDurationMs({ rows }) {
+      const decoding = rows.filter(({ tokens, sampleCount }) => tokens.length === 1 && sampleCount === 1);
+      const decode = countsOf(decoding);
+      return draftedStepMs(drafted, decode, decoding.length === rows.length ? decode : countsOf(rows));
+    },
+  };
 }
 
-// Sums a plan's rows.
-function countsOf(plan: StepPlan): StepCounts {
+function countsOf(rows: StepPlan['rows']): StepCounts {
   let tokenCount = 0;
   let sampledCount = 0;
   let contextRead = 0;
   let attentionPairs = 0;
   let prefillRows = 0;
   let prefillTokens = 0;
-  for (const row of plan.rows) {
+  for (const row of rows) {
     const n = row.tokens.length;
     tokenCount += n;
     sampledCount += row.sampleCount;
@@ -92,5 +104,5 @@ function countsOf(plan: StepPlan): StepCounts {
     prefillTokens += n;
   }
   const prefill = { attentionPairs, prefillRows, prefillTokens };
-  return { rowCount: plan.rows.length, tokenCount, sampledCount, contextRead, ...prefill };
+  return { rowCount: rows.length, tokenCount, sampledCount, contextRead, ...prefill };
 }

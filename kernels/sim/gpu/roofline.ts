@@ -1,6 +1,7 @@
 // Roofline: what one step costs on n GPUs, and which term binds. Pure: counts in, milliseconds out.
 // step = max(common weights read, their FLOPs) + max(experts read, their FLOPs) + routing + KV read + attention
 //        + launches + rows + links. Before it: gpu-device.ts, which counts a plan's rows.
+import type { Drafts } from '../drafts.ts';
 import type { SimKvPrecision, SimPrecision } from '../precision.ts';
 import {
   activeRoutedWeights,
@@ -29,6 +30,7 @@ export interface GpuSetup {
   readonly precision: SimPrecision;
   readonly kvPrecision: SimKvPrecision;
   readonly windowedKv?: WindowedKv; // default: whole
+  readonly drafts?: Drafts; // default: none; steps of them are drafted-steps.ts's
 }
 
 /** What a windowed layer keeps: KV of the whole context (TensorRT-LLM's default), or of its window (vLLM's). */

@@ -1,6 +1,7 @@
 // Floorplan: where each layer lies on the wafers, and what every core's SRAM holds there. A stage is a rectangle of
 // cores with consecutive layers (or the output projection); the stages in order are the pipeline.
 // Accounts for bytes; never decides: placement.ts does.
+import type { Drafts } from '../drafts.ts';
 import type { SimKvPrecision, SimPrecision } from '../precision.ts';
 import { headBytes, layerBytes, type ModelShape, shapeKvBytesPerToken } from '../shapes.ts';
 import { coreReservedBytes, type WaferChip } from './chips.ts';
@@ -14,6 +15,7 @@ export interface WaferSetup {
   readonly kvPrecision: SimKvPrecision;
   readonly blockSize: number; // tokens per block of KV
   readonly chunkTokens: number; // prompt tokens that enter the pipeline together
+  readonly drafts?: Drafts; // default: none
 }
 
 /** What a stage holds: `layerCount` layers from `firstLayer` on, or the output projection with the embeddings. */
@@ -46,9 +48,11 @@ const bufferCount = 2; // one is filled while the other is used
 /** Bytes of weights of a stage. */
 export function stageWeightBytes(setup: WaferSetup, content: StageContent): number {
   const { shape, precision } = setup;
-  if (content.layerCount === 0) return headBytes(shape, precision) * (shape.tiedEmbeddings ? 1 : 2);
   const { common, routed } = layerBytes(shape, precision);
-  return (content.layerCount * (common + routed)) / shape.layerCount;
+  const perLayer = (common + routed) / shape.layerCount;
+  if (content.layerCount > 0) return content.layerCount * perLayer;
+  const drafter = setup.drafts === undefined ? 0 : perLayer; // lies beside the output projection, which it uses
+  return drafter + headBytes(shape, precision) * (shape.tiedEmbeddings ? 1 : 2);
 }
 
 /** Bytes of activations of a stage: a chunk of hidden states, and of the widest thing made of them. */

@@ -2,7 +2,7 @@
 // stages (stage-times.ts); nobody overtakes. Tokens that wait at the entrance go before the next chunk, but a chunk
 // gets its turn. Before it: wafer-device.ts.
 import type { Clock } from '../../clock.ts';
-import type { StageTimes, Work } from './stage-times.ts';
+import type { StageTimes, Work } from './walk.ts';
 
 /** Work on its way: one decoded token, or one chunk of a prompt. */
 export interface Passage extends Work {

@@ -1,35 +1,12 @@
 // Stage times: what each stage of a floorplan takes for a token or a chunk, in milliseconds, and how work walks through
 // the stages. Decode times are linear in the context and tabulated once. Before it: placement.ts; after it: pipeline.ts.
+
+import { draftedTimes } from './drafted-times.ts';
 import type { Stage, WaferSetup } from './floorplan.ts';
 import { decodeLayerCycles, headCycles, productLayerCycles } from './latency.ts';
+import { idleTimes, type StageTimes, type Work, walkThrough } from './walk.ts';
 
 const activationBytes = 2;
-
-/** Work that goes through the stages as one: a decoded token, or a chunk of a prompt. */
-export interface Work {
-  readonly tokenCount: number;
-  readonly position: number; // tokens before it
-  readonly draws: boolean; // its last token needs the output projection
-}
-
-export interface StageTimes {
-  readonly stageCount: number;
-  /** Stage `index` at work. */
-  workMs(index: number, work: Work): number;
-  /** From stage `index` having something to hand over to the next one having it: 0 within a wafer. */
-  linkMs(index: number, tokenCount: number): number;
-  /**
-   * Sends work in at `startMs`, given when each stage is free; updates that, adds to `busyMs`, returns when it leaves.
-   * Nobody overtakes, and a stage keeps what it has until the next one takes it.
-   */
-  walk(work: Work, startMs: number, freeAtMs: Float64Array, busyMs: Float64Array | null): number;
-  /** T1: one token through idle stages. */
-  tokenMs(contextCount: number): number;
-  /** The slowest stage for one token; `draws`: the output projection counts. */
-  slowestStageMs(contextCount: number, draws: boolean): number;
-  /** First token of a prompt of `tokenCount` on idle stages, chunk after chunk. */
-  prefillMs(tokenCount: number, chunkTokens: number): number;
-}
 
 export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLatencyUs: number): StageTimes {
   const { shape, chip } = setup;
@@ -58,7 +35,8 @@ export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLate
   const linkMs = (index: number, tokenCount: number): number =>
     hops[index] === 0 ? 0 : linkLatencyUs / 1e3 + tokenCount * tokenLinkMs;
   const walk = walkThrough(stageCount, { workMs, handMs, linkMs });
-  return { stageCount, workMs, linkMs, walk, ...idleTimes(stageCount, workMs, walk) };
+  const times = { stageCount, workMs, linkMs, walk, ...idleTimes(stageCount, workMs, walk) };
+  return setup.drafts === undefined ? times : draftedTimes(times, { ...setup, drafts: setup.drafts }, stages);
 }
 
 const manyTokens = 1 << 16; // any number: costs are linear in the context
@@ -90,66 +68,5 @@ function stageTable({ shape, chip }: WaferSetup, stages: readonly Stage[]): Stag
     edge: tabulate((stage) => product(stage, 0, 0)),
     token: tabulate((stage) => product(stage, 1, 0) - product(stage, 0, 0)),
     pair: tabulate((stage) => (product(stage, 1, manyTokens) - product(stage, 1, 0)) / manyTokens),
-  };
-}
-
-interface StepMs {
-  workMs(index: number, work: Work): number;
-  handMs(index: number, work: Work, workMs: number): number; // from the beginning to the first handing over
-  linkMs(index: number, tokenCount: number): number;
-}
-
-function walkThrough(stageCount: number, { workMs, handMs, linkMs }: StepMs): StageTimes['walk'] {
-  return (work, startMs, freeAtMs, busyMs) => {
-    let start = Math.max(startMs, freeAtMs[0]!);
-    let end = start; // the last token is there
-    for (let index = 0; index < stageCount; index++) {
-      const ms = workMs(index, work);
-      const hand = handMs(index, work, ms);
-      if (busyMs !== null) busyMs[index]! += ms;
-      end = Math.max(start + ms, end + hand);
-      if (index === stageCount - 1) {
-        freeAtMs[index] = end;
-        break;
-      }
-      const taken = Math.max(start + hand, freeAtMs[index + 1]!);
-      freeAtMs[index] = Math.max(end, taken);
-      const link = linkMs(index, work.tokenCount);
-      start = taken + link;
-      end = Math.max(end, taken) + link;
-    }
-    return end;
-  };
-}
-
-function idleTimes(
-  stageCount: number,
-  workMs: StageTimes['workMs'],
-  walk: StageTimes['walk'],
-): Pick<StageTimes, 'tokenMs' | 'slowestStageMs' | 'prefillMs'> {
-  return {
-    tokenMs: (position) =>
-      walk({ tokenCount: 1, position, draws: true }, 0, new Float64Array(stageCount), null),
-    slowestStageMs(position, draws) {
-      let slowest = 0;
-      for (let index = 0; index < stageCount; index++) {
-        slowest = Math.max(slowest, workMs(index, { tokenCount: 1, position, draws }));
-      }
-      return slowest;
-    },
-    prefillMs(tokenCount, chunkTokens) {
-      const freeAtMs = new Float64Array(stageCount);
-      let leftMs = 0;
-      for (let position = 0; position < tokenCount; position += chunkTokens) {
-        const count = Math.min(chunkTokens, tokenCount - position);
-        leftMs = walk(
-          { tokenCount: count, position, draws: position + count === tokenCount },
-          0,
-          freeAtMs,
-          null,
-        );
-      }
-      return leftMs;
-    },
   };
 }

@@ -9,7 +9,8 @@ import type { WaferSetup } from './floorplan.ts';
 import { KvFloor, type KvTraffic } from './kv-floor.ts';
 import { nobody, Pipeline } from './pipeline.ts';
 import type { Placement } from './placement.ts';
-import { type StageTimes, stageTimes } from './stage-times.ts';
+import { stageTimes } from './stage-times.ts';
+import type { StageTimes } from './walk.ts';
 
 export interface WaferBounds {
   readonly placesMax: number; // sequences at once
