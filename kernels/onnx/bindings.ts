@@ -28,6 +28,7 @@ export class GraphBindings {
   readonly seqlensK: Int32Array; // [B]
   readonly totalSequenceLength: Int32Array; // [1]
   readonly logitRows: Int32Array; // [R]
+  readonly #wide = new Int32Array(1);
   readonly topValues: Float32Array; // [R, K] read after a run, as are the next three
   readonly topIds: Int32Array; // [R, K]
   readonly logsumexp: Float32Array; // [R]
@@ -62,6 +63,8 @@ export class GraphBindings {
 
   /** Bound and ready to run; valid until the next call. Throws OrtError. */
   get(shape: BindingShape): Binding {
+    // A chunk of a prompt says its last token's logits at most, guesses say all of theirs (models/graph/decoder.ts).
+    this.#wide[0] = shape.tokenCount > shape.logitRowCount ? 1 : 0;
     const key = this.#keyOf(shape);
     if (this.#last !== null && key === this.#lastKey) return this.#last;
     let binding = this.#bindings.get(key);
@@ -120,6 +123,7 @@ export class GraphBindings {
       tensor('total_sequence_length', this.totalSequenceLength, []),
       tensor('logit_rows', this.logitRows, [logitRowCount]),
       ...past,
+      ...(scales === null ? [] : [tensor('wide', this.#wide, [])]),
     ];
     const outputs: BoundTensor[] = [
       tensor('top_values', this.topValues, [logitRowCount, topCount]),

@@ -4,6 +4,7 @@ import type { ModelSpec } from '../spec.ts';
 import type { Linear } from './arithmetic.ts';
 import { type DecoderContext, linearOf, rangeName, writeProbe } from './decoder-context.ts';
 import { bytesOf } from './graph-writer.ts';
+import { writeInt8Attention } from './int8-attention-nodes.ts';
 import { writeNorm } from './norm-nodes.ts';
 import { type RotaryKind, rotaryTables } from './rotary.ts';
 
@@ -13,25 +14,25 @@ export function writeAttention(context: DecoderContext, layer: number, input: st
   const prefix = `model.layers.${layer}.self_attn`;
   writeProbe(context, rangeName('attention-in', layer), [input, spec.hiddenSize]);
   const { window, rotary } = spec.layers[layer]!;
-  const inputs = [...queryKeyValue(context, prefix, input), `past_key.${layer}`, `past_value.${layer}`];
-  inputs.push('seqlens_k', 'total_sequence_length', ...(rotary === 'none' ? ['', ''] : tableNames(rotary)));
-  inputs.push('', '', spec.hasSinks ? writeSinks(context, prefix) : ''); // left out: positions, an attention bias
-  if (kv === 'int8') inputs.push(`key_scale.${layer}`, `value_scale.${layer}`);
-  while (inputs.at(-1) === '') inputs.pop();
-  const outputs = [`${prefix}.attended`, `present_key.${layer}`, `present_value.${layer}`];
-  writer.contrib('GroupQueryAttention', outputs, inputs, {
+  const projected = queryKeyValue(context, prefix, input);
+  const tables = rotary === 'none' ? [] : tableNames(rotary);
+  const sinks = spec.hasSinks ? writeSinks(context, prefix) : '';
+  const attributes = {
     num_heads: { int: spec.headCount },
     kv_num_heads: { int: spec.kvHeadCount },
-    do_rotary: { int: rotary === 'none' ? 0 : 1 },
     rotary_interleaved: { int: 0 },
     ...scoreAttributes(spec),
     ...(window !== null && { local_window_size: { int: window } }),
-    ...(kv === 'int8' && {
-      k_quant_type: { text: 'PER_CHANNEL' },
-      v_quant_type: { text: 'PER_CHANNEL' },
-      kv_cache_bit_width: { int: 8 },
-    }),
-  });
+  };
+  if (kv === 'int8')
+    return writeInt8Attention(context, { layer, prefix, projected, tables, sinks, attributes });
+  const inputs = [...projected, `past_key.${layer}`, `past_value.${layer}`];
+  inputs.push('seqlens_k', 'total_sequence_length', tables[0] ?? '', tables[1] ?? '');
+  inputs.push('', '', sinks); // left out: positions, an attention bias
+  while (inputs.at(-1) === '') inputs.pop();
+  const outputs = [`${prefix}.attended`, `present_key.${layer}`, `present_value.${layer}`];
+  const do_rotary = { int: tables.length > 0 ? 1 : 0 };
+  writer.contrib('GroupQueryAttention', outputs, inputs, { ...attributes, do_rotary });
   return outputs[0]!;
 }
 

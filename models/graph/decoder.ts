@@ -4,7 +4,8 @@
 //            total_sequence_length int32 [], the longest of them after the step;
 //            logit_rows int32 [R], indices into the B·n tokens whose logits are wanted, R ≥ 1;
 //            past_key.L, past_value.L f32 or int8 [B, kvHeads, capacity, headSize] per layer L;
-//            with int8: key_scale.L, value_scale.L f32 [1, kvHeads, 1, headSize], what a step of 1 is worth
+//            with int8: key_scale.L, value_scale.L f32 [1, kvHeads, 1, headSize], what a step of 1 is worth; wide int32 [],
+//            1: the step is a chunk of a prompt (int8-attention-nodes.ts)
 //   outputs  top_values f32 [R, K], top_ids int32 [R, K], descending, equal values by lower id; K = topCount;
 //            logsumexp f32 [R]; logits f32 [R, V];
 //            present_key.L, present_value.L, to be bound to the memory of the past: updated in place
@@ -23,6 +24,7 @@ import {
 } from './decoder-context.ts';
 import { writeFeedForward } from './feed-forward-nodes.ts';
 import { GraphWriter } from './graph-writer.ts';
+import { writeWideness } from './int8-attention-nodes.ts';
 import { writeNorm, writeSkipNorm } from './norm-nodes.ts';
 import type { DataType, GraphProto, ValueInfo } from './onnx-proto.ts';
 import { arithmeticOf, type Precision } from './precision.ts';
@@ -51,6 +53,7 @@ export function writeDecoder(spec: ModelSpec, format: DecoderFormat, source: Wei
   const arithmetic = arithmeticOf(precision, source, smoothed);
   const context: DecoderContext = { spec, kv, probed, source, writer, arithmetic };
   writeRotaryTables(context);
+  writeWideness(context);
   const table = {
     weight: 'model.embed_tokens.weight',
     vocabSize: spec.vocabSize,
@@ -155,6 +158,7 @@ export function decoderInterface(spec: ModelSpec, kv: KvPrecision): Pick<GraphPr
       { name: 'logit_rows', type: 'int32', shape: ['rows'] },
       ...cache('past'),
       ...scales,
+      ...(kv === 'int8' ? [{ name: 'wide', type: 'int32' as const, shape: [] }] : []),
     ],
     outputs: [
       { name: 'top_values', type: 'float', shape: ['rows', topCount(spec)] },

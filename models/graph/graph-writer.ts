@@ -33,7 +33,16 @@ export class GraphWriter {
   readonly recipes: TensorRecipe[] = [];
   readonly aliases: TensorAlias[] = [];
   readonly fates: { readonly weights: readonly string[]; readonly fate: string }[] = []; // of those not kept in float
-  readonly constants: TensorProto[] = []; // a few bytes each, they stay in the model file
+  readonly constants: TensorProto[]; // a few bytes each, they stay in the model file
+
+  constructor(constants: TensorProto[] = []) {
+    this.constants = constants;
+  }
+
+  /** For the nodes of a branch: its constants are the whole graph's, it has no weights. */
+  branch(): GraphWriter {
+    return new GraphWriter(this.constants);
+  }
 
   /** Appends an ONNX node named after its only output; answers that output. */
   node(

@@ -38,7 +38,8 @@ export type Attribute =
   | { readonly int: number }
   | { readonly float: number }
   | { readonly text: string }
-  | { readonly ints: readonly number[] };
+  | { readonly ints: readonly number[] }
+  | { readonly graph: GraphProto }; // a branch; it sees the names around it
 
 export interface NodeProto {
   readonly operator: string;
@@ -60,13 +61,13 @@ export interface GraphProto {
 /** ONNX Runtime's own operators (MatMulNBits, GroupQueryAttention, …). */
 export const microsoftDomain = 'com.microsoft';
 
-const irVersion = 10; // ONNX 1.16
+const irVersion = 12; // ONNX 1.19
 const operatorSets = [
-  { domain: '', version: 21 }, // ONNX 1.16, the newest every 1.30 CPU kernel used here is registered for
+  { domain: '', version: 24 }, // ONNX 1.19, the first that has TensorScatter
   { domain: microsoftDomain, version: 1 },
 ];
 const externalLocation = 1; // TensorProto.DataLocation.EXTERNAL
-const attributeTypes = { float: 1, int: 2, text: 3, ints: 7 } as const; // AttributeProto.AttributeType
+const attributeTypes = { float: 1, int: 2, text: 3, graph: 5, ints: 7 } as const; // AttributeProto.AttributeType
 
 /** The bytes of a ModelProto. */
 export function encodeModel(
@@ -136,6 +137,9 @@ function writeAttribute(writer: BinaryWriter, name: string, attribute: Attribute
   } else if ('text' in attribute) {
     text(writer, 4, attribute.text);
     int32(writer, 20, attributeTypes.text);
+  } else if ('graph' in attribute) {
+    message(writer, 6, () => writeGraph(writer, attribute.graph));
+    int32(writer, 20, attributeTypes.graph);
   } else {
     packedInt64(writer, 8, attribute.ints);
     int32(writer, 20, attributeTypes.ints);

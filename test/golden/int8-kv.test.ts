@@ -1,0 +1,76 @@
+// KV as int8 in every decoder family: a prompt's chunks are computed at fp32 over rounded keys and values, single tokens and
+// guesses by the runtime's own kernel, and both must mean the same numbers (int8-attention-nodes.ts). Tiny checkpoints of
+// random weights, fp32 otherwise.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { GraphBindings } from '../../kernels/onnx/bindings.ts';
+import { measureKvScales } from '../../kernels/onnx/kv-calibration.ts';
+import { allocateSeats, type KvShape } from '../../kernels/onnx/kv-memory.ts';
+import { openSession } from '../../kernels/onnx/ort.ts';
+import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { buildGraph } from '../../models/graph/build.ts';
+import { servedSpec } from '../../models/spec.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import type { GoldenCase } from './golden-models.ts';
+
+const directory = temporaryDirectory();
+const root = join(import.meta.dirname, 'models/families');
+const chunk = 16;
+
+describe.each(readdirSync(root))('%s', (name) => {
+  test('a prompt computed in chunks is what its tokens are as guesses', async () => {
+    const path = join(root, name, 'golden.json');
+    const { cases } = JSON.parse(readFileSync(path, 'utf8')) as { cases: GoldenCase[] };
+    const prompt = cases.at(-1)!.input_ids.slice(0, 5 * chunk);
+    const loaded = loadCheckpoint(join(root, name));
+    const checkpoint = { ...loaded, spec: servedSpec(loaded.spec, 6 * chunk) };
+    const graph = await buildGraph(checkpoint, { precision: 'fp32', cacheDirectory: directory });
+    const open = (modelPath: string) => openSession({ modelPath, intraOpThreads: 1, spinning: false });
+    const [exact, session] = [open(graph.modelPath), open(graph.int8Kv!.modelPath)];
+    const file = join(directory, `${name}.scales`);
+    const scales = measureKvScales(exact, graph, { tokens: Int32Array.from(prompt), file });
+    const { layerCount, kvHeadCount, headSize, vocabSize } = graph.spec;
+    const sizes = { layerCount, kvHeadCount, headSize, blockSize: 1, blockCount: 0 };
+    const shape: KvShape = { ...sizes, slotCount: 2, slotTokensMax: 6 * chunk, scales };
+    const seats = allocateSeats(shape, 'private');
+    const bounds = { topCount: graph.topCount, vocabSize, runTokensMax: chunk, logitRowsMax: chunk };
+    const bindings = new GraphBindings(session, { shape, seats }, bounds);
+
+    const last = (slotStart: number, asGuesses: boolean): Float32Array => {
+      for (let start = 0; start < prompt.length; start += chunk) {
+        const tokens = prompt.slice(start, start + chunk);
+        bindings.inputIds.set(tokens);
+        bindings.seqlensK[0] = start + tokens.length - 1;
+        bindings.totalSequenceLength[0] = start + tokens.length;
+        const logitRowCount = asGuesses ? tokens.length : 1;
+        for (let row = 0; row < logitRowCount; row++)
+          bindings.logitRows[row] = asGuesses ? row : tokens.length - 1;
+        bindings.get({ slotStart, slotCount: 1, tokenCount: tokens.length, logitRowCount }).run();
+      }
+      const rows = asGuesses ? (prompt.length - 1) % chunk : 0;
+      return bindings.logits.slice(rows * vocabSize, (rows + 1) * vocabSize);
+    };
+    const [wide, narrow] = [last(0, false), last(1, true)];
+    const steps = seats.map((seat) => differences(seat, seat.length / 2));
+    expect(Math.max(...steps.map(({ largest }) => largest))).toBeLessThanOrEqual(1); // a tie, rounded the other way
+    const kept = 2 * layerCount * kvHeadCount * headSize * prompt.length;
+    expect(steps.reduce((sum, { count }) => sum + count, 0)).toBeLessThan(0.01 * kept);
+    const spread = Math.max(...narrow) - Math.min(...narrow);
+    const furthest = Math.max(...wide.map((value, id) => Math.abs(value - narrow[id]!)));
+    expect(furthest).toBeLessThan(0.005 * spread);
+    expect(spread).toBeGreaterThan(0);
+    for (const one of [exact, session]) one.release();
+  });
+});
+
+/** Of the two seats in `memory`. */
+function differences(memory: Float32Array | Int8Array, size: number) {
+  let [largest, count] = [0, 0];
+  for (let index = 0; index < size; index++) {
+    const step = Math.abs(memory[index]! - memory[size + index]!);
+    largest = Math.max(largest, step);
+    if (step > 0) count++;
+  }
+  return { largest, count };
+}
