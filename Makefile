@@ -89,9 +89,9 @@ bench: dist/.built ## measure: decode, prefill, server share, time to first toke
 	$(say)
 	npx tsx test/bench/main.ts
 
-quality: node_modules/.installed ## measure each precision of MODEL against its fp32: divergence, tokens, speed (PRECISIONS=int8,w8a8 TOKENS=8192)
+quality: node_modules/.installed ## measure each precision of MODEL against its fp32: divergence, tokens, speed (PRECISIONS=int8,w8a8 TOKENS=8192 WINDOW=512)
 	$(say)
-	npx tsx test/quality/main.ts --model $(MODEL) $(if $(PRECISIONS),--precisions $(PRECISIONS)) $(if $(TOKENS),--tokens $(TOKENS))
+	npx tsx test/quality/main.ts --model $(MODEL) $(if $(PRECISIONS),--precisions $(PRECISIONS)) $(if $(TOKENS),--tokens $(TOKENS)) $(if $(WINDOW),--window $(WINDOW))
 
 peer: test/peer/node_modules/.installed ## install llama.cpp for bench-peer: node-llama-cpp with its prebuilt binaries (700 MB)
 

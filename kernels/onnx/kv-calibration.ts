@@ -1,5 +1,6 @@
 // What an int8 step of each KV channel is worth: measured once per model by computing some tokens with fp32 KV and
-// looking at the largest number of each channel. Owns the file that remembers it. Before it: backend.ts; after it:
+// looking at the largest number of each channel; of a key's two that turn together, at the length of both, since at
+// positions never measured either may hold all of it. Owns the file that remembers it. Before it: backend.ts; after it:
 // kv-memory.ts carries the scales, bindings.ts hands them to the graph.
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { ModelSpec } from '../../models/spec.ts';
@@ -55,25 +56,32 @@ export function measureKvScales(
     bindings.get({ slotStart: 0, slotCount: 1, tokenCount, logitRowCount: 1 }).run();
   }
   bindings.release();
-  const scales = scalesOf(seats, shape);
+  const scales = seats.map((seat, array) => {
+    const isTurned = array % 2 === 0 && spec.layers[array >> 1]!.rotary !== 'none';
+    return scalesOf(seat, shape, isTurned ? spec.rotarySize : 0);
+  });
   remember(file, scales);
   return scales;
 }
 
-function scalesOf(seats: KvArrays, { kvHeadCount, slotTokensMax, headSize }: KvShape): KvScales {
-  return seats.map((seat) => {
-    const size = kvHeadCount * headSize;
-    const scales = new Float32Array(size);
-    for (const [index, number] of seat.entries()) {
-      const head = Math.floor(index / (slotTokensMax * headSize));
-      const channel = head * headSize + (index % headSize);
-      scales[channel] = Math.max(scales[channel]!, Math.abs(number));
+/** `turnedSize`: channels of each head that turn with the position, the first half with the second. */
+function scalesOf(
+  seat: KvArrays[number],
+  { kvHeadCount, slotTokensMax, headSize }: KvShape,
+  turnedSize: number,
+): Float32Array {
+  const scales = new Float32Array(kvHeadCount * headSize);
+  const half = turnedSize / 2;
+  for (let start = 0; start < seat.length; start += headSize) {
+    const head = Math.floor(start / (slotTokensMax * headSize));
+    for (let at = 0; at < headSize; at++) {
+      const other = at >= turnedSize ? 0 : seat[start + (at < half ? at + half : at - half)]!;
+      const channel = head * headSize + at;
+      scales[channel] = Math.max(scales[channel]!, Math.hypot(seat[start + at]!, other));
     }
-    for (const [channel, largest] of scales.entries()) {
-      scales[channel] = Math.max(largest * headroom, 1e-6) / levels; // one that is always zero may have any but none
-    }
-    return scales;
-  });
+  }
+  // One that is always zero may have any but none.
+  return scales.map((largest) => Math.max(largest * headroom, 1e-6) / levels);
 }
 
 function remember(file: string, scales: KvScales): void {

@@ -31,6 +31,13 @@ describe.each(readdirSync(root))('%s', (name) => {
     const file = join(directory, `${name}.scales`);
     const scales = measureKvScales(exact, graph, { tokens: Int32Array.from(prompt), file });
     const { layerCount, kvHeadCount, headSize, vocabSize } = graph.spec;
+    for (const [layer, { rotary }] of graph.spec.layers.entries()) {
+      if (rotary === 'none') continue;
+      const keys = scales[2 * layer]!;
+      const half = graph.spec.rotarySize / 2;
+      for (let start = 0; start < keys.length; start += headSize)
+        expect(keys.slice(start, start + half)).toEqual(keys.slice(start + half, start + 2 * half));
+    }
     const sizes = { layerCount, kvHeadCount, headSize, blockSize: 1, blockCount: 0 };
     const shape: KvShape = { ...sizes, slotCount: 2, slotTokensMax: 6 * chunk, scales };
     const seats = allocateSeats(shape, 'private');

@@ -1,6 +1,6 @@
 // `make quality`: how near each precision of a checkpoint is to its fp32 on our frozen texts, and what it costs in time:
 // a table, and JSON in bench-results/. Candidates read the same windows in turn, so that a shared machine is fair to all.
-//   npx tsx test/quality/main.ts [--model M] [--precisions int8,w8a8,fp32+kv8] [--tokens 8192] [--rounds 12]
+//   npx tsx test/quality/main.ts [--model M] [--precisions int8,w8a8,fp32+kv8] [--tokens 8192] [--window 512] [--rounds 12]
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
@@ -18,7 +18,6 @@ import { compareLogits, type Difference, type QualitySummary, summarise } from '
 import { chunkTokens, GraphReader } from './graph-reader.ts';
 import { textNames, textWindows } from './texts.ts';
 
-const windowTokens = 512;
 const promptTokens = 96;
 const greedyTokens = 48;
 const promptsMax = 12;
@@ -42,13 +41,14 @@ const { values } = parseArgs({
     model: { type: 'string', default: 'spark-nano' },
     precisions: { type: 'string', default: [...precisions, `fp32${kvSuffix}`].join(',') },
     tokens: { type: 'string', default: '8192' },
+    window: { type: 'string', default: '512' }, // errors of KV as int8 grow with it, if they do
     rounds: { type: 'string', default: '12' },
   },
 });
 const model = loadModel(values.model);
 const checkpoint = loadCheckpoint(model.path);
 const { cacheDirectory } = loadConfig({ flags: {}, env: process.env });
-const capacity = Math.min(model.spec.contextLength, windowTokens);
+const capacity = Math.min(model.spec.contextLength, Number(values.window));
 const windows = textWindows(model.tokenizer, { windowTokens: capacity, tokensMax: Number(values.tokens) });
 const threads = Math.min(2, availableParallelism());
 const names = values.precisions.split(',').filter((name) => name !== 'fp32');
