@@ -41,6 +41,7 @@ export interface Multiple {
 export class RegexTable {
   /** Units of work done since the beginning: expressions derived and parts looked at. About 1 µs each. */
   work = 0;
+  readonly classes = new Map<string, readonly (readonly [low: number, high: number])[]>(); // of characters, by name
   #nextId = 0;
   readonly #firstId: number;
   readonly #interned = new Map<string, Regex>();

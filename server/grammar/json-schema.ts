@@ -2,35 +2,29 @@
 // how a value's text looks is json-terminals.ts. Properties that are not declared are allowed only where the schema
 // says so, or declares none. Before it: compiler.ts and tools/call-grammar.ts; after it: rules.ts.
 
-import type { GrammarBounds } from './bounds.ts';
-import type { Regex, RegexTable } from './byte-regex.ts';
+import type { Regex } from './byte-regex.ts';
 import { GrammarError } from './grammar-error.ts';
-import { arrayExpression, type JsonProperty, type ObjectParts, objectExpression } from './json-containers.ts';
-import { type JsonTerminals, oneOfTexts } from './json-terminals.ts';
-import { type NumberBound, numberInRange } from './number-range.ts';
-import type { Pace, Portioned } from './pace.ts';
-import { compilePattern } from './pattern.ts';
+import { arrayExpression, type JsonProperty, objectExpression } from './json-containers.ts';
+import { oneOfTexts } from './json-terminals.ts';
+import type { Portioned } from './pace.ts';
 import { choice, type Expression, rule, terminal } from './rules.ts';
-import { mergeSchemas } from './schema-merge.ts';
+import { anyKey, arrayValue, type ContainerParts, objectValue } from './schema-containers.ts';
+import type { SchemaContext } from './schema-context.ts';
 import {
-  type IgnoredKeyword,
+  asksMoreThan,
+  isAssertion,
+  isOfType,
   isSchemaObject,
-  mayOverlap,
-  measureSchema,
   type Schema,
-  SchemaReader,
   typesOf,
   unsupportedKeywords,
-} from './schema-reader.ts';
-import { stringFormats } from './string-format.ts';
-
-export interface SchemaContext {
-  readonly table: RegexTable;
-  readonly pace: Pace;
-  readonly bounds: GrammarBounds;
-  readonly terminals: JsonTerminals;
-  readonly rules: Map<string, Expression>; // rules for `$ref`s and for free values are added here
-}
+} from './schema-keywords.ts';
+import { mergeSchemas } from './schema-merge.ts';
+import { type NegateOptions, negated } from './schema-negate.ts';
+import { mayOverlap } from './schema-overlap.ts';
+import { type IgnoredKeyword, measureSchema, SchemaReader } from './schema-reader.ts';
+import { rewritten, withoutCulprit } from './schema-rewrite.ts';
+import { matches, numberText, stringBody } from './schema-scalars.ts';
 
 export interface SchemaOptions {
   readonly strict: boolean; // what cannot be enforced is an error; else it is ignored and reported
@@ -66,7 +60,7 @@ export function anyJson(context: SchemaContext, only: 'value' | 'object' = 'valu
     const scalars = [terminals.string, terminals.number, terminals.boolean, terminals.null].map(terminal);
     const inner = depth < anyDepthMax ? anyJson(context, 'value', depth + 1) : choice(...scalars);
     const extra: JsonProperty = { key: anyKey(context), value: inner };
-    const object = objectExpression({ properties: [], extra }, context);
+    const object = objectExpression({ properties: [], extras: [extra] }, context);
     const array = arrayExpression(
       { prefix: [], item: inner, min: 0, max: Number.POSITIVE_INFINITY },
       context,
@@ -76,32 +70,22 @@ export function anyJson(context: SchemaContext, only: 'value' | 'object' = 'valu
   return rule(name);
 }
 
-/** A key with its colon. In the strict spelling, so that no declared one slips through in another. */
-function anyKey({ table, terminals }: SchemaContext, but: Regex | null = null): Regex {
-  const any = table.repeat(terminals.strictCharacter, 0);
-  const free = but === null ? any : table.and([any, table.not(but)]);
-  return table.sequence(terminals.quote, free, terminals.quote, table.text(':'), terminals.space);
-}
-
-/** A key, none of those given. */
-function* freeKey(taken: readonly string[], context: SchemaContext): Portioned<Regex> {
-  if (taken.length === 0) return anyKey(context);
-  const inside = taken.map((name) => JSON.stringify(name).slice(1, -1));
-  return anyKey(context, yield* oneOfTexts(inside, context));
-}
-
 class SchemaRules {
   readonly #reader: SchemaReader;
   readonly #context: SchemaContext;
   readonly #name: string;
   readonly #named = new Set<string>();
   readonly #todo: (readonly [rule: string, schema: unknown, pointer: string])[] = [];
+  readonly #parts: ContainerParts;
+  readonly #negation: NegateOptions;
   #mergeDepth = 0;
 
   constructor(reader: SchemaReader, context: SchemaContext, name: string) {
     this.#reader = reader;
     this.#context = context;
     this.#name = name;
+    this.#parts = { reader, context, value: (schema, path) => this.#value(schema, path) };
+    this.#negation = { resolve: (reference) => reader.resolve(reference, '#').target, isAssertion };
   }
 
   /** The expression of the whole schema; those of what it refers to become rules. */
@@ -121,7 +105,22 @@ class SchemaRules {
     if (schema === false) return terminal(this.#context.table.never);
     if (!isSchemaObject(schema))
       throw new GrammarError('invalid', 'expected an object or a boolean', { path });
-    for (const keyword of unsupportedKeywords(schema)) this.#reader.cannot(path, keyword);
+    return yield* this.#plain(this.#rewritten(schema, path), path);
+  }
+
+  /** Without conditions and older names. */
+  #rewritten(given: Schema, path: string): Schema {
+    for (const keyword of unsupportedKeywords(given)) this.#reader.cannot(path, keyword);
+    let schema = given;
+    for (;;) {
+      const plain = rewritten(schema, this.#negation);
+      if ('schema' in plain) return plain.schema;
+      this.#reader.cannot(path, plain.culprit);
+      schema = withoutCulprit(schema, plain.culprit);
+    }
+  }
+
+  *#plain(schema: Schema, path: string): Portioned<Expression> {
     const merged = yield* this.#merged(schema, path);
     if (merged !== null) return merged;
     if (schema['$ref'] !== undefined) return this.#reference(schema, path);
@@ -141,14 +140,14 @@ class SchemaRules {
     const { terminals } = this.#context;
     switch (type) {
       case 'object':
-        return yield* this.#object(schema, path);
+        return yield* objectValue(schema, path, this.#parts);
       case 'array':
-        return yield* this.#array(schema, path);
+        return yield* arrayValue(schema, path, this.#parts);
       case 'string':
         return terminal(this.#string(schema, path));
       case 'number':
       case 'integer':
-        return terminal(this.#number(schema, { path, integer: type === 'integer' }));
+        return terminal(numberText(schema, { path, integer: type === 'integer' }, this.#parts));
       case 'boolean':
         return terminal(terminals.boolean);
       case 'null':
@@ -158,20 +157,32 @@ class SchemaRules {
     }
   }
 
-  /** Of `allOf`, and of assertions beside a `$ref`, written as one schema; null where there is no need, or no way. */
+  /** Of `allOf`, and of what stands beside a `$ref` or alternatives, written as one schema; null: no need, or no way. */
   *#merged(schema: Schema, path: string): Portioned<Expression | null> {
-    const { $ref: reference, allOf = [], ...rest } = schema;
-    if (!Array.isArray(allOf) || (reference === undefined && allOf.length === 0)) return null;
-    const beside = this.#reader.hasAssertions(rest);
-    if (!beside && (reference === undefined ? 0 : 1) + allOf.length < 2) return null;
+    const { $ref: reference, allOf = [], anyOf, oneOf, ...rest } = schema;
+    if (!Array.isArray(allOf)) return null;
+    const beside = asksMoreThan(rest, []) ? [rest] : [];
+    const parts = [
+      ...(reference === undefined ? [] : [{ $ref: reference }]),
+      ...(allOf as unknown[]),
+      ...(anyOf === undefined ? [] : [{ anyOf }]),
+      ...(oneOf === undefined ? [] : [{ oneOf }]),
+    ];
+    if (beside.length + parts.length < 2) return null;
+    if (allOf.length === 0 && reference === undefined && kindsAgree(rest, [anyOf, oneOf])) return null;
     if (++this.#mergeDepth > mergeDepthMax) {
       throw new GrammarError('too-large', `merged deeper than ${mergeDepthMax}`, { path, keyword: 'allOf' });
     }
-    const parts = [rest, ...(reference === undefined ? [] : [{ $ref: reference }]), ...allOf];
-    const one = mergeSchemas(parts.flatMap((part) => this.#reader.flattened(part, path)));
+    const open = (part: unknown) => this.#reader.flattened(this.#openable(part, path), path);
+    const one = mergeSchemas([...beside, ...parts.flatMap(open)]);
     const value = one === null ? null : yield* this.#value(one, path);
     this.#mergeDepth--;
     return value;
+  }
+
+  /** A part as it can be merged. */
+  #openable(part: unknown, path: string): unknown {
+    return isSchemaObject(part) ? this.#rewritten(part, path) : part;
   }
 
   /** What is referred to is written later: references may be deeper than the stack. */
@@ -188,7 +199,6 @@ class SchemaRules {
 
   *#constants(schema: Schema, path: string): Portioned<Expression> {
     const keyword = schema['const'] === undefined ? 'enum' : 'const';
-    this.#reader.onlyWith(schema, { path, keyword, allowed: ['type', 'enum'] });
     let values: readonly unknown[] = keyword === 'const' ? [schema['const']] : (schema['enum'] as unknown[]);
     if (!Array.isArray(values)) throw new GrammarError('invalid', 'expected an array', { path, keyword });
     const { grammarTextsMax } = this.#context.bounds;
@@ -196,12 +206,40 @@ class SchemaRules {
       const message = `more than ${grammarTextsMax} values (--grammar-texts)`;
       throw new GrammarError('too-large', message, { path, keyword });
     }
-    const types = schema['type'] === undefined ? null : typesOf(schema, path);
-    if (types !== null) values = values.filter((value) => types.some((type) => isOfType(value, type)));
     if (values.length === 0)
       throw new GrammarError('unsatisfiable', 'no value is allowed', { path, keyword });
+    const types = schema['type'] === undefined ? null : typesOf(schema, path);
+    if (types !== null) values = values.filter((value) => types.some((type) => isOfType(value, type)));
+    values = this.#fitting(values, schema, path);
+    if (values.length === 0) return terminal(this.#context.table.never); // of an alternative, perhaps
     const texts = values.map((value) => JSON.stringify(value));
     return terminal(yield* oneOfTexts(texts, this.#context));
+  }
+
+  /** Those of listed values that fit what stands beside the list. */
+  #fitting(values: readonly unknown[], schema: Schema, path: string): readonly unknown[] {
+    const { const: only, enum: listed, ...rest } = schema;
+    const both = only !== undefined && Array.isArray(listed);
+    const left = both ? values.filter((value) => listed.some((one) => sameJson(one, value))) : values;
+    if (!asksMoreThan(rest, ['type'])) return left;
+    for (const name of ['anyOf', 'oneOf', 'allOf', '$ref'])
+      if (rest[name] !== undefined) this.#reader.cannot(path, name);
+    const { table } = this.#context;
+    const fits = (value: unknown): boolean => {
+      const text = JSON.stringify(value);
+      if (typeof value === 'string') {
+        const body = stringBody(rest, path, { ...this.#parts, strict: true });
+        return matches(body, text.slice(1, -1), table);
+      }
+      if (typeof value === 'number')
+        return matches(numberText(rest, { path, integer: false }, this.#parts), text, table);
+      if (value !== null && typeof value === 'object') {
+        const culprit = Object.keys(rest).find((name) => name !== 'type' && isAssertion(name))!;
+        this.#reader.cannot(path, culprit);
+      }
+      return true;
+    };
+    return left.filter(fits);
   }
 
   /** anyOf, oneOf, allOf; null when there is none. */
@@ -214,8 +252,11 @@ class SchemaRules {
     }
     this.#reader.onlyWith(schema, { path, keyword, allowed: [] });
     if (keyword === 'allOf' && parts.length > 1) this.#reader.cannot(path, 'allOf');
-    if (keyword === 'oneOf' && (yield* mayOverlap(parts, path, this.#context.pace)))
+    if (keyword === 'oneOf' && (yield* mayOverlap(parts, path, this.#context.pace))) {
+      const apart = exclusive(parts, this.#negation);
+      if (apart !== null) return yield* this.#value({ anyOf: apart }, path);
       this.#reader.cannot(path, 'oneOf');
+    }
     const chosen = keyword === 'allOf' ? parts.slice(0, 1) : parts;
     const written: Expression[] = [];
     for (const [i, part] of chosen.entries()) {
@@ -224,102 +265,31 @@ class SchemaRules {
     return choice(...written);
   }
 
-  *#object(schema: Schema, path: string): Portioned<Expression> {
-    const { table, terminals } = this.#context;
-    const { declared, required, additional } = this.#reader.objectParts(schema, path);
-    const keyOf = (name: string): Regex =>
-      table.sequence(table.text(`${JSON.stringify(name)}:`), terminals.space);
-    const properties: ObjectParts['properties'][number][] = [];
-    for (const [name, inner, at] of declared) {
-      const value = yield* this.#value(inner, at);
-      properties.push({ key: keyOf(name), value, required: required.has(name) });
-    }
-    if (additional === false) return objectExpression({ properties, extra: null }, this.#context);
-    const names = declared.map(([name]) => name);
-    const extra = {
-      key: yield* freeKey(names, this.#context),
-      value: yield* this.#value(additional, `${path}/additionalProperties`),
-    };
-    return objectExpression({ properties, extra }, this.#context);
-  }
-
-  *#array(schema: Schema, path: string): Portioned<Expression> {
-    const { prefixItems = [], items = true } = schema;
-    if (!Array.isArray(prefixItems)) {
-      throw new GrammarError('invalid', 'expected an array', { path, keyword: 'prefixItems' });
-    }
-    if (Array.isArray(items))
-      throw new GrammarError('unsupported', 'use prefixItems', { path, keyword: 'items' });
-    const prefix: Expression[] = [];
-    for (const [i, item] of prefixItems.entries()) {
-      prefix.push(yield* this.#value(item, `${path}/prefixItems/${i}`));
-    }
-    const min = this.#reader.count(schema, { path, keyword: 'minItems' }) ?? 0;
-    const max = this.#reader.count(schema, { path, keyword: 'maxItems' }) ?? Number.POSITIVE_INFINITY;
-    const item = yield* this.#value(items, `${path}/items`);
-    return arrayExpression({ prefix, item, min, max }, this.#context);
-  }
-
   #string(schema: Schema, path: string): Regex {
-    const { table, terminals, bounds } = this.#context;
-    const min = this.#reader.count(schema, { path, keyword: 'minLength' }) ?? 0;
-    const max = this.#reader.count(schema, { path, keyword: 'maxLength' }) ?? Number.POSITIVE_INFINITY;
-    if (min > max) return table.never;
-    const parts: Regex[] = [];
-    const { pattern, format } = schema;
-    if (pattern !== undefined) {
-      if (typeof pattern !== 'string') {
-        throw new GrammarError('invalid', 'expected a string', { path, keyword: 'pattern' });
-      }
-      const at = `${path}/pattern`;
-      const regex = this.#reader.attempt({ path, keyword: 'pattern' }, () =>
-        compilePattern(pattern, { table, form: 'json', path: at, search: true, bounds }),
-      );
-      if (regex !== null) parts.push(regex);
-    }
-    if (format !== undefined) {
-      const source = stringFormats.get(format as string);
-      if (source === undefined) this.#reader.note(path, 'format');
-      else
-        parts.push(
-          compilePattern(source, { table, form: 'json', path: `${path}/format`, search: false, bounds }),
-        );
-    }
-    const isBounded = min > 0 || Number.isFinite(max);
-    const character = parts.length === 0 ? terminals.character : terminals.strictCharacter;
-    if (isBounded || parts.length === 0) parts.push(table.repeat(character, min, max));
-    return table.sequence(terminals.quote, table.and(parts), terminals.quote);
-  }
-
-  #number(schema: Schema, { path, integer }: { path: string; integer: boolean }): Regex {
     const { table, terminals } = this.#context;
-    const min = this.#bound(schema, { path, inclusive: 'minimum', exclusive: 'exclusiveMinimum' });
-    const max = this.#bound(schema, { path, inclusive: 'maximum', exclusive: 'exclusiveMaximum' });
-    const multipleOf = this.#reader.number(schema, { path, keyword: 'multipleOf' });
-    if (multipleOf !== null && multipleOf <= 0) {
-      throw new GrammarError('invalid', 'must be above 0', { path, keyword: 'multipleOf' });
-    }
-    if (min === null && max === null && multipleOf === null)
-      return integer ? terminals.integer : terminals.number;
-    return numberInRange({ integer, min, max, multipleOf }, { table, path });
-  }
-
-  #bound(schema: Schema, names: { path: string; inclusive: string; exclusive: string }): NumberBound | null {
-    const { path, inclusive, exclusive } = names;
-    const value = this.#reader.number(schema, { path, keyword: inclusive });
-    const open = this.#reader.number(schema, { path, keyword: exclusive });
-    if (open === null) return value === null ? null : { value, exclusive: false };
-    if (value === null) return { value: open, exclusive: true };
-    // Both hold: the tighter one counts.
-    const isTighter = exclusive === 'exclusiveMinimum' ? open >= value : open <= value;
-    return isTighter ? { value: open, exclusive: true } : { value, exclusive: false };
+    return table.sequence(terminals.quote, stringBody(schema, path, this.#parts), terminals.quote);
   }
 }
 
-function isOfType(value: unknown, type: string): boolean {
-  if (type === 'null') return value === null;
-  if (type === 'array') return Array.isArray(value);
-  if (type === 'object') return isSchemaObject(value);
-  if (type === 'integer') return Number.isInteger(value);
-  return typeof value === type;
+const exclusiveMax = 8; // alternatives, each of which is to fit alone
+
+/** Each alternative where none of the others fits; null: it cannot be written. */
+function exclusive(parts: readonly unknown[], options: NegateOptions): readonly unknown[] | null {
+  if (parts.length > exclusiveMax) return null;
+  const broken = parts.map((part) => negated(part, options));
+  if (broken.includes(null)) return null;
+  return parts.map((part, index) => ({ allOf: [part, ...broken.filter((_, other) => other !== index)] }));
+}
+
+/** Nothing but a type stands beside alternatives that all say theirs. */
+function kindsAgree(rest: Schema, groups: readonly unknown[]): boolean {
+  if (asksMoreThan(rest, ['type'])) return false;
+  const given = groups.filter((group) => group !== undefined);
+  const says = (part: unknown) =>
+    !isSchemaObject(part) || ['type', '$ref', 'const', 'enum'].some((keyword) => part[keyword] !== undefined);
+  return given.length === 1 && Array.isArray(given[0]) && given[0].every(says);
+}
+
+function sameJson(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }

@@ -13,6 +13,7 @@ import {
   type TextForm,
 } from './code-points.ts';
 import { GrammarError } from './grammar-error.ts';
+import { unicodeClass } from './unicode-classes.ts';
 
 export interface PatternOptions {
   readonly table: RegexTable;
@@ -25,6 +26,7 @@ export interface PatternOptions {
 
 const nestingMax = 50;
 const countMax = 100_000; // in {n,m}
+const classesMax = 16; // \p{…} of one grammar, each of which takes a look at every character
 
 type Node =
   | { readonly kind: 'chars'; readonly set: CodePoints }
@@ -50,14 +52,16 @@ export function compilePattern(source: string, options: PatternOptions): Regex {
 class PatternReader {
   readonly #source: string;
   readonly #path: string;
+  readonly #classes: RegexTable['classes'];
   readonly #fold: boolean;
   readonly #dot: CodePoints;
   #at = 0;
   #depth = 0;
 
-  constructor(source: string, { path, flags = '' }: PatternOptions) {
+  constructor(source: string, { path, table, flags = '' }: PatternOptions) {
     this.#source = source;
     this.#path = path;
+    this.#classes = table.classes;
     this.#fold = flags.includes('i');
     this.#dot = flags.includes('s') ? allCodePoints : complement(lineEnds);
     if (/[^isu]/.test(flags)) this.#fail('unsupported', `flags "${flags}"`);
@@ -204,6 +208,8 @@ class PatternReader {
       this.#at += hex[0].length;
       return this.#escapedCodePoint(Number.parseInt(hex[1] ?? hex[2] ?? hex[3] ?? hex[4]!, 16));
     }
+    const property = /^([pP])\{([^}]*)\}/.exec(this.#source.slice(this.#at, this.#at + 80));
+    if (property !== null) return this.#property(property);
     const letter = rest === '' ? '' : String.fromCodePoint(rest.codePointAt(0)!);
     this.#at += letter.length;
     if (letter === '') return this.#fail('invalid', 'a lone \\ at the end');
@@ -211,6 +217,21 @@ class PatternReader {
     if (set !== undefined) return set;
     if (/[a-zA-Z0-9]/.test(letter)) return this.#fail('unsupported', `\\${letter}`);
     return single(letter.codePointAt(0)!);
+  }
+
+  /** `\p{…}` and its opposite. */
+  #property([{ length }, letter, name]: readonly string[] & { 0: string }): CodePoints {
+    this.#at += length;
+    let set = this.#classes.get(name!);
+    if (set === undefined) {
+      if (this.#classes.size >= classesMax)
+        this.#fail('too-large', `more than ${classesMax} different classes of characters`);
+      const found = unicodeClass(name!);
+      if (found === null) return this.#fail('invalid', `there is no class of characters ${name}`);
+      this.#classes.set(name!, found);
+      set = found;
+    }
+    return letter === 'P' ? complement(set) : set;
   }
 
   #escapedCodePoint(codePoint: number): CodePoints {

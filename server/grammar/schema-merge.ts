@@ -1,6 +1,6 @@
 // Several JSON schemas that must all hold → one that says the same, where that can be written: the parts of `allOf`, and
-// what stands beside it or beside a `$ref`. Pure. Before it: json-schema.ts; after it: schema-reader.ts reads the result.
-import { isSchemaObject, type Schema } from './schema-reader.ts';
+// what stands beside it or beside a `$ref`. Pure. Before it: json-schema.ts; after it: json-schema.ts reads the result.
+import { isSchemaObject, type Schema } from './schema-keywords.ts';
 
 const annotations = new Set([
   'title',
@@ -54,10 +54,15 @@ function mergeTwo(a: unknown, b: unknown, budget: { merges: number }): unknown {
       return each.includes(null) ? null : { [keyword]: each };
     }
   }
-  if (!declaresTogether(a, b) || JSON.stringify(a['prefixItems']) !== JSON.stringify(b['prefixItems']))
-    return null;
-  const merged: Record<string, unknown> = { ...a };
-  for (const [keyword, value] of Object.entries(b)) {
+  if (JSON.stringify(a['prefixItems']) !== JSON.stringify(b['prefixItems'])) return null;
+  const [one, other] = [declaring(a, b), declaring(apart(a, b), a)];
+  if (one === null || other === null) return null;
+  const merged: Record<string, unknown> = { ...one };
+  for (const [keyword, value] of Object.entries(other)) {
+    if (keyword === 'pattern' && 'pattern' in merged && merged['pattern'] !== value) {
+      merged['allPatterns'] = withPatterns(merged, value);
+      continue;
+    }
     const both = keyword in merged ? mergeValue(keyword, merged[keyword], value) : value;
     if (both === null) return null;
     if (both === false && (keyword === 'type' || keyword === 'enum')) return false;
@@ -72,19 +77,55 @@ function asEnum(schema: Schema): Schema {
   return 'enum' in rest ? { allOf: [rest, { enum: [value] }] } : { ...rest, enum: [value] };
 }
 
-/** Names that one part declares must be allowed by the other, which says so only for those it does not declare. */
-function declaresTogether(a: Schema, b: Schema): boolean {
-  const isOpen = ({ additionalProperties: more }: Schema) => more === undefined || more === true;
-  return (isOpen(a) && isOpen(b)) || namesOf(a) === namesOf(b);
+/** With the names that only the other part declares, as far as this one has something to say of them; null: it cannot be said. */
+function declaring(schema: Schema, other: Schema): Schema | null {
+  const { additionalProperties: more, patternProperties: patterns, properties: own } = schema;
+  if (more === undefined || more === true) return schema;
+  const named = isSchemaObject(own) ? own : {};
+  const theirs = isSchemaObject(other['properties']) ? Object.keys(other['properties']) : [];
+  const missing = theirs.filter((name) => !Object.hasOwn(named, name));
+  const samePatterns = JSON.stringify(patterns) === JSON.stringify(other['patternProperties']);
+  if (!samePatterns && other['patternProperties'] !== undefined) return null; // whose names these are is not known
+  if (missing.length === 0) return schema;
+  if (patterns !== undefined) return null;
+  return { ...schema, properties: { ...named, ...Object.fromEntries(missing.map((name) => [name, more])) } };
 }
 
-function namesOf({ properties }: Schema): string {
-  return JSON.stringify(isSchemaObject(properties) ? Object.keys(properties).sort() : []);
+// Of which a schema has one: the other's stands in a part of its own.
+const singles = [['$ref'], ['not'], ['if', 'then', 'else']];
+
+/** `other` with what it has of these, as this one has too, in its `allOf`. */
+function apart(schema: Schema, other: Schema): Schema {
+  const moved: object[] = [];
+  let rest: Schema = other;
+  for (const group of singles) {
+    if (!(group[0]! in schema) || !(group[0]! in other)) continue;
+    const own = Object.entries(rest).filter(([keyword]) => group.includes(keyword));
+    moved.push(Object.fromEntries(own));
+    rest = Object.fromEntries(Object.entries(rest).filter(([keyword]) => !group.includes(keyword)));
+  }
+  if (moved.length === 0) return other;
+  return {
+    ...rest,
+    allOf: [...(Array.isArray(rest['allOf']) ? (rest['allOf'] as unknown[]) : []), ...moved],
+  };
+}
+
+const lists = new Set(['absent', 'notPatterns', 'notEnum', 'allPatterns']); // all of them hold
+
+/** Two patterns that both hold. */
+function withPatterns(a: Record<string, unknown>, pattern: unknown): readonly unknown[] {
+  const known = Array.isArray(a['allPatterns']) ? (a['allPatterns'] as unknown[]) : [];
+  return [...known, pattern];
 }
 
 /** null: not to be written as one value. */
 function mergeValue(keyword: string, a: unknown, b: unknown): unknown {
   if (JSON.stringify(a) === JSON.stringify(b) || annotations.has(keyword) || notes.has(keyword)) return a;
+  if (lists.has(keyword) && Array.isArray(a) && Array.isArray(b)) return [...new Set([...a, ...b])];
+  if (keyword === 'allOf' && Array.isArray(a) && Array.isArray(b)) return [...a, ...b];
+  if (keyword === 'multipleOf') return commonMultiple(a, b);
+  if (keyword === 'uniqueItems') return a === true || b === true;
   if (typeof a === 'number' && typeof b === 'number') {
     if (lower.has(keyword)) return Math.max(a, b);
     return upper.has(keyword) ? Math.min(a, b) : null;
@@ -96,15 +137,33 @@ function mergeValue(keyword: string, a: unknown, b: unknown): unknown {
     const shared = a.filter((value) => allowed.has(JSON.stringify(value)));
     return shared.length === 0 ? false : shared;
   }
-  if (keyword === 'properties' && isSchemaObject(a) && isSchemaObject(b)) {
+  if (named.has(keyword) && isSchemaObject(a) && isSchemaObject(b)) {
     const merged: Record<string, unknown> = { ...a };
     for (const [name, schema] of Object.entries(b)) {
       merged[name] = Object.hasOwn(a, name) ? { allOf: [a[name], schema] } : schema;
     }
     return merged;
   }
-  const isSchemaKeyword = keyword === 'items' || keyword === 'additionalProperties';
-  return isSchemaKeyword && !Array.isArray(a) && !Array.isArray(b) ? { allOf: [a, b] } : null;
+  return schemas.has(keyword) && !Array.isArray(a) && !Array.isArray(b) ? { allOf: [a, b] } : null;
+}
+
+const named = new Set(['properties', 'patternProperties']); // schemas by name
+const schemas = new Set([
+  'items',
+  'additionalProperties',
+  'propertyNames',
+  'unevaluatedProperties',
+  'unevaluatedItems',
+]);
+
+/** Of whole numbers; null: of others. */
+function commonMultiple(a: unknown, b: unknown): number | null {
+  if (typeof a !== 'number' || typeof b !== 'number' || a < 1 || b < 1) return null;
+  if (!Number.isSafeInteger(a) || !Number.isSafeInteger(b)) return null;
+  let [divisor, rest] = [a, b];
+  while (rest > 0) [divisor, rest] = [rest, divisor % rest];
+  const multiple = (a / divisor) * b;
+  return Number.isSafeInteger(multiple) ? multiple : null;
 }
 
 /** The kinds that both allow; false: none. */

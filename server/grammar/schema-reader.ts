@@ -3,8 +3,15 @@
 import type { GrammarBounds } from './bounds.ts';
 import { GrammarError } from './grammar-error.ts';
 import type { Pace, Portioned } from './pace.ts';
-
-export type Schema = Readonly<Record<string, unknown>>;
+import {
+  asksMoreThan,
+  assertions,
+  isOfType,
+  isSchemaObject,
+  type Schema,
+  typesOf,
+} from './schema-keywords.ts';
+import { mergeSchemas } from './schema-merge.ts';
 
 export interface IgnoredKeyword {
   readonly path: string; // JSON pointer of the schema it stands in
@@ -14,75 +21,6 @@ export interface IgnoredKeyword {
 const depthMax = 100; // nesting of the JSON text
 const subschemasMax = 20_000; // a schema within its other bounds has about as many
 const mergedDepthMax = 32;
-
-// Assertions that we do not enforce. Whatever is neither here nor known is an annotation by the standard's rules.
-const unsupported = [
-  'not',
-  'if',
-  'then',
-  'else',
-  'dependentRequired',
-  'dependentSchemas',
-  'dependencies',
-  'patternProperties',
-  'propertyNames',
-  'unevaluatedProperties',
-  'unevaluatedItems',
-  'minProperties',
-  'maxProperties',
-  'contains',
-  'minContains',
-  'maxContains',
-  'uniqueItems',
-  'additionalItems',
-  '$dynamicRef',
-  '$recursiveRef',
-] as const;
-
-const assertionsOf: Readonly<Record<string, readonly string[]>> = {
-  object: ['properties', 'required', 'additionalProperties'],
-  array: ['items', 'prefixItems', 'minItems', 'maxItems'],
-  string: ['minLength', 'maxLength', 'pattern', 'format'],
-  number: ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf'],
-};
-const assertions = [
-  'type',
-  'enum',
-  'const',
-  '$ref',
-  'anyOf',
-  'oneOf',
-  'allOf',
-  ...Object.values(assertionsOf).flat(),
-];
-
-export function isSchemaObject(value: unknown): value is Schema {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** Those of the keywords we cannot enforce that ask for something here. */
-export function unsupportedKeywords(schema: Schema): string[] {
-  return unsupported.filter((name) => {
-    const value = schema[name];
-    if (value === undefined || value === false) return false;
-    const required = Array.isArray(schema['required']) ? schema['required'].length : 0;
-    return !(name === 'minProperties' && typeof value === 'number' && value <= required);
-  });
-}
-
-/** As declared, or as the other keywords suggest; null: any. */
-export function typesOf(schema: Schema, path: string): readonly string[] | null {
-  const { type } = schema;
-  if (typeof type === 'string') return [type];
-  if (Array.isArray(type) && type.length > 0 && type.every((one) => typeof one === 'string'))
-    return [...new Set(type)];
-  if (type !== undefined)
-    throw new GrammarError('invalid', 'expected a name or an array of names', { path, keyword: 'type' });
-  const suggested = Object.keys(assertionsOf).filter((name) =>
-    assertionsOf[name]!.some((keyword) => schema[keyword] !== undefined),
-  );
-  return suggested.length === 0 ? null : suggested;
-}
 
 export class SchemaReader {
   readonly ignored: IgnoredKeyword[] = [];
@@ -141,15 +79,12 @@ export class SchemaReader {
     }
   }
 
-  hasAssertions(schema: Schema): boolean {
-    return [...assertions, ...unsupported].some((name) => schema[name] !== undefined);
-  }
-
   /** The schemas that must all hold for this one to: references and `allOf`s at its top are opened. */
   flattened(schema: unknown, path: string, depth = 0): readonly unknown[] {
     if (!isSchemaObject(schema)) return [schema];
-    const { $ref: reference, allOf, ...rest } = schema;
-    if (reference === undefined && !Array.isArray(allOf)) return [schema];
+    const { $ref: reference, allOf, ...rest } = closedAlone(schema, path);
+    if (reference === undefined && !Array.isArray(allOf))
+      return [{ ...rest, ...(allOf !== undefined && { allOf }) }];
     if (depth > mergedDepthMax) {
       const message = `references behind references, more than ${mergedDepthMax}`;
       throw new GrammarError('too-large', message, { path, keyword: 'allOf' });
@@ -182,9 +117,11 @@ export class SchemaReader {
   ): {
     readonly declared: readonly (readonly [name: string, schema: unknown, path: string])[];
     readonly required: ReadonlySet<string>;
+    readonly absent: readonly string[]; // names that may not come
     readonly additional: unknown; // false: none
   } {
-    const { properties = {}, required = [], additionalProperties } = schema;
+    const { properties = {}, required = [], absent = [], unevaluatedProperties } = schema;
+    const { additionalProperties = unevaluatedProperties } = schema;
     const declaresNone = schema['properties'] === undefined && schema['required'] === undefined;
     if (!isSchemaObject(properties)) {
       throw new GrammarError('invalid', 'expected an object', { path, keyword: 'properties' });
@@ -192,24 +129,56 @@ export class SchemaReader {
     if (!Array.isArray(required) || !required.every((name) => typeof name === 'string')) {
       throw new GrammarError('invalid', 'expected an array of names', { path, keyword: 'required' });
     }
-    const names = Object.keys(properties);
-    const additional = additionalProperties ?? declaresNone;
-    const declared: (readonly [string, unknown, string])[] = names.map((name) => [
+    const away = new Set(absent as readonly string[]);
+    const listed = new Set(required.filter((name) => !Object.hasOwn(properties, name)));
+    let additional = additionalProperties ?? (declaresNone || schema['patternProperties'] !== undefined);
+    const declared: (readonly [string, unknown, string])[] = Object.keys(properties).map((name) => [
       name,
-      properties[name],
+      away.has(name) ? false : properties[name],
       `${path}/properties/${encodePointer(name)}`,
     ]);
-    for (const name of new Set<string>(required)) {
-      if (!Object.hasOwn(properties, name)) {
-        declared.push([name, additionalProperties ?? true, `${path}/additionalProperties`]);
-      }
+    const declare = (name: string) =>
+      declared.push([
+        name,
+        away.has(name) ? false : (additionalProperties ?? true),
+        `${path}/additionalProperties`,
+      ]);
+    for (const name of listed) declare(name);
+    // Keys that are listed are as good as declared.
+    const keys =
+      schema['patternProperties'] === undefined ? this.finiteValues(schema['propertyNames'], path) : null;
+    if (keys !== null && additional !== false) {
+      const known = new Set(declared.map(([name]) => name));
+      for (const key of keys) if (typeof key === 'string' && !known.has(key)) declare(key);
+      additional = false;
     }
     this.#properties += declared.length;
     const { schemaPropertiesMax: most } = this.#bounds;
     if (this.#properties > most) {
       throw new GrammarError('too-large', `more than ${most} properties (--schema-properties)`, { path });
     }
-    return { declared, required: new Set(required), additional };
+    const forbidden = [...away].filter((name) => !declared.some(([known]) => known === name));
+    return { declared, required: new Set(required), absent: forbidden, additional };
+  }
+
+  /** All values of a schema that lists them; null: it does not. */
+  finiteValues(schema: unknown, path: string, depth = 0): readonly unknown[] | null {
+    if (!isSchemaObject(schema) || depth > mergedDepthMax) return null;
+    if (schema['$ref'] !== undefined && !asksMoreThan(schema, ['$ref']))
+      return this.finiteValues(this.resolve(schema['$ref'], path).target, path, depth + 1);
+    if (asksMoreThan(schema, ['type', 'const', 'enum'])) return null;
+    const { type, const: only, enum: values } = schema;
+    if (only === undefined && values === undefined) return type === 'boolean' ? [true, false] : null;
+    const all = only === undefined ? values : [only];
+    if (!Array.isArray(all) || new Set(all.map((one) => JSON.stringify(one))).size < all.length) return null;
+    const types = type === undefined ? null : typesOf(schema, path);
+    return types === null ? all : all.filter((one) => types.some((kind) => isOfType(one, kind)));
+  }
+
+  /** A schema whose references and parts are opened, as one; null: it cannot be written so. */
+  oneSchema(schema: unknown, path: string): Schema | null {
+    const one = mergeSchemas(this.flattened(schema, path));
+    return isSchemaObject(one) && one['anyOf'] === undefined && one['oneOf'] === undefined ? one : null;
   }
 
   count(schema: Schema, place: IgnoredKeyword): number | null {
@@ -280,60 +249,21 @@ export function* measureSchema(
   }
 }
 
-/** Whether a value might match two of the alternatives, as far as types and constant properties tell. */
-export function* mayOverlap(parts: readonly unknown[], path: string, pace: Pace): Portioned<boolean> {
-  const shapes: Shape[] = [];
-  for (const part of parts) {
-    if (!isSchemaObject(part)) return parts.length > 1;
-    shapes.push(shapeOf(part, path));
-    if (pace.due()) yield;
+/** What a part of several says of its own unevaluated properties and items: it evaluates none but those it names itself. */
+function closedAlone(schema: Schema, path: string): Schema {
+  let closed = schema;
+  for (const [keyword, own] of [
+    ['unevaluatedProperties', 'additionalProperties'],
+    ['unevaluatedItems', 'items'],
+  ] as const) {
+    const { [keyword]: value, ...rest } = closed;
+    if (value === undefined) continue;
+    if (['$ref', 'allOf', 'anyOf', 'oneOf', 'if'].some((name) => schema[name] !== undefined))
+      throw new GrammarError('unsupported', 'cannot be enforced within one of several schemas', {
+        path,
+        keyword,
+      });
+    closed = { ...rest, [own]: rest[own] ?? value };
   }
-  for (const [i, a] of shapes.entries()) {
-    for (let j = i + 1; j < shapes.length; j++) {
-      if (!areDisjoint(a, shapes[j]!)) return true;
-      if (pace.due()) yield;
-    }
-  }
-  return false;
-}
-
-/** What tells one alternative from others. */
-interface Shape {
-  readonly kinds: ReadonlySet<string> | null; // null: any
-  readonly fixed: ReadonlyMap<string, ReadonlySet<string>>; // required properties of constant values, of an object
-}
-
-function shapeOf(schema: Schema, path: string): Shape {
-  const { properties, required } = schema;
-  const fixed = new Map<string, ReadonlySet<string>>();
-  if (isSchemaObject(properties) && Array.isArray(required)) {
-    for (const name of required) {
-      const values = Object.hasOwn(properties, name) ? constantsOf(properties[name]) : null;
-      if (values !== null) fixed.set(name, new Set(values));
-    }
-  }
-  return { kinds: kindsOf(schema, path), fixed };
-}
-
-function areDisjoint(a: Shape, b: Shape): boolean {
-  if (a.kinds === null || b.kinds === null) return false;
-  const shared = [...a.kinds].filter((kind) => b.kinds!.has(kind));
-  if (shared.length === 0) return true;
-  if (shared.join() !== 'object') return false;
-  for (const [name, values] of a.fixed) {
-    const others = b.fixed.get(name);
-    if (others !== undefined && [...values].every((value) => !others.has(value))) return true;
-  }
-  return false;
-}
-
-function kindsOf(schema: Schema, path: string): ReadonlySet<string> | null {
-  const types = schema['type'] === undefined ? null : typesOf(schema, path);
-  return types && new Set(types.map((type) => (type === 'integer' ? 'number' : type)));
-}
-
-function constantsOf(schema: unknown): string[] | null {
-  if (!isSchemaObject(schema)) return null;
-  if (schema['const'] !== undefined) return [JSON.stringify(schema['const'])];
-  return Array.isArray(schema['enum']) ? schema['enum'].map((value) => JSON.stringify(value)) : null;
+  return closed;
 }

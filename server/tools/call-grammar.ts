@@ -12,11 +12,12 @@ import {
 } from '../grammar/compiler.ts';
 import { anyText, textWithout } from '../grammar/free-text.ts';
 import { GrammarError } from '../grammar/grammar-error.ts';
-import { compileSchema, type SchemaContext } from '../grammar/json-schema.ts';
+import { compileSchema } from '../grammar/json-schema.ts';
 import { compileLark } from '../grammar/lark.ts';
 import type { Portioned } from '../grammar/pace.ts';
 import { compilePattern } from '../grammar/pattern.ts';
 import { choice, type Expression, repeat, rule, sequence, terminal } from '../grammar/rules.ts';
+import type { SchemaContext } from '../grammar/schema-context.ts';
 import type { IgnoredKeyword } from '../grammar/schema-reader.ts';
 import { type CustomTool, customInputKey, type Tool, type ToolChoice } from './definition.ts';
 import type { ToolDialect } from './dialect.ts';

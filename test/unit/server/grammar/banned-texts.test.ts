@@ -8,13 +8,19 @@ import { allowedIds, openCompiler, stopTokenId, tokenizer, vocabSize } from '../
 
 const compiler = openCompiler();
 
+const ordinary = Array.from({ length: vocabSize }, (_, id) => id).filter((id) => !tokenizer.isSpecial(id));
+const likely = ['a', 'b', 'n', ' ', 'é', 'an', 'na', 'ab', 'ba', ' a', ' b'].flatMap((text) => [
+  ...tokenizer.encode(text),
+]);
+
 function draw(texts: readonly string[], { random, count }: { random: Random; count: number }): string {
   const constraint = compiler.banned(texts).newConstraint();
   const tokens: number[] = [];
   while (tokens.length < count) {
-    const ids = allowedIds(constraint.mask()!).filter((id) => !tokenizer.isSpecial(id));
+    const mask = constraint.mask()!;
+    const ids = ordinary.filter((id) => maskAllows(mask, id));
     // What a banned text begins with is liked best, so that its end is tempting.
-    const tempting = ids.filter((id) => texts.some((text) => text.startsWith(tokenizer.decode([id]))));
+    const tempting = likely.filter((id) => maskAllows(mask, id));
     const from = tempting.length > 0 && random.next() < 0.7 ? tempting : ids;
     const id = from[random.integer(0, from.length - 1)]!;
     constraint.accept(id);

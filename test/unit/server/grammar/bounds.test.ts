@@ -67,7 +67,7 @@ describe('bad schemas are refused in little time, with the place', () => {
     ['nothing allowed', { type: 'integer', minimum: 3, maximum: 2 }, 'unsatisfiable', 'start'],
     ['a huge automaton', { type: 'string', pattern: '^(.{1,900}x){2}', minLength: 100 }, 'too-large', null],
     ['a keyword we cannot enforce', { type: 'array', uniqueItems: true }, 'unsupported', '#'],
-    ['overlapping oneOf', { oneOf: [{ type: 'number' }, { type: 'integer' }] }, 'unsupported', '#'],
+    ['overlapping oneOf', { oneOf: [{ format: 'email' }, { minLength: 9 }] }, 'unsupported', '#'],
     ['a schema that is none', 5, 'invalid', '#'],
   ])(
     '%s',
@@ -98,10 +98,7 @@ describe('bad schemas are refused in little time, with the place', () => {
   test('what cannot be enforced is ignored and told unless strict', async () => {
     const schema = { type: 'object', properties: { x: { type: 'array', uniqueItems: true, contains: {} } } };
     const { ignored } = await compile(schema, false);
-    expect(ignored).toEqual([
-      { path: '#/properties/x', keyword: 'contains' },
-      { path: '#/properties/x', keyword: 'uniqueItems' },
-    ]);
+    expect(ignored).toEqual([{ path: '#/properties/x', keyword: 'uniqueItems' }]);
   });
 });
 

@@ -75,7 +75,7 @@ describe('patterns', () => {
     ['(?<!a)b', 'unsupported'],
     ['(a)\\1', 'unsupported'],
     ['\\bword', 'unsupported'],
-    ['\\p{L}', 'unsupported'],
+    ['\\p{Nope}', 'invalid'],
     ['a^b', 'unsupported'],
     ['a$b', 'unsupported'],
     ['(a', 'invalid'],

@@ -97,7 +97,10 @@ test('an unknown tool and a schema that cannot be enforced are told by their pla
   expect(() => toolGrammar({ ...auto, choice: { kind: 'named', name: 'x' } })).toThrow(
     'tool_choice: there is no tool "x"',
   );
-  const odd: Tool = { ...weather, parameters: { type: 'object', properties: { a: { not: {} } } } };
+  const odd: Tool = {
+    ...weather,
+    parameters: { type: 'object', properties: { a: { not: { format: 'email' } } } },
+  };
   const compiled = compiler.compile(toolGrammar({ ...auto, tools: [clock, odd] })!);
   await expect(compiler.run(compiled)).rejects.toThrow(
     'tools[1].parameters#/properties/a: "not": cannot be enforced',

@@ -1,0 +1,208 @@
+// Objects and arrays of a JSON schema: which keys may stand for what, what of each has to be there, how many there are. Owns
+// what is a restriction of ours: declared properties come in the schema's order, different items in that of their list. Where
+// no automaton can tell (keys that differ from all before them) it says so. Before it: json-schema.ts; after it:
+// json-containers.ts.
+import type { Regex } from './byte-regex.ts';
+import { GrammarError } from './grammar-error.ts';
+import {
+  arrayExpression,
+  containingExpression,
+  distinctExpression,
+  type JsonProperty,
+  type ObjectParts,
+  objectExpression,
+} from './json-containers.ts';
+import { oneOfTexts } from './json-terminals.ts';
+import type { Portioned } from './pace.ts';
+import { compilePattern } from './pattern.ts';
+import { type Expression, terminal } from './rules.ts';
+import type { SchemaContext } from './schema-context.ts';
+import { isSchemaObject, type Schema } from './schema-keywords.ts';
+import type { SchemaReader } from './schema-reader.ts';
+import { matches, stringBody } from './schema-scalars.ts';
+
+export interface ContainerParts {
+  readonly reader: SchemaReader;
+  readonly context: SchemaContext;
+  readonly value: (schema: unknown, path: string) => Portioned<Expression>;
+}
+
+const patternsMax = 6; // each doubles the kinds of key
+const distinctMax = 1000; // items of a list without repetition
+
+/** A key with its colon. In the strict spelling, so that no declared one slips through in another. */
+export function anyKey(
+  { table, terminals }: SchemaContext,
+  but: Regex | null = null,
+  body: Regex | null = null,
+): Regex {
+  const any = body ?? table.repeat(terminals.strictCharacter, 0);
+  const free = but === null ? any : table.and([any, table.not(but)]);
+  return table.sequence(terminals.quote, free, terminals.quote, table.text(':'), terminals.space);
+}
+
+export function* objectValue(schema: Schema, path: string, parts: ContainerParts): Portioned<Expression> {
+  const { reader, context, value } = parts;
+  const { table, terminals } = context;
+  const { declared, required, absent, additional } = reader.objectParts(schema, path);
+  const patterns = keyPatterns(schema, path, parts);
+  const names = namesBody(schema, path, parts);
+  const properties: ObjectParts['properties'][number][] = [];
+  for (const [name, inner, at] of declared) {
+    const fits = names === null || matches(names, JSON.stringify(name).slice(1, -1), table);
+    const held = [
+      inner,
+      ...patterns.filter(({ regex }) => fitsKey(regex, name, context)).map((one) => one.schema),
+    ];
+    const written = fits
+      ? yield* value(held.length === 1 ? inner : { allOf: held }, at)
+      : terminal(table.never);
+    const key = table.sequence(table.text(`${JSON.stringify(name)}:`), terminals.space);
+    properties.push({ key, value: written, required: required.has(name) });
+  }
+  const taken = [...declared.map(([name]) => name), ...absent];
+  const extras = yield* extraProperties({ taken, names, patterns, additional }, path, parts);
+  const min = reader.count(schema, { path, keyword: 'minProperties' }) ?? 0;
+  const max = reader.count(schema, { path, keyword: 'maxProperties' }) ?? Number.POSITIVE_INFINITY;
+  // Further keys may repeat each other, so that only one of them counts for sure.
+  const sure = properties.length + Math.min(1, extras.length);
+  const counted = min > sure && extras.length > 0;
+  if (counted) reader.cannot(path, 'minProperties');
+  return objectExpression({ properties, extras, min: counted ? 0 : min, max }, context);
+}
+
+interface KeyPattern {
+  readonly regex: Regex; // of the key's text
+  readonly schema: unknown;
+  readonly path: string;
+}
+
+function keyPatterns(
+  schema: Schema,
+  path: string,
+  { reader, context }: ContainerParts,
+): readonly KeyPattern[] {
+  const { patternProperties: given = {} } = schema;
+  const place = { path, keyword: 'patternProperties' };
+  if (!isSchemaObject(given)) throw new GrammarError('invalid', 'expected an object', place);
+  const { table, bounds } = context;
+  const known: KeyPattern[] = [];
+  for (const [source, inner] of Object.entries(given)) {
+    const at = `${path}/patternProperties/${source.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    const regex = reader.attempt(place, () =>
+      compilePattern(source, { table, form: 'json', path: at, search: true, bounds }),
+    );
+    if (regex !== null) known.push({ regex, schema: inner, path: at });
+  }
+  if (known.length <= patternsMax) return known;
+  throw new GrammarError('too-large', `more than ${patternsMax} patterns`, place);
+}
+
+/** What keys are like by `propertyNames`; null: as they want. */
+function namesBody(schema: Schema, path: string, parts: ContainerParts): Regex | null {
+  const { propertyNames: given } = schema;
+  if (given === undefined || given === true) return null;
+  const { reader, context } = parts;
+  const { table } = context;
+  const at = `${path}/propertyNames`;
+  if (given === false) return table.never;
+  const one = reader.oneSchema(given, at);
+  if (one === null) {
+    reader.cannot(path, 'propertyNames');
+    return null;
+  }
+  const { enum: values, const: only, ...rest } = one;
+  const texts = only !== undefined ? [only] : values;
+  const body = stringBody(rest, at, { ...parts, strict: true });
+  if (!Array.isArray(texts)) return body;
+  const fitting = texts.filter((text) => typeof text === 'string');
+  return table.and([body, table.or(fitting.map((text) => table.text(JSON.stringify(text).slice(1, -1))))]);
+}
+
+function fitsKey(regex: Regex, name: string, { table }: SchemaContext): boolean {
+  return matches(regex, JSON.stringify(name).slice(1, -1), table);
+}
+
+/** Keys that are not declared: for each choice of patterns that a key may fit, those that fit these and no others. */
+function* extraProperties(
+  {
+    taken,
+    names,
+    patterns,
+    additional,
+  }: {
+    readonly taken: readonly string[];
+    readonly names: Regex | null;
+    readonly patterns: readonly KeyPattern[];
+    readonly additional: unknown;
+  },
+  path: string,
+  { context, value }: ContainerParts,
+): Portioned<readonly JsonProperty[]> {
+  const { table } = context;
+  const inside = taken.map((name) => JSON.stringify(name).slice(1, -1));
+  const but = taken.length === 0 ? null : yield* oneOfTexts(inside, context);
+  const extras: JsonProperty[] = [];
+  for (let chosen = 0; chosen < 2 ** patterns.length; chosen++) {
+    const met = patterns.filter((_, index) => (chosen & (1 << index)) !== 0);
+    const unmet = patterns.filter((_, index) => (chosen & (1 << index)) === 0);
+    if (met.length === 0 && additional === false) continue;
+    const held = met.map((one) => one.schema);
+    const at = met.length === 0 ? `${path}/additionalProperties` : met[0]!.path;
+    const inner = met.length === 0 ? additional : held.length === 1 ? held[0] : { allOf: held };
+    const regexes = [...met.map(({ regex }) => regex), ...unmet.map(({ regex }) => table.not(regex))];
+    if (names !== null) regexes.push(names);
+    const any = table.repeat(context.terminals.strictCharacter, 0);
+    const body = regexes.length === 0 ? null : table.and([any, ...regexes]);
+    extras.push({ key: anyKey(context, but, body), value: yield* value(inner, at) });
+  }
+  return extras;
+}
+
+export function* arrayValue(schema: Schema, path: string, parts: ContainerParts): Portioned<Expression> {
+  const { reader, context, value } = parts;
+  const { prefixItems = [], items = schema['unevaluatedItems'] ?? true } = schema;
+  if (!Array.isArray(prefixItems)) {
+    throw new GrammarError('invalid', 'expected an array', { path, keyword: 'prefixItems' });
+  }
+  const min = reader.count(schema, { path, keyword: 'minItems' }) ?? 0;
+  const max = reader.count(schema, { path, keyword: 'maxItems' }) ?? Number.POSITIVE_INFINITY;
+  if (schema['uniqueItems'] === true && max > 1) {
+    const values =
+      prefixItems.length > 0 || schema['contains'] !== undefined ? null : reader.finiteValues(items, path);
+    if (values !== null && values.length <= distinctMax) {
+      const written = values.map((one) => terminal(context.table.text(JSON.stringify(one))));
+      return distinctExpression({ items: written, min, max }, context);
+    }
+    reader.cannot(path, 'uniqueItems');
+  }
+  const prefix: Expression[] = [];
+  for (const [i, item] of prefixItems.entries()) prefix.push(yield* value(item, `${path}/prefixItems/${i}`));
+  const item = yield* value(items, `${path}/items`);
+  if (schema['contains'] === undefined) return arrayExpression({ prefix, item, min, max }, context);
+  if (prefix.length > 0) {
+    reader.cannot(path, 'contains');
+    return arrayExpression({ prefix, item, min, max }, context);
+  }
+  return yield* containing(schema, path, { items, item, min, max }, parts);
+}
+
+/** Some of the items are of a kind: where their number is open they stand anywhere, else first. */
+function* containing(
+  schema: Schema,
+  path: string,
+  array: { readonly items: unknown; readonly item: Expression; readonly min: number; readonly max: number },
+  { reader, context, value }: ContainerParts,
+): Portioned<Expression> {
+  const { items, item, min, max } = array;
+  const least = reader.count(schema, { path, keyword: 'minContains' }) ?? 1;
+  const most = reader.count(schema, { path, keyword: 'maxContains' });
+  const at = `${path}/contains`;
+  const contained = yield* value({ allOf: [items, schema['contains']] }, at);
+  if (most === null && least > 0 && min <= least && max === Number.POSITIVE_INFINITY)
+    return containingExpression({ item, contained, count: least }, context);
+  if (most !== null && most < least) return terminal(context.table.never);
+  const other = most === null ? item : yield* value({ allOf: [items, { not: schema['contains'] }] }, at);
+  const prefix = new Array<Expression>(least).fill(contained);
+  return arrayExpression({ prefix, item: other, min: Math.max(min, least), max }, context);
+}
