@@ -154,6 +154,15 @@ export type StepOutcome = RoundOutcome | { readonly ok: false; readonly failure:
 export interface StepCosts {
   readonly decodeMs: readonly number[]; // [i] a step of i + 1 rows of one token
   readonly rowMs: readonly number[]; // [i] what a row of i + 1 tokens, all of them sampled, adds to a step
+  readonly chunkTokenMs?: number; // what a token adds to a prompt's chunk; absent: what it adds to a row
+  /** What context adds to all this, whose figures are those behind `tokens` of it; absent: nothing. */
+  readonly context?: ContextCosts;
+}
+
+export interface ContextCosts {
+  readonly tokens: number;
+  readonly decodeMs: number; // another token of context of a row of one
+  readonly rowMs: readonly number[]; // [i] another token of context of a row of i + 1
 }
 
 /** How a device likes its prompts cut. */

@@ -5,6 +5,7 @@ import type { Backend } from './backend.ts';
 import type { Clock } from './clock.ts';
 import type { DecoderGraph, DeviceSizes } from './onnx/backend.ts';
 import type { KvCalibration } from './onnx/kv-calibration.ts';
+import type { GuessRounding } from './onnx/messages.ts';
 
 export interface BackendParts {
   readonly spec: ModelSpec;
@@ -15,6 +16,7 @@ export interface BackendParts {
   readonly openGraph: () => Promise<OpenedGraph>; // called only by devices that compute
   readonly simulated: SimulatedChoice;
   readonly opensApart?: boolean; // this thread has others to serve meanwhile
+  readonly guesses?: GuessRounding;
   readonly clock: Clock;
   readonly log: BackendLog;
 }
@@ -53,7 +55,16 @@ const openTimeoutMs = 120_000;
 const devices: Readonly<Record<string, (parts: BackendParts) => Promise<Backend>>> = {
   async cpu(parts) {
     const { createCpuBackend } = await import('./onnx/backend.ts');
-    const { sizes, threadCount, stepTimeoutMs, tellIntervalMs, opensApart = false, clock, log } = parts;
+    const {
+      sizes,
+      threadCount,
+      stepTimeoutMs,
+      tellIntervalMs,
+      opensApart = false,
+      guesses = 'alone',
+      clock,
+      log,
+    } = parts;
     const { graph, int8Kv } = await parts.openGraph();
     // Spinning: 0.39 ms against 0.44–0.54 for a step of a small model. Workers do nothing else.
     const chosen = { runtime: 'auto', spinning: true, openTimeoutMs } as const;
@@ -65,6 +76,7 @@ const devices: Readonly<Record<string, (parts: BackendParts) => Promise<Backend>
       stepTimeoutMs,
       tellIntervalMs,
       opensApart,
+      guesses,
       clock,
       log,
       ...chosen,

@@ -66,6 +66,7 @@ function rangesOf(
       { name: 'total_sequence_length', data: Int32Array.of(length), shape: [] },
       // All rows, so that the last layer's feed-forward sees them too.
       { name: 'logit_rows', data: Int32Array.from(chunk.keys()), shape: [chunk.length] },
+      { name: 'alone_count', data: new BigInt64Array(1), shape: [] },
     ];
     const binding = session.bind([...inputs, ...prefixed('past')], [...outputs, ...prefixed('present')]);
     binding.run();

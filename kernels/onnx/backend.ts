@@ -25,11 +25,11 @@ import {
   type KvScales,
   type KvShape,
 } from './kv-memory.ts';
-import type { RuntimeSetup, WorkerFault, WorkerSetup } from './messages.ts';
+import type { GuessRounding, RuntimeSetup, WorkerFault, WorkerSetup } from './messages.ts';
 import { OrtError, openBindingSession, openSession, takeSession } from './ort.ts';
 import { Replica, type ReplicaLog } from './replica.ts';
 import type { GraphSession, SessionOptions } from './runtime.ts';
-import { verifyInPlace } from './self-test.ts';
+import { guessesAgree, verifyInPlace } from './self-test.ts';
 import type { OpenedApart } from './session-opener.ts';
 import { measureStepCosts } from './step-costs.ts';
 import { createStepFrame } from './step-frame.ts';
@@ -57,6 +57,7 @@ export interface CpuBackendOptions {
   readonly stepTimeoutMs: number; // longer: the worker counts as hung
   readonly openTimeoutMs: number; // to start a thread and open the device in it
   readonly tellIntervalMs: number; // rounds of a step are told together until this has passed since the last ones were
+  readonly guesses?: GuessRounding; // alone unless told otherwise
   readonly opensApart?: boolean; // weights are loaded in another thread, because this one has others to serve
   readonly clock: Clock;
   readonly log: ReplicaLog;
@@ -116,7 +117,9 @@ export class CpuBackend implements Backend {
   async open(): Promise<void> {
     const versions = await Promise.all(this.#replicas.map((replica) => replica.open()));
     await Promise.all(this.#replicas.map((_, replica) => verifyInPlace(this, replica)));
-    this.costs = await measureStepCosts(this);
+    const costs = await measureStepCosts(this);
+    const mayGuess = this.#options.guesses === 'together' || (await guessesAgree(this));
+    this.costs = mayGuess ? costs : this.#withoutGuesses(costs);
     this.#options.log.info('cpu backend ready', {
       runtime: this.runtime,
       version: versions[0],
@@ -188,6 +191,14 @@ export class CpuBackend implements Backend {
     else this.#options.log.warn('hung workers keep their session', { workers: runningCount });
   }
 
+  #withoutGuesses(costs: StepCosts | null): StepCosts | null {
+    this.#options.log.warn(
+      'nothing is guessed: this graph computes several tokens with other roundings than one',
+      {},
+    );
+    return costs === null ? null : { ...costs, rowMs: costs.rowMs.slice(0, 1) };
+  }
+
   #createReplica(index: number): Replica {
     const { stepTimeoutMs, openTimeoutMs, clock, log } = this.#options;
     const createSetup = () => this.#createSetup();
@@ -201,6 +212,7 @@ export class CpuBackend implements Backend {
       kvShape: this.#kvShape,
       topCount: this.#options.graph.topCount,
       tellIntervalMs: this.#options.tellIntervalMs,
+      guesses: this.#options.guesses ?? 'alone',
       frame: createStepFrame(this.limits),
       blocks: this.#blocks,
     };

@@ -29,6 +29,7 @@ export class GraphBindings {
   readonly totalSequenceLength: Int32Array; // [1]
   readonly logitRows: Int32Array; // [R]
   readonly #wide = new Int32Array(1);
+  readonly aloneCount = new BigInt64Array(1); // 0, or n: each of a seat's n tokens as if it came alone
   readonly topValues: Float32Array; // [R, K] read after a run, as are the next three
   readonly topIds: Int32Array; // [R, K]
   readonly logsumexp: Float32Array; // [R]
@@ -122,6 +123,7 @@ export class GraphBindings {
       tensor('seqlens_k', this.seqlensK, [slotCount]),
       tensor('total_sequence_length', this.totalSequenceLength, []),
       tensor('logit_rows', this.logitRows, [logitRowCount]),
+      { name: 'alone_count', data: this.aloneCount, shape: [] },
       ...past,
       ...(scales === null ? [] : [tensor('wide', this.#wide, [])]),
     ];

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { type LogitsRow, rankOf, Sampler, SamplingError } from '../sampling.ts';
 import { type BindingShape, GraphBindings } from './bindings.ts';
 import { type KvMemory, restoreBlock, saveBlock } from './kv-memory.ts';
-import type { RareSampling, WorkerSetup } from './messages.ts';
+import type { GuessRounding, RareSampling, WorkerSetup } from './messages.ts';
 import { RowInputsReader, StaleInputError } from './row-inputs.ts';
 import type { GraphSession } from './runtime.ts';
 import {
@@ -26,6 +26,7 @@ export class Device {
   readonly #sampler: Sampler;
   readonly #logitsRows: readonly LogitsRow[]; // [R] views of the graph's outputs
   readonly #inputs: RowInputsReader;
+  readonly #guesses: GuessRounding;
   // What follows is of the step being carried out, and reset with each.
   readonly #ends: Int32Array; // [slotCount] tokens that the seats of its rows hold; 0: no row
   readonly #advances: Int32Array; // [slotCount] by row: tokens it is on from where the step began
@@ -36,6 +37,7 @@ export class Device {
 
   constructor(session: GraphSession, seats: KvMemory['seats'], setup: WorkerSetup) {
     const { limits, frame, topCount } = setup;
+    this.#guesses = setup.guesses;
     this.#frame = frame;
     this.#kv = { shape: setup.kvShape, seats, blocks: setup.blocks };
     const logitRowsMax = Math.max(limits.slotCount, limits.sampleCountMax, limits.judgedTokensMax ?? 0);
@@ -162,6 +164,9 @@ export class Device {
     shape.logitRowCount = isChunk ? chunkSamples : slotCount;
     const firstLogitRow = isChunk ? tokenCount - chunkSamples : 0;
     for (let i = 0; i < shape.logitRowCount; i++) bindings.logitRows[i] = firstLogitRow + i;
+    // A drafted row is one that samples all its tokens.
+    const isAlone = isChunk && this.#guesses === 'alone' && chunkSamples === tokenCount;
+    bindings.aloneCount[0] = isAlone ? BigInt(tokenCount) : 0n;
     bindings.get(shape).run();
     for (let i = 0; i < slotCount; i++) {
       const row = cells[(cellStart + i) * cellWords.size + cellWords.row]!;

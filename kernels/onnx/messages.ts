@@ -6,6 +6,9 @@ import type { KvArrays, KvShape } from './kv-memory.ts';
 import type { SessionHandle, SessionOptions } from './runtime.ts';
 import type { StepFrame } from './step-frame.ts';
 
+/** How the tokens of a drafted row are computed: as if each came alone, or together, which is faster and rounds otherwise. */
+export type GuessRounding = 'alone' | 'together';
+
 /** Everything a worker needs; sent once, before its first step. All arrays but the scales are shared memory. */
 export interface WorkerSetup {
   readonly runtime: RuntimeSetup;
@@ -13,6 +16,7 @@ export interface WorkerSetup {
   readonly kvShape: KvShape;
   readonly topCount: number; // K of the graph
   readonly tellIntervalMs: number; // between two messages about rounds, at least
+  readonly guesses: GuessRounding;
   readonly frame: StepFrame;
   readonly blocks: KvArrays;
 }

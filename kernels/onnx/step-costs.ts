@@ -1,19 +1,30 @@
 // What steps cost on this device, measured once at start by running them, for the engine's decision how many guessed
 // tokens are worth verifying. Only ratios matter, so the fastest of a few repeats is taken. Before it: backend.ts, on
 // idle replicas; after it: Backend.step.
-import { type Backend, greedySampling, type StepCosts, type StepOutcome, type StepRow } from '../backend.ts';
+import {
+  type Backend,
+  type ContextCosts,
+  greedySampling,
+  type StepCosts,
+  type StepOutcome,
+  type StepRow,
+} from '../backend.ts';
 
-const contextTokens = 128; // behind each measured row; attention adds the same to every count
+const contextTokens = 128; // behind each measured row
+const farTokens = 1024; // and behind those that tell what context adds
 const repeatsMax = 5; // after one that warms up
+const farRepeats = 2;
 const decodeRounds = 3; // the second one is the first without a pause before it
 const budgetMs = 500; // of device time: a large model gets one repeat
 
 /** Runs on replica 0 and leaves its seats free. Null where no drafts can be verified. Rejects if a step fails. */
 export async function measureStepCosts(backend: Backend): Promise<StepCosts | null> {
-  const { slotCount, sampleCountMax } = backend.limits;
+  const { slotCount, sampleCountMax, slotTokensMax } = backend.limits;
   if (sampleCountMax === 1) return null;
   const decodeMs = new Map(countsUpTo(slotCount).map((count) => [count, Number.POSITIVE_INFINITY]));
   const rowMs = new Map(countsUpTo(sampleCountMax).map((count) => [count, Number.POSITIVE_INFINITY]));
+  const farMs = new Map([1, sampleCountMax].map((count) => [count, Number.POSITIVE_INFINITY]));
+  const chunkMs = new Map([[sampleCountMax, Number.POSITIVE_INFINITY]]);
   let spentMs = 0;
   const keepLeast = (least: Map<number, number>, count: number, stepMs: number, repeat: number) => {
     spentMs += stepMs;
@@ -26,9 +37,32 @@ export async function measureStepCosts(backend: Backend): Promise<StepCosts | nu
     for (const count of rowMs.keys()) {
       keepLeast(rowMs, count, await timeStep(backend, { rowCount: 1, tokenCount: count }, repeat), repeat);
     }
+    const chunk = { rowCount: 1, tokenCount: sampleCountMax, sampleCount: 1 };
+    keepLeast(chunkMs, sampleCountMax, await timeStep(backend, chunk, repeat), repeat);
+  }
+  for (let repeat = 0; repeat <= farRepeats; repeat++) {
+    for (const count of farMs.keys()) {
+      const far = { rowCount: 1, tokenCount: count, contextTokens: farTokens };
+      keepLeast(farMs, count, await timeStep(backend, far, repeat), repeat);
+    }
   }
   for (let slot = 0; slot < slotCount; slot++) backend.releaseSlot(0, slot);
-  return { decodeMs: interpolate(decodeMs), rowMs: interpolate(rowMs) };
+  const near = { decodeMs: interpolate(decodeMs), rowMs: interpolate(rowMs) };
+  const chunkTokenMs = (chunkMs.get(sampleCountMax)! - near.rowMs[0]!) / (sampleCountMax - 1);
+  const context = contextCosts(near.rowMs, interpolate(farMs), slotTokensMax - sampleCountMax);
+  return { ...near, chunkTokenMs, ...(context !== null && { context }) };
+}
+
+/** Null where seats are too short to tell. */
+function contextCosts(
+  nearMs: readonly number[],
+  farMs: readonly number[],
+  tokensMax: number,
+): ContextCosts | null {
+  const span = Math.min(farTokens, tokensMax) - contextTokens;
+  if (span < contextTokens) return null;
+  const rowMs = farMs.map((ms, index) => Math.max(0, ms - nearMs[index]!) / span);
+  return { tokens: contextTokens, decodeMs: rowMs[0]!, rowMs };
 }
 
 /** 1, 2, 4, … and `max`: what lies between is nearly straight. */
@@ -55,20 +89,21 @@ function interpolate(measured: ReadonlyMap<number, number>): number[] {
 
 function timeStep(
   backend: Backend,
-  { rowCount, tokenCount }: { rowCount: number; tokenCount: number },
+  asked: { rowCount: number; tokenCount: number; sampleCount?: number; contextTokens?: number },
   repeat: number,
 ): Promise<number> {
+  const { rowCount, tokenCount, sampleCount = tokenCount } = asked;
   const { slotTokensMax, blockSize, roundsMax = 1 } = backend.limits;
   // Where nothing is guessed the device decodes several rounds at a stretch: the last one counts.
   const rounds = tokenCount === 1 ? Math.min(roundsMax, decodeRounds) : 1;
-  const spanTokens = Math.min(contextTokens, slotTokensMax - tokenCount - rounds + 1);
+  const spanTokens = Math.min(asked.contextTokens ?? contextTokens, slotTokensMax - tokenCount - rounds + 1);
   const blocks = new Array(Math.floor(spanTokens / blockSize)).fill(0);
   const slots = Array.from({ length: rowCount }, (_, slot) => slot);
   const plan = {
     replica: 0,
     // The first time puts a context under the rows: a block of zeros costs attention as much as any other.
     restores: repeat === 0 ? slots.map((slot) => ({ slot, position: 0, blocks })) : [],
-    rows: slots.map((slot) => probeRow(slot, blocks.length * blockSize, tokenCount)),
+    rows: slots.map((slot) => probeRow(slot, blocks.length * blockSize, { tokenCount, sampleCount })),
     saves: [],
     rounds,
   };
@@ -81,9 +116,13 @@ function timeStep(
   });
 }
 
-function probeRow(slot: number, position: number, tokenCount: number): StepRow {
+function probeRow(
+  slot: number,
+  position: number,
+  { tokenCount, sampleCount }: { tokenCount: number; sampleCount: number },
+): StepRow {
   return {
-    ...{ sequenceId: slot, slot, position, tokens: new Int32Array(tokenCount), sampleCount: tokenCount },
+    ...{ sequenceId: slot, slot, position, tokens: new Int32Array(tokenCount), sampleCount },
     ...{ sampling: greedySampling, promptCount: position, history: null, masks: null },
   };
 }

@@ -1,6 +1,7 @@
 // Attention as nodes: one packed projection, norms of queries and keys where there are any, and GroupQueryAttention, which
 // turns, masks, caps and keeps keys and values. Before it: decoder.ts; after it: graph-writer.ts.
 import type { ModelSpec } from '../spec.ts';
+import { writeEachAlone } from './alone-nodes.ts';
 import type { Linear } from './arithmetic.ts';
 import { type DecoderContext, linearOf, rangeName, writeProbe } from './decoder-context.ts';
 import { bytesOf } from './graph-writer.ts';
@@ -26,14 +27,19 @@ export function writeAttention(context: DecoderContext, layer: number, input: st
   };
   if (kv === 'int8')
     return writeInt8Attention(context, { layer, prefix, projected, tables, sinks, attributes });
-  const inputs = [...projected, `past_key.${layer}`, `past_value.${layer}`];
-  inputs.push('seqlens_k', 'total_sequence_length', tables[0] ?? '', tables[1] ?? '');
-  inputs.push('', '', sinks); // left out: positions, an attention bias
-  while (inputs.at(-1) === '') inputs.pop();
+  const tail = ['total_sequence_length', tables[0] ?? '', tables[1] ?? ''];
+  tail.push('', '', sinks); // left out: positions, an attention bias
+  while (tail.at(-1) === '') tail.pop();
+  const inputs = [...projected, `past_key.${layer}`, `past_value.${layer}`, 'seqlens_k', ...tail];
   const outputs = [`${prefix}.attended`, `present_key.${layer}`, `present_value.${layer}`];
-  const do_rotary = { int: tables.length > 0 ? 1 : 0 };
-  writer.contrib('GroupQueryAttention', outputs, inputs, { ...attributes, do_rotary });
-  return outputs[0]!;
+  const turning = { ...attributes, do_rotary: { int: tables.length > 0 ? 1 : 0 } };
+  writer.contrib('GroupQueryAttention', outputs, inputs, turning);
+  if (!context.guesses) return outputs[0]!;
+  const [query, isPacked] = [projected[0]!, projected[1] === ''];
+  return writeEachAlone(context, layer, {
+    ...{ query, isPacked, attended: outputs[0]!, tail },
+    attributes: turning,
+  });
 }
 
 /** [B, n, headCount · headSize] → [B, n, hiddenSize]; also of rows [R, …]. */

@@ -12,6 +12,7 @@ export interface DecoderContext {
   readonly spec: ModelSpec;
   readonly kv: KvPrecision;
   readonly probed: boolean;
+  readonly guesses: boolean; // it can compute several tokens as if each came alone: alone-nodes.ts
   readonly source: WeightSource;
   readonly writer: GraphWriter;
   readonly arithmetic: Arithmetic;

@@ -3,6 +3,7 @@
 //   inputs   input_ids int32 [B, n]; seqlens_k int32 [B], length of each sequence after the step − 1;
 //            total_sequence_length int32 [], the longest of them after the step;
 //            logit_rows int32 [R], indices into the B·n tokens whose logits are wanted, R ≥ 1;
+//            alone_count int64 []: 0, or n where B = 1: each token as if it came alone, to the last bit (alone-nodes.ts);
 //            past_key.L, past_value.L f32 or int8 [B, kvHeads, capacity, headSize] per layer L;
 //            with int8: key_scale.L, value_scale.L f32 [1, kvHeads, 1, headSize], what a step of 1 is worth; wide int32 [],
 //            1: the step is a chunk of a prompt (int8-attention-nodes.ts)
@@ -51,7 +52,9 @@ export function writeDecoder(spec: ModelSpec, format: DecoderFormat, source: Wei
   const { precision, kv, smoothed = false, probed = false, answers = 'tokens' } = format;
   const writer = new GraphWriter();
   const arithmetic = arithmeticOf(precision, source, smoothed);
-  const context: DecoderContext = { spec, kv, probed, source, writer, arithmetic };
+  // int8 keys are multiplied row by row as it is.
+  const guesses = kv === 'fp32' && answers === 'tokens' && !probed;
+  const context: DecoderContext = { spec, kv, probed, guesses, source, writer, arithmetic };
   writeRotaryTables(context);
   writeWideness(context);
   const table = {
@@ -156,6 +159,7 @@ export function decoderInterface(spec: ModelSpec, kv: KvPrecision): Pick<GraphPr
       { name: 'seqlens_k', type: 'int32', shape: ['batch'] },
       { name: 'total_sequence_length', type: 'int32', shape: [] },
       { name: 'logit_rows', type: 'int32', shape: ['rows'] },
+      { name: 'alone_count', type: 'int64', shape: [] },
       ...cache('past'),
       ...scales,
       ...(kv === 'int8' ? [{ name: 'wide', type: 'int32' as const, shape: [] }] : []),
@@ -175,7 +179,7 @@ export function statesInterface(spec: ModelSpec): Pick<GraphProto, 'inputs' | 'o
   const { inputs, outputs } = decoderInterface(spec, 'fp32');
   const states: ValueInfo = { name: 'states', type: 'float', shape: ['batch', 'tokens', spec.hiddenSize] };
   return {
-    inputs: inputs.filter(({ name }) => name !== 'logit_rows'),
+    inputs: inputs.filter(({ name }) => name !== 'logit_rows' && name !== 'alone_count'),
     outputs: [states, ...outputs.filter(({ name }) => name.startsWith('present'))],
   };
 }

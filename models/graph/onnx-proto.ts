@@ -39,7 +39,7 @@ export type Attribute =
   | { readonly float: number }
   | { readonly text: string }
   | { readonly ints: readonly number[] }
-  | { readonly graph: GraphProto }; // a branch; it sees the names around it
+  | { readonly graph: GraphProto }; // a branch or a loop's body; it sees the names around it
 
 export interface NodeProto {
   readonly operator: string;

@@ -247,9 +247,15 @@ export const OPTIONS = {
   ),
   speculation: option(
     'speculation',
-    among(['unseeded', 'asked', 'on', 'off']),
-    'unseeded',
-    'guess tokens ahead where that pays: for requests without a seed, for those that ask or predict, for all, for none',
+    among(['auto', 'unseeded', 'asked', 'on', 'off']),
+    'auto',
+    'guess tokens ahead where that pays: for all, for requests without a seed, for those that ask or predict, for none; "auto" is for all unless guesses may round otherwise (--invariance none)',
+  ),
+  invariance: option(
+    'invariance',
+    among(['none', 'guesses', 'full']),
+    'guesses',
+    'what never moves a bit of an answer: "guesses", being computed as if each came alone; "full", also what of an earlier answer is still in memory; "none": guesses cost less, and a near tie may turn',
   ),
   rememberedTokensMax: option(
     'remembered-tokens',

@@ -62,6 +62,7 @@ export async function openDevice(config: Config, model: Model, parts: DevicePart
   const options = {
     ...{ spec, sizes, threadCount, stepTimeoutMs, tellIntervalMs },
     ...{ openGraph, simulated, clock, log, opensApart: parts.buildApart !== undefined },
+    guesses: config.invariance === 'none' ? ('together' as const) : ('alone' as const),
   };
   const backend = await createBackend(config.backend, options);
   const kvIdentity = graph === null ? `simulated ${spec.name}` : graphIdentity(graph, config);

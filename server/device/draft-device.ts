@@ -34,6 +34,7 @@ export async function openDraftDevice(
     threadsPerReplica: 1,
     decodeRounds: target.limits.sampleCountMax,
     streamIntervalMs: DRAFT_TOLD_MS,
+    invariance: 'none', // its words are only guesses
   };
   return openDevice(drafting, draft, parts);
 }

@@ -38,8 +38,8 @@ export function tokensBesideDecodes(
   blockSize: number,
 ): number {
   if (decodingCount === 0 || costs === null) return tokensPerStep;
-  const { rowMs } = costs;
-  const tokenMs = (rowMs.at(-1)! - rowMs[0]!) / (rowMs.length - 1);
+  const { rowMs, chunkTokenMs } = costs;
+  const tokenMs = chunkTokenMs ?? (rowMs.at(-1)! - rowMs[0]!) / (rowMs.length - 1);
   if (!(tokenMs > 0)) return tokensPerStep; // only one was measured, or they cost nothing
   const blockCount = Math.max(1, Math.floor(decodeCostMs(costs, decodingCount) / tokenMs / blockSize));
   return Math.min(tokensPerStep, blockCount * blockSize);

@@ -129,7 +129,7 @@ export class DraftModel {
     const { request, tokenCount, outputCount } = sequence;
     const countMax = Math.min(
       request.speculation!.draftTokensMax,
-      limits.sampleCountMax - 1,
+      costs.rowMs.length - 1,
       own.roundsMax ?? 1,
       request.maxTokens - outputCount - 1,
       limits.slotTokensMax - tokenCount,
@@ -137,13 +137,14 @@ export class DraftModel {
     );
     if (countMax < 1 || this.#isMute(sequence)) return 0;
     if (mayDraft(sequence, limits, costs, decodingCount)) return 0;
+    const load = { decodingCount, contextTokens: tokenCount };
     const guessing = {
       countMax,
       roundMs: decodeCostMs(this.#costs!, decodingCount) / decodingCount,
       slowness: this.#pace.slowness,
       rate: (this.#right + priorRight) / (this.#right + this.#wrong + priorCount),
     };
-    const { count, savedMs } = sequence.speculation!.worthGuessing(guessing, costs, decodingCount);
+    const { count, savedMs } = sequence.speculation!.worthGuessing(guessing, costs, load);
     if (count === 0) return 0;
     const missingCount = tokenCount - this.#heldCount(sequence) - 1;
     const tokenMs = this.#tokenMs();
@@ -171,8 +172,8 @@ export class DraftModel {
 
   /** Of each token to catch up with. */
   #tokenMs(): number {
-    const { rowMs } = this.#costs!;
-    return rowMs.at(-1)! / rowMs.length;
+    const { rowMs, chunkTokenMs } = this.#costs!;
+    return chunkTokenMs ?? rowMs.at(-1)! / rowMs.length;
   }
 
   // Tokens of the text that its twin has computed; guesses that came true are among them.

@@ -16,7 +16,13 @@ import { Reporter } from './reporter.ts';
 import { Scheduler, type SchedulerBounds } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
 
-export interface EngineBounds extends AdmissionBounds, SchedulerBounds {}
+export interface EngineBounds extends AdmissionBounds, SchedulerBounds {
+  /**
+   * False: prompts find only what prompts have left. What an answer leaves was computed token by token, which has other last
+   * bits than a chunk, and whether it is still there depends on the load. Absent: true.
+   */
+  readonly findsAnswers?: boolean;
+}
 
 export interface KvLoad {
   readonly freeCount: number;
@@ -122,7 +128,9 @@ export class Floor {
     const { blockSize } = this.limits;
     // Not what the later rounds of a step that ended early would have filled.
     sequence.savedOnly(Math.floor(sequence.computedCount / blockSize));
-    while (sequence.registeredCount < sequence.savedCount) {
+    const { findsAnswers = true } = this.bounds;
+    const findable = findsAnswers ? sequence.savedCount : Math.floor(sequence.chunkedCount / blockSize);
+    while (sequence.registeredCount < Math.min(sequence.savedCount, findable)) {
       const index = sequence.registeredCount;
       const start = index * blockSize;
       const parent = sequence.node!;

@@ -12,11 +12,12 @@ export function draftOf(
   costs: StepCosts,
   { decodingCount, countMax }: { readonly decodingCount: number; readonly countMax: number },
 ): SequenceDraft | null {
-  const draft = guessOf(sequence, limits, countMax);
+  const draft = guessOf(sequence, limits, Math.min(countMax, costs.rowMs.length - 1));
   if (draft === null) return null;
   const { speculation, outputCount } = sequence;
+  const load = { decodingCount, contextTokens: sequence.tokenCount };
   const count =
-    speculation!.worthwhileCount(draft, costs, decodingCount) || speculation!.probeCount(draft, outputCount);
+    speculation!.worthwhileCount(draft, costs, load) || speculation!.probeCount(draft, outputCount);
   if (count === 0) return null;
   const tokens = draft.tokens.subarray(0, count);
   const { constraint } = sequence.request;
@@ -34,8 +35,9 @@ export function mayDraft(
   costs: StepCosts,
   decodingCount: number,
 ): boolean {
-  const draft = guessOf(sequence, limits, limits.sampleCountMax);
-  return draft !== null && sequence.speculation!.worthwhileCount(draft, costs, decodingCount) > 0;
+  const draft = guessOf(sequence, limits, costs.rowMs.length - 1);
+  const load = { decodingCount, contextTokens: sequence.tokenCount };
+  return draft !== null && sequence.speculation!.worthwhileCount(draft, costs, load) > 0;
 }
 
 /**

@@ -32,6 +32,12 @@ export interface Guessing {
 const gainMin = 1.03; // expected speed-up below which a guess is not worth its risk
 const probeInterval = 64; // a source that stopped paying is tried once in so many tokens
 
+/** What a step decodes. */
+export interface DecodeLoad {
+  readonly decodingCount: number; // sequences
+  readonly contextTokens: number; // of the one that guesses; the others are taken to have as much
+}
+
 export class Speculation {
   readonly #records: { [source in DraftSource]: Record } = {
     prediction: { right: 0, wrong: 0 },
@@ -47,7 +53,8 @@ export class Speculation {
   rejectedCount = 0;
 
   /** Guesses of the draft to verify now, 0 to its length. `decodingCount` sequences decode in this step, this one included. */
-  worthwhileCount(draft: Draft, costs: StepCosts, decodingCount: number): number {
+  worthwhileCount(draft: Draft, near: StepCosts, { decodingCount, contextTokens }: DecodeLoad): number {
+    const costs = costsBehind(near, contextTokens);
     const rate = this.#rate(draft.source);
     let best = 0;
     let bestSpeed = speedWithout(costs, decodingCount) * gainMin;
@@ -69,9 +76,10 @@ export class Speculation {
   /** Tokens that a model had best guess for the next step, and what that saves per token drawn. */
   worthGuessing(
     { countMax, roundMs, slowness, rate: prior }: Guessing,
-    costs: StepCosts,
-    decodingCount: number,
+    near: StepCosts,
+    { decodingCount, contextTokens }: DecodeLoad,
   ): { readonly count: number; readonly savedMs: number } {
+    const costs = costsBehind(near, contextTokens);
     const { right, wrong } = this.#records.model;
     const rate = (right + prior * priorWeight) / (right + wrong + priorWeight);
     const plainMs = batchMs(costs, decodingCount) / decodingCount;
@@ -109,6 +117,17 @@ export class Speculation {
     const { right, wrong } = this.#records[source];
     return (right + priors[source] * priorWeight) / (right + wrong + priorWeight);
   }
+}
+
+/** The same costs behind so much context. */
+function costsBehind(costs: StepCosts, contextTokens: number): StepCosts {
+  const { context } = costs;
+  if (context === undefined) return costs;
+  const further = contextTokens - context.tokens;
+  return {
+    decodeMs: costs.decodeMs.map((ms, i) => Math.max(0, ms + further * (i + 1) * context.decodeMs)),
+    rowMs: costs.rowMs.map((ms, i) => Math.max(0, ms + further * context.rowMs[i]!)),
+  };
 }
 
 function speedWithout(costs: StepCosts, decodingCount: number): number {

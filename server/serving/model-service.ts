@@ -345,7 +345,8 @@ function draftTokensMax({ config, backend }: ModelParts): number {
   return config.speculation === 'off' ? 0 : backend.limits.sampleCountMax - 1;
 }
 
-function draftsUnasked({ speculation }: Config): DraftingBounds['draftsUnasked'] {
+function draftsUnasked({ speculation, invariance }: Config): DraftingBounds['draftsUnasked'] {
+  if (speculation === 'auto') return invariance === 'none' ? 'unseeded' : 'all';
   if (speculation === 'unseeded') return speculation;
   return speculation === 'on' ? 'all' : 'none';
 }

@@ -65,5 +65,6 @@ export function engineBounds(config: Config, { limits, prefill }: Backend): Engi
     ...SERVED_POLICY,
     queueLengthMax: config.queueLengthMax,
     retryAfterMs: RETRY_AFTER_MS,
+    findsAnswers: config.invariance !== 'full',
   };
 }

@@ -102,7 +102,7 @@ function played(
       const guesses =
         draft === null
           ? 0
-          : speculation.worthwhileCount(draft, costs, 1) ||
+          : speculation.worthwhileCount(draft, costs, { decodingCount: 1, contextTokens: 0 }) ||
             speculation.probeCount(draft, count - prompt.length);
       let right = 0;
       while (right < guesses && draft!.tokens[right] === tokens[count + right]) right++;

@@ -16,6 +16,7 @@ interface Bound {
   readonly seqlens: Int32Array;
   readonly total: Int32Array;
   readonly rows: Int32Array;
+  readonly alone: BigInt64Array;
   readonly result: StepResult;
 }
 
@@ -49,8 +50,10 @@ export class GraphRunner {
     tokens: ArrayLike<number>,
     position: number,
     rows: readonly number[] = [tokens.length - 1],
+    { alone = false } = {},
   ): StepResult {
     const bound = this.#bind(slot, 1, tokens.length, rows.length);
+    bound.alone[0] = alone ? BigInt(tokens.length) : 0n;
     bound.ids.set(Array.from(tokens));
     bound.rows.set(rows);
     bound.seqlens[0] = position + tokens.length - 1;
@@ -126,6 +129,7 @@ export class GraphRunner {
     const seqlens = new Int32Array(batch);
     const total = new Int32Array(1);
     const rows = new Int32Array(rowCount);
+    const alone = new BigInt64Array(1);
     const result: StepResult = {
       logits: new Float32Array(rowCount * vocabSize),
       topIds: new Int32Array(rowCount * topCount),
@@ -148,6 +152,7 @@ export class GraphRunner {
         { name: 'seqlens_k', data: seqlens, shape: [batch] },
         { name: 'total_sequence_length', data: total, shape: [] },
         { name: 'logit_rows', data: rows, shape: [rowCount] },
+        { name: 'alone_count', data: alone, shape: [] },
         ...cache('past'),
       ],
       [
@@ -158,6 +163,6 @@ export class GraphRunner {
         ...cache('present'),
       ],
     );
-    return { binding, ids, seqlens, total, rows, result };
+    return { binding, ids, seqlens, total, rows, alone, result };
   }
 }

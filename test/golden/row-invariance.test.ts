@@ -2,7 +2,8 @@
 // computes does not depend on what else is in the step. Bit for bit, on the embedded model.
 //
 // One border remains, and the engine has to respect it: attention computes a single token (n = 1) by another kernel
-// than two or more, so a token decoded and the same token in a chunk differ in their last bits.
+// than two or more, so a token decoded and the same token in a chunk differ in their last bits. Guessed tokens may not:
+// they are computed in one row, each as if it came alone.
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openSession } from '../../kernels/onnx/ort.ts';
@@ -69,6 +70,28 @@ describe.each(formats)('$precision on $threads threads', ({ precision, threads }
     const rows = tokens.map((_, row) => row);
     const all = runner.chunk(0, tokens, 0, rows).logits.slice(47 * vocabSize);
     expect(sameBits(runner.chunk(0, tokens, 0, [47]).logits, all)).toBe(true);
+  });
+
+  test('guessed tokens in a row have the same keys, values and logits as if each came alone', () => {
+    const { vocabSize } = runner.graph;
+    for (const context of [1, 60, 127, 255, 290]) {
+      const tokens = text(3, context + 9);
+      runner.prefill(0, tokens.slice(0, context), 64);
+      const alone = tokens
+        .slice(context)
+        .map((token, index) => runner.decode(0, [token], [context + index]).logits.slice());
+      for (const count of [2, 3, 5, 9]) {
+        runner.prefill(1, tokens.slice(0, context), 64);
+        const guessed = tokens.slice(context, context + count);
+        const rows = guessed.map((_, row) => row);
+        const { logits } = runner.chunk(1, guessed, context, rows, { alone: true });
+        for (const row of rows) {
+          const own = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
+          expect(sameBits(own, alone[row]!), `${row} of ${count} behind ${context}`).toBe(true);
+        }
+        expect(sameBits(runner.cached(1, context + count), runner.cached(0, context + count))).toBe(true);
+      }
+    }
   });
 
   test('a token decoded and the same token in a chunk differ by little more than rounding', () => {

@@ -113,15 +113,15 @@ test('a prediction is followed from its first token, left where the output leave
 
 test('guesses are verified where a longer row is cheap and not where it costs as much as it brings', () => {
   const draft = { source: 'match of 16' as const, tokens: tokens(1, 2, 3, 4, 5) };
-  expect(new Speculation().worthwhileCount(draft, flat, 1)).toBe(5);
-  expect(new Speculation().worthwhileCount(draft, steep, 1)).toBe(0);
+  expect(new Speculation().worthwhileCount(draft, flat, { decodingCount: 1, contextTokens: 0 })).toBe(5);
+  expect(new Speculation().worthwhileCount(draft, steep, { decodingCount: 1, contextTokens: 0 })).toBe(0);
 });
 
 test('a source that is always wrong is given up, and tried again from time to time', () => {
   const speculation = new Speculation();
   const draft = { source: 'match of 2' as const, tokens: tokens(1, 2, 3) };
   for (let round = 0; round < 20; round++) speculation.learn('match of 2', { count: 3, accepted: 0 });
-  expect(speculation.worthwhileCount(draft, flat, 1)).toBe(0);
+  expect(speculation.worthwhileCount(draft, flat, { decodingCount: 1, contextTokens: 0 })).toBe(0);
   const probes = Array.from({ length: 129 }, (_, outputCount) => speculation.probeCount(draft, outputCount));
   expect(probes.filter((count) => count > 0)).toEqual([1, 1]);
   // Rounds that pass without a look at it are made up for.
@@ -132,13 +132,25 @@ test('a source that is always right is followed as far as costs allow', () => {
   const speculation = new Speculation();
   for (let round = 0; round < 20; round++) speculation.learn('prediction', { count: 5, accepted: 5 });
   const draft = { source: 'prediction' as const, tokens: tokens(1, 2, 3, 4, 5) };
-  expect(speculation.worthwhileCount(draft, flat, 1)).toBe(5);
+  expect(speculation.worthwhileCount(draft, flat, { decodingCount: 1, contextTokens: 0 })).toBe(5);
   expect(speculation.acceptedCount).toBe(100);
 });
 
 test('in a large batch a row of its own must earn more', () => {
   const draft = { source: 'match of 16' as const, tokens: tokens(1, 2) };
   const separate = { decodeMs: [1, 1.05, 1.1, 1.15], rowMs: [1, 1.3, 1.6] };
-  expect(new Speculation().worthwhileCount(draft, separate, 1)).toBe(2);
-  expect(new Speculation().worthwhileCount(draft, separate, 4)).toBe(0);
+  expect(new Speculation().worthwhileCount(draft, separate, { decodingCount: 1, contextTokens: 0 })).toBe(2);
+  expect(new Speculation().worthwhileCount(draft, separate, { decodingCount: 4, contextTokens: 0 })).toBe(0);
+});
+
+test('behind a long context guesses must earn what their attention takes', () => {
+  const draft = { source: 'match of 16' as const, tokens: tokens(1, 2, 3, 4, 5) };
+  const rowMs = [1, 2, 3, 4, 5, 6].map((count) => count * 0.001);
+  const costs = { ...flat, context: { tokens: 128, decodeMs: 0.001, rowMs } };
+  const countBehind = (contextTokens: number) =>
+    new Speculation().worthwhileCount(draft, costs, { decodingCount: 1, contextTokens });
+  expect(countBehind(128)).toBe(5);
+  expect(countBehind(20_000)).toBe(0);
+  const counts = [128, 500, 1000, 2000, 4000, 8000].map(countBehind);
+  expect(counts).toEqual([...counts].sort((a, b) => b - a));
 });

@@ -55,6 +55,7 @@ describe('bindings', () => {
       'seqlens_k [2]',
       'total_sequence_length []',
       'logit_rows [2]',
+      'alone_count []',
       ...['key.0', 'value.0', 'key.1', 'value.1'].map((name) => `past_${name} [${kv}]`),
     ]);
     expect(shapes(outputs)).toEqual([
@@ -64,8 +65,8 @@ describe('bindings', () => {
       'logits [2,7]',
       ...['key.0', 'value.0', 'key.1', 'value.1'].map((name) => `present_${name} [${kv}]`),
     ]);
-    for (let i = 0; i < 4; i++) expect(outputs[4 + i]!.data).toBe(inputs[4 + i]!.data);
-    const value0 = inputs[5]!.data as Float32Array;
+    for (let i = 0; i < 4; i++) expect(outputs[4 + i]!.data).toBe(inputs[5 + i]!.data);
+    const value0 = inputs[6]!.data as Float32Array;
     expect(value0.buffer).toBe(seats[1]!.buffer);
     expect(value0.byteOffset).toBe(1 * 8 * 2 * 4);
     expect(value0.length).toBe(2 * 8 * 2);

@@ -71,7 +71,17 @@ function open() {
   const session = new Scribe();
   const blocks = allocateBlocks(kvShape);
   const runtime = { kind: 'c-api', session: { sessionAddress: 0n, version: '0' }, seats } as const;
-  const setup: WorkerSetup = { runtime, limits, kvShape, topCount: 2, tellIntervalMs: 0, frame, blocks };
+  const guesses = 'alone';
+  const setup: WorkerSetup = {
+    runtime,
+    limits,
+    kvShape,
+    topCount: 2,
+    tellIntervalMs: 0,
+    guesses,
+    frame,
+    blocks,
+  };
   return {
     frame,
     seats,

@@ -1,7 +1,7 @@
 // What the cpu backend does before its first request, over small backends that are right or wrong on purpose.
 import { describe, expect, test } from 'vitest';
 import type { Backend, BackendLimits, StepPlan, StepRow } from '../../../../kernels/backend.ts';
-import { SelfTestError, verifyInPlace } from '../../../../kernels/onnx/self-test.ts';
+import { guessesAgree, SelfTestError, verifyInPlace } from '../../../../kernels/onnx/self-test.ts';
 import { measureStepCosts } from '../../../../kernels/onnx/step-costs.ts';
 
 const limits: BackendLimits = {
@@ -34,18 +34,23 @@ class Talker implements Backend {
   step(plan: StepPlan, done: Parameters<Backend['step']>[1]): void {
     const rows = plan.rows.map((row) => ({
       tokens: new Array<number>(row.sampleCount).fill(0),
-      logprobs: [this.#speak(row)],
+      logprobs: this.#speak(row),
     }));
     queueMicrotask(() => done({ ok: true, rows, deviceMs: this.#deviceMs(plan) }));
   }
 
-  #speak({ slot, position, tokens }: StepRow) {
+  #speak({ slot, position, tokens, sampleCount }: StepRow) {
     const seat = this.#seats[slot]!;
     seat.length = this.#isForgetful ? 0 : position;
-    seat.push(...tokens);
     this.released.delete(slot);
-    const mood = seat.reduce((sum, token, index) => sum + token * (index + 1), 0) % 11;
-    return { logprob: -1, topTokens: [1, 2, 3, 4], topLogprobs: [-1, -2 - mood, -3 - mood, -9] };
+    const moods = Array.from(tokens, (token) => {
+      seat.push(token);
+      return seat.reduce((sum, each, index) => sum + each * (index + 1), 0) % 11;
+    });
+    return moods.slice(tokens.length - sampleCount).map((mood) => ({
+      ...{ logprob: -1, topTokens: [1, 2, 3, 4] },
+      topLogprobs: [-1, -2 - mood, -3 - mood, -9],
+    }));
   }
 
   releaseSlot(_replica: number, slot: number): void {
@@ -80,7 +85,7 @@ describe('the self-test', () => {
 test('step costs are the least of what was measured, with straight lines between', async () => {
   let stepCount = 0;
   const talker = new Talker(false, ({ rows }) => {
-    const noiseMs = stepCount++ % 3 === 0 ? 10 : 0;
+    const noiseMs = stepCount++ % 4 === 0 ? 10 : 0;
     const tokenCount = rows.reduce((sum, row) => sum + row.tokens.length, 0);
     return 1 + 0.5 * rows.length + 0.25 * tokenCount + noiseMs;
   });
@@ -88,5 +93,34 @@ test('step costs are the least of what was measured, with straight lines between
   const close = (values: number[]) => values.map((value) => expect.closeTo(value, 9));
   expect(costs?.decodeMs).toEqual(close([1.75, 2.5, 3.25, 4, 4.75, 5.5]));
   expect(costs?.rowMs).toEqual(close([1.75, 2, 2.25, 2.5, 2.75]));
+  expect(costs?.chunkTokenMs).toBeCloseTo(0.25, 9);
   expect(talker.released.size).toBe(limits.slotCount);
+});
+
+test('what context adds is measured where seats are long enough to tell', async () => {
+  const talker = new Talker(false, ({ rows }) => 1 + 0.01 * rows[0]!.position * rows[0]!.tokens.length);
+  expect((await measureStepCosts(talker))?.context).toBeUndefined();
+  Object.assign(talker, { limits: { ...limits, slotTokensMax: 2048, blockSize: 16 } });
+  const { context } = (await measureStepCosts(talker))!;
+  expect(context?.tokens).toBe(128);
+  expect(context?.decodeMs).toBeCloseTo(0.01, 9);
+  expect(context?.rowMs).toEqual([0.01, 0.02, 0.03, 0.04, 0.05].map((ms) => expect.closeTo(ms, 9)));
+});
+
+describe('guesses', () => {
+  test('agree where a row gives the same as its tokens one by one', async () => {
+    expect(await guessesAgree(new Talker(false))).toBe(true);
+  });
+
+  test('do not where a longer row rounds otherwise', async () => {
+    const talker = new Talker(false);
+    const step = talker.step.bind(talker);
+    talker.step = (plan, done) =>
+      step(plan, (outcome) => {
+        const [row] = plan.rows;
+        if (outcome.ok && row!.sampleCount > 1) Object.assign(outcome.rows[0]!.logprobs![2]!, { logprob: -1.000001 });
+        done(outcome);
+      });
+    expect(await guessesAgree(talker)).toBe(false);
+  });
 });
