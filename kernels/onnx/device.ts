@@ -164,8 +164,8 @@ export class Device {
     shape.logitRowCount = isChunk ? chunkSamples : slotCount;
     const firstLogitRow = isChunk ? tokenCount - chunkSamples : 0;
     for (let i = 0; i < shape.logitRowCount; i++) bindings.logitRows[i] = firstLogitRow + i;
-    // A drafted row is one that samples all its tokens.
-    const isAlone = isChunk && this.#guesses === 'alone' && chunkSamples === tokenCount;
+    const isDrafted = isChunk && rows[chunkRow * rowWords.size + rowWords.isDrafted] === 1;
+    const isAlone = isDrafted && this.#guesses === 'alone';
     bindings.aloneCount[0] = isAlone ? BigInt(tokenCount) : 0n;
     bindings.get(shape).run();
     for (let i = 0; i < slotCount; i++) {

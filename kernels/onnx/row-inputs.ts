@@ -44,6 +44,7 @@ export class RowInputsWriter {
     rows[at + rowWords.promptCount] = row.promptCount;
     rows[at + rowWords.slot] = row.slot;
     rows[at + rowWords.historyCount] = row.history?.length ?? -1;
+    rows[at + rowWords.isDrafted] = row.sampleCount > 1 && row.targets === undefined ? 1 : 0;
     if (row.history !== null) this.#frame.histories.set(row.history, row.slot * this.#slotTokensMax);
     this.#writeSampling(row.sampling, index * samplingWords.size);
     for (let i = 0; i < row.sampleCount; i++)

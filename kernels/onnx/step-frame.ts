@@ -37,8 +37,9 @@ export const rowWords = {
   promptCount: 3,
   slot: 4, // whose history it is
   historyCount: 5, // tokens of it; −1: none
-  step: 6, // it was written for
-  size: 7,
+  isDrafted: 6, // 1: its tokens are guesses behind the first
+  step: 7, // it was written for
+  size: 8,
 } as const;
 export const placeWords = { slot: 0, position: 1, block: 2, size: 3 } as const;
 export const samplingWords = {

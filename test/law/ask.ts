@@ -3,7 +3,7 @@
 import { NativeClient } from '../../server/client/client.ts';
 import type { GenerationEnded, TokensFrame } from '../../server/client/messages.ts';
 import { webSocketTo } from '../../server/client/web-socket.ts';
-import type { HttpCase, LawCase, NativeCase } from './cases.ts';
+import type { HttpCase, LawCase, NativeCase, ThreadCase } from './cases.ts';
 
 /** What one choice drew; logprobs of the model's distribution as it is, parallel to tokens where they were asked. */
 export interface DrawnChoice {
@@ -32,15 +32,42 @@ export interface Door {
 }
 
 export function ask(door: Door, asked: LawCase): Promise<Answer> {
+  if (asked.kind === 'thread') return askThread(door, asked);
   return asked.kind === 'http' ? askHttp(door, asked) : askNative(door, asked);
 }
 
 async function askHttp(door: Door, { path, body }: HttpCase): Promise<Answer> {
   const response = await post(door, path, body);
-  const json = (await response.json()) as Body;
+  return answerOf(response.status, (await response.json()) as Body);
+}
+
+/** Each turn goes on from what was answered before. */
+async function askThread(door: Door, { path, turns }: ThreadCase): Promise<Answer> {
+  const said: unknown[] = [];
+  let guesses = 0;
+  const messages: unknown[] = [];
+  let previous: string | null = null;
+  for (const { text, body } of turns) {
+    messages.push({ role: 'user', content: text });
+    const asked =
+      path === '/v1/responses'
+        ? { input: text, store: true, ...(previous !== null && { previous_response_id: previous }), ...body }
+        : { messages, ...body };
+    const response = await post(door, path, asked);
+    const json = (await response.json()) as Body & { readonly id: string };
+    const answer = answerOf(response.status, json);
+    said.push(answer.said);
+    guesses += answer.guesses;
+    previous = json.id;
+    messages.push({ role: 'assistant', content: json.choices?.[0]?.message?.content ?? '' });
+  }
+  return { said, choices: [], promptTokens: 0, guesses };
+}
+
+function answerOf(status: number, json: Body): Answer {
   const choices = (json.choices ?? []).map(drawnOf);
   return {
-    said: [response.status, lasting(json)],
+    said: [status, lasting(json)],
     choices,
     promptTokens: json.usage?.prompt_tokens ?? 0,
     guesses: json.usage?.completion_tokens_details?.accepted_prediction_tokens ?? 0,
@@ -56,6 +83,7 @@ interface Body {
 }
 
 interface WireChoice {
+  readonly message?: { readonly content: string | null };
   readonly token_ids?: readonly number[];
   readonly logprobs?: {
     readonly content?: readonly (WireLogprob & { readonly top_logprobs: readonly WireLogprob[] })[];
@@ -85,7 +113,16 @@ function drawnOf({ token_ids: tokens = [], logprobs }: WireChoice): DrawnChoice 
 }
 
 const passing = new Set([
-  ...['id', 'created', 'created_at', 'completed_at', 'call_id', 'system_fingerprint', 'cached_tokens'],
+  ...[
+    'id',
+    'previous_response_id',
+    'created',
+    'created_at',
+    'completed_at',
+    'call_id',
+    'system_fingerprint',
+    'cached_tokens',
+  ],
   ...['accepted_prediction_tokens', 'rejected_prediction_tokens', 'timings', 'tokens_cached'],
 ]);
 
@@ -103,10 +140,13 @@ async function askNative(door: Door, { sampling, turns }: NativeCase): Promise<A
     const session = client.open(sampling);
     const said: unknown[] = [];
     const choices: DrawnChoice[] = [];
-    for (const { text, question } of turns) {
+    for (const { text, edit, forks, question } of turns) {
       void session.append({ text });
+      if (edit !== null) void session.edit(edit, { text: edit.text });
       const heard = listening();
-      const end = await session.generate(question, heard.reader).end;
+      const answering = forks ? session.fork() : session;
+      const end = await answering.generate(question, heard.reader).end;
+      if (forks) void answering.close();
       said.push([heard.text + end.text, heard.choice, lastingEnd(end)]);
       choices.push(heard.choice);
     }

@@ -1,24 +1,25 @@
 // Cases of the law: what one caller asks, drawn from a seed out of every feature that a request can have. A case is
-// plain data and says all of itself (seed, lengths, whether guesses are allowed), so that the same case asked of any
+// plain data and says all of itself (seed, lengths), so that the same case asked of any
 // server has one right answer. Before it: run.ts; after it: ask.ts sends them.
 import type { Random } from '../../kernels/random.ts';
-
-/**
- * Equal to the last bit, or equal but for near ties: guesses compute several tokens at once, with other roundings. Or the
- * later turns of a session whose own answers may have been evicted: what was computed token by token is computed in a chunk
- * then, so that the last bits of a probability move, and nothing else.
- */
-export type Promised = 'exact' | 'near-tie' | 'exact-but-last-bits';
 
 export interface HttpCase {
   readonly kind: 'http';
   readonly path: string;
   readonly body: Readonly<Record<string, unknown>>;
-  readonly promised: Promised;
+}
+
+/** Requests that go on from each other's answers: messages that grow, or `previous_response_id`. */
+export interface ThreadCase {
+  readonly kind: 'thread';
+  readonly path: '/v1/chat/completions' | '/v1/responses';
+  readonly turns: readonly { readonly text: string; readonly body: Readonly<Record<string, unknown>> }[];
 }
 
 export interface NativeTurn {
   readonly text: string;
+  readonly edit: { readonly start: number; readonly count: number; readonly text: string } | null; // before the question
+  readonly forks: boolean; // the question is asked of a copy, and the original goes on without it
   readonly question: Readonly<Record<string, unknown>>;
 }
 
@@ -27,14 +28,11 @@ export interface NativeCase {
   readonly kind: 'native';
   readonly sampling: Readonly<Record<string, number>>;
   readonly turns: readonly NativeTurn[];
-  readonly promised: Promised;
 }
 
-export type LawCase = HttpCase | NativeCase;
+export type LawCase = HttpCase | ThreadCase | NativeCase;
 
 export interface DrawOptions {
-  readonly drafts: boolean; // also cases that are guessed for
-  readonly evicts: boolean; // KV is too short to keep what a session has said
   readonly contextTokens: number; // no prompt comes near it
   readonly vocabSize: number;
 }
@@ -63,6 +61,8 @@ export function drawCase(random: Random, index: number, options: DrawOptions): L
       });
     case 'infill':
       return infill(random);
+    case 'thread':
+      return thread(random, options);
     default:
       return native(random, options);
   }
@@ -70,42 +70,42 @@ export function drawCase(random: Random, index: number, options: DrawOptions): L
 
 const kinds = [
   ...['form', 'completion', 'tools', 'native', 'form', 'chat', 'responses', 'completion'],
-  ...['infill', 'response-tools', 'form', 'native'],
+  ...['infill', 'response-tools', 'form', 'native', 'thread'],
 ] as const;
 
 function completion(random: Random, options: DrawOptions): HttpCase {
-  const drafted = draftFields(random, options);
   const body = {
     prompt: prompt(random, options),
     max_tokens: random.integer(1, 24),
     return_token_ids: true,
-    ...sampling(random, options, drafted !== null),
-    ...drafted?.completion,
+    ...sampling(random, options),
     ...maybe(random, 0.5, () => ({ logprobs: random.integer(0, 5) })),
     ...maybe(random, 0.1, () => ({ suffix: '\n}\n' })),
-    ...(drafted !== null && { logprobs: 5 }),
   };
-  return { kind: 'http', path: '/v1/completions', body, promised: drafted === null ? 'exact' : 'near-tie' };
+  return { kind: 'http', path: '/v1/completions', body };
 }
 
 function chat(random: Random, options: DrawOptions, form: Readonly<Record<string, unknown>>): HttpCase {
-  const drafted = 'tools' in form ? null : draftFields(random, options);
   const body = {
     messages: messages(random, options),
     max_tokens: random.integer(1, 'tools' in form ? 40 : 24),
     return_token_ids: true,
-    ...sampling(random, options, drafted !== null),
+    ...sampling(random, options),
     ...form,
-    ...drafted?.chat,
+    ...maybe(random, 0.2, () => ({ prediction: { type: 'content', content: words(random, 12) } })),
     ...maybe(random, 0.6, () => ({ logprobs: true, top_logprobs: random.integer(0, 5) })),
-    ...(drafted !== null && { logprobs: true, top_logprobs: 5 }),
   };
-  return {
-    kind: 'http',
-    path: '/v1/chat/completions',
-    body,
-    promised: drafted === null ? 'exact' : 'near-tie',
-  };
+  return { kind: 'http', path: '/v1/chat/completions', body };
+}
+
+function thread(random: Random, options: DrawOptions): ThreadCase {
+  const path = pick(random, ['/v1/chat/completions', '/v1/responses'] as const);
+  const most = path === '/v1/responses' ? 'max_output_tokens' : 'max_tokens';
+  const turns = Array.from({ length: random.integer(2, 3) }, () => {
+    const { n: _, ...body } = sampling(random, options) as Record<string, unknown>;
+    return { text: words(random, random.integer(2, 20)), body: { ...body, [most]: random.integer(1, 24) } };
+  });
+  return { kind: 'thread', path, turns };
 }
 
 function infill(random: Random): HttpCase {
@@ -115,13 +115,12 @@ function infill(random: Random): HttpCase {
     n_predict: random.integer(1, 20),
     temperature: temperature(random),
     seed: random.seed(),
-    speculation: false,
   };
-  return { kind: 'http', path: '/infill', body, promised: 'exact' };
+  return { kind: 'http', path: '/infill', body };
 }
 
 function responses(random: Random, options: DrawOptions, form: object): HttpCase {
-  const fields: Record<string, unknown> = sampling(random, options, false);
+  const fields: Record<string, unknown> = sampling(random, options);
   delete fields['n']; // a response is one
   const body = {
     input: words(random, random.integer(2, 20)),
@@ -130,17 +129,19 @@ function responses(random: Random, options: DrawOptions, form: object): HttpCase
     ...fields,
     ...form,
   };
-  return { kind: 'http', path: '/v1/responses', body, promised: 'exact' };
+  return { kind: 'http', path: '/v1/responses', body };
 }
 
 function native(random: Random, options: DrawOptions): NativeCase {
   const turns = Array.from({ length: random.integer(1, 3) }, () => ({
     text: prompt(random, { ...options, contextTokens: options.contextTokens / 3 }),
+    edit: random.next() < 0.2 ? { start: 1, count: random.integer(0, 1), text: words(random, 3) } : null,
+    forks: random.next() < 0.2,
     question: {
       maxTokens: random.integer(1, 20),
       seed: random.seed(),
       logprobs: random.integer(0, 5),
-      speculation: false,
+      ...maybe(random, 0.5, () => ({ speculation: random.next() < 0.5 })),
       ...maybe(random, 0.2, () => ({ ignoreStopTokens: true })),
       ...maybe(random, 0.2, () => ({ logitBias: [[random.integer(0, options.vocabSize - 1), 5]] })),
       ...maybe(random, 0.2, () => ({ stop: [pick(random, stops)] })),
@@ -152,29 +153,21 @@ function native(random: Random, options: DrawOptions): NativeCase {
     ...maybe(random, 0.3, () => ({ topK: random.integer(1, 50) })),
     repetitionPenalty: random.next() < 0.7 ? 1 : 1.2,
   };
-  const promised = options.evicts && turns.length > 1 ? 'exact-but-last-bits' : 'exact';
-  return { kind: 'native', sampling: sampled, turns, promised };
+  return { kind: 'native', sampling: sampled, turns };
 }
 
-// A seed, and no guesses: the text is then promised to the last bit. Where guesses are wanted nothing else may reshape
-// the distribution, or nobody could tell a near tie from a leak.
-function sampling(random: Random, { vocabSize }: DrawOptions, drafted: boolean) {
-  const plain = {
-    ...{ seed: random.seed(), speculation: false, temperature: random.next() < 0.7 ? 0 : 1 },
-    repetition_penalty: 1, // whatever the model's author advises
-  };
-  if (!drafted && random.next() < 0.4) return plain;
-  if (drafted)
-    return {
-      seed: random.seed(),
-      temperature: random.next() < 0.6 ? 0 : 1,
-      top_p: 1,
-      top_k: 0,
-      repetition_penalty: 1,
-    };
+// A seed where there is a draw; guesses are made wherever the server likes, and must not show.
+function sampling(random: Random, { vocabSize }: DrawOptions) {
+  const wish = maybe(random, 0.5, () => ({ speculation: random.next() < 0.5 }));
+  if (random.next() < 0.4) {
+    const isGreedy = random.next() < 0.7;
+    const seed = isGreedy && random.next() < 0.5 ? {} : { seed: random.seed() };
+    // Whatever the model's author advises.
+    return { ...seed, ...wish, temperature: isGreedy ? 0 : 1, repetition_penalty: 1 };
+  }
   return {
     seed: random.seed(),
-    speculation: false,
+    ...wish,
     temperature: temperature(random),
     ...maybe(random, 0.2, () => ({ n: random.integer(2, 3) })),
     ...maybe(random, 0.25, () => ({ top_p: 0.2 + 0.8 * random.next() })),
@@ -188,15 +181,6 @@ function sampling(random: Random, { vocabSize }: DrawOptions, drafted: boolean) 
     ...maybe(random, 0.15, () => ({ ignore_eos: true })),
     ...maybe(random, 0.1, () => ({ min_tokens: 1 })),
   };
-}
-
-function draftFields(random: Random, { drafts }: DrawOptions) {
-  if (!drafts || random.next() < 0.5) return null;
-  const text = words(random, 12);
-  const predicted = { speculation: true, prediction: { type: 'content', content: text } };
-  return random.next() < 0.5
-    ? { completion: { speculation: true }, chat: { speculation: true } }
-    : { completion: { speculation: true }, chat: predicted };
 }
 
 function temperature(random: Random): number {

@@ -9,10 +9,12 @@ import type { LocalServer } from '../../server/cli/local-server.ts';
 
 /** From now on guessing is worth it, whatever this machine has measured. */
 export function makeGuessesCheap(server: LocalServer): void {
-  const { decodeMs, rowMs } = server.device.backend.costs!;
+  const costs = server.device.backend.costs!;
+  const { decodeMs, rowMs } = costs;
   // In place, where the engine looks. A row of any length costs what one of one token does.
   Object.assign(decodeMs, Object.fromEntries(decodeMs.map((_, index) => [index, 5 * (index + 1)])));
   Object.assign(rowMs, Object.fromEntries(rowMs.map((_, index) => [index, 5])));
+  Object.assign(costs, { context: undefined });
 }
 
 /** From now on the server's device leaks masks. */

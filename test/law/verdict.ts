@@ -3,103 +3,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import { maskAllows } from '../../kernels/backend.ts';
 import { WallClock } from '../../kernels/clock.ts';
-import { drawUniform } from '../../kernels/random.ts';
 import type { Model } from '../../models/model.ts';
 import { textSource } from '../../server/chat/form.ts';
 import type { TokenConstraint } from '../../server/engine/request.ts';
 import { GrammarCompiler } from '../../server/grammar/compiler.ts';
-import type { Answer, DrawnChoice, TopToken } from './ask.ts';
+import type { Answer, TopToken } from './ask.ts';
 import type { LawCase } from './cases.ts';
 
-/** fp32 logits computed one by one and together differ by about 1e-5. */
-const tieNats = 1e-3;
-/** The same tokens by another path: 5e-7 was seen on spark-nano's int8. */
-const lastBitsNats = 1e-4;
-
-export type Verdict =
-  | { readonly kind: 'equal' }
-  | { readonly kind: 'near-tie' } // another token won where two were equally likely to within rounding
-  | { readonly kind: 'broken'; readonly why: string };
-
-const equal: Verdict = { kind: 'equal' };
-
-function broken(why: string): Verdict {
-  return { kind: 'broken', why };
-}
-
-export function compare(asked: LawCase, fresh: Answer, got: Answer): Verdict {
-  if (asked.promised === 'exact') {
-    if (isDeepStrictEqual(fresh.said, got.said)) return equal;
-    return broken(`fresh: ${shown(fresh.said)}\nhere:  ${shown(got.said)}`);
-  }
-  if (asked.promised === 'exact-but-last-bits') return compareTurns(fresh, got);
-  if (fresh.choices.length !== got.choices.length) return broken('another number of choices');
-  for (const [index, choice] of fresh.choices.entries()) {
-    const verdict = compareDrawn(asked, { fresh: choice, got: got.choices[index]!, answer: fresh, index });
-    if (verdict.kind !== 'equal') return verdict;
-  }
-  return equal;
-}
-
-/** What was said, drawn and told of the ends is the same; of probabilities only the first turn's, the others nearly. */
-function compareTurns(fresh: Answer, got: Answer): Verdict {
-  const bits = (answer: Answer) => answer.choices.map(({ logprobs, tops }) => ({ logprobs, tops }));
-  const rest = (answer: Answer) =>
-    (answer.said as [string, DrawnChoice, unknown][]).map(([text, { tokens }, end]) => [text, tokens, end]);
-  if (!isDeepStrictEqual(rest(fresh), rest(got)) || !isDeepStrictEqual(bits(fresh)[0], bits(got)[0])) {
-    return broken(`fresh: ${shown(fresh.said)}\nhere:  ${shown(got.said)}`);
-  }
-  for (const [turn, { logprobs }] of fresh.choices.entries()) {
-    const off = logprobs.findIndex(
-      (value, i) => Math.abs(value - got.choices[turn]!.logprobs[i]!) > lastBitsNats,
-    );
-    if (off >= 0)
-      return broken(`token ${off} of turn ${turn}: ${logprobs[off]} and ${got.choices[turn]!.logprobs[off]}`);
-  }
-  return equal;
-}
-
-interface Pair {
-  readonly fresh: DrawnChoice;
-  readonly got: DrawnChoice;
-  readonly answer: Answer;
-  readonly index: number;
-}
-
-/** Equal tokens with equal probabilities, up to a tie. */
-function compareDrawn(asked: LawCase, { fresh, got, answer, index }: Pair): Verdict {
-  const count = Math.min(fresh.logprobs.length, got.logprobs.length);
-  for (let i = 0; i < count; i++) {
-    const [a, b] = [fresh.logprobs[i]!, got.logprobs[i]!];
-    if (fresh.tokens[i] === got.tokens[i]) {
-      if (Math.abs(a - b) > tieNats) return broken(`token ${i} of choice ${index}: ${a} and ${b}`);
-      continue;
-    }
-    if (temperatureOf(asked) === 0) {
-      return Math.abs(a - b) <= tieNats
-        ? { kind: 'near-tie' }
-        : broken(`token ${i}: ${fresh.tokens[i]} (${a}) and ${got.tokens[i]} (${b})`);
-    }
-    const position = answer.promptTokens + i;
-    return isDrawTie(asked, { tops: fresh.tops[i]!, position, index })
-      ? { kind: 'near-tie' }
-      : broken(`token ${i}: drew ${fresh.tokens[i]} and ${got.tokens[i]}, far from any border`);
-  }
-  return fresh.tokens.length === got.tokens.length ? equal : broken('one is longer');
-}
-
-/** At temperature 1: the draw fell on a border between two tokens, or beyond what was told of the distribution. */
-function isDrawTie(
-  asked: LawCase,
-  { tops, position, index }: { tops: readonly TopToken[]; position: number; index: number },
-): boolean {
-  const uniform = drawUniform(seedOf(asked), index, position);
-  let sum = 0;
-  for (const { logprob } of tops) {
-    sum += Math.exp(logprob);
-    if (Math.abs(sum - uniform) <= tieNats) return true;
-  }
-  return uniform > sum;
+/** Null: equal as a whole, log-probabilities to the last bit. Else what is not. */
+export function difference(fresh: Answer, got: Answer): string | null {
+  if (isDeepStrictEqual(fresh.said, got.said)) return null;
+  return `fresh: ${shown(fresh.said)}\nhere:  ${shown(got.said)}`;
 }
 
 /**
@@ -169,20 +83,13 @@ const reshaping = [
 ];
 
 function isPlainGreedy(asked: LawCase): boolean {
+  if (asked.kind === 'thread') return false;
   if (asked.kind === 'native') {
     const isReshaped = asked.turns.some(({ question }) => 'logitBias' in question);
     return asked.sampling['temperature'] === 0 && asked.sampling['repetitionPenalty'] === 1 && !isReshaped;
   }
-  if (temperatureOf(asked) !== 0 || asked.body['repetition_penalty'] !== 1) return false;
+  if (asked.body['temperature'] !== 0 || asked.body['repetition_penalty'] !== 1) return false;
   return !reshaping.some((field) => field in asked.body);
-}
-
-function temperatureOf(asked: LawCase): number {
-  return Number(asked.kind === 'native' ? asked.sampling['temperature'] : asked.body['temperature']);
-}
-
-function seedOf(asked: LawCase): number {
-  return asked.kind === 'native' ? 0 : Number(asked.body['seed']);
 }
 
 function shown(value: unknown): string {

@@ -118,7 +118,8 @@ describe('guesses', () => {
     talker.step = (plan, done) =>
       step(plan, (outcome) => {
         const [row] = plan.rows;
-        if (outcome.ok && row!.sampleCount > 1) Object.assign(outcome.rows[0]!.logprobs![2]!, { logprob: -1.000001 });
+        if (outcome.ok && row!.sampleCount > 1)
+          Object.assign(outcome.rows[0]!.logprobs![2]!, { logprob: -1.000001 });
         done(outcome);
       });
     expect(await guessesAgree(talker)).toBe(false);
