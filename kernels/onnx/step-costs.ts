@@ -13,7 +13,6 @@ import {
 const contextTokens = 128; // behind each measured row
 const farTokens = 1024; // and behind those that tell what context adds
 const repeatsMax = 5; // after one that warms up
-const farRepeats = 2;
 const decodeRounds = 3; // the second one is the first without a pause before it
 const budgetMs = 500; // of device time: a large model gets one repeat
 
@@ -40,6 +39,8 @@ export async function measureStepCosts(backend: Backend): Promise<StepCosts | nu
     const chunk = { rowCount: 1, tokenCount: sampleCountMax, sampleCount: 1 };
     keepLeast(chunkMs, sampleCountMax, await timeStep(backend, chunk, repeat), repeat);
   }
+  // Of a model that has spent more the weights are what costs.
+  const farRepeats = spentMs > 4 * budgetMs ? -1 : 1;
   for (let repeat = 0; repeat <= farRepeats; repeat++) {
     for (const count of farMs.keys()) {
       const far = { rowCount: 1, tokenCount: count, contextTokens: farTokens };
@@ -60,7 +61,7 @@ function contextCosts(
   tokensMax: number,
 ): ContextCosts | null {
   const span = Math.min(farTokens, tokensMax) - contextTokens;
-  if (span < contextTokens) return null;
+  if (span < contextTokens || !Number.isFinite(farMs[0]!)) return null;
   const rowMs = farMs.map((ms, index) => Math.max(0, ms - nearMs[index]!) / span);
   return { tokens: contextTokens, decodeMs: rowMs[0]!, rowMs };
 }

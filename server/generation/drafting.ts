@@ -15,9 +15,8 @@ export interface DraftingWish {
 }
 
 /**
- * Null: one token at a time. A device may compute several tokens at once with other roundings than one, so that a near
- * tie may fall otherwise. Who names a seed wants the same text again, and is drafted only if it asks or predicts as well;
- * everybody else wants speed.
+ * Null: one token at a time. Where guesses may round otherwise (--invariance none) a near tie may fall otherwise, and who
+ * names a seed wants the same text again: `unseeded` drafts for it only if it asks or predicts as well.
  */
 export function draftingFor(
   wish: DraftingWish,

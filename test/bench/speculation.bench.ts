@@ -1,6 +1,7 @@
-// One stream of spark-nano through the WebSocket, with and without prompt lookup, in turn: greedy, where a small model
-// repeats itself and lookup guesses well, up to a temperature at which nothing repeats, the contrast that lookup must
-// not make slower. What it brings on real edits is another question.
+// One stream of spark-nano through the WebSocket, one token at a time and with prompt lookup, in turn: greedy, where a
+// small model repeats itself and lookup guesses well, up to a temperature at which nothing repeats, the contrast that
+// lookup must not make slower. Guesses are computed as if each came alone (as it is shipped), and together
+// (--invariance none), which is faster and moves bits. What lookup brings on real edits is another question.
 // Run: npx tsx test/bench/speculation.bench.ts [server flags]
 import { argv } from 'node:process';
 import type { NativeClient } from '../../server/client/client.ts';
@@ -8,43 +9,53 @@ import { median } from './samples.ts';
 import { serve } from './served.ts';
 
 const outputTokens = 192;
-const roundCount = 15; // of two streams each, in turn ABBA; after one that warms up
-const temperatures = [0, 0.8, 1, 1.3];
+const roundCount = 15; // of three streams each, forwards and backwards by turns; after one that warms up
+const temperatures = [0, 0.8];
+const ways = ['plain', 'alone', 'together'] as const;
+type Way = (typeof ways)[number];
 
 export interface SpeculationGain {
   readonly temperature: number;
-  readonly plainTokensPerSecond: number; // median
-  readonly draftedTokensPerSecond: number; // median
-  readonly ratio: number; // median over rounds
+  readonly tokensPerSecond: Readonly<Record<Way, number>>; // medians
+  readonly ratios: Readonly<Record<Way, number>>; // to plain, medians over rounds
 }
 
 export async function speculationBench(flags: readonly string[]): Promise<readonly SpeculationGain[]> {
-  const served = await serve(flags);
+  const servers = [await serve(flags), await serve([...flags, '--invariance', 'none'])];
   try {
-    const client = await served.connect();
+    const [alone, together] = await Promise.all(servers.map((served) => served.connect()));
+    const clients = { plain: alone!, alone: alone!, together: together! };
     const gains: SpeculationGain[] = [];
-    for (const temperature of temperatures) gains.push(await gainAt(client, temperature));
-    client.close();
+    for (const temperature of temperatures) gains.push(await gainAt(clients, temperature));
+    for (const client of [alone!, together!]) client.close();
     return gains;
   } finally {
-    await served.stop();
+    for (const served of servers) await served.stop();
   }
 }
 
-async function gainAt(client: NativeClient, temperature: number): Promise<SpeculationGain> {
-  const rounds: { plain: number; drafted: number }[] = [];
-  for (let round = -1; round < roundCount; round++) {
-    const draftedFirst = round % 2 === 0;
-    const first = await tokensPerSecond(client, { speculation: draftedFirst, temperature, seed: round });
-    const second = await tokensPerSecond(client, { speculation: !draftedFirst, temperature, seed: round });
-    if (round < 0) continue;
-    rounds.push(draftedFirst ? { plain: second, drafted: first } : { plain: first, drafted: second });
+async function gainAt(
+  clients: Readonly<Record<Way, NativeClient>>,
+  temperature: number,
+): Promise<SpeculationGain> {
+  const rounds: Record<Way, number>[] = [];
+  for (let seed = -1; seed < roundCount; seed++) {
+    const round = { plain: 0, alone: 0, together: 0 };
+    for (const way of seed % 2 === 0 ? ways : [...ways].reverse()) {
+      const ask = { speculation: way !== 'plain', temperature, seed };
+      round[way] = await tokensPerSecond(clients[way], ask);
+    }
+    if (seed >= 0) rounds.push(round);
   }
+  const medians = (of: (round: Record<Way, number>, way: Way) => number) =>
+    Object.fromEntries(ways.map((way) => [way, median(rounds.map((round) => of(round, way)))])) as Record<
+      Way,
+      number
+    >;
   return {
     temperature,
-    plainTokensPerSecond: median(rounds.map(({ plain }) => plain)),
-    draftedTokensPerSecond: median(rounds.map(({ drafted }) => drafted)),
-    ratio: median(rounds.map(({ plain, drafted }) => drafted / plain)),
+    tokensPerSecond: medians((round, way) => round[way]),
+    ratios: medians((round, way) => round[way] / round.plain),
   };
 }
 
@@ -76,11 +87,13 @@ async function tokensPerSecond(client: NativeClient, { seed, ...ask }: Ask): Pro
 export function printSpeculation(gains: readonly SpeculationGain[]): void {
   console.log(`\none stream with and without prompt lookup (medians of ${roundCount} rounds)`);
   console.table(
-    gains.map(({ temperature, plainTokensPerSecond, draftedTokensPerSecond, ratio }) => ({
+    gains.map(({ temperature, tokensPerSecond: each, ratios }) => ({
       temperature,
-      'plain tok/s': Math.round(plainTokensPerSecond),
-      'with lookup': Math.round(draftedTokensPerSecond),
-      ratio: ratio.toFixed(2),
+      'plain tok/s': Math.round(each.plain),
+      'with lookup': Math.round(each.alone),
+      ratio: ratios.alone.toFixed(2),
+      'computed together': Math.round(each.together),
+      'its ratio': ratios.together.toFixed(2),
     })),
   );
 }

@@ -89,6 +89,7 @@ function exported(
     name
       .replace(/^input_ids$/, 'ids32')
       .replace(/^logits$/, 'flat_logits')
+      .replace(/\.chosen$/, '.attended')
       .replace(/^past_(key|value)\.(\d+)$/, 'past_key_values.$2.$1')
       .replace(/^present_(key|value)\.(\d+)$/, 'present.$2.$1');
   const cache = (prefix: string): ValueInfo[] =>
@@ -111,7 +112,9 @@ function exported(
     type: 'float',
     shape: ['batch_size', 'sequence_length', spec.vocabSize],
   };
-  const nodes = file.nodes.map((node) => ({
+  // Others know of no guesses.
+  const plain = file.nodes.filter(({ operator, outputs }) => operator !== 'If' && outputs[0] !== 'is_alone');
+  const nodes = plain.map((node) => ({
     ...node,
     ...(attention !== undefined &&
       node.operator === 'GroupQueryAttention' && { rest: renamedOperator(attention) }),

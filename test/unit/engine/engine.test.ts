@@ -51,12 +51,12 @@ function range(count: number, from = 0): number[] {
   return Array.from({ length: count }, (_, index) => (from + index) % limits.vocabSize);
 }
 
-function world(change: Partial<BackendLimits> = {}) {
+function world(change: Partial<BackendLimits> = {}, more: Partial<EngineBounds> = {}) {
   const clock = new VirtualClock();
   const costModel = linearCostModel({ stepMs: 1, rowMs: 0, tokenMs: 0, blockMs: 0 });
   const backend = new SimBackend('sim', { limits: { ...limits, ...change }, clock, costModel, faults: null });
   const observer = quietObserver();
-  const engine = new Engine(backend, clock, bounds, observer);
+  const engine = new Engine(backend, clock, { ...bounds, ...more }, observer);
   return { clock, backend, engine, observer };
 }
 
@@ -96,6 +96,23 @@ test('a request gets its tokens and a second one with the same prefix computes o
   expect(second.tokens).toEqual(first.tokens);
   expect(second.end!.usage.cachedTokens).toBe(16); // the last token is recomputed, so the fifth block does not count
 });
+
+test.each([
+  [true, 24], // six whole blocks of prompt and answer
+  [false, 8], // the prompt's two: what was computed token by token is computed anew, in a chunk
+])(
+  'where answers may be found: %s, a prompt that goes on from one finds %i tokens',
+  (findsAnswers, found) => {
+    const { clock, engine } = world({}, { findsAnswers });
+    const prompt = range(10);
+    const first = new Reader(engine, clock, request(prompt, { maxTokens: 16 }));
+    clock.run();
+    const next = new Reader(engine, clock, request([...prompt, ...first.tokens, 1, 2, 3]));
+    clock.run();
+    expect(next.end!.usage.cachedTokens).toBe(found);
+    engine.check();
+  },
+);
 
 test('prompts that came together share what the first of them computes', () => {
   const { clock, engine } = world();

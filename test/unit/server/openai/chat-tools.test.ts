@@ -178,8 +178,11 @@ describe('the form of an answer', () => {
 describe('speculation', () => {
   test.each([
     [{}, {}, { draftTokensMax: 8, prediction: null }],
-    [{}, { seed: 1 }, null], // who names a seed wants the same text again
-    [{}, { seed: 1, speculation: true }, { draftTokensMax: 8, prediction: null }],
+    [{}, { seed: 1 }, { draftTokensMax: 8, prediction: null }], // guesses move no bit
+    [{ invariance: 'none' }, { seed: 1 }, null], // who names a seed wants the same text again
+    [{ invariance: 'none' }, {}, { draftTokensMax: 8, prediction: null }],
+    [{ speculation: 'unseeded' }, { seed: 1 }, null],
+    [{ speculation: 'unseeded' }, { seed: 1, speculation: true }, { draftTokensMax: 8, prediction: null }],
     [{ speculation: 'asked' }, {}, null],
     [{ speculation: 'asked' }, { speculation: true }, { draftTokensMax: 8, prediction: null }],
     [{ speculation: 'on' }, { seed: 1 }, { draftTokensMax: 8, prediction: null }],
