@@ -64,8 +64,7 @@ export class GraphBindings {
 
   /** Bound and ready to run; valid until the next call. Throws OrtError. */
   get(shape: BindingShape): Binding {
-    // A chunk of a prompt says its last token's logits at most, guesses say all of theirs (models/graph/decoder.ts).
-    this.#wide[0] = shape.tokenCount > shape.logitRowCount ? 1 : 0;
+    this.#wide[0] = shape.tokenCount > 1 && this.aloneCount[0] === 0n ? 1 : 0; // a chunk of a prompt
     const key = this.#keyOf(shape);
     if (this.#last !== null && key === this.#lastKey) return this.#last;
     let binding = this.#bindings.get(key);

@@ -165,7 +165,8 @@ export class Device {
     const firstLogitRow = isChunk ? tokenCount - chunkSamples : 0;
     for (let i = 0; i < shape.logitRowCount; i++) bindings.logitRows[i] = firstLogitRow + i;
     const isDrafted = isChunk && rows[chunkRow * rowWords.size + rowWords.isDrafted] === 1;
-    const isAlone = isDrafted && this.#guesses === 'alone';
+    // Over int8 keys there is no quicker way.
+    const isAlone = isDrafted && (this.#guesses === 'alone' || this.#kv.shape.scales !== null);
     bindings.aloneCount[0] = isAlone ? BigInt(tokenCount) : 0n;
     bindings.get(shape).run();
     for (let i = 0; i < slotCount; i++) {

@@ -51,6 +51,7 @@ describe.each(readdirSync(root))('%s', (name) => {
         bindings.seqlensK[0] = start + tokens.length - 1;
         bindings.totalSequenceLength[0] = start + tokens.length;
         const logitRowCount = asGuesses ? tokens.length : 1;
+        bindings.aloneCount[0] = asGuesses ? BigInt(tokens.length) : 0n;
         for (let row = 0; row < logitRowCount; row++)
           bindings.logitRows[row] = asGuesses ? row : tokens.length - 1;
         bindings.get({ slotStart, slotCount: 1, tokenCount: tokens.length, logitRowCount }).run();
