@@ -98,10 +98,11 @@ export class VirtualClock implements Clock {
     let child = heap.length - 1;
     while (child > 0) {
       const parent = (child - 1) >> 1;
-      if (!before(heap[child]!, heap[parent]!)) break;
-      [heap[child], heap[parent]] = [heap[parent]!, heap[child]!];
+      if (!before(event, heap[parent]!)) break;
+      heap[child] = heap[parent]!; // the hole moves up, and is filled once
       child = parent;
     }
+    heap[child] = event;
   }
 
   #pop(): Event | undefined {
@@ -109,17 +110,17 @@ export class VirtualClock implements Clock {
     const top = heap[0];
     const last = heap.pop();
     if (top === undefined || last === undefined || heap.length === 0) return top;
-    heap[0] = last;
     let parent = 0;
     for (;;) {
       const left = 2 * parent + 1;
       if (left >= heap.length) break;
       const right = left + 1;
       const child = right < heap.length && before(heap[right]!, heap[left]!) ? right : left;
-      if (!before(heap[child]!, heap[parent]!)) break;
-      [heap[child], heap[parent]] = [heap[parent]!, heap[child]!];
+      if (!before(heap[child]!, last)) break;
+      heap[parent] = heap[child]!;
       parent = child;
     }
+    heap[parent] = last;
     return top;
   }
 }

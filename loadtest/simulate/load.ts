@@ -30,9 +30,9 @@ export function promptCount(turn: SimTurn): number {
   return count;
 }
 
-/** [promptCount] the prompt's ids. */
+/** [promptCount] the prompt's ids, in an array that the next call of that length fills again: the engine takes a copy. */
 export function promptTokens(turn: SimTurn): Int32Array {
-  const tokens = new Int32Array(promptCount(turn));
+  const tokens = scratchOf(promptCount(turn));
   let filled = 0;
   for (let index = 0; index < turn.prompt.length; index += 2) {
     const end = filled + turn.prompt[index + 1]!;
@@ -40,6 +40,14 @@ export function promptTokens(turn: SimTurn): Int32Array {
     filled = end;
   }
   return tokens;
+}
+
+// The last array alone is kept: prompts of random lengths would keep as many.
+let scratch = new Int32Array(0);
+
+function scratchOf(count: number): Int32Array {
+  if (scratch.length !== count) scratch = new Int32Array(count);
+  return scratch;
 }
 
 /** Every prompt of `isl` tokens, every answer of `osl`; nothing shared. */

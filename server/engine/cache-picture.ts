@@ -2,6 +2,7 @@
 // without a token. Reads only; bounded in time and size by what its caller can draw. Used by floor.ts for the page.
 import type { BlockPool } from './block-pool.ts';
 import type { PrefixCache, PrefixNode } from './prefix-cache.ts';
+import { childCount, everyChild } from './prefix-children.ts';
 
 export interface CachePicture {
   /** A letter per cell, each `blocksPerCell` blocks: free, kept for reuse, in use, shared; the busiest of its blocks. */
@@ -74,7 +75,7 @@ interface Walk {
 
 function childrenOf(node: PrefixNode, walk: Walk): CacheBranch[] {
   const branches: CacheBranch[] = [];
-  for (const child of node.children?.values() ?? []) {
+  for (const child of everyChild(node.children)) {
     if (walk.left <= 0) break;
     branches.push(branchOf(child, walk));
   }
@@ -86,8 +87,8 @@ function branchOf(first: PrefixNode, walk: Walk): CacheBranch {
   const holders = walk.pool.refCount(first.block);
   let [node, blockCount] = [first, 1];
   walk.left--;
-  while (node.children?.size === 1 && walk.left > 0) {
-    const [next] = node.children.values();
+  while (childCount(node.children) === 1 && walk.left > 0) {
+    const [next] = everyChild(node.children);
     if (walk.pool.refCount(next!.block) !== holders) break; // somebody leaves here: that is worth seeing
     node = next!;
     blockCount++;

@@ -42,6 +42,7 @@ export class Engine implements SequenceEngine {
   #nextId = 1;
   #pausedCount = 0;
   #pumpScheduled = false;
+  #pumpMs = 0; // when the latest pump began
   #draining = false;
 
   /** `archive`: where blocks go that the device has no room for; null: they are forgotten. */
@@ -174,13 +175,13 @@ export class Engine implements SequenceEngine {
 
   // Everything between two steps. Runs when a step has answered, or when something changed while all was idle.
   #pump(): void {
-    const startMs = this.#clock.nowMs();
+    this.#pumpMs = this.#clock.nowMs();
     this.#dismissDeparting();
     if (this.#replacement !== null && this.#floor.quiet) this.#move(this.#replacement);
     const floor = this.#floor;
     if (this.#replacement === null) {
-      floor.scheduler.seat(startMs);
-      for (const plan of floor.plans()) this.#send(plan, startMs);
+      floor.scheduler.seat(this.#pumpMs);
+      floor.plan(this.#send);
       for (const sequence of floor.scheduler.takeComplete()) this.#end(sequence, 'length', null);
     }
     floor.report(this.#pausedCount);
@@ -224,7 +225,7 @@ export class Engine implements SequenceEngine {
     else this.#end(sequence, 'failed', { code: departure.code, message: departure.message });
   }
 
-  #send(plan: StepPlan, startMs: number): void {
+  readonly #send = (plan: StepPlan): void => {
     const { backend, limits, reporter } = this.#floor;
     assertPlan(plan, limits);
     for (const row of plan.rows) {
@@ -233,14 +234,14 @@ export class Engine implements SequenceEngine {
       if (sequence.presentCount === 0) reporter.seat(sequence);
     }
     this.#floor.sent(plan);
-    const times = { planMs: 0, sentMs: this.#clock.nowMs() };
-    times.planMs = times.sentMs - startMs;
+    const sentMs = this.#clock.nowMs();
+    const times = { planMs: sentMs - this.#pumpMs, sentMs };
     backend.step(
       plan,
       (outcome) => this.#commit(plan, outcome, times),
       (outcomes) => this.#commitRounds(plan, outcomes, times),
     );
-  }
+  };
 
   #commit(plan: StepPlan, outcome: StepOutcome, times: StepTimes): void {
     const floor = this.#floor; // nobody moves while a step is in flight
@@ -254,7 +255,7 @@ export class Engine implements SequenceEngine {
       this.#failRows(plan, outcome.failure);
       floor.lose(outcome.failure.lost, plan.replica);
     }
-    floor.reporter.step(plan, outcome, { ...times, nowMs: this.#clock.nowMs() });
+    floor.reporter.step(plan, outcome, times, this.#clock.nowMs());
     this.#pump();
   }
 
@@ -265,7 +266,7 @@ export class Engine implements SequenceEngine {
     const nowMs = this.#clock.nowMs();
     const spanMs = (nowMs - times.sentMs) / outcomes.length;
     for (const outcome of outcomes) {
-      this.#floor.reporter.step(plan, outcome, { ...times, nowMs: times.sentMs + spanMs });
+      this.#floor.reporter.step(plan, outcome, times, times.sentMs + spanMs);
       times.planMs = 0;
     }
     times.sentMs = nowMs;
@@ -280,7 +281,9 @@ export class Engine implements SequenceEngine {
 
   #commitRows(plan: StepPlan, rounds: readonly RoundOutcome[]): void {
     const nowMs = this.#clock.nowMs();
-    for (const [index, row] of plan.rows.entries()) {
+    const count = plan.rows.length;
+    for (let index = 0; index < count; index++) {
+      const row = plan.rows[index]!;
       const sequence = this.#sequences.get(row.sequenceId)!;
       const from = sequence.outputCount;
       const drawn: Drawn = {

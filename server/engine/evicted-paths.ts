@@ -12,25 +12,25 @@ export function pathHash(parent: number, key: string): number {
   return (high & 0x1fffff) * 2 ** 32 + low;
 }
 
+const placesMin = 4096; // so that few fall on the same where there are few
+
+/** About the latest `countMax`: a path takes the place of an older one that falls on the same. Nothing is made for each. */
 export class EvictedPaths {
-  readonly #countMax: number;
-  readonly #paths = new Set<number>(); // in the order they were given up
+  readonly #places: Float64Array; // [hash] a path; 0: none
 
   constructor(countMax: number) {
-    this.#countMax = countMax;
+    this.#places = new Float64Array(Math.max(placesMin, 2 ** Math.ceil(Math.log2(2 * countMax))));
   }
 
   add(path: number): void {
-    this.#paths.delete(path);
-    this.#paths.add(path);
-    if (this.#paths.size <= this.#countMax) return;
-    for (const oldest of this.#paths) {
-      this.#paths.delete(oldest);
-      return;
-    }
+    this.#places[this.#placeOf(path)] = path;
   }
 
   has(path: number): boolean {
-    return this.#paths.has(path);
+    return this.#places[this.#placeOf(path)] === path;
+  }
+
+  #placeOf(path: number): number {
+    return (path >>> 0) & (this.#places.length - 1); // the lower half of it: a hash as good as the whole
   }
 }

@@ -90,12 +90,12 @@ export class Floor {
     return cachePicture({ cache: this.#cache, pool: this.#pool, blockSize: this.limits.blockSize }, bounds);
   }
 
-  /** The next step of each replica that can take one. */
-  *plans(): Iterable<StepPlan> {
+  /** The next step of each replica that can take one; `send` is called for each before the next is planned. */
+  plan(send: (plan: StepPlan) => void): void {
     const { scheduler } = this;
-    for (let at = scheduler.nextOccupied(0); at !== -1; at = scheduler.nextOccupied(at + 1)) {
-      const plan = this.#inFlight[at] !== null || this.#isGuessing(at) ? null : scheduler.plan(at);
-      if (plan !== null) yield plan;
+    for (let at = scheduler.nextReady(0); at !== -1; at = scheduler.nextReady(at + 1)) {
+      const plan = this.#isGuessing(at) ? null : scheduler.plan(at);
+      if (plan !== null) send(plan);
     }
   }
 
@@ -108,11 +108,13 @@ export class Floor {
 
   sent(plan: StepPlan): void {
     this.#inFlight[plan.replica] = plan;
+    this.scheduler.stepping(plan.replica, true);
   }
 
   answered(plan: StepPlan): void {
     assert(this.#inFlight[plan.replica] === plan, 'a step answers once');
     this.#inFlight[plan.replica] = null;
+    this.scheduler.stepping(plan.replica, false);
   }
 
   /** Steps in flight are to end with the round they are at. */
@@ -173,7 +175,7 @@ export class Floor {
   evacuate(): Sequence[] {
     assert(this.quiet);
     const { scheduler } = this;
-    for (let at = scheduler.nextOccupied(0); at !== -1; at = scheduler.nextOccupied(at + 1)) {
+    for (let at = scheduler.nextReady(0); at !== -1; at = scheduler.nextReady(at + 1)) {
       for (const sequence of scheduler.seated(at)) scheduler.preempt(sequence);
     }
     const sequences = scheduler.takeWaiting();
@@ -183,11 +185,18 @@ export class Floor {
 
   /** After every commit. */
   report(pausedCount: number): void {
-    const { freeCount, idleCachedCount, inUseCount, touchedCount, blockCount } = this.kv;
-    assert.equal(freeCount + idleCachedCount + inUseCount, blockCount);
+    const { freeCount, idleCount, inUseCount, touchedCount, blockCount } = this.#pool;
+    assert(freeCount + idleCount + inUseCount === blockCount, 'blocks add up');
     const { runningCount, waitingCount } = this.scheduler;
-    const counts = { runningCount, waitingCount, pausedCount };
-    this.reporter.kv({ blockCount, inUseCount, idleCachedCount, touchedCount, ...counts });
+    this.reporter.kv({
+      blockCount,
+      inUseCount,
+      idleCachedCount: idleCount,
+      touchedCount,
+      runningCount,
+      waitingCount,
+      pausedCount,
+    });
   }
 
   /** Full audit of the blocks, O(blocks): held by these sequences, and by nobody else. */

@@ -6,13 +6,21 @@ import assert from 'node:assert/strict';
 import type { BlockPool } from './block-pool.ts';
 import { EvictedPaths, pathHash } from './evicted-paths.ts';
 import { type IdleLinks, IdleList } from './idle-list.ts';
+import {
+  type Children,
+  childCount,
+  childOf,
+  everyChild,
+  withChild,
+  withoutChild,
+} from './prefix-children.ts';
 
 /** One cached block: the tokens that follow the parent's. Opaque to callers. */
 export interface PrefixNode extends IdleLinks<PrefixNode> {
   readonly parent: PrefixNode | null; // null: the root of a salt
   readonly key: string;
   readonly block: number; // -1 for a root
-  children: Map<string, PrefixNode> | null;
+  children: Children<PrefixNode>;
   ofTurn: boolean; // a turn has used it: so it has all its ancestors, which it holds as well
   detached: boolean; // evicted or cleared: no new block may be hung below it
   readonly path: number; // hash of all tokens up to its end, and the salt
@@ -97,7 +105,7 @@ export class PrefixCache {
     const key = blockKey(tokens, position, this.#blockSize);
     if (this.#evictedPaths.has(pathHash(node.path, key))) return 'evicted';
     if (node.parent === null) return 'new';
-    return node.children !== null && node.children.size > 0 ? 'differs' : 'grown';
+    return childCount(node.children) > 0 ? 'differs' : 'grown';
   }
 
   /** Where a sequence with this salt begins. */
@@ -125,7 +133,7 @@ export class PrefixCache {
   ): PrefixNode {
     if (node.parent === null && !node.detached) node = this.root(node.key); // somebody may have planted it since
     for (let start = from; start + this.#blockSize <= limit; start += this.#blockSize) {
-      const next = node.children?.get(blockKey(tokens, start, this.#blockSize));
+      const next = childOf(node.children, blockKey(tokens, start, this.#blockSize));
       if (next === undefined) break;
       this.#hold(next);
       blocks.push(next.block);
@@ -138,7 +146,7 @@ export class PrefixCache {
   heldCount(node: PrefixNode, tokens: Int32Array, limit: number): number {
     let count = 0;
     for (let start = 0; start + this.#blockSize <= limit; start += this.#blockSize) {
-      const next = node.children?.get(blockKey(tokens, start, this.#blockSize));
+      const next = childOf(node.children, blockKey(tokens, start, this.#blockSize));
       if (next === undefined || this.#pool.refCount(next.block) === 0) break;
       count++;
       node = next;
@@ -155,7 +163,7 @@ export class PrefixCache {
     if (node.detached) return node;
     if (node.parent === null) node = this.#plantedRoot(node);
     const key = blockKey(tokens, start, this.#blockSize);
-    const known = node.children?.get(key);
+    const known = childOf(node.children, key);
     if (known !== undefined) {
       // [known | mine, same content] → [known, held once more]
       this.#hold(known);
@@ -163,8 +171,7 @@ export class PrefixCache {
       return known;
     }
     const child = newNode(node, key, block);
-    node.children ??= new Map();
-    node.children.set(key, child);
+    node.children = withChild(node.children, child);
     this.#nodes[block] = child;
     this.#watch?.onStored(child);
     return child;
@@ -223,7 +230,7 @@ export class PrefixCache {
     let top = node;
     while (top.parent!.parent !== null) top = top.parent!;
     const nodes = [top];
-    for (const each of nodes) nodes.push(...(each.children?.values() ?? [])); // grows while it is walked
+    for (const each of nodes) nodes.push(...everyChild(each.children)); // grows while it is walked
     for (const each of nodes.toReversed()) this.#forget(each);
     this.#clearedCount += nodes.length;
     return nodes;
@@ -235,7 +242,7 @@ export class PrefixCache {
     let idle = 0;
     for (const node of [...this.#idleOfOthers, ...this.#idleOfTurns]) {
       assert(this.#nodes[node.block] === node && this.#pool.refCount(node.block) === 0);
-      for (const child of node.children?.values() ?? []) {
+      for (const child of everyChild(node.children)) {
         assert(this.#pool.refCount(child.block) === 0, 'a held block below an idle one');
         assert(node.ofTurn || !child.ofTurn, 'a block of a turn below one of none');
       }
@@ -268,15 +275,15 @@ export class PrefixCache {
 
   /** A leaf, idle or held: it is found no more. */
   #forget(node: PrefixNode): void {
-    assert(node.children === null || node.children.size === 0, 'forgot a node with children');
+    assert(childCount(node.children) === 0, 'forgot a node with children');
     const isIdle = this.#pool.refCount(node.block) === 0;
     if (isIdle) this.#idleList(node).remove(node);
     node.detached = true;
     this.#nodes[node.block] = null;
     this.#watch?.onForgotten(node);
     const parent = node.parent!;
-    parent.children!.delete(node.key);
-    if (parent.parent === null && parent.children!.size === 0) this.#roots.delete(parent.key);
+    parent.children = withoutChild(parent.children, node.key);
+    if (parent.parent === null && parent.children === null) this.#roots.delete(parent.key);
     if (isIdle) this.#pool.free(node.block);
   }
 
@@ -294,20 +301,30 @@ export function tokensOf({ key }: PrefixNode): readonly number[] {
 }
 
 function newNode(parent: PrefixNode | null, key: string, block: number): PrefixNode {
+  // One literal, field by field: thousands are made a second.
   return {
-    ...{ parent, key, block, children: null, ofTurn: false },
-    ...{ older: null, newer: null, detached: false, coldKey: null },
+    parent,
+    key,
+    block,
+    children: null,
+    ofTurn: false,
+    older: null,
+    newer: null,
+    detached: false,
+    coldKey: null,
     path: pathHash(parent?.path ?? 0, key),
   };
 }
 
 // Two UTF-16 units per token id (ids < 2^32): exact, so that equal keys are equal tokens, not merely equal hashes.
 function blockKey(tokens: Int32Array, start: number, blockSize: number): string {
-  const units = new Array<number>(2 * blockSize);
+  if (units.length !== 2 * blockSize) units = new Uint16Array(2 * blockSize);
   for (let index = 0; index < blockSize; index++) {
     const id = tokens[start + index]!;
-    units[2 * index] = id & 0xffff;
+    units[2 * index] = id; // the lower half
     units[2 * index + 1] = id >>> 16;
   }
-  return String.fromCharCode(...units);
+  return String.fromCharCode.apply(null, units as unknown as number[]);
 }
+
+let units = new Uint16Array(0); // of the key that is being made

@@ -90,11 +90,7 @@ export class Reporter {
   }
 
   /** A step, or one round of it, has answered. */
-  step(
-    plan: StepPlan,
-    outcome: StepOutcome,
-    times: { readonly planMs: number; readonly sentMs: number; readonly nowMs: number },
-  ): void {
+  step(plan: StepPlan, outcome: StepOutcome, times: Readonly<StepTimes>, nowMs: number): void {
     let decodeTokens = 0;
     let prefillTokens = 0;
     for (const row of plan.rows) {
@@ -111,7 +107,7 @@ export class Reporter {
       restoredBlocks,
       recomputedTokens: this.#recomputedTokens,
       planMs: times.planMs,
-      stepMs: times.nowMs - times.sentMs,
+      stepMs: nowMs - times.sentMs,
       deviceMs: outcome.ok ? outcome.deviceMs : 0,
     });
     this.#recomputedTokens = 0;

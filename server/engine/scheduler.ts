@@ -18,6 +18,7 @@ import { classRank, Seating } from './seating.ts';
 import type { Sequence } from './sequence.ts';
 import { draftOf, mayDraft } from './sequence-draft.ts';
 import { dropRows, newRow, type Step } from './step-row.ts';
+import { WaitingLine } from './waiting-line.ts';
 
 export interface SchedulerBounds {
   readonly prefillChunkTokens: number; // longest prefill row; chunks end at absolute multiples of it
@@ -32,7 +33,7 @@ export class Scheduler {
   readonly #costs: StepCosts | null;
   readonly #cache: PrefixCache;
   readonly #cold: ColdTier | null;
-  readonly #waiting: Sequence[] = []; // by urgency, most urgent first
+  readonly #waiting = new WaitingLine<Sequence>();
   readonly #seating: Seating;
   #promisedCount = 0; // blocks that seated sequences have been let in for and have not taken yet
   #preemptedCount = 0;
@@ -56,7 +57,7 @@ export class Scheduler {
   seat(nowMs: number): void {
     this.#seatMs = nowMs;
     for (let index = 0; index < this.#waiting.length; ) {
-      const sequence = this.#waiting[index]!;
+      const sequence = this.#waiting.at(index);
       // Those behind need not wait for a reader that is slow, nor for blocks that are on their way.
       if (sequence.paused || this.#isFetching(sequence)) {
         index++;
@@ -65,7 +66,7 @@ export class Scheduler {
       const replica = this.#replicaFor(sequence);
       // Whoever is most urgent waits for room before anybody behind it gets some: nobody starves.
       if (replica === -1 || !this.#hasRoom(sequence)) return;
-      this.#waiting.splice(index, 1);
+      this.#waiting.removeAt(index);
       this.#sit(sequence, replica, nowMs);
     }
   }
@@ -83,11 +84,11 @@ export class Scheduler {
       if (sequence.phase === 'running') this.#addRow(sequence, { count: 1, rounds }, step);
     }
     // Prompts fill what is left of it, in chunks, the most urgent first.
-    prefills.sort((a, b) => this.#urgency(a) - this.#urgency(b));
+    if (prefills.length > 1) prefills.sort((a, b) => this.#urgency(a) - this.#urgency(b));
     this.#addPrefills(prefills, step);
     // Whoever had to stand up meanwhile for somebody's blocks is not in it after all.
     const seats = this.#seating.at(replica);
-    dropRows(step, (row) => seats[row.slot]?.id === row.sequenceId);
+    dropRows(step, seats);
     const { rows, restores, saves } = step;
     if (rows.length === 0) return null;
     return rounds > 1 ? { replica, rows, restores, saves, rounds } : { replica, rows, restores, saves };
@@ -96,16 +97,14 @@ export class Scheduler {
   /** Puts a sequence where its urgency belongs in the queue. */
   enqueue(sequence: Sequence): void {
     const urgency = this.#urgency(sequence);
-    let index = this.#waiting.length;
-    while (index > 0 && urgency < this.#urgency(this.#waiting[index - 1]!)) index--;
-    this.#waiting.splice(index, 0, sequence);
+    this.#waiting.insert(sequence, (other) => urgency < this.#urgency(other));
     sequence.wait();
   }
 
   /** Takes a sequence out of the queue or its seat and gives its blocks back. Not while it is in flight. */
   remove(sequence: Sequence): void {
     assert(!sequence.inFlight);
-    if (sequence.phase === 'waiting') this.#waiting.splice(this.#waiting.indexOf(sequence), 1);
+    if (sequence.phase === 'waiting') this.#waiting.remove(sequence);
     else this.#stand(sequence);
     sequence.leave();
   }
@@ -130,9 +129,14 @@ export class Scheduler {
     return this.#preemptedCount;
   }
 
-  /** The first replica from `from` on where somebody sits; −1: there is none. */
-  nextOccupied(from: number): number {
-    return this.#seating.nextOccupied(from);
+  /** The first replica from `from` on where somebody sits and no step is in flight; −1: there is none. */
+  nextReady(from: number): number {
+    return this.#seating.nextReady(from);
+  }
+
+  /** A step of the replica is in flight, or is not any more. */
+  stepping(replica: number, inFlight: boolean): void {
+    this.#seating.stepping(replica, inFlight);
   }
 
   /** Everyone in a seat of the replica. */
@@ -154,7 +158,7 @@ export class Scheduler {
 
   /** Empties the queue; who waited, most urgent first. */
   takeWaiting(): Sequence[] {
-    return this.#waiting.splice(0);
+    return this.#waiting.takeAll();
   }
 
   // One number orders everything: the time a sequence came, plus what its class and its length make it wait.

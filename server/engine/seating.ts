@@ -2,6 +2,7 @@
 // Used by scheduler.ts.
 import assert from 'node:assert/strict';
 import type { Backend } from '../../kernels/backend.ts';
+import { ReplicaSet } from './replica-set.ts';
 import type { Priority } from './request.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -9,6 +10,9 @@ export class Seating {
   readonly #backend: Pick<Backend, 'limits' | 'releaseSlot'>;
   readonly #seats: (Sequence | null)[][]; // [replica][slot]
   readonly #counts: Int32Array; // [replica]
+  readonly #empty: ReplicaSet; // nobody sits there
+  readonly #ready: ReplicaSet; // somebody does, and no step is in flight
+  readonly #stepping: Uint8Array; // [replica] 1: one is
   readonly #countByClass = [0, 0, 0]; // [classRank] all replicas
   #count = 0; // their sum
 
@@ -17,6 +21,10 @@ export class Seating {
     this.#backend = backend;
     this.#seats = Array.from({ length: replicaCount }, () => new Array(slotCount).fill(null));
     this.#counts = new Int32Array(replicaCount);
+    this.#stepping = new Uint8Array(replicaCount);
+    this.#ready = new ReplicaSet(replicaCount);
+    this.#empty = new ReplicaSet(replicaCount);
+    for (let replica = 0; replica < replicaCount; replica++) this.#empty.put(replica, true);
   }
 
   get count(): number {
@@ -28,11 +36,15 @@ export class Seating {
     return this.#seats[replica]!;
   }
 
-  /** The first replica from `from` on where somebody sits; −1: there is none. */
-  nextOccupied(from: number): number {
-    for (let replica = from; replica < this.#counts.length; replica++)
-      if (this.#counts[replica] !== 0) return replica;
-    return -1;
+  /** The first replica from `from` on where somebody sits and no step is in flight; −1: there is none. */
+  nextReady(from: number): number {
+    return this.#ready.next(from);
+  }
+
+  /** A step of the replica is in flight, or is not any more. */
+  stepping(replica: number, inFlight: boolean): void {
+    this.#stepping[replica] = inFlight ? 1 : 0;
+    this.#ready.put(replica, !inFlight && this.#counts[replica] !== 0);
   }
 
   isEmpty(replica: number): boolean {
@@ -43,11 +55,12 @@ export class Seating {
   freest(): number {
     const { slotCount, replicaCount } = this.#backend.limits;
     if (this.#count === replicaCount * slotCount) return -1;
+    const empty = this.#empty.next(0);
+    if (empty !== -1) return empty;
     let best = -1;
     for (let replica = 0; replica < replicaCount; replica++) {
       if (this.#counts[replica]! >= slotCount) continue;
       if (best === -1 || this.#counts[replica]! < this.#counts[best]!) best = replica;
-      if (this.#counts[best] === 0) break; // none can have fewer
     }
     return best;
   }
@@ -90,6 +103,9 @@ export class Seating {
 
   #change(sequence: Sequence, replica: number, by: 1 | -1): void {
     this.#counts[replica]! += by;
+    const isEmpty = this.#counts[replica] === 0;
+    this.#empty.put(replica, isEmpty);
+    this.#ready.put(replica, !isEmpty && this.#stepping[replica] === 0);
     this.#countByClass[classRank(sequence)]! += by;
     this.#count += by;
   }

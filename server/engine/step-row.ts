@@ -11,10 +11,12 @@ export interface Step {
   readonly saves: KvSave[];
 }
 
-/** Takes out rows that are not to be kept, with everything that belongs to their seats. */
-export function dropRows({ rows, restores, saves }: Step, keeps: (row: StepRow) => boolean): void {
-  const kept = rows.filter(keeps);
-  if (kept.length === rows.length) return;
+/** Takes out rows of those who sit there no more, with everything that belongs to their seats. */
+export function dropRows({ rows, restores, saves }: Step, seats: readonly (Sequence | null)[]): void {
+  let gone = 0;
+  for (const { slot, sequenceId } of rows) if (seats[slot]?.id !== sequenceId) gone++;
+  if (gone === 0) return;
+  const kept = rows.filter(({ slot, sequenceId }) => seats[slot]?.id === sequenceId);
   const slots = new Set(kept.map((row) => row.slot));
   rows.splice(0, rows.length, ...kept);
   restores.splice(0, restores.length, ...restores.filter(({ slot }) => slots.has(slot)));

@@ -47,6 +47,8 @@ export class Pipeline {
     if (this.#entranceOpen) this.#admit();
   }
 
+  readonly #admitNext = (): void => this.#admit();
+
   #admit(): void {
     const passage = this.#choose();
     if (passage === undefined) {
@@ -61,7 +63,7 @@ export class Pipeline {
     // The entrance opens when the first stage has handed over; whoever leaves the pipe just then comes first.
     passage.entered();
     if (passage.leave !== nobody) this.#clock.schedule(leftMs - nowMs, passage.leave);
-    this.#clock.schedule(this.#freeAtMs[0]! - nowMs, () => this.#admit());
+    this.#clock.schedule(this.#freeAtMs[0]! - nowMs, this.#admitNext);
   }
 
   #choose(): Passage | undefined {

@@ -63,8 +63,12 @@ describe('why a prompt is computed', () => {
 
   test('paths that were given up are remembered up to a bound, the latest ones', () => {
     const paths = new EvictedPaths(2);
-    for (const path of [1, 2, 1, 3]) paths.add(path);
-    expect([1, 2, 3].map((path) => paths.has(path))).toEqual([true, false, true]);
+    for (const path of [1, 2, 4097, 3]) paths.add(path); // 4,096 places: the third takes that of the first
+    expect([1, 2, 4097, 3].map((path) => paths.has(path))).toEqual([false, true, true, true]);
+    for (let path = 10_000; path < 20_000; path++) paths.add(path);
+    const kept = Array.from({ length: 10_000 }, (_, index) => paths.has(10_000 + index));
+    expect(kept.filter(Boolean).length).toBe(4096);
+    expect(kept.at(-1)).toBe(true);
     expect(pathHash(pathHash(0, 'a'), 'b')).not.toBe(pathHash(pathHash(0, 'b'), 'a'));
     expect(Number.isSafeInteger(pathHash(2 ** 53 - 1, '\uffff'.repeat(64)))).toBe(true);
   });
