@@ -1,6 +1,7 @@
 // POST /v1/responses/compact: a conversation → its instructions and messages of the user, and one item that sums up the rest.
 // The summary is an ordinary answer of the model, or of the lane, that is asked for at the end of the conversation.
 // Before it: routes.ts; after it: create.ts.
+import { z } from 'zod';
 import { contentText } from '../base/content.ts';
 import { fault } from '../base/errors.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
@@ -31,7 +32,7 @@ const FIELDS = {
 } as const;
 
 export function compactSchema(bounds: RequestBounds) {
-  return responseSchema(bounds).pick(FIELDS);
+  return responseSchema(bounds).pick(FIELDS).extend({ model: z.string() }); // OpenAI's document requires it
 }
 
 type CompactRequest = Pick<ResponseRequest, keyof typeof FIELDS>;

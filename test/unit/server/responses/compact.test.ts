@@ -49,7 +49,7 @@ test('what was told stays, what was answered is summed up; responses go on from 
       'assistant: Summary of the conversation so far:\nAda wants a list.\nuser: Go on.\nassistant: ',
   );
   // Again: the first summary is part of what the second one sums up, and is not kept beside it.
-  const again = await soon(world, '/v1/responses/compact', { input });
+  const again = await soon(world, '/v1/responses/compact', { model: 'bytes', input });
   expect(world.prompts[2]).toContain('Ada wants a list.');
   const types = (again['output'] as readonly Json[]).map(({ type }) => type);
   expect(types).toEqual(['message', 'message', 'message', 'message', 'compaction']);
@@ -58,10 +58,10 @@ test('what was told stays, what was answered is summed up; responses go on from 
 test('an earlier response and a conversation can be compacted, and stay as they are', async () => {
   const world = await responsesServer({ say });
   const { id } = await soon(world, '/v1/responses', { input: 'I am Ada.' });
-  const after = await soon(world, '/v1/responses/compact', { previous_response_id: id });
+  const after = await soon(world, '/v1/responses/compact', { model: 'bytes', previous_response_id: id });
   expect(after['output']).toMatchObject([{ content: [{ text: 'I am Ada.' }] }, { type: 'compaction' }]);
   const { id: conversation } = await soon(world, '/v1/conversations', { items: long });
-  const of = await soon(world, '/v1/responses/compact', { conversation });
+  const of = await soon(world, '/v1/responses/compact', { model: 'bytes', conversation });
   expect(of['output']).toHaveLength(4);
   const kept = await world.request('GET', `/v1/conversations/${String(conversation)}/items`);
   expect((kept.json as { data: unknown[] }).data).toHaveLength(long.length);
@@ -73,15 +73,21 @@ test('one that is too long for the context is compacted without its oldest items
     role: 'user',
     content: `message ${n} of many of them`,
   }));
-  const compacted = await soon(world, '/v1/responses/compact', { input });
+  const compacted = await soon(world, '/v1/responses/compact', { model: 'bytes', input });
   expect(compacted).toMatchObject({ status: 200 });
   expect(compacted['output']).toHaveLength(21);
 });
 
 describe('refused', () => {
   test.each([
-    ['nothing to compact', '/v1/responses/compact', {}, 'input'],
-    ['two pasts', '/v1/responses/compact', { conversation: 'c', previous_response_id: 'r' }, 'conversation'],
+    ['nothing to compact', '/v1/responses/compact', { model: 'bytes' }, 'input'],
+    ['no model', '/v1/responses/compact', { input: 'Hi' }, 'model'],
+    [
+      'two pasts',
+      '/v1/responses/compact',
+      { model: 'bytes', conversation: 'c', previous_response_id: 'r' },
+      'conversation',
+    ],
     [
       'another server’s summary',
       '/v1/responses',
@@ -115,13 +121,15 @@ describe('refused', () => {
 
   test('is what the engine does not take', async () => {
     const world = await responsesServer({ say, engine: { slotCount: 0, queueLengthMax: 0 } });
-    expect(await soon(world, '/v1/responses/compact', { input: 'Hi' })).toMatchObject({ status: 429 });
+    expect(await soon(world, '/v1/responses/compact', { model: 'bytes', input: 'Hi' })).toMatchObject({
+      status: 429,
+    });
   });
 });
 
 test('calls that were made with tools are told to the model without them', async () => {
   const world = await responsesServer({ say: () => hermesCall('ls', {}) });
-  const compacted = await soon(world, '/v1/responses/compact', { input: long });
+  const compacted = await soon(world, '/v1/responses/compact', { model: 'bytes', input: long });
   // What looks like a call is text of the summary: nobody would run it.
   expect((compacted['output'] as readonly Json[]).at(-1)).toMatchObject({ type: 'compaction' });
 });
