@@ -297,3 +297,38 @@ test('fragments come as one message, with a ping between them', async () => {
   peer.close(1000);
   await once(peer, 'close');
 });
+
+test('pieces of several answers on one connection come in order, framed, and none for HEAD', async () => {
+  const peer = connect(port, '127.0.0.1');
+  let said = '';
+  peer.on('data', (data) => {
+    said += data.toString('latin1');
+  });
+  const head = (method: string) => `${method} /wait HTTP/1.1\r\nhost: a\r\n\r\n`;
+  peer.write(`${head('GET')}${head('HEAD')}${head('GET')}`);
+  await until(() => waiting.length === 3);
+  const [first, second, third] = waiting as [HttpExchange, HttpExchange, HttpExchange];
+  for (const exchange of waiting) exchange.begin(200, {});
+  // The last one is written while the first still has the connection.
+  third.write('x');
+  third.write('yz');
+  for (const text of ['a', 'bé', '']) first.write(text);
+  await until(() => said.includes('b'));
+  for (const exchange of [first, second]) {
+    exchange.write('c');
+    exchange.write('d');
+    exchange.end();
+  }
+  await until(() => said.includes('yz'));
+  third.write('w');
+  third.end();
+  await until(() => said.endsWith('0\r\n\r\n') && said.includes('w'));
+  const bodies = said.split(/HTTP\/1\.1 200 OK\r\n[\s\S]*?\r\n\r\n/).slice(1);
+  const é = Buffer.from('é').toString('latin1');
+  expect(bodies).toEqual([
+    `1\r\na\r\n3\r\nb${é}\r\n1\r\nc\r\n1\r\nd\r\n0\r\n\r\n`,
+    '',
+    '1\r\nx\r\n2\r\nyz\r\n1\r\nw\r\n0\r\n\r\n',
+  ]);
+  peer.destroy();
+});
