@@ -4,6 +4,7 @@
 import { Catalogue } from './catalogue/catalogue.ts';
 import { choosingRoutes, choosingSockets } from './catalogue/choice.ts';
 import { HttpDoor, type Route } from './http/door.ts';
+import { TrustedProxies } from './http/forwarded.ts';
 import { Guard } from './http/guard.ts';
 import { healthRoutes } from './http/health.ts';
 import { openApiRoute } from './http/openapi.ts';
@@ -57,7 +58,8 @@ const GOING_AWAY = 1001; // RFC 6455 section 7.4.1
 
 export function createApp(parts: AppParts): App {
   const { config, clock, freshId, log, metrics, version } = parts;
-  const guard = new Guard(config);
+  const proxies = new TrustedProxies(config.trustedProxies);
+  const guard = new Guard({ ...config, proxies });
   const shared = {
     guard,
     store: new ResponseStore(config, clock),
@@ -83,7 +85,7 @@ export function createApp(parts: AppParts): App {
   const all = [...routes, ...health, ...(parts.routes ?? [])];
   const described = openApiRoute(all, { version, keyed: config.apiKeys.length > 0 });
   const door = new HttpDoor(
-    { ...config, guard, clock, freshId, log, metrics, texts },
+    { ...config, guard, proxies, clock, freshId, log, metrics, texts },
     [...all, described],
     sockets,
   );

@@ -73,6 +73,7 @@ export function loadConfig(sources: ConfigSources): Config {
     aliases: Object.freeze([...options.aliases]),
     lora: Object.freeze([...options.lora]),
     corsOrigins: Object.freeze([...options.corsOrigins]),
+    trustedProxies: Object.freeze([...options.trustedProxies]),
     cacheDirectory,
     kvDiskDirectory: options.kvDiskDirectory ?? join(cacheDirectory, 'kv'),
     outcomesDb: outcomesPath(options.outcomesDb, cacheDirectory),

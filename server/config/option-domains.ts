@@ -1,5 +1,6 @@
 // What an option may be: types with bounds that take text (flags, environment) and JSON values (file), each with its
 // bound in words for whoever is refused. Pure. Used by options.ts.
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 export interface Domain<T> {
@@ -26,6 +27,17 @@ export function nodeName(): Domain<string> {
     type: z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
     bound: 'a name of a-z, 0-9 and -, as of a host',
   };
+}
+
+/** An address or a network of either family. */
+export function network(): Domain<string> {
+  const isNetwork = (text: string) => {
+    const [address, prefix, ...more] = text.split('/');
+    const bits = isIP(address!) === 4 ? 32 : isIP(address!) === 6 ? 128 : -1;
+    const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
+    return bits > 0 && isPrefix && more.length === 0;
+  };
+  return { type: z.string().max(64).refine(isNetwork), bound: 'an address, or a network such as 10.0.0.0/8' };
 }
 
 export function redisUrl(): Domain<string> {

@@ -15,6 +15,7 @@ import {
   key,
   list,
   MIB,
+  network,
   orNull,
   size,
   text,
@@ -35,9 +36,9 @@ export const OPTIONS = {
   port: option('port', integer(0, 65_535), 8080, 'TCP port; 0 takes any free one'),
   listener: option(
     'listener',
-    among(['auto', 'uws', 'node']),
-    'auto',
-    'what holds the sockets: uWebSockets.js, node:http, or the first of them that loads',
+    among(['node', 'uws', 'auto']),
+    'node',
+    'what holds the sockets: node:http and ws, uWebSockets.js (less CPU time, no HTTP/1.0), or that one where it loads',
   ),
   ...MODEL_OPTIONS,
   ...GRAMMAR_OPTIONS,
@@ -300,6 +301,12 @@ export const OPTIONS = {
     list(text(255), 64),
     [],
     'web origin that may call; repeatable, * is any',
+  ),
+  trustedProxies: option(
+    'trusted-proxies',
+    list(network(), 64),
+    [],
+    'address or network of a proxy whose X-Forwarded-For, -Proto and -Host are believed; repeatable',
   ),
   cacheDirectory: option(
     'cache-directory',

@@ -14,6 +14,7 @@ import type {
 } from '../listeners/transport.ts';
 import type { ServerMetrics } from '../metrics/metrics.ts';
 import type { LongTexts } from '../text/long-texts.ts';
+import type { TrustedProxies } from './forwarded.ts';
 import { type Admission, type Guard, presentedKey } from './guard.ts';
 import { type CallParts, HttpCall } from './http-call.ts';
 import { matchesPath, pathParameters } from './path-pattern.ts';
@@ -53,6 +54,7 @@ export interface SocketRoute {
 
 export interface DoorParts {
   readonly guard: Guard;
+  readonly proxies: TrustedProxies;
   readonly bodySizeMax: number;
   readonly bodyValuesMax: number;
   readonly connectionCountMax: number;
@@ -232,11 +234,13 @@ export class HttpDoor implements TransportHandlers {
   }
 
   #onEnd(call: HttpCall, status: number, durationMs: number): void {
-    const { log, metrics } = this.#parts;
+    const { log, metrics, proxies } = this.#parts;
     const { id, route, owner } = call.facts;
     metrics.onConnection('http', -1);
     metrics.onHttpAnswer({ route, status, durationMs });
-    log.debug('answered', { id, method: call.request.method, route, status, durationMs, owner });
+    const { method } = call.request;
+    const client = proxies.clientOf(call.request);
+    log.debug('answered', { id, method, route, status, durationMs, owner, client });
     this.#callCount--;
     if (this.#callCount > 0) return;
     for (const fn of this.#idleCallbacks.splice(0)) fn();

@@ -5,6 +5,7 @@ import { type Fault, fault } from '../base/errors.ts';
 import { NOBODY, ownerAt } from '../base/owner.ts';
 import { isLoopback } from '../config/config.ts';
 import type { HttpRequest } from '../listeners/transport.ts';
+import type { TrustedProxies } from './forwarded.ts';
 
 /** Owner of what the admin key asks for. */
 const ADMIN = 'admin';
@@ -14,6 +15,7 @@ export interface GuardOptions {
   readonly adminKey?: string | null;
   readonly corsOrigins: readonly string[]; // exact origins, or '*'
   readonly host: string; // what the server listens on
+  readonly proxies: TrustedProxies;
 }
 
 export type Admission =
@@ -25,6 +27,7 @@ export class Guard {
   readonly #adminDigest: Buffer | null;
   readonly #corsOrigins: ReadonlySet<string>;
   readonly #host: string;
+  readonly #proxies: TrustedProxies;
 
   constructor(options: GuardOptions) {
     // Digests have one length, so comparing them tells nothing about the key's. The owner names cached prefixes
@@ -36,6 +39,7 @@ export class Guard {
     this.#adminDigest = options.adminKey == null ? null : digestOf(options.adminKey);
     this.#corsOrigins = new Set(options.corsOrigins);
     this.#host = options.host;
+    this.#proxies = options.proxies;
   }
 
   get keyNeeded(): boolean {
@@ -94,7 +98,7 @@ export class Guard {
   strangerFault(request: HttpRequest): Fault | null {
     if (this.keyNeeded) return null;
     const origin = request.header('origin');
-    if (origin !== '' && !isOwn(origin, request) && !this.#allowsOrigin(origin)) {
+    if (origin !== '' && !this.#isOwn(origin, request) && !this.#allowsOrigin(origin)) {
       return fault(
         'origin_not_allowed',
         `pages of ${origin} may not call; --cors-origin ${origin} lets them`,
@@ -117,6 +121,14 @@ export class Guard {
     };
   }
 
+  /**
+   * The page is this server's own: same address, same port, as its caller or a trusted proxy knows it. That a stranger's name
+   * was made to resolve here is told by Host, which strangerFault looks at as well.
+   */
+  #isOwn(origin: string, request: HttpRequest): boolean {
+    return origin.toLowerCase() === this.#proxies.originOf(request);
+  }
+
   #allowsOrigin(origin: string): boolean {
     return this.#corsOrigins.has('*') || this.#corsOrigins.has(origin);
   }
@@ -127,14 +139,6 @@ export function presentedKey(request: HttpRequest): string | null {
   const bearer = /^bearer\s+(\S+)\s*$/i.exec(request.header('authorization'));
   if (bearer !== null) return bearer[1]!;
   return request.header('x-api-key') || null;
-}
-
-/**
- * The page is this server's own: same address, same port. That a stranger's name was made to resolve here is told by Host,
- * which strangerFault looks at as well.
- */
-function isOwn(origin: string, request: HttpRequest): boolean {
-  return origin.toLowerCase() === `http://${request.header('host').toLowerCase()}`;
 }
 
 /** `localhost:8080` → localhost, `[::1]:8080` → ::1 */

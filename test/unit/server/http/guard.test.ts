@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { TrustedProxies } from '../../../../server/http/forwarded.ts';
 import { Guard, presentedKey } from '../../../../server/http/guard.ts';
 import type { HttpRequest } from '../../../../server/listeners/transport.ts';
 
@@ -13,7 +14,13 @@ function request(headers: Readonly<Record<string, string>>): HttpRequest {
 }
 
 function guard(options: Partial<ConstructorParameters<typeof Guard>[0]> = {}): Guard {
-  return new Guard({ apiKeys: [], corsOrigins: [], host: '127.0.0.1', ...options });
+  return new Guard({
+    apiKeys: [],
+    corsOrigins: [],
+    host: '127.0.0.1',
+    proxies: new TrustedProxies([]),
+    ...options,
+  });
 }
 
 describe('keys', () => {
@@ -83,4 +90,17 @@ describe('browsers', () => {
     expect(some.corsHeaders(request({}))).toEqual({});
     expect(guard({ corsOrigins: ['*'] }).strangerFault(request({ origin: 'http://any.example' }))).toBe(null);
   });
+});
+
+test('the page that a trusted proxy serves is this server’s own', () => {
+  const proxies = new TrustedProxies(['127.0.0.1']);
+  const headers = {
+    ...{ host: '127.0.0.1', origin: 'https://llm.example.com' },
+    ...{ 'x-forwarded-proto': 'https', 'x-forwarded-host': 'llm.example.com' },
+  };
+  expect(guard({ proxies }).strangerFault({ ...request(headers), remoteAddress: '127.0.0.1' })).toBe(null);
+  expect(guard({ proxies }).strangerFault({ ...request(headers), remoteAddress: '127.0.0.2' })).not.toBe(
+    null,
+  );
+  expect(guard().strangerFault({ ...request(headers), remoteAddress: '127.0.0.1' })).not.toBe(null);
 });
