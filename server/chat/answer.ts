@@ -6,6 +6,12 @@ import type { TokenLogprobs } from '../../kernels/backend.ts';
 import { type Fault, faultOfFailure, faultOfRefusal } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import type { GenerationDelta, GenerationEnd, RunningGeneration } from '../generation/generation.ts';
+import {
+  lastTurnReport,
+  PREFIX_HEADER,
+  type PrefixReport,
+  prefixHeader,
+} from '../generation/prefix-report.ts';
 import type { HttpCall, StreamFraming } from '../http/http-call.ts';
 import { EventStream } from '../http/sse.ts';
 import type { AnswerStart } from './answering.ts';
@@ -166,6 +172,8 @@ class StreamDelivery implements Delivery {
   }
 
   open(run: Run): void {
+    const { starts, shape } = this.#answer;
+    if (starts.length === 1) tellPrefix(this.#call, lastTurnReport(starts[0]!.lastTurn));
     this.#stream = new EventStream(this.#call, {
       clock: this.#service.clock,
       framing: this.#answer.framing ?? 'events',
@@ -173,7 +181,6 @@ class StreamDelivery implements Delivery {
       onSlow: () => run.pause(),
       onReady: () => run.resume(),
     });
-    const { starts, shape } = this.#answer;
     const choiceCount = starts.length * starts[0]!.choiceCount;
     for (let choice = 0; choice < choiceCount; choice++) {
       const opening = shape.opening(choice);
@@ -252,6 +259,7 @@ class WholeDelivery implements Delivery {
       logprobs: asked ? logprobs : null,
       reason: ended,
     }));
+    tellPrefix(this.#call, usage.sparklane?.prefix ?? {});
     this.#call.reply(200, shape.whole(choices, usage));
   }
 
@@ -260,4 +268,10 @@ class WholeDelivery implements Delivery {
   }
 
   leave(): void {}
+}
+
+/** Why the prompt was computed, in the answer's head: of a stream what is known before it begins. */
+export function tellPrefix(call: Pick<HttpCall, 'addHeader'>, report: Partial<PrefixReport>): void {
+  const text = prefixHeader(report);
+  if (text !== null) call.addHeader(PREFIX_HEADER, text);
 }

@@ -3,6 +3,7 @@
 // parts are told as events. Types only. Before it: the dialects, over chat/lane-edge.ts; after it: generation/ or upstream/.
 import type { Parsed } from '../base/json-body.ts';
 import type { GenerateResult, GenerationSink } from '../generation/generation.ts';
+import type { LastTurn } from '../generation/prefix-report.ts';
 import type { ServedModel } from '../text/served-model.ts';
 import type { AnswerEvents, AnswerReader } from './answer-reader.ts';
 import type { ChatPrompt, ChatPromptParts } from './chat-prompt.ts';
@@ -28,6 +29,7 @@ export interface AnswerAsk extends Omit<GenerationParts, 'tokens'> {
 
 export interface PreparedAnswer {
   readonly promptTokenCount: number; // about, where an upstream counts its own
+  readonly lastTurn?: LastTurn | null; // what it says of the prompt
   /** `shown`: reasoning is told apart from the answer. */
   ready(form: AnswerForm, shown?: boolean): ReadyAnswer;
 }
@@ -35,6 +37,7 @@ export interface PreparedAnswer {
 /** Begins once. */
 export interface AnswerStart {
   readonly choiceCount: number;
+  readonly lastTurn?: LastTurn | null; // what is known of its prompt before it is computed
   /** Starts all choices or none; the sink is never called in the caller's stack. */
   start(sink: GenerationSink): GenerateResult;
 }

@@ -7,6 +7,7 @@ import type { Tool } from '../tools/definition.ts';
 import { renderToolPrompt } from '../tools/prompt.ts';
 import type { LocalModel } from './local-model.ts';
 import type { PromptOptions } from './prompt-options.ts';
+import type { PromptOrigin } from './prompt-trail.ts';
 import type { ReasoningStart } from './reasoning-reader.ts';
 
 export interface ChatPromptParts {
@@ -18,6 +19,7 @@ export interface ChatPromptParts {
 
 export interface ChatPrompt {
   readonly tokens: Int32Array; // [n]; empty where an upstream lays it out
+  readonly origin?: PromptOrigin; // of a conversation: what it was made of
   readonly reasoning: ReasoningStart | null; // how its answer begins; null: this model does not reason
 }
 
@@ -33,7 +35,8 @@ export function chatPrompt(
   if (!tokens.ok) return tokens;
   const final = options.continueFinal ? messages.at(-1) : undefined;
   const reasoning = reasoningStart(text.value, { model, final });
-  return { ok: true, value: { tokens: tokens.value, reasoning } };
+  const origin = { messages, tools: parts.tools };
+  return { ok: true, value: { tokens: tokens.value, origin, reasoning } };
 }
 
 /** What the template makes of a conversation, callers' texts guarded (models/text-guard.ts). */

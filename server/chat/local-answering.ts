@@ -33,17 +33,20 @@ export function localAnswering(
     prepare: (fields, { prompt, ...ask }) => {
       const checked = generationOf(fields, { ...ask, tokens: prompt.tokens }, parts);
       if (!checked.ok) return checked;
+      const { origin } = prompt;
+      const lastTurn = origin === undefined ? null : parts.trail.follow(ask.owner, origin, prompt.tokens);
       return {
         ok: true,
         value: {
           promptTokenCount: prompt.tokens.length,
+          lastTurn,
           ready: (form, shown = true) => {
             const { newReader, newConstraint } = reasoningForm(form, {
               start: prompt.reasoning,
               shown,
               model,
             });
-            const request = { ...checked.value, newConstraint };
+            const request = { ...checked.value, newConstraint, lastTurn };
             return { newReader, ...startOf(request, parts) };
           },
         },
@@ -57,5 +60,6 @@ export function startOf(
   request: GenerationRequest,
   { generator }: Pick<LocalModel, 'generator'>,
 ): AnswerStart {
-  return { choiceCount: request.choiceCount, start: (sink) => generator.start(request, sink) };
+  const { choiceCount, lastTurn = null } = request;
+  return { choiceCount, lastTurn, start: (sink) => generator.start(request, sink) };
 }

@@ -7,6 +7,7 @@ import type { GrammarCompiler } from '../grammar/compiler.ts';
 import type { ServedModel } from '../text/served-model.ts';
 import type { FormParts } from './form.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
+import type { PromptTrail } from './prompt-trail.ts';
 
 export interface RequestBounds {
   readonly choiceCountMax: number; // n
@@ -23,6 +24,7 @@ export interface LocalModel {
   readonly model: ServedModel;
   readonly forms: FormParts & { readonly compiler: Pick<GrammarCompiler, 'banned'> };
   readonly prompts: Pick<PromptEncoder, 'encode'>;
+  readonly trail: Pick<PromptTrail, 'follow'>; // latest prompts of conversations
   readonly generator: Pick<TextGenerator, 'start' | 'contextTokensMax'>;
   readonly bounds: RequestBounds;
   readonly clock: Clock;

@@ -1,5 +1,6 @@
 // Token counts of one request, in OpenAI's shape. Pure.
 import type { GenerationEnd } from '../generation/generation.ts';
+import { type PrefixReport, prefixReport } from '../generation/prefix-report.ts';
 
 export interface Usage {
   readonly prompt_tokens: number;
@@ -12,6 +13,7 @@ export interface Usage {
     readonly rejected_prediction_tokens: number; // guessed in vain; not part of completion_tokens
   };
   readonly cost?: number; // where lanes have prices, in their currency
+  readonly sparklane?: { readonly prefix: PrefixReport }; // ours: of a request with one prompt
 }
 
 /** `stream_options.continuous_usage_stats`: what each choice has come to, in every chunk of a stream. */
@@ -44,6 +46,7 @@ export function usageOf(ends: readonly GenerationEnd[]): Usage {
   let accepted = 0;
   let rejected = 0;
   let cost: number | null = null;
+  const firsts = ends.filter(({ choice }) => choice === 0);
   for (const end of ends) {
     completion += end.outputTokens;
     if (end.cost !== undefined) cost = (cost ?? 0) + end.cost;
@@ -64,5 +67,15 @@ export function usageOf(ends: readonly GenerationEnd[]): Usage {
       rejected_prediction_tokens: rejected,
     },
     ...(cost !== null && { cost }),
+    ...extensionOf(firsts),
   };
+}
+
+/** `sparklane` of a usage; nothing of an answer by somebody who does not say why it computed what. */
+export function extensionOf(firsts: readonly GenerationEnd[]): {
+  readonly sparklane?: { readonly prefix: PrefixReport };
+} {
+  const [only] = firsts;
+  if (only === undefined || firsts.length > 1 || only.missReason == null) return {};
+  return { sparklane: { prefix: prefixReport(only) } };
 }

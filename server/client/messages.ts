@@ -323,6 +323,7 @@ export interface GenerationEnded {
   readonly usage: {
     readonly promptTokens: number;
     readonly cachedTokens: number; // prompt tokens that were not computed
+    readonly missReason?: 'none' | 'new' | 'grown' | 'differs' | 'evicted'; // why the others were
     readonly outputTokens: number;
     readonly acceptedDraftTokens: number; // output tokens that had been guessed ahead
     readonly rejectedDraftTokens: number; // guesses that were wrong

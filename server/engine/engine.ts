@@ -359,6 +359,7 @@ export class Engine implements SequenceEngine {
       acceptedDraftTokens: sequence.speculation?.acceptedCount ?? 0,
       rejectedDraftTokens: sequence.speculation?.rejectedCount ?? 0,
       queueMs,
+      missReason: sequence.missReason,
     };
     this.#ended.push({ sequence, end: { reason, failure, usage } });
   }

@@ -43,12 +43,12 @@ export class Reporter {
 
   /** The sequence is about to compute for the first time; told once. */
   seat(sequence: Sequence): void {
-    if (!sequence.tellSeated()) return;
+    if (!sequence.tellSeated(() => this.#missReason(sequence))) return;
     this.#observer.onSeat({
       priority: sequence.request.priority,
       queueMs: sequence.seatedMs - sequence.submitMs,
       promptTokens: sequence.promptCount,
-      missReason: this.#missReason(sequence),
+      missReason: sequence.missReason!,
       cachedTokens: sequence.cachedCount,
       coldTokens: Math.min(sequence.coldCount, sequence.cachedCount),
     });

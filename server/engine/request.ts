@@ -1,6 +1,7 @@
 // What the engine is asked and what it answers: token ids in, token ids out. It never sees text, JSON or
 // sockets. Before it on the request's line: server/generation/generation.ts; after it: admission.ts.
 import type { DeviceFailureCode, SamplingParams, TokenLogprobs } from '../../kernels/backend.ts';
+import type { MissReason } from './prefix-cache.ts';
 
 /** Main turns go before side requests (titles, warm-ups), those before prefill that nobody waits for. */
 export type Priority = 'turn' | 'side' | 'background';
@@ -72,6 +73,7 @@ export interface SequenceUsage {
   readonly acceptedDraftTokens: number; // guesses that were right
   readonly rejectedDraftTokens: number; // guesses computed in vain
   readonly queueMs: number; // submit → first seat
+  readonly missReason?: MissReason | null; // why the prompt was computed from there on; null: it never sat down
 }
 
 export interface SequenceEnd {

@@ -4,7 +4,7 @@ import type { TokenLogprobs } from '../../kernels/backend.ts';
 import type { Timer } from '../../kernels/clock.ts';
 import type { BlockKey } from './block-archive.ts';
 import { type Draft, Drafter } from './drafter.ts';
-import type { PrefixNode } from './prefix-cache.ts';
+import type { MissReason, PrefixNode } from './prefix-cache.ts';
 import type {
   FinishReason,
   SequenceEnd,
@@ -75,7 +75,7 @@ class SequenceState {
   slot = -1;
   inFlight = false; // has a row in a step that has not answered
   seatedMs = -1; // first time in a seat; -1 before
-  seatReported = false;
+  missReason: MissReason | null = null; // why its prompt was computed from where it began; null before its first seat
   firstTokenMs = -1; // -1 before
   lastTokenMs = -1;
   deadline: Timer | null = null;
@@ -169,11 +169,11 @@ class SequenceState {
     if (this.seatedMs < 0) this.seatedMs = nowMs;
   }
 
-  /** Whether this is the first time that anybody says so. */
-  tellSeated(): boolean {
-    const first = !this.seatReported;
-    this.seatReported = true;
-    return first;
+  /** Whether this is the first time that anybody says so; from then on it is known why its prompt is computed. */
+  tellSeated(missReason: () => MissReason): boolean {
+    if (this.missReason !== null) return false;
+    this.missReason = missReason();
+    return true;
   }
 
   /** The prefix cache has its next blocks, up to `node`. */

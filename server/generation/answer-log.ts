@@ -4,6 +4,7 @@
 import type { Clock } from '../../kernels/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { GenerationDelta, GenerationEnd, GenerationRequest, GenerationSink } from './generation.ts';
+import { prefixLine } from './prefix-report.ts';
 
 /** An answer that has ended, in numbers and names. */
 export interface AnswerReport extends AnswerCounts {
@@ -21,6 +22,7 @@ interface AnswerCounts {
   readonly drawMs: number; // first token to last
   readonly finishReasons: readonly string[];
   readonly failure: string | null; // its code
+  readonly prefix: Readonly<Record<string, unknown>>; // why the prompt was computed
 }
 
 /** What of a request is told; an upstream's knows less. */
@@ -103,6 +105,7 @@ function countsOf(ends: readonly GenerationEnd[], { askedMs, firstMs, lastMs }: 
     drawMs: firstMs === null ? 0 : lastMs - firstMs,
     finishReasons: [...new Set(ends.map(({ reason }) => reason))],
     failure: ends.find((end) => end.failure !== null)?.failure?.code ?? null,
+    prefix: prompt === undefined ? {} : prefixLine(prompt),
   };
 }
 
@@ -113,7 +116,7 @@ function lineOf(
 ): Readonly<Record<string, unknown>> {
   const { promptTokens, cachedTokens, outputTokens, ttftMs, drawMs, finishReasons, failure } = counts;
   return {
-    ...{ promptTokens, cachedTokens, outputTokens },
+    ...{ promptTokens, cachedTokens, ...counts.prefix, outputTokens },
     ttftMs: ttftMs === null ? null : rounded(ttftMs),
     tokensPerSecond:
       drawMs > 0 && outputTokens > choiceCount

@@ -4,6 +4,7 @@
 import type { SamplingParams, TokenLogprobs } from '../../kernels/backend.ts';
 import type { Random } from '../../kernels/random.ts';
 import type { GenerationFailure } from '../base/errors.ts';
+import type { MissReason } from '../engine/prefix-cache.ts';
 import type {
   Priority,
   SequenceEnd,
@@ -15,6 +16,7 @@ import type {
 } from '../engine/request.ts';
 import { narrowed } from '../grammar/narrowed.ts';
 import type { AnswerMemories } from './answer-memories.ts';
+import type { LastTurn } from './prefix-report.ts';
 import { StopStrings } from './stop-strings.ts';
 
 /** A checked request: every bound has been enforced at the edge. */
@@ -45,6 +47,7 @@ export interface GenerationRequest {
   readonly speculation?: SpeculationRequest | null; // guess ahead; the answer is the same
   readonly session?: string | null; // with which what is remembered of the answer is forgotten
   readonly route?: string; // where it was asked for, for the log
+  readonly lastTurn?: LastTurn | null; // of the same conversation
   readonly priority: Priority;
   readonly cacheSalt: string;
   readonly deadlineMs: number | null; // clock time
@@ -84,6 +87,8 @@ export interface GenerationEnd {
   readonly acceptedDraftTokens: number; // guesses that were right
   readonly rejectedDraftTokens: number; // guesses computed in vain
   readonly queueMs: number;
+  readonly missReason?: MissReason | null; // why its prompt was computed as far as it was
+  readonly lastTurn?: LastTurn | null; // of the request
   readonly cost?: number; // of all choices, with the last of them; where lanes have prices
 }
 
@@ -282,6 +287,8 @@ class Choice implements SequenceSink {
       acceptedDraftTokens: end.usage.acceptedDraftTokens,
       rejectedDraftTokens: end.usage.rejectedDraftTokens,
       queueMs: end.usage.queueMs,
+      missReason: end.usage.missReason ?? null,
+      lastTurn: this.#request.lastTurn ?? null,
     });
   }
 

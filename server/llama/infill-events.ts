@@ -3,7 +3,7 @@
 
 import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
 import type { ChatService } from '../chat/chat-service.ts';
-import type { Usage } from '../chat/usage.ts';
+import { extensionOf, type Usage } from '../chat/usage.ts';
 import { AnswerTimes } from '../generation/answer-times.ts';
 import type { GenerationDelta, GenerationEnd, GenerationRequest } from '../generation/generation.ts';
 import { samplersOf } from './samplers.ts';
@@ -82,6 +82,7 @@ export class InfillEvents implements AnswerShape {
       truncated: truncated || end.promptTokens + end.outputTokens >= this.#contextTokens,
       generation_settings: this.#settings(),
       timings: timingsOf(end, this.#times.of(choice)),
+      ...extensionOf([end]),
     };
   }
 

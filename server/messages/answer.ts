@@ -2,8 +2,11 @@
 // pausing for a slow reader, and the counts of the prefix cache in Anthropic's words. Before it: routes.ts; after it:
 // generation/generation.ts and back through writer.ts.
 import { faultOfFailure, faultOfRefusal } from '../base/errors.ts';
+import { tellPrefix } from '../chat/answer.ts';
 import type { ReadyAnswer } from '../chat/answering.ts';
+import { extensionOf } from '../chat/usage.ts';
 import type { GenerationEnd } from '../generation/generation.ts';
+import { lastTurnReport } from '../generation/prefix-report.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { EventStream } from '../http/sse.ts';
 import type { MessagesService } from './messages-service.ts';
@@ -37,9 +40,12 @@ export function deliverMessage(call: HttpCall, answer: MessageAnswer, service: M
         return;
       }
       reader.end(end.reason === 'length');
-      const message = writer.end(end, usageOf(end, marked ? blockSize : null));
-      if (stream === null) call.reply(200, message);
-      else stream.end();
+      const usage = { ...usageOf(end, marked ? blockSize : null), ...extensionOf([end]) };
+      const message = writer.end(end, usage);
+      if (stream === null) {
+        tellPrefix(call, usage.sparklane?.prefix ?? {});
+        call.reply(200, message);
+      } else stream.end();
     },
   });
   if (!started.ok) {
@@ -51,6 +57,7 @@ export function deliverMessage(call: HttpCall, answer: MessageAnswer, service: M
     started.cancel();
   });
   if (!answer.stream) return;
+  tellPrefix(call, lastTurnReport(ready.lastTurn));
   stream = new EventStream(call, {
     clock: service.clock,
     heartbeat: PING,

@@ -5,6 +5,7 @@
 import type { AnswerEvents } from '../chat/answer-reader.ts';
 import type { WireTool } from '../chat/tool-set.ts';
 import type { GenerationEnd } from '../generation/generation.ts';
+import type { PrefixReport } from '../generation/prefix-report.ts';
 import type { ThinkingShown } from './request.ts';
 
 export interface MessageUsage {
@@ -13,6 +14,7 @@ export interface MessageUsage {
   readonly cache_read_input_tokens: number;
   readonly output_tokens: number;
   readonly service_tier: 'standard';
+  readonly sparklane?: { readonly prefix: PrefixReport }; // ours: why the prompt was computed
 }
 
 export interface WriterOptions {

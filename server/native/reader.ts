@@ -50,6 +50,7 @@ export class Reader implements SessionReader {
   onEnd(end: AnswerEnd): void {
     const { generation, reason, text, stopString, position } = end;
     const { promptTokens, cachedTokens, outputTokens, acceptedDraftTokens, rejectedDraftTokens } = end;
+    const why = end.missReason === null ? {} : { missReason: end.missReason };
     this.#writer.send({
       type: 'generation.end',
       session: this.#session,
@@ -58,7 +59,14 @@ export class Reader implements SessionReader {
       text,
       stopString,
       position,
-      usage: { promptTokens, cachedTokens, outputTokens, acceptedDraftTokens, rejectedDraftTokens },
+      usage: {
+        promptTokens,
+        cachedTokens,
+        outputTokens,
+        acceptedDraftTokens,
+        rejectedDraftTokens,
+        ...why,
+      },
       timings: {
         queueUs: toUs(end.queueMs),
         ttftUs: end.ttftMs === null ? null : toUs(end.ttftMs),

@@ -5,6 +5,7 @@ import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
 import type { ReadyAnswer } from '../chat/answering.ts';
 import type { ChatService } from '../chat/chat-service.ts';
 import { chatLogprobs, withoutEnd } from '../chat/logprobs.ts';
+import { extensionOf } from '../chat/usage.ts';
 import { AnswerTimes } from '../generation/answer-times.ts';
 import type { GenerationDelta, GenerationEnd } from '../generation/generation.ts';
 import { OllamaReading, type Said } from './reading.ts';
@@ -89,6 +90,7 @@ export class OllamaEvents implements AnswerShape {
       prompt_eval_duration: nanoseconds(promptMs),
       eval_count: this.#end?.outputTokens ?? 0,
       eval_duration: nanoseconds(predictedMs),
+      ...extensionOf(this.#end === null ? [] : [this.#end]),
     };
   }
 

@@ -2,13 +2,16 @@
 // Owns what its caller hears and what becomes of it when the caller leaves. Before it: routes.ts and compact.ts; after it:
 // plan.ts and run.ts.
 import { type Fault, fault } from '../base/errors.ts';
+import { tellPrefix } from '../chat/answer.ts';
 import type { AnswerForm } from '../chat/form.ts';
 import { inLane } from '../chat/lane-edge.ts';
+import { lastTurnReport } from '../generation/prefix-report.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { BackgroundResponse } from './background.ts';
 import { pastOf, storeRun } from './chain.ts';
 import { type LaneTurn, laneTurn, type TurnParts } from './lane-entry.ts';
 import { headOf, planResponse, type ResponsePlan } from './plan.ts';
+import type { ResponseUsage } from './response-object.ts';
 import type { ResponsesService } from './responses-service.ts';
 import { ResponseRun, sayRefused } from './run.ts';
 import type { ResponseRequest } from './schema.ts';
@@ -118,6 +121,7 @@ function start(
     },
   });
   if (stored) storeRun(run, service);
+  tellPrefix(call, lastTurnReport(plan.prepared.lastTurn));
   const refused = run.start(form);
   if (refused !== null) {
     service.store.delete(run.id, plan.owner);
@@ -136,8 +140,10 @@ function start(
 }
 
 function replyWhole(call: HttpCall, { events }: ResponseRun): void {
-  const { failure } = events;
-  if (failure === null) call.reply(200, events.response);
+  const { failure, response } = events;
+  const usage = response['usage'] as ResponseUsage | null;
+  tellPrefix(call, usage?.sparklane?.prefix ?? {});
+  if (failure === null) call.reply(200, response);
   else call.refuse(failure);
 }
 

@@ -1,6 +1,8 @@
 // The response object: what every lifecycle event and GET /v1/responses/{id} carry. Owns its exact shape. Pure.
 // Before it: plan.ts; after it: events.ts.
+import { extensionOf } from '../chat/usage.ts';
 import type { GenerationEnd } from '../generation/generation.ts';
+import type { PrefixReport } from '../generation/prefix-report.ts';
 import type { ResponseRequest } from './schema.ts';
 
 export type ResponseStatus = 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled';
@@ -15,6 +17,7 @@ export interface ResponseUsage {
     readonly rejected_prediction_tokens: number;
   };
   readonly total_tokens: number;
+  readonly sparklane?: { readonly prefix: PrefixReport }; // ours: why the prompt was computed
   readonly cost?: number; // where lanes have prices, in their currency
 }
 
@@ -108,6 +111,7 @@ export function responseUsage(end: GenerationEnd, reasoningTokens: number): Resp
     },
     total_tokens: end.promptTokens + end.outputTokens,
     ...(end.cost !== undefined && { cost: end.cost }),
+    ...extensionOf([end]),
   };
 }
 

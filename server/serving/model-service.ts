@@ -13,6 +13,7 @@ import type { DescribedService } from '../chat/described-service.ts';
 import { localAnswering } from '../chat/local-answering.ts';
 import type { NamedModel } from '../chat/model-name.ts';
 import { PromptEncoder } from '../chat/prompt-encoder.ts';
+import { PromptTrail } from '../chat/prompt-trail.ts';
 import type { SessionDirectory } from '../cluster/session-directory.ts';
 import type { Config } from '../config/config.ts';
 import { type EmbeddingService, embeddingRoutes } from '../embeddings/routes.ts';
@@ -190,6 +191,7 @@ function chatServiceOf(
     model,
     forms: { compiler, toolSyntax: toolSyntaxOf(model) },
     prompts: new PromptEncoder(tokenizer),
+    trail: new PromptTrail(tokenizer),
     generator,
     clock,
     bounds: {

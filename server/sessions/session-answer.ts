@@ -3,6 +3,7 @@
 // after it: generation/generation.ts draws, the reader takes.
 import type { Clock, Timer } from '../../kernels/clock.ts';
 import { type Fault, faultOfFailure, faultOfRefusal } from '../base/errors.ts';
+import type { MissReason } from '../engine/prefix-cache.ts';
 import type {
   GenerationDelta,
   GenerationEnd,
@@ -31,6 +32,7 @@ export interface AnswerEnd {
   readonly position: number; // tokens in the session now
   readonly promptTokens: number;
   readonly cachedTokens: number;
+  readonly missReason: MissReason | null; // why the others were computed
   readonly outputTokens: number;
   readonly acceptedDraftTokens: number;
   readonly rejectedDraftTokens: number;
@@ -219,6 +221,7 @@ export class SessionAnswer implements GenerationSink {
       position: this.#parts.transcript.tokenCount,
       promptTokens: end.promptTokens,
       cachedTokens: end.cachedTokens,
+      missReason: end.missReason ?? null,
       outputTokens: tokenCount,
       acceptedDraftTokens: end.acceptedDraftTokens,
       rejectedDraftTokens: end.rejectedDraftTokens,

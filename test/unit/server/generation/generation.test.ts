@@ -76,6 +76,8 @@ test('tokens become text, the stop token ends it without text, usage is carried'
       rejectedDraftTokens: 0,
       outputTokens: 3,
       queueMs: 1,
+      missReason: null,
+      lastTurn: null,
     },
   ]);
 });

@@ -26,6 +26,7 @@ const report: AnswerReport = {
   totalMs: 260,
   finishReasons: ['stop'],
   failure: null,
+  prefix: {},
 };
 
 describe('an answer in the convention’s words', () => {
