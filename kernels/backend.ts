@@ -172,7 +172,8 @@ export interface PrefillHabit {
 }
 
 export interface Backend {
-  readonly name: string; // for people and metrics: "cpu", "sim", …
+  readonly name: string; // for people and metrics: "cpu", "webgpu", "sim", …
+  readonly adapter?: string | undefined; // of a device that has one: what computes, for people
   readonly limits: BackendLimits;
   readonly costs?: StepCosts | null; // without them no tokens are drafted
   readonly prefill?: PrefillHabit | null; // what suits the device; without it the server's setting counts
@@ -198,6 +199,8 @@ export interface Backend {
   writeBlock?(block: number, content: Uint8Array): void;
   /** The memory itself of a block's content, in readBlock()'s order, to be written under the same condition. */
   blockPieces?(block: number): readonly Uint8Array[];
+  /** Bytes of numbers that steps have carried between this machine and the device, so far; absent: they are one. */
+  readonly carriedBytes?: Readonly<{ toDevice: number; fromDevice: number }>;
   /** What lies where, for people; absent: it cannot tell. */
   readonly plan?: DevicePlan;
   /** [region of the plan] ms of work since the start, for people. */

@@ -1,4 +1,4 @@
-// Names of devices → backends: cpu, sim, and every simulated chip (wse3, h100x2, …). Devices are loaded by dynamic import: a simulated one needs no native library.
+// Names of devices → backends: cpu, webgpu, sim, and every simulated chip (wse3, h100x2, …). Devices are loaded by dynamic import: a simulated one needs no native library.
 // Before it: the composition root; after it: the backend of the device.
 import type { ModelSpec } from '../models/spec.ts';
 import type { Backend } from './backend.ts';
@@ -53,34 +53,16 @@ export class UnknownBackendError extends Error {
 const openTimeoutMs = 120_000;
 
 const devices: Readonly<Record<string, (parts: BackendParts) => Promise<Backend>>> = {
-  async cpu(parts) {
-    const { createCpuBackend } = await import('./onnx/backend.ts');
-    const {
-      sizes,
-      threadCount,
-      stepTimeoutMs,
-      tellIntervalMs,
-      opensApart = false,
-      guesses = 'alone',
-      clock,
-      log,
-    } = parts;
-    const { graph, int8Kv } = await parts.openGraph();
-    // Spinning: 0.39 ms against 0.44–0.54 for a step of a small model. Workers do nothing else.
-    const chosen = { runtime: 'auto', spinning: true, openTimeoutMs } as const;
-    return createCpuBackend({
-      graph,
-      int8Kv,
-      sizes,
-      threadCount,
-      stepTimeoutMs,
-      tellIntervalMs,
-      opensApart,
-      guesses,
-      clock,
-      log,
-      ...chosen,
-    });
+  cpu: (parts) => openComputing(parts, 'cpu'),
+  async webgpu(parts) {
+    // Before anything is converted: a session of a graph of no size finds the adapter, or says what there is none for.
+    const { requireAdapter } = await import('./onnx/device-runtime.ts');
+    requireAdapter();
+    return openComputing(parts, 'webgpu');
+  },
+  async cuda() {
+    const { cudaRefusal } = await import('./onnx/adapter.ts');
+    throw cudaRefusal();
   },
   async sim({ sizes, spec, clock }) {
     const { SimBackend } = await import('./sim/backend.ts');
@@ -92,7 +74,29 @@ const devices: Readonly<Record<string, (parts: BackendParts) => Promise<Backend>
   },
 };
 
-export const backendNames: readonly string[] = Object.keys(devices);
+async function openComputing(parts: BackendParts, provider: 'cpu' | 'webgpu'): Promise<Backend> {
+  const { createCpuBackend } = await import('./onnx/backend.ts');
+  const { sizes, threadCount, stepTimeoutMs, tellIntervalMs, opensApart = false, guesses = 'alone' } = parts;
+  const { clock, log } = parts;
+  const { graph, int8Kv } = await parts.openGraph();
+  // Spinning: 0.39 ms against 0.44–0.54 for a step of a small model. Workers do nothing else.
+  const chosen = { provider, runtime: 'auto', spinning: provider === 'cpu', openTimeoutMs } as const;
+  return createCpuBackend({
+    graph,
+    int8Kv,
+    sizes,
+    threadCount,
+    stepTimeoutMs,
+    tellIntervalMs,
+    opensApart,
+    guesses,
+    clock,
+    log,
+    ...chosen,
+  });
+}
+
+export const backendNames: readonly string[] = Object.keys(devices).filter((name) => name !== 'cuda');
 
 /** What may be named, for people who choose: chips (each also with xN for several) and the models whose shapes are known. */
 export interface DeviceCatalogue {

@@ -101,7 +101,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     clock,
     log,
   });
-  metrics.watch('kv_block_bytes', 'Memory of one KV block', () => device.backend.blockBytes ?? 0);
+  metrics.watchDevice(() => device.backend);
   const routes = [
     ...ownRoutes(parts, { device, engine }),
     ...(ui?.routes({

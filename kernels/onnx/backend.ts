@@ -1,6 +1,6 @@
-// CpuBackend: ONNX Runtime on this machine's cores. Owns the session (weights, once per process), the block store and
-// one replica per worker; decides which runtime is used and says so. Computes nothing itself. Before it: the engine,
-// through kernels/backend.ts; after it: replica.ts.
+// CpuBackend: ONNX Runtime on this machine's cores, or on the adapter that WebGPU finds. Owns the session (weights, once
+// per process), the block store and one replica per worker; decides which runtime is used and says so. Computes nothing
+// itself. Before it: the engine, through kernels/backend.ts; after it: replica.ts.
 import assert from 'node:assert/strict';
 import type { ModelSpec } from '../../models/spec.ts';
 import {
@@ -14,6 +14,9 @@ import {
   type StepPlan,
 } from '../backend.ts';
 import type { Clock } from '../clock.ts';
+import { adapterName } from './adapter.ts';
+import { logprobsOf } from './cpu-reference.ts';
+import { DeviceRuntime } from './device-runtime.ts';
 import { type KvCalibration, measureKvScales, readKvScales } from './kv-calibration.ts';
 import {
   allocateBlocks,
@@ -28,8 +31,8 @@ import {
 import type { GuessRounding, RuntimeSetup, WorkerFault, WorkerSetup } from './messages.ts';
 import { OrtError, openBindingSession, openSession, takeSession } from './ort.ts';
 import { Replica, type ReplicaLog } from './replica.ts';
-import type { GraphSession, SessionOptions } from './runtime.ts';
-import { guessesAgree, verifyInPlace } from './self-test.ts';
+import type { GraphSession, Provider, SessionOptions, Traffic } from './runtime.ts';
+import { guessesAgree, verifyAgainstCpu, verifyInPlace } from './self-test.ts';
 import type { OpenedApart } from './session-opener.ts';
 import { measureStepCosts } from './step-costs.ts';
 import { createStepFrame } from './step-frame.ts';
@@ -42,6 +45,7 @@ export interface DecoderGraph {
   readonly int8Kv: { readonly modelPath: string; readonly bindingModelPath: string } | null; // the same with KV as int8, where there is one
   readonly topCount: number; // K
   readonly spec: ModelSpec;
+  readonly precision?: string; // fp32, or how its weights are rounded; absent: that is not known
 }
 
 /** What is chosen; the rest follows from the model. */
@@ -51,6 +55,7 @@ export interface CpuBackendOptions {
   readonly graph: DecoderGraph;
   readonly sizes: DeviceSizes;
   readonly int8Kv: KvCalibration | null; // null: KV as fp32
+  readonly provider?: Provider; // absent: cpu; any other needs the C API
   readonly runtime: 'auto' | 'c-api' | 'binding'; // auto: the C API if it can be loaded, else the official binding
   readonly threadCount: number; // of all replicas together, ≥ replicaCount
   readonly spinning: boolean; // those threads busy-wait for the next operator
@@ -82,12 +87,14 @@ export async function createCpuBackend(options: CpuBackendOptions): Promise<CpuB
 }
 
 export class CpuBackend implements Backend {
-  readonly name = 'cpu';
+  readonly name: Provider;
+  readonly adapter?: string;
   readonly limits: BackendLimits;
   readonly runtime: GraphSession['runtime'];
   costs: StepCosts | null = null;
   readonly #options: CpuBackendOptions;
   readonly #session: GraphSession | null; // null: every worker has its own
+  readonly #device: DeviceRuntime | null; // null: the cpu
   readonly #kvShape: KvShape;
   readonly #blocks: KvArrays;
   readonly #replicas: readonly Replica[];
@@ -104,12 +111,19 @@ export class CpuBackend implements Backend {
     this.#options = options;
     this.limits = limits;
     this.#session = session;
+    this.name = options.provider ?? 'cpu';
+    if (this.name === 'webgpu') this.adapter = adapterName();
     this.runtime = session?.runtime ?? 'binding';
     const { layerCount, kvHeadCount, headSize } = options.graph.spec;
     const { slotCount, slotTokensMax, blockSize, blockCount } = limits;
     const places = { slotCount, slotTokensMax, blockSize, blockCount };
     this.#kvShape = { layerCount, kvHeadCount, headSize, ...places, scales };
     this.#blocks = allocateBlocks(this.#kvShape);
+    const { rowTokensMax } = limits;
+    this.#device =
+      this.name === 'cpu'
+        ? null
+        : new DeviceRuntime({ session: session!, provider: this.name, shape: this.#kvShape, rowTokensMax });
     this.#replicas = Array.from({ length: limits.replicaCount }, (_, index) => this.#createReplica(index));
   }
 
@@ -117,10 +131,12 @@ export class CpuBackend implements Backend {
   async open(): Promise<void> {
     const versions = await Promise.all(this.#replicas.map((replica) => replica.open()));
     await Promise.all(this.#replicas.map((_, replica) => verifyInPlace(this, replica)));
+    if (this.#device !== null) await this.#verifyDevice();
     const costs = await measureStepCosts(this);
     const mayGuess = this.#options.guesses === 'together' || (await guessesAgree(this));
     this.costs = mayGuess ? costs : this.#withoutGuesses(costs);
-    this.#options.log.info('cpu backend ready', {
+    this.#options.log.info(`${this.name} backend ready`, {
+      ...(this.adapter !== undefined && { adapter: this.adapter, onCpu: this.#session!.onCpu!.join(', ') }),
       runtime: this.runtime,
       version: versions[0],
       replicas: this.limits.replicaCount,
@@ -150,6 +166,12 @@ export class CpuBackend implements Backend {
 
   releaseSlot(replica: number, slot: number): void {
     this.#replicas[replica]!.releaseSlot(slot);
+  }
+
+  get carriedBytes(): Traffic {
+    const all = this.#replicas.map(({ carriedBytes }) => carriedBytes);
+    const sum = (way: keyof Traffic) => all.reduce((total, carried) => total + carried[way], 0);
+    return { toDevice: sum('toDevice'), fromDevice: sum('fromDevice') };
   }
 
   get blockBytes(): number {
@@ -183,11 +205,22 @@ export class CpuBackend implements Backend {
     return this.#replicas[replica]!.terminateWorker();
   }
 
+  /** In a second session of the same graph, for as long as the test takes. */
+  async #verifyDevice(): Promise<void> {
+    const { graph } = this.#options;
+    const session = (await openRuntime({ ...this.#options, provider: 'cpu', runtime: 'c-api' }))!;
+    try {
+      await verifyAgainstCpu(this, graph, (tokens) => logprobsOf(session, graph, tokens));
+    } finally {
+      session.release();
+    }
+  }
+
   async #close(): Promise<void> {
     await Promise.all(this.#replicas.map((replica) => replica.close()));
     const runningCount = this.#replicas.reduce((sum, replica) => sum + replica.discardedCount, 0);
     // A hung thread may wake in the middle of a run: its session stays.
-    if (runningCount === 0) this.#session?.release();
+    if (runningCount === 0) (this.#device ?? this.#session)?.release();
     else this.#options.log.warn('hung workers keep their session', { workers: runningCount });
   }
 
@@ -202,7 +235,14 @@ export class CpuBackend implements Backend {
   #createReplica(index: number): Replica {
     const { stepTimeoutMs, openTimeoutMs, clock, log } = this.#options;
     const createSetup = () => this.#createSetup();
-    return new Replica({ index, createSetup, stepTimeoutMs, openTimeoutMs, clock, log });
+    const dropSetup = ({ runtime }: WorkerSetup) => {
+      if (runtime.kind === 'device') this.#device!.free(runtime);
+    };
+    const fromFirst = this.#device !== null;
+    return new Replica({
+      ...{ index, createSetup, dropSetup, fromFirst },
+      ...{ stepTimeoutMs, openTimeoutMs, clock, log },
+    });
   }
 
   #createSetup(): WorkerSetup {
@@ -219,13 +259,14 @@ export class CpuBackend implements Backend {
   }
 
   #runtimeSetup(): RuntimeSetup {
+    if (this.#device !== null) return this.#device.createSetup();
     const handle = this.#session?.handle ?? null;
     if (handle === null) return { kind: 'binding', options: sessionOptions(this.#options, 'binding') };
     return { kind: 'c-api', session: handle, seats: allocateSeats(this.#kvShape, 'shared') };
   }
 }
 
-function limitsOf({ graph, sizes, threadCount }: CpuBackendOptions): BackendLimits {
+function limitsOf({ graph, sizes, threadCount, int8Kv, provider = 'cpu' }: CpuBackendOptions): BackendLimits {
   const { slotTokensMax, rowTokensMax, sampleCountMax, replicaCount } = sizes;
   const { contextLength, vocabSize } = graph.spec;
   assert(
@@ -234,6 +275,10 @@ function limitsOf({ graph, sizes, threadCount }: CpuBackendOptions): BackendLimi
   );
   assert(rowTokensMax <= slotTokensMax, `rowTokensMax ${rowTokensMax} of slotTokensMax ${slotTokensMax}`);
   assert(sampleCountMax <= rowTokensMax, `sampleCountMax ${sampleCountMax} of rowTokensMax ${rowTokensMax}`);
+  assert(
+    provider === 'cpu' || (replicaCount === 1 && int8Kv === null),
+    'a device has one replica, with KV as fp32',
+  );
   assert(threadCount >= replicaCount, `threadCount ${threadCount} for ${replicaCount} replicas`);
   return { ...sizes, logprobsMax: graph.topCount, vocabSize };
 }
@@ -254,13 +299,14 @@ async function scalesFor(options: CpuBackendOptions, calibration: KvCalibration)
 
 /** The process's session, or null where each worker opens its own through the official binding. */
 async function openRuntime(options: CpuBackendOptions): Promise<GraphSession | null> {
-  if (options.runtime === 'binding') return null;
+  const { provider = 'cpu' } = options;
+  if (options.runtime === 'binding' && provider === 'cpu') return null;
   const chosen = sessionOptions(options, 'c-api');
   try {
     return options.opensApart === true ? await openApart(chosen) : openSession(chosen);
   } catch (error) {
     const isMissing = error instanceof OrtError && error.code === 'unavailable';
-    if (options.runtime === 'c-api' || !isMissing) throw error;
+    if (options.runtime === 'c-api' || provider !== 'cpu' || !isMissing) throw error;
     options.log.warn('falling back to the official binding: weights once per worker', {
       reason: error.message,
     });
@@ -280,12 +326,12 @@ async function openApart(options: SessionOptions): Promise<GraphSession> {
 }
 
 function sessionOptions(options: CpuBackendOptions, runtime: GraphSession['runtime']): SessionOptions {
-  const { sizes, threadCount, spinning } = options;
+  const { sizes, threadCount, spinning, provider = 'cpu' } = options;
   const graph = options.int8Kv === null ? options.graph : options.graph.int8Kv!;
   // Each worker computes on its own thread too. The one session lends its helpers to all workers, those of its own
   // that a worker has are its alone.
   return runtime === 'c-api'
-    ? { modelPath: graph.modelPath, intraOpThreads: threadCount - sizes.replicaCount + 1, spinning }
+    ? { modelPath: graph.modelPath, intraOpThreads: threadCount - sizes.replicaCount + 1, spinning, provider }
     : {
         modelPath: graph.bindingModelPath,
         intraOpThreads: Math.floor(threadCount / sizes.replicaCount),

@@ -1,8 +1,16 @@
 // The decoder graph's inputs and outputs in memory, and its bindings: one per shape and range of seats, built when
 // first needed, the least recently used one released when there are too many. Owns the memory of everything but the
 // KV. Names and shapes are those that models/graph/ writes. Before it: device.ts; after it: the session of ort.ts.
-import { type KvArrays, type KvShape, slotElements } from './kv-memory.ts';
-import type { Binding, BoundTensor, GraphSession } from './runtime.ts';
+import assert from 'node:assert/strict';
+import { type KvShape, slotElements } from './kv-memory.ts';
+import {
+  type Binding,
+  type BoundTensor,
+  type DeviceMemory,
+  type GraphSession,
+  isDeviceMemory,
+  type TensorData,
+} from './runtime.ts';
 
 export interface GraphBounds {
   readonly topCount: number; // K
@@ -11,12 +19,20 @@ export interface GraphBounds {
   readonly logitRowsMax: number; // largest R
 }
 
-/** One shape: B neighbouring seats from slotStart, n tokens each, R rows of logits. */
+/** One shape: B neighbouring seats from slotStart, n tokens each, R rows of logits; or one seat's tokens on a bench. */
 export interface BindingShape {
   slotStart: number;
   slotCount: number; // B
   tokenCount: number; // n
   logitRowCount: number; // R
+  benchTokens?: number; // that the bench has room for; absent or 0: in the seats themselves
+}
+
+/** Keys and values as they are bound; [2 · layerCount] each. */
+export interface BoundSeats {
+  readonly shape: KvShape;
+  readonly seats: readonly (TensorData | DeviceMemory)[];
+  readonly bench?: readonly DeviceMemory[]; // of one seat, where there is one (device-seats.ts)
 }
 
 // Each binding is some 300 native objects and a few hundred µs of calls at 24 layers. 16 seats have 136 ranges to
@@ -36,17 +52,17 @@ export class GraphBindings {
   readonly logits: Float32Array; // [R, V]
   readonly #session: GraphSession;
   readonly #kvShape: KvShape;
-  readonly #seats: KvArrays;
+  readonly #kv: BoundSeats;
   readonly #bounds: GraphBounds;
   readonly #bindings = new Map<number, Binding>(); // least recently used first
   #lastKey = -1;
   #last: Binding | null = null;
 
-  constructor(session: GraphSession, kv: { shape: KvShape; seats: KvArrays }, bounds: GraphBounds) {
+  constructor(session: GraphSession, kv: BoundSeats, bounds: GraphBounds) {
     const { logitRowsMax, topCount, vocabSize } = bounds;
     this.#session = session;
     this.#kvShape = kv.shape;
-    this.#seats = kv.seats;
+    this.#kv = kv;
     this.#bounds = bounds;
     this.inputIds = new Int32Array(bounds.runTokensMax);
     this.seqlensK = new Int32Array(kv.shape.slotCount);
@@ -86,9 +102,10 @@ export class GraphBindings {
     this.#last = null;
   }
 
-  #keyOf({ slotStart, slotCount, tokenCount, logitRowCount }: BindingShape): number {
+  #keyOf({ slotStart, slotCount, tokenCount, logitRowCount, benchTokens = 0 }: BindingShape): number {
     const { runTokensMax, logitRowsMax } = this.#bounds;
-    const seats = slotStart * (this.#kvShape.slotCount + 1) + slotCount;
+    // Whoever works on the bench may have come from any seat.
+    const seats = benchTokens > 0 ? -benchTokens : slotStart * (this.#kvShape.slotCount + 1) + slotCount;
     return (seats * (runTokensMax + 1) + tokenCount) * (logitRowsMax + 1) + logitRowCount;
   }
 
@@ -101,15 +118,15 @@ export class GraphBindings {
     binding.release();
   }
 
-  #bind({ slotStart, slotCount, tokenCount, logitRowCount }: BindingShape): Binding {
+  #bind(bound: BindingShape): Binding {
+    const { slotCount, tokenCount, logitRowCount } = bound;
     const { topCount, vocabSize } = this.#bounds;
     const past: BoundTensor[] = [];
     const present: BoundTensor[] = [];
     const { kvHeadCount, slotTokensMax, headSize, scales } = this.#kvShape;
-    const shape = [slotCount, kvHeadCount, slotTokensMax, headSize];
-    const stride = slotElements(this.#kvShape);
-    for (const [index, seats] of this.#seats.entries()) {
-      const data = seats.subarray(slotStart * stride, (slotStart + slotCount) * stride);
+    const shape = [slotCount, kvHeadCount, bound.benchTokens || slotTokensMax, headSize];
+    for (const index of this.#kv.seats.keys()) {
+      const data = this.#seatsOf(index, bound);
       const name = `${index % 2 === 0 ? 'key' : 'value'}.${index >> 1}`;
       past.push({ name: `past_${name}`, data, shape });
       present.push({ name: `present_${name}`, data, shape });
@@ -134,6 +151,20 @@ export class GraphBindings {
       ...present,
     ];
     return this.#session.bind(inputs, outputs);
+  }
+
+  #seatsOf(
+    index: number,
+    { slotStart, slotCount, benchTokens = 0 }: BindingShape,
+  ): TensorData | DeviceMemory {
+    const { kvHeadCount, headSize } = this.#kvShape;
+    if (benchTokens > 0)
+      return { address: this.#kv.bench![index]!.address, length: kvHeadCount * benchTokens * headSize };
+    const stride = slotElements(this.#kvShape);
+    const seats = this.#kv.seats[index]!;
+    if (!isDeviceMemory(seats)) return seats.subarray(slotStart * stride, (slotStart + slotCount) * stride);
+    assert(slotStart === 0, 'a device names no seats but the first');
+    return { address: seats.address, length: slotCount * stride };
   }
 }
 

@@ -4,10 +4,11 @@
 import assert from 'node:assert/strict';
 import { type LogitsRow, rankOf, Sampler, SamplingError } from '../sampling.ts';
 import { type BindingShape, GraphBindings } from './bindings.ts';
-import { type KvMemory, restoreBlock, saveBlock } from './kv-memory.ts';
+import type { KvShape } from './kv-memory.ts';
 import type { GuessRounding, RareSampling, WorkerSetup } from './messages.ts';
 import { RowInputsReader, StaleInputError } from './row-inputs.ts';
 import type { GraphSession } from './runtime.ts';
+import type { Seats } from './seats.ts';
 import {
   cellWords,
   controlWords,
@@ -21,7 +22,8 @@ import {
 
 export class Device {
   readonly #frame: StepFrame;
-  readonly #kv: KvMemory;
+  readonly #seats: Seats;
+  readonly #kvShape: KvShape;
   readonly #bindings: GraphBindings;
   readonly #sampler: Sampler;
   readonly #logitsRows: readonly LogitsRow[]; // [R] views of the graph's outputs
@@ -33,18 +35,26 @@ export class Device {
   readonly #failed: Uint8Array; // [slotCount] by row: 1: it draws nothing more
   #spoiled = false; // the next draw of this step is to fail
   #round = 0;
-  readonly #shape: BindingShape = { slotStart: 0, slotCount: 0, tokenCount: 0, logitRowCount: 0 };
+  readonly #shape: BindingShape = {
+    slotStart: 0,
+    slotCount: 0,
+    tokenCount: 0,
+    logitRowCount: 0,
+    benchTokens: 0,
+  };
 
-  constructor(session: GraphSession, seats: KvMemory['seats'], setup: WorkerSetup) {
-    const { limits, frame, topCount } = setup;
+  constructor(session: GraphSession, seats: Seats, setup: WorkerSetup) {
+    const { limits, frame, topCount, kvShape } = setup;
     this.#guesses = setup.guesses;
     this.#frame = frame;
-    this.#kv = { shape: setup.kvShape, seats, blocks: setup.blocks };
+    this.#seats = seats;
+    this.#kvShape = kvShape;
     const logitRowsMax = Math.max(limits.slotCount, limits.sampleCountMax, limits.judgedTokensMax ?? 0);
     const runTokensMax = Math.max(limits.slotCount, limits.rowTokensMax);
     const { vocabSize } = limits;
     const bounds = { topCount, vocabSize, runTokensMax, logitRowsMax };
-    this.#bindings = new GraphBindings(session, this.#kv, bounds);
+    const bound = { shape: kvShape, seats: seats.arrays, bench: seats.bench };
+    this.#bindings = new GraphBindings(session, bound, bounds);
     this.#sampler = new Sampler(vocabSize);
     this.#logitsRows = Array.from({ length: logitRowsMax }, (_, row) => this.#logitsRow(row, bounds));
     this.#ends = new Int32Array(limits.slotCount);
@@ -64,8 +74,7 @@ export class Device {
   ): number {
     const { control, restores, saves } = this.#frame;
     this.#begin(rare);
-    for (let i = 0; i < control[controlWords.restoreCount]!; i++)
-      restoreBlock(this.#kv, placeAt(restores, i));
+    for (let i = 0; i < control[controlWords.restoreCount]!; i++) this.#seats.restore(placeAt(restores, i));
     beforeRuns();
     const rounds = control[controlWords.rounds]!;
     this.#runAll();
@@ -77,10 +86,9 @@ export class Device {
     // From here on the main thread waits: memory that outlives this step's rows is being written.
     const phase = Atomics.compareExchange(control, controlWords.phase, phases.computing, phases.saving);
     assert(phase === phases.computing, 'this worker was given up');
-    const { blockSize } = this.#kv.shape;
     for (let i = 0; i < control[controlWords.saveCount]!; i++) {
       const place = placeAt(saves, i);
-      if (place.position + blockSize <= this.#ends[place.slot]!) saveBlock(this.#kv, place);
+      if (place.position + this.#kvShape.blockSize <= this.#ends[place.slot]!) this.#seats.save(place);
     }
     return this.#round;
   }
@@ -92,6 +100,7 @@ export class Device {
 
   release(): void {
     this.#bindings.release();
+    this.#seats.release();
   }
 
   #runAll(): void {
@@ -166,9 +175,12 @@ export class Device {
     for (let i = 0; i < shape.logitRowCount; i++) bindings.logitRows[i] = firstLogitRow + i;
     const isDrafted = isChunk && rows[chunkRow * rowWords.size + rowWords.isDrafted] === 1;
     // Over int8 keys there is no quicker way.
-    const isAlone = isDrafted && (this.#guesses === 'alone' || this.#kv.shape.scales !== null);
+    const isAlone = isDrafted && (this.#guesses === 'alone' || this.#kvShape.scales !== null);
     bindings.aloneCount[0] = isAlone ? BigInt(tokenCount) : 0n;
+    const position = cells[cellStart * cellWords.size + cellWords.position]!;
+    shape.benchTokens = this.#seats.enter(shape, position);
     bindings.get(shape).run();
+    this.#seats.leave(shape, position);
     for (let i = 0; i < slotCount; i++) {
       const row = cells[(cellStart + i) * cellWords.size + cellWords.row]!;
       if (row !== -1) this.#sampleRow(row, i);

@@ -2,6 +2,7 @@
 // is no number. Before it: worker-link.ts; after it: worker.ts.
 import type { MessagePort } from 'node:worker_threads';
 import { type BackendLimits, deviceFaults } from '../backend.ts';
+import type { DeviceSeatMemory } from './device-seats.ts';
 import type { KvArrays, KvShape } from './kv-memory.ts';
 import type { SessionHandle, SessionOptions } from './runtime.ts';
 import type { StepFrame } from './step-frame.ts';
@@ -23,8 +24,18 @@ export interface WorkerSetup {
 
 /** The C API works on shared seats with the process's one session; the binding can do neither. */
 export type RuntimeSetup =
+  | DeviceSetup
   | { readonly kind: 'c-api'; readonly session: SessionHandle; readonly seats: KvArrays }
   | { readonly kind: 'binding'; readonly options: SessionOptions };
+
+/** Sessions and seats of a device, all of them the main thread's. */
+export interface DeviceSetup {
+  readonly kind: 'device';
+  readonly session: SessionHandle;
+  readonly slice: SessionHandle; // of kv-graphs.ts, as the next
+  readonly scatter: SessionHandle;
+  readonly memory: DeviceSeatMemory;
+}
 
 /** Sampling parameters of one row that are no numbers, with the plan's index of the row. */
 export interface RareSampling {

@@ -4,7 +4,14 @@
 // Before it: worker.ts through runtime.ts; after it: the native library.
 import { createRequire } from 'node:module';
 import { assertBindable, OrtError } from './ort-error.ts';
-import type { Binding, BoundTensor, GraphSession, SessionOptions, TensorData } from './runtime.ts';
+import {
+  type Binding,
+  type BoundTensor,
+  type GraphSession,
+  isDeviceMemory,
+  type SessionOptions,
+  type TensorData,
+} from './runtime.ts';
 
 /**
  * After every run the binding copies each output it returns into a fresh array, preallocated or not, KV buffers
@@ -123,6 +130,9 @@ class BindingSession implements GraphSession {
     for (const tensor of bound) {
       assertBindable(tensor);
       const { name, data, shape } = tensor;
+      if (isDeviceMemory(data)) {
+        throw new OrtError('invalid-argument', `tensor ${name}: the binding computes on the cpu`);
+      }
       if (data.buffer instanceof SharedArrayBuffer) {
         throw new OrtError('invalid-argument', `tensor ${name}: the binding refuses a SharedArrayBuffer`);
       }

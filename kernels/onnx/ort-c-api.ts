@@ -1,18 +1,14 @@
-// ONNX Runtime's C API: loads the shared library that the onnxruntime-node package ships and turns its table of
-// function pointers into typed JavaScript functions. Owns no session and no memory; knows no model.
-// Before it: ort.ts; after it: the native library, with denormals flushed while it computes (float-mode.ts).
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { arch, platform } from 'node:os';
-import { dirname, join } from 'node:path';
+// ONNX Runtime's C API: turns its table of function pointers into typed JavaScript functions. Owns no session and no
+// memory; knows no model. Before it: ort.ts; after it: ort-library.ts, with denormals flushed while it computes
+// (float-mode.ts), and what devices need beside it (ort-device-api.ts).
 import { type FloatMode, loadFloatMode } from './float-mode.ts';
+import { type DeviceApi, deviceTable } from './ort-device-api.ts';
 import { OrtError } from './ort-error.ts';
-
-/** An address in this process; 0n is NULL. */
-export type Address = bigint;
+import { type Address, type Callers, callersOf, type Library, openLibrary } from './ort-library.ts';
+import { type DeviceMemory, isDeviceMemory } from './runtime.ts';
 
 /** The functions used, bound to the library. Each that can fail throws OrtError with ONNX Runtime's message. */
-export interface OrtApi {
+export interface OrtApi extends DeviceApi {
   readonly version: string;
   readonly floatMode: FloatMode | null;
   createEnv(severity: number, logId: string): Address;
@@ -26,11 +22,12 @@ export interface OrtApi {
   enableProfiling(options: Address, filePrefix: string): void;
   addConfigEntry(options: Address, entry: { readonly key: string; readonly value: string }): void;
   createSession(env: Address, modelPath: string, options: Address): Address;
+  createSessionOf(env: Address, model: Uint8Array, options: Address): Address;
   createCpuMemoryInfo(): Address;
-  /** A tensor over the memory of `data`, which the caller keeps alive and in place until releaseValue(). */
+  /** A tensor over `data`, which the caller keeps alive and in place until releaseValue(); `memoryInfo` says where it is. */
   createTensor(
     memoryInfo: Address,
-    data: ArrayBufferView,
+    data: ArrayBufferView | DeviceMemory,
     shape: readonly number[],
     elementType: number,
   ): Address;
@@ -50,10 +47,9 @@ export interface OrtApi {
 // Positions in `struct OrtApi`, from 0. The struct only ever grows at its end, so they hold for every later 1.x;
 // source: onnxruntime_c_api.h, and each is called by test/unit/kernels/onnx/ort.test.ts.
 const positions = {
-  GetErrorCode: 1,
-  GetErrorMessage: 2,
   CreateEnv: 3,
   CreateSession: 7,
+  CreateSessionFromArray: 8,
   CreateSessionOptions: 10,
   SetSessionExecutionMode: 13,
   EnableProfiling: 14,
@@ -67,7 +63,6 @@ const positions = {
   CreateTensorWithDataAsOrtValue: 49,
   CreateCpuMemoryInfo: 69,
   ReleaseEnv: 92,
-  ReleaseStatus: 93,
   ReleaseMemoryInfo: 94,
   ReleaseSession: 95,
   ReleaseValue: 96,
@@ -80,28 +75,9 @@ const positions = {
   BindOutput: 137,
 } as const;
 
-const apiVersion = 17; // of the C API: old enough for every library we accept, new enough for every position above
-const acceptedVersion = /^1\.(\d+)\.\d+/;
-const minorMin = 30; // ONNX Runtime 1.30 is what the graphs and this table were tested with
-
-// enum OrtErrorCode; source: onnxruntime_c_api.h
-const errorCodes = [
-  'ok',
-  'fail',
-  'invalid-argument',
-  'no-such-file',
-  'no-model',
-  'engine-error',
-  'runtime-exception',
-  'invalid-protobuf',
-  'model-loaded',
-  'not-implemented',
-  'invalid-graph',
-  'ep-fail',
-];
-
 const arenaAllocator = 1; // enum OrtAllocatorType: OrtArenaAllocator
 const defaultMemory = 0; // enum OrtMemType: OrtMemTypeDefault
+const deviceElementSize = 4; // bytes: f32
 
 /** Loads the library and checks its version. Throws OrtError('unavailable') when that is impossible here. */
 export function loadOrtApi(): OrtApi {
@@ -115,105 +91,6 @@ export function loadOrtApi(): OrtApi {
 
 function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
-}
-
-type Koffi = typeof import('koffi');
-type Type = 'void *' | 'void' | 'int32_t' | 'uint32_t' | 'size_t' | 'str' | 'str16';
-type Value = Address | number | string | ArrayBufferView | null;
-type Native = (...args: Value[]) => unknown;
-
-interface Library {
-  readonly version: string;
-  readonly pathType: Type; // ORTCHAR_T*
-  addressOf(data: ArrayBufferView): Address;
-  read(position: number, result: Type, args: readonly Type[]): Native;
-}
-
-function openLibrary(): Library {
-  const require = createRequire(import.meta.url);
-  // Required lazily: a machine without koffi's binary must still be able to load this module and fall back.
-  const koffi = require('koffi') as Koffi;
-  const path = libraryPath(require);
-  const library = koffi.load(path);
-  const base = library.func('OrtGetApiBase', 'void *', [])() as Address;
-  const pointerAt = (address: Address, index: number): Address => koffi.decode(address, 8 * index, 'void *');
-  const version = koffi.decode(pointerAt(base, 1), koffi.proto('str', []))() as string;
-  const minor = acceptedVersion.exec(version)?.[1];
-  if (minor === undefined || Number(minor) < minorMin) {
-    throw new OrtError('unavailable', `ONNX Runtime ${version} is not supported: 1.${minorMin} or later is`);
-  }
-  const api = koffi.decode(
-    pointerAt(base, 0),
-    koffi.proto('void *', ['uint32_t']),
-  )(apiVersion) as Address | null;
-  if (api === null) throw new OrtError('unavailable', `ONNX Runtime ${version} lacks C API ${apiVersion}`);
-  return {
-    version,
-    pathType: platform() === 'win32' ? 'str16' : 'str',
-    addressOf: (data) => koffi.address(data),
-    read(position, result, args) {
-      const call = koffi.decode(pointerAt(api, position), koffi.proto(result, [...args])) as Native;
-      // koffi unloads a library that nobody refers to; a decoded pointer alone does not count.
-      return Object.assign(call, { library });
-    },
-  };
-}
-
-function libraryPath(require: NodeJS.Require): string {
-  const directory = dirname(require.resolve('onnxruntime-node/package.json'));
-  const folder = join(directory, 'bin', 'napi-v6', platform(), arch());
-  const { version } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as {
-    version: string;
-  };
-  switch (platform()) {
-    case 'win32':
-      return join(folder, 'onnxruntime.dll');
-    case 'darwin':
-      return join(folder, `libonnxruntime.${version}.dylib`);
-    default:
-      return join(folder, 'libonnxruntime.so.1');
-  }
-}
-
-interface Callers {
-  /** Turns a status into OrtError and frees it. */
-  fail(status: Address): never;
-  /** A function that answers OrtStatus*, null when all is well. */
-  checked(position: number, args: readonly Type[]): (...values: Value[]) => void;
-  /** The same with an out-pointer as its last argument, which becomes the result. */
-  creator(position: number, args: readonly Type[]): (...values: Value[]) => Address;
-  releaser(position: number): (address: Address) => void;
-}
-
-function callersOf(library: Library): Callers {
-  const getCode = library.read(positions.GetErrorCode, 'int32_t', ['void *']);
-  const getMessage = library.read(positions.GetErrorMessage, 'str', ['void *']);
-  const releaseStatus = library.read(positions.ReleaseStatus, 'void', ['void *']);
-  const fail = (status: Address): never => {
-    const code = errorCodes[getCode(status) as number] ?? 'fail';
-    const message = getMessage(status) as string;
-    releaseStatus(status);
-    throw new OrtError(code, message);
-  };
-  const checked: Callers['checked'] = (position, args) => {
-    const call = library.read(position, 'void *', args);
-    return (...values) => {
-      const status = call(...values) as Address | null;
-      if (status !== null) fail(status);
-    };
-  };
-  const creator: Callers['creator'] = (position, args) => {
-    const call = checked(position, [...args, 'void *']);
-    return (...values) => {
-      const out = new BigUint64Array(1);
-      call(...values, out);
-      return out[0]!;
-    };
-  };
-  const releaser: Callers['releaser'] = (position) => {
-    return library.read(position, 'void', ['void *']) as (address: Address) => void;
-  };
-  return { fail, checked, creator, releaser };
 }
 
 type Options = Pick<
@@ -264,17 +141,24 @@ function openTable(): OrtApi {
     'int32_t', // element type
   ]);
   const createCpuMemoryInfo = creator(positions.CreateCpuMemoryInfo, ['int32_t', 'int32_t']);
+  const createSessionOf = creator(positions.CreateSessionFromArray, ['void *', 'void *', 'size_t', 'void *']);
   // The one call of the hot path: fixed arguments, no closure per call.
   const runWithBinding = library.read(positions.RunWithBinding, 'void *', ['void *', 'void *', 'void *']);
   return {
     version: library.version,
     floatMode,
     ...optionsTable(library, callers),
+    ...deviceTable(library, callers),
     createEnv: creator(positions.CreateEnv, ['int32_t', 'str']),
     createSession: creator(positions.CreateSession, ['void *', library.pathType, 'void *']),
+    createSessionOf: (env, model, options) => createSessionOf(env, model, model.byteLength, options),
     createCpuMemoryInfo: () => createCpuMemoryInfo(arenaAllocator, defaultMemory),
     createTensor(memoryInfo, data, shape, elementType) {
       const dims = BigInt64Array.from(shape, BigInt);
+      if (isDeviceMemory(data)) {
+        const { address, length } = data;
+        return createTensor(memoryInfo, address, length * deviceElementSize, dims, shape.length, elementType);
+      }
       // V8 keeps a small array inside its heap, where the collector may move it, until somebody asks for `.buffer`.
       const address = data.buffer.byteLength === 0 ? 0n : library.addressOf(data);
       return createTensor(memoryInfo, address, data.byteLength, dims, shape.length, elementType);

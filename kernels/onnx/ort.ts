@@ -1,15 +1,21 @@
 // ONNX Runtime sessions through its C API: tensors are bound once over our own memory and a step is one call,
 // without a copy. A session may be shared by every worker thread of the process, so weights are held once.
 // Before it: worker.ts through runtime.ts; after it: ort-c-api.ts. Where this cannot load: ort-binding.ts.
-import { type Address, loadOrtApi, type OrtApi } from './ort-c-api.ts';
-import { assertBindable, OrtError } from './ort-error.ts';
+import { adapterRefusal } from './adapter.ts';
+import { OrtAllocator, webgpuMemoryName } from './ort-allocator.ts';
+import { loadOrtApi, type OrtApi } from './ort-c-api.ts';
+import { CApiBinding } from './ort-c-binding.ts';
+import { type NodePlacement, recordPlacement } from './ort-device-api.ts';
+import { OrtError } from './ort-error.ts';
+import type { Address } from './ort-library.ts';
 import type {
   Binding,
   BoundTensor,
   GraphSession,
+  Provider,
   SessionHandle,
   SessionOptions,
-  TensorData,
+  Traffic,
 } from './runtime.ts';
 
 export { openBindingSession } from './ort-binding.ts';
@@ -34,6 +40,7 @@ export const measuredTuning: SessionTuning = {
 
 const logSeverity = 4; // fatal only: every refusal reaches the caller as OrtError, stderr stays quiet
 const sequential = 0; // enum ExecutionMode: a decoder is a chain, there is nothing to run in parallel
+const attention = 'GroupQueryAttention'; // on the cpu it would have all keys and values carried there and back, every time
 const levels = { none: 0, basic: 1, extended: 2, all: 99 } as const; // enum GraphOptimizationLevel
 
 /**
@@ -41,44 +48,53 @@ const levels = { none: 0, basic: 1, extended: 2, all: 99 } as const; // enum Gra
  * used here (fall back to openBindingSession), else ONNX Runtime's own code and message.
  */
 export function openSession(options: SessionOptions, tuning: SessionTuning = measuredTuning): GraphSession {
-  const api = loadOrtApi();
-  const env = api.createEnv(logSeverity, 'sparklane');
-  try {
-    const address = createSession(api, env, options, tuning);
-    return new CApiSession(api, address, tuning.flushDenormals, () => {
-      api.releaseSession(address);
-      api.releaseEnv(env);
-    });
-  } catch (error) {
-    api.releaseEnv(env);
-    throw error;
-  }
+  return takeSession(openLooseSession(options, tuning), tuning.flushDenormals);
+}
+
+/** The same of a model in memory. */
+export function openSessionOf(model: Uint8Array, options: Omit<SessionOptions, 'modelPath'>): GraphSession {
+  return takeSession(openLooseSession({ ...options, modelPath: '' }, measuredTuning, model));
 }
 
 /** A session that nobody holds: its opener may end. Structured-cloneable. */
 export interface LooseSession extends SessionHandle {
   readonly envAddress: bigint;
+  readonly onCpu: readonly string[]; // of a device's: operators that it leaves to the cpu
 }
 
 /** As openSession, in a thread that lives no longer than the loading: somebody else takes it over. */
-export function openLooseSession(options: SessionOptions): LooseSession {
+export function openLooseSession(
+  options: SessionOptions,
+  tuning: SessionTuning = measuredTuning,
+  model: Uint8Array | null = null,
+): LooseSession {
+  const { provider = 'cpu' } = options;
   const api = loadOrtApi();
   const env = api.createEnv(logSeverity, 'sparklane');
   try {
-    const sessionAddress = createSession(api, env, options, measuredTuning);
-    return { sessionAddress, envAddress: env, version: api.version };
+    const sessionAddress = createSession(api, { env, options, tuning, model });
+    const onCpu = provider === 'cpu' ? [] : leftToCpu(api.placementOf(sessionAddress));
+    if (onCpu.includes(attention)) {
+      api.releaseSession(sessionAddress);
+      throw new OrtError('not-implemented', `${provider} does not compute this model's ${attention}`);
+    }
+    return { sessionAddress, envAddress: env, version: api.version, provider, onCpu };
   } catch (error) {
     api.releaseEnv(env);
-    throw error;
+    throw provider === 'webgpu' ? adapterRefusal(error, api.version) : error;
   }
 }
 
 /** From here on it is this thread's, which releases it. Throws OrtError when the libraries differ. */
-export function takeSession({ sessionAddress, envAddress, version }: LooseSession): GraphSession {
-  const api = loadOrtApi();
-  if (api.version !== version)
-    throw new OrtError('invalid-argument', `session of ONNX Runtime ${version}, library is ${api.version}`);
-  return new CApiSession(api, sessionAddress, true, () => {
+export function takeSession(
+  { sessionAddress, envAddress, version, provider = 'cpu', onCpu }: LooseSession,
+  flushDenormals = true,
+): GraphSession {
+  const api = loadedApi(version);
+  const allocator = provider === 'cpu' ? null : new OrtAllocator(api, envAddress, sessionAddress);
+  const parts = { address: sessionAddress, provider, flushDenormals, allocator, traffic: noTraffic(), onCpu };
+  return new CApiSession(api, parts, () => {
+    allocator?.release();
     api.releaseSession(sessionAddress);
     api.releaseEnv(envAddress);
   });
@@ -86,20 +102,47 @@ export function takeSession({ sessionAddress, envAddress, version }: LooseSessio
 
 /**
  * The session of another thread of this process, weights shared. Its opener must outlive every use here.
- * Throws OrtError when the library of this thread is not the opener's.
+ * Throws OrtError when the library of this thread is not the opener's. What runs carry to a device and back is added to
+ * `traffic`.
  */
-export function attachSession(handle: SessionHandle): GraphSession {
-  const api = loadOrtApi();
-  if (api.version !== handle.version) {
-    throw new OrtError(
-      'invalid-argument',
-      `session of ONNX Runtime ${handle.version}, library is ${api.version}`,
-    );
-  }
-  return new CApiSession(api, handle.sessionAddress, true, () => undefined);
+export function attachSession(
+  { sessionAddress, version, provider = 'cpu' }: SessionHandle,
+  traffic: Traffic = noTraffic(),
+): GraphSession {
+  const parts = {
+    address: sessionAddress,
+    provider,
+    flushDenormals: true,
+    allocator: null,
+    traffic,
+    onCpu: [],
+  };
+  return new CApiSession(loadedApi(version), parts, () => undefined);
 }
 
-function createSession(api: OrtApi, env: Address, options: SessionOptions, tuning: SessionTuning): Address {
+function noTraffic(): Traffic {
+  return { toDevice: 0, fromDevice: 0 };
+}
+
+function loadedApi(version: string): OrtApi {
+  const api = loadOrtApi();
+  if (api.version === version) return api;
+  throw new OrtError('invalid-argument', `session of ONNX Runtime ${version}, library is ${api.version}`);
+}
+
+function leftToCpu(placements: readonly NodePlacement[]): readonly string[] {
+  const own = placements.filter(({ provider }) => provider === 'CPUExecutionProvider');
+  return own.flatMap(({ operators }) => [...operators.keys()]);
+}
+
+interface SessionParts {
+  readonly env: Address;
+  readonly options: SessionOptions;
+  readonly tuning: SessionTuning;
+  readonly model: Uint8Array | null; // instead of the file
+}
+
+function createSession(api: OrtApi, { env, options, tuning, model }: SessionParts): Address {
   const native = api.createSessionOptions();
   try {
     api.setIntraOpThreads(native, options.intraOpThreads);
@@ -114,6 +157,11 @@ function createSession(api: OrtApi, env: Address, options: SessionOptions, tunin
       api.addConfigEntry(native, { key, value });
     }
     if (tuning.profilePrefix !== null) api.enableProfiling(native, tuning.profilePrefix);
+    if (options.provider === 'webgpu') {
+      api.appendProvider(native, 'WebGPU');
+      api.addConfigEntry(native, recordPlacement);
+    }
+    if (model !== null) return api.createSessionOf(env, model, native);
     return api.createSession(env, options.modelPath, native);
   } finally {
     api.releaseSessionOptions(native);
@@ -131,36 +179,57 @@ function configEntries(options: SessionOptions, flushDenormals: boolean): Record
   };
 }
 
+interface OpenedParts {
+  readonly address: Address;
+  readonly provider: Provider;
+  readonly flushDenormals: boolean;
+  readonly allocator: OrtAllocator | null;
+  readonly traffic: Traffic;
+  readonly onCpu: readonly string[];
+}
+
 class CApiSession implements GraphSession {
   readonly runtime = 'c-api';
   readonly version: string;
+  readonly handle: SessionHandle;
+  readonly allocator: OrtAllocator | null;
+  readonly onCpu: readonly string[];
   readonly #api: OrtApi;
-  readonly #address: Address;
-  readonly #flushDenormals: boolean;
-  readonly #memoryInfo: Address;
+  readonly #parts: OpenedParts;
+  readonly #hostMemory: Address;
+  readonly #deviceMemory: Address; // on the cpu the same
   readonly #bindings = new Set<Binding>(); // what release() must take with it
   #close: (() => void) | null;
 
-  constructor(api: OrtApi, address: Address, flushDenormals: boolean, close: () => void) {
+  constructor(api: OrtApi, parts: OpenedParts, close: () => void) {
+    const { address, provider, allocator, onCpu } = parts;
     this.version = api.version;
-    this.#flushDenormals = flushDenormals;
+    this.handle = { sessionAddress: address, version: api.version, provider };
+    this.allocator = allocator;
+    this.onCpu = onCpu;
     this.#api = api;
-    this.#address = address;
-    this.#memoryInfo = api.createCpuMemoryInfo();
+    this.#parts = parts;
+    this.#hostMemory = api.createCpuMemoryInfo();
+    this.#deviceMemory = provider === 'cpu' ? this.#hostMemory : api.createDeviceMemoryInfo(webgpuMemoryName);
     this.#close = close;
-  }
-
-  get handle(): SessionHandle {
-    return { sessionAddress: this.#address, version: this.version };
   }
 
   bind(inputs: readonly BoundTensor[], outputs: readonly BoundTensor[]): Binding {
     if (this.#close === null) throw new OrtError('invalid-argument', 'the session has been released');
+    const { address: session, provider, flushDenormals, traffic } = this.#parts;
+    const carried = provider === 'cpu' ? null : traffic;
     const onRelease = (self: Binding) => this.#bindings.delete(self);
-    const binding = new CApiBinding(this.#api, this.#address, this.#flushDenormals, onRelease);
+    const memory = { host: this.#hostMemory, device: this.#deviceMemory };
+    const binding = new CApiBinding(this.#api, {
+      session,
+      flushDenormals,
+      traffic: carried,
+      memory,
+      onRelease,
+    });
     try {
-      for (const tensor of inputs) binding.addInput(this.#memoryInfo, tensor);
-      for (const tensor of outputs) binding.addOutput(this.#memoryInfo, tensor);
+      for (const tensor of inputs) binding.addInput(tensor);
+      for (const tensor of outputs) binding.addOutput(tensor);
     } catch (error) {
       binding.release();
       throw error;
@@ -174,66 +243,8 @@ class CApiSession implements GraphSession {
     if (close === null) return;
     this.#close = null;
     for (const binding of this.#bindings) binding.release();
-    this.#api.releaseMemoryInfo(this.#memoryInfo);
+    if (this.#deviceMemory !== this.#hostMemory) this.#api.releaseMemoryInfo(this.#deviceMemory);
+    this.#api.releaseMemoryInfo(this.#hostMemory);
     close();
   }
-}
-
-class CApiBinding implements Binding {
-  readonly #api: OrtApi;
-  readonly #session: Address;
-  readonly #address: Address;
-  readonly #flushDenormals: boolean;
-  readonly #values: Address[] = [];
-  readonly #memory: TensorData[] = []; // ONNX Runtime holds bare pointers: these references keep the arrays alive
-  readonly #onRelease: (self: Binding) => void;
-  #released = false;
-
-  constructor(api: OrtApi, session: Address, flushDenormals: boolean, onRelease: (self: Binding) => void) {
-    this.#api = api;
-    this.#flushDenormals = flushDenormals;
-    this.#session = session;
-    this.#address = api.createIoBinding(session);
-    this.#onRelease = onRelease;
-  }
-
-  addInput(memoryInfo: Address, tensor: BoundTensor): void {
-    this.#api.bindInput(this.#address, tensor.name, this.#createValue(memoryInfo, tensor));
-  }
-
-  addOutput(memoryInfo: Address, tensor: BoundTensor): void {
-    this.#api.bindOutput(this.#address, tensor.name, this.#createValue(memoryInfo, tensor));
-  }
-
-  run(): void {
-    if (this.#released) throw new OrtError('invalid-argument', 'the binding has been released');
-    this.#api.runWithBinding(this.#session, this.#address, this.#flushDenormals);
-  }
-
-  release(): void {
-    if (this.#released) return;
-    this.#released = true;
-    this.#api.releaseIoBinding(this.#address);
-    for (const value of this.#values) this.#api.releaseValue(value);
-    this.#memory.length = 0;
-    this.#onRelease(this);
-  }
-
-  #createValue(memoryInfo: Address, tensor: BoundTensor): Address {
-    assertBindable(tensor);
-    const { data, shape } = tensor;
-    const value = this.#api.createTensor(memoryInfo, data, shape, elementTypeOf(data));
-    this.#values.push(value);
-    this.#memory.push(data);
-    return value;
-  }
-}
-
-// enum ONNXTensorElementDataType; source: onnxruntime_c_api.h
-function elementTypeOf(data: TensorData): number {
-  if (data instanceof Float32Array) return 1;
-  if (data instanceof Uint8Array) return 2;
-  if (data instanceof Int8Array) return 3;
-  if (data instanceof Int32Array) return 6;
-  return 7; // BigInt64Array
 }

@@ -20,13 +20,15 @@ export class PlanWriter {
   readonly #limits: BackendLimits;
   readonly #list: RunList;
   readonly #inputs: RowInputsWriter;
+  readonly #fromFirst: boolean; // see SeatedTokens
   readonly #rowBySlot: Int32Array; // [slotCount] index of the row in the plan being written, −1: none
   // [slotCount] tokens a seat may hold: positions from here on are free to write to. Never too low; too high after
   // rejected drafts and rounds that were not run, which is harmless.
   readonly #computedCounts: Int32Array;
 
-  constructor(frame: StepFrame, limits: BackendLimits) {
+  constructor(frame: StepFrame, limits: BackendLimits, fromFirst = false) {
     this.#frame = frame;
+    this.#fromFirst = fromFirst;
     this.#limits = limits;
     this.#list = new RunList(limits.slotCount);
     this.#inputs = new RowInputsWriter(frame, limits.slotTokensMax);
@@ -64,7 +66,11 @@ export class PlanWriter {
     }
     groupRows(
       plan.rows,
-      { computedCounts: this.#computedCounts, slotTokensMax: this.#limits.slotTokensMax },
+      {
+        computedCounts: this.#computedCounts,
+        slotTokensMax: this.#limits.slotTokensMax,
+        fromFirst: this.#fromFirst,
+      },
       this.#list,
     );
     this.#writeRuns(plan);

@@ -11,7 +11,8 @@ import type { DeviceFailure, RoundOutcome, StepOutcome, StepPlan } from '../back
 import type { Clock, Timer } from '../clock.ts';
 import type { RareSampling, WorkerAnswer, WorkerFault, WorkerSetup } from './messages.ts';
 import { PlanWriter } from './plan-writer.ts';
-import { controlWords, phases } from './step-frame.ts';
+import type { Traffic } from './runtime.ts';
+import { carriedWords, controlWords, phases } from './step-frame.ts';
 import { WorkerLink } from './worker-link.ts';
 
 export interface ReplicaLog {
@@ -23,6 +24,9 @@ export interface ReplicaParts {
   readonly index: number;
   /** Fresh seats and a fresh frame; the session and the block store are the same every time. */
   readonly createSetup: () => WorkerSetup;
+  /** What createSetup made is used by no thread any more. */
+  readonly dropSetup?: (setup: WorkerSetup) => void;
+  readonly fromFirst?: boolean; // see SeatedTokens in row-groups.ts
   readonly stepTimeoutMs: number;
   readonly openTimeoutMs: number; // to start a thread and open the device in it
   readonly clock: Clock;
@@ -57,17 +61,27 @@ export class Replica {
   #fault: WorkerFault = 'none';
   #discardedCount = 0; // threads told to end that have not ended
   #closing: Promise<void> | null = null;
+  #carriedBefore: Traffic = { toDevice: 0, fromDevice: 0 }; // with frames that were given up
   #onIdle: (() => void) | null = null;
 
   constructor(parts: ReplicaParts) {
     this.#parts = parts;
     this.#setup = parts.createSetup();
-    this.#writer = new PlanWriter(this.#setup.frame, this.#setup.limits);
+    this.#writer = this.#createWriter();
   }
 
   /** Threads that were given up and still run; while there are any, the session must not be released. */
   get discardedCount(): number {
     return this.#discardedCount;
+  }
+
+  /** Bytes that this replica's steps have carried to a device and back. */
+  get carriedBytes(): Traffic {
+    const { carried } = this.#setup.frame;
+    return {
+      toDevice: this.#carriedBefore.toDevice + carried[carriedWords.toDevice]!,
+      fromDevice: this.#carriedBefore.fromDevice + carried[carriedWords.fromDevice]!,
+    };
   }
 
   /** Makes a worker ready; answers ONNX Runtime's version. Rejects if the device cannot be opened in it. */
@@ -226,8 +240,8 @@ export class Replica {
   /** Gives the worker up, fails the step and opens another worker at once, so that the next step need not wait. */
   #replace(code: DeviceFailure['code'], message: string, lost: 'rows' | 'slots'): void {
     this.#parts.log.warn('worker replaced', { replica: this.#parts.index, code, message, lost });
-    this.#discard();
-    if (lost === 'slots') this.#renewSeats();
+    const ended = this.#discard();
+    if (lost === 'slots') this.#renewSeats(ended);
     if (this.#closing === null && this.#discardedCount <= hungWorkersMax) {
       this.open().catch((error) => {
         this.#parts.log.warn('no new worker', { replica: this.#parts.index, error: messageOf(error) });
@@ -255,7 +269,7 @@ export class Replica {
   }
 
   get #keepsSeats(): boolean {
-    return this.#setup.runtime.kind === 'c-api';
+    return this.#setup.runtime.kind !== 'binding';
   }
 
   async #openLink(): Promise<string> {
@@ -274,8 +288,8 @@ export class Replica {
       return version;
     } catch (error) {
       if (this.#link === link) {
-        this.#discard(); // the next step tries again
-        this.#renewSeats(); // a thread that is only slow must not find work
+        const ended = this.#discard(); // the next step tries again
+        this.#renewSeats(ended); // a thread that is only slow must not find work
         this.#areSeatsLost = true;
       }
       throw error;
@@ -284,18 +298,27 @@ export class Replica {
     }
   }
 
-  #renewSeats(): void {
+  /** `ended`: when the thread that has the old ones can write to them no more. */
+  #renewSeats(ended: Promise<void>): void {
+    const old = this.#setup;
+    this.#carriedBefore = this.carriedBytes;
+    void ended.then(() => this.#parts.dropSetup?.(old));
     this.#setup = this.#parts.createSetup();
-    this.#writer = new PlanWriter(this.#setup.frame, this.#setup.limits);
+    this.#writer = this.#createWriter();
   }
 
-  #discard(): void {
+  #createWriter(): PlanWriter {
+    const { frame, limits } = this.#setup;
+    return new PlanWriter(frame, limits, this.#parts.fromFirst);
+  }
+
+  async #discard(): Promise<void> {
     this.#isOpen = false;
     const link = this.#link;
     this.#link = null;
     if (link === null) return;
     this.#discardedCount++;
-    void link.discard().then(() => {
+    await link.discard().then(() => {
       this.#discardedCount--;
     });
   }

@@ -39,14 +39,22 @@ export class RunList {
   }
 }
 
+/** What seats hold, and how runs may be cut. */
+export interface SeatedTokens {
+  readonly computedCounts: Int32Array;
+  readonly slotTokensMax: number;
+  readonly fromFirst?: boolean; // several seats run together from the first on only (device-seats.ts)
+}
+
 /**
  * Decode runs first, in seat order; then each chunk in plan order. Between two decode rows, the seats that are not
  * decoding are filled if that costs no more than `runCost`; gaps are independent of each other, so filling the cheap
- * ones is the cheapest of all splits. A seat that is full has no position to write to and always splits.
+ * ones is the cheapest of all splits. A seat that is full has no position to write to and always splits. Where runs of
+ * several seats begin at the first (`fromFirst`), there is one, as long as no full seat ends it, and the rest run alone.
  */
 export function groupRows(
   rows: readonly Pick<StepRow, 'slot' | 'tokens'>[],
-  seats: { readonly computedCounts: Int32Array; readonly slotTokensMax: number },
+  seats: SeatedTokens,
   list: RunList,
 ): void {
   list.count = 0;
@@ -55,17 +63,27 @@ export function groupRows(
     const row = rows[index]!;
     if (row.tokens.length === 1) list.rowBySlot[row.slot] = index;
   }
-  addDecodeRuns(seats, list);
+  if (seats.fromFirst) addRunFromFirst(seats, list);
+  else addDecodeRuns(seats, list);
   for (let index = 0; index < rows.length; index++) {
     const { slot, tokens } = rows[index]!;
     if (tokens.length > 1) list.add(slot, 1, tokens.length);
   }
 }
 
-function addDecodeRuns(
-  { computedCounts, slotTokensMax }: { computedCounts: Int32Array; slotTokensMax: number },
-  list: RunList,
-): void {
+function addRunFromFirst({ computedCounts, slotTokensMax }: SeatedTokens, list: RunList): void {
+  let end = 0; // past the last decode row that no full seat cuts off
+  let isCut = false;
+  for (let slot = 0; slot < list.rowBySlot.length; slot++) {
+    if (list.rowBySlot[slot] === -1) isCut ||= computedCounts[slot]! >= slotTokensMax;
+    else if (!isCut) end = slot + 1;
+  }
+  if (end > 0) list.add(0, end, 1);
+  for (let slot = end; slot < list.rowBySlot.length; slot++)
+    if (list.rowBySlot[slot] !== -1) list.add(slot, 1, 1);
+}
+
+function addDecodeRuns({ computedCounts, slotTokensMax }: SeatedTokens, list: RunList): void {
   let start = -1; // of the open run
   let end = 0; // past its last decode row
   let gapCost = 0; // of the seats since then

@@ -57,6 +57,8 @@ export const samplingWords = {
   size: 11,
 } as const;
 
+export const carriedWords = { toDevice: 0, fromDevice: 1, size: 2 } as const;
+
 /** In place of a drawn token: why there is none. */
 export const undrawn = { model: -1, parameters: -2, inputs: -3 } as const;
 
@@ -97,6 +99,7 @@ export interface StepFrame {
   readonly topTokens: Int32Array; // [samples, logprobsMax]
   readonly topLogprobs: Float64Array; // [samples, logprobsMax]
   readonly deviceMs: Float64Array; // [roundsMax] what each round took
+  readonly carried: Float64Array; // carriedWords: bytes since the frame was made
 }
 
 export function createStepFrame(limits: FrameLimits): StepFrame {
@@ -130,6 +133,7 @@ export function createStepFrame(limits: FrameLimits): StepFrame {
     topTokens: integers(sampleCount * logprobsMax),
     topLogprobs: doubles(sampleCount * logprobsMax),
     deviceMs: doubles(roundsMax),
+    carried: doubles(carriedWords.size),
   };
 }
 

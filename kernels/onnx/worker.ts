@@ -4,6 +4,7 @@
 // cannot be handed the main thread's clock.
 import { receiveMessageOnPort } from 'node:worker_threads';
 import { Device } from './device.ts';
+import { DeviceSeats } from './device-seats.ts';
 import { allocateSeats } from './kv-memory.ts';
 import {
   faults,
@@ -11,18 +12,24 @@ import {
   type RareSampling,
   type WorkerAnswer,
   type WorkerFault,
+  type WorkerSetup,
   type WorkerTask,
 } from './messages.ts';
 import { attachSession, OrtError, openBindingSession } from './ort.ts';
-import { controlWords, type StepFrame } from './step-frame.ts';
+import type { Traffic } from './runtime.ts';
+import { HostSeats, type Seats } from './seats.ts';
+import { carriedWords, controlWords, type StepFrame } from './step-frame.ts';
 
 /** Resolves when the main thread closes it; rejects only if the device cannot be opened. */
 export default async function serve({ setup, port }: WorkerTask): Promise<void> {
   const { runtime, frame } = setup;
   const { control } = frame;
+  const traffic = { toDevice: 0, fromDevice: 0 };
   const session =
-    runtime.kind === 'c-api' ? attachSession(runtime.session) : await openBindingSession(runtime.options);
-  const seats = runtime.kind === 'c-api' ? runtime.seats : allocateSeats(setup.kvShape, 'private');
+    runtime.kind === 'binding'
+      ? await openBindingSession(runtime.options)
+      : attachSession(runtime.session, traffic);
+  const seats = seatsOf(setup, traffic);
   const device = new Device(session, seats, setup);
   const say = (answer: WorkerAnswer) => port.postMessage(answer);
   // A worker that takes a dead one's place finds the steps already counted.
@@ -47,6 +54,7 @@ export default async function serve({ setup, port }: WorkerTask): Promise<void> 
         },
       );
       takeTime(frame, last, times);
+      takeTraffic(frame, traffic);
       say({ kind: 'stepped', count: last + 1 });
     } catch (error) {
       say({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
@@ -56,11 +64,28 @@ export default async function serve({ setup, port }: WorkerTask): Promise<void> 
   session.release();
 }
 
+function seatsOf({ runtime, kvShape: shape, blocks }: WorkerSetup, traffic: Traffic): Seats {
+  if (runtime.kind !== 'device') {
+    const seats = runtime.kind === 'c-api' ? runtime.seats : allocateSeats(shape, 'private');
+    return new HostSeats({ shape, seats, blocks });
+  }
+  const slice = attachSession(runtime.slice, traffic);
+  const scatter = attachSession(runtime.scatter, traffic);
+  return new DeviceSeats({ shape, memory: runtime.memory, blocks, slice, scatter });
+}
+
 /** What round `round` took, up to now. */
 function takeTime({ deviceMs }: StepFrame, round: number, times: { startMs: number }): void {
   const nowMs = performance.now();
   deviceMs[round] = nowMs - times.startMs;
   times.startMs = nowMs;
+}
+
+function takeTraffic({ carried }: StepFrame, traffic: Traffic): void {
+  carried[carriedWords.toDevice]! += traffic.toDevice;
+  carried[carriedWords.fromDevice]! += traffic.fromDevice;
+  traffic.toDevice = 0;
+  traffic.fromDevice = 0;
 }
 
 /** It was sent before the step was counted. */

@@ -108,7 +108,8 @@ export function boundsForModel(config: Config, spec: ModelSpec, elementSize = 4)
   const blockBytes = config.blockSize * kvBytesPerToken(spec, elementSize);
   const blockCount = Math.floor(config.kvCacheSizeMax / blockBytes);
   const storeTokens = blockCount * config.blockSize;
-  const contextTokens = config.contextTokens ?? Math.min(spec.contextLength, storeTokens);
+  const seatTokens = deviceSeatTokens(config, spec);
+  const contextTokens = config.contextTokens ?? Math.min(spec.contextLength, storeTokens, seatTokens);
   if (contextTokens > spec.contextLength) {
     throw contradiction('contextTokens', contextTokens, `at most ${spec.contextLength}, the model's context`);
   }
@@ -117,7 +118,24 @@ export function boundsForModel(config: Config, spec: ModelSpec, elementSize = 4)
     const bound = `at least ${needed} bytes, the KV of one sequence of ${contextTokens} tokens`;
     throw contradiction('kvCacheSizeMax', config.kvCacheSizeMax, bound);
   }
+  if (contextTokens > seatTokens || contextTokens < config.blockSize) {
+    const tokens = Math.max(contextTokens, config.blockSize);
+    const needed = tokens * seatCount(config) * kvBytesPerToken(spec, 4);
+    const bound = `at least ${needed} bytes, the KV of ${config.slots} seats of ${tokens} tokens and a bench; --slots and --context-tokens make it less`;
+    throw contradiction('deviceKvSizeMax', config.deviceKvSizeMax, bound);
+  }
   return { contextTokens, blockCount };
+}
+
+/** Tokens that each seat of a device may have, whose memory is taken whole; on the cpu it is as it fills. */
+function deviceSeatTokens(config: Config, spec: ModelSpec): number {
+  if (config.backend !== 'webgpu') return Number.POSITIVE_INFINITY;
+  return Math.floor(config.deviceKvSizeMax / (seatCount(config) * kvBytesPerToken(spec, 4)));
+}
+
+/** With the one that runs of single seats work in. */
+function seatCount({ slots }: Config): number {
+  return slots + 1;
 }
 
 /** The config as it is printed at start: keys are counted, never shown. */

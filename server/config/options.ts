@@ -46,7 +46,7 @@ export const OPTIONS = {
     'backend',
     identifier(),
     'cpu',
-    'device that computes: cpu; or a simulated one: sim, wse3, wse3x4, h100, h100x2, h200, b200, a100',
+    'device that computes: cpu, or webgpu for a GPU; or a simulated one: sim, wse3, wse3x4, h100, h100x2, h200, b200, a100',
   ),
   simModel: option(
     'sim-model',
@@ -111,6 +111,12 @@ export const OPTIONS = {
     size(1 * MIB, 1024 * GIB),
     1 * GIB,
     'memory for KV blocks, in bytes or as 512MiB',
+  ),
+  deviceKvSizeMax: option(
+    'device-kv-size',
+    size(1 * MIB, 1024 * GIB),
+    2 * GIB,
+    'webgpu: memory of the device for the KV of its seats, all of it taken at start, in bytes or as 512MiB',
   ),
   // Off unless asked for: what conversations were about can be told from their KV, and disks wear.
   kvDiskSizeMax: option(

@@ -2,6 +2,7 @@
 // move, closes the old one. One replacement at a time. Before it: admin.ts; after it: device.ts and engine/engine.ts.
 import type { Backend, BackendLimits } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
+import { OrtError } from '../../kernels/onnx/ort-error.ts';
 import { UnknownBackendError } from '../../kernels/registry.ts';
 import { DoesNotFitError } from '../../kernels/sim/fit-error.ts';
 import { UnknownShapeError } from '../../kernels/sim/shape-config.ts';
@@ -75,6 +76,10 @@ export class CurrentDevice {
 
   get name(): string {
     return this.backend.name;
+  }
+
+  get adapter(): string | undefined {
+    return this.backend.adapter;
   }
 
   get limits(): BackendLimits {
@@ -160,7 +165,7 @@ async function opening(
 
 /** What the caller can change about a device that cannot be opened; null: nothing. */
 function fieldOf(error: unknown): string | null {
-  if (error instanceof UnknownBackendError) return 'backend';
+  if (error instanceof UnknownBackendError || error instanceof OrtError) return 'backend';
   if (error instanceof UnknownShapeError || error instanceof DoesNotFitError) return 'sim_model';
   return error instanceof ConfigError ? 'backend' : null; // this server's other settings do not suit the device
 }

@@ -22,7 +22,7 @@ import {
 import { withAdapters } from '../../models/lora.ts';
 import type { Model } from '../../models/model.ts';
 import { kvBytesPerToken, type ModelSpec, servedSpec } from '../../models/spec.ts';
-import { boundsForModel, type Config } from '../config/config.ts';
+import { boundsForModel, type Config, ConfigError } from '../config/config.ts';
 
 export interface DeviceParts {
   readonly clock: Clock;
@@ -46,6 +46,7 @@ const DRAFT_TOKENS_MAX = 8;
 export async function openDevice(config: Config, model: Model, parts: DeviceParts): Promise<OpenDevice> {
   const { clock, log } = parts;
   const { spec } = model;
+  refuseForDevice(config);
   let graph: BuiltGraph | null = null;
   const openGraph = async () => {
     const { cacheDirectory } = config;
@@ -149,16 +150,31 @@ export function warnOfDivergence(
   { backend, precision }: Pick<Config, 'backend' | 'precision'>,
   log: BackendLog,
 ) {
-  if (backend !== 'cpu' || precision === 'auto' || expectedDivergence[precision] <= divergenceBound) return;
+  if (!computing.has(backend) || precision === 'auto' || expectedDivergence[precision] <= divergenceBound)
+    return;
   log.warn(`precision ${precision} may be far from fp32; PERFORMANCE.md, "Accuracy", has what was measured`, {
     expectedNats: expectedDivergence[precision],
     boundOfDefaultNats: divergenceBound,
   });
 }
 
+/** What a GPU is not served with. Throws ConfigError. */
+function refuseForDevice(config: Config): void {
+  if (config.backend !== 'webgpu') return;
+  const refuse = (option: keyof Config, bound: string) => {
+    throw new ConfigError({ option, value: config[option], bound, source: 'with backend webgpu' });
+  };
+  if (config.replicas !== 1) refuse('replicas', '1: there is one adapter');
+  if (config.kvPrecision !== 'fp32') refuse('kvPrecision', 'fp32: its kernels keep KV in no other format');
+  if (config.precision === 'w8a8')
+    refuse('precision', 'fp32, int8, int4 or stored: its kernels have no w8a8');
+}
+
 /** `auto` is what was measured to be fastest within an accuracy bound for a model of this size. */
-function precisionFor({ precision }: Pick<Config, 'precision'>, checkpoint: Checkpoint): Precision {
-  return precision === 'auto' ? defaultPrecision(checkpoint.spec, checkpoint) : precision;
+function precisionFor({ precision, backend }: Config, checkpoint: Checkpoint): Precision {
+  if (precision !== 'auto') return precision;
+  const measured = defaultPrecision(checkpoint.spec, checkpoint);
+  return backend === 'webgpu' && measured === 'w8a8' ? 'int8' : measured;
 }
 
 const JUDGED_TOKENS_MAX = 32; // each keeps a row of logits: 6 MB a replica at 49k tokens, 19 MB at 152k
@@ -179,9 +195,10 @@ function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprob
   };
 }
 
-function graphIdentity({ contentHash, precision }: BuiltGraph, { kvPrecision }: Config): string {
+function graphIdentity({ contentHash, precision }: BuiltGraph, { kvPrecision, backend }: Config): string {
+  const device = backend === 'cpu' ? '' : ` on ${backend}`; // it rounds otherwise
   const kv = kvPrecision === 'fp32' ? '' : ` kv ${kvPrecision} ${calibrationVersion}`;
-  return `${contentHash} ${precision}${kv}`;
+  return `${contentHash} ${precision}${kv}${device}`;
 }
 
 // The last token of a row of 2 · headSize + 1 is computed by the path for single tokens, which rounds otherwise
@@ -192,7 +209,7 @@ function rowTokensFor({ prefillChunkTokens }: Config, { headSize }: ModelSpec): 
 
 function describe(
   config: Config,
-  { name, limits }: Backend,
+  { name, adapter, limits }: Backend,
   spec: ModelSpec,
   graph: BuiltGraph | null,
 ): string {
@@ -202,14 +219,20 @@ function describe(
       : `${graph.precision}${config.kvPrecision === 'int8' ? ', KV int8' : ''}, ${config.replicas} × ${config.threadsPerReplica} threads`;
   const { slotCount, slotTokensMax, blockCount, blockSize } = limits;
   const cachedCount = blockCount * blockSize;
+  const where = adapter === undefined ? name : `${name} on ${adapter}`;
   const sizes = `${slotCount} slots of ${slotTokensMax} tokens, ${cachedCount} tokens cached`;
-  if (graph === null) return `${name} (${computing}), ${sizes}`;
-  // Reserved, not taken: the operating system gives a page when it is first written.
-  const tokenCount = config.replicas * slotCount * slotTokensMax + cachedCount;
-  const kvMib = Math.ceil(
-    (tokenCount * kvBytesPerToken(spec, KV_ELEMENT_SIZES[config.kvPrecision])) / 2 ** 20,
-  );
-  return `${name} (${computing}), ${sizes}, at most ${kvMib} MiB of KV, taken as it fills`;
+  if (graph === null) return `${where} (${computing}), ${sizes}`;
+  const mibOf = (tokenCount: number) =>
+    Math.ceil((tokenCount * kvBytesPerToken(spec, KV_ELEMENT_SIZES[config.kvPrecision])) / 2 ** 20);
+  const seated = config.replicas * slotCount * slotTokensMax;
+  // In this machine's memory reserved, not taken: the operating system gives a page when it is first written.
+  const kv =
+    adapter === undefined
+      ? `at most ${mibOf(seated + cachedCount)} MiB of KV, taken as it fills`
+      : `${mibOf(seated + slotTokensMax)} MiB of KV on the device, at most ${mibOf(cachedCount)} MiB here`;
+  return `${where} (${computing}), ${sizes}, ${kv}`;
 }
+
+const computing: ReadonlySet<string> = new Set(['cpu', 'webgpu']); // of real numbers; all others are simulated
 
 const KV_ELEMENT_SIZES = { fp32: 4, int8: 1 } as const; // bytes

@@ -24,7 +24,7 @@ export function decoderEmbeddings(
   }: { readonly config: Config; readonly model: Model; readonly contextTokens: number },
   { shelf, log }: { readonly shelf: Shelf; readonly log: Log },
 ): DecoderEmbeddings | null {
-  if (config.backend !== 'cpu' || model.fileFormat === 'onnx') return null; // an export answers logits only
+  if (!['cpu', 'webgpu'].includes(config.backend) || model.fileFormat === 'onnx') return null; // an export answers logits only
   try {
     const embedding = embeddingModelOf(model, contextTokens);
     const device = decoderStatesDevice(config, model, embedding);

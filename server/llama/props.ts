@@ -91,6 +91,7 @@ function propsOf(service: DescribedService): object {
     bos_token: textOf(spec.bosTokenId),
     eos_token: textOf(spec.eosTokenIds[0]),
     build_info: `sparklane-${about.version}`,
+    device: about.device,
   };
 }
 

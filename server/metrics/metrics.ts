@@ -2,7 +2,7 @@
 // observer and takes the edge's counts; never reads a clock, every number comes with its duration.
 // On the hot path (one call per token and stream) it does one observation without labels, about 0.6 µs.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { DeviceFailureCode } from '../../kernels/backend.ts';
+import type { Backend, DeviceFailureCode } from '../../kernels/backend.ts';
 import type { ArchiveObserver } from '../archive/archive-observer.ts';
 import type { EngineObserver, KvReport, StepReport } from '../engine/observer.ts';
 import type { BlockWatch } from '../engine/prefix-cache.ts';
@@ -16,6 +16,9 @@ const ENGINE_BUCKETS = [0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001
 const ROW_BUCKETS = [1, 2, 4, 8, 12, 16, 24, 32, 64, 128];
 
 export type ConnectionKind = 'http' | 'websocket';
+
+type WatchedDevice = Pick<Backend, 'name'> &
+  Partial<Pick<Backend, 'adapter' | 'carriedBytes' | 'blockBytes'>>;
 
 export class ServerMetrics implements EngineObserver, ArchiveObserver {
   readonly #registry = new Registry();
@@ -164,6 +167,22 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
   /** A gauge that is read when somebody asks: entries of a table, bytes of a store. */
   watch(name: string, help: string, read: () => number): void {
     const gauge: Gauge = this.#gauge(name, help, [], () => gauge.set(read()));
+  }
+
+  /** Which device computes, and what goes to and fro where it has memory of its own. */
+  watchDevice(read: () => WatchedDevice): void {
+    const info: Gauge = this.#gauge('device_info', 'The device that computes', ['backend', 'adapter'], () => {
+      const { name, adapter = '' } = read();
+      info.reset();
+      info.set({ backend: name, adapter }, 1);
+    });
+    this.watch('kv_block_bytes', 'Memory of one KV block', () => read().blockBytes ?? 0);
+    const help = 'Bytes of inputs, answers and KV carried to the device and back since it was opened';
+    const carried: Gauge = this.#gauge('device_carried_bytes', help, ['way'], () => {
+      const { toDevice, fromDevice } = read().carriedBytes ?? { toDevice: 0, fromDevice: 0 };
+      carried.set({ way: 'to_device' }, toDevice);
+      carried.set({ way: 'from_device' }, fromDevice);
+    });
   }
 
   /** The latest report of blocks and sequences, of all models together; null before the first. */

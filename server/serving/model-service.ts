@@ -61,7 +61,7 @@ export interface ModelParts {
   readonly version: string; // of the package
   readonly model: ServedModel & TranscriptModel; // models/model.ts makes one
   readonly openText: (options?: TextOptions) => IncrementalText; // a Detokenizer of that model
-  readonly backend: Pick<Backend, 'name' | 'limits'>; // the present one: may be another later
+  readonly backend: Pick<Backend, 'name' | 'adapter' | 'limits'>; // the present one: may be another later
   readonly onAnswer?: (report: AnswerReport) => void; // hears of every answer that has ended
   readonly answerPage?: (call: HttpCall) => void; // GET / of browsers; without it there is no page
   readonly lanes?: Lanes | null; // where requests are routed; without them all go to the model
@@ -229,6 +229,9 @@ function describedServiceOf(
     about: {
       version,
       precision: config.precision === 'auto' ? 'unknown' : config.precision,
+      get device() {
+        return backend.adapter === undefined ? backend.name : `${backend.name}: ${backend.adapter}`;
+      },
       get seatCount() {
         return backend.limits.replicaCount * backend.limits.slotCount;
       },

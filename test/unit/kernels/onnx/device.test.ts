@@ -5,6 +5,7 @@ import { allocateBlocks, allocateSeats } from '../../../../kernels/onnx/kv-memor
 import type { WorkerSetup } from '../../../../kernels/onnx/messages.ts';
 import { PlanWriter } from '../../../../kernels/onnx/plan-writer.ts';
 import type { BoundTensor, GraphSession } from '../../../../kernels/onnx/runtime.ts';
+import { HostSeats } from '../../../../kernels/onnx/seats.ts';
 import { controlWords, createStepFrame, phases } from '../../../../kernels/onnx/step-frame.ts';
 import { greedy, rowOf } from '../../../cpu-rig.ts';
 
@@ -34,7 +35,8 @@ class Scribe implements GraphSession {
   bind(inputs: readonly BoundTensor[], outputs: readonly BoundTensor[]) {
     const output = (name: string) =>
       outputs.find((tensor) => tensor.name === name)!.data as Float32Array | Int32Array;
-    const numbers = (name: string) => Array.from(inputs.find((input) => input.name === name)!.data, Number);
+    const input = (name: string) => inputs.find((tensor) => tensor.name === name)!.data as Int32Array;
+    const numbers = (name: string) => Array.from(input(name));
     return {
       run: () => {
         this.runs.push({
@@ -42,7 +44,7 @@ class Scribe implements GraphSession {
           seqlensK: numbers('seqlens_k'),
           total: numbers('total_sequence_length')[0]!,
         });
-        const key = inputs.find(({ name }) => name === 'past_key.0')!.data;
+        const key = input('past_key.0');
         const [rows] = inputs.find(({ name }) => name === 'seqlens_k')!.shape as [number];
         const perSeat = key.length / rows;
         for (const [row, last] of numbers('seqlens_k').entries()) key[row * perSeat + last] = 7;
@@ -87,7 +89,7 @@ function open() {
     seats,
     blocks,
     session,
-    device: new Device(session, seats, setup),
+    device: new Device(session, new HostSeats({ shape: kvShape, seats, blocks }), setup),
     writer: new PlanWriter(frame, limits),
   };
 }
