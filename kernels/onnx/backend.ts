@@ -15,7 +15,7 @@ import {
 } from '../backend.ts';
 import type { Clock } from '../clock.ts';
 import { adapterName } from './adapter.ts';
-import { logprobsOf } from './cpu-reference.ts';
+import { probeDevice } from './device-probe.ts';
 import { DeviceRuntime } from './device-runtime.ts';
 import { type KvCalibration, measureKvScales, readKvScales } from './kv-calibration.ts';
 import {
@@ -32,7 +32,7 @@ import type { GuessRounding, RuntimeSetup, WorkerFault, WorkerSetup } from './me
 import { OrtError, openBindingSession, openSession, takeSession } from './ort.ts';
 import { Replica, type ReplicaLog } from './replica.ts';
 import type { GraphSession, Provider, SessionOptions, Traffic } from './runtime.ts';
-import { guessesAgree, verifyAgainstCpu, verifyInPlace } from './self-test.ts';
+import { guessesAgree, verifyInPlace } from './self-test.ts';
 import type { OpenedApart } from './session-opener.ts';
 import { measureStepCosts } from './step-costs.ts';
 import { createStepFrame } from './step-frame.ts';
@@ -42,6 +42,7 @@ import { threadPool } from './thread-pool.ts';
 export interface DecoderGraph {
   readonly modelPath: string; // for the C API
   readonly bindingModelPath: string; // for the official binding
+  readonly deviceModelPath: string | null; // for other devices than the cpu; null: modelPath
   readonly int8Kv: { readonly modelPath: string; readonly bindingModelPath: string } | null; // the same with KV as int8, where there is one
   readonly topCount: number; // K
   readonly spec: ModelSpec;
@@ -76,7 +77,11 @@ export async function createCpuBackend(options: CpuBackendOptions): Promise<CpuB
   const limits = limitsOf(options);
   const scales = options.int8Kv === null ? null : await scalesFor(options, options.int8Kv);
   const session = await openRuntime(options);
-  const backend = new CpuBackend({ options, limits, session, scales });
+  const rowTokensMax = await soundRowTokens(options, session).catch((error) => {
+    session?.release();
+    throw error;
+  });
+  const backend = new CpuBackend({ options, limits: limitsWithin(limits, rowTokensMax), session, scales });
   try {
     await backend.open();
     return backend;
@@ -131,7 +136,6 @@ export class CpuBackend implements Backend {
   async open(): Promise<void> {
     const versions = await Promise.all(this.#replicas.map((replica) => replica.open()));
     await Promise.all(this.#replicas.map((_, replica) => verifyInPlace(this, replica)));
-    if (this.#device !== null) await this.#verifyDevice();
     const costs = await measureStepCosts(this);
     const mayGuess = this.#options.guesses === 'together' || (await guessesAgree(this));
     this.costs = mayGuess ? costs : this.#withoutGuesses(costs);
@@ -205,17 +209,6 @@ export class CpuBackend implements Backend {
     return this.#replicas[replica]!.terminateWorker();
   }
 
-  /** In a second session of the same graph, for as long as the test takes. */
-  async #verifyDevice(): Promise<void> {
-    const { graph } = this.#options;
-    const session = (await openRuntime({ ...this.#options, provider: 'cpu', runtime: 'c-api' }))!;
-    try {
-      await verifyAgainstCpu(this, graph, (tokens) => logprobsOf(session, graph, tokens));
-    } finally {
-      session.release();
-    }
-  }
-
   async #close(): Promise<void> {
     await Promise.all(this.#replicas.map((replica) => replica.close()));
     const runningCount = this.#replicas.reduce((sum, replica) => sum + replica.discardedCount, 0);
@@ -252,7 +245,7 @@ export class CpuBackend implements Backend {
       kvShape: this.#kvShape,
       topCount: this.#options.graph.topCount,
       tellIntervalMs: this.#options.tellIntervalMs,
-      guesses: this.#options.guesses ?? 'alone',
+      guesses: this.name === 'cpu' ? (this.#options.guesses ?? 'alone') : 'together',
       frame: createStepFrame(this.limits),
       blocks: this.#blocks,
     };
@@ -283,6 +276,34 @@ function limitsOf({ graph, sizes, threadCount, int8Kv, provider = 'cpu' }: CpuBa
   return { ...sizes, logprobsMax: graph.topCount, vocabSize };
 }
 
+/**
+ * The longest row that the session computes right: on the cpu any, on a device what a second session of the same graph
+ * bears out. Rejects with SelfTestError.
+ */
+async function soundRowTokens(options: CpuBackendOptions, session: GraphSession | null): Promise<number> {
+  const { graph, sizes, log } = options;
+  const { rowTokensMax } = sizes;
+  if (session === null || options.provider === undefined || options.provider === 'cpu') return rowTokensMax;
+  const path = sessionOptions(options, 'c-api');
+  const cpu = await openBeside(options, { ...path, provider: 'cpu' });
+  try {
+    const { rowTokens, differenceNats } = probeDevice({ device: session, cpu }, graph, rowTokensMax);
+    log.info('the device agrees with the cpu', { differenceNats, rowTokens });
+    if (rowTokens < rowTokensMax)
+      log.warn('longer rows are wrong on this adapter: prompts are computed in shorter ones', { rowTokens });
+    return rowTokens;
+  } finally {
+    cpu.release();
+  }
+}
+
+function limitsWithin(limits: BackendLimits, rowTokensMax: number): BackendLimits {
+  const { judgedTokensMax } = limits;
+  const judged =
+    judgedTokensMax === undefined ? {} : { judgedTokensMax: Math.min(judgedTokensMax, rowTokensMax) };
+  return { ...limits, ...judged, rowTokensMax };
+}
+
 /** Of an earlier start if there was one, else measured in a session of its own. */
 async function scalesFor(options: CpuBackendOptions, calibration: KvCalibration): Promise<KvScales> {
   const { graph } = options;
@@ -303,7 +324,7 @@ async function openRuntime(options: CpuBackendOptions): Promise<GraphSession | n
   if (options.runtime === 'binding' && provider === 'cpu') return null;
   const chosen = sessionOptions(options, 'c-api');
   try {
-    return options.opensApart === true ? await openApart(chosen) : openSession(chosen);
+    return await openBeside(options, chosen);
   } catch (error) {
     const isMissing = error instanceof OrtError && error.code === 'unavailable';
     if (options.runtime === 'c-api' || provider !== 'cpu' || !isMissing) throw error;
@@ -312,6 +333,14 @@ async function openRuntime(options: CpuBackendOptions): Promise<GraphSession | n
     });
     return null;
   }
+}
+
+/** Whoever has others to serve meanwhile has it opened in a thread. */
+async function openBeside(
+  { opensApart }: Pick<CpuBackendOptions, 'opensApart'>,
+  chosen: SessionOptions,
+): Promise<GraphSession> {
+  return opensApart === true ? openApart(chosen) : openSession(chosen);
 }
 
 async function openApart(options: SessionOptions): Promise<GraphSession> {
@@ -328,10 +357,11 @@ async function openApart(options: SessionOptions): Promise<GraphSession> {
 function sessionOptions(options: CpuBackendOptions, runtime: GraphSession['runtime']): SessionOptions {
   const { sizes, threadCount, spinning, provider = 'cpu' } = options;
   const graph = options.int8Kv === null ? options.graph : options.graph.int8Kv!;
+  const modelPath = (provider === 'cpu' ? null : options.graph.deviceModelPath) ?? graph.modelPath;
   // Each worker computes on its own thread too. The one session lends its helpers to all workers, those of its own
   // that a worker has are its alone.
   return runtime === 'c-api'
-    ? { modelPath: graph.modelPath, intraOpThreads: threadCount - sizes.replicaCount + 1, spinning, provider }
+    ? { modelPath, intraOpThreads: threadCount - sizes.replicaCount + 1, spinning, provider }
     : {
         modelPath: graph.bindingModelPath,
         intraOpThreads: Math.floor(threadCount / sizes.replicaCount),

@@ -38,7 +38,13 @@ export async function adoptExport(
   });
   const modelPath = join(entry.directory, modelFile);
   return {
-    ...{ directory: entry.directory, modelPath, bindingModelPath: modelPath, statesModelPath: null },
+    ...{
+      directory: entry.directory,
+      modelPath,
+      bindingModelPath: modelPath,
+      deviceModelPath: null,
+      statesModelPath: null,
+    },
     int8Kv: null,
     ...{ precision: 'stored', contentHash, topCount: topCount(spec), vocabSize: spec.vocabSize, spec },
     fates: `${exportLabel(directory, found)} as it is`,

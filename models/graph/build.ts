@@ -18,7 +18,7 @@ import { readShippedRanges } from './shipped-ranges.ts';
 import { type ActivationRanges, type SmoothedRole, smoothed } from './smoothing.ts';
 
 // Part of every entry's key: raise it whenever the same checkpoint would give other files.
-const builderVersion = '10';
+const builderVersion = '11';
 
 const modelFiles: Readonly<Record<KvPrecision, string>> = { fp32: 'model.onnx', int8: 'model-kv-int8.onnx' };
 const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
@@ -26,6 +26,7 @@ const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
   int8: 'model-binding-kv-int8.onnx',
 };
 const statesFile = 'model-states.onnx';
+const deviceFile = 'model-device.onnx';
 
 /** A graph that also answers how large its activations are; it lives as long as the measuring. */
 export interface ProbeGraph {
@@ -52,6 +53,7 @@ export interface BuiltGraph {
   readonly modelPath: string; // for the C API
   readonly bindingModelPath: string; // for the official binding: the same graph with a sequence as first output
   readonly int8Kv: { readonly modelPath: string; readonly bindingModelPath: string } | null; // the same weights, KV as int8; null: of a graph that others built
+  readonly deviceModelPath: string | null; // for other devices than the cpu: the same weights, every operator one that they have; null: modelPath
   readonly statesModelPath: string | null; // the same weights: every token's state, as decoder.ts says; both runtimes
   readonly precision: Precision;
   readonly contentHash: string; // hex; equal hashes have equal files
@@ -89,6 +91,7 @@ export async function buildGraph(checkpoint: Checkpoint, options: BuildOptions):
     directory: entry.directory,
     ...pathsFor('fp32'),
     int8Kv: pathsFor('int8'),
+    deviceModelPath: join(entry.directory, deviceFile),
     statesModelPath: join(entry.directory, statesFile),
     precision,
     contentHash,
@@ -190,6 +193,9 @@ async function writeEntry(
     files.push(await writeModel(directory, modelFiles[kv], graph, builderVersion));
     files.push(await writeModel(directory, bindingModelFiles[kv], guarded, builderVersion));
   }
+  const device = writeDecoder(spec, { ...format, kv: 'fp32', guesses: false }, source);
+  const deviceGraph = graphOf('decoder', device, weights, decoderInterface(spec, 'fp32'));
+  files.push(await writeModel(directory, deviceFile, deviceGraph, builderVersion));
   const writer = writeDecoder(spec, { ...format, kv: 'fp32', answers: 'states' }, source);
   const graph = graphOf('states', writer, weights, statesInterface(spec));
   files.push(await writeModel(directory, statesFile, graph, builderVersion));

@@ -44,6 +44,7 @@ export interface DecoderFormat {
   readonly kv: KvPrecision;
   readonly smoothed?: boolean; // the source is `smoothed`: activations are even enough for faster kernels
   readonly probed?: boolean; // with rangeOutputs()
+  readonly guesses?: boolean; // false: without the nodes that compute each token as if it came alone
   readonly answers?: 'tokens' | 'states'; // tokens, or what the head would read, of every token: statesInterface()
 }
 
@@ -53,7 +54,7 @@ export function writeDecoder(spec: ModelSpec, format: DecoderFormat, source: Wei
   const writer = new GraphWriter();
   const arithmetic = arithmeticOf(precision, source, smoothed);
   // int8 keys are multiplied row by row as it is.
-  const guesses = kv === 'fp32' && answers === 'tokens' && !probed;
+  const guesses = format.guesses !== false && kv === 'fp32' && answers === 'tokens' && !probed;
   const context: DecoderContext = { spec, kv, probed, guesses, source, writer, arithmetic };
   writeRotaryTables(context);
   writeWideness(context);

@@ -46,7 +46,7 @@ const DRAFT_TOKENS_MAX = 8;
 export async function openDevice(config: Config, model: Model, parts: DeviceParts): Promise<OpenDevice> {
   const { clock, log } = parts;
   const { spec } = model;
-  refuseForDevice(config);
+  refuseForDevice(config, model);
   let graph: BuiltGraph | null = null;
   const openGraph = async () => {
     const { cacheDirectory } = config;
@@ -158,9 +158,14 @@ export function warnOfDivergence(
   });
 }
 
-/** What a GPU is not served with. Throws ConfigError. */
-function refuseForDevice(config: Config): void {
+/** What a GPU is not served with. Throws ConfigError, or CheckpointError where it is the model. */
+function refuseForDevice(config: Config, { path, spec }: Model): void {
   if (config.backend !== 'webgpu') return;
+  if (spec.attentionSoftCap !== null) {
+    const problem =
+      "ONNX Runtime's WebGPU attention leaves out its soft cap of scores; serve it with --backend cpu";
+    throw new CheckpointError(`${spec.name}: ${problem}`, { file: path });
+  }
   const refuse = (option: keyof Config, bound: string) => {
     throw new ConfigError({ option, value: config[option], bound, source: 'with backend webgpu' });
   };
