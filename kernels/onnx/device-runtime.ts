@@ -75,7 +75,7 @@ export function requireAdapter(): void {
 }
 
 /** Bytes of device memory that the seats of one replica take. */
-export function seatMemorySize(shape: KvShape, rowTokensMax: number): number {
+function seatMemorySize(shape: KvShape, rowTokensMax: number): number {
   const { seats, bench, piece } = seatLengths(shape, rowTokensMax);
   return 2 * shape.layerCount * Float32Array.BYTES_PER_ELEMENT * (seats + bench + piece);
 }

@@ -109,3 +109,22 @@ test('the seat of a chunk may lie in a gap of the decode rows', () => {
   ]);
   expect([...list.rowBySlot.slice(0, 3)]).toEqual([1, -1, 2]);
 });
+
+test('where runs begin at the first seat there is one of several seats, as far as no full seat ends it', () => {
+  const list = new RunList(5);
+  const rows = [1, 2, 4].map((slot) => ({ slot, tokens: new Int32Array(1) }));
+  const runs = (counts: number[]) => {
+    groupRows(rows, { computedCounts: Int32Array.from(counts), slotTokensMax: 16, fromFirst: true }, list);
+    return list.runs.slice(0, list.count).map((run) => [run.slotStart, run.slotCount, run.tokenCount]);
+  };
+  expect(runs([3, 4, 4, 9, 5])).toEqual([[0, 5, 1]]);
+  expect(runs([3, 4, 4, 16, 5])).toEqual([
+    [0, 3, 1],
+    [4, 1, 1],
+  ]);
+  expect(runs([16, 4, 4, 9, 5])).toEqual([
+    [1, 1, 1],
+    [2, 1, 1],
+    [4, 1, 1],
+  ]);
+});

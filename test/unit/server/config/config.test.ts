@@ -280,4 +280,14 @@ describe('bounds for a model', () => {
     const config = load({ contextTokens: 100_000, kvCacheSizeMax: '1MiB' });
     expect(refusal(() => boundsForModel(config, wide)).message).toContain(`${100_000 * tokenSize} bytes`);
   });
+
+  test('on a device, whose memory is taken whole, seats and a bench fit into what it may use', () => {
+    const gpu = { backend: 'webgpu', slots: 3, deviceKvSizeMax: '1MiB', kvCacheSizeMax: '1MiB' };
+    const wide = { ...spec, contextLength: 1_000_000 };
+    const { contextTokens } = boundsForModel(load(gpu), wide);
+    expect(contextTokens).toBe(Math.floor(2 ** 20 / (4 * tokenSize)));
+    const fault = refusal(() => boundsForModel(load({ ...gpu, contextTokens: 4096 }), wide));
+    expect(fault.option).toBe('deviceKvSizeMax');
+    expect(fault.message).toContain(`${4096 * 4 * tokenSize} bytes`);
+  });
 });

@@ -1,6 +1,9 @@
 // What a device's owner is told about the precision that was asked for.
 import { expect, test } from 'vitest';
-import { warnOfDivergence } from '../../../../server/device/device.ts';
+import { WallClock } from '../../../../kernels/clock.ts';
+import { loadModel } from '../../../../models/model.ts';
+import { loadConfig } from '../../../../server/config/config.ts';
+import { openDevice, warnOfDivergence } from '../../../../server/device/device.ts';
 
 function warningsOf(precision: 'auto' | 'fp32' | 'int8' | 'int4' | 'w8a8', backend: 'cpu' | 'wse3' = 'cpu') {
   const said: Record<string, unknown>[] = [];
@@ -22,4 +25,24 @@ test('formats beyond the bound of a default are named with what they may cost', 
 test('what keeps the bound, and a device that only simulates, is passed over in silence', () => {
   for (const precision of ['auto', 'fp32', 'int8'] as const) expect(warningsOf(precision)).toEqual([]);
   expect(warningsOf('int4', 'wse3')).toEqual([]);
+});
+
+test.each([
+  [{ replicas: 2 }, 'replicas = 2 (with backend webgpu): must be 1'],
+  [{ kvPrecision: 'int8' }, 'kvPrecision = "int8" (with backend webgpu): must be fp32'],
+  [{ precision: 'w8a8' }, 'precision = "w8a8" (with backend webgpu): must be fp32, int8, int4 or stored'],
+  [{ contextTokens: 4096, deviceKvSizeMax: '8MiB' }, 'deviceKvSizeMax = 8388608'],
+])('webgpu with %j is refused before anything is converted or looked for', async (flags, message) => {
+  const config = loadConfig({ flags: { model: 'spark-nano', backend: 'webgpu', ...flags }, env: {} });
+  const log = { info: () => {}, warn: () => {} };
+  const parts = { clock: new WallClock(), log, onProgress: () => {} };
+  await expect(openDevice(config, loadModel('spark-nano'), parts)).rejects.toThrow(message);
+});
+
+test('a model whose scores have a soft cap is refused on webgpu, which would leave it out', async () => {
+  const config = loadConfig({ flags: { model: 'spark-nano', backend: 'webgpu' }, env: {} });
+  const model = loadModel('spark-nano');
+  const capped = { ...model, spec: { ...model.spec, attentionSoftCap: 50 } };
+  const parts = { clock: new WallClock(), log: { info: () => {}, warn: () => {} }, onProgress: () => {} };
+  await expect(openDevice(config, capped, parts)).rejects.toThrow('soft cap');
 });
