@@ -18,8 +18,8 @@ from phrases import FORMS, TRAIN, answer_of, instruction_of, question_of
 LICENCES = {"MIT", "MIT-0", "ISC", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "0BSD"}
 FILE_CHARS_MAX = 200_000
 PER_PACKAGE_MAX = 1500  # functions: a large package must not be the style
-WEIGHTS = {"rename": 5, "remove": 4, "add": 4, "literal": 3, "operator": 3, "parameter": 4}
-FORM_WEIGHTS = {"whole": 8, "blocks": 1, "diff": 1}
+WEIGHTS = {"rename": 6, "remove": 6, "add": 6, "literal": 7, "operator": 14, "parameter": 4}  # tries: literals and operators often find no place
+FORM_WEIGHTS = {"whole": 18, "blocks": 1, "diff": 1}
 
 
 def functions(folder: Path) -> list:
@@ -62,7 +62,7 @@ def main() -> None:
     with (options.out / "edits.jsonl").open("w") as out:
         while sum(counts.values()) < options.count:
             kind = draw.choices(list(WEIGHTS), WEIGHTS.values())[0]
-            one = draw.choice(short if draw.random() < 0.7 else pool)
+            one = draw.choice(short if draw.random() < 0.85 else pool)
             edit = edit_of(kind, one, draw)
             if edit is None:
                 continue
