@@ -49,7 +49,7 @@ test: node_modules/.installed ## all tests
 	npx tsc --noEmit -p server/ui/page/tsconfig.json
 	npx biome check .
 	npx vitest run
-	SPARKLANE_LISTENER=uws npx vitest run test/e2e/http.test.ts test/e2e/responses.test.ts test/e2e/lanes.test.ts test/e2e/native.test.ts
+	SPARKLANE_LISTENER=node npx vitest run test/e2e/http.test.ts test/e2e/responses.test.ts test/e2e/lanes.test.ts test/e2e/native.test.ts
 
 clients: test/clients/node_modules/.installed ## install the real Codex CLI, Claude Code and SDKs for test-clients (800 MB)
 

@@ -16,7 +16,7 @@ export const listenerEnv: Readonly<Record<string, string>> =
 
 /** `kind` goes before the environment; without either, the one that a server would take. */
 export function testListener(bounds: TransportBounds, kind?: ListenerKind): Promise<Transport> {
-  const listener = kind ?? (env['SPARKLANE_LISTENER'] as ListenerChoice['listener'] | undefined) ?? 'node';
+  const listener = kind ?? (env['SPARKLANE_LISTENER'] as ListenerChoice['listener'] | undefined) ?? 'auto';
   return openListener({ ...bounds, listener }, { clock: new WallClock(), env, log });
 }
 

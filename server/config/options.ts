@@ -36,9 +36,9 @@ export const OPTIONS = {
   port: option('port', integer(0, 65_535), 8080, 'TCP port; 0 takes any free one'),
   listener: option(
     'listener',
-    among(['node', 'uws', 'auto']),
-    'node',
-    'what holds the sockets: node:http and ws, uWebSockets.js (less CPU time, no HTTP/1.0), or that one where it loads',
+    among(['auto', 'uws', 'node']),
+    'auto',
+    'what holds the sockets: uWebSockets.js, node:http and ws (HTTP/1.0 too), or the first of them that loads',
   ),
   ...MODEL_OPTIONS,
   ...GRAMMAR_OPTIONS,

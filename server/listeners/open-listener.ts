@@ -1,5 +1,5 @@
-// Which listener serves: node:http and ws, which every Node has and which serve all of HTTP, or uWebSockets.js where it is
-// asked for (docs/http-conformance.md has what each does). Owns the choice. Used by cli/local-server.ts and tests.
+// Which listener serves: uWebSockets.js where one of its binaries loads, else node:http and ws, which every Node has. Owns
+// the choice and the line in the log that says what it costs. Used by cli/local-server.ts and tests.
 import type { Clock } from '../../kernels/clock.ts';
 import type { Log } from '../base/log.ts';
 import { Listener } from './listener.ts';

@@ -19,7 +19,7 @@ import { encodeBytes } from '../byte-text.ts';
 import { type Certificate, newCertificate } from '../certificate.ts';
 import { freePort } from '../cluster/rig.ts';
 import { type HttpServer, httpServer } from '../http-world.ts';
-import { testListener } from '../listeners.ts';
+import { type ListenerKind, testListener } from '../listeners.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 const page = readFileSync(join(import.meta.dirname, '../../docs/behind-tls.md'), 'utf8');
@@ -95,14 +95,15 @@ interface Server extends HttpServer {
   readonly listener: Transport;
 }
 
-async function serve(host = '127.0.0.1'): Promise<Server> {
+/** By default on the listener that a server takes; HTTP/1.0 needs node:http. */
+async function serve(host = '127.0.0.1', kind?: ListenerKind): Promise<Server> {
   const server = httpServer({
     clock: new WallClock(),
     flags: { trustedProxies: ['127.0.0.0/8', '::1'], streamIntervalMs: 0 },
     // Slow enough that events which came one by one can be told from those that came together.
     engine: { stepMs: 100, tokensPerStep: 1, script: () => ({ tokens: [...encodeBytes('abcdefgh')] }) },
   });
-  const listener = await testListener(server.config, 'node');
+  const listener = await testListener(server.config, kind);
   listeners.push(listener);
   const { port } = await listener.listen(host, 0, server.app.handlers);
   return { ...server, port, listener };
@@ -218,9 +219,9 @@ for (const { name, program, language, config, args } of proxies) {
   });
 }
 
-describe('HTTP/1.0', () => {
+describe('HTTP/1.0, with --listener node', () => {
   test('is answered: whole, streamed without chunks, and closed', async () => {
-    const { port } = await serve();
+    const { port } = await serve('127.0.0.1', 'node');
     const said = async (text: string) => {
       const socket = connect(port, '127.0.0.1');
       socket.write(text);
@@ -238,7 +239,7 @@ describe('HTTP/1.0', () => {
   });
 
   test.skipIf(isMissing(programs.nginx))('nginx with nothing but proxy_pass', async () => {
-    const [{ port: back }, front] = [await serve(), await freePort()];
+    const [{ port: back }, front] = [await serve('127.0.0.1', 'node'), await freePort()];
     const file = join(directory, 'bare.conf');
     const inner = `server { listen 127.0.0.1:${front}; location / { proxy_pass http://127.0.0.1:${back}; } }`;
     writeFileSync(file, nginxFile(inner).replace('nginx.pid', 'bare.pid'));
@@ -256,7 +257,7 @@ describe('HTTP/1.0', () => {
   });
 
   test.skipIf(isMissing(programs.haproxy))('HAProxy’s checks', async () => {
-    const [{ port: back }, front] = [await serve(), await freePort()];
+    const [{ port: back }, front] = [await serve('127.0.0.1', 'node'), await freePort()];
     const file = join(directory, 'checks.cfg');
     writeFileSync(
       file,
