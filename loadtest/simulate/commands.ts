@@ -1,4 +1,4 @@
-// The commands of the simulator for commander: predict, simulate, compare, devices, validate. A thin layer: reads
+// The commands of the simulator for commander: predict, simulate, compare, fleet, devices, validate. A thin layer: reads
 // flags, calls the functions of this folder, prints a table or JSON. Mounted by main.ts here, and by whoever owns the
 // `sparklane` program.
 import { writeFileSync } from 'node:fs';
@@ -17,6 +17,7 @@ import { compare, formatComparison } from './compare.ts';
 import { contextOf, type DeviceFlags, deviceOf, devicesOf, withDeviceFlags } from './device-flags.ts';
 import { deviceFits, formatDeviceFits } from './device-list.ts';
 import { count, notNegative, people, positive, precision, prices, region, scheduler } from './flag-values.ts';
+import { addFleet } from './fleet/fleet-commands.ts';
 import { poissonLoad, type SimLoad } from './load.ts';
 import { comparisonPage } from './page.ts';
 import { type Prediction, type PredictLoad, predict, predictRegion } from './predict.ts';
@@ -63,11 +64,12 @@ interface LoadFlags {
   readonly rate: number;
 }
 
-/** Adds the five commands. */
+/** Adds the six commands. */
 export function addSimulationCommands(program: Command, output: CommandOutput): void {
   addPredict(program, output);
   addSimulate(program, output);
   addCompare(program, output);
+  addFleet(program, output);
   program
     .command('devices')
     .description('list simulated devices with what fits on them')

@@ -1,7 +1,13 @@
 // DeviceFlags: the flags that describe a simulated device, and the device they make. A flag that the device does not
 // have is refused, not ignored. For commands.ts.
 import type { Command } from 'commander';
-import { parseDeviceName, planDefaults, planSimDevice, type SimDevice } from '../../kernels/sim/device.ts';
+import {
+  parseDeviceName,
+  planDefaults,
+  planSimDevice,
+  type SimDevice,
+  type SimDeviceOptions,
+} from '../../kernels/sim/device.ts';
 import { draftTokensDefault } from '../../kernels/sim/drafts.ts';
 import type { WindowedKv } from '../../kernels/sim/gpu/roofline.ts';
 import {
@@ -107,10 +113,14 @@ export function devicesOf(names: string, flags: DeviceFlags): SimDevice[] {
   return list.map((name) => planned(name, flags));
 }
 
-/** Throws FlagError, UnknownShapeError or DoesNotFitError. */
-export function deviceOf(name: string, flags: DeviceFlags): SimDevice {
+/** Throws FlagError, UnknownShapeError or DoesNotFitError. `more`: what no flag says. */
+export function deviceOf(
+  name: string,
+  flags: DeviceFlags,
+  more: Pick<SimDeviceOptions, 'blockSize' | 'chunkTokens'> = {},
+): SimDevice {
   refuseForeign([name], flags);
-  return planned(name, flags);
+  return planned(name, flags, more);
 }
 
 function isWafer(name: string): boolean {
@@ -156,7 +166,11 @@ function countOf(name: string, flags: DeviceFlags): number | undefined {
   return all ?? (isWafer(name) || count !== null ? undefined : flags.pp);
 }
 
-function planned(name: string, flags: DeviceFlags): SimDevice {
+function planned(
+  name: string,
+  flags: DeviceFlags,
+  more: Pick<SimDeviceOptions, 'blockSize' | 'chunkTokens'> = {},
+): SimDevice {
   const chips = countOf(name, flags);
   const optional = {
     ...(chips !== undefined && { count: chips }),
@@ -191,6 +205,7 @@ function planned(name: string, flags: DeviceFlags): SimDevice {
     placement,
     demand,
     ...optional,
+    ...more,
   });
 }
 

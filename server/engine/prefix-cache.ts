@@ -316,8 +316,8 @@ function newNode(parent: PrefixNode | null, key: string, block: number): PrefixN
   };
 }
 
-// Two UTF-16 units per token id (ids < 2^32): exact, so that equal keys are equal tokens, not merely equal hashes.
-function blockKey(tokens: Int32Array, start: number, blockSize: number): string {
+/** Two UTF-16 units per token id (ids < 2^32): exact, so that equal keys are equal tokens, not merely equal hashes. */
+export function blockKey(tokens: Int32Array, start: number, blockSize: number): string {
   if (units.length !== 2 * blockSize) units = new Uint16Array(2 * blockSize);
   for (let index = 0; index < blockSize; index++) {
     const id = tokens[start + index]!;
