@@ -30,9 +30,18 @@ export function modelFault(asked: string | null | undefined, model: NamedModel):
 /** As modelFault, for routes that are not routed: the server's own model may also be called by its lane. */
 export function ownModelFault(
   asked: string | null | undefined,
-  { model, lanes }: { readonly model: NamedModel; readonly lanes?: Pick<Lanes, 'isLocal'> | null },
+  {
+    model,
+    lanes,
+  }: { readonly model: NamedModel; readonly lanes?: Pick<Lanes, 'isLocal' | 'meaning'> | null },
 ): Fault | null {
-  return asked != null && lanes?.isLocal(asked) === true ? null : modelFault(asked, model);
+  if (asked != null && lanes?.isLocal(asked) === true) return null;
+  const absent = modelFault(asked, model);
+  if (absent === null || asked == null || (lanes?.meaning(asked, model.name) ?? null) === null) return absent;
+  const message =
+    `model: ${JSON.stringify(asked)} is a lane, and this route is answered by the server's own model alone; ` +
+    'lanes take conversations: /v1/chat/completions, /v1/responses, /v1/messages, /api/chat';
+  return fault('unsupported', message, { param: 'model' });
 }
 
 /** Ollama's clients write a tag behind a name, whether they were given one or not. */

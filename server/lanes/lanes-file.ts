@@ -42,6 +42,7 @@ const upstream = z.strictObject({
     .url({ protocol: /^https?$/ })
     .refine((url) => !url.includes('@') && !url.includes('?'), { message: 'without credentials or a query' }),
   model: z.string().min(1).max(256), // as the upstream calls it
+  dialect: z.enum(['openai', 'vllm', 'llama-server']).default('openai'), // whose extensions it understands
   keyFrom: z
     .string()
     .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'the name of an environment variable')
@@ -118,6 +119,7 @@ const fileSchema = z
 export type LanesFile = z.output<typeof fileSchema>;
 export type LaneConfig = z.output<typeof lane>;
 export type UpstreamConfig = z.output<typeof upstream>;
+export type UpstreamDialect = UpstreamConfig['dialect'];
 export type Price = z.output<typeof price>;
 
 /** A lanes file that cannot be used: which place, what would be accepted. */

@@ -2,6 +2,7 @@
 // upstream opened. Owns that it is in at most one lane at a time, and that it gives back what it held, whatever happens.
 // Before it: lanes.ts; after it: entry.ts.
 import { type Fault, fault } from '../base/errors.ts';
+import type { Parsed } from '../base/json-body.ts';
 import type { UpstreamAnswer } from '../upstream/answer.ts';
 import type { Reservation } from './budget.ts';
 import type { Conversation } from './conversation.ts';
@@ -9,7 +10,7 @@ import { LaneEntry } from './entry.ts';
 import type { QueuePlace, Ticket } from './gate.ts';
 import type { Lane } from './lane.ts';
 import type { Lanes } from './lanes.ts';
-import { AUTO, costOf } from './lanes-file.ts';
+import { AUTO, costOf, type UpstreamDialect } from './lanes-file.ts';
 import type { RoutedTask } from './router.ts';
 
 export interface LaneAsk {
@@ -19,8 +20,14 @@ export interface LaneAsk {
   readonly conversation: Conversation;
   readonly sessionKey: string | null;
   readonly taskId?: string | null; // as its client calls the task
-  /** What an upstream is asked; `system` comes before what the client told. */
-  readonly upstreamBody: (model: string, system: string) => string;
+  /** What an upstream is asked, or what of the request it would not understand. */
+  readonly upstreamBody: (of: UpstreamOf) => Parsed<string>;
+}
+
+export interface UpstreamOf {
+  readonly model: string; // as it calls it
+  readonly system: string; // before what the client told; '' is nothing
+  readonly dialect: UpstreamDialect;
 }
 
 export interface LaneListener {
@@ -140,8 +147,14 @@ class Visit {
       return;
     }
     const { upstream } = lane.config;
-    const body = this.#ask.upstreamBody(upstream!.model, this.#systemIn(lane));
-    const opening = lane.upstream.open(body, {
+    const { model, dialect } = upstream!;
+    const body = this.#ask.upstreamBody({ model, dialect, system: this.#systemIn(lane) });
+    if (!body.ok) {
+      this.#full = null;
+      this.#refuse(lane, body.fault);
+      return;
+    }
+    const opening = lane.upstream.open(body.value, {
       onOpen: (answer) => this.#enter(lane, { ticket, reservation, answer }),
       onFault: (refused, elsewhere) => {
         const { overflow } = lane.config;

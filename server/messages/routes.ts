@@ -106,10 +106,8 @@ function laneCall(call: HttpCall, { body, conversation: { messages, continues },
     ask: (model, requestId) => ({
       ...{ model, requestId, owner, conversation, taskId: body.metadata?.task_id ?? null },
       sessionKey: sessionKeyOf(owner, sessionNameOf(call.request, body.metadata?.user_id), conversation),
-      upstreamBody: (upstreamModel, system) =>
-        upstreamBody({
-          model: upstreamModel,
-          system,
+      upstreamBody: (upstream) =>
+        upstreamBody(upstream, {
           messages,
           tools,
           maxTokens: body.max_tokens,

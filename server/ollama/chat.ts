@@ -3,14 +3,19 @@
 import { z } from 'zod';
 import type { Parsed } from '../base/json-body.ts';
 import { type AnswerPlan, answerInForm } from '../chat/answer.ts';
+import { upstreamBody } from '../chat/chat-body.ts';
 import type { ChatService } from '../chat/chat-service.ts';
 import type { AnswerForm } from '../chat/form.ts';
+import { inLane, type LaneCall } from '../chat/lane-edge.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
+import { type PromptOptions, plainPrompt } from '../chat/prompt-options.ts';
 import { type ToolSet, toolSetOf } from '../chat/tool-set.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import { chatConversation } from '../lanes/conversation.ts';
+import { sessionKeyOf } from '../lanes/router.ts';
 import { loaded, ollamaAnswer } from './answer.ts';
-import { askFields, formatOf, thinkingOptions } from './fields.ts';
+import { answerLength, askFields, formatOf, ollamaSampling, thinkingOptions } from './fields.ts';
 import { messagesForTemplate, ollamaMessage } from './messages.ts';
 import type { Said } from './reading.ts';
 
@@ -32,13 +37,63 @@ export function chatSchema(bounds: RequestBounds) {
 type ChatRequest = z.output<ReturnType<typeof chatSchema>>;
 
 export function answerChat(call: HttpCall, body: ChatRequest, service: ChatService): void {
-  const absent = ownModelFault(body.model, service);
-  if (absent !== null) {
-    call.refuse(absent);
+  if (body.messages == null || body.messages.length === 0) {
+    const absent = ownModelFault(body.model, service);
+    if (absent !== null) call.refuse(absent);
+    else call.reply(200, loaded(body, messageOf({ text: '', thinking: '', calls: [] }), service));
     return;
   }
-  if (body.messages == null || body.messages.length === 0) {
-    call.reply(200, loaded(body, messageOf({ text: '', thinking: '', calls: [] }), service));
+  // An alias is the model's own name to the lanes.
+  const isOwn = ownModelFault(body.model, { model: service.model }) === null;
+  const model = isOwn ? service.model.name : body.model;
+  inLane(call, { model, of: () => laneCall(body, call.facts.owner) }, service, (within, routed) =>
+    answer(call, body, { service: within, routed }),
+  );
+}
+
+/** What lanes ask about a request, in the spelling of chat completions. */
+function laneCall(body: ChatRequest, owner: string): LaneCall {
+  const messages = messagesForTemplate(body.messages ?? []);
+  const maxTokens = answerLength(body, 0);
+  const conversation = chatConversation({
+    messages,
+    tools: body.tools ?? [],
+    max_tokens: maxTokens.ok ? maxTokens.value : null,
+  });
+  const { think } = body;
+  return {
+    stream: false, // a stream of lines has no comments for who waits
+    logprobs: body.logprobs === true,
+    ask: (model, requestId) => ({
+      ...{ model, requestId, owner, conversation, taskId: null },
+      sessionKey: sessionKeyOf(owner, null, conversation),
+      upstreamBody: (upstream) =>
+        upstreamBody(upstream, {
+          messages,
+          tools: toolSetOf([body.tools], { choice: 'auto', parallel: true }),
+          maxTokens: maxTokens.ok ? maxTokens.value : null,
+          responseFormat: null,
+          form: { ok: true, value: { text: formatOf(body), textParam: 'format' } },
+          sampling: {
+            ...ollamaSampling(body),
+            ...(typeof think === 'boolean' && { enable_thinking: think }),
+            ...(typeof think === 'string' && { reasoning_effort: think }),
+          },
+        }),
+    }),
+  };
+}
+
+interface Lane {
+  readonly service: ChatService; // as the request's lane has it
+  readonly routed: boolean;
+}
+
+function answer(call: HttpCall, body: ChatRequest, lane: Lane): void {
+  const { service, routed } = lane;
+  const absent = routed ? null : ownModelFault(body.model, service);
+  if (absent !== null) {
+    call.refuse(absent);
     return;
   }
   const tools = toolSetOf([body.tools], { choice: 'auto', parallel: true });
@@ -56,7 +111,10 @@ function chatAnswer(
   const last = messages.at(-1);
   // An answer that has begun goes on.
   const continueFinal = last?.role === 'assistant' && last['tool_calls'] === undefined;
-  const options = thinkingOptions(body, { model: service.model, continueFinal });
+  const isUpstream = service.answering.contextTokensMax === Number.POSITIVE_INFINITY; // it was told already
+  const options: Parsed<PromptOptions> = isUpstream
+    ? { ok: true, value: plainPrompt }
+    : thinkingOptions(body, { model: service.model, continueFinal });
   if (!options.ok) return options;
   const shown = tools.shown.map(({ tool }) => tool);
   const prompt = service.answering.layOut({ messages, tools: shown, options: options.value });

@@ -6,7 +6,7 @@ import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { type AnswerPlan, answerInForm } from '../chat/answer.ts';
 import { plainReader } from '../chat/answer-reader.ts';
-import { upstreamBody } from '../chat/chat-body.ts';
+import { formBeside, isOwnFormat, upstreamBody } from '../chat/chat-body.ts';
 import type { ChatPrompt } from '../chat/chat-prompt.ts';
 import { type ChatService, newHead } from '../chat/chat-service.ts';
 import { commonFields } from '../chat/fields.ts';
@@ -100,14 +100,13 @@ function laneCall(body: ChatRequest, owner: string): LaneCall {
     ask: (model, requestId) => ({
       ...{ model, requestId, owner, conversation, taskId: body.metadata?.task_id ?? null },
       sessionKey: sessionKeyOf(owner, body.prompt_cache_key, conversation),
-      upstreamBody: (upstreamModel, system) =>
-        upstreamBody({
-          model: upstreamModel,
-          system,
+      upstreamBody: (upstream) =>
+        upstreamBody(upstream, {
           messages: body.messages as readonly ChatMessage[],
           tools: toolsOf(body),
           maxTokens: maxTokensOf(body),
-          responseFormat: body.response_format,
+          responseFormat: isOwnFormat(body.response_format) ? null : body.response_format,
+          form: formBeside(askedForm(body), body.response_format),
           sampling: body,
         }),
     }),

@@ -56,8 +56,7 @@ export function laneTurn(parts: TurnParts, service: ResponsesService): Parsed<La
           sessionKey,
           taskId: request.metadata?.['task_id'] ?? null,
         },
-        upstreamBody: (upstreamModel, system) =>
-          upstreamBody({ ...upstreamAskOf(request, items), model: upstreamModel, system }),
+        upstreamBody: (upstream) => upstreamBody(upstream, upstreamAskOf(request, items)),
       }),
     },
   };

@@ -5,7 +5,7 @@ import { contentText } from '../base/content.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import type { PreparedAnswer } from '../chat/answering.ts';
-import { chatFormat, type UpstreamAsk } from '../chat/chat-body.ts';
+import { chatFormat, isOwnFormat, type UpstreamAsk } from '../chat/chat-body.ts';
 import type { ChatPrompt } from '../chat/chat-prompt.ts';
 import { type FormAsk, formatFault, textSource } from '../chat/form.ts';
 import { askedName, modelFault } from '../chat/model-name.ts';
@@ -157,16 +157,16 @@ export function inputItems(
 }
 
 /** What an upstream is asked instead of a prompt; `items`: the whole conversation. */
-export function upstreamAskOf(
-  request: ResponseRequest,
-  items: readonly Item[],
-): Pick<UpstreamAsk, 'messages' | 'tools' | 'maxTokens' | 'responseFormat' | 'sampling'> {
+export function upstreamAskOf(request: ResponseRequest, items: readonly Item[]): UpstreamAsk {
   const told = itemsOf(instructionItems(request.instructions), () => '');
   return {
     messages: messagesOf([...told, ...items]),
     tools: toolsOf(request, items),
     maxTokens: request.max_output_tokens ?? null,
     responseFormat: chatFormat(request.text?.format),
+    ...(isOwnFormat(request.text?.format) && {
+      form: { ok: true, value: { text: textSource(request.text?.format), textParam: 'text.format' } },
+    }),
     sampling: request,
   };
 }

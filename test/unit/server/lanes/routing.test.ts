@@ -107,7 +107,7 @@ describe('chat completions', () => {
     const server = await lanesServer();
     const complete = (model: string) => server.request('POST', '/v1/completions', { model, prompt: 'a' });
     expect((await complete('spark')).status).toBe(200);
-    expect((await complete('reliability')).status).toBe(404);
+    expect((await complete('reliability')).status).toBe(400);
     const counted = await server.request('POST', '/v1/responses/input_tokens', {
       model: 'auto',
       input: 'Hi',
