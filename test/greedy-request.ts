@@ -13,5 +13,14 @@ export const greedyRequest: Omit<GenerationRequest, 'tokens'> = {
 
 /** The same as a session's question, without end and without a seed. */
 export function greedyQuestion(generation: number, more: Partial<Question> = {}): Question {
-  return { ...sampling, ...plain, seed: null, generation, maxTokens: null, frameIntervalMs: 0, ...more };
+  return {
+    ...sampling,
+    ...plain,
+    seed: null,
+    generation,
+    maxTokens: null,
+    frameIntervalMs: 0,
+    reasoning: false,
+    ...more,
+  };
 }

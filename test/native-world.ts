@@ -63,6 +63,7 @@ export interface NativeServerOptions {
   readonly engine: SequenceEngine;
   readonly model?: TranscriptModel;
   readonly session?: Partial<SessionBounds>;
+  readonly newSplit?: SessionParts['newSplit']; // where the model reasons
   readonly table?: Partial<SessionTableBounds>;
   readonly native?: Partial<NativeService>;
 }
@@ -79,6 +80,7 @@ export class NativeServer {
       model: options.model ?? byteModel,
       engine,
       texts: textsHere,
+      newSplit: options.newSplit ?? null,
       clock,
       generator: new TextGenerator({
         engine,

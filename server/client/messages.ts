@@ -114,6 +114,7 @@ const questionFields = {
   speculation: z.boolean().optional(), // false: draw one token at a time; the answer is the same
   priority: z.enum(['turn', 'side']).optional(),
   deadlineUs: z.int().min(1).optional(), // from the arrival of this message
+  reasoning: z.boolean().optional(), // told apart from the answer's text, where the model has marks for it
   frameIntervalUs: z.int().min(0).max(FRAME_INTERVAL_US_MAX).optional(), // between frames of tokens; 0 or absent: none
 };
 
@@ -202,7 +203,11 @@ export interface ServerHello {
     readonly replayTokensMax: number; // latest tokens of an answer that are kept
     readonly logprobsMax: number;
   };
-  readonly features: { readonly chat: boolean; readonly fillInTheMiddle: boolean };
+  readonly features: {
+    readonly chat: boolean;
+    readonly fillInTheMiddle: boolean;
+    readonly reasoning?: boolean; // `reasoning` of a question means something: the model has marks
+  };
 }
 
 export interface SessionOpened {
@@ -307,6 +312,7 @@ export interface TokensFrame {
   readonly tokens: readonly number[];
   readonly text: string; // '' while a character or a possible stop string is incomplete
   readonly logprobs: readonly WireLogprobs[] | null;
+  readonly reasoning?: string; // what the model thought, before the text; only where it was asked for, never ''
 }
 
 /** Of one token: its logprob, then the most likely ids and theirs. Natural logarithms. */
@@ -318,6 +324,7 @@ export interface GenerationEnded {
   readonly generation: number;
   readonly reason: 'stop' | 'length' | 'cancelled' | 'failed';
   readonly text: string; // what was held back for a stop string that never came; usually ''
+  readonly reasoning?: string; // likewise of what the model thought
   readonly stopString: string | null;
   readonly position: number; // tokens in the session now
   readonly usage: {
@@ -327,6 +334,7 @@ export interface GenerationEnded {
     readonly outputTokens: number;
     readonly acceptedDraftTokens: number; // output tokens that had been guessed ahead
     readonly rejectedDraftTokens: number; // guesses that were wrong
+    readonly reasoningTokens?: number; // of the output, marks included; where it was told apart
   };
   readonly timings: {
     readonly queueUs: number; // submitted → first seat

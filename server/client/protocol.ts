@@ -53,9 +53,15 @@ export function encodeServerMessage(message: ServerMessage): Uint8Array {
   return message.type === 'tokens' ? encodeTokens(message) : pack(message);
 }
 
-/** `[1, session, generation, index, timeUs, tokens, text]` and, only where they were asked for, logprobs. */
+/**
+ * `[1, session, generation, index, timeUs, tokens, text]`, then logprobs only where they were asked for (else nil, where
+ * something follows), then reasoning where it is told apart and there is some.
+ */
 export function encodeTokens(frame: TokensFrame): Uint8Array {
-  const { session, generation, index, timeUs, tokens, text, logprobs } = frame;
+  const { session, generation, index, timeUs, tokens, text, logprobs, reasoning } = frame;
+  if (reasoning !== undefined) {
+    return pack([TOKENS_KIND, session, generation, index, timeUs, tokens, text, logprobs, reasoning]);
+  }
   return logprobs === null
     ? pack([TOKENS_KIND, session, generation, index, timeUs, tokens, text])
     : pack([TOKENS_KIND, session, generation, index, timeUs, tokens, text, logprobs]);

@@ -84,7 +84,7 @@ const SERVER_TYPES: ReadonlySet<string> = new Set<Exclude<ServerMessage['type'],
 ]);
 
 function tokensFrame(value: readonly unknown[]): TokensFrame {
-  const [, session, generation, index, timeUs, tokens, text, logprobs] = value;
+  const [, session, generation, index, timeUs, tokens, text, logprobs, reasoning] = value;
   if (!Array.isArray(tokens) || typeof text !== 'string' || typeof generation !== 'number') {
     throw new ProtocolError('the server sent a token frame of the wrong shape');
   }
@@ -96,7 +96,8 @@ function tokensFrame(value: readonly unknown[]): TokensFrame {
     timeUs: timeUs as number,
     tokens,
     text,
-    logprobs: (logprobs as readonly WireLogprobs[] | undefined) ?? null,
+    logprobs: (logprobs as readonly WireLogprobs[] | null | undefined) ?? null,
+    ...(typeof reasoning === 'string' && { reasoning }),
   };
 }
 

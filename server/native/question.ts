@@ -5,7 +5,7 @@ import { type Fault, fault } from '../base/errors.ts';
 import type { MessageOf, SamplingFields } from '../client/messages.ts';
 import { type DraftingBounds, draftingFor } from '../generation/drafting.ts';
 import { foldSeed } from '../generation/seed.ts';
-import type { Content } from '../sessions/session.ts';
+import type { Content } from '../sessions/content.ts';
 import type { Question } from '../sessions/session-state.ts';
 import type { Replacement } from '../sessions/transcript.ts';
 
@@ -112,6 +112,7 @@ export function questionOf(
     priority: message.priority ?? 'turn',
     deadlineMs: nowMs + timeoutMs,
     frameIntervalMs: (message.frameIntervalUs ?? 0) / 1000,
+    reasoning: message.reasoning ?? false,
   };
   return { ok: true, question };
 }

@@ -32,7 +32,7 @@ export class Reader implements SessionReader {
   }
 
   onTokens(generation: number, batch: OutboxBatch): void {
-    const { index, tokens, text, logprobs } = batch;
+    const { index, tokens, text, reasoning, logprobs } = batch;
     this.#writer.sendFrame(
       encodeTokens({
         type: 'tokens',
@@ -43,12 +43,13 @@ export class Reader implements SessionReader {
         tokens,
         text,
         logprobs: logprobs?.map((l): WireLogprobs => [l.logprob, l.topTokens, l.topLogprobs]) ?? null,
+        ...(reasoning !== '' && { reasoning }),
       }),
     );
   }
 
   onEnd(end: AnswerEnd): void {
-    const { generation, reason, text, stopString, position } = end;
+    const { generation, reason, text, reasoning, reasoningTokens, stopString, position } = end;
     const { promptTokens, cachedTokens, outputTokens, acceptedDraftTokens, rejectedDraftTokens } = end;
     const why = end.missReason === null ? {} : { missReason: end.missReason };
     this.#writer.send({
@@ -57,6 +58,7 @@ export class Reader implements SessionReader {
       generation,
       reason,
       text,
+      ...(reasoning !== '' && { reasoning }),
       stopString,
       position,
       usage: {
@@ -66,6 +68,7 @@ export class Reader implements SessionReader {
         acceptedDraftTokens,
         rejectedDraftTokens,
         ...why,
+        ...(reasoningTokens !== null && { reasoningTokens }),
       },
       timings: {
         queueUs: toUs(end.queueMs),

@@ -36,6 +36,7 @@ import type { MessagesService } from '../messages/messages-service.ts';
 import { withMessagesModels } from '../messages/model-list.ts';
 import { messagesRoutes } from '../messages/routes.ts';
 import { openNative } from '../native/connection.ts';
+import { reasoningSplit } from '../native/reasoning-split.ts';
 import { SESSIONS_PER_CONNECTION_MAX } from '../native/session-desk.ts';
 import { ollamaRoutes } from '../ollama/routes.ts';
 import { chatRoute } from '../openai/chat.ts';
@@ -282,8 +283,10 @@ function nativeServiceOf(
   const { generator, guard, texts, logprobsMax } = parts;
   const sessionTokensMax = config.sessionTokensMax ?? Number.POSITIVE_INFINITY;
   const tokensMax = () => Math.min(sessionTokensMax, engine.contextTokensMax);
+  const marks = model.chatTemplate?.reasoning ?? null;
   const sessionParts = {
     model,
+    newSplit: marks === null ? null : reasoningSplit(marks),
     engine,
     generator,
     texts,
@@ -321,7 +324,11 @@ function nativeServiceOf(
         replayTokensMax: config.replayTokensMax,
         logprobsMax,
       },
-      features: { chat: model.chatTemplate !== null, fillInTheMiddle: model.fim !== null },
+      features: {
+        chat: model.chatTemplate !== null,
+        fillInTheMiddle: model.fim !== null,
+        ...(marks !== null && { reasoning: true }),
+      },
     },
     question: {
       vocabSize: model.spec.vocabSize,

@@ -10,6 +10,7 @@ export interface OutboxBatch {
   readonly index: number; // of tokens[0] within the answer
   readonly tokens: readonly number[]; // [n ≥ 1]
   readonly text: string;
+  readonly reasoning: string; // before the text; '' unless it is told apart
   readonly timeMs: number; // clock time when the last of them arrived
   readonly logprobs: readonly TokenLogprobs[] | null; // [n] or null
 }
@@ -19,11 +20,13 @@ export class Outbox {
   // Parallel arrays, one entry per kept token; entry 0 is token #firstIndex of the answer.
   #tokens: number[] = [];
   #texts: string[] = [];
+  #reasonings: string[] | null = null; // null: none was told apart
   #timesMs: number[] = [];
   #logprobs: TokenLogprobs[] | null = null;
   #firstIndex = 0;
   #sentIndex = 0; // everything before it was taken
   #tail = '';
+  #reasoningTail = '';
 
   /** Keeps at least the latest `replayTokensMax` ≥ 0 sent tokens (at most twice as many), and all unsent ones. */
   constructor(replayTokensMax: number) {
@@ -50,17 +53,26 @@ export class Outbox {
     return this.#tail;
   }
 
+  /** Likewise of the reasoning. */
+  get reasoningTail(): string {
+    return this.#reasoningTail;
+  }
+
   /** Text of a delta belongs to its last token, so that it can be found again by the token's index. */
-  push(delta: GenerationDelta, timeMs: number): void {
+  push(delta: Pick<GenerationDelta, 'tokens' | 'text' | 'logprobs'>, timeMs: number, reasoning = ''): void {
     const { tokens, logprobs } = delta;
     if (tokens.length === 0) {
       this.#tail += delta.text;
+      this.#reasoningTail += reasoning;
       return;
     }
+    const reasoned = this.#reasoningTail + reasoning;
+    if (reasoned !== '') this.#reasonings ??= this.#texts.map(() => '');
     const last = tokens.length - 1;
     for (let i = 0; i <= last; i++) {
       this.#tokens.push(tokens[i]!);
       this.#texts.push(i < last ? '' : this.#tail + delta.text);
+      this.#reasonings?.push(i < last ? '' : reasoned);
       this.#timesMs.push(timeMs);
       if (logprobs !== null) {
         this.#logprobs ??= [];
@@ -68,6 +80,7 @@ export class Outbox {
       }
     }
     this.#tail = '';
+    this.#reasoningTail = '';
   }
 
   /** The next 1 to `countMax` unsent tokens, which then count as sent; null when there are none. */
@@ -79,6 +92,7 @@ export class Outbox {
       index: this.#sentIndex,
       tokens: this.#tokens.slice(start, end),
       text: end === start + 1 ? this.#texts[start]! : this.#texts.slice(start, end).join(''),
+      reasoning: this.#reasonings?.slice(start, end).join('') ?? '',
       timeMs: this.#timesMs[end - 1]!,
       logprobs: this.#logprobs?.slice(start, end) ?? null,
     };
@@ -100,6 +114,7 @@ export class Outbox {
     if (excess <= Math.max(this.#replayTokensMax, 64)) return;
     this.#tokens = this.#tokens.slice(excess);
     this.#texts = this.#texts.slice(excess);
+    this.#reasonings = this.#reasonings?.slice(excess) ?? null;
     this.#timesMs = this.#timesMs.slice(excess);
     this.#logprobs = this.#logprobs?.slice(excess) ?? null;
     this.#firstIndex += excess;

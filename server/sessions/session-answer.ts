@@ -23,10 +23,25 @@ export interface AnswerListener {
   onEnd(end: AnswerEnd): void; // after the last of its tokens, once per generation
 }
 
+/** What a piece of an answer's text is of its two parts; marks between them are in neither. */
+export interface SplitText {
+  readonly reasoning: string;
+  readonly text: string;
+}
+
+/** Reads one answer in two parts. */
+export interface AnswerSplit {
+  readonly answering: boolean; // the reasoning, if any, is over
+  push(text: string): SplitText;
+  end(cut: boolean): SplitText; // what it held back
+}
+
 export interface AnswerEnd {
   readonly generation: number;
   readonly reason: GenerationEnd['reason'];
   readonly text: string; // what came after the text of the last token
+  readonly reasoning: string; // likewise
+  readonly reasoningTokens: number | null; // marks included; null: not told apart
   readonly stopString: string | null;
   readonly fault: Fault | null; // only if 'failed'
   readonly position: number; // tokens in the session now
@@ -52,6 +67,7 @@ export interface SessionAnswerParts {
   readonly transcript: Transcript; // its answer is open
   readonly bounds: AnswerBounds;
   readonly frameIntervalMs: number; // between deliveries of tokens; 0: none
+  readonly split: AnswerSplit | null; // null: its text is told as it is
   readonly reader: () => AnswerListener | null; // null: nobody listens now
   readonly onEnded: (end: AnswerEnd) => void; // the engine has nothing more to do for it
 }
@@ -72,7 +88,8 @@ export class SessionAnswer implements GenerationSink {
   readonly #outbox: Outbox;
   readonly #askedMs: number;
   #running: RunningGeneration | null = null; // null before it has started and once it has ended
-  #text = '';
+  #text = ''; // all that was drawn
+  #reasoningTokens = 0;
   #keep: boolean | null = null; // null: not cancelled
   #paused = false;
   #firstMs = -1; // −1 before the first token
@@ -151,7 +168,7 @@ export class SessionAnswer implements GenerationSink {
       transcript.pushAnswer(delta.tokens);
     }
     this.#text += delta.text;
-    this.#outbox.push(delta, nowMs);
+    this.#push(delta, nowMs);
     if (!this.#gathers(nowMs)) this.deliver();
   }
 
@@ -161,6 +178,10 @@ export class SessionAnswer implements GenerationSink {
     this.#timer?.cancel();
     // A cancellation that came too late, after the last token was drawn, drops nothing.
     transcript.closeAnswer({ keep: this.#keep !== false || end.reason !== 'cancelled', text: this.#text });
+    const left = this.#parts.split?.end(end.reason !== 'stop');
+    if (left !== undefined) {
+      this.#outbox.push({ tokens: [], text: left.text, logprobs: null }, this.#lastMs, left.reasoning);
+    }
     this.#end = this.#endOf(end);
     this.deliver();
     onEnded(this.#end);
@@ -179,6 +200,17 @@ export class SessionAnswer implements GenerationSink {
       this.#told = true;
       reader.onEnd(this.#end);
     } else this.#setPace(reader);
+  }
+
+  #push(delta: GenerationDelta, nowMs: number): void {
+    const { split } = this.#parts;
+    if (split === null) {
+      this.#outbox.push(delta, nowMs);
+      return;
+    }
+    const { reasoning, text } = split.push(delta.text);
+    if (!split.answering) this.#reasoningTokens += delta.tokens.length;
+    this.#outbox.push({ ...delta, text }, nowMs, reasoning);
   }
 
   /** Tokens that come soon after others wait for more: a frame costs its reader and us as much as a token does. */
@@ -216,6 +248,8 @@ export class SessionAnswer implements GenerationSink {
       generation: this.generation,
       reason: end.reason,
       text: this.#outbox.tail,
+      reasoning: this.#outbox.reasoningTail,
+      reasoningTokens: this.#parts.split === null ? null : this.#reasoningTokens,
       stopString: end.stopString,
       fault: end.failure === null ? null : faultOfFailure(end.failure),
       position: this.#parts.transcript.tokenCount,

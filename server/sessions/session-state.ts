@@ -24,6 +24,7 @@ export type Question = Omit<
   readonly generation: number; // chosen by the asker, above every earlier one of the session
   readonly maxTokens: number | null;
   readonly frameIntervalMs: number; // tokens that come sooner after others are told together; 0: each at once
+  readonly reasoning: boolean; // told apart from the answer
 };
 
 export interface TranscriptState {

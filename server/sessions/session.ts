@@ -4,14 +4,20 @@
 // before them.
 
 import type { Clock } from '../../kernels/clock.ts';
-import type { ChatMessage } from '../../models/chat-template.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { SequenceEngine } from '../engine/request.ts';
 import type { TextGenerator } from '../generation/generation.ts';
 import type { LongTexts } from '../text/long-texts.ts';
 import { AnswerLine, type ReadPoint, type SessionReader } from './answer-line.ts';
+import type { Content } from './content.ts';
 import { PrefillAhead } from './prefill-ahead.ts';
-import { type AnswerBounds, type AnswerEnd, type AnswerState, SessionAnswer } from './session-answer.ts';
+import {
+  type AnswerBounds,
+  type AnswerEnd,
+  type AnswerSplit,
+  type AnswerState,
+  SessionAnswer,
+} from './session-answer.ts';
 import {
   askedAgain,
   type Question,
@@ -37,6 +43,8 @@ export interface SessionParts {
   readonly clock: Clock;
   readonly bounds: SessionBounds;
   readonly keeper?: SessionKeeper | null; // where sessions outlive their server
+  /** For an answer whose reasoning is told apart, by the end of its prompt; null: this model's is not known. */
+  readonly newSplit?: ((promptEnd: string) => AnswerSplit) | null;
 }
 
 export interface SessionBounds extends AnswerBounds {
@@ -51,21 +59,7 @@ export interface SessionStart {
   readonly state?: SessionState; // of a session elsewhere, which this one goes on as
 }
 
-/** What an append brings: exactly one of the three kinds. */
-export type Content =
-  | { readonly text: string; readonly suffix: string | null; readonly tokens: null; readonly messages: null }
-  | {
-      readonly text: null;
-      readonly suffix: null;
-      readonly tokens: readonly number[];
-      readonly messages: null;
-    }
-  | {
-      readonly text: null;
-      readonly suffix: null;
-      readonly tokens: null;
-      readonly messages: readonly ChatMessage[];
-    };
+const PROMPT_END_TOKENS = 32; // more than the mark that a prompt may end with
 
 interface Steer {
   readonly content: Content;
@@ -295,9 +289,12 @@ export class Session {
     return null;
   }
 
-  #newAnswer({ generation, frameIntervalMs }: Question): SessionAnswer {
+  #newAnswer({ generation, frameIntervalMs, reasoning }: Question): SessionAnswer {
+    const { newSplit = null } = this.#parts;
+    const split = reasoning && newSplit !== null ? newSplit(this.#transcript.tail(PROMPT_END_TOKENS)) : null;
     const answer = new SessionAnswer(generation, {
       frameIntervalMs,
+      split,
       clock: this.#parts.clock,
       transcript: this.#transcript,
       bounds: this.#parts.bounds,

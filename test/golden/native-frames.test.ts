@@ -94,6 +94,17 @@ const fromServer: readonly ServerMessage[] = [
     ],
   },
   {
+    type: 'tokens',
+    session: 1,
+    generation: 2,
+    index: 4,
+    timeUs: 1_700_002,
+    tokens: [220, 9],
+    text: 'Yes',
+    logprobs: null,
+    reasoning: 'so it is.',
+  },
+  {
     type: 'generation.end',
     session: 1,
     generation: 1,
@@ -155,8 +166,9 @@ const examples = [
 /** Token frames are arrays by position: their JSON is what is on the wire. */
 function json(message: ClientMessage | ServerMessage): string {
   if (message.type !== 'tokens') return JSON.stringify(message);
-  const { session, generation, index, timeUs, tokens, text, logprobs } = message;
+  const { session, generation, index, timeUs, tokens, text, logprobs, reasoning } = message;
   const head = [1, session, generation, index, timeUs, tokens, text];
+  if (reasoning !== undefined) return JSON.stringify([...head, logprobs, reasoning]);
   return JSON.stringify(logprobs === null ? head : [...head, logprobs]);
 }
 
