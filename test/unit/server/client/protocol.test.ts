@@ -146,7 +146,7 @@ describe('what a server sends', () => {
     logprobs: null,
   };
 
-  test('a token frame is an array by position, with and without logprobs', () => {
+  test('a token frame is an array by position, with and without logprobs and reasoning', () => {
     expect(decodeServerFrame(encodeServerMessage(tokens))).toEqual(tokens);
     const logprobs = [
       [-0.5, [17, 3], [-0.5, -1.25]],
@@ -154,14 +154,15 @@ describe('what a server sends', () => {
     ] as const;
     expect(decodeServerFrame(encodeServerMessage({ ...tokens, logprobs }))).toEqual({ ...tokens, logprobs });
     expect(encodeServerMessage(tokens).length).toBeLessThan(26);
+    for (const more of [{ reasoning: 'hm' }, { reasoning: 'hm', logprobs }])
+      expect(decodeServerFrame(encodeServerMessage({ ...tokens, ...more }))).toEqual({ ...tokens, ...more });
   });
 
   test('a reader skips what later versions may add: types, kinds of arrays, further elements, fields', () => {
     expect(decodeServerFrame(pack({ type: 'session.bent', session: 1 }))).toBeNull();
     expect(decodeServerFrame(pack([2, 1, 2, 3]))).toBeNull();
-    expect(decodeServerFrame(pack([1, 1, 2, 40, 123_456_789, [17, 4242], ' return', null, 'later']))).toEqual(
-      tokens,
-    );
+    const now = [1, 1, 2, 40, 123_456_789, [17, 4242], ' return', null];
+    expect(decodeServerFrame(pack([...now, null, 'later']))).toEqual(tokens);
     const pong: ServerMessage = { type: 'pong', timeUs: 5 };
     expect(decodeServerFrame(pack({ ...pong, later: 1 }))).toMatchObject(pong);
   });
