@@ -1,13 +1,12 @@
 // An answer of a session in two parts: the reasoning that comes first, and what is said. Owns what one piece of its text
 // means of each; the border is chat/reasoning-reader.ts's. Before it: sessions/session-answer.ts, once per answer, so that a
 // reader who comes back hears the same parts.
-import type { ReasoningMarks } from '../../models/reasoning-marks.ts';
 import { plainReader } from '../chat/answer-reader.ts';
-import { ReasoningReader } from '../chat/reasoning-reader.ts';
+import { ReasoningReader, type ReasoningStart } from '../chat/reasoning-reader.ts';
 import type { AnswerSplit, SplitText } from '../sessions/session-answer.ts';
 
 /** For answers to a prompt that ends with `promptEnd`, special tokens written out. */
-export function reasoningSplit(marks: ReasoningMarks): (promptEnd: string) => AnswerSplit {
+export function reasoningSplit(marks: ReasoningStart['marks']): (promptEnd: string) => AnswerSplit {
   return (promptEnd) => new ReasoningSplit(marks, promptEnd.trimEnd().endsWith(marks.open));
 }
 
@@ -17,7 +16,7 @@ class ReasoningSplit implements AnswerSplit {
   #text = '';
   answering = false;
 
-  constructor(marks: ReasoningMarks, open: boolean) {
+  constructor(marks: ReasoningStart['marks'], open: boolean) {
     const events = {
       reasoning: (text: string) => {
         this.#reasoning += text;
