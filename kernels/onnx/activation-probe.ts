@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import type { Calibration, ProbeGraph } from '../../models/graph/build.ts';
 import { type ActivationRanges, type SmoothedRole, smoothedRoles } from '../../models/graph/smoothing.ts';
+import { hasExactProducts } from './exact-products.ts';
 import { openBindingSession, openSession } from './ort.ts';
 import { OrtError } from './ort-error.ts';
 import type { BoundTensor, GraphSession, SessionOptions } from './runtime.ts';
@@ -14,6 +15,9 @@ const chunkTokens = 64;
 export function calibrationOn(tokens: Int32Array, threads: number): Calibration {
   return {
     key: createHash('sha256').update(tokens).digest('hex'),
+    get exactProducts() {
+      return hasExactProducts();
+    },
     async measure(probe) {
       const options = { modelPath: probe.modelPath, intraOpThreads: threads, spinning: false };
       const session = await openAnySession(options);

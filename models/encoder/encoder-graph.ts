@@ -19,7 +19,8 @@ interface Context {
 
 export function writeEncoder(spec: EncoderSpec, precision: Precision, source: WeightSource): GraphWriter {
   const writer = new GraphWriter();
-  const context = { spec, source, writer, arithmetic: arithmeticOf(precision, source, false) };
+  const plain = { smoothed: false, exactProducts: false };
+  const context = { spec, source, writer, arithmetic: arithmeticOf(precision, source, plain) };
   writeTables(context);
   const { vocabSize, hiddenSize, layers } = spec;
   const words = context.arithmetic.embed(writer, 'input_ids', {

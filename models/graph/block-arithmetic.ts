@@ -17,6 +17,7 @@ import {
   writeBias,
 } from './arithmetic.ts';
 import { type Bits, type BlockQuantised, quantiseBlocks } from './block-quantise.ts';
+import { unembedFinely } from './fine-head.ts';
 import { bytesOf, type GraphWriter } from './graph-writer.ts';
 
 const MIB = 2 ** 20;
@@ -46,8 +47,15 @@ const fourBitPlan: Readonly<Record<LinearRole, Bits>> = {
   'feed-out': 4,
 };
 
-/** `bits` of every matrix; `stored`: those it is stored in where a kernel takes them as they are, else 8. */
-export function blockArithmetic(source: WeightSource, bits: Bits | 'stored', smoothed: boolean): Arithmetic {
+/**
+ * `bits` of every matrix; `stored`: those it is stored in where a kernel takes them as they are, else 8. `exactProducts`: the
+ * head of a large vocabulary is the finer one.
+ */
+export function blockArithmetic(
+  source: WeightSource,
+  bits: Bits | 'stored',
+  { smoothed, exactProducts }: { readonly smoothed: boolean; readonly exactProducts: boolean },
+): Arithmetic {
   const bitsOf = ({ role, weights }: Linear): Bits => {
     if (bits === 'stored') return commonLayout(source, weights)?.bits ?? 8;
     return bits === 8 ? 8 : fourBitPlan[role];
@@ -79,7 +87,9 @@ export function blockArithmetic(source: WeightSource, bits: Bits | 'stored', smo
       });
     },
     unembed: (writer, input, head) =>
-      unembedBlocks(writer, source, input, { ...head, blocks: tableOf(head) }),
+      exactProducts && !prefersFloatTable(head) // a small head would feel the operators
+        ? unembedFinely(writer, source, input, head)
+        : unembedBlocks(writer, source, input, { ...head, blocks: tableOf(head) }),
   };
 }
 

@@ -8,7 +8,14 @@ import { type FileDigest, hasEntry, hashFiles, openEntry } from '../cache.ts';
 import { type Checkpoint, requiredTensors } from '../checkpoint.ts';
 import type { ModelSpec } from '../spec.ts';
 import type { WeightSource } from './arithmetic.ts';
-import { decoderInterface, rangeOutputs, statesInterface, topCount, writeDecoder } from './decoder.ts';
+import {
+  type DecoderFormat,
+  decoderInterface,
+  rangeOutputs,
+  statesInterface,
+  topCount,
+  writeDecoder,
+} from './decoder.ts';
 import { type KvPrecision, rangeName } from './decoder-context.ts';
 import { type BuildProgress, graphOf, weightsFile, writeModel, writeWeights } from './graph-files.ts';
 import type { GraphWriter } from './graph-writer.ts';
@@ -18,7 +25,7 @@ import { readShippedRanges } from './shipped-ranges.ts';
 import { type ActivationRanges, type SmoothedRole, smoothed } from './smoothing.ts';
 
 // Part of every entry's key: raise it whenever the same checkpoint would give other files.
-const builderVersion = '11';
+const builderVersion = '13';
 
 const modelFiles: Readonly<Record<KvPrecision, string>> = { fp32: 'model.onnx', int8: 'model-kv-int8.onnx' };
 const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
@@ -39,6 +46,8 @@ export interface ProbeGraph {
 export interface Calibration {
   readonly key: string; // changes with whatever changes the ranges of a model
   readonly measure: (probe: ProbeGraph) => Promise<ActivationRanges>;
+  /** Whether this processor multiplies uint8 by any int8 without saturating; not: then weights of a head are rounded otherwise. */
+  readonly exactProducts?: boolean;
 }
 
 export interface BuildOptions {
@@ -79,7 +88,8 @@ export async function buildGraph(checkpoint: Checkpoint, options: BuildOptions):
     build: async (directory) => {
       const ranges = await measuredRanges(join(directory, 'probe'), checkpoint, options);
       const source = ranges === null ? checkpoint : smoothed(spec, checkpoint, ranges);
-      const format = { precision, smoothed: ranges !== null };
+      const exactProducts = options.calibration?.exactProducts === true;
+      const format = { precision, smoothed: ranges !== null, exactProducts };
       return writeEntry(directory, { spec, source, format }, onProgress ?? (() => undefined));
     },
   });
@@ -133,7 +143,10 @@ async function contentHashOf(
   const { name: _name, bosTokenId: _bos, eosTokenIds: _eos, ...dimensions } = checkpoint.spec;
   const hash = createHash('sha256');
   hash.update(
-    JSON.stringify([builderVersion, precision, dimensions, isSmoothable(precision) && calibration?.key]),
+    JSON.stringify([
+      ...[builderVersion, precision, dimensions, isSmoothable(precision) && calibration?.key],
+      isSmoothable(precision) && calibration?.exactProducts === true,
+    ]),
   );
   if (checkpoint.variant !== undefined) hash.update(checkpoint.variant);
   for (const digest of await hashFiles(checkpoint.weightFiles, cacheDirectory)) hash.update(digest);
@@ -175,7 +188,7 @@ async function measuredRanges(
 interface Entry {
   readonly spec: ModelSpec;
   readonly source: WeightSource;
-  readonly format: { readonly precision: Precision; readonly smoothed: boolean };
+  readonly format: Pick<DecoderFormat, 'precision' | 'smoothed' | 'exactProducts'>;
 }
 
 async function writeEntry(

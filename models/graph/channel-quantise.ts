@@ -17,9 +17,19 @@ const pairSumMax = 128;
 // Candidates for the scale, as a share of the one that maps the row's extreme to ±127: a larger scale breaks the
 // limit less often, a smaller one rounds finer.
 const shares = [0.9, 1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6];
+const unlimitedShares = [0.9, 1];
 
-/** Nearest, symmetric, with the candidate scale of the least squared error per row. */
-export function quantiseChannels(values: Float32Array, columns: number): ChannelQuantised {
+/**
+ * Nearest, symmetric, with the candidate scale of the least squared error per row. `limit`: of a pair's sum, where the
+ * processor needs one.
+ */
+export function quantiseChannels(
+  values: Float32Array,
+  columns: number,
+  limit: 'pairs' | 'none' = 'pairs',
+): ChannelQuantised {
+  const sumMax = limit === 'pairs' ? pairSumMax : 2 * levelMax;
+  const candidates = limit === 'pairs' ? shares : unlimitedShares;
   const rows = values.length / columns;
   const data = new Int8Array(values.length);
   const scales = new Float32Array(rows);
@@ -30,9 +40,9 @@ export function quantiseChannels(values: Float32Array, columns: number): Channel
     let max = 0;
     for (let column = 0; column < columns; column++) max = Math.max(max, Math.abs(source[column]!));
     let bestError = Number.POSITIVE_INFINITY;
-    for (const share of shares) {
+    for (const share of candidates) {
       const scale = Math.fround((max * share) / levelMax);
-      const error = quantiseRow(source, scale, trial);
+      const error = quantiseRow(source, { scale, sumMax }, trial);
       if (error >= bestError) continue;
       bestError = error;
       scales[row] = scale;
@@ -44,7 +54,11 @@ export function quantiseChannels(values: Float32Array, columns: number): Channel
 }
 
 /** Fills `target`; answers the squared error. Pairs are (2i, 2i + 1); an odd last column stands alone. */
-function quantiseRow(source: Float32Array, scale: number, target: Int8Array): number {
+function quantiseRow(
+  source: Float32Array,
+  { scale, sumMax }: { scale: number; sumMax: number },
+  target: Int8Array,
+): number {
   const inverse = scale === 0 ? 0 : 1 / scale;
   const count = source.length;
   let error = 0;
@@ -54,12 +68,12 @@ function quantiseRow(source: Float32Array, scale: number, target: Int8Array): nu
     let left = nearest(x * inverse);
     let right = nearest(y * inverse);
     // The excess of a pair of one sign is taken from both alike: the nearest pair that is allowed.
-    if (left + right > pairSumMax && left > 0 && right > 0) {
-      left -= Math.min(left, (left + right - pairSumMax + 1) >> 1);
-      right = Math.min(right, pairSumMax - left);
-    } else if (left + right < -pairSumMax && left < 0 && right < 0) {
-      left += Math.min(-left, (1 - left - right - pairSumMax) >> 1);
-      right = Math.max(right, -pairSumMax - left);
+    if (left + right > sumMax && left > 0 && right > 0) {
+      left -= Math.min(left, (left + right - sumMax + 1) >> 1);
+      right = Math.min(right, sumMax - left);
+    } else if (left + right < -sumMax && left < 0 && right < 0) {
+      left += Math.min(-left, (1 - left - right - sumMax) >> 1);
+      right = Math.max(right, -sumMax - left);
     }
     target[column] = left;
     if (column + 1 < count) target[column + 1] = right;

@@ -43,6 +43,7 @@ export interface DecoderFormat {
   readonly precision: Precision;
   readonly kv: KvPrecision;
   readonly smoothed?: boolean; // the source is `smoothed`: activations are even enough for faster kernels
+  readonly exactProducts?: boolean; // as of Calibration (build.ts)
   readonly probed?: boolean; // with rangeOutputs()
   readonly guesses?: boolean; // false: without the nodes that compute each token as if it came alone
   readonly answers?: 'tokens' | 'states'; // tokens, or what the head would read, of every token: statesInterface()
@@ -52,7 +53,10 @@ export interface DecoderFormat {
 export function writeDecoder(spec: ModelSpec, format: DecoderFormat, source: WeightSource): GraphWriter {
   const { precision, kv, smoothed = false, probed = false, answers = 'tokens' } = format;
   const writer = new GraphWriter();
-  const arithmetic = arithmeticOf(precision, source, smoothed);
+  const arithmetic = arithmeticOf(precision, source, {
+    smoothed,
+    exactProducts: format.exactProducts ?? false,
+  });
   // int8 keys are multiplied row by row as it is.
   const guesses = format.guesses !== false && kv === 'fp32' && answers === 'tokens' && !probed;
   const context: DecoderContext = { spec, kv, probed, guesses, source, writer, arithmetic };

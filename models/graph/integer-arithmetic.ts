@@ -12,6 +12,7 @@ import {
 } from './arithmetic.ts';
 import { embedBlocks, unembedBlocks } from './block-arithmetic.ts';
 import { quantiseChannels } from './channel-quantise.ts';
+import { unembedFinely } from './fine-head.ts';
 import { bytesOf, type GraphWriter } from './graph-writer.ts';
 
 const activationMax = 127; // level of a row's largest value; 0 is level 128, so levels are 1 … 255
@@ -22,7 +23,8 @@ interface Quantised {
   readonly peaks: string; // float [..., 1], the row's largest magnitude
 }
 
-export function integerArithmetic(source: WeightSource): Arithmetic {
+/** `exactProducts`: as of Calibration (build.ts). */
+export function integerArithmetic(source: WeightSource, exactProducts: boolean): Arithmetic {
   return {
     expertBits: 8,
     embed(writer, ids, table) {
@@ -43,7 +45,8 @@ export function integerArithmetic(source: WeightSource): Arithmetic {
     },
     // In blocks, which err least. A small head has a matrix of its own anyway, and several rows are faster in integers.
     unembed(writer, input, head) {
-      if (!prefersFloatTable(head)) return unembedBlocks(writer, source, input, head);
+      if (!prefersFloatTable(head))
+        return (exactProducts ? unembedFinely : unembedBlocks)(writer, source, input, head);
       const { weight, vocabSize: outSize, hiddenSize: inSize } = head;
       const matrix = `${weight}.head`;
       writeChannels(writer, source, matrix, { inSize, outSize, weights: [weight] });

@@ -20,19 +20,24 @@ export function isSmoothable(precision: Precision): boolean {
   return precision === 'int8' || precision === 'w8a8';
 }
 
-/** `smoothed`: whether the source's activations have been evened out (smoothing.ts). */
-export function arithmeticOf(precision: Precision, source: WeightSource, smoothed: boolean): Arithmetic {
+/** `smoothed`: whether the source's activations have been evened out (smoothing.ts); `exactProducts`: as of Calibration (build.ts). */
+export function arithmeticOf(
+  precision: Precision,
+  source: WeightSource,
+  { smoothed, exactProducts }: { readonly smoothed: boolean; readonly exactProducts: boolean },
+): Arithmetic {
+  const plain = { smoothed, exactProducts: false };
   switch (precision) {
     case 'fp32':
       return floatArithmetic(source);
     case 'int8':
-      return blockArithmetic(source, 8, smoothed);
+      return blockArithmetic(source, 8, { smoothed, exactProducts });
     case 'int4':
-      return blockArithmetic(source, 4, smoothed);
+      return blockArithmetic(source, 4, plain);
     case 'w8a8':
-      return integerArithmetic(source);
+      return integerArithmetic(source, exactProducts);
     case 'stored':
-      return blockArithmetic(source, 'stored', smoothed);
+      return blockArithmetic(source, 'stored', plain);
   }
 }
 

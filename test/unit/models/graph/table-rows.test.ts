@@ -10,7 +10,11 @@ const values = Float32Array.from({ length: vocabSize * hiddenSize }, () => rando
 
 function bytesOf(source: WeightSource): readonly Uint8Array[] {
   const writer = new GraphWriter();
-  blockArithmetic(source, 8, false).embed(writer, 'ids', { weight: 'table', vocabSize, hiddenSize });
+  blockArithmetic(source, 8, { smoothed: false, exactProducts: false }).embed(writer, 'ids', {
+    weight: 'table',
+    vocabSize,
+    hiddenSize,
+  });
   return writer.recipes.flatMap(({ produce }) => produce());
 }
 
