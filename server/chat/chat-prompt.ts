@@ -3,6 +3,7 @@
 import { type ChatMessage, ChatTemplateError } from '../../models/chat-template.ts';
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
+import { tooMuchSaid } from '../text/prompt-text.ts';
 import type { Tool } from '../tools/definition.ts';
 import { renderToolPrompt } from '../tools/prompt.ts';
 import type { LocalModel } from './local-model.ts';
@@ -27,11 +28,17 @@ export function chatPrompt(
   parts: ChatPromptParts,
   service: Pick<LocalModel, 'model' | 'forms' | 'generator' | 'prompts'>,
 ): Parsed<ChatPrompt> {
-  const text = chatText(parts, service);
-  if (!text.ok) return text;
   const { messages, options } = parts;
   const { model, generator, prompts } = service;
-  const tokens = prompts.encode(text.value, parts.fits ?? generator.contextTokensMax);
+  const fits = parts.fits ?? generator.contextTokensMax;
+  const least = tooMuchSaid(messages, model.tokenizer, fits);
+  if (least !== null) {
+    const message = `the messages have more than ${least} tokens (there are ${messages.length}); the context holds ${fits}, prompt and output together`;
+    return { ok: false, fault: fault('context_length_exceeded', message) };
+  }
+  const text = chatText(parts, service);
+  if (!text.ok) return text;
+  const tokens = prompts.encode(text.value, fits);
   if (!tokens.ok) return tokens;
   const final = options.continueFinal ? messages.at(-1) : undefined;
   const reasoning = reasoningStart(text.value, { model, final });

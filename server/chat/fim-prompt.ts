@@ -2,8 +2,8 @@
 // not all fits. Pure. Before it: llama/infill.ts, server/ollama; after it: prompt-text.ts and the tokenizer.
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
+import { encodePrompt } from '../text/prompt-text.ts';
 import type { ChatService } from './chat-service.ts';
-import { encodePrompt } from './prompt-text.ts';
 
 export interface Cursor {
   readonly before: string;

@@ -16,6 +16,35 @@ export interface ChatLogprobs {
   readonly refusal: null;
 }
 
+interface TokenText {
+  readonly token: string;
+  readonly bytes: readonly number[];
+  readonly key: string; // distinct from every other token's
+}
+
+const KNOWN_TEXTS_MAX = 65_536; // of one tokenizer; a few MB
+const knownTexts = new WeakMap<TokenBytes, Map<number, TokenText>>();
+
+/** Twenty alternatives a token are mostly the same few thousand: each is written once. */
+function textOf(tokenizer: TokenBytes, id: number): TokenText {
+  let known = knownTexts.get(tokenizer);
+  if (known === undefined) {
+    known = new Map();
+    knownTexts.set(tokenizer, known);
+  }
+  const found = known.get(id);
+  if (found !== undefined) return found;
+  const raw = tokenizer.tokenBytes(id);
+  const bytes = Array.from(raw);
+  const token = utf8.decode(raw);
+  // As OpenAI writes parts of characters where texts are keys.
+  const hex = () => bytes.map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('');
+  const made = { token, bytes, key: token.includes('\ufffd') ? `bytes:${hex()}` : token };
+  if (known.size >= KNOWN_TEXTS_MAX) known.clear();
+  known.set(id, made);
+  return made;
+}
+
 /** What ends an answer has no text, and no log-probabilities are shown of it. */
 export function withoutEnd(tokens: readonly number[], endIds: readonly number[]): readonly number[] {
   return endIds.includes(tokens.at(-1) ?? -1) ? tokens.slice(0, -1) : tokens;
@@ -55,21 +84,25 @@ export class CompletionLogprobRun {
   /** `logprobs` null: of a token that nothing stands before. */
   next(tokens: ArrayLike<number>, logprobs: readonly (TokenLogprobs | null)[]): CompletionLogprobs {
     const ids = Array.from(tokens);
-    const tops = ids.map((id, index) => {
-      const known = logprobs[index]!;
-      if (known === null) return null;
-      const top = known.topTokens.map((topId, rank) => {
-        return [this.#text(topId), writable(known.topLogprobs[rank]!)] as const;
-      });
-      return { ...Object.fromEntries(top), [this.#text(id)]: writable(known.logprob) }; // the drawn token is always among them
-    });
+    const tops =
+      this.#topCount === 0
+        ? null
+        : ids.map((id, index) => {
+            const known = logprobs[index]!;
+            if (known === null) return null;
+            const top: Record<string, number> = Object.create(null); // "__proto__" may be a token
+            for (const [rank, topId] of known.topTokens.entries())
+              top[this.#text(topId)] = writable(known.topLogprobs[rank]!);
+            top[this.#text(id)] = writable(known.logprob); // the drawn token is always among them
+            return top;
+          });
     return {
       tokens: ids.map((id) => this.#text(id)),
       token_logprobs: ids.map((_, index) => {
         const known = logprobs[index]!;
         return known === null ? null : writable(known.logprob);
       }),
-      top_logprobs: this.#topCount === 0 ? null : tops,
+      top_logprobs: tops,
       text_offset: ids.map((id) => this.#advance(id)),
     };
   }
@@ -82,11 +115,7 @@ export class CompletionLogprobRun {
   }
 
   #text(id: number): string {
-    const bytes = this.#tokenizer.tokenBytes(id);
-    const text = utf8.decode(bytes);
-    if (!text.includes('\ufffd')) return text;
-    // As OpenAI writes parts of characters here: these texts are keys and must stay distinct.
-    return `bytes:${Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
+    return textOf(this.#tokenizer, id).key;
   }
 }
 
@@ -111,7 +140,7 @@ export function promptLogprobs(
 ): readonly (Readonly<Record<string, PromptLogprob>> | null)[] {
   const of = (id: number, logprob: number, rank: number): readonly [string, PromptLogprob] => [
     String(id),
-    { logprob: writable(logprob), rank, decoded_token: utf8.decode(tokenizer.tokenBytes(id)) },
+    { logprob: writable(logprob), rank, decoded_token: textOf(tokenizer, id).token },
   ];
   const known = likeliest(logprobs, topCount).map(({ logprob, rank = 0, topTokens, topLogprobs }, index) =>
     Object.fromEntries([
@@ -139,10 +168,6 @@ function writable(logprob: number): number {
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 function chatLogprob(tokenizer: TokenBytes, id: number, logprob: number): ChatLogprob {
-  const bytes = tokenizer.tokenBytes(id);
-  return {
-    token: utf8.decode(bytes),
-    logprob: writable(logprob),
-    bytes: Array.from(bytes),
-  };
+  const { token, bytes } = textOf(tokenizer, id);
+  return { token, logprob: writable(logprob), bytes };
 }

@@ -3,8 +3,8 @@
 // recent prompts; the tokens are exactly those of tokenising the whole. A turn of a coding session adds 1 KB to 30 KB.
 // Before it: chat-prompt.ts; after it: prompt-text.ts and the tokenizer.
 import type { Parsed } from '../base/json-body.ts';
+import { encodePrompt } from '../text/prompt-text.ts';
 import type { ServedModel } from '../text/served-model.ts';
-import { encodePrompt } from './prompt-text.ts';
 
 export interface EncoderBounds {
   readonly promptCountMax: number;

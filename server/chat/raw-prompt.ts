@@ -2,8 +2,8 @@
 // it: prompt-text.ts and the tokenizer.
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
+import { encodePrompt } from '../text/prompt-text.ts';
 import type { LocalModel } from './local-model.ts';
-import { encodePrompt } from './prompt-text.ts';
 
 /** A text begins like the texts the model was trained on; ids are taken as they are. Whoever writes it may write control tokens. */
 export function rawPrompt(

@@ -93,7 +93,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     kvEvents,
     telemetry: await openTelemetry({ env: host.env, version, epochMs, log }),
     directory,
-    encodeElsewhere: new TextThread({ model: config.model }),
+    encodeElsewhere: new TextThread({ model: config.model }, epochMs),
     ...(config.ui === 'on' && {
       page: { assets: host.pageAssets ?? pageAssets(), runSelf: host.runSelf ?? null, hub: hubOf(host) },
     }),

@@ -151,7 +151,7 @@ export class ModelTable {
       { config, model, contextTokens },
       { shelf, log },
     );
-    const threads = new TextThread({ model: config.model });
+    const threads = new TextThread({ model: config.model }, this.#parts.epochMs);
     const decoder = openDecoder(
       {
         ...this.#parts,

@@ -3,7 +3,7 @@
 import type { EmbeddingModel } from '../../models/embedding-model.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
-import { encodePrompt } from '../chat/prompt-text.ts';
+import { encodePrompt } from '../text/prompt-text.ts';
 import type { EmbeddingDevice } from '../device/embedding-device.ts';
 import type { Lease, Shelf, UseOptions } from '../shelf/shelf.ts';
 

@@ -69,10 +69,7 @@ function tokensOf(body: TokenizeRequest, service: ChatService): Parsed<ArrayLike
   const text = body.content ?? body.prompt;
   if (text != null) {
     if (text.length > service.bounds.tokenizeSizeMax) {
-      return tooLong(
-        { param: body.content == null ? 'prompt' : 'content', size: text.length, unit: 'characters' },
-        service,
-      );
+      return tooLong({ param: body.content == null ? 'prompt' : 'content', size: text.length }, service);
     }
     const addStart = body.content == null ? (body.add_special_tokens ?? true) : (body.add_special ?? false);
     const start = addStart ? model.tokenizer.startIds : [];
@@ -94,19 +91,23 @@ function tokensOf(body: TokenizeRequest, service: ChatService): Parsed<ArrayLike
   return prompt.ok ? { ok: true, value: prompt.value.tokens } : prompt;
 }
 
+const charactersPerToken = 8; // what reading a token costs
+
 /** Its answer alone would take long to write. */
 function tooLong(
-  { param, size, unit }: { readonly param: string; readonly size: number; readonly unit: string },
+  { param, size }: { readonly param: string; readonly size: number },
   { bounds }: ChatService,
 ): Parsed<never> {
-  const message = `${param}: ${size} ${unit}, at most ${bounds.tokenizeSizeMax} are taken (--tokenize-size)`;
+  const message = `${param}: ${size} characters, at most ${bounds.tokenizeSizeMax} are taken (--tokenize-size)`;
   return { ok: false, fault: fault('invalid_request', message, { param }) };
 }
 
 function detokenized(tokens: readonly number[], service: ChatService): Parsed<object> {
   const { model } = service;
-  if (tokens.length > service.bounds.tokenizeSizeMax) {
-    return tooLong({ param: 'tokens', size: tokens.length, unit: 'tokens' }, service);
+  const countMax = Math.ceil(service.bounds.tokenizeSizeMax / charactersPerToken);
+  if (tokens.length > countMax) {
+    const message = `tokens: ${tokens.length}, at most ${countMax} are taken (--tokenize-size, ${charactersPerToken} a token)`;
+    return { ok: false, fault: fault('invalid_request', message, { param: 'tokens' }) };
   }
   const stray = strayFault(tokens, 'tokens', model.spec);
   if (stray !== null) return { ok: false, fault: stray };

@@ -12,7 +12,7 @@ import { fimPrompt } from '../chat/fim-prompt.ts';
 import type { AnswerForm } from '../chat/form.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
-import { encodePrompt } from '../chat/prompt-text.ts';
+import { encodePrompt } from '../text/prompt-text.ts';
 import { noTools } from '../chat/tool-set.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { strayFault, tokenIds } from '../text/token-ids.ts';

@@ -12,7 +12,7 @@ import type { AnswerForm } from '../chat/form.ts';
 import { startOf } from '../chat/local-answering.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
-import { encodePrompt } from '../chat/prompt-text.ts';
+import { encodePrompt } from '../text/prompt-text.ts';
 import { rawPrompt } from '../chat/raw-prompt.ts';
 import { silentEnds } from '../chat/token-rules.ts';
 import { noTools } from '../chat/tool-set.ts';

@@ -99,9 +99,10 @@ const WEBSOCKET_OFF = fault('websocket_off', 'the WebSocket mode of this server 
 
 export function createModelService(parts: ModelParts, shared: SharedParts): ModelService {
   const { guard } = shared;
-  const texts = new LongTexts(parts.model.tokenizer, parts.encodeElsewhere ?? null);
+  const { tokenizer, chatTemplate } = parts.model;
+  const texts = new LongTexts(tokenizer, parts.encodeElsewhere ?? null, chatTemplate);
   const configured = asConfigured(parts);
-  const server = { ...parts, model: { ...configured, tokenizer: texts.tokenizer } };
+  const server = { ...parts, model: { ...configured, tokenizer: texts.tokenizer, chatTemplate: texts.chatTemplate } };
   const { config, engine, model, clock, random, log } = server;
   const answerLog = new AnswerLog(clock, log, parts.onAnswer ?? null);
   const generator = new TextGenerator({

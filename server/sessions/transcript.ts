@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { type ChatMessage, ChatTemplateError } from '../../models/chat-template.ts';
 import type { FimTokens, Model } from '../../models/model.ts';
 import { type Fault, fault } from '../base/errors.ts';
+import { tooManyTokens, tooMuchSaid } from '../text/prompt-text.ts';
 import { strangerIn } from '../text/stranger.ts';
 import type { TranscriptState } from './session-state.ts';
 
@@ -101,6 +102,12 @@ export class Transcript {
   appendText(text: string, suffix: string | null): AppendOutcome {
     if (this.#chat !== null) return mixed('text');
     const { tokenizer, fim } = this.#model;
+    const contextTokensMax = this.#tokensMax - this.#count;
+    const least = tooManyTokens(text, tokenizer, {
+      contextTokensMax,
+      mode: suffix === null ? 'raw' : 'plain',
+    });
+    if (least !== null) return this.#tooLong(`more than ${this.#count + least}`, 'text');
     if (suffix === null) {
       const start = this.#count === 0 ? tokenizer.startIds : [];
       return this.#appendRaw([...start, ...tokenizer.encode(text)], 'text');
@@ -128,6 +135,8 @@ export class Transcript {
     if (this.#raw) return mixed('messages');
     const chat = this.#chat ?? { messages: [], text: '' };
     const all = [...chat.messages, ...messages];
+    const least = tooMuchSaid(messages, this.#model.tokenizer, this.#tokensMax);
+    if (least !== null) return this.#tooLong(`more than ${least}`, 'messages');
     const rendered = this.#render(all, false);
     if (!rendered.ok) return rendered;
     const rewritten = this.#rewrite(chat.text, rendered.text);
@@ -319,7 +328,10 @@ export class Transcript {
   }
 
   #checkRoom(count: number, param: string): Refused | null {
-    if (count <= this.#tokensMax) return null;
+    return count <= this.#tokensMax ? null : this.#tooLong(`${count}`, param);
+  }
+
+  #tooLong(count: string, param: string): Refused {
     const message = `the session would hold ${count} tokens, its bound is ${this.#tokensMax}`;
     return { ok: false, fault: fault('context_length_exceeded', message, { param }) };
   }

@@ -9,9 +9,9 @@ import { argv } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WallClock } from '../../kernels/clock.ts';
 import { startLocalServer } from '../../server/cli/local-server.ts';
-import { loadConfig } from '../../server/config/config.ts';
 import { NativeClient } from '../../server/client/client.ts';
 import { webSocketTo } from '../../server/client/web-socket.ts';
+import { loadConfig } from '../../server/config/config.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 
 const MIB = 2 ** 20;
@@ -39,7 +39,10 @@ const members: Readonly<Record<string, () => Asked>> = {
   'chat, one message of 16 KiB': () => chat({ messages: messages(1, 16_384) }),
   'chat, one message of 15 MiB': () => chat({ messages: messages(1, 15 * MIB) }),
   'chat, body of 15 MiB in 90,000 values': () => chat({ messages: messages(40_000, 300) }),
-  'completion, prompt of 15 MiB': () => ({ path: '/v1/completions', body: { prompt: text(15 * MIB), max_tokens: 1 } }),
+  'completion, prompt of 15 MiB': () => ({
+    path: '/v1/completions',
+    body: { prompt: text(15 * MIB), max_tokens: 1 },
+  }),
   'completion, prompt of 8,000 ids': () => ({
     path: '/v1/completions',
     body: { prompt: Array.from({ length: 8000 }, (_, i) => i), max_tokens: 1 },
@@ -54,14 +57,20 @@ const members: Readonly<Record<string, () => Asked>> = {
     path: '/v1/responses',
     body: { input: messages(3000, 20), max_output_tokens: 1 },
   }),
-  'messages, 3,000 turns': () => ({ path: '/v1/messages', body: { messages: messages(3000, 20), max_tokens: 1 } }),
+  'messages, 3,000 turns': () => ({
+    path: '/v1/messages',
+    body: { messages: messages(3000, 20), max_tokens: 1 },
+  }),
   'tokenize, 1 MiB': () => ({ path: '/tokenize', body: { content: text(MIB) } }),
   'detokenize, 100,000 ids': () => ({
     path: '/detokenize',
     body: { tokens: Array.from({ length: 100_000 }, (_, i) => i % 40_000) },
   }),
   'logit_bias of 1,024': () =>
-    chat({ messages: messages(1, 10), logit_bias: Object.fromEntries(messages(1024, 1).map((_, i) => [i, 1])) }),
+    chat({
+      messages: messages(1, 10),
+      logit_bias: Object.fromEntries(messages(1024, 1).map((_, i) => [i, 1])),
+    }),
   'schema of 5,000 properties': () =>
     chat({
       messages: messages(1, 10),
@@ -81,7 +90,10 @@ const members: Readonly<Record<string, () => Asked>> = {
       messages: messages(1, 10),
       tools: messages(1000, 1).map((_, i) => ({
         type: 'function',
-        function: { name: `tool_${i}`, parameters: { type: 'object', properties: { a: { type: 'string' } } } },
+        function: {
+          name: `tool_${i}`,
+          parameters: { type: 'object', properties: { a: { type: 'string' } } },
+        },
       })),
     }),
   metrics: () => ({ path: '/metrics', body: null }),

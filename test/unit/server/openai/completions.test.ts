@@ -236,13 +236,13 @@ describe('tokenize and detokenize', () => {
 
   test('more than may be taken at once is refused by the name of the bound', async () => {
     const { post } = await world({ flags: { tokenizeSizeMax: 1024 } });
-    for (const [path, body, param] of [
-      ['/tokenize', { content: 'a'.repeat(1025) }, 'content'],
-      ['/tokenize', { prompt: 'a'.repeat(1025) }, 'prompt'],
-      ['/detokenize', { tokens: Array(1025).fill(97) }, 'tokens'],
+    for (const [path, body, param, bound] of [
+      ['/tokenize', { content: 'a'.repeat(1025) }, 'content', 1024],
+      ['/tokenize', { prompt: 'a'.repeat(1025) }, 'prompt', 1024],
+      ['/detokenize', { tokens: Array(129).fill(97) }, 'tokens', 128], // each is up to 8 characters
     ] as const) {
       expect(post(path, body).json).toMatchObject({
-        error: { param, message: expect.stringMatching(/1024.*--tokenize-size/) },
+        error: { param, message: expect.stringMatching(new RegExp(`${bound} are taken.*--tokenize-size`)) },
       });
     }
     expect((post('/tokenize', { content: 'a'.repeat(1024) }).json as { count: number }).count).toBe(1024);

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
 import { loadModel } from '../../../../models/model.ts';
 import type { EncodeMode } from '../../../../models/tokenizer.ts';
-import { type Encoded, LongTexts } from '../../../../server/text/long-texts.ts';
+import { type Encoded, LongTexts, type RenderedElsewhere } from '../../../../server/text/long-texts.ts';
 import { TextThread } from '../../../../server/text/text-thread.ts';
 import { encodeBytes } from '../../../byte-text.ts';
 import { httpServer, wholeByteModel } from '../../../http-world.ts';
@@ -98,6 +98,41 @@ describe('run', () => {
   });
 });
 
+describe('long conversations', () => {
+  const said = (count: number) =>
+    Array.from({ length: count }, (_, i) => ({ role: 'user', content: `${i}` }));
+  const template = {
+    render: (messages: readonly { role: string; content?: unknown }[]) =>
+      messages.map(({ content }) => content).join(' '),
+  };
+
+  test('are laid out elsewhere, short ones here; the template refuses in its own words', () => {
+    const asked: { count: number; done: (rendered: RenderedElsewhere) => void }[] = [];
+    const elsewhere = {
+      encode: () => {},
+      render: (messages: readonly object[], _: object, done: (rendered: RenderedElsewhere) => void) =>
+        void asked.push({ count: messages.length, done }),
+    };
+    const texts = new LongTexts(wholeByteModel.tokenizer, elsewhere, template);
+    const log: string[] = [];
+    const end = { over: () => false, failed: (error: unknown) => void log.push(`${error}`) };
+    const part = (count: number) => () =>
+      void log.push(texts.chatTemplate!.render(said(count), { addGenerationPrompt: true }).slice(0, 5));
+    texts.run(part(200), end);
+    expect([log.splice(0), asked.length]).toEqual([['0 1 2'], 0]);
+    texts.run(part(3000), end);
+    expect([log, asked.map(({ count }) => count)]).toEqual([[], [3000]]);
+    asked.shift()!.done({ ok: true, text: 'from there' });
+    expect(log.splice(0)).toEqual(['from ']);
+    texts.run(part(3000), end);
+    asked.shift()!.done({ ok: false, refused: 'messages: not so' });
+    expect(log.splice(0)).toEqual(['ChatTemplateError: messages: not so']);
+    texts.run(part(3000), end);
+    asked.shift()!.done({ ok: false, error: new Error('the thread has ended') });
+    expect(log).toEqual(['Error: the thread has ended']);
+  });
+});
+
 describe('requests with long texts', () => {
   const request = (path: string, body: object): MemoryRequest => ({ method: 'POST', path, body });
   const requests = [
@@ -165,7 +200,7 @@ describe('the thread', () => {
 
   test('tokenises as the model does here, in the order of the calls, and starts again after its end', async () => {
     const { tokenizer } = loadModel('spark-nano');
-    const thread = new TextThread({ model: 'spark-nano' });
+    const thread = new TextThread({ model: 'spark-nano' }, () => 0);
     const texts = ['const x = 1;\n'.repeat(2000), ' '.repeat(9000), '<|im_end|> plain'];
     const both = await Promise.all([encoded(thread, texts[0]!), encoded(thread, texts[1]!)]);
     expect(both.map((it) => it.ok && it.tokens)).toEqual(
@@ -179,8 +214,26 @@ describe('the thread', () => {
     await thread.close();
   });
 
+  test('lays a conversation out as the model does here, and tells why it cannot', async () => {
+    const { chatTemplate } = loadModel('spark-nano');
+    const thread = new TextThread({ model: 'spark-nano' }, () => 0);
+    const laidOut = (messages: readonly { role: string; content: string }[], variables = {}) =>
+      new Promise((resolve) => thread.render(messages, { addGenerationPrompt: true, variables }, resolve));
+    const messages = Array.from({ length: 400 }, (_, i) => ({
+      role: i % 2 === 0 ? 'user' : 'assistant',
+      content: `${i}`,
+    }));
+    const text = chatTemplate!.render(messages, { addGenerationPrompt: true });
+    expect(await laidOut(messages)).toEqual({ ok: true, text });
+    expect(await laidOut(messages, { nothing: 1 })).toMatchObject({
+      ok: false,
+      refused: expect.stringContaining('chat_template_kwargs.nothing'),
+    });
+    await thread.close();
+  });
+
   test('a model that cannot be loaded fails whoever asks', async () => {
-    const thread = new TextThread({ model: './no-such-model' });
+    const thread = new TextThread({ model: './no-such-model' }, () => 0);
     expect(await encoded(thread, 'text')).toMatchObject({ ok: false });
   });
 });
