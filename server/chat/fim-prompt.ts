@@ -1,5 +1,5 @@
 // A text with a cursor in it, and other files → the prompt that has a model fill in the middle. Owns what is left out where
-// not all fits. Pure. Before it: llama/infill.ts, server/ollama; after it: prompt-text.ts and the tokenizer.
+// not all fits. Pure. Before it: llama/infill.ts, server/ollama; after it: text/prompt-text.ts and the tokenizer.
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { encodePrompt } from '../text/prompt-text.ts';

@@ -1,7 +1,7 @@
 // Prompts of conversations → tokens, without tokenising again what a recent prompt had in common with this one. Special
 // tokens cut a text into parts that are tokenised apart, so everything before the last one in common is known. Owns a few
 // recent prompts; the tokens are exactly those of tokenising the whole. A turn of a coding session adds 1 KB to 30 KB.
-// Before it: chat-prompt.ts; after it: prompt-text.ts and the tokenizer.
+// Before it: chat-prompt.ts; after it: text/prompt-text.ts and the tokenizer.
 import type { Parsed } from '../base/json-body.ts';
 import { encodePrompt } from '../text/prompt-text.ts';
 import type { ServedModel } from '../text/served-model.ts';

@@ -1,5 +1,5 @@
 // A prompt that is a text or token ids, and no conversation → tokens. Pure. Before it: the completions of every dialect; after
-// it: prompt-text.ts and the tokenizer.
+// it: text/prompt-text.ts and the tokenizer.
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { encodePrompt } from '../text/prompt-text.ts';

@@ -52,7 +52,7 @@ export function tooMuchSaid(
   return tooManyTokens(sample, tokenizer, { contextTokensMax, mode: 'plain' });
 }
 
-/** Refuses early what cannot fit; what may fit is checked exactly later (fields.ts). */
+/** Refuses early what cannot fit; what may fit is checked exactly later (chat/fields.ts). */
 export function encodePrompt(
   text: string,
   tokenizer: Pick<ServedModel['tokenizer'], 'encode'>,
