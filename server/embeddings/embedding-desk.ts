@@ -3,9 +3,9 @@
 import type { EmbeddingModel } from '../../models/embedding-model.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
-import { encodePrompt } from '../text/prompt-text.ts';
 import type { EmbeddingDevice } from '../device/embedding-device.ts';
 import type { Lease, Shelf, UseOptions } from '../shelf/shelf.ts';
+import { encodePrompt } from '../text/prompt-text.ts';
 
 export type EmbeddedText = string | readonly number[];
 

@@ -102,7 +102,10 @@ export function createModelService(parts: ModelParts, shared: SharedParts): Mode
   const { tokenizer, chatTemplate } = parts.model;
   const texts = new LongTexts(tokenizer, parts.encodeElsewhere ?? null, chatTemplate);
   const configured = asConfigured(parts);
-  const server = { ...parts, model: { ...configured, tokenizer: texts.tokenizer, chatTemplate: texts.chatTemplate } };
+  const server = {
+    ...parts,
+    model: { ...configured, tokenizer: texts.tokenizer, chatTemplate: texts.chatTemplate },
+  };
   const { config, engine, model, clock, random, log } = server;
   const answerLog = new AnswerLog(clock, log, parts.onAnswer ?? null);
   const generator = new TextGenerator({
