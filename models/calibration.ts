@@ -3,7 +3,7 @@
 // Read where devices measure a model.
 import type { Model } from './model.ts';
 
-export const calibrationVersion = 1; // raise it with anything that changes the tokens or what is made of them
+export const calibrationVersion = 2; // raise it with anything that changes the tokens or what is made of them
 
 /** Code, prose and the whole vocabulary, so that every channel shows what it can do. */
 export function calibrationTokens({ tokenizer, spec }: Model): Int32Array {
