@@ -20,12 +20,12 @@ import { type KvPrecision, rangeName } from './decoder-context.ts';
 import { type BuildProgress, graphOf, weightsFile, writeModel, writeWeights } from './graph-files.ts';
 import type { GraphWriter } from './graph-writer.ts';
 import type { ValueInfo } from './onnx-proto.ts';
-import { isSmoothable, type Precision } from './precision.ts';
+import { hasFineHead, isSmoothable, type Precision } from './precision.ts';
 import { readShippedRanges } from './shipped-ranges.ts';
 import { type ActivationRanges, type SmoothedRole, smoothed } from './smoothing.ts';
 
 // Part of every entry's key: raise it whenever the same checkpoint would give other files.
-const builderVersion = '13';
+const builderVersion = '14';
 
 const modelFiles: Readonly<Record<KvPrecision, string>> = { fp32: 'model.onnx', int8: 'model-kv-int8.onnx' };
 const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
@@ -145,7 +145,7 @@ async function contentHashOf(
   hash.update(
     JSON.stringify([
       ...[builderVersion, precision, dimensions, isSmoothable(precision) && calibration?.key],
-      isSmoothable(precision) && calibration?.exactProducts === true,
+      hasFineHead(precision) && calibration?.exactProducts === true,
     ]),
   );
   if (checkpoint.variant !== undefined) hash.update(checkpoint.variant);

@@ -20,24 +20,28 @@ export function isSmoothable(precision: Precision): boolean {
   return precision === 'int8' || precision === 'w8a8';
 }
 
+/** Whether a format has another head where products are exact: all that round it, but what is kept as it is stored. */
+export function hasFineHead(precision: Precision): boolean {
+  return precision !== 'fp32' && precision !== 'stored';
+}
+
 /** `smoothed`: whether the source's activations have been evened out (smoothing.ts); `exactProducts`: as of Calibration (build.ts). */
 export function arithmeticOf(
   precision: Precision,
   source: WeightSource,
   { smoothed, exactProducts }: { readonly smoothed: boolean; readonly exactProducts: boolean },
 ): Arithmetic {
-  const plain = { smoothed, exactProducts: false };
   switch (precision) {
     case 'fp32':
       return floatArithmetic(source);
     case 'int8':
       return blockArithmetic(source, 8, { smoothed, exactProducts });
     case 'int4':
-      return blockArithmetic(source, 4, plain);
+      return blockArithmetic(source, 4, { smoothed, exactProducts });
     case 'w8a8':
       return integerArithmetic(source, exactProducts);
     case 'stored':
-      return blockArithmetic(source, 'stored', plain);
+      return blockArithmetic(source, 'stored', { smoothed, exactProducts: false });
   }
 }
 
