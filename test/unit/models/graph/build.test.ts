@@ -54,6 +54,7 @@ test('progress rises to the size of the weights file', async () => {
     'manifest.json',
     'model-binding-kv-int8.onnx',
     'model-binding.onnx',
+    'model-device.onnx',
     'model-kv-int8.onnx',
     'model-states.onnx',
     'model.onnx',
