@@ -17,7 +17,7 @@ import {
   writeBias,
 } from './arithmetic.ts';
 import { type Bits, type BlockQuantised, quantiseBlocks } from './block-quantise.ts';
-import { unembedFinely } from './fine-head.ts';
+import { isFineHead, unembedFinely } from './fine-head.ts';
 import { bytesOf, type GraphWriter } from './graph-writer.ts';
 
 const MIB = 2 ** 20;
@@ -87,7 +87,7 @@ export function blockArithmetic(
       });
     },
     unembed: (writer, input, head) =>
-      exactProducts && !prefersFloatTable(head) // a small head would feel the operators
+      exactProducts && isFineHead(head)
         ? unembedFinely(writer, source, input, head)
         : unembedBlocks(writer, source, input, { ...head, blocks: tableOf(head) }),
   };

@@ -3,7 +3,7 @@
 // read half as much again a second as blocks do. Columns are made more equal first, which sixteen bits can bear. Each row is by
 // itself. Only where products are exact for all weights.
 // Before it: block- and integer-arithmetic.ts; after it: channel-quantise.ts.
-import type { LogitsHead, WeightSource } from './arithmetic.ts';
+import { type LogitsHead, prefersFloatTable, type WeightSource } from './arithmetic.ts';
 import { quantiseChannels } from './channel-quantise.ts';
 import { bytesOf, type GraphWriter } from './graph-writer.ts';
 
@@ -11,6 +11,14 @@ const levelMax = 127;
 const restMax = 2 * levelMax; // what rounding leaves is half a step at most: times this it spans all levels
 const tiny = 1e-5; // a column or gain of zeros tells nothing
 const partSize = 2 ** 25; // bytes of the matrix in float at a time
+
+/**
+ * Not a small one, which would feel the operators; nor one of its own: devices other than the CPU multiply blocks, and a tied
+ * head's are there as embeddings.
+ */
+export function isFineHead(head: LogitsHead): boolean {
+  return head.tied && !prefersFloatTable(head);
+}
 
 /** [R, hiddenSize] → logits [R, vocabSize], named `head.output`. */
 export function unembedFinely(

@@ -12,7 +12,7 @@ import {
 } from './arithmetic.ts';
 import { embedBlocks, unembedBlocks } from './block-arithmetic.ts';
 import { quantiseChannels } from './channel-quantise.ts';
-import { unembedFinely } from './fine-head.ts';
+import { isFineHead, unembedFinely } from './fine-head.ts';
 import { bytesOf, type GraphWriter } from './graph-writer.ts';
 
 const activationMax = 127; // level of a row's largest value; 0 is level 128, so levels are 1 … 255
@@ -46,7 +46,12 @@ export function integerArithmetic(source: WeightSource, exactProducts: boolean):
     // In blocks, which err least. A small head has a matrix of its own anyway, and several rows are faster in integers.
     unembed(writer, input, head) {
       if (!prefersFloatTable(head))
-        return (exactProducts ? unembedFinely : unembedBlocks)(writer, source, input, head);
+        return (exactProducts && isFineHead(head) ? unembedFinely : unembedBlocks)(
+          writer,
+          source,
+          input,
+          head,
+        );
       const { weight, vocabSize: outSize, hiddenSize: inSize } = head;
       const matrix = `${weight}.head`;
       writeChannels(writer, source, matrix, { inSize, outSize, weights: [weight] });
