@@ -63,8 +63,19 @@ function chatSchema(bounds: RequestBounds) {
 
 type ChatRequest = z.output<ReturnType<typeof chatSchema>>;
 
-export function chatRoute(service: ChatService): Route {
+export function chatRoutes(service: ChatService): readonly Route[] {
   const schema = chatSchema(service.bounds);
+  const counting: Route = {
+    method: 'POST',
+    path: `${CHAT_PATH}/input_tokens`,
+    open: false,
+    about: { group: 'llama-server', summary: 'The tokens of a chat request, counted', body: schema },
+    answer: (call) => call.readJson(schema, (body) => countTokens(call, body, service)),
+  };
+  return [chatRoute(schema, service), counting];
+}
+
+function chatRoute(schema: ReturnType<typeof chatSchema>, service: ChatService): Route {
   return {
     method: 'POST',
     path: CHAT_PATH,
@@ -138,18 +149,9 @@ function answerOf(
   { tools, form }: { readonly tools: ToolSet; readonly form: AnswerForm },
   service: ChatService,
 ): Parsed<AnswerPlan> {
-  const { model } = service;
-  const { answering } = service;
-  const options = promptOptions(body, answering.model);
-  if (!options.ok) return options;
+  const { model, answering } = service;
   const maxTokens = maxTokensOf(body);
-  const laidOut = answering.layOut({
-    messages: body.messages.map(forTemplate),
-    tools: tools.shown.map(({ tool }) => tool),
-    options: options.value,
-    fits: contextToFit(body, answering.contextTokensMax),
-  });
-  const prompt = laidOut.ok ? shortened(laidOut.value, body, answering.contextTokensMax) : laidOut;
+  const prompt = promptOf(body, tools, answering);
   if (!prompt.ok) return prompt;
   const logprobs = body.logprobs === true ? (body.top_logprobs ?? 0) : null;
   const prediction = body.prediction == null ? null : predictedText(body.prediction.content);
@@ -187,6 +189,36 @@ function answerOf(
         });
   const stream = body.stream === true;
   return { ok: true, value: { starts: [ready], logprobs: logprobs !== null, stream, includeUsage, shape } };
+}
+
+function promptOf(
+  body: ChatRequest,
+  tools: ToolSet,
+  answering: ChatService['answering'],
+): ReturnType<typeof answering.layOut> {
+  const options = promptOptions(body, answering.model);
+  if (!options.ok) return options;
+  const laidOut = answering.layOut({
+    messages: body.messages.map(forTemplate),
+    tools: tools.shown.map(({ tool }) => tool),
+    options: options.value,
+    fits: contextToFit(body, answering.contextTokensMax),
+  });
+  return laidOut.ok ? shortened(laidOut.value, body, answering.contextTokensMax) : laidOut;
+}
+
+/** llama-server's: the tokens of a request, whichever lane it would go to, in those of the server's own model. */
+function countTokens(call: HttpCall, given: ChatRequest, service: ChatService): void {
+  const body = withTools(given);
+  const tools = toolsOf(body);
+  const routed = (service.lanes?.meaning(body.model, service.model.name) ?? null) !== null;
+  const refused =
+    legacyFault(given) ??
+    (routed ? null : modelFault(body.model, service.model)) ??
+    toolChoiceFault(body.tool_choice, tools);
+  const prompt = refused === null ? promptOf(body, tools, service.answering) : null;
+  if (prompt?.ok) call.reply(200, { input_tokens: prompt.value.tokens.length });
+  else call.refuse(refused ?? (prompt as { readonly fault: Fault }).fault);
 }
 
 function contradictionFault(body: ChatRequest): Fault | null {

@@ -39,7 +39,7 @@ import { openNative } from '../native/connection.ts';
 import { reasoningSplit } from '../native/reasoning-split.ts';
 import { SESSIONS_PER_CONNECTION_MAX } from '../native/session-desk.ts';
 import { ollamaRoutes } from '../ollama/routes.ts';
-import { chatRoute } from '../openai/chat.ts';
+import { chatRoutes } from '../openai/chat.ts';
 import { completionRoute } from '../openai/completions.ts';
 import { modelRoutes } from '../openai/models.ts';
 import { otherServersRoutes } from '../openai/other-servers.ts';
@@ -127,7 +127,7 @@ export function createModelService(parts: ModelParts, shared: SharedParts): Mode
     texts,
     sessions: native.sessions,
     routes: [
-      chatRoute(service),
+      ...chatRoutes(service),
       completionRoute(service),
       ...infillRoutes(service),
       llamaCompletionRoute(service),
