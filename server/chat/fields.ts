@@ -12,6 +12,7 @@ import { foldSeed } from '../generation/seed.ts';
 import { strangerIn } from '../text/stranger.ts';
 import type { LocalModel, RequestBounds } from './local-model.ts';
 import { tokenRuleFields, tokenRules } from './token-rules.ts';
+import { unserved, unservedSampling } from './unserved-fields.ts';
 
 const STOP_COUNT_MAX = 16; // OpenAI takes 4; some editors send more
 const STOP_LENGTH_MAX = 1024; // characters
@@ -32,23 +33,19 @@ const seedField = z
   ])
   .meta({ type: 'integer', format: 'int64' });
 
-/** Known, and not served: only a value that asks for nothing is taken. */
-const unserved = z
-  .unknown()
-  .refine((value) => value == null || value === false || (Array.isArray(value) && value.length === 0), {
-    message: 'is not served here',
-  })
-  .meta({ enum: [null, false, []] })
-  .optional();
-
 export function commonFields({ choiceCountMax }: RequestBounds) {
   const stopString = z.string().max(STOP_LENGTH_MAX);
+  const penalty = z
+    .number()
+    .min(repetitionPenaltyMin)
+    .max(1 / repetitionPenaltyMin)
+    .nullish();
   return {
     model: z.string().nullish(),
     n: z.int().min(1).max(choiceCountMax).nullish(),
     stream: z.boolean().nullish(),
     stream_options: z
-      .object({ include_usage: z.boolean().nullish(), continuous_usage_stats: unserved })
+      .object({ include_usage: z.boolean().nullish(), continuous_usage_stats: unserved(false) })
       .nullish(),
     max_tokens: z.int().min(0).max(TOKEN_COUNT_MAX).nullish(),
     min_tokens: z.int().min(0).max(TOKEN_COUNT_MAX).nullish(),
@@ -56,11 +53,8 @@ export function commonFields({ choiceCountMax }: RequestBounds) {
     top_p: z.number().min(0).max(1).nullish(), // 0: the most likely token
     top_k: z.int().min(-1).max(TOKEN_COUNT_MAX).nullish(), // −1, like 0, is off
     min_p: z.number().min(0).max(1).nullish(),
-    repetition_penalty: z
-      .number()
-      .min(repetitionPenaltyMin)
-      .max(1 / repetitionPenaltyMin)
-      .nullish(),
+    repetition_penalty: penalty,
+    repeat_penalty: penalty, // llama-server's name for it
     frequency_penalty: z.number().min(-2).max(2).nullish(),
     presence_penalty: z.number().min(-2).max(2).nullish(),
     logit_bias: z
@@ -77,8 +71,9 @@ export function commonFields({ choiceCountMax }: RequestBounds) {
     user: z.string().nullish(),
     ...tokenRuleFields,
     // vLLM's, which some routes have in earnest. Dropped without a word, each would change what the answer is.
-    truncate_prompt_tokens: unserved,
-    prompt_logprobs: unserved,
+    truncate_prompt_tokens: unserved(),
+    prompt_logprobs: unserved(),
+    ...unservedSampling,
   };
 }
 
@@ -126,7 +121,7 @@ export function generationOf(
       topP: fields.top_p ?? defaults.topP,
       topK: Math.max(0, fields.top_k ?? defaults.topK),
       minP: fields.min_p ?? defaults.minP,
-      repetitionPenalty: fields.repetition_penalty ?? defaults.repetitionPenalty,
+      repetitionPenalty: fields.repetition_penalty ?? fields.repeat_penalty ?? defaults.repetitionPenalty,
       frequencyPenalty: fields.frequency_penalty ?? 0,
       presencePenalty: fields.presence_penalty ?? 0,
       logitBias: biasOf(fields.logit_bias ?? {}),

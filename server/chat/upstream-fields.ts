@@ -57,7 +57,12 @@ export function upstreamFields(request: Fields, dialect: UpstreamDialect): Parse
     if (theirs === undefined) return { ok: false, fault: unknownFault(name, dialect) };
     passed[theirs as string] = value;
   }
-  const { enable_thinking: thinking, stream_options: stream } = request;
+  const { enable_thinking: thinking, stream_options: stream, repeat_penalty: penalty } = request;
+  if (penalty != null && penalty !== 1 && request['repetition_penalty'] == null) {
+    const theirs = known['repetition_penalty'];
+    if (theirs === undefined) return { ok: false, fault: unknownFault('repeat_penalty', dialect) };
+    passed[theirs as string] = penalty;
+  }
   if (thinking != null) {
     if (dialect === 'openai') return { ok: false, fault: unknownFault('enable_thinking', dialect) };
     passed['chat_template_kwargs'] = {

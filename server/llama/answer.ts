@@ -27,7 +27,6 @@ export function llamaFields(bounds: RequestBounds) {
     n_indent: z.int().min(0).max(1024).nullish(),
     t_max_predict_ms: z.number().max(MS_MAX).nullish(), // 0 and below: no bound
     samplers: z.union([z.array(z.string().max(64)).max(SAMPLER_COUNT_MAX), z.string().max(64)]).nullish(),
-    repeat_penalty: common.repetition_penalty,
   };
 }
 
@@ -38,6 +37,7 @@ export interface LlamaPrompt {
   readonly truncated: boolean; // something was left out
   readonly predictDefault: number;
   readonly form?: Pick<AnswerForm, 'newConstraint'>;
+  readonly logprobs?: number | null; // alternatives per token; absent: none are told
   readonly owner: string;
   readonly route: string;
 }
@@ -47,9 +47,9 @@ export function llamaAnswer(
   prompt: LlamaPrompt,
   service: ChatService,
 ): Parsed<AnswerPlan> {
-  const { tokens, truncated, owner, route } = prompt;
+  const { tokens, truncated, owner, route, logprobs = null } = prompt;
   const predictMax = body.n_predict ?? body.max_tokens ?? prompt.predictDefault;
-  const parts = { tokens, maxTokens: predictMax < 0 ? null : predictMax, logprobs: null, owner, route };
+  const parts = { tokens, maxTokens: predictMax < 0 ? null : predictMax, logprobs, owner, route };
   const generation = generationOf(ownNames(body), parts, service);
   if (!generation.ok) return generation;
   const limits = { t_max_predict_ms: body.t_max_predict_ms ?? 0, n_indent: body.n_indent ?? 0 };
@@ -60,13 +60,13 @@ export function llamaAnswer(
   const shape = new InfillEvents({ generation: generation.value, predictMax, truncated, limits }, service);
   const starts = [startOf({ ...generation.value, newCutoff, newConstraint }, service)];
   const stream = body.stream === true;
-  return { ok: true, value: { starts, logprobs: false, stream, includeUsage: null, shape } };
+  return { ok: true, value: { starts, logprobs: logprobs !== null, stream, includeUsage: null, shape } };
 }
 
 /** llama-server's names in ours. A string of letters is its short form of samplers, which names none of ours. */
 function ownNames(body: LlamaFields): CommonFields {
   const n = body.n_cmpl ?? body.n;
-  const repetition_penalty = body.repetition_penalty ?? body.repeat_penalty;
   const listed = Array.isArray(body.samplers) ? body.samplers : null;
-  return withSamplers({ ...body, n, repetition_penalty }, listed);
+  const seed = body.seed === -1 ? null : body.seed; // a fresh one
+  return withSamplers({ ...body, n, seed }, listed);
 }

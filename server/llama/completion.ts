@@ -2,17 +2,18 @@
 // Never generates. Before it: http/door.ts; after it: answer.ts.
 
 import { z } from 'zod';
-import { type Fault, fault } from '../base/errors.ts';
+import type { Fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { type AnswerPlan, answerInForm } from '../chat/answer.ts';
 import type { ChatService } from '../chat/chat-service.ts';
-import { type AnswerForm, textSource } from '../chat/form.ts';
+import type { AnswerForm } from '../chat/form.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
 import { rawPrompt } from '../chat/raw-prompt.ts';
 import { noTools } from '../chat/tool-set.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import { askedForm, formFields } from '../openai/asked-form.ts';
 import { strayFault, tokenIds } from '../text/token-ids.ts';
 import { llamaAnswer, llamaFields } from './answer.ts';
 
@@ -23,9 +24,9 @@ function completionSchema(bounds: RequestBounds) {
   return z.object({
     ...llamaFields(bounds),
     prompt: z.union([z.string(), tokenIds()]),
-    json_schema: z.record(z.string(), z.unknown()).nullish(),
-    grammar: z.string().nullish(),
-    n_probs: z.int().min(0).nullish(),
+    json_schema: formFields.json_schema,
+    grammar: formFields.grammar,
+    n_probs: z.int().min(0).max(bounds.logprobsMax).nullish(),
   });
 }
 
@@ -53,18 +54,17 @@ function answer(call: HttpCall, body: CompletionRequest, service: ChatService): 
     call.refuse(unusable);
     return;
   }
-  const schema = body.json_schema ?? null;
-  const text = schema === null ? null : textSource({ type: 'json_schema', json_schema: { schema } });
-  answerInForm(call, { tools: noTools, text, textParam: 'json_schema' }, service, (form) =>
+  const asked = askedForm({ json_schema: body.json_schema, grammar: body.grammar });
+  if (!asked.ok) {
+    call.refuse(asked.fault);
+    return;
+  }
+  answerInForm(call, { tools: noTools, ...asked.value }, service, (form) =>
     answerOf(body, form, call.facts.owner, service),
   );
 }
 
 function unsupportedFault(body: CompletionRequest, { model }: ChatService): Fault | null {
-  if (body.grammar)
-    return fault('unsupported', 'grammar: only json_schema is held on this route', { param: 'grammar' });
-  if (body.n_probs)
-    return fault('unsupported', 'n_probs: /v1/completions has log-probabilities', { param: 'n_probs' });
   return typeof body.prompt === 'string' ? null : strayFault(body.prompt, 'prompt', model.spec, 'prompt');
 }
 
@@ -76,6 +76,14 @@ function answerOf(
 ): Parsed<AnswerPlan> {
   const tokens = rawPrompt(body.prompt, 'prompt', service);
   if (!tokens.ok) return tokens;
-  const more = { truncated: false, predictDefault: PREDICT_DEFAULT, form, owner, route: COMPLETION_PATH };
+  const logprobs = body.n_probs == null || body.n_probs === 0 ? null : body.n_probs;
+  const more = {
+    truncated: false,
+    predictDefault: PREDICT_DEFAULT,
+    form,
+    logprobs,
+    owner,
+    route: COMPLETION_PATH,
+  };
   return llamaAnswer(body, { tokens: tokens.value, ...more }, service);
 }

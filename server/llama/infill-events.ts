@@ -1,8 +1,10 @@
 // llama-server's objects of a completion, as far as editors read them. Owns their exact shape; never runs anything.
 // Before it: chat/answer.ts; after it: http/sse.ts.
 
+import type { TokenLogprobs } from '../../kernels/backend.ts';
 import type { AnswerShape, WholeChoice } from '../chat/answer.ts';
 import type { ChatService } from '../chat/chat-service.ts';
+import { chatLogprobs, withoutEnd } from '../chat/logprobs.ts';
 import { extensionOf, type Usage } from '../chat/usage.ts';
 import { AnswerTimes } from '../generation/answer-times.ts';
 import type { GenerationDelta, GenerationEnd, GenerationRequest } from '../generation/generation.ts';
@@ -19,6 +21,8 @@ export class InfillEvents implements AnswerShape {
   readonly #options: InfillEventOptions;
   readonly #model: string;
   readonly #contextTokens: number;
+  readonly #tokenizer: ChatService['model']['tokenizer'];
+  readonly #stopTokenIds: readonly number[];
   readonly #times: AnswerTimes;
   readonly #ends = new Map<number, GenerationEnd>(); // by choice
   readonly #lined = new Set<number>(); // choices with a new line
@@ -26,6 +30,8 @@ export class InfillEvents implements AnswerShape {
   constructor(options: InfillEventOptions, { model, generator, clock }: ChatService) {
     this.#options = options;
     this.#model = model.name;
+    this.#tokenizer = model.tokenizer;
+    this.#stopTokenIds = model.spec.eosTokenIds;
     this.#contextTokens = generator.contextTokensMax;
     this.#times = new AnswerTimes(clock);
   }
@@ -44,9 +50,12 @@ export class InfillEvents implements AnswerShape {
     return null;
   }
 
-  delta(choice: number, { text, tokens }: GenerationDelta): string | null {
-    if (text === '') return null;
-    return JSON.stringify({ index: choice, content: text, tokens, stop: false });
+  delta(choice: number, { text, tokens, logprobs }: GenerationDelta): string | null {
+    if (text === '' && (logprobs === null || tokens.length === 0)) return null;
+    return JSON.stringify({
+      ...{ index: choice, content: text, tokens, stop: false },
+      ...(logprobs !== null && { completion_probabilities: this.#probabilities(tokens, logprobs) }),
+    });
   }
 
   ending(choice: number): string {
@@ -59,8 +68,23 @@ export class InfillEvents implements AnswerShape {
 
   /** One object, or a list where more than one answer was asked for. */
   whole(choices: readonly WholeChoice[]): unknown {
-    const all = choices.map(({ text }, choice) => this.#last(choice, text));
+    const all = choices.map(({ text, tokens, logprobs }, choice) => ({
+      ...this.#last(choice, text),
+      ...(logprobs !== null && { completion_probabilities: this.#probabilities(tokens, logprobs) }),
+    }));
     return all.length === 1 ? all[0] : all;
+  }
+
+  /** As llama-server has them: what a token is, and the likeliest ones in its place. */
+  #probabilities(tokens: readonly number[], logprobs: readonly TokenLogprobs[]): readonly object[] {
+    const ids = withoutEnd(tokens, this.#stopTokenIds);
+    return chatLogprobs(this.#tokenizer, ids, logprobs).content.map(
+      ({ top_logprobs: top, ...own }, index) => ({
+        id: ids[index]!,
+        ...own,
+        top_logprobs: top.map((one, rank) => ({ id: logprobs[index]!.topTokens[rank]!, ...one })),
+      }),
+    );
   }
 
   #last(choice: number, content: string): object {

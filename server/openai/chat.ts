@@ -19,6 +19,7 @@ import { promptFields, promptOptions } from '../chat/prompt-options.ts';
 import { leavesReasoning, reasoningFields, reasoningTokens } from '../chat/reasoning.ts';
 import { silentEnds } from '../chat/token-rules.ts';
 import { type ToolSet, toolChoiceFault, toolSetOf } from '../chat/tool-set.ts';
+import { unservedOfChats } from '../chat/unserved-fields.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { chatConversation } from '../lanes/conversation.ts';
@@ -37,6 +38,7 @@ function chatSchema(bounds: RequestBounds) {
   return z.object({
     ...commonFields(bounds),
     ...evaluationFields(bounds),
+    ...unservedOfChats,
     ...promptFields,
     ...reasoningFields,
     n_predict: z.int().min(-1).nullish(), // llama-server's max_tokens; −1: as far as the context goes

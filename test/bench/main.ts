@@ -7,6 +7,7 @@ import { argv } from 'node:process';
 import { backendBench, printBackendCosts } from './backend.bench.ts';
 import { constrainedBench, printConstrained } from './constrained.bench.ts';
 import { editsBench, printEdits } from './edits.bench.ts';
+import { infillBench, printInfill } from './infill.bench.ts';
 import { printCodecs, protocolBench } from './protocol.bench.ts';
 import { printRouting, routingBench } from './routing.bench.ts';
 import { printServing, servingBench } from './serving.bench.ts';
@@ -44,6 +45,8 @@ const constrained = await constrainedBench(argv.slice(2));
 printConstrained(constrained);
 const session = await sessionBench(argv.slice(2));
 printSession(session);
+const infill = await infillBench(argv.slice(2));
+printInfill(infill);
 const backend = await backendBench({ model: 'spark-nano', precision: 'w8a8', threadCount: 1 });
 printBackendCosts(backend);
 const codecs = protocolBench();
@@ -55,7 +58,7 @@ mkdirSync(folder, { recursive: true });
 writeFileSync(
   join(folder, 'latest.json'),
   JSON.stringify(
-    { machine, serving, speculation, edits, constrained, session, backend, codecs, routing },
+    { machine, serving, speculation, edits, constrained, session, infill, backend, codecs, routing },
     null,
     2,
   ),

@@ -188,14 +188,47 @@ describe('POST /completion', () => {
     expect(events.at(-1)).toMatchObject({ stop: true, stop_type: 'eos', timings: { predicted_n: 4 } });
   });
 
+  test('tells the likeliest tokens, whole and as a stream', async () => {
+    const server = await responsesServer({ say: () => 'ab' });
+    const ask = { prompt: 'Hi', n_probs: 2 };
+    const probability = (id: number, token: string) => ({ id, token, logprob: -0.5, bytes: [id] });
+    const expected = [
+      {
+        ...probability(97, 'a'),
+        top_logprobs: [
+          { id: 97, token: 'a' },
+          { id: 98, token: 'b' },
+        ],
+      },
+      { ...probability(98, 'b'), top_logprobs: [{ id: 98 }, { id: 99 }] },
+    ];
+    const whole = await server.request('POST', '/completion', ask);
+    expect(whole.json).toMatchObject({ content: 'ab', completion_probabilities: expected });
+    const stream = await server.request('POST', '/completion', { ...ask, stream: true });
+    const told = (stream.events as Record<string, unknown>[]).flatMap(
+      (event) => event['completion_probabilities'] ?? [],
+    );
+    expect(told).toMatchObject(expected);
+  });
+
+  test('draws a fresh seed for −1', async () => {
+    const server = await responsesServer({ say: () => 'x' });
+    await server.request('POST', '/completion', { prompt: 'Hi', seed: -1 });
+    expect(server.server.submitted[0]!.sampling.seed).toBeGreaterThanOrEqual(0);
+  });
+
   test('holds a schema, and refuses by name what it cannot do', async () => {
     const server = await responsesServer({ say: () => '{"a": 1}' });
     const json_schema = { type: 'object', properties: { a: { type: 'integer' } }, required: ['a'] };
     await server.request('POST', '/completion', { prompt: 'Hi', json_schema });
-    expect(server.server.submitted[0]!.constraint).not.toBeNull();
+    await server.request('POST', '/completion', { prompt: 'Hi', grammar: 'root ::= "a"' });
+    for (const { constraint } of server.server.submitted) expect(constraint).not.toBeNull();
     const refusals = [
-      ['grammar', { grammar: 'root ::= "a"' }],
-      ['n_probs', { n_probs: 2 }],
+      ['grammar', { grammar: 'root ::= "a' }],
+      ['json_schema', { json_schema, grammar: 'root ::= "a"' }],
+      ['n_probs', { n_probs: 99 }],
+      ['mirostat', { mirostat: 2 }],
+      ['xtc_probability', { xtc_probability: 0.5 }],
       ['json_schema', { json_schema: { $ref: '#/nowhere' } }],
       ['prompt', { prompt: [1e6] }],
     ] as const;

@@ -189,6 +189,36 @@ describe('which tokens', () => {
     expect([call.status, call.json]).toMatchObject([400, { error: { param } }]);
   });
 
+  test.each<[Json, string]>([
+    [{ use_beam_search: true }, 'use_beam_search'],
+    [{ length_penalty: 2 }, 'length_penalty'],
+    [{ mirostat: 1 }, 'mirostat'],
+    [{ dry_multiplier: 0.8 }, 'dry_multiplier'],
+    [{ chat_template: '{{ x }}' }, 'chat_template'],
+    [{ documents: [{ text: 'x' }] }, 'documents'],
+    [{ echo: true }, 'echo'],
+    [{ include_reasoning: false }, 'include_reasoning'],
+  ])(
+    '%j of a chat, which would change the answer, is refused by name, unless it asks for nothing',
+    async (fields, param) => {
+      const { ask } = await world();
+      const call = await ask({ messages, ...fields }, '/v1/chat/completions');
+      expect([call.status, call.json]).toMatchObject([400, { error: { param } }]);
+      const idle = { use_beam_search: false, length_penalty: 1, mirostat: 0, dry_multiplier: 0, echo: false };
+      const taken = await ask(
+        { messages, ...idle, include_reasoning: true, documents: null },
+        '/v1/chat/completions',
+      );
+      expect(taken.status).toBe(200);
+    },
+  );
+
+  test('repeat_penalty is llama-server’s name for the repetition penalty', async () => {
+    const { ask, submitted } = await world();
+    await ask({ prompt: 'a', repeat_penalty: 1.3 });
+    expect(submitted[0]!.sampling.repetitionPenalty).toBe(1.3);
+  });
+
   test('a route without a way to show them refuses a prompt’s log-probabilities by name', async () => {
     const { ask } = await world();
     const call = await ask({ input: 'a', prompt_logprobs: 1 }, '/v1/responses');
