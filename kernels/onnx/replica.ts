@@ -54,6 +54,7 @@ export class Replica {
   #link: WorkerLink | null = null;
   #opening: Promise<string> | null = null;
   #isOpen = false;
+  #lacksSeats = false; // those that it has are a hung thread's
   #areSeatsLost = false; // with no step in flight to say so: the next one does
   #inFlight: StepInFlight | null = null;
   #watch: Timer | null = null;
@@ -152,6 +153,8 @@ export class Replica {
     } else if (!this.#isOpen && this.#discardedCount > hungWorkersMax) {
       const message = `replica ${index}: ${this.#discardedCount} hung workers have not ended`;
       failure = { code: 'worker-hung', message, lost: 'rows' };
+    } else if (this.#lacksSeats && !this.#renewSetup()) {
+      failure = { code: 'worker-hung', message: `replica ${index}: no memory for new seats`, lost: 'rows' };
     } else {
       return false;
     }
@@ -242,7 +245,7 @@ export class Replica {
     this.#parts.log.warn('worker replaced', { replica: this.#parts.index, code, message, lost });
     const ended = this.#discard();
     if (lost === 'slots') this.#renewSeats(ended);
-    if (this.#closing === null && this.#discardedCount <= hungWorkersMax) {
+    if (this.#closing === null && !this.#lacksSeats && this.#discardedCount <= hungWorkersMax) {
       this.open().catch((error) => {
         this.#parts.log.warn('no new worker', { replica: this.#parts.index, error: messageOf(error) });
       });
@@ -303,8 +306,21 @@ export class Replica {
     const old = this.#setup;
     this.#carriedBefore = this.carriedBytes;
     void ended.then(() => this.#parts.dropSetup?.(old));
-    this.#setup = this.#parts.createSetup();
+    this.#renewSetup();
+  }
+
+  /** False where there is no memory: a device may have none beside what a hung thread keeps. The next step tries again. */
+  #renewSetup(): boolean {
+    try {
+      this.#setup = this.#parts.createSetup();
+    } catch (error) {
+      this.#lacksSeats = true;
+      this.#parts.log.warn('no new seats', { replica: this.#parts.index, error: messageOf(error) });
+      return false;
+    }
+    this.#lacksSeats = false;
     this.#writer = this.#createWriter();
+    return true;
   }
 
   #createWriter(): PlanWriter {

@@ -134,7 +134,14 @@ export class ModelTable {
     let model: Model | null = null;
     const own = () => (model ??= load());
     const device = new DecoderDevice({
-      ...{ name, limits, shelf, size: loadedSize(config, read), keepAliveMs: config.idleUnloadMs },
+      ...{
+        backendName: config.backend,
+        name,
+        limits,
+        shelf,
+        size: loadedSize(config, read),
+        keepAliveMs: config.idleUnloadMs,
+      },
       open: (onProgress) => openDevice(config, own(), { ...parts, onProgress }),
     });
     return {

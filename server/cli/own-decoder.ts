@@ -6,7 +6,7 @@ import type { BuildProgress } from '../../models/graph/graph-files.ts';
 import type { Model } from '../../models/model.ts';
 import type { Config } from '../config/config.ts';
 import { DecoderDevice } from '../device/decoder-device.ts';
-import { type DeviceParts, loadedSize, type OpenDevice, openDevice } from '../device/device.ts';
+import { computes, type DeviceParts, loadedSize, type OpenDevice, openDevice } from '../device/device.ts';
 import type { Resident, Shelf } from '../shelf/shelf.ts';
 
 /** Null: it stays. What is kept on disk, guessed by another model or simulated is bound to one device. */
@@ -18,7 +18,7 @@ export async function ownDecoder(
     isAlone,
   }: { readonly shelf: Shelf; readonly parts: DeviceParts; readonly isAlone: boolean },
 ): Promise<DecoderDevice | null> {
-  if (config.backend !== 'cpu' || (isAlone && config.idleUnloadMs === null)) return null;
+  if (!computes(config.backend) || (isAlone && config.idleUnloadMs === null)) return null;
   const size = loadedSize(config, model);
   if (config.kvDiskSizeMax > 0 || config.draftModel !== null) {
     await placed(shelf, staying(model, size));
@@ -26,7 +26,14 @@ export async function ownDecoder(
   }
   let opened: OpenDevice | null = first;
   const decoder = new DecoderDevice({
-    ...{ name: model.name, limits: first.backend.limits, size, shelf, keepAliveMs: config.idleUnloadMs },
+    ...{
+      backendName: config.backend,
+      name: model.name,
+      limits: first.backend.limits,
+      size,
+      shelf,
+      keepAliveMs: config.idleUnloadMs,
+    },
     open: async (onProgress: (progress: BuildProgress) => void) => {
       const device = opened ?? (await openDevice(config, model, { ...parts, onProgress }));
       opened = null;

@@ -12,6 +12,7 @@ import { SleepingBackend } from './sleeping-backend.ts';
 
 export interface DecoderDeviceParts {
   readonly name: string; // of the model
+  readonly backendName: string;
   readonly limits: BackendLimits;
   readonly size: number; // bytes while it is loaded
   readonly keepAliveMs: number | null; // once nobody uses it; null: until memory is short
@@ -71,8 +72,8 @@ export class DecoderDevice {
   }
 
   #sleeping(): SleepingBackend {
-    const { shelf, limits } = this.#parts;
-    return new SleepingBackend('cpu', limits, async () => {
+    const { shelf, limits, backendName } = this.#parts;
+    return new SleepingBackend(backendName, limits, async () => {
       // The engine's sequences keep it loaded from here on: the lease is for the way.
       const used = await shelf.use(this.resident);
       if (!used.ok) return used.fault.message;
@@ -85,6 +86,12 @@ export class DecoderDevice {
     const { backend, description } = await this.#parts.open(({ doneSize, totalSize }) =>
       tell(`converting ${Math.floor((100 * doneSize) / totalSize)} %`),
     );
+    const { rowTokensMax } = this.#parts.limits;
+    if (backend.limits.rowTokensMax < rowTokensMax) {
+      await backend.close();
+      const needed = `--prefill-chunk-tokens ${backend.limits.rowTokensMax}`;
+      throw new Error(`${backend.name} computes no rows of ${rowTokensMax} tokens here: it needs ${needed}`);
+    }
     this.#description = description;
     this.#backend.attach(backend);
   }

@@ -98,7 +98,12 @@ export async function graphFor(
   return buildGraph(checkpoint, options);
 }
 
-/** What a cpu device of this config will be able to hold, before it is opened. Throws ConfigError. */
+/** Whether a device computes; all others are simulated. */
+export function computes(backend: string): boolean {
+  return backend === 'cpu' || backend === 'webgpu';
+}
+
+/** What a device that computes, of this config will be able to hold, before it is opened. Throws ConfigError. */
 export function limitsFor(config: Config, { spec }: Model): BackendLimits {
   return { ...sizesFor(config, spec), logprobsMax: topCount(spec), vocabSize: spec.vocabSize };
 }
@@ -150,8 +155,7 @@ export function warnOfDivergence(
   { backend, precision }: Pick<Config, 'backend' | 'precision'>,
   log: BackendLog,
 ) {
-  if (!computing.has(backend) || precision === 'auto' || expectedDivergence[precision] <= divergenceBound)
-    return;
+  if (!computes(backend) || precision === 'auto' || expectedDivergence[precision] <= divergenceBound) return;
   log.warn(`precision ${precision} may be far from fp32; PERFORMANCE.md, "Accuracy", has what was measured`, {
     expectedNats: expectedDivergence[precision],
     boundOfDefaultNats: divergenceBound,
@@ -237,7 +241,5 @@ function describe(
       : `${mibOf(seated + slotTokensMax)} MiB of KV on the device, at most ${mibOf(cachedCount)} MiB here`;
   return `${where} (${computing}), ${sizes}, ${kv}`;
 }
-
-const computing: ReadonlySet<string> = new Set(['cpu', 'webgpu']); // of real numbers; all others are simulated
 
 const KV_ELEMENT_SIZES = { fp32: 4, int8: 1 } as const; // bytes

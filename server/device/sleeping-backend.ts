@@ -30,6 +30,14 @@ export class SleepingBackend implements Backend {
     return this.#inner?.costs ?? null;
   }
 
+  get adapter(): string | undefined {
+    return this.#inner?.adapter;
+  }
+
+  get carriedBytes(): NonNullable<Backend['carriedBytes']> {
+    return this.#inner?.carriedBytes ?? { toDevice: 0, fromDevice: 0 };
+  }
+
   step(
     plan: StepPlan,
     done: (outcome: StepOutcome) => void,

@@ -4,6 +4,7 @@ import type { Model } from '../../models/model.ts';
 import { CheckpointError } from '../../models/model-file.ts';
 import type { Log } from '../base/log.ts';
 import type { Config } from '../config/config.ts';
+import { computes } from '../device/device.ts';
 import { decoderStatesDevice } from '../device/embedding-device.ts';
 import type { Resident, Shelf } from '../shelf/shelf.ts';
 import type { LongTexts } from '../text/long-texts.ts';
@@ -24,7 +25,7 @@ export function decoderEmbeddings(
   }: { readonly config: Config; readonly model: Model; readonly contextTokens: number },
   { shelf, log }: { readonly shelf: Shelf; readonly log: Log },
 ): DecoderEmbeddings | null {
-  if (!['cpu', 'webgpu'].includes(config.backend) || model.fileFormat === 'onnx') return null; // an export answers logits only
+  if (!computes(config.backend) || model.fileFormat === 'onnx') return null; // an export answers logits only
   try {
     const embedding = embeddingModelOf(model, contextTokens);
     const device = decoderStatesDevice(config, model, embedding);
