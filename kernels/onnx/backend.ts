@@ -287,8 +287,8 @@ async function soundRowTokens(options: CpuBackendOptions, session: GraphSession 
   const path = sessionOptions(options, 'c-api');
   const cpu = await openBeside(options, { ...path, provider: 'cpu' });
   try {
-    const { rowTokens, differenceNats } = probeDevice({ device: session, cpu }, graph, rowTokensMax);
-    log.info('the device agrees with the cpu', { differenceNats, rowTokens });
+    const { rowTokens, divergenceNats } = probeDevice({ device: session, cpu }, graph, rowTokensMax);
+    log.info('the device agrees with the cpu', { divergenceNats, rowTokens });
     if (rowTokens < rowTokensMax)
       log.warn('longer rows are wrong on this adapter: prompts are computed in shorter ones', { rowTokens });
     return rowTokens;
