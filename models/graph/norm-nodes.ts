@@ -17,20 +17,27 @@ export function writeNorm(
 }
 
 /**
- * Adds a branch to the residual and normalises the sum in one node. [normed, sum]; the sum is the next residual where
- * one is needed, else ''.
+ * Adds a branch to the residual and normalises the sum: [normed, sum]; the sum is the next residual where one is needed,
+ * else ''. RMS as two nodes: one row takes them as long as the operator that does both, several half as long.
  */
 export function writeSkipNorm(
   context: DecoderContext,
   { name, branch, residual, keepSum }: { name: string; branch: string; residual: string; keepSum: boolean },
 ): [string, string] {
   const { spec, writer } = context;
-  const outputs = [`${name}.normed`, ...(keepSum ? ['', '', `${name}.sum`] : [])];
-  const operator = spec.norm === 'rms' ? 'SkipSimplifiedLayerNormalization' : 'SkipLayerNormalization';
-  writer.contrib(operator, outputs, [branch, residual, ...gains(context, name, spec.hiddenSize)], {
-    epsilon: { float: spec.rmsNormEps },
-  });
-  return [outputs[0]!, keepSum ? outputs[3]! : ''];
+  const [output, sum] = [`${name}.normed`, `${name}.sum`];
+  if (spec.norm === 'rms') {
+    writer.node('Add', sum, [branch, residual]);
+    return [writeNorm(context, { name, input: sum, output, size: spec.hiddenSize }), sum];
+  }
+  const outputs = [output, ...(keepSum ? ['', '', sum] : [])];
+  writer.contrib(
+    'SkipLayerNormalization',
+    outputs,
+    [branch, residual, ...gains(context, name, spec.hiddenSize)],
+    { epsilon: { float: spec.rmsNormEps } },
+  );
+  return [output, keepSum ? sum : ''];
 }
 
 function gains({ spec, source, writer }: DecoderContext, name: string, size: number): readonly string[] {
