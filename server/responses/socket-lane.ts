@@ -10,7 +10,7 @@ import { enterLane } from '../lanes/visit.ts';
 import { BackgroundResponse } from './background.ts';
 import { doublePastFault, type Past, pastOf, storeRun } from './chain.ts';
 import type { ResponseEvent } from './events.ts';
-import type { Item } from './items.ts';
+import { type Item, itemsOf } from './items.ts';
 import { laneTurn, type TurnParts } from './lane-entry.ts';
 import { headOf, type PlanParts, type ResponsePlan, withPlan } from './plan.ts';
 import type { ResponsesService } from './responses-service.ts';
@@ -55,6 +55,7 @@ interface Memory {
 
 interface Waiting {
   readonly id: string; // response that ended with calls
+  readonly conversation: string | undefined; // that it is in
   readonly steers: readonly Steer[];
 }
 
@@ -202,8 +203,11 @@ export class SocketLane {
     const past = known === null ? pastOf(request, owner, service) : rememberedPast(request, known);
     if (!past.ok) return past;
     const { history, conversation } = past.value;
-    const steered = this.#takeWaiting(previousId ?? null);
-    return { ok: true, value: { request, owner, history: [...history, ...steered], conversation } };
+    const steered = this.#takeWaiting(previousId ?? conversation?.id ?? null);
+    const parts = { request, owner, conversation };
+    if (conversation === null) return { ok: true, value: { ...parts, history: [...history, ...steered] } };
+    const input = [...steered, ...itemsOf(request.input, service.freshId)]; // it is written down there
+    return { ok: true, value: { ...parts, history, input } };
   }
 
   /** Into one of the server's lanes, then on as ever. */
@@ -345,7 +349,7 @@ export class SocketLane {
     this.#steers = [];
     const calls = output.filter((item) => item.type.endsWith('_call') && item['status'] !== 'incomplete');
     if (calls.length > 0) {
-      this.#waiting = { id: run.id, steers };
+      this.#waiting = { id: run.id, conversation: run.plan.conversation?.id, steers };
       this.#tellPending(steers, run.events.nextSequenceNumber());
       return;
     }
@@ -368,14 +372,14 @@ export class SocketLane {
   }
 
   /** Inputs that waited for this very continuation come before its own; any other continuation leaves them out. */
-  #takeWaiting(previousId: string | null): readonly Item[] {
+  #takeWaiting(from: string | null): readonly Item[] {
     const waiting = this.#waiting;
     this.#waiting = null;
     if (waiting === null) return [];
-    if (waiting.id === previousId) return waiting.steers.flatMap(({ items }) => items);
-    for (const steer of waiting.steers) {
-      this.failSteer(steer, { code: 'not_continued', message: `${waiting.id} was not continued` });
-    }
+    const { id, conversation, steers } = waiting;
+    if (from === id || from === conversation) return steers.flatMap(({ items }) => items);
+    const error = { code: 'not_continued', message: `${id} was not continued` } as const;
+    for (const steer of steers) this.failSteer(steer, error);
     return [];
   }
 

@@ -280,6 +280,35 @@ describe('over the WebSocket', () => {
   });
 });
 
+test('what is steered while a call is written joins the outputs, and the conversation', async () => {
+  const tools = [{ type: 'function', name: 'shell', parameters: { type: 'object' } }];
+  const say = (prompt: string) =>
+    prompt.includes('Shorter') ? 'Ok.' : hermesCall('shell', { a: 'x'.repeat(90) });
+  const world = await server({ say });
+  const conversation = await made(world);
+  const client = world.connect();
+  client.create({ conversation, input: 'Look', tools });
+  const events: Json[] = [];
+  while (!events.some(({ type }) => type === 'response.function_call_arguments.delta')) {
+    await world.settle(world.clock.nowMs() + 1);
+    events.push(...client.take());
+  }
+  const { id } = events[0]!['response'] as Json;
+  client.send({ type: 'response.steer', previous_response_id: id, input: 'Shorter' });
+  await world.settle(world.clock.nowMs() + 1000);
+  const [call] = responseOf(client.take().filter(({ type }) => type === 'response.completed'))[
+    'output'
+  ] as Json[];
+  client.create({
+    ...{ conversation, tools },
+    input: [{ type: 'function_call_output', call_id: call!['call_id'], output: 'a.ts' }],
+  });
+  await world.settle(world.clock.nowMs() + 1000);
+  expect(responseOf(client.take())).toMatchObject({ status: 'completed' });
+  const kept = await texts(world, conversation);
+  expect(kept).toEqual(['Look', 'function_call', 'Shorter', 'function_call_output', 'Ok.']);
+});
+
 describe('bounds', () => {
   test('of a key: the conversation that it used least recently is forgotten, another key’s is not', async () => {
     const flags = { apiKeys: ['aaaaaaaa', 'bbbbbbbb'], conversationCountPerKeyMax: 2 };
