@@ -40,7 +40,7 @@ export async function measureStepCosts(backend: Backend): Promise<StepCosts | nu
     keepLeast(chunkMs, sampleCountMax, await timeStep(backend, chunk, repeat), repeat);
   }
   // Of a model that has spent more the weights are what costs.
-  const farRepeats = spentMs > 4 * budgetMs ? -1 : 1;
+  const farRepeats = spentMs > 16 * budgetMs ? -1 : 1;
   for (let repeat = 0; repeat <= farRepeats; repeat++) {
     for (const count of farMs.keys()) {
       const far = { rowCount: 1, tokenCount: count, contextTokens: farTokens };

@@ -10,7 +10,7 @@ import { serve } from './served.ts';
 
 const outputTokens = 192;
 const roundCount = 15; // of three streams each, forwards and backwards by turns; after one that warms up
-const temperatures = [0, 0.8];
+const temperatures = [0, 0.8, 1, 1.3];
 const ways = ['plain', 'alone', 'together'] as const;
 type Way = (typeof ways)[number];
 
