@@ -8,6 +8,7 @@ import { openSession } from '../../kernels/onnx/ort.ts';
 import { loadCheckpoint } from '../../models/checkpoint.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import { servedSpec } from '../../models/spec.ts';
+import { CpuRig } from '../cpu-rig.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 import type { GoldenCase } from './golden-models.ts';
 import { GraphRunner } from './graph-runner.ts';
@@ -39,4 +40,20 @@ test.each(families)('%s', async (name) => {
   }
   expect(runner.cached(1, text.length)).toEqual(runner.cached(0, text.length));
   runner.release();
+});
+
+test('a graph that shows who shares a row is told at start, and nothing is guessed', async () => {
+  const loaded = loadCheckpoint(join(root, 'mixtral'));
+  const checkpoint = { ...loaded, spec: servedSpec(loaded.spec, 96) };
+  const graph = await buildGraph(checkpoint, { precision: 'fp32', cacheDirectory });
+  const warned: string[] = [];
+  const log = { info: () => undefined, warn: (message: string) => void warned.push(message) };
+  const rowCounts: number[] = [];
+  for (const guesses of ['alone', 'together'] as const) {
+    const { backend } = await CpuRig.open(graph, { log, guesses });
+    rowCounts.push(backend.costs!.rowMs.length);
+    await backend.close();
+  }
+  expect(rowCounts).toEqual([1, 5]);
+  expect(warned).toEqual([expect.stringContaining('nothing is guessed')]);
 });

@@ -29,6 +29,7 @@ class Scribe implements GraphSession {
   readonly version = '0';
   readonly handle = null;
   readonly runs: { tokens: number[]; seqlensK: number[]; total: number }[] = [];
+  readonly aloneCounts: number[] = []; // of each run
   likeliest = 0; // token
   readonly broken = new Set<number>(); // tokens after which there is no distribution
 
@@ -39,6 +40,7 @@ class Scribe implements GraphSession {
     const numbers = (name: string) => Array.from(input(name));
     return {
       run: () => {
+        this.aloneCounts.push(Number(numbers('alone_count')[0]));
         this.runs.push({
           tokens: numbers('input_ids'),
           seqlensK: numbers('seqlens_k'),
@@ -66,14 +68,13 @@ class Scribe implements GraphSession {
   release(): void {}
 }
 
-function open() {
+function open(guesses: WorkerSetup['guesses'] = 'alone') {
   const kvShape = { ...limits, layerCount: 1, kvHeadCount: 1, headSize: 1, scales: null };
   const frame = createStepFrame(limits);
   const seats = allocateSeats(kvShape, 'shared');
   const session = new Scribe();
   const blocks = allocateBlocks(kvShape);
   const runtime = { kind: 'c-api', session: { sessionAddress: 0n, version: '0' }, seats } as const;
-  const guesses = 'alone';
   const setup: WorkerSetup = {
     runtime,
     limits,
@@ -274,3 +275,24 @@ test("parameters are the step's own: nothing of an older row stays", () => {
   const plain = { tokens: [3], logprobs: null };
   expect(outcomesOf(scene, { rows: [{ slot: 0, position: 0, tokens: [1] }] })).toEqual([[plain]]);
 });
+
+test.each([
+  ['alone', 3],
+  ['together', 0],
+] as const)(
+  'a drafted row is computed %s; prompts never are as if each token came alone',
+  (guesses, count) => {
+    const { frame, session, device, writer } = open(guesses);
+    const step = (row: Parameters<typeof rowOf>[0]) => {
+      writer.write({ replica: 0, restores: [], rows: [rowOf(row)], saves: [] });
+      frame.control[controlWords.phase] = phases.computing;
+      device.step(null, nothing, nothing);
+      return session.aloneCounts.at(-1);
+    };
+    expect(step({ slot: 1, position: 0, tokens: [1, 2, 3], sampleCount: 0 })).toBe(0);
+    expect(step({ slot: 1, position: 3, tokens: [1, 2, 3], sampleCount: 3 })).toBe(count);
+    const judged = { sampling: { ...greedy, logprobs: 1 }, targets: Int32Array.of(1, 2, -1) };
+    expect(step({ slot: 1, position: 0, tokens: [1, 2, 3], sampleCount: 3, ...judged })).toBe(0);
+    expect(step({ slot: 1, position: 3, tokens: [1] })).toBe(0);
+  },
+);
