@@ -23,6 +23,20 @@ const measured = new Map([
   [16, 13],
 ]);
 
+// The same in steps of one token, on one thread, of rows of up to 9: as docs/lab/precision.md has them.
+const ways: Readonly<Record<string, ReadonlyMap<number, number>>> = {
+  'computed together': new Map(pairs(1, 1.2, 1.8, 2.3)),
+  'each as if alone, behind 60': new Map(pairs(1, 1.35, 2.02, 2.63)),
+  'each as if alone, behind 200': new Map(pairs(1, 1.7, 2.44, 3.49)),
+  'each as if alone, behind 900': new Map(pairs(1, 2.08, 3.63, 5.43)),
+  'over int8 KV': new Map(pairs(1, 1.11, 1.74, 2.3)),
+};
+
+/** Costs of rows of 1, 2, 5 and 9. */
+function pairs(...costs: readonly [number, number, number, number]): readonly (readonly [number, number])[] {
+  return [1, 2, 5, 9].map((count, index) => [count, costs[index]!] as const);
+}
+
 interface Turn {
   readonly session: string;
   readonly prompt: Int32Array;
@@ -41,12 +55,15 @@ export interface TurnsResult {
 export function agentTurnsBench(model: string): readonly TurnsResult[] | null {
   if (!existsSync(path)) return null;
   const turns = readTurns(model);
-  const rowMs = interpolated();
+  const rowMs = interpolated(measured);
   return [
     played('nothing remembered', turns, rowMs, () => null),
     played('own session remembered', turns, rowMs, new Remembering(32_768, true).before),
     played('key remembered, 8,192 tokens', turns, rowMs, new Remembering(8192, false).before),
     played('key remembered, 32,768 tokens', turns, rowMs, new Remembering(32_768, false).before),
+    ...Object.entries(ways).map(([way, costs]) =>
+      played(`likewise, ${way}`, turns, interpolated(costs), new Remembering(32_768, false).before),
+    ),
   ];
 }
 
@@ -97,7 +114,7 @@ function played(
     const costs = { decodeMs: rowMs, rowMs };
     let count = prompt.length + 1; // the first comes with the prompt
     while (count < tokens.length) {
-      const room = Math.min(guessesMax, tokens.length - count - 1);
+      const room = Math.min(guessesMax, rowMs.length - 1, tokens.length - count - 1);
       const draft = room < 1 ? null : drafter.draft(tokens, { count, promptCount: prompt.length }, room);
       const guesses =
         draft === null
@@ -119,8 +136,8 @@ function played(
   return { way, tokensPerStep: tokens / steps, speedup: (tokens * rowMs[0]!) / ms, right, wrong };
 }
 
-function interpolated(): number[] {
-  const points = [...measured];
+function interpolated(costs: ReadonlyMap<number, number>): number[] {
+  const points = [...costs];
   const [first] = points;
   const values = [first![1]];
   for (const [index, [end, endMs]] of points.entries()) {
