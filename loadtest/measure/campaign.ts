@@ -1,37 +1,28 @@
 // Campaign: does what the settings ask: one run, a sweep, a capacity search or a comparison; writes the reports and
 // judges the gates.
 import { basename, dirname } from 'node:path';
-import { type Clock, VirtualClock } from '../../kernels/clock.ts';
-import { resolveModel } from '../../models/model.ts';
-import { Tokenizer } from '../../models/tokenizer.ts';
-import { packageVersion } from '../../server/base/package-version.ts';
+import { VirtualClock } from '../../kernels/clock.ts';
 import { describeLoad, type Load, loadNameOf, withRate } from '../workload/arrival.ts';
-import { openWorkload } from '../workload/catalog.ts';
-import { fillerText } from '../workload/filler.ts';
-import type { Workload } from '../workload/turn.ts';
 import type { LoadtestIo, ReportFile } from './io.ts';
 import { CSV_HEADER, turnLine } from './report/csv.ts';
 import { junitXml } from './report/junit.ts';
-import { type LiveScreen, watch } from './report/live-view.ts';
+import { watch } from './report/live-view.ts';
 import { otlpMetrics } from './report/otlp.ts';
 import { reportPage } from './report/page.ts';
 import { comparisonTable, formulaLines, gateTable, runTable, sweepTable } from './report/table.ts';
 import { type ComparisonReport, startComparison } from './runs/comparison.ts';
 import { type GateResult, judgeComparison, judgeRun } from './runs/gate.ts';
-import { type RunPlan, type RunWorld, type Surroundings, startRun } from './runs/run.ts';
+import { type ActiveRun, type RunPlan, type RunWorld, startRun } from './runs/run.ts';
 import type { RunReport } from './runs/run-report.ts';
-import { Scraper } from './runs/scrape.ts';
 import { capacitySearch, type RunAt, type SweepReport, sweep } from './runs/sweep.ts';
-import type { Settings, TargetSettings } from './settings.ts';
-import { headersOf, openTarget, realWires, type Wires } from './wires/catalog.ts';
-import type { ContentOptions } from './wires/content.ts';
-import { startInProcess } from './wires/own-server.ts';
-import { post, probeServer, type ServerFacts } from './wires/probe.ts';
+import type { Settings } from './settings.ts';
+import { openStage, pump, type Stage } from './stage.ts';
+import { realWires } from './wires/catalog.ts';
+import { post } from './wires/probe.ts';
 import type { Target } from './wires/target.ts';
+import { startSharedRun } from './workers/shared-run.ts';
 
-const STEPS_PER_BREATH = 1000;
 const VOID_TRIES = 3; // of one load in a sweep or search
-const CHARACTERS_PER_TOKEN = 3.5; // of code, where no tokenizer is at hand; an estimate
 
 /** Resolves with the exit code: 0, or 1 when a gate failed. Rejects with what is wrong with flags, traces or server. */
 export async function runCampaign(settings: Settings, io: LoadtestIo): Promise<number> {
@@ -50,143 +41,6 @@ export async function runCampaign(settings: Settings, io: LoadtestIo): Promise<n
   } finally {
     ignore();
     await stage.close();
-  }
-}
-
-/** What all runs of a campaign share. */
-interface Stage {
-  readonly clock: Clock;
-  readonly target: Target;
-  readonly other: Target | null;
-  readonly workload: Workload;
-  readonly countTokens: ((text: string) => number) | null;
-  readonly surroundings: Surroundings;
-  readonly live: LiveScreen | null;
-  /** Of the server's own metrics, one for each run; null: not asked for. */
-  openScraper(): Scraper | null;
-  close(): Promise<void>;
-}
-
-async function openStage(settings: Settings, io: LoadtestIo): Promise<Stage> {
-  const { inProcess, seed } = settings;
-  const virtual = inProcess?.virtual === true;
-  const clock = virtual ? new VirtualClock() : io.clock;
-  const server =
-    inProcess === null
-      ? null
-      : await startInProcess({
-          model: settings.model ?? 'spark-nano',
-          device: inProcess.device,
-          seed,
-          clock,
-          epochMs: virtual ? () => 0 : () => io.epochMs(),
-          write: (line) => io.note(line),
-        });
-  const apiKey = settings.apiKey ?? io.apiKey;
-  const facts = server !== null || settings.model !== null ? null : await probe(settings, apiKey);
-  const model = server?.model.name ?? settings.model ?? facts!.model;
-  const tokenizer = server?.model.tokenizer ?? findTokenizer(settings.tokenizer, model);
-  const countTokens = tokenizer === null ? null : (text: string) => tokenizer.encode(text).length;
-  const content = contentOptions(tokenizer);
-  const open = ({ kind, address }: TargetSettings): Target => {
-    const wires: Wires =
-      server?.wires ?? realWires(address!, settings.connection, settings.sessionsInFlightMax);
-    const where = address?.text ?? 'this process';
-    return openTarget({ ...settings, kind, address: where, apiKey, model, content }, wires, clock);
-  };
-  const target = open(settings.target);
-  const other = settings.other === null ? null : open(settings.other);
-  const workload = await openWorkload({
-    ...settings,
-    name: settings.workload,
-    countTokens: countTokens ?? ((text) => Math.ceil(text.length / CHARACTERS_PER_TOKEN)),
-  });
-  const live = settings.showLive && !virtual ? io.openLive() : null;
-  return {
-    clock,
-    target,
-    other,
-    workload,
-    countTokens,
-    live,
-    openScraper: () => scraperOf(settings, { wires: server?.wires ?? null, apiKey, clock }),
-    surroundings: {
-      command: io.commandLine,
-      startedAt: virtual ? '' : new Date(io.epochMs()).toISOString(),
-      device: server?.device ?? (facts === null ? 'unknown' : `served by ${facts.owner}`),
-      model,
-      clock: virtual ? 'simulated, virtual clock' : 'measured, wall clock',
-      machine: virtual ? 'virtual time: the machine does not matter' : io.machine,
-      node: io.nodeVersion,
-      version: packageVersion(),
-    },
-    close: async () => {
-      live?.close();
-      target.close();
-      other?.close();
-      if (server === null) return;
-      const stopping = server.stop();
-      if (clock instanceof VirtualClock) await pump(clock, io, stopping);
-      await stopping;
-    },
-  };
-}
-
-function scraperOf(
-  { scrape, target, connection, headers }: Settings,
-  { wires, apiKey, clock }: { wires: Wires | null; apiKey: string | null; clock: Clock },
-): Scraper | null {
-  if (scrape === null) return null;
-  const wire = (wires ?? realWires(target.address!, connection, 1)).http();
-  return new Scraper(scrape, { wire, headers: headersOf({ apiKey, headers }), clock });
-}
-
-async function probe(settings: Settings, apiKey: string | null): Promise<ServerFacts> {
-  const address = settings.target.address!;
-  const wire = realWires(address, settings.connection, 1).http();
-  try {
-    const url = `${address.origin}${address.pathOf('/v1/models')}`;
-    return await probeServer(wire, headersOf({ apiKey, headers: settings.headers }), url);
-  } finally {
-    wire.close();
-  }
-}
-
-/** The tokenizer that was asked for, or the embedded model's own; null if there is none. */
-function findTokenizer(asked: string | null, model: string): Tokenizer | null {
-  if (asked !== null) return Tokenizer.load(resolveModel(asked));
-  if (/[/\\]/.test(model)) return null;
-  try {
-    return Tokenizer.load(resolveModel(model));
-  } catch {
-    return null; // somebody else's model
-  }
-}
-
-function contentOptions(tokenizer: Tokenizer | null): ContentOptions {
-  if (tokenizer === null) return { scale: { wordsPerToken: 1 }, ids: null, encode: null };
-  const sampleWords = 4096;
-  const sample = fillerText(1, sampleWords, { wordsPerToken: 1 });
-  return {
-    scale: { wordsPerToken: sampleWords / tokenizer.encode(sample).length },
-    // Low ids are special in many vocabularies, and the highest in others.
-    ids: { first: Math.min(256, tokenizer.vocabSize >> 1), vocabSize: Math.floor(tokenizer.vocabSize * 0.9) },
-    encode: (text) => Array.from(tokenizer.encode(text)),
-  };
-}
-
-/** Runs virtual time until `until` has settled. */
-async function pump(clock: VirtualClock, io: LoadtestIo, until: Promise<unknown>): Promise<void> {
-  let over = false;
-  const end = () => {
-    over = true;
-  };
-  until.then(end, end);
-  for (let steps = 1; !over; steps++) {
-    const stepped = clock.step();
-    // What the event resolved goes on before the next one; now and then the process hears its signals.
-    if (stepped && steps % STEPS_PER_BREATH !== 0) await null;
-    else await io.settle();
   }
 }
 
@@ -270,7 +124,7 @@ class Campaign {
     const scraper = this.#stage.openScraper();
     scraper?.start();
     const report = new Promise<RunReport>((resolve) => {
-      const run = startRun(plan, world, resolve);
+      const run = this.#startRun(plan, world, resolve);
       this.#stopActive = () => run.stop();
       const about = { title, plannedMs: plan.durationMs, warmupMs: plan.warmupMs };
       if (live !== null) unwatch = watch(run, about, live, clock);
@@ -282,6 +136,13 @@ class Campaign {
     const whole = scraper === null ? finished : { ...finished, serverMetrics: await scraper.stop() };
     await this.#tell(whole);
     return whole;
+  }
+
+  #startRun(plan: RunPlan, world: RunWorld, onReport: (report: RunReport) => void): ActiveRun {
+    const { workers, flags } = this.#settings;
+    if (workers === 1) return startRun(plan, world, onReport);
+    const { apiKey, model } = { apiKey: this.#io.apiKey, model: world.surroundings.model };
+    return startSharedRun(plan, world, { workers, flags: { ...flags, model }, apiKey }, onReport);
   }
 
   /** A collector that is not there costs a line, not the run. */

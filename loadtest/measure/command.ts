@@ -105,6 +105,7 @@ function addWorkloadFlags(command: Command): void {
       '--in-flight <count>',
       'most sessions at a time; more are shed and the run is void (default 4096)',
     )
+    .option('--workers <count>', 'threads that play, where one core is not enough (default 1)')
     .option('--seed <number>', 'arrivals, content, interruptions (default 1)');
 }
 

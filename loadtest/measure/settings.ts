@@ -52,6 +52,8 @@ export interface Settings {
   readonly leadMs: number;
   readonly turnTimeoutMs: number;
   readonly sessionsInFlightMax: number;
+  readonly workers: number; // threads that play; more than one: this one counts only
+  readonly flags: Flags; // as they came, for those threads
   readonly seed: number;
   readonly slo: Slo;
   readonly voidShare: number;
@@ -124,8 +126,7 @@ export function parseSettings(flags: Flags): Settings {
     apiKey: read.text('apiKey'),
     headers: parseHeaders(read.texts('header')),
     connection: parseConnection(read, flags['insecure'] === true),
-    model: read.text('model'),
-    tokenizer: read.text('tokenizer'),
+    ...{ model: read.text('model'), tokenizer: read.text('tokenizer') },
     as: read.choice('content', ['text', 'tokens', 'messages'] as const) ?? 'text',
     temperature: read.number('temperature', 0, 100),
     plain: flags['plain'] === true,
@@ -139,6 +140,7 @@ export function parseSettings(flags: Flags): Settings {
     leadMs: read.timeMs('lead') ?? 250,
     turnTimeoutMs: read.timeMs('timeout') ?? 120_000,
     sessionsInFlightMax: read.integer('inFlight', 1, 100_000) ?? 4096,
+    ...{ flags, workers: parseWorkers(read, inProcess || abText !== null) },
     seed: read.integer('seed', 0, 0xffff_ffff) ?? 1,
     ...parseJudging(read, kind),
     sweeps: sweepText === null ? [] : sweepText.split(';').map((part) => parseSweep(part.trim(), load)),
@@ -149,6 +151,14 @@ export function parseSettings(flags: Flags): Settings {
     outDirectory: read.text('out'),
     showLive: flags['live'] !== false,
   };
+}
+
+const WORKERS_MAX = 32;
+
+function parseWorkers(read: FlagReader, alone: boolean): number {
+  const workers = read.integer('workers', 1, WORKERS_MAX) ?? 1;
+  if (workers > 1 && alone) throw new FlagError('workers', String(workers), '1 with --in-process and --ab');
+  return workers;
 }
 
 /** What is good, what is searched for, and what is proven. */

@@ -47,7 +47,7 @@ export function lineChart(axes: Axes, series: readonly Series[]): string {
   );
   const dots = rows.length <= DOTS_MAX ? [Plot.dot(rows, { x: 'x', y: 'y', fill: 'name', r: 2.6 })] : [];
   return chart(axes, series, [
-    Plot.line(rows, { x: 'x', y: 'y', stroke: 'name', strokeWidth: 1.8 }),
+    Plot.line(rows, { x: 'x', y: 'y', z: 'name', stroke: 'name', strokeWidth: 1.8 }),
     ...dots,
   ]);
 }

@@ -1,6 +1,11 @@
 // Histogram: millions of latencies in fixed memory, on hdr-histogram-js (relative error ≤ 0.1 %). Mean, least and
 // largest value are kept exactly beside it. Milliseconds in, milliseconds out.
-import { build, type Histogram as HdrHistogram } from 'hdr-histogram-js';
+import {
+  build,
+  decodeFromCompressedBase64,
+  encodeIntoCompressedBase64,
+  type Histogram as HdrHistogram,
+} from 'hdr-histogram-js';
 
 const US_PER_MS = 1000;
 const VALUE_US_MAX = 3_600_000_000; // one hour; longer ones count as one hour, their mean and maximum are exact
@@ -8,6 +13,15 @@ const VALUE_US_MAX = 3_600_000_000; // one hour; longer ones count as one hour, 
 export interface CdfPoint {
   readonly ms: number;
   readonly share: number; // of the values ≤ ms, in (0, 1]
+}
+
+/** A histogram as plain data. */
+export interface HistogramData {
+  readonly counts: string; // HdrHistogram's own compressed form
+  readonly count: number;
+  readonly sumMs: number;
+  readonly minMs: number;
+  readonly maxMs: number;
 }
 
 export class Histogram {
@@ -64,6 +78,23 @@ export class Histogram {
     };
     if (q !== 0.5 || this.#count % 2 === 1) return at(q);
     return (at(q) + at((this.#count / 2 + 0.5) / this.#count)) / 2;
+  }
+
+  /** As plain data, for another thread. */
+  get data(): HistogramData {
+    return {
+      ...{ counts: encodeIntoCompressedBase64(this.#hdr), count: this.#count, sumMs: this.#sumMs },
+      ...{ minMs: this.#minMs, maxMs: this.#maxMs },
+    };
+  }
+
+  /** What another one holds, as well. */
+  add({ counts, count, sumMs, minMs, maxMs }: HistogramData): void {
+    this.#hdr.add(decodeFromCompressedBase64(counts, 32, false));
+    this.#count += count;
+    this.#sumMs += sumMs;
+    this.#minMs = Math.min(this.#minMs, minMs);
+    this.#maxMs = Math.max(this.#maxMs, maxMs);
   }
 
   /** At most `pointsMax` points of the distribution function, evenly spaced in share, finer towards 1. */

@@ -106,7 +106,7 @@ export function memoryOfTurns(
         ...{ measures: timeline.measures(), firstUsefulDiffMs: null, inFlight: 1 },
       });
       statistics.onSession({
-        ...{ session: own, startMs: done, endMs: done + 100, turnCount: 1, toolGapMs: 0, humanGapMs: 0 },
+        ...{ plannedCount: 1, startMs: done, endMs: done + 100, turnCount: 1, toolGapMs: 0, humanGapMs: 0 },
         ...{ allGood: true, complete: true, failed: false },
       });
     }

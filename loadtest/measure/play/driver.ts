@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import type { Clock, Timer } from '../../../kernels/clock.ts';
 import type { Random } from '../../../kernels/random.ts';
 import { arrivals } from '../../workload/arrival.ts';
+import { sharedOut } from '../../workload/share.ts';
 import { type PlannedSession, saltedSession } from '../../workload/turn.ts';
 import type { Target } from '../wires/target.ts';
 import type { DriverPlan } from './driver-plan.ts';
@@ -18,6 +19,13 @@ export interface DriverWorld {
   readonly sessions: Iterator<PlannedSession>;
   readonly recorder: DriverRecorder;
   readonly countTokens: ((text: string) => number) | null; // for protocols that stamp no counts
+  readonly gauge?: InFlightGauge; // of all drivers, where several play one run
+}
+
+/** Turns under way, told to other drivers and heard from them. */
+export interface InFlightGauge {
+  tell(count: number): void;
+  elsewhere(): number;
 }
 
 // A closed loop against a target that refuses everything would spin; a person would not.
@@ -30,6 +38,7 @@ export class Driver implements SessionHost {
   readonly countTokens: ((text: string) => number) | null;
   readonly plan: DriverPlan;
   readonly #world: DriverWorld;
+  readonly #sessions: Iterator<PlannedSession>;
   readonly #live = new Set<LiveSession>(); // bounded: sessionsInFlightMax
   readonly #timers = new Set<Timer>(); // of users who wait
   #arrivals: Iterator<number> | null = null;
@@ -47,6 +56,7 @@ export class Driver implements SessionHost {
     this.recorder = world.recorder;
     this.countTokens = world.countTokens;
     this.#world = world;
+    this.#sessions = plan.share === undefined ? world.sessions : sharedOut(world.sessions, plan.share);
   }
 
   get turnsInFlight(): number {
@@ -74,7 +84,10 @@ export class Driver implements SessionHost {
       this.#settle();
       return;
     }
-    if (load.kind !== 'trace') this.#arrivals = arrivals(load, durationMs, this.#world.random);
+    if (load.kind !== 'trace') {
+      const all = arrivals(load, durationMs, this.#world.random);
+      this.#arrivals = this.plan.share === undefined ? all : sharedOut(all, this.plan.share);
+    }
     this.#pull();
     this.#openDue();
   }
@@ -91,11 +104,17 @@ export class Driver implements SessionHost {
   }
 
   onTurnStarted(): number {
-    return ++this.#turnsInFlight;
+    this.#tell(this.#turnsInFlight + 1);
+    return this.#turnsInFlight + (this.#world.gauge?.elsewhere() ?? 0);
   }
 
   onTurnEnded(): void {
-    this.#turnsInFlight--;
+    this.#tell(this.#turnsInFlight - 1);
+  }
+
+  #tell(count: number): void {
+    this.#turnsInFlight = count;
+    this.#world.gauge?.tell(count);
   }
 
   onSessionEnded(session: LiveSession, finished: FinishedSession): void {
@@ -123,7 +142,7 @@ export class Driver implements SessionHost {
   }
 
   #draw(): PlannedSession | null {
-    const drawn = this.#world.sessions.next();
+    const drawn = this.#sessions.next();
     if (drawn.done) return null;
     this.#startedCount++;
     return saltedSession(drawn.value, this.plan.salt);

@@ -165,7 +165,7 @@ export class LiveSession {
     this.#conversation?.close();
     const endMs = this.#host.elapsedMs;
     this.#host.onSessionEnded(this, {
-      session: this.#planned,
+      plannedCount: this.#planned.turns.length,
       startMs: this.#startMs ?? endMs,
       endMs,
       turnCount: this.#played,

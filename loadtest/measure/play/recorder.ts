@@ -2,24 +2,30 @@
 
 import type { PlannedSession, PlannedTurn } from '../../workload/turn.ts';
 import type { Outcome, TurnEnd } from '../wires/target.ts';
-import type { Timeline, TurnMeasures } from './timeline.ts';
+import type { Bursts, TurnMeasures, TurnTimes } from './timeline.ts';
+
+/** What of a turn's plan its judges look at. */
+export type PlannedLengths = Pick<
+  PlannedTurn,
+  'promptTokens' | 'idealCachedTokens' | 'maxTokens' | 'exact' | 'original'
+>;
 
 /** Times are milliseconds since the start of the run. */
 export interface FinishedTurn {
-  readonly session: PlannedSession;
+  readonly session: Pick<PlannedSession, 'index' | 'name'>;
   readonly turnIndex: number; // of the plan
-  readonly planned: PlannedTurn;
+  readonly planned: PlannedLengths;
   readonly kind: 'turn' | 'steer'; // steer: the second half of an interrupted turn
   readonly outcome: Outcome;
   readonly end: TurnEnd;
-  readonly timeline: Timeline; // times since the start of the run
+  readonly timeline: TurnTimes & { readonly bursts: Bursts }; // times since the start of the run
   readonly measures: TurnMeasures;
   readonly firstUsefulDiffMs: number | null; // since the intended time; only for edits
   readonly inFlight: number; // turns under way when this one was dispatched, itself included
 }
 
 export interface FinishedSession {
-  readonly session: PlannedSession;
+  readonly plannedCount: number; // turns
   readonly startMs: number; // first intended time
   readonly endMs: number;
   readonly turnCount: number; // played

@@ -31,7 +31,27 @@ export interface TurnMeasures {
   readonly wastedTokens: number | null;
 }
 
-export class Timeline {
+/** The times of a turn that is over. */
+export interface TurnTimes {
+  readonly intendedMs: number;
+  readonly dispatchedMs: number;
+  readonly sentMs: number | null;
+  readonly firstMs: number | null;
+  readonly lastMs: number | null;
+  readonly endMs: number;
+  /** Tokens that arrived together with the first one. */
+  readonly firstBurstTokens: number;
+  /** Every gap between bursts, with the tokens that came at its end. */
+  eachGap(fn: (gapMs: number, tokenCount: number, atMs: number) => void): void;
+}
+
+/** When bursts began to arrive, and the tokens in each. */
+export interface Bursts {
+  readonly ms: readonly number[] | Float64Array;
+  readonly tokens: readonly number[] | Int32Array;
+}
+
+export class Timeline implements TurnTimes {
   readonly intendedMs: number;
   readonly dispatchedMs: number;
   sentMs: number | null = null;
@@ -122,14 +142,14 @@ export class Timeline {
     };
   }
 
-  /** Every gap between bursts, with the tokens that came at its end. */
-  eachGap(fn: (gapMs: number, tokenCount: number, atMs: number) => void): void {
-    for (let at = 1; at < this.#burstMs.length; at++) {
-      fn(this.#burstMs[at]! - this.#burstMs[at - 1]!, this.#burstTokens[at]!, this.#burstMs[at]!);
-    }
+  get bursts(): Bursts {
+    return { ms: this.#burstMs, tokens: this.#burstTokens };
   }
 
-  /** Tokens that arrived together with the first one. */
+  eachGap(fn: (gapMs: number, tokenCount: number, atMs: number) => void): void {
+    eachGapOf(this.bursts, fn);
+  }
+
   get firstBurstTokens(): number {
     return this.#burstTokens[0] ?? 0;
   }
@@ -178,6 +198,10 @@ export class Timeline {
       return tokens;
     });
   }
+}
+
+export function eachGapOf({ ms, tokens }: Bursts, fn: Parameters<TurnTimes['eachGap']>[0]): void {
+  for (let at = 1; at < ms.length; at++) fn(ms[at]! - ms[at - 1]!, tokens[at]!, ms[at]!);
 }
 
 function sumOf(values: readonly number[]): number {

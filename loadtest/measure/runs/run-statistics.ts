@@ -118,7 +118,7 @@ export class RunStatistics implements DriverRecorder {
     const { counters, latencies } = this;
     counters.sessions++;
     if (finished.allGood) counters.goodSessions++;
-    if (finished.failed) counters.skippedTurns += finished.session.turns.length - finished.turnCount;
+    if (finished.failed) counters.skippedTurns += finished.plannedCount - finished.turnCount;
     if (!finished.complete) return;
     counters.completeSessions++;
     const makespanMs = finished.endMs - finished.startMs;

@@ -2,6 +2,7 @@
 // time is pumped by the caller. The other experiments are made of runs.
 import type { Clock } from '../../../kernels/clock.ts';
 import { Random } from '../../../kernels/random.ts';
+import type { Histogram } from '../../statistics/histogram.ts';
 import { steadyIndex } from '../../statistics/steady.ts';
 import { describeLoad } from '../../workload/arrival.ts';
 import { joinSeeds, labelOf, type Workload } from '../../workload/turn.ts';
@@ -44,12 +45,16 @@ export interface RunWorld {
 /** A run under way. */
 export interface ActiveRun {
   readonly statistics: RunStatistics;
-  readonly driver: Driver;
+  readonly driver: Pick<Driver, 'elapsedMs' | 'turnsInFlight'>;
   /** Ctrl-C: what has been measured is reported as partial. */
   stop(): void;
 }
 
-export function startRun(plan: RunPlan, world: RunWorld, onReport: (report: RunReport) => void): ActiveRun {
+export function startRun(
+  plan: RunPlan,
+  world: RunWorld,
+  onReport: (report: RunReport) => void,
+): ActiveRun & { readonly driver: Driver } {
   const statistics = new RunStatistics(plan.slo, plan.warmupMs);
   const probe = new LagProbe(world.clock);
   let stopReason: string | null = null;
@@ -65,24 +70,26 @@ export function startRun(plan: RunPlan, world: RunWorld, onReport: (report: RunR
   probe.start();
   driver.start(() => {
     probe.stop();
-    const counted = recorder.settled();
-    onReport(
-      runReport({
-        provenance: { ...provenanceOf(plan, world), warmupMs: counted.warmupMs },
-        ...counted,
-        loopDelay: probe.histogram,
-        slo: plan.slo,
-        voidShare: plan.voidShare,
-        stopReason,
-        elapsedMs: driver.elapsedMs,
-      }),
-    );
+    const over = { loopDelay: probe.histogram, stopReason, elapsedMs: driver.elapsedMs };
+    onReport(settledReport(plan, world, recorder, over));
   });
   const stop = (reason: string) => {
     stopReason ??= reason;
     driver.stop();
   };
   return { statistics, driver, stop: () => stop('stopped by hand') };
+}
+
+/** The report of a run that is over. */
+export function settledReport(
+  plan: RunPlan,
+  world: RunWorld,
+  recorder: RunRecorder,
+  over: { readonly loopDelay: Histogram; readonly stopReason: string | null; readonly elapsedMs: number },
+): RunReport {
+  const counted = recorder.settled();
+  const provenance = { ...provenanceOf(plan, world), warmupMs: counted.warmupMs };
+  return runReport({ provenance, ...counted, ...over, slo: plan.slo, voidShare: plan.voidShare });
 }
 
 function provenanceOf(plan: RunPlan, { workload, target, surroundings }: RunWorld): Provenance {
@@ -104,7 +111,7 @@ const LATEST_TURNS = 50; // that decide whether to go on
 const LATEST_TURNS_MIN = 20;
 const HELD_MAX = 100_000; // turns and sessions that an automatic warm-up keeps until the end
 
-class RunRecorder implements DriverRecorder {
+export class RunRecorder implements DriverRecorder {
   readonly #statistics: RunStatistics;
   readonly #plan: RunPlan;
   readonly #onTurn: RunWorld['onTurn'];
