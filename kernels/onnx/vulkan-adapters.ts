@@ -9,6 +9,7 @@ export interface VulkanAdapter {
 }
 
 type Koffi = typeof import('koffi');
+type Loader = ReturnType<Koffi['load']>;
 type Pointer = bigint | null;
 
 const loaderName = 'libvulkan.so.1';
@@ -25,12 +26,20 @@ const adapterCountMax = 64;
 /** Null: this machine has no Vulkan loader. Whatever else goes wrong is an empty list: it is only about names. */
 export function vulkanAdapters(): readonly VulkanAdapter[] | null {
   const koffi = createRequire(import.meta.url)('koffi') as Koffi;
-  let library: ReturnType<Koffi['load']>;
+  let library: Loader;
   try {
     library = koffi.load(loaderName);
   } catch {
     return null;
   }
+  try {
+    return adaptersOf(library);
+  } catch {
+    return []; // a loader without the functions that it should have
+  }
+}
+
+function adaptersOf(library: Loader): readonly VulkanAdapter[] {
   const create = library.func('vkCreateInstance', 'int32_t', ['void *', 'void *', 'void *']);
   const destroy = library.func('vkDestroyInstance', 'void', ['void *', 'void *']);
   const enumerate = library.func('vkEnumeratePhysicalDevices', 'int32_t', ['void *', 'void *', 'void *']);
