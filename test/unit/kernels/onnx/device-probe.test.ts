@@ -56,6 +56,6 @@ test.each([5, Number.NaN])('one that is wrong by %d in every row is refused', (e
 });
 
 test('what rounding does to weights of few bits is no fault', () => {
-  expect(probed(wrongFrom(1, 0.05), 'int8').rowTokens).toBe(40);
-  expect(() => probed(wrongFrom(1, 0.05))).toThrow('0.00001 are allowed');
+  expect(probed(wrongFrom(1, 0.3), 'int8').rowTokens).toBe(40);
+  expect(() => probed(wrongFrom(1, 0.3))).toThrow('0.0001 are allowed');
 });
