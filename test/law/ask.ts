@@ -122,6 +122,7 @@ const passing = new Set([
     'call_id',
     'system_fingerprint',
     'cached_tokens',
+    'sparklane', // of usage: why a prompt was computed
   ],
   ...['accepted_prediction_tokens', 'rejected_prediction_tokens', 'timings', 'tokens_cached'],
 ]);
