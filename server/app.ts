@@ -81,7 +81,10 @@ export function createApp(parts: AppParts): App {
   metrics.watch('conversations', 'Conversations kept', () => conversations.count);
   metrics.watch('conversation_bytes', 'Text of the conversations kept', () => conversations.size);
   let drained: Promise<void> | null = null;
-  const health = healthRoutes({ metrics, isDraining: () => drained !== null });
+  const health = healthRoutes({
+    ...{ metrics, isDraining: () => drained !== null },
+    lanes: parts.lanes == null ? null : () => parts.lanes!.report,
+  });
   const all = [...routes, ...health, ...(parts.routes ?? [])];
   const described = openApiRoute(all, { version, keyed: config.apiKeys.length > 0 });
   const door = new HttpDoor(

@@ -7,9 +7,16 @@ import type { Route } from './door.ts';
 export interface HealthParts {
   readonly metrics: ServerMetrics;
   readonly isDraining: () => boolean;
+  readonly lanes: (() => readonly LaneHealth[]) | null; // null: there are none
 }
 
-export function healthRoutes({ metrics, isDraining }: HealthParts): readonly Route[] {
+/** A lane, and whether its upstream is asked at present; '': it has none, this server answers. */
+export interface LaneHealth {
+  readonly name: string;
+  readonly circuit: string;
+}
+
+export function healthRoutes({ metrics, isDraining, lanes }: HealthParts): readonly Route[] {
   return [
     {
       method: 'GET',
@@ -22,10 +29,17 @@ export function healthRoutes({ metrics, isDraining }: HealthParts): readonly Rou
       method: 'GET',
       path: '/readyz',
       open: true,
-      about: { group: 'health', summary: 'It takes requests; 503 while it drains' },
+      about: { group: 'health', summary: 'It takes requests; 503 while it drains, or no lane answers' },
       answer: (call) => {
         if (isDraining()) call.refuse(fault('draining', 'the server is shutting down'));
-        else call.reply(200, { status: 'ok' });
+        else if (lanes === null) call.reply(200, { status: 'ok' });
+        else {
+          const states = lanes().map(({ name, circuit }) => [name, circuit === 'open' ? 'down' : 'ok']);
+          // One that answers is enough: requests for the others are told how long it will be.
+          const ready = states.some(([, state]) => state === 'ok');
+          const status = ready ? 'ok' : 'no lane answers';
+          call.reply(ready ? 200 : 503, { status, lanes: Object.fromEntries(states) });
+        }
       },
     },
     {

@@ -6,6 +6,12 @@ import type { MemoryCall } from '../../../memory-transport.ts';
 import type { Json } from '../../../responses-world.ts';
 import { chunksOf } from '../../../scripted-wire.ts';
 
+async function readiness(server: LanesServer): Promise<[number, unknown]> {
+  const call = server.send('GET', '/readyz', {});
+  await server.settle(server.clock.nowMs() + 10);
+  return [call.status, call.json];
+}
+
 const ask = (content = 'Hi', more: object = {}) => ({ messages: [{ role: 'user', content }], ...more });
 const send = (server: LanesServer, body: object) => server.send('POST', '/v1/chat/completions', body);
 const code = (call: MemoryCall) => (call.json as { error: { code: string } }).error.code;
@@ -215,6 +221,24 @@ describe('an upstream', () => {
     await server.settle(server.clock.nowMs() + 500);
     expect(call.json).toMatchObject({ model: 'spark' });
     expect(server.lanes.report[1]).toMatchObject({ circuit: 'open', running: 0 });
+    // The other one answers: whoever asks is told which does not.
+    expect(await readiness(server)).toEqual([
+      200,
+      { status: 'ok', lanes: { spark: 'ok', reliability: 'down' } },
+    ]);
+  });
+
+  test('where all are, makes the server one that takes no requests', async () => {
+    const upstream = { ...reliability.upstream, attempts: 1, circuit: { failures: 1, cooldownMs: 1e6 } };
+    const lanes = { spark: { upstream }, reliability: { upstream } };
+    const server = await lanesServer({ lanes, upstream: () => ({ broken: 'ECONNREFUSED' }) });
+    expect(await readiness(server)).toEqual([
+      200,
+      { status: 'ok', lanes: { spark: 'ok', reliability: 'ok' } },
+    ]);
+    for (const model of ['spark', 'reliability']) await server.chat({ model, ...ask() });
+    const none = { status: 'no lane answers', lanes: { spark: 'down', reliability: 'down' } };
+    expect(await readiness(server)).toEqual([503, none]);
   });
 
   test('whose circuit is open is tried by one request after the pause', async () => {
