@@ -18,7 +18,7 @@ from phrases import FORMS, TRAIN, answer_of, instruction_of, question_of
 LICENCES = {"MIT", "MIT-0", "ISC", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "0BSD"}
 FILE_CHARS_MAX = 200_000
 PER_PACKAGE_MAX = 1500  # functions: a large package must not be the style
-WEIGHTS = {"rename": 6, "remove": 6, "add": 6, "literal": 7, "operator": 14, "parameter": 4}  # tries: literals and operators often find no place
+WEIGHTS = {"rename": 8, "remove": 5, "add": 5, "literal": 9, "operator": 12, "parameter": 9}  # tries: literals and operators often find no place
 FORM_WEIGHTS = {"whole": 18, "blocks": 1, "diff": 1}
 
 
