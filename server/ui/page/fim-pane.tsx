@@ -56,7 +56,9 @@ export function FimPane({
     asking.current = mine;
     setBusy(true);
     const startedMs = browser.nowMs();
-    const body = { input_prefix: text.slice(0, at), input_suffix: text.slice(at), n_predict: TOKENS_MAX };
+    // Greedy: what belongs there, not what might; asked twice, it says the same.
+    const cut = { input_prefix: text.slice(0, at), input_suffix: text.slice(at) };
+    const body = { ...cut, n_predict: TOKENS_MAX, temperature: 0 };
     try {
       const answer = await api.json<InfillAnswer>('infill', { body, signal: mine.signal });
       const stats = infillStats(answer, browser.nowMs() - startedMs);

@@ -83,7 +83,7 @@ describe('the program', () => {
     [['serve', '--port', '70000'], /port = "70000" \(--port\): must be an integer from 0 to 65535/],
     [['serve', '--host', '0.0.0.0'], /host.*unless --api-key/],
     [['serve', '--model', 'no-such-model'], /no-such-model.*no embedded model/],
-    [['serve', '--backend', 'tpu', '--log-level', 'error'], /"tpu" is not known; known are cpu, sim/],
+    [['serve', '--backend', 'tpu', '--log-level', 'error'], /"tpu" is not known; known are cpu, webgpu, sim/],
     [['serve', 'extra'], /too many arguments/],
     [['fly'], /unknown command/],
     [['serve', '--wings'], /unknown option '--wings'/],
