@@ -13,6 +13,7 @@ interface Said {
   text: string;
   readonly numbers: unknown[]; // log probabilities, in order
   failure: ErrorCode | null; // what cut it short
+  why: string | null; // the same in the server's words, for whoever reads a red test
 }
 
 interface Hearing {
@@ -77,6 +78,7 @@ const CALLERS: Readonly<Record<string, Caller>> = {
         });
         const end = await answer.end;
         said.failure = (end.error?.code as ErrorCode | undefined) ?? null;
+        said.why = end.error?.message ?? null;
         if (said.failure !== null) return;
         said.text += end.text;
       }
@@ -84,6 +86,7 @@ const CALLERS: Readonly<Record<string, Caller>> = {
       // A refusal, as a full queue is one, is told to whoever asked: by its code, like a failure.
       if (!(error instanceof NativeError)) throw error;
       said.failure = error.code as ErrorCode;
+      said.why = error.message;
     } finally {
       client.close();
     }
@@ -100,6 +103,7 @@ const CALLERS: Readonly<Record<string, Caller>> = {
           said.text += delta;
         });
         said.failure = end.failure;
+        said.why = end.why;
         if (said.failure !== null) return;
         previous = end.id;
       }
@@ -129,7 +133,7 @@ export class Background {
     for (const name of Object.keys(CALLERS)) {
       for (let variant = 0; variant < VARIANTS; variant++) {
         const said = await background.#ask(name, variant, () => {});
-        expect(said, name).toMatchObject({ failure: null });
+        expect(said, name).toMatchObject({ failure: null, why: null });
         expect(said.text.length, name).toBeGreaterThan(8);
         background.#quiet.set(`${name} ${variant}`, said);
       }
@@ -199,7 +203,7 @@ export class Background {
   }
 
   async #ask(name: string, variant: number, onPiece: () => void): Promise<Said> {
-    const said: Said = { text: '', numbers: [], failure: null };
+    const said: Said = { text: '', numbers: [], failure: null, why: null };
     await CALLERS[name]!({ arena: this.#arena, variant, said, turns: this.#turns, onPiece });
     return said;
   }
@@ -212,12 +216,17 @@ function isOfServer(code: string): boolean {
   return facts !== undefined && (facts.retryable || facts.type === 'server_error');
 }
 
+interface WireFault {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
 /** What the callers look at in an event; the server may say more. */
 interface WireEvent {
   readonly type?: string;
   readonly delta?: string;
-  readonly error?: { readonly code: ErrorCode };
-  readonly response?: { readonly id: string; readonly error?: { readonly code: ErrorCode } | null };
+  readonly error?: WireFault;
+  readonly response?: { readonly id: string; readonly error?: WireFault | null };
   readonly choices?: readonly {
     readonly text?: string;
     readonly delta: { readonly content?: string };
@@ -240,7 +249,9 @@ async function readEvents(
     body: JSON.stringify({ ...body, stream: true }),
   });
   if (answer.status !== 200) {
-    said.failure = ((await answer.json()) as WireEvent).error!.code;
+    const fault = ((await answer.json()) as WireEvent).error!;
+    said.failure = fault.code;
+    said.why = fault.message;
     return;
   }
   let rest = '';
@@ -251,7 +262,9 @@ async function readEvents(
       const data = /^data: (\{.*)$/m.exec(event)?.[1];
       if (data === undefined) continue; // a comment, or the last word
       const value = JSON.parse(data) as WireEvent;
-      said.failure ??= value.error?.code ?? value.response?.error?.code ?? null;
+      const fault = value.error ?? value.response?.error ?? null;
+      said.failure ??= fault?.code ?? null;
+      said.why ??= fault?.message ?? null;
       take(value, said);
       onPiece();
     }
@@ -263,7 +276,7 @@ function socketAnswer(
   socket: WebSocket,
   create: object,
   onDelta: (text: string) => void,
-): Promise<{ readonly id: string | null; readonly failure: ErrorCode | null }> {
+): Promise<{ readonly id: string | null; readonly failure: ErrorCode | null; readonly why: string | null }> {
   return new Promise((resolve, reject) => {
     const onClose = (code: number) => reject(new Error(`the Responses socket was closed with ${code}`));
     const onMessage = (data: Buffer) => {
@@ -272,8 +285,12 @@ function socketAnswer(
       if (!/^(error|response\.(completed|incomplete|failed))$/.test(event.type!)) return;
       socket.off('message', onMessage);
       socket.off('close', onClose);
-      const failure = event.error?.code ?? event.response?.error?.code ?? null;
-      resolve({ id: event.response?.id ?? null, failure });
+      const fault = event.error ?? event.response?.error ?? null;
+      resolve({
+        id: event.response?.id ?? null,
+        failure: fault?.code ?? null,
+        why: fault?.message ?? null,
+      });
     };
     socket.on('message', onMessage);
     socket.on('close', onClose);
