@@ -52,10 +52,10 @@ def learn(model, pair: tuple[list[int], int], answer_count: int) -> tuple[float,
     return losses.sum().item(), known
 
 
-def hold(model, ids: list[int], weight: float) -> float:
+def hold(model, ids: list[int], weight: float, draw: random.Random) -> float:
     """Adds the gradient of `weight` times the mean KL divergence base || tuned on one text, in nats."""
     tokens = torch.tensor([ids])
-    chosen = torch.rand(len(ids)) < KEPT_SHARE
+    chosen = torch.tensor([draw.random() < KEPT_SHARE for _ in ids])
     inner = model.base_model.model
     with torch.no_grad(), model.disable_adapter():
         before = inner.lm_head(inner.model(input_ids=tokens).last_hidden_state[0, chosen]).float().log_softmax(-1)
@@ -124,7 +124,7 @@ def main() -> None:
             known_count += known
         kept = [tokenizer(draw.choice(texts))["input_ids"][:256] for _ in range(options.replay_tokens // 256 if texts else 0)]
         for ids in kept:
-            distances.append(hold(model, ids, options.keep / len(kept)))
+            distances.append(hold(model, ids, options.keep / len(kept), draw))
         torch.nn.utils.clip_grad_norm_(trainable, 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
