@@ -136,9 +136,10 @@ export class ConversationStore {
         end: (added) => {
           if (!begun) return;
           begun = false;
+          const isKept = this.#find(id, owner) === entry; // used until now, so that it is not old however long that took
           entry.writing = false;
           // Deleted in the meantime: what was said is the response's alone.
-          if (added !== null && this.#find(id, owner) === entry) this.#append(entry, added);
+          if (added !== null && isKept) this.#append(entry, added);
         },
       },
     };
@@ -204,8 +205,8 @@ export class ConversationStore {
     const { conversationCountMax, conversationCountPerKeyMax, conversationStoreSizeMax } = this.#bounds;
     const nowMs = this.#clock.nowMs();
     const counts = new Map<string, number>();
-    for (const { owner } of this.#entries.values()) counts.set(owner, (counts.get(owner) ?? 0) + 1);
     this.#dropWhere((entry) => this.#isOld(entry, nowMs));
+    for (const { owner } of this.#entries.values()) counts.set(owner, (counts.get(owner) ?? 0) + 1);
     this.#dropWhere((entry) => {
       const count = counts.get(entry.owner)!;
       if (count > conversationCountPerKeyMax) counts.set(entry.owner, count - 1);
