@@ -4,6 +4,11 @@ import type { Clock } from '../../../kernels/clock.ts';
 import { pathHash } from '../../../server/engine/evicted-paths.ts';
 import { type BlockWatch, blockKey } from '../../../server/engine/prefix-cache.ts';
 
+interface BlockEvent {
+  readonly path: number;
+  readonly stored: boolean;
+}
+
 export class PrefixIndex {
   readonly #clock: Clock;
   readonly #delayMs: number;
@@ -24,26 +29,31 @@ export class PrefixIndex {
 
   /** What a node's engine tells, batch by batch. */
   watch(node: number): BlockWatch {
-    let pending: { readonly path: number; readonly stored: boolean }[] = [];
-    const tell = (path: number, stored: boolean): void => {
-      pending.push({ path, stored });
-      if (pending.length > 1) return;
+    const known = this.#known[node]!;
+    let batch: BlockEvent[] | null = null; // on its way
+    const tell = (event: BlockEvent): void => {
+      if (batch !== null) {
+        batch.push(event);
+        return;
+      }
+      const sent = [event];
+      batch = sent;
       this.#clock.schedule(this.#delayMs, () => {
-        const known = this.#known[node]!;
-        this.#eventCount += pending.length;
-        for (const event of pending) {
-          if (event.stored) known.add(event.path);
-          else known.delete(event.path);
+        if (batch !== sent) return; // all has been cleared since
+        batch = null;
+        this.#eventCount += sent.length;
+        for (const { path, stored } of sent) {
+          if (stored) known.add(path);
+          else known.delete(path);
         }
-        pending = [];
       });
     };
     return {
-      onStored: ({ path }) => tell(path, true),
-      onForgotten: ({ path }) => tell(path, false),
+      onStored: ({ path }) => tell({ path, stored: true }),
+      onForgotten: ({ path }) => tell({ path, stored: false }),
       onCleared: () => {
-        pending.length = 0;
-        this.#known[node]!.clear();
+        batch = null;
+        known.clear();
       },
     };
   }

@@ -142,6 +142,24 @@ test('a router hears of blocks late, and knows them by what the engine calls the
   expect(index.matched(1, paths)).toBe(0);
 });
 
+test('what is cached after all was forgotten comes as late as everything else', () => {
+  const clock = new VirtualClock();
+  const index = new PrefixIndex(1, clock, 50);
+  const cache = new PrefixCache(new BlockPool(8), 4, index.watch(0));
+  const tokens = Int32Array.from([1, 2, 3, 4]);
+  const paths = pathsOf(tokens, 'me', 4);
+  const store = () => cache.insert(cache.root('me'), tokens, 0, cache.allocate());
+  const known: number[] = [];
+  store();
+  clock.schedule(40, () => {
+    cache.clear();
+    store();
+  });
+  for (const atMs of [60, 89, 91]) clock.schedule(atMs, () => known.push(index.matched(0, paths)));
+  clock.run();
+  expect(known).toEqual([0, 0, 1]);
+});
+
 test('on pools of their own answers are not held up by prompts, and only KV that is not there goes over the link', () => {
   const decodeDevice = planSimDevice({
     ...{ device: 'h100', shape, precision: 'fp8', blockSize: 64, chunkTokens: device.limits.slotTokensMax },
