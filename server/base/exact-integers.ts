@@ -14,24 +14,31 @@ function restore(holder: unknown, text: string, depth: number): void {
   if (!isObject(holder)) return;
   const { seed } = holder;
   if (typeof seed !== 'number' || Number.isSafeInteger(seed)) return;
+  let at = { index: 0, depth: 0 };
   for (const match of text.matchAll(FIELD)) {
+    at = walked(text, at, match.index);
     const exact = BigInt(match[1]!);
-    if (Number(exact) === seed && depthAt(text, match.index) === depth) holder['seed'] = exact;
+    if (Number(exact) === seed && at.depth === depth) holder['seed'] = exact;
   }
 }
 
-/** Open brackets before `end`. */
-function depthAt(text: string, end: number): number {
-  let depth = 0;
+interface Place {
+  readonly index: number; // outside of strings
+  readonly depth: number; // open brackets before it
+}
+
+/** On to `end`, so that the text is read once however many fields it has. */
+function walked(text: string, from: Place, end: number): Place {
+  let { index, depth } = from;
   let inString = false;
-  for (let index = 0; index < end; index++) {
+  for (; index < end; index++) {
     const char = text[index];
     if (inString && char === '\\') index++;
     else if (char === '"') inString = !inString;
     else if (!inString && (char === '{' || char === '[')) depth++;
     else if (!inString && (char === '}' || char === ']')) depth--;
   }
-  return depth;
+  return { index, depth };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
