@@ -72,7 +72,7 @@ export type MixtureCoefficients = Readonly<Record<keyof typeof mixtureFitted, nu
 // Share of peak bandwidth reached when weights and KV are read. Vidur's profiles, hardware-facts section 2: H100 70B
 // TP1 0.86/0.86/0.84 at batch 1/32/128; the A100's 8B gives 0.78/0.68/0.57.
 const bandwidthUtilisation = 0.85;
-const activationBytes = 2; // bf16 between GPUs, whatever the weights are
+export const activationBytes = 2; // bf16 between GPUs, whatever the weights are
 
 /** Terms of one step on one stage's GPUs, milliseconds; stages are stage-steps.ts's. */
 export function stepTerms(

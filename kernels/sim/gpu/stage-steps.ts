@@ -3,6 +3,7 @@
 import type { GpuChip } from './chips.ts';
 import { gpuFitted, mixtureFitted } from './fitted.ts';
 import {
+  activationBytes,
   type GpuCoefficients,
   type GpuSetup,
   type MixtureCoefficients,
@@ -39,7 +40,6 @@ export function stagedTerms(
   return { ...terms, linkMs: terms.linkMs + hopsMs, totalMs: uneven * terms.totalMs + hopsMs };
 }
 
-const activationBytes = 2;
 const hopLatencyUs = 8; // as a small all-reduce between two GPUs (chips.ts)
 
 // Milliseconds from one stage to the next, and from the last one back.

@@ -42,7 +42,7 @@ export interface CoreSram {
   readonly blockCount: number; // blocks that the stage has room for; Infinity for the head
 }
 
-const activationBytes = 2; // 16 bits
+export const waferActivationBytes = 2; // 16 bits
 const bufferCount = 2; // one is filled while the other is used
 
 /** Bytes of weights of a stage. */
@@ -58,12 +58,13 @@ export function stageWeightBytes(setup: WaferSetup, content: StageContent): numb
 /** Bytes of activations of a stage: a chunk of hidden states, and of the widest thing made of them. */
 export function stageActivationBytes(setup: WaferSetup, content: StageContent): number {
   const { shape, chunkTokens } = setup;
-  if (content.layerCount === 0) return bufferCount * activationBytes * (shape.hiddenSize + shape.vocabSize);
+  if (content.layerCount === 0)
+    return bufferCount * waferActivationBytes * (shape.hiddenSize + shape.vocabSize);
   const q = shape.headCount * shape.headSize;
   const routed = shape.mixtureLayerCount > 0 ? shape.activeExpertCount * shape.ffnSize : 0;
   const ffn = 2 * Math.max(shape.denseFfnSize, routed + shape.sharedFfnSize);
   const widest = Math.max(q + 2 * shape.kvHeadCount * shape.headSize, ffn);
-  return bufferCount * activationBytes * chunkTokens * (shape.hiddenSize + widest);
+  return bufferCount * waferActivationBytes * chunkTokens * (shape.hiddenSize + widest);
 }
 
 // Bytes that a block of KV takes in a stage.

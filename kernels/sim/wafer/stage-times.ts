@@ -2,11 +2,9 @@
 // the stages. Decode times are linear in the context and tabulated once. Before it: placement.ts; after it: pipeline.ts.
 
 import { draftedTimes } from './drafted-times.ts';
-import type { Stage, WaferSetup } from './floorplan.ts';
+import { type Stage, type WaferSetup, waferActivationBytes } from './floorplan.ts';
 import { decodeLayerCycles, headCycles, productLayerCycles } from './latency.ts';
 import { idleTimes, type StageTimes, type Work, walkThrough } from './walk.ts';
-
-const activationBytes = 2;
 
 export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLatencyUs: number): StageTimes {
   const { shape, chip } = setup;
@@ -27,7 +25,7 @@ export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLate
     if (work.tokenCount === 1 || isHead[index] === 1) return ms;
     return streamMs(index, work) <= productMs(index, work) ? ms / work.tokenCount : ms;
   };
-  const tokenLinkMs = ((shape.hiddenSize * activationBytes) / chip.ioBytesPerSecond) * 1e3;
+  const tokenLinkMs = ((shape.hiddenSize * waferActivationBytes) / chip.ioBytesPerSecond) * 1e3;
   const hops = Uint8Array.from(
     stages,
     (stage, index) => (stages[index + 1]?.wafer ?? stage.wafer) - stage.wafer,
