@@ -31,6 +31,14 @@ export interface Axes {
   readonly logX?: boolean;
   readonly logY?: boolean;
   readonly yMax?: number;
+  readonly xTicks?: readonly number[]; // where each is a value of its own
+  readonly shaded?: readonly Span[];
+}
+
+/** A stretch of x in which something happened. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
 }
 
 /** One part of a bar, or of a region. */
@@ -160,18 +168,25 @@ function chart({ title, ...axes }: Axes, series: readonly Series[], marks: Plot.
     ticks: 5,
   });
   const domain = axes.yMax === undefined ? {} : { domain: [0, axes.yMax] };
+  const ticks = axes.xTicks === undefined ? {} : { ticks: axes.xTicks };
+  const shaded = Plot.rectX(axes.shaded ?? [], {
+    x1: 'from',
+    x2: 'to',
+    fill: 'currentColor',
+    fillOpacity: 0.08,
+  });
   return titled(
     title,
     draw({
       ...{ width: WIDTH, height: HEIGHT, marginLeft: 50 },
-      x: { label: axes.x, ...scale(axes.logX) },
+      x: { label: axes.x, ...scale(axes.logX), ...ticks },
       y: { label: axes.y, ...scale(axes.logY), ...domain },
       color: {
         legend: series.length > 1,
         domain: series.map(({ name }) => name),
         range: series.map(({ colour }) => colour),
       },
-      marks: [Plot.gridY({ strokeOpacity: 0.12 }), ...marks],
+      marks: [shaded, Plot.gridY({ strokeOpacity: 0.12 }), ...marks],
     }),
   );
 }

@@ -133,7 +133,7 @@ function headOf(flags: FleetFlags): FleetHead {
   const { model, precision, device, sessionsPerNode, minutes, gapMax, fail, prefillShare } = flags;
   const waveNotes = fail.map(
     ({ share, atMs, downMs }) =>
-      `${(share * 100).toFixed(0)} % of the nodes are lost at minute ${atMs / 60_000} and come back empty after ${downMs / 60_000}`,
+      `${(share * 100).toFixed(0)} % of the nodes are lost at minute ${atMs / 60_000} and come back empty after ${downMs / 60_000} min`,
   );
   const poolNote =
     prefillShare === undefined
@@ -149,6 +149,7 @@ function headOf(flags: FleetFlags): FleetHead {
       ...poolNote,
       ...waveNotes,
     ],
+    waves: fail,
   };
 }
 

@@ -3,6 +3,7 @@ import { formatMs, formatShare } from '../../show/format.ts';
 import { escaped, framedPage, section } from '../../show/page-frame.ts';
 import { table } from '../../show/text-table.ts';
 import { COLOURS, lineChart } from '../chart.ts';
+import type { FailureWave } from './fleet.ts';
 import type { FleetRow } from './fleet-job.ts';
 import { POLICIES } from './router.ts';
 
@@ -10,6 +11,7 @@ import { POLICIES } from './router.ts';
 export interface FleetHead {
   readonly title: string;
   readonly notes: readonly string[];
+  readonly waves: readonly FailureWave[];
 }
 
 const columns = [
@@ -17,7 +19,7 @@ const columns = [
   ...['good turns/s', 'of a node', 'imbalance', 'asked again'],
 ];
 
-export function formatFleet({ title, notes }: FleetHead, rows: readonly FleetRow[]): string {
+export function formatFleet({ title, notes }: Omit<FleetHead, 'waves'>, rows: readonly FleetRow[]): string {
   const cells = rows.map((row) => [
     ...[row.pools ?? String(row.nodeCount), row.policy, String(row.turnCount), formatShare(row.cachedShare)],
     ...[formatMs(row.ttftP50Ms), formatMs(row.ttftP99Ms), formatMs(row.tpotMeanMs)],
@@ -36,22 +38,22 @@ export function fleetPage(head: FleetHead, rows: readonly FleetRow[]): string {
         return value === null ? [] : [{ x: row.nodeCount, y: value }];
       }),
     );
-  const x = 'nodes';
+  const x = { x: 'nodes', logX: true, xTicks: sizes };
   const charts = [
     lineChart(
-      { title: 'Prompt tokens found cached', x, y: '%', logX: true, yMax: 100 },
+      { title: 'Prompt tokens found cached', ...x, y: '%', yMax: 100 },
       bySize(({ cachedShare }) => cachedShare * 100),
     ),
     lineChart(
-      { title: 'First token, p99', x, y: 'ms', logX: true, logY: true },
+      { title: 'First token, p99', ...x, y: 'ms' },
       bySize(({ ttftP99Ms }) => ttftP99Ms),
     ),
     lineChart(
-      { title: 'Good turns of a node', x, y: 'per second', logX: true },
+      { title: 'Good turns of a node', ...x, y: 'per second' },
       bySize(({ goodputPerNode }) => goodputPerNode),
     ),
     lineChart(
-      { title: 'Busiest node over the mean', x, y: 'prompt tokens computed', logX: true },
+      { title: 'Busiest node over the mean', ...x, y: 'prompt tokens computed' },
       bySize(({ imbalance }) => imbalance),
     ),
   ];
@@ -59,6 +61,7 @@ export function fleetPage(head: FleetHead, rows: readonly FleetRow[]): string {
     timeSection(
       size,
       rows.filter(({ nodeCount }) => nodeCount === size),
+      head.waves,
     ),
   );
   const body = [
@@ -81,35 +84,42 @@ export function fleetPage(head: FleetHead, rows: readonly FleetRow[]): string {
   );
 }
 
-function timeSection(size: number, rows: readonly FleetRow[]): string {
+function timeSection(size: number, rows: readonly FleetRow[], waves: readonly FailureWave[]): string {
   const over = (y: (window: FleetRow['windows'][number]) => number | null) =>
     seriesOf(rows, (own) =>
       own[0]!.windows.flatMap((window) => {
         const value = y(window);
-        return value === null ? [] : [{ x: window.atMs / 60_000, y: value }];
+        return value === null ? [] : [{ x: window.atMs / minute, y: value }];
       }),
     );
-  const x = 'minutes';
+  const shaded = waves.map(({ atMs, downMs }) => ({ from: atMs / minute, to: (atMs + downMs) / minute }));
+  const x = { x: 'minutes', shaded };
   const charts = [
     lineChart(
-      { title: 'Good turns', x, y: '%', yMax: 100 },
+      { title: 'Good turns', ...x, y: '%', yMax: 100 },
       over(({ goodShare }) => scaled(goodShare, 100)),
     ),
     lineChart(
-      { title: 'Cached', x, y: '%', yMax: 100 },
+      { title: 'Cached', ...x, y: '%', yMax: 100 },
       over(({ cachedShare }) => scaled(cachedShare, 100)),
     ),
     lineChart(
-      { title: 'First token, mean', x, y: 'ms', logY: true },
+      { title: 'First token, mean', ...x, y: 'ms' },
       over(({ ttftMeanMs }) => ttftMeanMs),
     ),
     lineChart(
-      { title: 'Turns answered', x, y: 'in the window' },
+      { title: 'Turns answered', ...x, y: 'in the window' },
       over(({ turnCount }) => turnCount),
     ),
   ];
-  return section(`${size} nodes over time`, '', `<div class="grid2">${charts.join('')}</div>`);
+  return section(
+    `${size} nodes over time`,
+    waves.length === 0 ? '' : 'Shaded: nodes are lost.',
+    `<div class="grid2">${charts.join('')}</div>`,
+  );
 }
+
+const minute = 60_000; // in ms
 
 function scaled(share: number | null, by: number): number | null {
   return share === null ? null : share * by;
