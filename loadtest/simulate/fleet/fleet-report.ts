@@ -104,7 +104,7 @@ function timeSection(size: number, rows: readonly FleetRow[], waves: readonly Fa
       over(({ cachedShare }) => scaled(cachedShare, 100)),
     ),
     lineChart(
-      { title: 'First token, mean', ...x, y: 'ms' },
+      { title: 'First token, mean', ...x, y: 'ms', logY: true },
       over(({ ttftMeanMs }) => ttftMeanMs),
     ),
     lineChart(
