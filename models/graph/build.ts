@@ -2,30 +2,23 @@
 // weights, streamed tensor by tensor. Owns the entry's content and its key; models/cache.ts owns the entry itself.
 // Before it: checkpoint.ts; after it: kernels/onnx opens the files.
 import { createHash } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FileDigest, hasEntry, hashFiles, openEntry } from '../cache.ts';
 import { type Checkpoint, requiredTensors } from '../checkpoint.ts';
 import type { ModelSpec } from '../spec.ts';
 import type { WeightSource } from './arithmetic.ts';
-import {
-  type DecoderFormat,
-  decoderInterface,
-  rangeOutputs,
-  statesInterface,
-  topCount,
-  writeDecoder,
-} from './decoder.ts';
-import { type KvPrecision, rangeName } from './decoder-context.ts';
+import { type DecoderFormat, decoderInterface, statesInterface, topCount, writeDecoder } from './decoder.ts';
+import type { KvPrecision } from './decoder-context.ts';
 import { type BuildProgress, graphOf, weightsFile, writeModel, writeWeights } from './graph-files.ts';
 import type { GraphWriter } from './graph-writer.ts';
 import type { ValueInfo } from './onnx-proto.ts';
 import { hasFineHead, isSmoothable, type Precision } from './precision.ts';
+import { type Probe, probeParts } from './probe.ts';
 import { readShippedRanges } from './shipped-ranges.ts';
-import { type ActivationRanges, type SmoothedRole, smoothed } from './smoothing.ts';
+import { type ActivationRanges, smoothed } from './smoothing.ts';
 
 // Part of every entry's key: raise it whenever the same checkpoint would give other files.
-const builderVersion = '16';
+const builderVersion = '17';
 
 const modelFiles: Readonly<Record<KvPrecision, string>> = { fp32: 'model.onnx', int8: 'model-kv-int8.onnx' };
 const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
@@ -35,17 +28,10 @@ const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
 const statesFile = 'model-states.onnx';
 const deviceFile = 'model-device.onnx';
 
-/** A graph that also answers how large its activations are; it lives as long as the measuring. */
-export interface ProbeGraph {
-  readonly modelPath: string;
-  readonly spec: ModelSpec;
-  readonly rangeNames: (role: SmoothedRole, layer: number) => string; // outputs, beside those of every decoder
-}
-
 /** Measures a model's activations, which needs a runtime: kernels/onnx/activation-probe.ts. */
 export interface Calibration {
   readonly key: string; // changes with whatever changes the ranges of a model
-  readonly measure: (probe: ProbeGraph) => Promise<ActivationRanges>;
+  readonly measure: (probe: Probe) => Promise<ActivationRanges>;
   /** Whether this processor multiplies uint8 by any int8 without saturating; not: then weights of a head are rounded otherwise. */
   readonly exactProducts?: boolean;
 }
@@ -165,24 +151,7 @@ async function measuredRanges(
   const origin = { weightFiles, digests, variant, calibrationKey: calibration.key };
   const shipped = await readShippedRanges(spec, origin);
   if (shipped !== null) return shipped;
-  await mkdir(directory);
-  try {
-    const writer = writeDecoder(spec, { precision: 'int8', kv: 'fp32', probed: true }, checkpoint);
-    const weights = await writeWeights(join(directory, weightsFile), writer.recipes, () => undefined);
-    const { inputs, outputs } = decoderInterface(spec, 'fp32');
-    const graph = graphOf('decoder', writer, weights, {
-      inputs,
-      outputs: [...outputs, ...rangeOutputs(spec)],
-    });
-    await writeModel(directory, modelFiles.fp32, graph, builderVersion);
-    return await calibration.measure({
-      modelPath: join(directory, modelFiles.fp32),
-      spec,
-      rangeNames: rangeName,
-    });
-  } finally {
-    await rm(directory, { recursive: true });
-  }
+  return calibration.measure({ spec, parts: probeParts(directory, checkpoint, builderVersion) });
 }
 
 interface Entry {

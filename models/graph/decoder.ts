@@ -44,21 +44,28 @@ export interface DecoderFormat {
   readonly kv: KvPrecision;
   readonly smoothed?: boolean; // the source is `smoothed`: activations are even enough for faster kernels
   readonly exactProducts?: boolean; // as of Calibration (build.ts)
-  readonly probed?: boolean; // with rangeOutputs()
+  readonly stretch?: Stretch; // some layers alone, which also answer how large their activations are: stretchInterface()
   readonly guesses?: boolean; // false: without the nodes that compute each token as if it came alone
   readonly answers?: 'tokens' | 'states'; // tokens, or what the head would read, of every token: statesInterface()
 }
 
-/** The nodes and recipes of a whole decoder. Reads no weights: recipes do, when the builder runs them. */
+/** Layers that follow each other. */
+export interface Stretch {
+  readonly from: number;
+  readonly to: number; // exclusive
+}
+
+/** The nodes and recipes of a decoder, or of a stretch of it. Reads no weights: recipes do, when the builder runs them. */
 export function writeDecoder(spec: ModelSpec, format: DecoderFormat, source: WeightSource): GraphWriter {
-  const { precision, kv, smoothed = false, probed = false, answers = 'tokens' } = format;
+  const { precision, kv, smoothed = false, stretch, answers = 'tokens' } = format;
   const writer = new GraphWriter();
   const arithmetic = arithmeticOf(precision, source, {
     smoothed,
     exactProducts: format.exactProducts ?? false,
   });
   // int8 keys are multiplied row by row as it is.
-  const guesses = format.guesses !== false && kv === 'fp32' && answers === 'tokens' && !probed;
+  const guesses = format.guesses !== false && kv === 'fp32' && answers === 'tokens' && stretch === undefined;
+  const probed = stretch !== undefined;
   const context: DecoderContext = { spec, kv, probed, guesses, source, writer, arithmetic };
   writeRotaryTables(context);
   writeWideness(context);
@@ -67,8 +74,13 @@ export function writeDecoder(spec: ModelSpec, format: DecoderFormat, source: Wei
     vocabSize: spec.vocabSize,
     hiddenSize: spec.hiddenSize,
   };
-  const embedded = arithmetic.embed(writer, 'input_ids', table);
-  const normed = writeLayers(context, writeScaled(context, embedded, spec.embeddingMultiplier), answers);
+  const embeddings = () =>
+    writeScaled(context, arithmetic.embed(writer, 'input_ids', table), spec.embeddingMultiplier);
+  if (stretch !== undefined) {
+    writeStretch(context, stretch.from === 0 ? embeddings() : 'past_states', stretch);
+    return writer;
+  }
+  const normed = writeLayers(context, embeddings(), answers);
   if (answers === 'states') {
     writer.node('Identity', 'states', [normed]);
     return writer;
@@ -91,32 +103,48 @@ function writeLayers(
 ): string {
   const { spec } = context;
   let residual = embeddings;
-  let normed = firstNorm(context, residual);
+  let normed = firstNorm(context, residual, 0);
   for (let layer = 0; layer < spec.layerCount; layer++) {
     const isLast = layer === spec.layerCount - 1;
-    const prefix = `model.layers.${layer}`;
     let attended = writeAttention(context, layer, normed);
     if (isLast && answers === 'tokens') [attended, residual] = selectRows(context, attended, residual);
-    const projected = writeOutputProjection(context, layer, attended);
-    const attention = leave(context, projected, `${prefix}.self_attn.out_norm`);
-    [normed, residual] = enter(context, [attention, residual], `${prefix}.post_attention_layernorm`);
-    const fed = leave(context, writeFeedForward(context, layer, normed), `${prefix}.mlp.out_norm`);
+    const [fed, sum] = writeBranches(context, layer, [attended, residual]);
     if (isLast)
-      return writeSkipNorm(context, { name: 'model.norm', branch: fed, residual, keepSum: false })[0];
-    [normed, residual] = enter(context, [fed, residual], `model.layers.${layer + 1}.input_layernorm`);
+      return writeSkipNorm(context, { name: 'model.norm', branch: fed, residual: sum, keepSum: false })[0];
+    [normed, residual] = enter(context, [fed, sum], `model.layers.${layer + 1}.input_layernorm`);
   }
   throw new Error('a decoder has layers');
 }
 
-function firstNorm(context: DecoderContext, input: string): string {
+/** What `layers` make of states [B, n, d]: the output `states`. */
+function writeStretch(context: DecoderContext, input: string, { from, to }: Stretch): void {
+  let residual = input;
+  for (let layer = from; layer < to; layer++) {
+    const attended = writeAttention(context, layer, firstNorm(context, residual, layer));
+    const branches = writeBranches(context, layer, [attended, residual]);
+    const output = layer === to - 1 ? 'states' : `model.layers.${layer}.states`;
+    residual = context.writer.node('Add', output, branches);
+  }
+}
+
+/** After attention: [what the feed-forward adds, what to]. */
+function writeBranches(
+  context: DecoderContext,
+  layer: number,
+  [attended, residual]: readonly [string, string],
+): [string, string] {
+  const prefix = `model.layers.${layer}`;
+  const projected = writeOutputProjection(context, layer, attended);
+  const attention = leave(context, projected, `${prefix}.self_attn.out_norm`);
+  const [normed, sum] = enter(context, [attention, residual], `${prefix}.post_attention_layernorm`);
+  return [leave(context, writeFeedForward(context, layer, normed), `${prefix}.mlp.out_norm`), sum];
+}
+
+function firstNorm(context: DecoderContext, input: string, layer: number): string {
   const { normPlacement, hiddenSize: size } = context.spec;
   if (normPlacement === 'after') return input;
-  return writeNorm(context, {
-    name: 'model.layers.0.input_layernorm',
-    input,
-    output: 'model.layers.0.normed',
-    size,
-  });
+  const prefix = `model.layers.${layer}`;
+  return writeNorm(context, { name: `${prefix}.input_layernorm`, input, output: `${prefix}.normed`, size });
 }
 
 /** What attention or feed-forward answered, as it is added to the residual. */
@@ -189,14 +217,32 @@ export function statesInterface(spec: ModelSpec): Pick<GraphProto, 'inputs' | 'o
   };
 }
 
-/** What a probed decoder answers besides: the largest magnitude of each channel of an input, over the step's tokens. */
-export function rangeOutputs(spec: ModelSpec): ValueInfo[] {
-  return Array.from({ length: spec.layerCount }, (_, layer) =>
+/**
+ * Of a stretch of layers: past_states f32 [B, n, d] instead of the tokens, but for the first one; states of the same shape, and
+ * for each layer the largest magnitude of each channel of an input, over the step's tokens.
+ */
+export function stretchInterface(spec: ModelSpec, stretch: Stretch): Pick<GraphProto, 'inputs' | 'outputs'> {
+  const { inputs, outputs } = statesInterface(spec);
+  const layers = Array.from({ length: stretch.to - stretch.from }, (_, index) => stretch.from + index);
+  const isWithin = ({ name }: ValueInfo) =>
+    !/^(past|present)_/.test(name) || layers.some((layer) => name.endsWith(`.${layer}`));
+  const states: ValueInfo = {
+    name: 'past_states',
+    type: 'float',
+    shape: ['batch', 'tokens', spec.hiddenSize],
+  };
+  const ranges = layers.flatMap((layer) =>
     smoothedRoles(spec).map((role): ValueInfo => {
       const size = role === 'feed-out' ? spec.ffnSize : spec.hiddenSize;
       return { name: rangeName(role, layer), type: 'float', shape: [size] };
     }),
-  ).flat();
+  );
+  return {
+    inputs: inputs
+      .filter(isWithin)
+      .map((input) => (stretch.from > 0 && input.name === 'input_ids' ? states : input)),
+    outputs: [...outputs.filter(isWithin), ...ranges],
+  };
 }
 
 /** After the last attention only the rows whose logits are wanted matter: [B, n, d] → [R, d], twice. */

@@ -1,5 +1,5 @@
 // Smoothing on tiny models: the decoder stays the same function, and channels with outliers cost the formats less.
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { calibrationOn } from '../../../../kernels/onnx/activation-probe.ts';
@@ -8,6 +8,7 @@ import { createReferenceDecoder } from '../../../../kernels/reference/decoder.ts
 import { type Checkpoint, loadCheckpoint } from '../../../../models/checkpoint.ts';
 import { buildGraph, type Calibration } from '../../../../models/graph/build.ts';
 import type { Precision } from '../../../../models/graph/precision.ts';
+import { probeParts } from '../../../../models/graph/probe.ts';
 import { type ActivationRanges, smoothed } from '../../../../models/graph/smoothing.ts';
 import { GraphRunner } from '../../../golden/graph-runner.ts';
 import { writeTinyModel } from '../../../golden/tiny-model.ts';
@@ -76,6 +77,27 @@ test.each(['int8', 'w8a8'] as const)('%s errs less on outliers when it was calib
   expect(calibrated.error).toBeLessThan(0.6 * plain.error);
   expect(calibrated.graph.contentHash).not.toBe(plain.graph.contentHash);
   expect(readdirSync(calibrated.graph.directory).sort()).toEqual(readdirSync(plain.graph.directory).sort());
+});
+
+test('a model is measured alike in one part and in one for each layer', async () => {
+  const measured = async (folder: string, weightsMax?: number) => {
+    const layers: number[][] = [];
+    async function* parts() {
+      for await (const part of probeParts(join(root, folder), checkpoint, 'test', weightsMax)) {
+        layers.push([part.from, part.to]);
+        yield part;
+      }
+    }
+    return { layers, ranges: await calibration.measure({ spec: checkpoint.spec, parts: parts() }) };
+  };
+  const whole = await measured('whole');
+  const layered = await measured('layered', 1);
+  const { layerCount } = checkpoint.spec;
+  expect(whole.layers).toEqual([[0, layerCount]]);
+  expect(layered.layers).toEqual(Array.from({ length: layerCount }, (_, layer) => [layer, layer + 1]));
+  expect(layered.ranges).toEqual(whole.ranges);
+  expect(Math.min(...whole.ranges['feed-out']!.flatMap((range) => [...range]))).toBeGreaterThan(0);
+  expect(existsSync(join(root, 'layered'))).toBe(false);
 });
 
 test('a calibrated graph is found again, and other tokens are another graph', async () => {
