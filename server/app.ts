@@ -11,6 +11,7 @@ import { openApiRoute } from './http/openapi.ts';
 import type { TransportHandlers } from './listeners/transport.ts';
 import type { ServerMetrics } from './metrics/metrics.ts';
 import { ConversationStore } from './responses/conversation-store.ts';
+import { SharedPast } from './responses/shared-past.ts';
 import { ResponseStore } from './responses/store.ts';
 import {
   createModelService,
@@ -60,12 +61,11 @@ export function createApp(parts: AppParts): App {
   const { config, clock, freshId, log, metrics, version } = parts;
   const proxies = new TrustedProxies(config.trustedProxies);
   const guard = new Guard({ ...config, proxies });
-  const shared = {
-    guard,
-    store: new ResponseStore(config, clock),
-    conversations: new ConversationStore(config, clock),
-  };
-  const { store, conversations } = shared;
+  const store = new ResponseStore(config, clock);
+  const conversations = new ConversationStore(config, clock);
+  const { cluster = null } = parts;
+  const past = cluster === null ? null : new SharedPast({ cluster, store, conversations, clock });
+  const shared = { guard, store, conversations, shared: past };
   const others = parts.openOthers?.(shared) ?? null;
   const { routes, sockets, texts, sessions } = chosen(
     createModelService(ownParts(parts, others), shared),

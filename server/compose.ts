@@ -9,7 +9,7 @@ import { createApp, type OtherModels } from './app.ts';
 import type { Log } from './base/log.ts';
 import { addEngineGauges } from './cluster/engine-gauges.ts';
 import { loadsRoute } from './cluster/loads.ts';
-import type { SessionDirectory } from './cluster/session-directory.ts';
+import type { Cluster } from './cluster/open-cluster.ts';
 import type { Config } from './config/config.ts';
 import { adminRoutes, faultRoute } from './device/admin.ts';
 import { CurrentDevice, type DeviceChoice } from './device/current-device.ts';
@@ -52,7 +52,7 @@ export interface ServerParts {
   readonly page?: PageParts; // without it there is no page
   readonly kvEvents?: { close(): void } | null; // likewise
   readonly telemetry?: Telemetry | null; // likewise
-  readonly directory?: SessionDirectory | null; // likewise; through which sessions outlive their node
+  readonly cluster?: Cluster | null; // likewise; through which what it keeps outlives its node
   readonly transport: Transport; // likewise
   readonly clock: Clock;
   readonly epochMs: () => number; // time of day
@@ -187,10 +187,10 @@ function residentOf(name: string, size: number, residence: Residence): LiveResid
 }
 
 async function closeDevices(device: CurrentDevice, parts: ServerParts): Promise<void> {
-  const { draftBackend, shelf, kvEvents, directory, decoder, embeddings } = parts;
+  const { draftBackend, shelf, kvEvents, cluster, decoder, embeddings } = parts;
   shelf?.close();
   kvEvents?.close();
-  directory?.close();
+  cluster?.close();
   const others = [draftBackend?.close(), decoder?.close(), embeddings?.resident.unload()];
   await Promise.all([device.close(), ...others]);
 }

@@ -11,6 +11,7 @@ import { turn } from './native-world.ts';
 export type Json = Readonly<Record<string, unknown>>;
 
 export interface ResponsesWorldOptions extends Omit<HttpWorldOptions, 'clock'> {
+  readonly clock?: VirtualClock; // of several servers
   /** What the model says to a prompt; null: what the failure says. */
   readonly say: (prompt: string, request: SequenceRequest) => string;
 }
@@ -101,8 +102,11 @@ export class ResponsesClient {
   }
 }
 
-export async function responsesServer({ say, ...options }: ResponsesWorldOptions): Promise<ResponsesServer> {
-  const clock = new VirtualClock();
+export async function responsesServer({
+  say,
+  clock = new VirtualClock(),
+  ...options
+}: ResponsesWorldOptions): Promise<ResponsesServer> {
   const prompts: string[] = [];
   const server = httpServer({
     clock,

@@ -7,7 +7,7 @@ import { loadModel, type Model } from '../../models/model.ts';
 import { openArchive } from '../archive/open-archive.ts';
 import { createLog, type Log } from '../base/log.ts';
 import { packageVersion } from '../base/package-version.ts';
-import { openDirectory } from '../cluster/open-directory.ts';
+import { openCluster } from '../cluster/open-cluster.ts';
 import { openKvEvents } from '../cluster/open-kv-events.ts';
 import { type RunningServer, startServer } from '../compose.ts';
 import type { Config } from '../config/config.ts';
@@ -66,8 +66,9 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
   });
   const kvEvents = await openKvEvents(config, { clock, epochMs, log });
   metrics.blocks = kvEvents?.watch ?? null;
-  const directory = openDirectory({
-    ...{ config, modelName: model.name, kvIdentity, freshSeed: () => random.seed(), log },
+  const cluster = openCluster({
+    ...{ config, modelName: model.name, kvIdentity, freshSeed: () => random.seed(), freshId: randomId },
+    ...{ clock, log },
   });
   const outcomes = await openOutcomes({
     ...{ config, clock, epochMs, log, metrics },
@@ -92,7 +93,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     outcomes,
     kvEvents,
     telemetry: await openTelemetry({ env: host.env, version, epochMs, log }),
-    directory,
+    cluster,
     encodeElsewhere: new TextThread({ model: config.model }, epochMs),
     ...(config.ui === 'on' && {
       page: { assets: host.pageAssets ?? pageAssets(), runSelf: host.runSelf ?? null, hub: hubOf(host) },

@@ -1,7 +1,7 @@
-// Sessions of all nodes in Redis or Valkey, on the package ioredis: for each its latest state, whose it is, and the number of
-// times it has changed nodes. That number is the fence: what an earlier holder still writes is refused. Owns keys and scripts;
-// knows no session. Before it: session-directory.ts.
-import { Redis } from 'ioredis';
+// Sessions of all nodes in Redis or Valkey: for each its latest state, whose it is, and the number of times it has changed nodes.
+// That number is the fence: what an earlier holder still writes is refused. Owns keys and scripts; knows no session. Before it:
+// session-directory.ts; after it: store-link.ts.
+import type { RunScript } from './store-link.ts';
 
 export interface TakenSession {
   readonly fence: number;
@@ -16,7 +16,6 @@ export interface SessionStore {
   take(id: string, owner: string): Promise<TakenSession | null>;
   /** Unless another node has it by now. */
   forget(id: string, fence: number): Promise<void>;
-  close(): void;
 }
 
 export interface StoredSession {
@@ -24,13 +23,6 @@ export interface StoredSession {
   readonly owner: string; // a digest of the key
   readonly state: Uint8Array;
   readonly keepMs: number; // without a change
-}
-
-export interface RedisSessionsOptions {
-  readonly url: string; // redis://host:port/database, rediss:// with TLS
-  readonly prefix: string; // of all keys: model and precision, so that only like nodes share
-  readonly onUp: () => void; // connected, also again
-  readonly onDown: (reason: string) => void; // once for each outage
 }
 
 // KEYS: the session. ARGV: fence, owner, state, ms.
@@ -50,55 +42,29 @@ const FORGET = `
 if redis.call('HGET', KEYS[1], 'fence') == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1`;
 
-const TIMEOUT_MS = 2000; // a store that is slower is not there
-const RETRY_MS_MAX = 1000;
-
 export class RedisSessions implements SessionStore {
-  readonly #redis: Redis;
+  readonly #run: RunScript;
   readonly #prefix: string;
 
-  constructor({ url, prefix, onUp, onDown }: RedisSessionsOptions) {
+  /** `prefix` of all keys: model and precision, so that only like nodes share. */
+  constructor(run: RunScript, prefix: string) {
+    this.#run = run;
     this.#prefix = prefix;
-    this.#redis = new Redis(url, {
-      enableOfflineQueue: false, // what cannot be written now is told again once it can
-      maxRetriesPerRequest: 0,
-      connectTimeout: TIMEOUT_MS,
-      commandTimeout: TIMEOUT_MS,
-      retryStrategy: (attempt) => Math.min(50 * attempt, RETRY_MS_MAX),
-    });
-    let down = false;
-    let reason = 'the connection was closed';
-    this.#redis.on('error', (error: Error) => {
-      reason = error.message;
-    });
-    this.#redis.on('close', () => {
-      if (!down) onDown(reason);
-      down = true;
-    });
-    this.#redis.on('ready', () => {
-      down = false;
-      onUp();
-    });
   }
 
   async save(id: string, { fence, owner, state, keepMs }: StoredSession): Promise<boolean> {
-    const bytes = Buffer.from(state.buffer, state.byteOffset, state.byteLength);
-    return (await this.#redis.eval(SAVE, 1, this.#keyOf(id), fence, owner, bytes, keepMs)) === 1;
+    return (await this.#run(SAVE, [this.#keyOf(id)], [fence, owner, state, keepMs])) === 1;
   }
 
   async take(id: string, owner: string): Promise<TakenSession | null> {
-    const found = await this.#redis.callBuffer('EVAL', TAKE, 1, this.#keyOf(id), owner);
+    const found = await this.#run(TAKE, [this.#keyOf(id)], [owner]);
     if (!Array.isArray(found)) return null;
     const [fence, state] = found as [number, Buffer];
     return { fence, state };
   }
 
   async forget(id: string, fence: number): Promise<void> {
-    await this.#redis.eval(FORGET, 1, this.#keyOf(id), String(fence));
-  }
-
-  close(): void {
-    this.#redis.disconnect();
+    await this.#run(FORGET, [this.#keyOf(id)], [fence]);
   }
 
   #keyOf(id: string): string {

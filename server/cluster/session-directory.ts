@@ -1,6 +1,7 @@
 // Native sessions that outlive their node: every change is told to a store that nodes share, before its client hears of it, and a
 // session that comes back to another node is fetched and goes on there. Owns which turn with a session is this node's (its fence),
 // and what the store lacks while it is gone. Before it: sessions/session.ts tells; after it: redis-sessions.ts.
+import type { Clock, Timer } from '../../kernels/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { SessionReader } from '../sessions/answer-line.ts';
 import type { AnswerEnd } from '../sessions/session-answer.ts';
@@ -8,12 +9,12 @@ import type { KeptSession, SessionKeeper, SessionState } from '../sessions/sessi
 import type { SessionTable } from '../sessions/session-table.ts';
 import type { SessionStore, TakenSession } from './redis-sessions.ts';
 import { sessionBytes, sessionOf } from './session-bytes.ts';
+import type { StoreLink } from './store-link.ts';
 
 export interface SessionDirectoryOptions {
-  readonly store: (events: {
-    readonly onUp: () => void;
-    readonly onDown: (reason: string) => void;
-  }) => SessionStore;
+  readonly store: SessionStore;
+  readonly link: StoreLink;
+  readonly clock: Pick<Clock, 'schedule'>;
   readonly log: Log;
   readonly freshSeed: () => number;
   readonly ownerIdOf: (owner: string) => string; // the same on every node
@@ -30,6 +31,7 @@ interface Wanted {
 
 const IN_FLIGHT_SIZE_MAX = 64 * 2 ** 20; // bytes on their way to the store; beyond, what changes is told later
 const FIRST_FENCE = 1;
+const RETRY_MS = 2000; // after a store that is there has refused a change: it is full, say
 
 export class SessionDirectory implements SessionKeeper {
   readonly #options: SessionDirectoryOptions;
@@ -37,17 +39,17 @@ export class SessionDirectory implements SessionKeeper {
   readonly #fences = new Map<string, number>(); // by id; bounded by the table's sessions
   readonly #untold = new Set<string>(); // likewise
   #table: SessionTable | null = null;
-  #up = false;
   #inFlightSize = 0;
+  #retry: Timer | null = null;
 
   constructor(options: SessionDirectoryOptions) {
     this.#options = options;
-    this.#store = options.store({ onUp: () => this.#onUp(), onDown: (reason) => this.#onDown(reason) });
+    this.#store = options.store;
+    options.link.watch({ onUp: () => this.#tellUntold(), onDown: () => this.#onDown() });
   }
 
-  /** The store can be reached. */
-  get up(): boolean {
-    return this.#up;
+  get #up(): boolean {
+    return this.#options.link.up;
   }
 
   /** Whose sessions these are. */
@@ -56,7 +58,7 @@ export class SessionDirectory implements SessionKeeper {
   }
 
   close(): void {
-    this.#store.close();
+    this.#retry?.cancel();
   }
 
   freshSeed(): number {
@@ -147,10 +149,21 @@ export class SessionDirectory implements SessionKeeper {
     } catch (error) {
       this.#untold.add(id);
       this.#note('save', error as Error);
+      // What is there is old by now: better none than one that goes on from what its client has left behind.
+      if (this.#up) this.#store.forget(id, fence).catch(() => {});
+      this.#retryLater();
     } finally {
       this.#inFlightSize -= bytes.length;
     }
-    if (this.#up && this.#inFlightSize === 0) this.#tellUntold();
+    if (this.#up && this.#inFlightSize === 0 && this.#retry === null) this.#tellUntold();
+  }
+
+  /** At once again would be refused again, as fast as the store can say so. */
+  #retryLater(): void {
+    this.#retry ??= this.#options.clock.schedule(RETRY_MS, () => {
+      this.#retry = null;
+      if (this.#up) this.#tellUntold();
+    });
   }
 
   /** Another node has it: two never write one session. */
@@ -169,15 +182,7 @@ export class SessionDirectory implements SessionKeeper {
     for (const session of this.#table?.all ?? []) if (ids.includes(session.id)) this.changed(session);
   }
 
-  #onUp(): void {
-    this.#up = true;
-    this.#options.log.info('the nodes’ store is there', { untold: this.#untold.size });
-    this.#tellUntold();
-  }
-
-  #onDown(reason: string): void {
-    this.#up = false;
-    this.#options.log.warn('the nodes’ store is gone: this node goes on alone', { reason });
+  #onDown(): void {
     for (const { id } of this.#table?.all ?? []) this.#untold.add(id); // it may come back empty
   }
 

@@ -1,6 +1,6 @@
 // What makes a server one node of several: its name, what it tells routers, where nodes meet. Data only. After it: options.ts.
 import { option } from './option.ts';
-import { among, integer, nodeName, orNull, redisUrl, text } from './option-domains.ts';
+import { among, GIB, integer, MIB, nodeName, orNull, redisUrl, size, text } from './option-domains.ts';
 
 export const CLUSTER_OPTIONS = {
   node: option(
@@ -13,7 +13,13 @@ export const CLUSTER_OPTIONS = {
     'cluster',
     orNull('none', redisUrl()),
     null,
-    'Redis or Valkey through which sessions outlive their node, such as redis://127.0.0.1:6379; off by default',
+    'Redis or Valkey through which sessions, stored responses and conversations outlive their node, such as redis://127.0.0.1:6379; off by default',
+  ),
+  clusterStoreSizeMax: option(
+    'cluster-store-size',
+    size(1 * MIB, 1024 * GIB),
+    256 * MIB,
+    'stored responses of all nodes there, and as much again of conversations; the oldest go first',
   ),
   engineMetrics: option(
     'engine-metrics',

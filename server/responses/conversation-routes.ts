@@ -11,6 +11,7 @@ import { listOf, pageQuery, replyPage } from './page.ts';
 import { withoutReferences } from './plan.ts';
 import type { ResponsesService } from './responses-service.ts';
 import { metadataSchema } from './schema.ts';
+import { oncePastIsHere } from './shared-past.ts';
 
 const ITEMS_ADDED_MAX = 20; // OpenAI's
 
@@ -50,7 +51,7 @@ function wholeRoutes(service: ResponsesService): readonly Route[] {
       open: false,
       about: { group, summary: 'Replaces its metadata', body: updateSchema },
       answer: (call) =>
-        withConversation(call, service, ({ id }) =>
+        withBody(call, service, ({ id }) =>
           call.readJson(updateSchema, ({ metadata }) => {
             const { conversations } = service;
             const kept = conversations.describe(id, call.facts.owner, metadata ?? {});
@@ -81,8 +82,12 @@ function itemRoutes(service: ResponsesService): readonly Route[] {
       open: false,
       about: { group, summary: 'Adds items at its end', body: addSchema },
       answer: (call) =>
-        withConversation(call, service, ({ id }) =>
-          call.readJson(addSchema, (body) => addItems(call, id, body.items, service)),
+        withBody(call, service, ({ id }) =>
+          call.readJson(addSchema, (body) =>
+            oncePastIsHere(call, { input: body.items }, service, () =>
+              addItems(call, id, body.items, service),
+            ),
+          ),
         ),
     },
     {
@@ -119,7 +124,11 @@ function create(call: HttpCall, service: ResponsesService): void {
   const { request } = call;
   const isBare = request.header('content-type') === '' && Number(request.header('content-length')) === 0;
   if (isBare) make({});
-  else call.readJson(createSchema, make);
+  else {
+    call.readJson(createSchema, (body) =>
+      oncePastIsHere(call, { input: body.items }, service, () => make(body)),
+    );
+  }
 
   function make(body: z.output<typeof createSchema>): void {
     const { owner } = call.facts;
@@ -163,9 +172,17 @@ function withConversation(
   service: ResponsesService,
   answer: (kept: KeptConversation) => void,
 ): void {
-  const kept = service.conversations.get(call.parameter, call.facts.owner);
-  if (kept !== null) answer(kept);
-  else call.refuse(unknownConversation(call.parameter));
+  oncePastIsHere(call, { conversation: call.parameter }, service, () => {
+    const kept = service.conversations.get(call.parameter, call.facts.owner);
+    if (kept !== null) answer(kept);
+    else call.refuse(unknownConversation(call.parameter));
+  });
+}
+
+/** Likewise, where a body is to be read: listeners keep it for nobody who asks later. */
+function withBody(call: HttpCall, service: ResponsesService, answer: (kept: KeptConversation) => void): void {
+  if (service.shared === null) withConversation(call, service, answer);
+  else call.peekJson(() => withConversation(call, service, answer));
 }
 
 function withItem(

@@ -24,6 +24,20 @@ export interface KeptConversation {
   readonly items: readonly Item[]; // each with an id that no other of them has
 }
 
+/** What a conversation becomes; applied again where somebody else has changed it meanwhile. */
+export type ConversationChange = (kept: KeptConversation) => KeptConversation;
+
+/** Hears what others have to know of. */
+export interface ConversationKeeper {
+  changed(owner: string, id: string, change: ConversationChange): void;
+  /** A response is being written in it, or no longer. */
+  writing(owner: string, id: string, isWriting: boolean): void;
+  /** By its owner. */
+  deleted(owner: string, id: string): void;
+  /** For its age, or for lack of room. */
+  dropped(id: string): void;
+}
+
 /** One response's way into a conversation. */
 export interface ConversationTurn {
   readonly id: string;
@@ -40,6 +54,7 @@ interface Entry {
   size: number;
   usedMs: number;
   writing: boolean;
+  elsewhereUntilMs: number; // another node writes in it
 }
 
 export class ConversationStore {
@@ -47,10 +62,19 @@ export class ConversationStore {
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>(); // unused for longest first
   #size = 0;
+  #keeper: ConversationKeeper | null = null;
 
   constructor(bounds: ConversationBounds, clock: Clock) {
     this.#bounds = bounds;
     this.#clock = clock;
+  }
+
+  keepBy(keeper: ConversationKeeper): void {
+    this.#keeper = keeper;
+  }
+
+  get all(): readonly { readonly owner: string; readonly id: string }[] {
+    return [...this.#entries.values()].map(({ owner, conversation: { id } }) => ({ owner, id }));
   }
 
   get count(): number {
@@ -65,12 +89,36 @@ export class ConversationStore {
   create(owner: string, conversation: KeptConversation): Fault | null {
     const refused = this.#sizeFault({ count: 0, size: 0 }, conversation.items);
     if (refused !== null) return refused;
-    const nowMs = this.#clock.nowMs();
-    const entry = { conversation, owner, size: sizeOf(conversation), usedMs: nowMs, writing: false };
-    this.#entries.set(conversation.id, entry);
-    this.#size += entry.size;
-    this.#shrink();
-    return this.#entries.has(conversation.id) ? null : full();
+    this.#enter(owner, conversation);
+    if (!this.#entries.has(conversation.id)) return full();
+    this.#keeper?.changed(owner, conversation.id, (kept) => kept);
+    return null;
+  }
+
+  /** As another node has left it; `elsewhereMs`: it is being written there for so long. */
+  adopt(owner: string, conversation: KeptConversation, elsewhereMs: number): void {
+    const entry = this.#entries.get(conversation.id);
+    if (entry === undefined) this.#enter(owner, conversation);
+    else this.#change(entry, conversation, sizeOf(conversation));
+    this.lockElsewhere(conversation.id, elsewhereMs);
+  }
+
+  lockElsewhere(id: string, ms: number): void {
+    const entry = this.#entries.get(id);
+    if (entry !== undefined) entry.elsewhereUntilMs = this.#clock.nowMs() + ms;
+  }
+
+  /** It is not here any more; its owner has not deleted it here. */
+  forget(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry !== undefined) this.#drop(entry);
+  }
+
+  /** As it stands, unused; `writing`: a response of this node is being written in it. */
+  peek(id: string, owner: string): { readonly kept: KeptConversation; readonly writing: boolean } | null {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.owner !== owner) return null;
+    return { kept: entry.conversation, writing: entry.writing };
   }
 
   get(id: string, owner: string): KeptConversation | null {
@@ -79,8 +127,10 @@ export class ConversationStore {
 
   delete(id: string, owner: string): boolean {
     const entry = this.#find(id, owner);
-    if (entry !== null) this.#drop(entry);
-    return entry !== null;
+    if (entry === null) return false;
+    this.#drop(entry);
+    this.#keeper?.deleted(owner, id);
+    return true;
   }
 
   /** Of a conversation that is there. */
@@ -89,6 +139,7 @@ export class ConversationStore {
     if (entry !== null) {
       const size = entry.size + jsonLength(metadata) - jsonLength(entry.conversation.metadata);
       this.#change(entry, { ...entry.conversation, metadata }, size);
+      this.#keeper?.changed(owner, id, (kept) => ({ ...kept, metadata }));
     }
     return entry?.conversation ?? null;
   }
@@ -104,11 +155,13 @@ export class ConversationStore {
   remove(id: string, owner: string, itemId: string): Fault | null {
     const entry = this.#find(id, owner);
     if (entry === null) return unknownConversation(id);
-    if (entry.writing) return locked();
+    if (this.#isLocked(entry)) return locked();
     const { items } = entry.conversation;
-    const left = items.filter((item) => item['id'] !== itemId);
+    const without = (all: readonly Item[]) => all.filter((item) => item['id'] !== itemId);
+    const left = without(items);
     const gone = items.filter((item) => !left.includes(item));
     this.#change(entry, { ...entry.conversation, items: left }, entry.size - jsonLength(gone));
+    this.#keeper?.changed(owner, id, (kept) => ({ ...kept, items: without(kept.items) }));
     return null;
   }
 
@@ -116,7 +169,7 @@ export class ConversationStore {
   turn(id: string, owner: string): Parsed<ConversationTurn> {
     const entry = this.#find(id, owner);
     if (entry === null) return { ok: false, fault: unknownConversation(id) };
-    if (entry.writing) return { ok: false, fault: locked() };
+    if (this.#isLocked(entry)) return { ok: false, fault: locked() };
     const { items } = entry.conversation;
     let begun = false;
     return {
@@ -131,6 +184,7 @@ export class ConversationStore {
           if (refused !== null) return refused;
           begun = true;
           entry.writing = true;
+          this.#keeper?.writing(owner, id, true);
           return null;
         },
         end: (added) => {
@@ -140,6 +194,7 @@ export class ConversationStore {
           entry.writing = false;
           // Deleted in the meantime: what was said is the response's alone.
           if (added !== null && isKept) this.#append(entry, added);
+          this.#keeper?.writing(owner, id, false);
         },
       },
     };
@@ -159,8 +214,24 @@ export class ConversationStore {
     return entry;
   }
 
-  #intakeFault({ conversation, size, writing }: Entry, items: readonly Item[], param: string): Fault | null {
-    if (writing) return locked();
+  #enter(owner: string, conversation: KeptConversation): void {
+    const nowMs = this.#clock.nowMs();
+    const entry = {
+      ...{ conversation, owner, size: sizeOf(conversation), usedMs: nowMs, writing: false },
+      elsewhereUntilMs: 0,
+    };
+    this.#entries.set(conversation.id, entry);
+    this.#size += entry.size;
+    this.#shrink();
+  }
+
+  #isLocked({ writing, elsewhereUntilMs }: Entry): boolean {
+    return writing || elsewhereUntilMs > this.#clock.nowMs();
+  }
+
+  #intakeFault(entry: Entry, items: readonly Item[], param: string): Fault | null {
+    if (this.#isLocked(entry)) return locked();
+    const { conversation, size } = entry;
     const known = new Set(conversation.items.map((item) => item['id']));
     for (const [index, { id }] of items.entries()) {
       if (!known.has(id)) known.add(id);
@@ -191,6 +262,7 @@ export class ConversationStore {
     const { conversation } = entry;
     const all = [...conversation.items, ...items];
     this.#change(entry, { ...conversation, items: all }, entry.size + jsonLength(items));
+    this.#keeper?.changed(entry.owner, conversation.id, (kept) => withItems(kept, items));
   }
 
   #change(entry: Entry, conversation: KeptConversation, size: number): void {
@@ -230,8 +302,17 @@ export class ConversationStore {
   }
 
   #drop(entry: Entry): void {
-    if (this.#entries.delete(entry.conversation.id)) this.#size -= entry.size;
+    const { id } = entry.conversation;
+    if (!this.#entries.delete(id)) return;
+    this.#size -= entry.size;
+    this.#keeper?.dropped(id);
   }
+}
+
+/** Those that are not there yet. */
+function withItems(kept: KeptConversation, items: readonly Item[]): KeptConversation {
+  const known = new Set(kept.items.map((item) => item['id']));
+  return { ...kept, items: [...kept.items, ...items.filter((item) => !known.has(item['id']))] };
 }
 
 export function unknownConversation(id: string): Fault {

@@ -3,6 +3,11 @@
 // after it: watch.ts reads it.
 import type { ResponseEvent } from './events.ts';
 
+export interface KeptEvents {
+  readonly first: number; // sequence number of events[0]
+  readonly events: readonly ResponseEvent[];
+}
+
 export class EventLog {
   readonly #sizeMax: number;
   readonly #events: ResponseEvent[] = [];
@@ -13,6 +18,19 @@ export class EventLog {
 
   constructor(sizeMax: number) {
     this.#sizeMax = sizeMax;
+  }
+
+  /** That of another node, ended. */
+  static of({ first, events }: KeptEvents): EventLog {
+    const log = new EventLog(Number.POSITIVE_INFINITY);
+    log.#first = first;
+    for (const event of events) log.add(event);
+    log.end();
+    return log;
+  }
+
+  get kept(): KeptEvents {
+    return { first: this.#first, events: this.#events };
   }
 
   get ended(): boolean {

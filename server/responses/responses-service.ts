@@ -2,12 +2,14 @@
 import type { ChatService } from '../chat/chat-service.ts';
 import type { ConversationStore } from './conversation-store.ts';
 import type { Delegations } from './delegations.ts';
+import type { SharedPast } from './shared-past.ts';
 import type { ResponseStore } from './store.ts';
 
 export interface ResponsesService extends ChatService {
   readonly store: ResponseStore;
   readonly conversations: ConversationStore;
   readonly delegations: Delegations;
+  readonly shared: SharedPast | null; // with other nodes
   readonly socket: SocketBounds;
 }
 

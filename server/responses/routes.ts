@@ -10,6 +10,7 @@ import { pageQuery, replyPage } from './page.ts';
 import { planResponse } from './plan.ts';
 import type { ResponsesService } from './responses-service.ts';
 import { type ResponseRequest, responseSchema } from './schema.ts';
+import { oncePastIsHere } from './shared-past.ts';
 import type { StoredResponse } from './store.ts';
 import { watchResponse } from './watch.ts';
 
@@ -24,14 +25,20 @@ export function responseRoutes(service: ResponsesService): readonly Route[] {
       path,
       open: false,
       about: { group: 'responses', summary: 'A response', body: schema, answers: 'events' },
-      answer: (call) => call.readJson(schema, (request) => create(call, request, service)),
+      answer: (call) =>
+        call.readJson(schema, (request) =>
+          oncePastIsHere(call, request, service, () => create(call, request, service)),
+        ),
     },
     {
       method: 'POST',
       path: `${path}/input_tokens`,
       open: false,
       about: { group: 'responses', summary: 'The tokens of a request, counted', body: schema },
-      answer: (call) => call.readJson(schema, (request) => countTokens(call, request, service)),
+      answer: (call) =>
+        call.readJson(schema, (request) =>
+          oncePastIsHere(call, request, service, () => countTokens(call, request, service)),
+        ),
     },
     // Before the id's own route, which would take the word for one.
     {
@@ -43,7 +50,10 @@ export function responseRoutes(service: ResponsesService): readonly Route[] {
         summary: 'A conversation made shorter: its messages of the user, and a summary',
         body: compacting,
       },
-      answer: (call) => call.readJson(compacting, (request) => compact(call, request, service)),
+      answer: (call) =>
+        call.readJson(compacting, (request) =>
+          oncePastIsHere(call, request, service, () => compact(call, request, service)),
+        ),
     },
     {
       method: 'GET',
@@ -105,10 +115,12 @@ type Answerer = (call: HttpCall, stored: StoredResponse, service: ResponsesServi
 
 function withStored(call: HttpCall, service: ResponsesService, answer: Answerer): void {
   const { parameter } = call;
-  const stored = service.store.get(parameter, call.facts.owner);
-  if (stored !== null) answer(call, stored, service);
-  else
-    call.refuse(fault('not_found', `Response with id '${parameter}' not found.`, { param: 'response_id' }));
+  oncePastIsHere(call, { previous_response_id: parameter }, service, () => {
+    const stored = service.store.get(parameter, call.facts.owner);
+    if (stored !== null) answer(call, stored, service);
+    else
+      call.refuse(fault('not_found', `Response with id '${parameter}' not found.`, { param: 'response_id' }));
+  });
 }
 
 const read: Answerer = (call, stored, service) => {

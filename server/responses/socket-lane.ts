@@ -3,19 +3,18 @@
 // Before it: socket.ts; after it: plan.ts and run.ts.
 
 import type { Fault } from '../base/errors.ts';
-import type { Parsed } from '../base/json-body.ts';
 import { freeForm } from '../chat/form.ts';
 import { logprobsFault, within } from '../chat/lane-edge.ts';
 import { enterLane } from '../lanes/visit.ts';
 import { BackgroundResponse } from './background.ts';
-import { doublePastFault, type Past, pastOf, storeRun } from './chain.ts';
+import { storeRun } from './chain.ts';
 import type { ResponseEvent } from './events.ts';
-import { type Item, itemsOf } from './items.ts';
+import type { Item } from './items.ts';
 import { laneTurn, type TurnParts } from './lane-entry.ts';
 import { headOf, type PlanParts, type ResponsePlan, withPlan } from './plan.ts';
 import type { ResponsesService } from './responses-service.ts';
 import { ResponseRun, sayRefused } from './run.ts';
-import type { CreateFrame } from './schema.ts';
+import { isWarmUp, type Turn, type TurnHost, turnParts, withTurnPast } from './socket-turn.ts';
 import {
   acceptedEvent,
   failedEvent,
@@ -26,26 +25,11 @@ import {
 } from './steering.ts';
 
 /** The socket as its lanes see it. */
-export interface LaneHost {
-  readonly owner: string;
-  readonly service: ResponsesService;
+export interface LaneHost extends TurnHost {
   send(event: ResponseEvent | object, lane: SocketLane): void;
   refuse(refused: Fault, lane: SocketLane): void;
-  /** The latest response of any lane, by id. */
-  remembered(id: string): readonly Item[] | null;
   /** A response of the lane has ended; others may start. */
   onFree(): void;
-}
-
-/** A queued `response.create`, or what a steered response goes on with. */
-export interface Turn {
-  readonly request: CreateFrame;
-  readonly size: number; // bytes of its frame
-  readonly from: {
-    readonly id: string;
-    readonly history: readonly Item[];
-    readonly input: readonly Item[];
-  } | null;
 }
 
 interface Memory {
@@ -157,6 +141,17 @@ export class SocketLane {
     // Its prompt begins as the warm-up's does: what that has computed is found in the cache.
     this.#cancelWarmUp?.();
     this.#cancelWarmUp = null;
+    let inside = true;
+    this.#planning = true;
+    withTurnPast(turn, this.#host, () => {
+      this.#planning = false;
+      if (!this.#closed) this.#begin(turn);
+      if (!inside && !this.busy) this.#host.onFree();
+    });
+    inside = false;
+  }
+
+  #begin(turn: Turn): void {
     const { service } = this.#host;
     const parts = this.#partsOf(turn);
     const meant = service.lanes?.meaning(turn.request.model, service.model.name) ?? null;
@@ -187,27 +182,8 @@ export class SocketLane {
     inside = false;
   }
 
-  /** What the turn goes on from, and its own input where it is not the request's. */
-  #partsOf({ request, from }: Turn): Parsed<TurnParts & { readonly previousId?: string }> {
-    const { service, owner } = this.#host;
-    if (from !== null) {
-      const { history, input, id } = from;
-      // The same conversation, if any: the steered answer is in it by now.
-      const past = pastOf({ conversation: request.conversation }, owner, service);
-      if (!past.ok) return past;
-      const { conversation } = past.value;
-      return { ok: true, value: { request, owner, history, conversation, input, previousId: id } };
-    }
-    const previousId = request.previous_response_id;
-    const known = previousId == null ? null : this.#host.remembered(previousId);
-    const past = known === null ? pastOf(request, owner, service) : rememberedPast(request, known);
-    if (!past.ok) return past;
-    const { history, conversation } = past.value;
-    const steered = this.#takeWaiting(previousId ?? conversation?.id ?? null);
-    const parts = { request, owner, conversation };
-    if (conversation === null) return { ok: true, value: { ...parts, history: [...history, ...steered] } };
-    const input = [...steered, ...itemsOf(request.input, service.freshId)]; // it is written down there
-    return { ok: true, value: { ...parts, history, input } };
+  #partsOf(turn: Turn): ReturnType<typeof turnParts> {
+    return turnParts(turn, this.#host, (from) => this.#takeWaiting(from));
   }
 
   /** Into one of the server's lanes, then on as ever. */
@@ -386,14 +362,4 @@ export class SocketLane {
   #failSteers(code: SteerErrorCode, message: string): void {
     for (const steer of this.#steers.splice(0)) this.failSteer(steer, { code, message });
   }
-}
-
-function rememberedPast(request: CreateFrame, history: readonly Item[]): Parsed<Past> {
-  const refused = doublePastFault(request);
-  if (refused !== null) return { ok: false, fault: refused };
-  return { ok: true, value: { history, conversation: null } };
-}
-
-function isWarmUp({ request }: Turn): boolean {
-  return request.generate === false;
 }

@@ -26,6 +26,13 @@ export interface ResponseStoreBounds {
   readonly responseTtlMs: number;
 }
 
+/** Hears what others have to know of. */
+export interface ResponseKeeper {
+  settled(stored: StoredResponse): void;
+  /** By its owner. */
+  deleted(stored: StoredResponse): void;
+}
+
 interface Entry {
   stored: StoredResponse;
   readonly expiresMs: number;
@@ -39,10 +46,20 @@ export class ResponseStore {
   readonly #counts = new Map<string, number>(); // owner → entries
   readonly #items = new Map<string, { readonly owner: string; readonly item: Item }>(); // by id, of all entries
   #size = 0;
+  #keeper: ResponseKeeper | null = null;
 
   constructor(bounds: ResponseStoreBounds, clock: Clock) {
     this.#bounds = bounds;
     this.#clock = clock;
+  }
+
+  keepBy(keeper: ResponseKeeper): void {
+    this.#keeper = keeper;
+  }
+
+  /** Oldest first. */
+  get all(): readonly StoredResponse[] {
+    return [...this.#entries.values()].map(({ stored }) => stored);
   }
 
   /** Characters of all that is stored together. */
@@ -75,6 +92,25 @@ export class ResponseStore {
   settle(id: string): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
+    this.#settle(entry);
+    this.#keeper?.settled(entry.stored);
+  }
+
+  /** A response of another node, complete. */
+  adopt(stored: StoredResponse): void {
+    this.forget(stored.id);
+    this.add(stored);
+    const entry = this.#entries.get(stored.id);
+    if (entry !== undefined) this.#settle(entry);
+  }
+
+  /** It is not here any more; its owner has not deleted it here. */
+  forget(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry !== undefined) this.#drop(id, entry);
+  }
+
+  #settle(entry: Entry): void {
     const { stored } = entry;
     const response = stored.response();
     const output = stored.output();
@@ -110,8 +146,10 @@ export class ResponseStore {
   delete(id: string, owner: string): boolean {
     const stored = this.get(id, owner);
     if (stored === null) return false;
+    const isKnown = stored.isOver() || stored.log !== undefined; // else nobody has heard of it
     stored.cancel();
-    this.#drop(id, this.#entries.get(id)!);
+    this.forget(id);
+    if (isKnown) this.#keeper?.deleted(stored);
     return true;
   }
 

@@ -14,7 +14,7 @@ import { localAnswering } from '../chat/local-answering.ts';
 import type { NamedModel } from '../chat/model-name.ts';
 import { PromptEncoder } from '../chat/prompt-encoder.ts';
 import { PromptTrail } from '../chat/prompt-trail.ts';
-import type { SessionDirectory } from '../cluster/session-directory.ts';
+import type { Shares } from '../cluster/open-cluster.ts';
 import type { Config } from '../config/config.ts';
 import { type EmbeddingService, embeddingRoutes } from '../embeddings/routes.ts';
 import type { SequenceEngine } from '../engine/request.ts';
@@ -48,6 +48,7 @@ import type { ConversationStore } from '../responses/conversation-store.ts';
 import { Delegations } from '../responses/delegations.ts';
 import type { ResponsesService } from '../responses/responses-service.ts';
 import { responseRoutes } from '../responses/routes.ts';
+import type { SharedPast } from '../responses/shared-past.ts';
 import { openResponsesSocket } from '../responses/socket.ts';
 import type { ResponseStore } from '../responses/store.ts';
 import { SessionTable } from '../sessions/session-table.ts';
@@ -75,7 +76,7 @@ export interface ModelParts {
   readonly epochMs: () => number; // time of day
   readonly random: Random;
   readonly freshId: () => string; // never repeats, nobody can guess it
-  readonly directory?: SessionDirectory | null; // through which sessions outlive their node
+  readonly cluster?: Shares | null; // through which what it keeps outlives its node
   readonly log: Log;
 }
 
@@ -84,6 +85,7 @@ export interface SharedParts {
   readonly guard: Guard;
   readonly store: ResponseStore;
   readonly conversations: ConversationStore;
+  readonly shared: SharedPast | null; // with other nodes
 }
 
 export interface ModelService {
@@ -255,6 +257,7 @@ function responsesServiceOf(config: Config, service: ChatService, shared: Shared
     ...service,
     store: shared.store,
     conversations: shared.conversations,
+    shared: shared.shared,
     delegations: new Delegations(),
     socket: {
       ageMaxMs: config.responsesSocketAgeMaxMs,
@@ -305,7 +308,7 @@ function nativeServiceOf(
     },
   };
   const noPenalties = { frequencyPenalty: 0, presencePenalty: 0 };
-  const { directory = null } = server;
+  const directory = server.cluster?.sessions ?? null;
   const sessions = new SessionTable({ ...sessionParts, keeper: directory }, config, freshId);
   directory?.serve(sessions);
   return {

@@ -34,7 +34,7 @@ export function openDecoder(parts: DecoderParts, shared: SharedParts): ServedDec
   return {
     engine,
     service: createModelService(
-      { ...parts, directory: null, backend: { name, limits }, engine, openText: textsOf(model) },
+      { ...parts, cluster: null, backend: { name, limits }, engine, openText: textsOf(model) },
       shared,
     ),
   };

@@ -1,0 +1,86 @@
+// What nodes share, as the options ask for it: sessions, stored responses and conversations. Owns what nodes must have in common to
+// share a session (model, its precision and template), and that owners are named by their keys. Before it: cli/local-server.ts;
+// after it: session-directory.ts and shared-records.ts.
+import { createHash } from 'node:crypto';
+import type { Clock } from '../../kernels/clock.ts';
+import type { Log } from '../base/log.ts';
+import { ownedKey } from '../base/owner.ts';
+import type { Config } from '../config/config.ts';
+import type { RecordBounds } from './record-store.ts';
+import { RedisRecords } from './redis-records.ts';
+import { RedisSessions } from './redis-sessions.ts';
+import { SessionDirectory } from './session-directory.ts';
+import { SharedRecords } from './shared-records.ts';
+import { RedisLink } from './store-link.ts';
+
+export interface ClusterWorld {
+  readonly config: Config;
+  readonly modelName: string;
+  readonly kvIdentity: string; // model content and precision: equal nodes give equal answers
+  readonly freshSeed: () => number;
+  readonly freshId: () => string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What a node shares with others. */
+export interface Shares {
+  readonly sessions?: SessionDirectory;
+  readonly responses: SharedRecords;
+  readonly conversations: SharedRecords;
+}
+
+export interface Cluster extends Shares {
+  close(): void;
+}
+
+const RECORDS_PER_STORE = 8; // at least: one may take this part of its store
+
+/** Null unless --cluster. A store that is not there yet is waited for meanwhile. */
+export function openCluster(world: ClusterWorld): Cluster | null {
+  const { config, modelName, kvIdentity, freshSeed, clock, log } = world;
+  const { cluster: url, apiKeys } = config;
+  if (url === null) return null;
+  const link = new RedisLink({ url, log });
+  const ownerIdOf = (owner: string) => digestOf(ownedKey(apiKeys, owner) ?? '');
+  const holder = world.freshId(); // of this process: what an earlier one of the same name had begun is not ours
+  const recordsOf = (what: string, bounds: RecordBounds, useKeeps: boolean) =>
+    new SharedRecords({
+      ...{ what, link, clock, log, ownerIdOf, holder },
+      store: new RedisRecords({ run: link.run, prefix: `sparklane:1:${what}:`, bounds, useKeeps }),
+      sizeMax: bounds.sizeMax / RECORDS_PER_STORE,
+    });
+  const sessions = new SessionDirectory({
+    store: new RedisSessions(link.run, `sparklane:1:${digestOf(`${modelName}\n${kvIdentity}`)}:session:`),
+    ...{ link, clock, log, ownerIdOf, freshSeed, keepMs: config.sessionIdleTimeoutMs },
+  });
+  const responses = recordsOf('response', responseBounds(config), false);
+  const conversations = recordsOf('conversation', conversationBounds(config), true);
+  return {
+    ...{ sessions, responses, conversations },
+    close: () => {
+      for (const part of [sessions, responses, conversations]) part.close();
+      link.close();
+    },
+  };
+}
+
+function responseBounds({
+  responseTtlMs: keepMs,
+  responseCountPerKeyMax: countPerOwnerMax,
+  clusterStoreSizeMax: sizeMax,
+}: Config): RecordBounds {
+  return { keepMs, countPerOwnerMax, sizeMax };
+}
+
+function conversationBounds({
+  conversationTtlMs: keepMs,
+  conversationCountPerKeyMax: countPerOwnerMax,
+  clusterStoreSizeMax: sizeMax,
+}: Config): RecordBounds {
+  return { keepMs, countPerOwnerMax, sizeMax };
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64url').slice(0, 22);
+}
