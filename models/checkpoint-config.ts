@@ -21,8 +21,6 @@ import { insteadOf } from './unsupported.ts';
 const architectureSchema = z.looseObject({ architectures: z.array(z.string()).min(1) });
 const generationEosSchema = z.looseObject({ eos_token_id: tokenIdsField });
 
-const headSizeStep = 16; // elements; source: GroupQueryAttention of ONNX Runtime on the CPU
-
 /** Reads config.json (and the stop tokens of generation_config.json), GGUF metadata, or what an export says. Throws CheckpointError. */
 export function readModelSpec(path: string): ModelSpec {
   const gguf = findGguf(path);
@@ -210,8 +208,8 @@ function attentionShape(config: ConfigFields, file: string) {
       { file, field: 'head_dim' },
     );
   }
-  if (headSize % headSizeStep !== 0) {
-    const problem = `${headSize} is not supported (only multiples of ${headSizeStep})`;
+  if (headSize % 2 !== 0) {
+    const problem = `${headSize} is not supported (only even sizes of a head)`;
     throw new CheckpointError(problem, { file, field: 'head_dim' });
   }
   return { headCount, kvHeadCount, headSize };

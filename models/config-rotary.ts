@@ -6,7 +6,6 @@ import { CheckpointError } from './model-file.ts';
 import type { ModelSpec, RopeScaling } from './spec.ts';
 
 const ropeThetaDefault = 10_000; // base of the frequencies; source: transformers 4 Llama and Qwen2 configs
-const rotaryStep = 16; // elements; source: GroupQueryAttention of ONNX Runtime on the CPU
 
 type Rotary = Pick<
   ModelSpec,
@@ -26,8 +25,8 @@ export function rotaryOf(
     throw refuse(`${field}partial_rotary_factor`, `${share} is not supported (only 1)`);
   }
   const rotarySize = Math.floor(headSize * share);
-  if (rotarySize % rotaryStep !== 0) {
-    const problem = `${share} turns ${rotarySize} elements of a head (only multiples of ${rotaryStep} are supported)`;
+  if (rotarySize === 0 || rotarySize % 2 !== 0 || rotarySize > headSize) {
+    const problem = `${share} turns ${rotarySize} of ${headSize} elements of a head (only even numbers of them are supported)`;
     throw refuse('partial_rotary_factor', problem);
   }
   const within = (field: string, problem: string) => refuse(`${section}.${field}`, problem);

@@ -112,6 +112,7 @@ export interface ModelSpec {
   readonly isGated: boolean; // down(act(gate(x)) · up(x)), else down(act(up(x)))
   readonly layers: readonly LayerAttention[]; // [layerCount]
   readonly rotarySize: number; // elements of a head that are turned, the first ones; even
+  readonly unpadded?: Pick<ModelSpec, 'headSize' | 'rotarySize'>; // as the checkpoint has them, of heads that were padded (graph/padded-heads.ts)
   readonly ropeTheta: number;
   readonly localRopeTheta: number | null;
   readonly ropeScaling: RopeScaling | null;
@@ -136,9 +137,16 @@ export function servedSpec(spec: ModelSpec, contextTokens: number): ModelSpec {
   return { ...spec, contextLength: Math.min(contextLength, scaling.originalContextLength) };
 }
 
+const headStep = 16; // elements; source: GroupQueryAttention of ONNX Runtime on the CPU
+
+/** Elements that a head, or the part of one that is turned, takes where it is computed: graph/padded-heads.ts. */
+export function computedHeadSize(size: number): number {
+  return Math.ceil(size / headStep) * headStep;
+}
+
 /** Bytes of key and value that one token adds over all layers. `elementSize` in bytes (fp32 = 4). */
 export function kvBytesPerToken(spec: ModelSpec, elementSize: number): number {
-  return 2 * spec.layerCount * spec.kvHeadCount * spec.headSize * elementSize;
+  return 2 * spec.layerCount * spec.kvHeadCount * computedHeadSize(spec.headSize) * elementSize;
 }
 
 /** Number of weights, biases included; tied embeddings are counted once. */

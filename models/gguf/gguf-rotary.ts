@@ -9,7 +9,6 @@ import type { GgufMetadata } from './gguf-metadata.ts';
 export const rotaryTensors = ['rope_freqs.weight', 'rope_factors_long.weight', 'rope_factors_short.weight'];
 
 const ropeThetaDefault = 10_000; // source: llama.cpp, where rope.freq_base is absent
-const rotaryStep = 16; // elements; source: GroupQueryAttention of ONNX Runtime on the CPU
 
 interface RotaryContext {
   readonly prefix: string; // of the architecture's keys
@@ -27,9 +26,8 @@ export function ggufRotary(
 ): Pick<ModelSpec, 'ropeTheta' | 'localRopeTheta' | 'ropeScaling' | 'rotarySize' | 'contextLength'> {
   const sizeKey = `${prefix}.rope.dimension_count`;
   const rotarySize = metadata.count(sizeKey) ?? headSize;
-  const isPart = rotarySize > 0 && rotarySize < headSize && rotarySize % rotaryStep === 0;
-  if (rotarySize !== headSize && !isPart) {
-    const bound = `only the head's size, ${headSize}, or a smaller multiple of ${rotaryStep}`;
+  if (rotarySize === 0 || rotarySize > headSize || rotarySize % 2 !== 0) {
+    const bound = `only the head's size, ${headSize}, or a smaller even one`;
     throw metadata.refuse(sizeKey, `${rotarySize} is not supported (${bound})`);
   }
   const key = (name: string) => `${prefix}.rope.scaling.${name}`;

@@ -7,6 +7,7 @@ import { type DecoderContext, linearOf, rangeName, writeProbe } from './decoder-
 import { bytesOf } from './graph-writer.ts';
 import { writeInt8Attention } from './int8-attention-nodes.ts';
 import { writeNorm } from './norm-nodes.ts';
+import { headNormEpsilon } from './padded-heads.ts';
 import { type RotaryKind, rotaryTables } from './rotary.ts';
 
 /** [B, n, hiddenSize] → [B, n, headCount · headSize]. */
@@ -131,7 +132,8 @@ function headNorm(
   const { headSize } = spec;
   const size = headCount * headSize;
   const output = `${name}.normed`;
-  if (spec.queryKeyNorm === 'whole') return writeNorm(context, { name, input, output, size });
+  const epsilon = headNormEpsilon(spec);
+  if (spec.queryKeyNorm === 'whole') return writeNorm(context, { name, input, output, size, epsilon });
   const reshape = (to: string, from: string, shape: readonly number[]) => {
     const values = BigInt64Array.from(shape, BigInt);
     return writer.node('Reshape', to, [
@@ -140,6 +142,8 @@ function headNorm(
     ]);
   };
   const heads = reshape(`${input}.heads`, input, [0, 0, headCount, headSize]);
-  const normed = writeNorm(context, { name, input: heads, output: `${name}.heads`, size: headSize });
+  const normed = writeNorm(context, {
+    ...{ name, input: heads, output: `${name}.heads`, size: headSize, epsilon },
+  });
   return reshape(output, normed, [0, 0, size]);
 }

@@ -12,6 +12,7 @@ import type { KvPrecision } from './decoder-context.ts';
 import { type BuildProgress, graphOf, weightsFile, writeModel, writeWeights } from './graph-files.ts';
 import type { GraphWriter } from './graph-writer.ts';
 import type { ValueInfo } from './onnx-proto.ts';
+import { paddedHeads } from './padded-heads.ts';
 import { hasFineHead, isSmoothable, type Precision } from './precision.ts';
 import { type Probe, probeParts } from './probe.ts';
 import { readShippedRanges } from './shipped-ranges.ts';
@@ -54,7 +55,7 @@ export interface BuiltGraph {
   readonly contentHash: string; // hex; equal hashes have equal files
   readonly topCount: number; // K of top_values and top_ids
   readonly vocabSize: number;
-  readonly spec: ModelSpec;
+  readonly spec: ModelSpec; // of the graph: of heads that were padded, with their padding
   readonly fates: string; // what became of the weights, by type, for people
   readonly fromCache: boolean;
 }
@@ -64,7 +65,8 @@ export interface BuiltGraph {
  * of this process or others: the first to finish wins. Rejects with CheckpointError or the file system's errors
  * and leaves no half entry behind. Holds at most one stacked matrix in memory.
  */
-export async function buildGraph(checkpoint: Checkpoint, options: BuildOptions): Promise<BuiltGraph> {
+export async function buildGraph(given: Checkpoint, options: BuildOptions): Promise<BuiltGraph> {
+  const checkpoint = paddedHeads(given);
   const { spec } = checkpoint;
   const { precision, cacheDirectory, onProgress } = options;
   const contentHash = await contentHashOf(checkpoint, options);
@@ -102,7 +104,7 @@ export async function buildGraph(checkpoint: Checkpoint, options: BuildOptions):
 /** Whether buildGraph would find it in the cache. */
 export async function isBuilt(checkpoint: Checkpoint, options: BuildOptions): Promise<boolean> {
   const { precision, cacheDirectory } = options;
-  const key = `${precision}-${await contentHashOf(checkpoint, options)}`;
+  const key = `${precision}-${await contentHashOf(paddedHeads(checkpoint), options)}`;
   return hasEntry({ cacheDirectory, key });
 }
 

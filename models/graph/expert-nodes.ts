@@ -19,7 +19,7 @@ export function writeExperts(context: DecoderContext, layer: number, input: stri
   const [first, second] = (['gate-up', 'down'] as const).map((which) =>
     writeMatrices(context, prefix, which),
   );
-  const isFloat = context.arithmetic.expertBits === 'float';
+  const isFloat = areFloat(context);
   const inputs = [input, router, ...first!, ...second!];
   while (inputs.at(-1) === '') inputs.pop();
   const [output] = writer.contrib(isFloat ? 'MoE' : 'QMoE', [`${prefix}.fed`], inputs, {
@@ -106,7 +106,7 @@ function writeMatrices(context: DecoderContext, prefix: string, which: Which): r
   const name = `${prefix}.experts.${which}`;
   const weights = expertNames(context, prefix, which).flat();
   const bias = spec.mlpBias ? [writeBiases(context, prefix, which)] : [''];
-  if (context.arithmetic.expertBits === 'float') {
+  if (areFloat(context)) {
     writer.weights({
       tensors: [{ name, type: 'float', shape: [count, rows, columns] }],
       produce: () => [
@@ -136,6 +136,13 @@ function writeMatrices(context: DecoderContext, prefix: string, which: Which): r
     },
   });
   return [`${name}.levels`, `${name}.scales`, ...bias];
+}
+
+/** The operator for levels takes whole blocks only; no published model has others. */
+function areFloat({ arithmetic, spec }: DecoderContext): boolean {
+  return (
+    arithmetic.expertBits === 'float' || spec.ffnSize % blockSize !== 0 || spec.hiddenSize % blockSize !== 0
+  );
 }
 
 /** 4 where the file has both matrices of every expert so, else 8: the operator takes one width. */

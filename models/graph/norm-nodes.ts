@@ -3,16 +3,17 @@
 import type { DecoderContext } from './decoder-context.ts';
 import { bytesOf } from './graph-writer.ts';
 
-/** `input` [..., size] normalised along its last axis, by the gains (and, where there are any, shifts) of `name`. */
+/** `input` [..., size] normalised along its last axis, by the gains (and, where there are any, shifts) of `name`. `epsilon`: if not the model's. */
 export function writeNorm(
   context: DecoderContext,
-  { name, input, output, size }: { name: string; input: string; output: string; size: number },
+  norm: { name: string; input: string; output: string; size: number; epsilon?: number },
 ): string {
   const { spec, writer } = context;
+  const { name, input, output, size, epsilon = spec.rmsNormEps } = norm;
   const operator = spec.norm === 'rms' ? 'SimplifiedLayerNormalization' : 'LayerNormalization';
   return writer.node(operator, output, [input, ...gains(context, name, size)], {
     axis: { int: -1 },
-    epsilon: { float: spec.rmsNormEps },
+    epsilon: { float: epsilon },
   });
 }
 

@@ -21,13 +21,13 @@ export function rotaryTables(spec: ModelSpec, kind: RotaryKind = 'main'): Rotary
   const scaling = kind === 'main' ? spec.ropeScaling : null;
   const magnitude = rotaryMagnitude(spec, kind);
   const count = spec.rotarySize / 2;
-  const cos = new Float32Array(spec.contextLength * count);
+  const cos = new Float32Array(spec.contextLength * count).fill(1); // padding does not turn
   const sin = new Float32Array(spec.contextLength * count);
   let frequencies = rotaryFrequencies(spec, kind);
   for (let position = 0; position < spec.contextLength; position++) {
     if (scaling?.kind === 'dynamic' && position >= scaling.originalContextLength)
       frequencies = rotaryFrequencies(spec, kind, position);
-    for (let index = 0; index < count; index++) {
+    for (let index = 0; index < frequencies.length; index++) {
       const angle = position * frequencies[index]!;
       cos[position * count + index] = magnitude * Math.cos(angle);
       sin[position * count + index] = magnitude * Math.sin(angle);
@@ -43,9 +43,10 @@ export function rotaryMagnitude({ ropeScaling: scaling }: ModelSpec, kind: Rotar
     : 1;
 }
 
-/** [rotarySize / 2] radians per token, at this position. */
+/** [rotarySize / 2] radians per token, at this position; of heads that were padded, without the padding. */
 export function rotaryFrequencies(spec: ModelSpec, kind: RotaryKind = 'main', position = 0): Float64Array {
-  const { rotarySize: size, contextLength } = spec;
+  const { contextLength } = spec;
+  const size = spec.unpadded?.rotarySize ?? spec.rotarySize;
   const scaling = kind === 'main' ? spec.ropeScaling : null;
   let theta = kind === 'main' ? spec.ropeTheta : spec.localRopeTheta!;
   if (scaling?.kind === 'dynamic') theta *= dynamicGrowth(scaling, position + 1) ** (size / (size - 2));

@@ -78,7 +78,9 @@ test.each(names)('a GGUF file of %s is the checkpoint that it was made of', (nam
       expect((actual as number) / value).toBeCloseTo(1, 6); // float32 in the file
     else expect(actual, field).toEqual(value);
   }
-  expect(spec.ropeScaling?.kind).toBe(ropeScaling?.kind);
+  // The converter writes Llama 3's scaling as the numbers that it comes to.
+  const kind = ropeScaling?.kind === 'llama3' ? 'divisors' : ropeScaling?.kind;
+  expect(spec.ropeScaling?.kind).toBe(kind);
   for (const [tensor, size] of requiredTensors(wanted.spec)) {
     expect(shape(tensor), tensor).toEqual(size);
     expect(read(tensor), tensor).toEqual(wanted.read(tensor));

@@ -19,6 +19,7 @@ ARCHITECTURES = {
     "granite": "granite", "phi3": "phi3", "phi4-mini": "phi3", "gemma2": "gemma2", "gemma3": "gemma3",
     "smollm3": "smollm3", "olmo2": "olmo2", "deepseek-coder": "llama",
     "qwen3-moe": "qwen3moe", "granite-moe": "granitemoe", "mixtral": "llama", "gpt-oss": "gpt-oss",
+    "llama-narrow": "llama", "phi4-narrow": "phi3",
 }
 PERMUTED = ("llama", "granite", "smollm3", "granitemoe")  # q and k rows in pairs of neighbours
 
@@ -115,12 +116,26 @@ def tensors(arch, folder, config):
     return found
 
 
+def llama3_divisors(config):
+    scaling, size = config["rope_scaling"], config["hidden_size"] // config["num_attention_heads"]
+    factor, original = scaling["factor"], scaling["original_max_position_embeddings"]
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    divisors = []
+    for index in range(size // 2):
+        turns = original / (2 * math.pi * config["rope_theta"] ** (2 * index / size))
+        smooth = min(1, max(0, (turns - low) / (high - low)))
+        divisors.append(1 / ((1 - smooth) / factor + smooth))
+    return divisors
+
+
 for name, arch in ARCHITECTURES.items():
     folder = ROOT / name
     config = json.loads((folder / "config.json").read_text())
     scaling = config.get("rope_scaling") or {}
     divisors = {f"rope_factors_{kind}.weight": scaling[f"{kind}_factor"] for kind in ("long", "short")
                 if f"{kind}_factor" in scaling}
+    if scaling.get("rope_type") == "llama3":
+        divisors["rope_freqs.weight"] = llama3_divisors(config)
     content = {"divisors": divisors, "metadata": metadata(arch, config), "tensors": tensors(arch, folder, config)}
     (folder / "gguf.json").write_text(json.dumps(content) + "\n")
     print(name, len(content["tensors"]))

@@ -145,6 +145,27 @@ MODELS = {
                              "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]},
     ),
 }
+# Sizes that kernels do not take as they are: heads and their turned parts that are no multiples of 16, experts no whole blocks.
+MODELS |= {
+    "llama-narrow": family(
+        "LlamaForCausalLM", "llama", RMS, num_attention_heads=8, num_key_value_heads=4, attention_bias=True, mlp_bias=True,
+        tie_word_embeddings=True,
+        rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                      "original_max_position_embeddings": 32},
+    ),
+    "qwen3-narrow": family("Qwen3ForCausalLM", "qwen3", RMS, rms_norm_eps=1e-3, head_dim=24, attention_bias=False),
+    "phi4-narrow": family(
+        "Phi3ForCausalLM", "phi3", RMS, hidden_size=128, num_hidden_layers=2, pad_token_id=0, partial_rotary_factor=0.75,
+        original_max_position_embeddings=64, max_position_embeddings=256, sliding_window=None, tie_word_embeddings=True,
+        rope_scaling={
+            "type": "longrope",
+            "short_factor": [1 + i / 20 for i in range(12)],
+            "long_factor": [1 + i for i in range(12)],
+        },
+    ),
+    "mixtral-narrow": family("MixtralForCausalLM", "mixtral", RMS, num_local_experts=3, num_experts_per_tok=1, head_dim=40,
+                             intermediate_size=40, sliding_window=9),
+}
 E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
 LENGTHS = [9, 40, 90]  # within any window and original context; past windows; past original contexts
 

@@ -64,9 +64,10 @@ test('another architecture is the reason, whatever else its config lacks', () =>
   expect(() => loadModel(directory)).toThrow('architectures: Qwen3NextForCausalLM is not supported');
 });
 
-test('a size of heads that no kernel computes is refused before anything is built', () => {
-  expect(() => loadModel(changed({ head_dim: 8 }))).toThrow('head_dim: 8 is not supported');
-  expect(() => loadModel(changed({ head_dim: 100 }))).toThrow('only multiples of 16');
+test('a size of heads that cannot be turned is refused before anything is built', () => {
+  expect(() => loadModel(changed({ head_dim: 7 }))).toThrow('head_dim: 7 is not supported');
+  expect(() => loadModel(changed({ head_dim: 101 }))).toThrow('only even sizes of a head');
+  expect(loadModel(changed({ head_dim: 8 })).name).toContain('wrong');
 });
 
 test('a window that would be left out is refused, one that covers the context is not', () => {
