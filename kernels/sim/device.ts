@@ -27,6 +27,9 @@ import {
   wafersMax,
 } from './wafer/placement.ts';
 import { stageTimes } from './wafer/stage-times.ts';
+import { streamedCostModel, streamedLimits } from './wafer/streamed-device.ts';
+import { chooseStreamed, type StreamedFloor } from './wafer/streamed-floor.ts';
+import type { StreamedSetup } from './wafer/streamed-steps.ts';
 import { type WaferBounds, WaferPace, waferLimits } from './wafer/wafer-device.ts';
 import type { StageTimes } from './wafer/walk.ts';
 
@@ -49,8 +52,12 @@ export interface SimDeviceOptions {
   readonly linkLatencyUs?: number; // wafer to wafer
   readonly placement?: 'optimised' | 'equal';
   readonly demand?: Demand; // wafer: whom the placement is to serve
+  readonly weights?: WeightsPlace; // wafer; default: resident
   readonly drafts?: Drafts; // speculation; default: none
 }
+
+/** Where a wafer's weights lie: all on it, or some in external memory, from where they come in every step. */
+export type WeightsPlace = 'resident' | 'streamed';
 
 interface DeviceFacts {
   readonly name: string; // "h100x2"
@@ -64,7 +71,7 @@ interface DeviceFacts {
   readonly prefillTokensPerStep: number;
 }
 
-interface GpuSimDevice extends DeviceFacts {
+export interface GpuSimDevice extends DeviceFacts {
   readonly kind: 'gpu';
   readonly setup: GpuSetup;
   /** `limits`: of the backend that is to take this time, if not the device's own. */
@@ -81,7 +88,16 @@ export interface WaferSimDevice extends DeviceFacts {
   timing(clock: Clock, limits?: BackendLimits): WaferPace;
 }
 
-export type SimDevice = GpuSimDevice | WaferSimDevice;
+/** Wafers whose weights come from external memory: steps of a whole batch, as on GPUs. */
+export interface StreamedSimDevice extends DeviceFacts {
+  readonly kind: 'streamed';
+  readonly setup: StreamedSetup;
+  readonly floor: StreamedFloor;
+  readonly demand: Demand; // whom the floor serves
+  timing(clock: Clock, limits?: BackendLimits): CostModel;
+}
+
+export type SimDevice = GpuSimDevice | WaferSimDevice | StreamedSimDevice;
 
 const defaults = {
   gpuSequencesMax: 256, // vLLM's max_num_seqs on large GPUs
@@ -130,7 +146,9 @@ function planChips(options: SimDeviceOptions): SimDevice {
   const wanted = options.count ?? count;
   if (gpu !== undefined) return planGpu(options, { chip: gpu, gpuCount: wanted ?? 1 });
   const wafer = WAFER_CHIPS.find(({ name }) => name === chipName)!;
-  return planWafer(options, wafer, wanted);
+  return options.weights === 'streamed'
+    ? planStreamed(options, wafer, wanted)
+    : planWafer(options, wafer, wanted);
 }
 
 /** A backend that takes the time of the simulated device, `costModel`; `tokens` decides what it says. */
@@ -218,27 +236,71 @@ function refuseSplit(gpuCount: number, stageCount: number, { layerCount, name }:
     throw new DoesNotFitError(`${stageCount} pipeline stages: ${name} has ${layerCount} layers`);
 }
 
-function planWafer(
-  options: SimDeviceOptions,
-  chip: WaferSetup['chip'],
-  wanted: number | null,
-): WaferSimDevice {
-  const demand = options.demand ?? {
-    userCount: Number.POSITIVE_INFINITY,
-    ...planDefaults,
-  };
-  const base = {
+// What the plans of wafers have in common.
+function waferBase(options: SimDeviceOptions, chip: WaferSetup['chip'], wanted: number | null) {
+  if (wanted !== null && wanted > wafersMax) {
+    throw new DoesNotFitError(`${wanted} wafers: at most ${wafersMax} are modelled`);
+  }
+  return {
     chip,
     shape: options.shape,
     precision: options.precision,
     kvPrecision: options.kvPrecision ?? kvPrecisionOf(options.precision),
     blockSize: options.blockSize ?? defaults.blockSize,
+    demand: options.demand ?? { userCount: Number.POSITIVE_INFINITY, ...planDefaults },
+    linkLatencyUs: options.linkLatencyUs ?? linkLatencyUsDefault,
+  };
+}
+
+function planStreamed(
+  options: SimDeviceOptions,
+  chip: WaferSetup['chip'],
+  wanted: number | null,
+): StreamedSimDevice {
+  const { demand, ...base } = waferBase(options, chip, wanted);
+  if (options.drafts !== undefined || (options.kvStoreBytes ?? 0) > 0 || options.placement === 'equal') {
+    throw new DoesNotFitError(
+      'streamed weights: speculation, an external KV store and equal regions are modelled for resident weights only',
+    );
+  }
+  const { setup, floor } = chooseStreamed(
+    {
+      ...base,
+      chunkTokens: options.chunkTokens ?? defaults.gpuChunkTokens,
+      sequenceCountMax: options.sequencesMax ?? defaults.gpuSequencesMax,
+    },
+    demand,
+    wanted,
+  );
+  const { waferCount, chunkTokens } = setup;
+  return {
+    kind: 'streamed',
+    name: waferCount === 1 ? chip.name : `${chip.name}x${waferCount}`,
+    count: waferCount,
+    shape: options.shape,
+    precision: options.precision,
+    limits: streamedLimits(setup, floor, options.contextTokensMax ?? Number.POSITIVE_INFINITY),
+    powerW: waferCount * chip.powerW,
+    prefillChunkTokens: chunkTokens,
+    prefillTokensPerStep: chunkTokens,
+    setup,
+    floor,
+    demand,
+    timing: () => streamedCostModel(setup, floor),
+  };
+}
+
+function planWafer(
+  options: SimDeviceOptions,
+  chip: WaferSetup['chip'],
+  wanted: number | null,
+): WaferSimDevice {
+  const { demand, linkLatencyUs, ...common } = waferBase(options, chip, wanted);
+  const base = {
+    ...common,
     chunkTokens: options.chunkTokens ?? defaults.waferChunkTokens,
     ...draftsOf(options),
   };
-  if (wanted !== null && wanted > wafersMax) {
-    throw new DoesNotFitError(`${wanted} wafers: at most ${wafersMax} are modelled`);
-  }
   const waferCount =
     wanted ?? fewestWafers(base, Math.min(demand.contextTokens, options.shape.contextLength));
   const setup: WaferSetup = { ...base, waferCount };
@@ -246,7 +308,7 @@ function planWafer(
     placesMax: options.sequencesMax ?? defaults.waferPlacesMax,
     contextTokensMax: options.contextTokensMax ?? Number.POSITIVE_INFINITY,
     storeBytes: Math.min(kvStoreBytesMax, options.kvStoreBytes ?? 0),
-    linkLatencyUs: options.linkLatencyUs ?? linkLatencyUsDefault,
+    linkLatencyUs,
     tokensPerChunk: defaults.tokensPerChunk,
   };
   const choose = options.placement === 'equal' ? equalPlacement : optimisePlacement;

@@ -1,9 +1,10 @@
 // A simulated device as a picture: its placement or its memory in the words of device-plan.ts. Pure. Before it: device.ts.
 import type { DevicePlan, PagesPlan, RegionsPlan } from '../device-plan.ts';
-import type { SimDevice, WaferSimDevice } from './device.ts';
+import type { GpuSimDevice, SimDevice, StreamedSimDevice, WaferSimDevice } from './device.ts';
 import { gpuKvBytesPerToken, gpuWeightBytes } from './gpu/gpu-device.ts';
 
 export function planPicture(device: SimDevice): DevicePlan {
+  if (device.kind === 'streamed') return waferRegions(device);
   return device.kind === 'wafer' ? regionsOf(device) : pagesOf(device);
 }
 
@@ -30,7 +31,26 @@ function regionsOf(device: WaferSimDevice): RegionsPlan {
   };
 }
 
-function pagesOf(device: Exclude<SimDevice, WaferSimDevice>): PagesPlan {
+// Streamed weights: every layer lies over all cores of every wafer.
+function waferRegions(device: StreamedSimDevice): RegionsPlan {
+  const { setup, floor, shape } = device;
+  const { columns, rows, coreBytes } = setup.chip;
+  const { sram, kvBlocks } = floor;
+  return {
+    kind: 'regions',
+    ...factsOf(device),
+    ...{ columns, rows, coreBytes, kvBlocks },
+    regions: Array.from({ length: setup.waferCount }, (_, chip) => ({
+      ...{ chip, x: 0, y: 0, columns, rows, firstLayer: 0, layerCount: shape.layerCount },
+      programBytes: sram.reservedBytes,
+      weightBytes: sram.headBytes + sram.residentBytes + sram.bufferBytes,
+      activationBytes: sram.activationsBytes,
+      blockBytes: sram.blockBytes,
+    })),
+  };
+}
+
+function pagesOf(device: GpuSimDevice): PagesPlan {
   const { setup, limits } = device;
   return {
     kind: 'pages',

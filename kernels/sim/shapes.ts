@@ -94,6 +94,11 @@ export function activeRoutedWeights(shape: ModelShape): number {
   return shape.mixtureLayerCount * shape.activeExpertCount * expertWeights(shape);
 }
 
+/** Share of a layer's experts that some token of `tokenCount` meets: uniform routing leaves one out with (1 − k/E)^tokens. */
+export function metShare({ activeExpertCount, expertCount }: ModelShape, tokenCount: number): number {
+  return 1 - (1 - activeExpertCount / expertCount) ** tokenCount;
+}
+
 /** Weights of all layers that every token meets: attention, routers, shared experts, dense feed-forward parts. */
 export function commonWeights(shape: ModelShape): number {
   const { hiddenSize, mixtureLayerCount, layerCount } = shape;

@@ -1,11 +1,17 @@
 // Bounds: which term of a device's time makes a number what it is, in words and shares. Reads the device's own cost
 // model; measures nothing. For predict.ts and the page.
-import type { SimDevice, WaferSimDevice } from '../../kernels/sim/device.ts';
+import type { SimDevice, StreamedSimDevice, WaferSimDevice } from '../../kernels/sim/device.ts';
 import { boundOf, type StepTerms } from '../../kernels/sim/gpu/roofline.ts';
 import { stagedTerms } from '../../kernels/sim/gpu/stage-steps.ts';
-import { activeLayerWeights, decodeAttentionMacs, headWeights } from '../../kernels/sim/shapes.ts';
+import {
+  activeLayerWeights,
+  attentionMacs,
+  decodeAttentionMacs,
+  headWeights,
+} from '../../kernels/sim/shapes.ts';
 import { waferFitted } from '../../kernels/sim/wafer/fitted.ts';
 import { edge, fullAttentionShare } from '../../kernels/sim/wafer/latency.ts';
+import { decodeCounts, type StreamedCounts, streamedStep } from '../../kernels/sim/wafer/streamed-steps.ts';
 
 /** One part of a time, milliseconds. */
 export interface TimePart {
@@ -15,6 +21,8 @@ export interface TimePart {
 
 /** One decode step: `rowCount` users with `contextTokens` each (GPU), or one token through all stages (wafer). */
 export function decodeParts(device: SimDevice, rowCount: number, contextTokens: number): TimePart[] {
+  if (device.kind === 'streamed')
+    return streamedParts(device, decodeCounts(device.shape, rowCount, contextTokens));
   return device.kind === 'gpu'
     ? gpuParts(gpuDecodeTerms(device, rowCount, contextTokens))
     : waferDecodeParts(device, contextTokens);
@@ -29,6 +37,11 @@ export function largestPart(parts: readonly TimePart[]): string {
 
 /** What the first token of a prompt waits for on an idle device. */
 export function prefillBound(device: SimDevice, promptTokens: number): string {
+  if (device.kind === 'streamed') {
+    const tokenCount = Math.min(promptTokens, device.prefillChunkTokens);
+    const macs = attentionMacs(device.shape, (tokenCount * promptTokens) / 2);
+    return largestPart(streamedParts(device, { tokenCount, sampledCount: 1, attentionMacs: macs }));
+  }
   if (device.kind === 'wafer') {
     const times = device.stageTimes();
     const totalMs = times.prefillMs(promptTokens, device.setup.chunkTokens);
@@ -62,7 +75,7 @@ export function throughputBound(
 ): string {
   const seats = device.limits.replicaCount * device.limits.slotCount;
   if (use.waited && use.kvShareMax > fullShare) {
-    return device.kind === 'wafer' ? 'on-chip memory: no room for more KV' : 'memory: no room for more KV';
+    return device.kind === 'gpu' ? 'memory: no room for more KV' : 'on-chip memory: no room for more KV';
   }
   if (use.waited && use.runningMax >= seats) return `seats: ${seats} sequences at once`;
   if (use.busyShare > fullShare) {
@@ -104,6 +117,19 @@ function gpuParts(terms: StepTerms): TimePart[] {
     { name: 'launching kernels', ms: terms.launchMs },
     { name: 'work per sequence', ms: terms.rowsMs },
     { name: 'links between GPUs', ms: terms.linkMs },
+  ].filter(({ ms }) => ms > 0);
+}
+
+// What computing does not hide of the weights' way in is waited for.
+function streamedParts({ setup, floor, shape }: StreamedSimDevice, counts: StreamedCounts): TimePart[] {
+  const step = streamedStep(setup, floor, counts);
+  const headMs = step.periods.at(-1)!.headMs;
+  const workMs = shape.layerCount * step.layerMs + headMs;
+  const linkMs = shape.layerCount * step.exchangeMs;
+  return [
+    { name: 'streaming weights from external memory', ms: step.totalMs - workMs - linkMs },
+    { name: 'computing on the wafers', ms: workMs },
+    { name: 'links between wafers', ms: linkMs },
   ].filter(({ ms }) => ms > 0);
 }
 

@@ -25,6 +25,7 @@ import { formatPrediction, formatSummary } from './print.ts';
 import { replayLoad } from './replay.ts';
 import { schedulePage } from './schedule-page.ts';
 import { type SchedulerName, simulate } from './simulation.ts';
+import { streamedPage } from './streamed-page.ts';
 import { type Prices, summarise } from './summary.ts';
 import type { SloBounds } from './tally.ts';
 import { formatValidation, validationGoals, validationRows } from './validate.ts';
@@ -166,9 +167,11 @@ function writeSchedule(
   { schedule }: Prediction,
   output: CommandOutput,
 ): void {
-  if (device.kind !== 'wafer' || schedule === null)
-    throw new FlagError('html', file, 'a wafer among the devices');
-  writeFileSync(file, schedulePage(device, schedule));
+  if (device.kind === 'wafer' && schedule?.weights === 'resident')
+    writeFileSync(file, schedulePage(device, schedule));
+  else if (device.kind === 'streamed' && schedule?.weights === 'streamed')
+    writeFileSync(file, streamedPage(device, schedule));
+  else throw new FlagError('html', file, 'a wafer among the devices');
   output.note(`wrote ${file}\n`);
 }
 

@@ -33,6 +33,7 @@ export interface DeviceComparison {
   readonly sweep: Sweep;
   readonly plan: string;
   readonly trust: string;
+  readonly contextTokens: number; // of the sweep, about
   readonly tokenParts: readonly TimePart[]; // one user's token at the sweep's context
 }
 
@@ -46,6 +47,7 @@ export interface Comparison {
 
 export function compare(options: CompareOptions): Comparison {
   const lengths = medianLengths(options.load);
+  const contextTokens = lengths.isl + lengths.osl / 2;
   const devices = options.devices.map((device): DeviceComparison => {
     options.onProgress(`${device.name}: ${options.load.label}`);
     const result = simulate({
@@ -66,7 +68,8 @@ export function compare(options: CompareOptions): Comparison {
       sweep: sweepUsers({ ...options, device, lengths }),
       plan: planOf(device),
       trust: trustOf(device, 'users', lengths.isl),
-      tokenParts: decodeParts(device, 1, lengths.isl + lengths.osl / 2),
+      contextTokens,
+      tokenParts: decodeParts(device, 1, contextTokens),
     };
   });
   return { load: options.load.label, notes: options.load.notes, lengths, slo: options.slo, devices };

@@ -7,6 +7,7 @@ import {
   planSimDevice,
   type SimDevice,
   type SimDeviceOptions,
+  type WeightsPlace,
 } from '../../kernels/sim/device.ts';
 import { draftTokensDefault } from '../../kernels/sim/drafts.ts';
 import type { WindowedKv } from '../../kernels/sim/gpu/roofline.ts';
@@ -29,6 +30,7 @@ import {
   placement,
   positive,
   precision,
+  weightsPlace,
   windowedKv,
 } from './flag-values.ts';
 
@@ -41,6 +43,7 @@ export interface DeviceFlags {
   readonly pp?: number;
   readonly windowedKv?: WindowedKv;
   readonly wafers?: number;
+  readonly weights?: WeightsPlace;
   readonly seats?: number;
   readonly contextTokens?: number;
   readonly chunkTokens?: number;
@@ -73,6 +76,11 @@ export function withDeviceFlags(command: Command): Command {
       kvPrecision,
     )
     .option('--wafers <count>', 'wafers; default: the fewest that fit', people)
+    .option(
+      '--weights <place>',
+      'wafer: resident (default), or streamed from external memory: all that does not fit comes in at every step',
+      weightsPlace,
+    )
     .option(
       '--draft-acceptance <share>',
       'speculation with a drafter of one layer: chance of each guess; default: none',
@@ -130,6 +138,7 @@ function isWafer(name: string): boolean {
 
 const waferFlags = {
   wafers: 'wafers',
+  weights: 'weights',
   kvStoreGb: 'kv-store-gb',
   linkUs: 'link-us',
   usersPlanned: 'users-planned',
@@ -186,6 +195,7 @@ function planned(
       drafts: { acceptance: flags.draftAcceptance, tokensMax: flags.draftTokens ?? draftTokensDefault },
     }),
     ...(flags.linkUs !== undefined && { linkLatencyUs: flags.linkUs }),
+    ...(flags.weights !== undefined && { weights: flags.weights }),
   };
   if (flags.draftTokens !== undefined && flags.draftAcceptance === undefined)
     throw new FlagError('draft-tokens', String(flags.draftTokens), '--draft-acceptance beside it');

@@ -1,6 +1,6 @@
 // Values of flags: text in, checked value out, for commander. Each says what it would have accepted.
 import { InvalidArgumentError } from 'commander';
-import { parseDeviceName } from '../../kernels/sim/device.ts';
+import { parseDeviceName, type WeightsPlace } from '../../kernels/sim/device.ts';
 import type { WindowedKv } from '../../kernels/sim/gpu/roofline.ts';
 import {
   KV_PRECISIONS,
@@ -75,6 +75,11 @@ export const draftTokens = wholeUpTo(64);
 export function windowedKv(text: string): WindowedKv {
   if (text === 'whole' || text === 'window') return text;
   throw new InvalidArgumentError('expected whole or window');
+}
+
+export function weightsPlace(text: string): WeightsPlace {
+  if (text === 'resident' || text === 'streamed') return text;
+  throw new InvalidArgumentError('expected resident or streamed');
 }
 
 export function region(text: string): { columns: number; rows: number } {

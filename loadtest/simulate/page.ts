@@ -4,6 +4,8 @@ import { escaped, framedPage, section } from '../show/page-frame.ts';
 import { COLOURS, lineChart, PART_COLOURS, type Part, stackedAreaChart, stackedBars } from './chart.ts';
 import { type Comparison, type DeviceComparison, digits, formatComparison } from './compare.ts';
 import { explain } from './explain.ts';
+import { streamedFloorplan } from './streamed-page.ts';
+import { streamedSchedule } from './streamed-schedule.ts';
 import type { Sample } from './tally.ts';
 import { floorSection, pipelineChart, regionChart } from './wafer-pictures.ts';
 
@@ -78,14 +80,21 @@ function tokenTime({ devices, lengths }: Comparison): string {
 function deviceSection(entry: DeviceComparison): string {
   const { device, samples, summary } = entry;
   const pictures = [runningChart(samples), kvChart(samples)];
-  if (device.kind === 'gpu') pictures.push(batchChart(samples));
-  else pictures.push(pipelineChart(entry), regionChart(entry));
-  const floor = device.kind === 'wafer' ? floorSection(entry) : '';
+  if (device.kind === 'wafer') pictures.push(pipelineChart(entry), regionChart(entry));
+  else pictures.push(batchChart(samples));
+  const floor = floorOf(entry);
   return section(
     escaped(device.name),
     `${escaped(summary.bound)}; busy ${digits(summary.busyShare * 100)} % of the time.`,
     `${floor}<div class="grid2">${pictures.filter((picture) => picture !== '').join('')}</div>`,
   );
+}
+
+function floorOf(entry: DeviceComparison): string {
+  const { device, contextTokens } = entry;
+  if (device.kind === 'streamed')
+    return streamedFloorplan(device, streamedSchedule(device, Math.round(contextTokens)));
+  return device.kind === 'wafer' ? floorSection(entry) : '';
 }
 
 const time = 'seconds';

@@ -9,6 +9,7 @@ import { decodeParts, largestPart, prefillBound } from './bounds.ts';
 import { type FixedLengths, poissonLoad } from './load.ts';
 import { type ChipSchedule, chipSchedule } from './schedule.ts';
 import { type SchedulerName, simulate } from './simulation.ts';
+import { type StreamedSchedule, streamedSchedule } from './streamed-schedule.ts';
 import { type Prices, type Summary, summarise } from './summary.ts';
 import { simulateUsers } from './sweep.ts';
 import type { SloBounds } from './tally.ts';
@@ -26,7 +27,7 @@ export interface Prediction {
   readonly throughputBound: string;
   readonly plan: string; // what the figures rest on
   readonly trust: string; // how far figures like these were held against published ones
-  readonly schedule: ChipSchedule | null; // of a wafer: what lies where, and when a token is there
+  readonly schedule: ChipSchedule | StreamedSchedule | null; // of a wafer: what lies where, and when
 }
 
 export interface PredictOptions {
@@ -59,10 +60,17 @@ export function predict(options: PredictOptions): Prediction {
     ttftBound: waitsInQueue(summary) ? `the queue: ${summary.bound}` : prefillBound(device, lengths.isl),
     itlBound: largestPart(decodeParts(device, rowCount, contextTokens)),
     throughputBound: summary.bound,
-    schedule: device.kind === 'wafer' ? chipSchedule(device, Math.round(contextTokens)) : null,
+    schedule: scheduleOf(device, Math.round(contextTokens)),
     plan: planOf(device),
     trust: trustOf(device, regimeOf(device, load), lengths.isl),
   };
+}
+
+function scheduleOf(device: SimDevice, contextTokens: number): Prediction['schedule'] {
+  if (device.kind === 'gpu') return null;
+  return device.kind === 'wafer'
+    ? chipSchedule(device, contextTokens)
+    : streamedSchedule(device, contextTokens);
 }
 
 function regimeOf({ kind }: SimDevice, load: PredictLoad): Regime {

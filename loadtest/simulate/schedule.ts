@@ -25,6 +25,7 @@ export interface ScheduledStage {
 }
 
 export interface ChipSchedule {
+  readonly weights: 'resident';
   readonly contextTokens: number; // of each user
   readonly userCount: number; // whose KV is there: as planned for, or as many as fit
   readonly coreBytes: number; // SRAM of a core
@@ -61,5 +62,5 @@ export function chipSchedule(device: WaferSimDevice, contextTokens: number): Chi
     const place = { wafer, x, y, columns, rows, firstLayer, layerCount };
     return { ...place, startUs, endUs, linkUs, coreBytes: { ...used, kv, free } };
   });
-  return { contextTokens, userCount, coreBytes, stages, tokenUs: atUs };
+  return { weights: 'resident', contextTokens, userCount, coreBytes, stages, tokenUs: atUs };
 }

@@ -1,9 +1,9 @@
 // Trust: how far a prediction has been held against published figures like it. Like: same family (dense or mixture), chip,
 // weight format, parallelism and regime. Reads the table that `validate`'s golden test keeps; runs nothing.
-import type { SimDevice } from '../../kernels/sim/device.ts';
+import type { GpuSimDevice, SimDevice, StreamedSimDevice } from '../../kernels/sim/device.ts';
 import type { Sharding } from '../../kernels/sim/gpu/roofline.ts';
 import { kvPrecisionOf } from '../../kernels/sim/precision.ts';
-import type { ModelShape } from '../../kernels/sim/shapes.ts';
+import { layerBytes, type ModelShape } from '../../kernels/sim/shapes.ts';
 import { median } from '../statistics/median.ts';
 import { LEFT_OUT_MEDIAN, TRUST_TABLE } from './trust-table.ts';
 
@@ -61,6 +61,8 @@ function entries(): Entry[] {
 
 /** The sentence that stands beside every prediction. */
 export function trustOf(device: SimDevice, regime: Regime, promptTokens: number): string {
+  if (device.kind === 'streamed')
+    return 'not validated: extrapolated because no published row streams weights to a wafer';
   const { setup, precision } = device;
   const like: Likeness = {
     family: familyOf(device.shape),
@@ -135,6 +137,28 @@ function extrapolations({ shape, precision, setup }: SimDevice, promptTokens: nu
   return reasons;
 }
 
+function stagesText({ shape, setup }: GpuSimDevice): string {
+  const { stageCount = 1 } = setup;
+  if (stageCount === 1) return '';
+  const uneven =
+    shape.layerCount % stageCount === 0
+      ? ''
+      : ` (${shape.layerCount} layers, uneven: everybody waits for the stages of ${Math.ceil(shape.layerCount / stageCount)})`;
+  return ` in ${stageCount} pipeline stages${uneven}`;
+}
+
+// What comes in from external memory, and what stays.
+function streamText({ shape, precision, setup, floor, count }: StreamedSimDevice): string {
+  const { residentLayerCount, streamedLayerCount } = floor;
+  if (streamedLayerCount === 0) return 'nothing streamed: all layers fit';
+  const { common, routed } = layerBytes(shape, precision);
+  const gb = (bytes: number): string => (bytes / 1e9).toFixed(1);
+  const bytes = ((common + routed) * streamedLayerCount) / shape.layerCount;
+  const met = routed === 0 ? '' : ' if all experts are met';
+  const rate = gb(count * setup.chip.ioBytesPerSecond);
+  return `${streamedLayerCount} of ${shape.layerCount} layers streamed, ${gb(bytes)} GB a step${met} at ${rate} GB/s; ${residentLayerCount} layers and the output projection stay`;
+}
+
 function draftsText({ setup: { drafts } }: SimDevice): string {
   if (drafts === undefined) return 'no speculation';
   const { acceptance, tokensMax } = drafts;
@@ -145,15 +169,14 @@ function draftsText({ setup: { drafts } }: SimDevice): string {
 export function planOf(device: SimDevice): string {
   const { precision, setup } = device;
   const formats = `weights ${precision}, KV ${setup.kvPrecision}, ${draftsText(device)}`;
-  if (device.kind === 'gpu') {
-    const { stageCount = 1 } = device.setup;
-    const stages = stageCount === 1 ? '' : ` in ${stageCount} pipeline stages`;
-    return `${device.count} × ${setup.chip.name}${stages}, ${formats}`;
-  }
+  if (device.kind === 'gpu') return `${device.count} × ${setup.chip.name}${stagesText(device)}, ${formats}`;
   const { userCount, contextTokens, answerTokens } = device.demand;
   const users = Number.isFinite(userCount)
     ? `${userCount} user${userCount === 1 ? '' : 's'}`
     : 'as many users as fit';
+  if (device.kind === 'streamed') {
+    return `${device.count} × ${setup.chip.name}, ${formats}; ${streamText(device)}, for ${users} of ${contextTokens} tokens`;
+  }
   const plan = `placement for ${users} of ${contextTokens} tokens (${answerTokens} of them answer)`;
   return `${device.count} × ${setup.chip.name}, ${formats}; ${plan}, ${device.placement.stages.length} stages`;
 }

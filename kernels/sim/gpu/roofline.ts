@@ -13,6 +13,7 @@ import {
   kvBytesPerTokenOfLayer,
   layerBytes,
   type ModelShape,
+  metShare,
   stateBytesPerRow,
 } from '../shapes.ts';
 import { allReduceMs, allToAllMs, type GpuChip, peakFlops } from './chips.ts';
@@ -146,7 +147,7 @@ interface ExpertTerms {
   readonly totalMs: number;
 }
 
-// A mixture's experts are read if any token meets them: uniform routing leaves an expert out with (1 − k/E)^tokens.
+// A mixture's experts are read if any token meets them.
 function expertTerms(
   { chip, gpuCount, shape, precision, sharding }: GpuSetup,
   tokenCount: number,
@@ -155,12 +156,12 @@ function expertTerms(
 ): ExpertTerms {
   const { expertCount, activeExpertCount, mixtureLayerCount, hiddenSize, ffnSize } = shape;
   if (mixtureLayerCount === 0) return { readMs: 0, linearMs: 0, routingMs: 0, totalMs: 0 };
-  const unmet = (1 - activeExpertCount / expertCount) ** tokenCount;
-  const readMs = (layerBytes(shape, precision).routed * (1 - unmet)) / bytesPerMs;
+  const met = metShare(shape, tokenCount);
+  const readMs = (layerBytes(shape, precision).routed * met) / bytesPerMs;
   const flopsPerMs =
     (gpuCount * peakFlops(chip, precision, 'expert') * expertUtilisation(chip, precision, fitted)) / 1e3;
   // A product's tile is as high as `tileTokens`: of each expert's last one, half is empty on average.
-  const padding = (fitted.tileTokens / 2) * ((expertCount * (1 - unmet)) / activeExpertCount);
+  const padding = (fitted.tileTokens / 2) * ((expertCount * met) / activeExpertCount);
   const linearMs = (2 * (tokenCount + padding) * activeRoutedWeights(shape)) / flopsPerMs;
   // Kernels that widen MXFP4 (TensorRT-LLM's Triton backend) sort, fill and sum over all tokens that ranks have gathered, whoever
   // has their experts. Source: its fused_moe_triton; no constant of its own.

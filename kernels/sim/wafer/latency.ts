@@ -32,9 +32,10 @@ export function decodeLayerCycles(
 export function headCycles(
   shape: ModelShape,
   area: Rectangle,
+  parts = 1, // equal areas, each with its part
   fitted: WaferCoefficients = waferFitted,
 ): number {
-  return passCycles(headWeights(shape), area, fitted);
+  return passCycles(headWeights(shape) / parts, area, fitted);
 }
 
 export interface ChunkSize {
@@ -51,10 +52,24 @@ export function productLayerCycles(
 ): number {
   const contextCount = position + tokenCount; // the whole square of scores, as WaferLLM computes it
   const attention = attentionMacs(shape, contextCount) * fullAttentionShare(shape);
-  const macs = tokenCount * (activeLayerWeights(shape) + attention);
-  const edgeCycles =
-    fitted.prefillCyclesPerEdgeCore + fitted.prefillCyclesPerEdgeCoreAndWidth * shape.hiddenSize;
-  return (fitted.prefillCyclesPerMac * macs) / (area.columns * area.rows) + edgeCycles * edge(area);
+  return productCycles(shape, tokenCount * (activeLayerWeights(shape) + attention), area, fitted);
+}
+
+/** What a step of many sequences asks of a layer. */
+export interface BatchSize {
+  readonly tokenCount: number;
+  readonly attentionMacs: number; // of one layer with full attention, of all tokens together
+}
+
+/** Cycles of one layer for such a step, token after token or as one product, whichever is sooner. Each of `parts` areas does its part. */
+export function batchLayerCycles(
+  shape: ModelShape,
+  { tokenCount, attentionMacs: attention }: BatchSize,
+  { area, parts }: { readonly area: Rectangle; readonly parts: number },
+  fitted: WaferCoefficients = waferFitted,
+): number {
+  const macs = (tokenCount * activeLayerWeights(shape) + attention * fullAttentionShare(shape)) / parts;
+  return Math.min(passCycles(macs, area, fitted, tokenCount), productCycles(shape, macs, area, fitted));
 }
 
 /** Half the way round a rectangle: a square's side. */
@@ -62,9 +77,15 @@ export function edge(area: Rectangle): number {
   return (area.columns + area.rows) / 2;
 }
 
-function passCycles(macs: number, area: Rectangle, fitted: WaferCoefficients): number {
+function passCycles(macs: number, area: Rectangle, fitted: WaferCoefficients, passCount = 1): number {
   const local = (fitted.decodeCyclesPerMac * macs) / (area.columns * area.rows);
-  return local + fitted.decodeCyclesPerEdgeCore * edge(area) + fitted.decodeCyclesPerLayer;
+  return local + passCount * (fitted.decodeCyclesPerEdgeCore * edge(area) + fitted.decodeCyclesPerLayer);
+}
+
+function productCycles(shape: ModelShape, macs: number, area: Rectangle, fitted: WaferCoefficients): number {
+  const edgeCycles =
+    fitted.prefillCyclesPerEdgeCore + fitted.prefillCyclesPerEdgeCoreAndWidth * shape.hiddenSize;
+  return (fitted.prefillCyclesPerMac * macs) / (area.columns * area.rows) + edgeCycles * edge(area);
 }
 
 /** Layers whose attention grows with the context, of all. A short window looks at next to nothing. */

@@ -103,7 +103,7 @@ function planOf(flags: FleetFlags): FleetPlan {
       throw new FlagError('prefill-share', String(prefillShare), 'a share between 0 and 1');
     if (Math.min(...flags.nodes) < 2)
       throw new FlagError('nodes', String(flags.nodes), 'two at least, one a pool');
-    if (kind === 'wafer')
+    if (kind !== 'gpu')
       throw new DoesNotFitError(
         'pools of wafers are not modelled: a wafer computes prompts where it answers',
       );

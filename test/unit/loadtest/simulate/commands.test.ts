@@ -203,3 +203,33 @@ test('predict tells and draws the on-chip schedule of a wafer, and of nothing el
   expect(gpu.schedule).toBeNull();
   await expect(run(`predict --device h100 ${line} --html ${html}`)).rejects.toThrow(/--html .*a wafer/);
 });
+
+test('weights from external memory: the plan says what comes in, the schedule when, and nothing is claimed', async () => {
+  const line = '--device wse3 --weights streamed --model llama-3.1-70b --isl 200 --osl 8 --users-planned 2';
+  const file = join(directory, 'streamed.html');
+  const text = await run(`predict ${line} --context-planned 1024 --html ${file}`);
+  expect(text).toMatch(/ITL .*streaming weights from external memory/);
+  expect(text).toMatch(/plan: 1 × wse3, .*; \d\d of 80 layers streamed, [\d.]+ GB a step at 150.0 GB\/s/);
+  expect(text).toContain('not validated: extrapolated because no published row streams weights to a wafer');
+  const page = readFileSync(file, 'utf8');
+  expect(page).toContain('into buffer 2');
+  expect(page).toContain('resident layer');
+  const { schedule } = JSON.parse(await run(`predict ${line} --json`));
+  expect(schedule.weights).toBe('streamed');
+  expect(schedule.layers.length).toBe(81);
+  await expect(run('predict --device h100 --weights streamed --model llama-3.1-8b')).rejects.toThrow(
+    /a wafer/,
+  );
+  const table = await run(
+    'compare --devices wse3,h100x4 --weights streamed --model llama-3.1-70b --isl 100 --osl 8 --rate 1 --requests 4 --users-max 2',
+  );
+  expect(table).toMatch(/wse3: .*layers streamed/);
+});
+
+test('pipeline stages that do not divide the layers are said to be uneven', async () => {
+  const text = await run('predict --device h100 --pp 3 --model llama-3.1-8b --isl 100 --osl 4');
+  expect(text).toContain('3 pipeline stages (32 layers, uneven: everybody waits for the stages of 11)');
+  expect(await run('predict --device h100 --pp 2 --model llama-3.1-8b --isl 100 --osl 4')).not.toContain(
+    'uneven',
+  );
+});
