@@ -103,8 +103,8 @@ export class RegexTable {
     }));
   }
 
-  literal(bytes: ArrayLike<number>): Regex {
-    let regex = this.empty;
+  literal(bytes: ArrayLike<number>, rest: Regex = this.empty): Regex {
+    let regex = rest;
     for (let i = bytes.length - 1; i >= 0; i--) regex = this.concat(this.range(bytes[i]!, bytes[i]!), regex);
     return regex;
   }

@@ -55,6 +55,8 @@ export interface CompilerParts {
   readonly clock: Clock;
 }
 
+const largeMin = 50_000; // expressions of a grammar that is large: some 100 bytes each
+const largeMax = 4; // such that are made at the same time: hostile ones grow to 200 MB
 const primedMax = 64; // automata per grammar whose first mask is made at once
 
 interface KeptGrammar extends CompiledGrammar {
@@ -65,6 +67,8 @@ export class GrammarCompiler {
   readonly #parts: CompilerParts;
   readonly #bounds: GrammarBounds;
   readonly #waiting: (() => void)[] = []; // grammars that are being made, the next one first; bounded by open requests
+  readonly #largeWaiting: (() => void)[] = []; // large ones before which others have to be through
+  #largeCount = 0;
   readonly #table = new RegexTable(); // of JSON's own words
   readonly #terminals: JsonTerminals;
   readonly #shared = new Map<Regex, Automaton>(); // JSON's own words, for all grammars
@@ -123,24 +127,36 @@ export class GrammarCompiler {
   }
 
   async #make(source: GrammarSource | CustomGrammar): Promise<KeptGrammar> {
-    const work = this.#work(source);
+    const table = new RegexTable(this.#table);
+    const work = this.#work(source, table);
     const { grammarPortionsMax: most } = this.#bounds;
-    for (let portions = 1; ; portions++) {
-      const turn = work.next();
-      if (turn.done) return turn.value;
-      if (portions >= most) {
-        throw new GrammarError('too-large', `takes more than ${most} portions of work (--grammar-portions)`, {
-          path: '#',
-        });
+    let isLarge = false;
+    try {
+      for (let portions = 1; ; portions++) {
+        const turn = nextPortion(work);
+        if (turn.done) return turn.value;
+        if (portions >= most) {
+          const message = `takes more than ${most} portions of work (--grammar-portions)`;
+          throw new GrammarError('too-large', message, { path: '#' });
+        }
+        if (!isLarge && table.made > largeMin) {
+          isLarge = true;
+          if (++this.#largeCount > largeMax)
+            await new Promise<void>((resolve) => this.#largeWaiting.push(resolve));
+        }
+        await this.#giveWay();
       }
-      await this.#giveWay();
+    } finally {
+      if (isLarge) {
+        this.#largeCount--;
+        this.#largeWaiting.shift()?.();
+      }
     }
   }
 
-  *#work(source: GrammarSource | CustomGrammar): Portioned<KeptGrammar> {
+  *#work(source: GrammarSource | CustomGrammar, table: RegexTable): Portioned<KeptGrammar> {
     const bounds = this.#bounds;
     const rules = new Map<string, Expression>();
-    const table = new RegexTable(this.#table);
     const pace = new Pace(table);
     const parts: SchemaContext = { table, pace, bounds, terminals: this.#terminals, rules };
     const written = source.kind === 'custom' ? source.write(parts) : writeSource(source, parts);
@@ -197,6 +213,16 @@ export class GrammarCompiler {
       stateBytesMax: this.#bounds.maskCacheSizeMax,
     });
     return this.#masks;
+  }
+}
+
+/** What no bound on depth has caught is refused like what one has. */
+function nextPortion<T>(work: Portioned<T>): IteratorResult<void, T> {
+  try {
+    return work.next();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new GrammarError('too-large', 'nested too deep', { path: '#' });
   }
 }
 

@@ -144,6 +144,24 @@ export function containingExpression(
   );
 }
 
+/** `count` ≥ 1 items of a kind, then others; `min` and `max` are of all together. */
+export function leadingExpression(
+  {
+    leading,
+    count,
+    item,
+    min,
+    max,
+  }: Omit<ArrayParts, 'prefix'> & { readonly leading: Expression; readonly count: number },
+  words: Words,
+): Expression {
+  if (Math.max(min, count) > max) return terminal(words.table.never);
+  const { open, close, comma } = punctuation('[]', words);
+  const more = repeat(sequence(comma, leading), count - 1, count - 1);
+  const others = repeat(sequence(comma, item), Math.max(0, min - count), max - count);
+  return sequence(open, leading, more, others, close);
+}
+
 export function arrayExpression({ prefix, item, min, max }: ArrayParts, words: Words): Expression {
   const { open, close, comma } = punctuation('[]', words);
   if (min > max) return terminal(words.table.never);
@@ -156,11 +174,17 @@ export function arrayExpression({ prefix, item, min, max }: ArrayParts, words: W
     const items = sequence(item, repeat(sequence(comma, item), Math.max(0, min - 1), max - 1));
     inside = max === 0 ? sequence() : isOptional(0) ? repeat(items, 0, 1) : items;
   } else {
-    inside = restMax > 0 ? repeat(sequence(comma, item), restMin, restMax) : sequence();
+    // From behind. What may be left out is a rule each time: a list may be longer than the stack is deep.
+    let after: Expression[] = restMax > 0 ? [repeat(sequence(comma, item), restMin, restMax)] : [];
     for (let i = leading.length - 1; i >= 0; i--) {
-      const members = sequence(...(i === 0 ? [] : [comma]), leading[i]!, inside);
-      inside = isOptional(i) ? repeat(members, 0, 1) : members;
+      after.push(leading[i]!);
+      if (i > 0) after.push(comma);
+      if (!isOptional(i)) continue;
+      const name = `item ${words.rules.size}`;
+      words.rules.set(name, repeat(sequence(...after.toReversed()), 0, 1));
+      after = [rule(name)];
     }
+    inside = sequence(...after.toReversed());
   }
   return sequence(open, inside, close);
 }

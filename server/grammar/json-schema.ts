@@ -2,6 +2,7 @@
 // how a value's text looks is json-terminals.ts. Properties that are not declared are allowed only where the schema
 // says so, or declares none. Before it: compiler.ts and tools/call-grammar.ts; after it: rules.ts.
 
+import { isDeepStrictEqual } from 'node:util';
 import type { Regex } from './byte-regex.ts';
 import { GrammarError } from './grammar-error.ts';
 import { arrayExpression, type JsonProperty, objectExpression } from './json-containers.ts';
@@ -11,6 +12,7 @@ import { choice, type Expression, rule, terminal } from './rules.ts';
 import { anyKey, arrayValue, type ContainerParts, objectValue } from './schema-containers.ts';
 import type { SchemaContext } from './schema-context.ts';
 import {
+  askedOf,
   asksMoreThan,
   isAssertion,
   isOfType,
@@ -46,7 +48,7 @@ export function* compileSchema(
   options: SchemaOptions,
 ): Portioned<CompiledSchema> {
   yield* measureSchema(schema, context);
-  const reader = new SchemaReader(schema, options.strict, context.bounds);
+  const reader = new SchemaReader(schema, options.strict, context);
   const value = yield* new SchemaRules(reader, context, options.name).root(schema);
   return { value, ignored: reader.ignored };
 }
@@ -85,7 +87,10 @@ class SchemaRules {
     this.#context = context;
     this.#name = name;
     this.#parts = { reader, context, value: (schema, path) => this.#value(schema, path) };
-    this.#negation = { resolve: (reference) => reader.resolve(reference, '#').target, isAssertion };
+    this.#negation = {
+      resolve: (reference) => reader.resolve(reference, '#').target,
+      pace: context.pace,
+    };
   }
 
   /** The expression of the whole schema; those of what it refers to become rules. */
@@ -105,15 +110,15 @@ class SchemaRules {
     if (schema === false) return terminal(this.#context.table.never);
     if (!isSchemaObject(schema))
       throw new GrammarError('invalid', 'expected an object or a boolean', { path });
-    return yield* this.#plain(this.#rewritten(schema, path), path);
+    return yield* this.#plain(yield* this.#rewritten(askedOf(schema), path), path);
   }
 
   /** Without conditions and older names. */
-  #rewritten(given: Schema, path: string): Schema {
+  *#rewritten(given: Schema, path: string): Portioned<Schema> {
     for (const keyword of unsupportedKeywords(given)) this.#reader.cannot(path, keyword);
     let schema = given;
     for (;;) {
-      const plain = rewritten(schema, this.#negation);
+      const plain = yield* rewritten(schema, this.#negation);
       if ('schema' in plain) return plain.schema;
       this.#reader.cannot(path, plain.culprit);
       schema = withoutCulprit(schema, plain.culprit);
@@ -144,7 +149,7 @@ class SchemaRules {
       case 'array':
         return yield* arrayValue(schema, path, this.#parts);
       case 'string':
-        return terminal(this.#string(schema, path));
+        return terminal(yield* this.#string(schema, path));
       case 'number':
       case 'integer':
         return terminal(numberText(schema, { path, integer: type === 'integer' }, this.#parts));
@@ -173,16 +178,18 @@ class SchemaRules {
     if (++this.#mergeDepth > mergeDepthMax) {
       throw new GrammarError('too-large', `merged deeper than ${mergeDepthMax}`, { path, keyword: 'allOf' });
     }
-    const open = (part: unknown) => this.#reader.flattened(this.#openable(part, path), path);
-    const one = mergeSchemas([...beside, ...parts.flatMap(open)]);
+    const opened: unknown[] = beside;
+    for (const part of parts)
+      for (const one of this.#reader.flattened(yield* this.#openable(part, path), path)) opened.push(one);
+    const one = yield* mergeSchemas(opened, this.#context.pace);
     const value = one === null ? null : yield* this.#value(one, path);
     this.#mergeDepth--;
     return value;
   }
 
   /** A part as it can be merged. */
-  #openable(part: unknown, path: string): unknown {
-    return isSchemaObject(part) ? this.#rewritten(part, path) : part;
+  *#openable(part: unknown, path: string): Portioned<unknown> {
+    return isSchemaObject(part) ? yield* this.#rewritten(askedOf(part), path) : part;
   }
 
   /** What is referred to is written later: references may be deeper than the stack. */
@@ -210,36 +217,42 @@ class SchemaRules {
       throw new GrammarError('unsatisfiable', 'no value is allowed', { path, keyword });
     const types = schema['type'] === undefined ? null : typesOf(schema, path);
     if (types !== null) values = values.filter((value) => types.some((type) => isOfType(value, type)));
-    values = this.#fitting(values, schema, path);
+    values = yield* this.#fitting(values, schema, path);
     if (values.length === 0) return terminal(this.#context.table.never); // of an alternative, perhaps
     const texts = values.map((value) => JSON.stringify(value));
     return terminal(yield* oneOfTexts(texts, this.#context));
   }
 
   /** Those of listed values that fit what stands beside the list. */
-  #fitting(values: readonly unknown[], schema: Schema, path: string): readonly unknown[] {
+  *#fitting(values: readonly unknown[], schema: Schema, path: string): Portioned<readonly unknown[]> {
     const { const: only, enum: listed, ...rest } = schema;
     const both = only !== undefined && Array.isArray(listed);
-    const left = both ? values.filter((value) => listed.some((one) => sameJson(one, value))) : values;
+    const left = both
+      ? values.filter((value) => listed.some((one) => isDeepStrictEqual(one, value)))
+      : values;
     if (!asksMoreThan(rest, ['type'])) return left;
     for (const name of ['anyOf', 'oneOf', 'allOf', '$ref'])
       if (rest[name] !== undefined) this.#reader.cannot(path, name);
-    const { table } = this.#context;
-    const fits = (value: unknown): boolean => {
+    const has = (kind: string) => left.some((value) => typeof value === kind);
+    const body = has('string')
+      ? yield* stringBody(rest, path, { ...this.#parts, strict: true })
+      : this.#context.table.never;
+    const number = has('number')
+      ? numberText(rest, { path, integer: false }, this.#parts)
+      : this.#context.table.never;
+    const fitting: unknown[] = [];
+    for (const value of left) {
       const text = JSON.stringify(value);
-      if (typeof value === 'string') {
-        const body = stringBody(rest, path, { ...this.#parts, strict: true });
-        return matches(body, text.slice(1, -1), table);
-      }
-      if (typeof value === 'number')
-        return matches(numberText(rest, { path, integer: false }, this.#parts), text, table);
       if (value !== null && typeof value === 'object') {
         const culprit = Object.keys(rest).find((name) => name !== 'type' && isAssertion(name))!;
         this.#reader.cannot(path, culprit);
       }
-      return true;
-    };
-    return left.filter(fits);
+      const isText = typeof value === 'string';
+      const isFree = !isText && typeof value !== 'number';
+      const [regex, written] = isText ? [body, text.slice(1, -1)] : [number, text];
+      if (isFree || (yield* matches(regex, written, this.#context))) fitting.push(value);
+    }
+    return fitting;
   }
 
   /** anyOf, oneOf, allOf; null when there is none. */
@@ -253,7 +266,7 @@ class SchemaRules {
     this.#reader.onlyWith(schema, { path, keyword, allowed: [] });
     if (keyword === 'allOf' && parts.length > 1) this.#reader.cannot(path, 'allOf');
     if (keyword === 'oneOf' && (yield* mayOverlap(parts, path, this.#context.pace))) {
-      const apart = exclusive(parts, this.#negation);
+      const apart = yield* exclusive(parts, this.#negation);
       if (apart !== null) return yield* this.#value({ anyOf: apart }, path);
       this.#reader.cannot(path, 'oneOf');
     }
@@ -265,18 +278,20 @@ class SchemaRules {
     return choice(...written);
   }
 
-  #string(schema: Schema, path: string): Regex {
+  *#string(schema: Schema, path: string): Portioned<Regex> {
     const { table, terminals } = this.#context;
-    return table.sequence(terminals.quote, stringBody(schema, path, this.#parts), terminals.quote);
+    const body = yield* stringBody(schema, path, this.#parts);
+    return table.sequence(terminals.quote, body, terminals.quote);
   }
 }
 
 const exclusiveMax = 8; // alternatives, each of which is to fit alone
 
 /** Each alternative where none of the others fits; null: it cannot be written. */
-function exclusive(parts: readonly unknown[], options: NegateOptions): readonly unknown[] | null {
+function* exclusive(parts: readonly unknown[], options: NegateOptions): Portioned<readonly unknown[] | null> {
   if (parts.length > exclusiveMax) return null;
-  const broken = parts.map((part) => negated(part, options));
+  const broken: unknown[] = [];
+  for (const part of parts) broken.push(yield* negated(part, options));
   if (broken.includes(null)) return null;
   return parts.map((part, index) => ({ allOf: [part, ...broken.filter((_, other) => other !== index)] }));
 }
@@ -288,8 +303,4 @@ function kindsAgree(rest: Schema, groups: readonly unknown[]): boolean {
   const says = (part: unknown) =>
     !isSchemaObject(part) || ['type', '$ref', 'const', 'enum'].some((keyword) => part[keyword] !== undefined);
   return given.length === 1 && Array.isArray(given[0]) && given[0].every(says);
-}
-
-function sameJson(one: unknown, other: unknown): boolean {
-  return JSON.stringify(one) === JSON.stringify(other);
 }

@@ -124,8 +124,8 @@ function* sharedPrefixes(
     shared = length;
     if (pace.due()) yield;
   }
-  const prefix = table.literal(first.subarray(from, shared));
-  if (texts.length === 1) return prefix;
+  const prefix = first.subarray(from, shared);
+  if (texts.length === 1) return yield* literal(prefix, table.empty, { table, pace });
   const branches: Regex[] = [];
   const byByte = Array.from({ length: 256 }, (): Uint8Array[] => []);
   for (const text of texts) {
@@ -136,5 +136,22 @@ function* sharedPrefixes(
   for (const group of byByte) {
     if (group.length > 0) branches.push(yield* sharedPrefixes(group, shared, { table, pace }));
   }
-  return table.concat(prefix, table.or(branches));
+  return yield* literal(prefix, table.or(branches), { table, pace });
+}
+
+const literalStep = 1_024; // bytes
+
+/** The bytes, then the rest. */
+function* literal(bytes: Uint8Array, rest: Regex, { table, pace }: TextContext): Portioned<Regex> {
+  let regex = rest;
+  for (let end = bytes.length; end > 0; end -= literalStep) {
+    regex = table.literal(bytes.subarray(Math.max(0, end - literalStep), end), regex);
+    if (pace.due()) yield;
+  }
+  return regex;
+}
+
+/** A text that may be long, then the rest. */
+export function textThen(text: string, rest: Regex, context: TextContext): Portioned<Regex> {
+  return literal(new TextEncoder().encode(text), rest, context);
 }

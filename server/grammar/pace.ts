@@ -16,6 +16,11 @@ export class Pace {
     this.#table = table;
   }
 
+  /** Work of a part that cannot give way itself: whoever asks next does. */
+  spend(steps: number): void {
+    this.#steps += steps;
+  }
+
   /** After `steps` more things were looked at: true when it is time to give way, which begins another portion. */
   due(steps = 1): boolean {
     this.#steps += steps;

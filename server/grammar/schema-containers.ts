@@ -9,10 +9,11 @@ import {
   containingExpression,
   distinctExpression,
   type JsonProperty,
+  leadingExpression,
   type ObjectParts,
   objectExpression,
 } from './json-containers.ts';
-import { oneOfTexts } from './json-terminals.ts';
+import { oneOfTexts, textThen } from './json-terminals.ts';
 import type { Portioned } from './pace.ts';
 import { compilePattern } from './pattern.ts';
 import { type Expression, terminal } from './rules.ts';
@@ -46,18 +47,17 @@ export function* objectValue(schema: Schema, path: string, parts: ContainerParts
   const { table, terminals } = context;
   const { declared, required, absent, additional } = reader.objectParts(schema, path);
   const patterns = keyPatterns(schema, path, parts);
-  const names = namesBody(schema, path, parts);
+  const names = yield* namesBody(schema, path, parts);
   const properties: ObjectParts['properties'][number][] = [];
   for (const [name, inner, at] of declared) {
-    const fits = names === null || matches(names, JSON.stringify(name).slice(1, -1), table);
-    const held = [
-      inner,
-      ...patterns.filter(({ regex }) => fitsKey(regex, name, context)).map((one) => one.schema),
-    ];
+    const fits = names === null || (yield* fitsKey(names, name, context));
+    const held = [inner];
+    for (const { regex, schema: asked } of patterns)
+      if (yield* fitsKey(regex, name, context)) held.push(asked);
     const written = fits
       ? yield* value(held.length === 1 ? inner : { allOf: held }, at)
       : terminal(table.never);
-    const key = table.sequence(table.text(`${JSON.stringify(name)}:`), terminals.space);
+    const key = yield* textThen(`${JSON.stringify(name)}:`, terminals.space, context);
     properties.push({ key, value: written, required: required.has(name) });
   }
   const taken = [...declared.map(([name]) => name), ...absent];
@@ -99,28 +99,29 @@ function keyPatterns(
 }
 
 /** What keys are like by `propertyNames`; null: as they want. */
-function namesBody(schema: Schema, path: string, parts: ContainerParts): Regex | null {
+function* namesBody(schema: Schema, path: string, parts: ContainerParts): Portioned<Regex | null> {
   const { propertyNames: given } = schema;
   if (given === undefined || given === true) return null;
   const { reader, context } = parts;
   const { table } = context;
   const at = `${path}/propertyNames`;
   if (given === false) return table.never;
-  const one = reader.oneSchema(given, at);
+  const one = yield* reader.oneSchema(given, at);
   if (one === null) {
     reader.cannot(path, 'propertyNames');
     return null;
   }
   const { enum: values, const: only, ...rest } = one;
   const texts = only !== undefined ? [only] : values;
-  const body = stringBody(rest, at, { ...parts, strict: true });
+  const body = yield* stringBody(rest, at, { ...parts, strict: true });
   if (!Array.isArray(texts)) return body;
   const fitting = texts.filter((text) => typeof text === 'string');
-  return table.and([body, table.or(fitting.map((text) => table.text(JSON.stringify(text).slice(1, -1))))]);
+  const inside = fitting.map((text) => JSON.stringify(text).slice(1, -1));
+  return table.and([body, yield* oneOfTexts(inside, context)]);
 }
 
-function fitsKey(regex: Regex, name: string, { table }: SchemaContext): boolean {
-  return matches(regex, JSON.stringify(name).slice(1, -1), table);
+function fitsKey(regex: Regex, name: string, context: SchemaContext): Portioned<boolean> {
+  return matches(regex, JSON.stringify(name).slice(1, -1), context);
 }
 
 /** Keys that are not declared: for each choice of patterns that a key may fit, those that fit these and no others. */
@@ -171,7 +172,9 @@ export function* arrayValue(schema: Schema, path: string, parts: ContainerParts)
     const values =
       prefixItems.length > 0 || schema['contains'] !== undefined ? null : reader.finiteValues(items, path);
     if (values !== null && values.length <= distinctMax) {
-      const written = values.map((one) => terminal(context.table.text(JSON.stringify(one))));
+      const written: Expression[] = [];
+      for (const one of values)
+        written.push(terminal(yield* textThen(JSON.stringify(one), context.table.empty, context)));
       return distinctExpression({ items: written, min, max }, context);
     }
     reader.cannot(path, 'uniqueItems');
@@ -203,6 +206,6 @@ function* containing(
     return containingExpression({ item, contained, count: least }, context);
   if (most !== null && most < least) return terminal(context.table.never);
   const other = most === null ? item : yield* value({ allOf: [items, { not: schema['contains'] }] }, at);
-  const prefix = new Array<Expression>(least).fill(contained);
-  return arrayExpression({ prefix, item: other, min: Math.max(min, least), max }, context);
+  if (least === 0) return arrayExpression({ prefix: [], item: other, min, max }, context);
+  return leadingExpression({ leading: contained, count: least, item: other, min, max }, context);
 }

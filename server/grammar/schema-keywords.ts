@@ -49,6 +49,15 @@ export function isSchemaObject(value: unknown): value is Schema {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+const known = [...assertions, ...conditions, 'then', 'else', ...unsupported];
+
+/** Without what asks for nothing: what is left is small, however much else a schema says. */
+export function askedOf(schema: Schema): Schema {
+  const asked: Record<string, unknown> = {};
+  for (const keyword of known) if (schema[keyword] !== undefined) asked[keyword] = schema[keyword];
+  return asked;
+}
+
 /** Those of the keywords we cannot enforce that ask for something here. */
 export function unsupportedKeywords(schema: Schema): string[] {
   return unsupported.filter((name) => schema[name] !== undefined && schema[name] !== false);

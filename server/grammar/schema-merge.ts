@@ -1,5 +1,7 @@
 // Several JSON schemas that must all hold → one that says the same, where that can be written: the parts of `allOf`, and
-// what stands beside it or beside a `$ref`. Pure. Before it: json-schema.ts; after it: json-schema.ts reads the result.
+// what stands beside it or beside a `$ref`. Pure, in portions. Before it: json-schema.ts; after it: json-schema.ts reads the result.
+import { isDeepStrictEqual } from 'node:util';
+import type { Pace, Portioned } from './pace.ts';
 import { isSchemaObject, type Schema } from './schema-keywords.ts';
 
 const annotations = new Set([
@@ -26,21 +28,56 @@ const upper = new Set(['maximum', 'exclusiveMaximum', 'maxLength', 'maxItems', '
 const mergesMax = 1000; // alternatives beside alternatives multiply
 const alternatives = ['anyOf', 'oneOf'] as const;
 
+const membersMax = 8_000_000; // names and values looked at meanwhile
+const keptMax = 500_000; // in all alternatives: each may take thousands along
+
+class Budget {
+  readonly #pace: Pace;
+  #merges = mergesMax;
+  #members = membersMax;
+  #kept = keptMax;
+
+  constructor(pace: Pace) {
+    this.#pace = pace;
+  }
+
+  /** Before two schemas are merged: false when there have been too many. */
+  take(): boolean {
+    return --this.#merges >= 0 && this.#members >= 0;
+  }
+
+  /** What an alternative has become: false when all of them hold too much. */
+  keep(schema: unknown): boolean {
+    if (isSchemaObject(schema)) this.#kept -= membersOf(schema);
+    return this.#kept >= 0;
+  }
+
+  /** After looking at so many names and values. */
+  *spend(members: number): Portioned<void> {
+    this.#members -= members;
+    if (this.#pace.due(1 + members)) yield;
+  }
+}
+
 /** null: it cannot be written as one schema. */
-export function mergeSchemas(parts: readonly unknown[], budget = { merges: mergesMax }): unknown {
+export function* mergeSchemas(
+  parts: readonly unknown[],
+  pace: Pace,
+  budget = new Budget(pace),
+): Portioned<unknown> {
   let merged: unknown = true;
   for (const part of parts) {
-    merged = merged === true ? part : part === true ? merged : mergeTwo(merged, part, budget);
+    merged = merged === true ? part : part === true ? merged : yield* mergeTwo(merged, part, pace, budget);
     if (merged === null) return null;
   }
   return merged;
 }
 
-function mergeTwo(a: unknown, b: unknown, budget: { merges: number }): unknown {
-  if (--budget.merges < 0) return null;
+function* mergeTwo(a: unknown, b: unknown, pace: Pace, budget: Budget): Portioned<unknown> {
+  if (!budget.take()) return null;
   if (a === false || b === false) return false;
   if (!isSchemaObject(a) || !isSchemaObject(b)) return null;
-  if ('const' in a || 'const' in b) return mergeTwo(asEnum(a), asEnum(b), budget);
+  if ('const' in a || 'const' in b) return yield* mergeTwo(asEnum(a), asEnum(b), pace, budget);
   for (const keyword of alternatives) {
     for (const [one, other] of [
       [a, b],
@@ -50,11 +87,32 @@ function mergeTwo(a: unknown, b: unknown, budget: { merges: number }): unknown {
       if (!Array.isArray(choices)) continue;
       const { [keyword]: _choices, ...rest } = one;
       // Each alternative takes along what must hold beside it.
-      const each = choices.map((choice) => mergeSchemas([rest, choice, other], budget));
-      return each.includes(null) ? null : { [keyword]: each };
+      const each: unknown[] = [];
+      for (const choice of choices) {
+        const taken = yield* mergeSchemas([rest, choice, other], pace, budget);
+        if (taken === null || !budget.keep(taken)) return null;
+        each.push(taken);
+      }
+      return { [keyword]: each };
     }
   }
-  if (JSON.stringify(a['prefixItems']) !== JSON.stringify(b['prefixItems'])) return null;
+  yield* budget.spend(membersOf(a) + membersOf(b));
+  return mergedPlain(a, b);
+}
+
+/** How many names and values its keywords list. */
+function membersOf(schema: Schema): number {
+  let members = 0;
+  for (const value of Object.values(schema)) {
+    if (Array.isArray(value)) members += value.length;
+    else if (isSchemaObject(value)) members += Object.keys(value).length;
+  }
+  return members;
+}
+
+/** Of two without alternatives. */
+function mergedPlain(a: Schema, b: Schema): unknown {
+  if (!isDeepStrictEqual(a['prefixItems'], b['prefixItems'])) return null;
   const [one, other] = [declaring(a, b), declaring(apart(a, b), a)];
   if (one === null || other === null) return null;
   const merged: Record<string, unknown> = { ...one };
@@ -84,7 +142,7 @@ function declaring(schema: Schema, other: Schema): Schema | null {
   const named = isSchemaObject(own) ? own : {};
   const theirs = isSchemaObject(other['properties']) ? Object.keys(other['properties']) : [];
   const missing = theirs.filter((name) => !Object.hasOwn(named, name));
-  const samePatterns = JSON.stringify(patterns) === JSON.stringify(other['patternProperties']);
+  const samePatterns = isDeepStrictEqual(patterns, other['patternProperties']);
   if (!samePatterns && other['patternProperties'] !== undefined) return null; // whose names these are is not known
   if (missing.length === 0) return schema;
   if (patterns !== undefined) return null;
@@ -121,7 +179,7 @@ function withPatterns(a: Record<string, unknown>, pattern: unknown): readonly un
 
 /** null: not to be written as one value. */
 function mergeValue(keyword: string, a: unknown, b: unknown): unknown {
-  if (JSON.stringify(a) === JSON.stringify(b) || annotations.has(keyword) || notes.has(keyword)) return a;
+  if (annotations.has(keyword) || notes.has(keyword) || isDeepStrictEqual(a, b)) return a;
   if (lists.has(keyword) && Array.isArray(a) && Array.isArray(b)) return [...new Set([...a, ...b])];
   if (keyword === 'allOf' && Array.isArray(a) && Array.isArray(b)) return [...a, ...b];
   if (keyword === 'multipleOf') return commonMultiple(a, b);

@@ -1,45 +1,65 @@
 // What a value must be not to fit a JSON schema, written as a schema: for `not`, `else`, and alternatives of which one alone may
 // hold. Owns which assertions can be turned round. What it writes may ask for more than needed (some values that do not fit
 // are left out), never for less. Pure. Before it: schema-rewrite.ts; after it: schema-merge.ts.
-import { isSchemaObject, type Schema } from './schema-keywords.ts';
+import type { Pace, Portioned } from './pace.ts';
+import { askedOf, isAssertion, isSchemaObject, type Schema } from './schema-keywords.ts';
 
 export interface NegateOptions {
   /** The target of a `$ref` within the whole schema; undefined: it leads nowhere. */
   readonly resolve: (reference: unknown) => unknown;
-  readonly isAssertion: (keyword: string) => boolean;
+  readonly pace: Pace;
 }
 
-const depthMax = 16; // of schemas within schemas and references
+/** Where a schema stands that is turned round. */
+interface Depth {
+  readonly level: number; // of schemas within schemas and references
+  readonly referred: boolean; // behind a reference
+  readonly budget: { left: number };
+}
+
+type Negate = (schema: unknown, behindReference?: boolean) => Portioned<unknown>;
+type Ways = readonly unknown[] | null; // of which any breaks the assertion; none: nothing does; null: it cannot be said
+
+const levelMax = 16;
+const referredMax = 1_000; // schemas behind references, for one: a few that lead back multiply with every level
 const kinds = ['null', 'boolean', 'number', 'string', 'array', 'object'] as const;
 
 /** null: no way to write it. */
-export function negated(schema: unknown, options: NegateOptions, depth = 0): unknown {
+export function* negated(
+  schema: unknown,
+  options: NegateOptions,
+  depth: Depth = { level: 0, referred: false, budget: { left: referredMax } },
+): Portioned<unknown> {
   if (schema === true) return false;
   if (schema === false) return true;
-  if (!isSchemaObject(schema) || depth > depthMax) return null;
+  if (!isSchemaObject(schema) || depth.level > levelMax) return null;
+  if (depth.referred && --depth.budget.left < 0) return null;
+  const negate: Negate = (inner, behindReference = false) =>
+    negated(inner, options, {
+      level: depth.level + 1,
+      referred: depth.referred || behindReference,
+      budget: depth.budget,
+    });
   const ways: unknown[] = [];
   let asserts = false;
-  for (const [keyword, value] of Object.entries(schema)) {
-    if (!options.isAssertion(keyword)) continue;
-    const found = waysToBreak(keyword, value, (inner) => negated(inner, options, depth + 1), options);
-    if (found === null) asserts = true;
-    else {
-      asserts ||= found.length > 0;
-      ways.push(...found);
-    }
+  for (const [keyword, value] of Object.entries(askedOf(schema))) {
+    if (!isAssertion(keyword)) continue; // `then` and `else` say nothing alone
+    const found = yield* waysToBreak(keyword, value, negate, options);
+    asserts ||= found === null || found.length > 0;
+    for (const way of found ?? []) ways.push(way);
+    if (options.pace.due(1 + (found?.length ?? 0))) yield;
   }
   if (!asserts) return false; // everything fits
   if (ways.length === 0) return null;
   return ways.length === 1 ? ways[0] : { anyOf: ways };
 }
 
-/** Schemas of which any breaks the assertion; none: nothing does; null: it cannot be said. */
-function waysToBreak(
+function* waysToBreak(
   keyword: string,
   value: unknown,
-  negate: (schema: unknown) => unknown,
+  negate: Negate,
   { resolve }: NegateOptions,
-): readonly unknown[] | null {
+): Portioned<Ways> {
   switch (keyword) {
     case 'type':
       return otherTypes(Array.isArray(value) ? value : [value]);
@@ -50,28 +70,28 @@ function waysToBreak(
     case 'required':
       return strings(value)?.map((name) => ({ type: 'object', absent: [name] })) ?? null;
     case 'properties':
-      return isSchemaObject(value) ? brokenProperties(value, negate) : null;
+      return isSchemaObject(value) ? yield* brokenProperties(value, negate) : null;
     case 'pattern':
       return [{ type: 'string', notPatterns: [value] }];
     case 'items':
-      return one(negate(value), (contains) => ({ type: 'array', contains }));
+      return one(yield* negate(value), (contains) => ({ type: 'array', contains }));
     case 'contains':
-      return one(negate(value), (items) => ({ type: 'array', items }));
+      return one(yield* negate(value), (items) => ({ type: 'array', items }));
     case 'anyOf':
     case 'oneOf':
-      return Array.isArray(value) ? allBroken(value, negate) : null;
+      return Array.isArray(value) ? yield* allBroken(value, negate) : null;
     case 'allOf':
-      return Array.isArray(value) ? anyBroken(value, negate) : null;
+      return Array.isArray(value) ? yield* anyBroken(value, negate) : null;
     case 'not':
       return [value];
     case '$ref':
-      return one(negate(resolve(value)), (schema) => schema);
+      return one(yield* negate(resolve(value), true), (schema) => schema);
     default:
       return brokenBound(keyword, value);
   }
 }
 
-function brokenBound(keyword: string, value: unknown): readonly unknown[] | null {
+function brokenBound(keyword: string, value: unknown): Ways {
   if (typeof value !== 'number') return null;
   const bound = bounds[keyword];
   if (bound === undefined) return null;
@@ -122,39 +142,33 @@ function kindOf(value: unknown): string {
 }
 
 /** One of them is there and does not fit. */
-function brokenProperties(
-  properties: Schema,
-  negate: (schema: unknown) => unknown,
-): readonly unknown[] | null {
-  const ways = Object.entries(properties).map(([name, schema]) => [name, negate(schema)] as const);
-  const possible = ways.filter(([, broken]) => broken !== null && broken !== false);
-  if (possible.length === 0 && ways.some(([, broken]) => broken === null)) return null;
-  return possible.map(([name, broken]) => ({
-    type: 'object',
-    required: [name],
-    properties: { [name]: broken },
-  }));
+function* brokenProperties(properties: Schema, negate: Negate): Portioned<Ways> {
+  const ways: unknown[] = [];
+  let isUnknown = false;
+  for (const [name, schema] of Object.entries(properties)) {
+    const broken = yield* negate(schema);
+    isUnknown ||= broken === null;
+    if (broken !== null && broken !== false)
+      ways.push({ type: 'object', required: [name], properties: { [name]: broken } });
+  }
+  return ways.length === 0 && isUnknown ? null : ways;
 }
 
-function allBroken(
-  parts: readonly unknown[],
-  negate: (schema: unknown) => unknown,
-): readonly unknown[] | null {
-  const broken = parts.map(negate);
+function* allBroken(parts: readonly unknown[], negate: Negate): Portioned<Ways> {
+  const broken: unknown[] = [];
+  for (const part of parts) broken.push(yield* negate(part));
   if (broken.includes(null)) return null;
   return broken.includes(false) ? [] : [{ allOf: broken }];
 }
 
-function anyBroken(
-  parts: readonly unknown[],
-  negate: (schema: unknown) => unknown,
-): readonly unknown[] | null {
-  const broken = parts.map(negate);
+function* anyBroken(parts: readonly unknown[], negate: Negate): Portioned<Ways> {
+  const broken: unknown[] = [];
+  for (const part of parts) broken.push(yield* negate(part));
   const possible = broken.filter((part) => part !== null && part !== false);
   return possible.length === 0 && broken.includes(null) ? null : possible;
 }
 
-function one(broken: unknown, write: (schema: unknown) => unknown): readonly unknown[] | null {
+function one(broken: unknown, write: (schema: unknown) => unknown): Ways {
   if (broken === null) return null;
   return broken === false ? [] : [write(broken)];
 }

@@ -3,18 +3,22 @@
 import type { Pace, Portioned } from './pace.ts';
 import { isSchemaObject, type Schema, typesOf } from './schema-keywords.ts';
 
+const looksPerStep = 32; // at a value in a set
+
 /** Whether a value might match two of the alternatives, as far as types and constant properties tell. */
 export function* mayOverlap(parts: readonly unknown[], path: string, pace: Pace): Portioned<boolean> {
   const shapes: Shape[] = [];
   for (const part of parts) {
     if (!isSchemaObject(part)) return parts.length > 1;
-    shapes.push(shapeOf(part, path));
-    if (pace.due()) yield;
+    const shape = shapeOf(part, path);
+    shapes.push(shape);
+    if (pace.due(1 + shape.valueCount / looksPerStep)) yield;
   }
   for (const [i, a] of shapes.entries()) {
     for (let j = i + 1; j < shapes.length; j++) {
-      if (!areDisjoint(a, shapes[j]!)) return true;
-      if (pace.due()) yield;
+      const other = shapes[j]!;
+      if (!areDisjoint(a, other)) return true;
+      if (pace.due(1 + a.valueCount / looksPerStep)) yield;
     }
   }
   return false;
@@ -24,6 +28,7 @@ export function* mayOverlap(parts: readonly unknown[], path: string, pace: Pace)
 interface Shape {
   readonly kinds: ReadonlySet<string> | null; // null: any
   readonly fixed: ReadonlyMap<string, ReadonlySet<string>>; // required properties of constant values, of an object
+  readonly valueCount: number; // of all of them
 }
 
 function shapeOf(schema: Schema, path: string): Shape {
@@ -35,7 +40,8 @@ function shapeOf(schema: Schema, path: string): Shape {
       if (values !== null) fixed.set(name, new Set(values));
     }
   }
-  return { kinds: kindsOf(schema, path), fixed };
+  const valueCount = [...fixed.values()].reduce((sum, values) => sum + values.size, 1);
+  return { kinds: kindsOf(schema, path), fixed, valueCount };
 }
 
 function areDisjoint(a: Shape, b: Shape): boolean {

@@ -4,6 +4,7 @@ import type { GrammarBounds } from './bounds.ts';
 import { GrammarError } from './grammar-error.ts';
 import type { Pace, Portioned } from './pace.ts';
 import {
+  askedOf,
   asksMoreThan,
   assertions,
   isOfType,
@@ -27,12 +28,19 @@ export class SchemaReader {
   readonly #root: unknown;
   readonly #bounds: GrammarBounds;
   readonly #strict: boolean;
+  readonly #pace: Pace;
+  readonly #listed = new Map<Schema, readonly unknown[] | null>(); // what finiteValues found
   #subschemas = 0;
   #properties = 0;
 
   /** Of a schema that measureSchema has let through. */
-  constructor(root: unknown, strict: boolean, bounds: GrammarBounds) {
+  constructor(
+    root: unknown,
+    strict: boolean,
+    { bounds, pace }: { readonly bounds: GrammarBounds; readonly pace: Pace },
+  ) {
     this.#bounds = bounds;
+    this.#pace = pace;
     this.#root = root;
     this.#strict = strict;
   }
@@ -82,7 +90,7 @@ export class SchemaReader {
   /** The schemas that must all hold for this one to: references and `allOf`s at its top are opened. */
   flattened(schema: unknown, path: string, depth = 0): readonly unknown[] {
     if (!isSchemaObject(schema)) return [schema];
-    const { $ref: reference, allOf, ...rest } = closedAlone(schema, path);
+    const { $ref: reference, allOf, ...rest } = closedAlone(askedOf(schema), path);
     if (reference === undefined && !Array.isArray(allOf))
       return [{ ...rest, ...(allOf !== undefined && { allOf }) }];
     if (depth > mergedDepthMax) {
@@ -157,27 +165,40 @@ export class SchemaReader {
     if (this.#properties > most) {
       throw new GrammarError('too-large', `more than ${most} properties (--schema-properties)`, { path });
     }
-    const forbidden = [...away].filter((name) => !declared.some(([known]) => known === name));
+    this.#pace.spend(declared.length + away.size);
+    const named = new Set(declared.map(([name]) => name));
+    const forbidden = [...away].filter((name) => !named.has(name));
     return { declared, required: new Set(required), absent: forbidden, additional };
   }
 
   /** All values of a schema that lists them; null: it does not. */
   finiteValues(schema: unknown, path: string, depth = 0): readonly unknown[] | null {
     if (!isSchemaObject(schema) || depth > mergedDepthMax) return null;
+    let values = this.#listed.get(schema);
+    if (values === undefined) {
+      values = this.#valuesOf(schema, path, depth);
+      this.#listed.set(schema, values);
+    }
+    return values;
+  }
+
+  #valuesOf(schema: Schema, path: string, depth: number): readonly unknown[] | null {
     if (schema['$ref'] !== undefined && !asksMoreThan(schema, ['$ref']))
       return this.finiteValues(this.resolve(schema['$ref'], path).target, path, depth + 1);
     if (asksMoreThan(schema, ['type', 'const', 'enum'])) return null;
     const { type, const: only, enum: values } = schema;
     if (only === undefined && values === undefined) return type === 'boolean' ? [true, false] : null;
     const all = only === undefined ? values : [only];
-    if (!Array.isArray(all) || new Set(all.map((one) => JSON.stringify(one))).size < all.length) return null;
+    if (!Array.isArray(all)) return null;
+    this.#pace.spend(all.length);
+    if (new Set(all.map((one) => JSON.stringify(one))).size < all.length) return null;
     const types = type === undefined ? null : typesOf(schema, path);
     return types === null ? all : all.filter((one) => types.some((kind) => isOfType(one, kind)));
   }
 
   /** A schema whose references and parts are opened, as one; null: it cannot be written so. */
-  oneSchema(schema: unknown, path: string): Schema | null {
-    const one = mergeSchemas(this.flattened(schema, path));
+  *oneSchema(schema: unknown, path: string): Portioned<Schema | null> {
+    const one = yield* mergeSchemas(this.flattened(schema, path), this.#pace);
     return isSchemaObject(one) && one['anyOf'] === undefined && one['oneOf'] === undefined ? one : null;
   }
 

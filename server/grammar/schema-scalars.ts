@@ -2,8 +2,9 @@
 // json-schema.ts and schema-containers.ts; after it: pattern.ts and number-range.ts.
 import type { Regex, RegexTable } from './byte-regex.ts';
 import { GrammarError } from './grammar-error.ts';
-import { naturalNumber, plainDecimal } from './json-terminals.ts';
+import { naturalNumber, oneOfTexts, plainDecimal } from './json-terminals.ts';
 import { type NumberBound, numberInRange } from './number-range.ts';
+import type { Portioned } from './pace.ts';
 import { compilePattern } from './pattern.ts';
 import type { SchemaContext } from './schema-context.ts';
 import type { Schema } from './schema-keywords.ts';
@@ -12,21 +13,21 @@ import { stringFormats } from './string-format.ts';
 
 export interface ScalarParts {
   readonly reader: SchemaReader;
-  readonly context: Pick<SchemaContext, 'table' | 'terminals' | 'bounds'>;
+  readonly context: Pick<SchemaContext, 'table' | 'terminals' | 'bounds' | 'pace'>;
 }
 
 /** Between its quotes; in the strict spelling only where something is asked of the text, or where `strict` is. */
-export function stringBody(
+export function* stringBody(
   schema: Schema,
   path: string,
   parts: ScalarParts & { readonly strict?: boolean },
-): Regex {
+): Portioned<Regex> {
   const { reader, context, strict = false } = parts;
   const { table, terminals } = context;
   const min = reader.count(schema, { path, keyword: 'minLength' }) ?? 0;
   const max = reader.count(schema, { path, keyword: 'maxLength' }) ?? Number.POSITIVE_INFINITY;
   if (min > max) return table.never;
-  const held = [...patternsOf(schema, path, parts), ...formatOf(schema, path, parts)];
+  const held = [...(yield* patternsOf(schema, path, parts)), ...formatOf(schema, path, parts)];
   const isBounded = min > 0 || Number.isFinite(max);
   const character = held.length === 0 && !strict ? terminals.character : terminals.strictCharacter;
   if (isBounded || held.length === 0) held.push(table.repeat(character, min, max));
@@ -34,7 +35,7 @@ export function stringBody(
 }
 
 /** What the text must and must not be like, each as an expression. */
-function patternsOf(schema: Schema, path: string, { reader, context }: ScalarParts): Regex[] {
+function* patternsOf(schema: Schema, path: string, { reader, context }: ScalarParts): Portioned<Regex[]> {
   const { table, terminals, bounds } = context;
   const { pattern, allPatterns, notPatterns, notEnum } = schema;
   const any = table.repeat(terminals.strictCharacter, 0);
@@ -53,7 +54,10 @@ function patternsOf(schema: Schema, path: string, { reader, context }: ScalarPar
     add('pattern', source, (regex) => table.and([any, table.not(regex)]));
   const texts = listOf(notEnum).filter((value) => typeof value === 'string');
   if (texts.length > 0) {
-    const taken = table.or(texts.map((text) => table.text(JSON.stringify(text).slice(1, -1))));
+    const taken = yield* oneOfTexts(
+      texts.map((text) => JSON.stringify(text).slice(1, -1)),
+      context,
+    );
     held.push(table.and([any, table.not(taken)]));
   }
   return held;
@@ -130,9 +134,16 @@ function plainText(value: number): string {
 }
 
 /** Whether a scalar's JSON text is one of the expression's. */
-export function matches(regex: Regex, text: string, table: RegexTable): boolean {
+export function* matches(
+  regex: Regex,
+  text: string,
+  { table, pace }: Pick<SchemaContext, 'table' | 'pace'>,
+): Portioned<boolean> {
   let left = regex;
-  for (const byte of new TextEncoder().encode(text)) left = table.derive(left, byte);
+  for (const byte of new TextEncoder().encode(text)) {
+    left = table.derive(left, byte);
+    if (pace.due()) yield;
+  }
   return left.nullable;
 }
 
