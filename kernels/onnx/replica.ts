@@ -9,6 +9,7 @@
 import assert from 'node:assert/strict';
 import type { DeviceFailure, RoundOutcome, StepOutcome, StepPlan } from '../backend.ts';
 import type { Clock, Timer } from '../clock.ts';
+import { schedulePatiently } from '../patience.ts';
 import type { RareSampling, WorkerAnswer, WorkerFault, WorkerSetup } from './messages.ts';
 import { PlanWriter } from './plan-writer.ts';
 import type { Traffic } from './runtime.ts';
@@ -223,7 +224,7 @@ export class Replica {
 
   #watchFor(delayMs: number): void {
     this.#watchedCount = this.#inFlight!.roundCount;
-    this.#watch = this.#parts.clock.schedule(delayMs, () => this.#onTimeout());
+    this.#watch = schedulePatiently(this.#parts.clock, delayMs, () => this.#onTimeout());
   }
 
   #onTimeout(): void {
@@ -242,7 +243,7 @@ export class Replica {
 
   /** Gives the worker up, fails the step and opens another worker at once, so that the next step need not wait. */
   #replace(code: DeviceFailure['code'], message: string, lost: 'rows' | 'slots'): void {
-    this.#parts.log.warn('worker replaced', { replica: this.#parts.index, code, message, lost });
+    this.#parts.log.warn('worker replaced', { replica: this.#parts.index, code, reason: message, lost });
     const ended = this.#discard();
     if (lost === 'slots') this.#renewSeats(ended);
     if (this.#closing === null && !this.#lacksSeats && this.#discardedCount <= hungWorkersMax) {
@@ -342,9 +343,8 @@ export class Replica {
   /** Rejects after `delayMs`; what it waited for goes on unheard. */
   #within<T>(delayMs: number, promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timer = this.#parts.clock.schedule(delayMs, () =>
-        reject(new Error(`no answer within ${delayMs} ms`)),
-      );
+      const late = () => reject(new Error(`no answer within ${delayMs} ms`));
+      const timer = schedulePatiently(this.#parts.clock, delayMs, late);
       promise.finally(() => timer.cancel()).then(resolve, reject);
     });
   }

@@ -27,7 +27,7 @@ export function createLog({ level, write, epochMs }: LogParts): Log {
       base: null,
       messageKey: 'message',
       timestamp: () => `,"time":"${new Date(epochMs()).toISOString()}"`,
-      formatters: { level: (label) => ({ level: label }) },
+      formatters: { level: (label) => ({ level: label }), log: withoutReserved },
     },
     { write },
   );
@@ -37,4 +37,15 @@ export function createLog({ level, write, epochMs }: LogParts): Log {
     warn: (message, fields = {}) => logger.warn(fields, message),
     error: (message, fields = {}) => logger.error(fields, message),
   };
+}
+
+const reserved = ['message', 'level', 'time'];
+
+/** A name that is there twice hides one of the two from whoever parses the line. */
+function withoutReserved(fields: Record<string, unknown>): Record<string, unknown> {
+  if (!reserved.some((name) => name in fields)) return fields;
+  const entries = Object.entries(fields);
+  return Object.fromEntries(
+    entries.map(([name, value]) => [reserved.includes(name) ? `${name}_` : name, value]),
+  );
 }

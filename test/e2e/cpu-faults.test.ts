@@ -1,6 +1,7 @@
 // What a dead, hung or refusing worker costs: exactly the rows it held, or the seats it may still write to; never the
 // block store, never the next step.
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { StepOutcome } from '../../kernels/backend.ts';
 import { VirtualClock } from '../../kernels/clock.ts';
 import { OrtError } from '../../kernels/onnx/ort.ts';
 import { buildTinyGraph, CpuRig, promptOf, type RigOptions, type TinyGraph } from '../cpu-rig.ts';
@@ -59,6 +60,25 @@ async function expectRecovery(): Promise<void> {
   expect(await rig.prefill({ slot: 0 }, prompt)).toBe(tiny.reference.greedy(prompt, 1)[0]);
 }
 
+/** Time may go on without anybody having run. */
+class SleepyClock extends VirtualClock {
+  #sleptMs = 0;
+
+  override nowMs(): number {
+    return super.nowMs() + this.#sleptMs;
+  }
+
+  /** Whatever is due next is found to be late. */
+  sleep(ms: number): void {
+    this.#sleptMs += ms;
+    this.step();
+  }
+
+  wake(ms: number): void {
+    this.run(super.nowMs() + ms);
+  }
+}
+
 describe.each(['exit', 'uncaught', 'terminate'] as const)('a worker that dies (%s)', (kind) => {
   test('loses the rows it held and no seat; the next step works', async () => {
     await open();
@@ -94,6 +114,26 @@ describe.each(['c-api', 'binding'] as const)('through %s,', (runtime) => {
     const lost = rig.try(decodeOfSeat0(sequences));
     clock.run(clock.nowMs() + stepTimeoutMs);
     await expect(lost).resolves.toMatchObject({ ok: false, failure: { code: 'worker-hung', lost: 'slots' } });
+    await expectRecovery();
+  });
+
+  test('a pause of the whole process is no fault of the worker: what it held is only lost to a real hang', async () => {
+    const clock = new SleepyClock();
+    await open({ runtime, clock });
+    const sequences = await seatTwo();
+    rig.backend.injectFault(0, 'hang');
+    let outcome: StepOutcome | null = null;
+    const lost = rig.try(decodeOfSeat0(sequences)).then((answer) => {
+      outcome = answer;
+    });
+    for (let night = 0; night < 20; night++) {
+      clock.sleep(8 * 3_600_000);
+      await new Promise(setImmediate);
+      expect(outcome).toBe(null);
+    }
+    clock.wake(stepTimeoutMs);
+    await lost;
+    expect(outcome).toMatchObject({ ok: false, failure: { code: 'worker-hung', lost: 'slots' } });
     await expectRecovery();
   });
 

@@ -43,3 +43,17 @@ test('less severe lines are left out, all of them when silent', () => {
   silent.log.error('d');
   expect(silent.lines).toHaveLength(0);
 });
+
+test('no name is in a line twice, whatever its fields are called', () => {
+  const { log, lines } = logAt('warn');
+  const fields: Record<string, unknown> = { message: 'no space left', level: 3, time: 7, lost: 'slots' };
+  log.warn('worker replaced', fields);
+  const names = [...lines[0]!.matchAll(/"(\w+)":/g)].map(([, name]) => name);
+  expect(new Set(names).size).toBe(names.length);
+  expect(JSON.parse(lines[0]!)).toMatchObject({
+    message: 'worker replaced',
+    level: 'warn',
+    message_: 'no space left',
+    lost: 'slots',
+  });
+});
