@@ -128,8 +128,8 @@ export class Floor {
   register(sequence: Sequence): void {
     if (sequence.judgesPrompt) return;
     const { blockSize } = this.limits;
-    // Not what the later rounds of a step that ended early would have filled.
-    sequence.savedOnly(Math.floor(sequence.computedCount / blockSize));
+    // Not what wrong guesses, or the later rounds of a step that ended early, would have filled.
+    sequence.savedOnly(Math.floor(sequence.certainCount / blockSize));
     const { findsAnswers = true } = this.bounds;
     const findable = findsAnswers ? sequence.savedCount : Math.floor(sequence.chunkedCount / blockSize);
     while (sequence.registeredCount < Math.min(sequence.savedCount, findable)) {

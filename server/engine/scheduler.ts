@@ -227,8 +227,9 @@ export class Scheduler {
     }
     const end = computedCount + count;
     step.rows.push(newRow(sequence, end));
-    // Only what is certain is kept: a drafted token may turn out wrong.
-    while (!sequence.judgesPrompt && (sequence.savedCount + 1) * blockSize < end + rounds) {
+    // With its guesses, as if all came true: what was not so is saved once more (savedOnly), and found by nobody.
+    const reached = end + draftCount + rounds - 1;
+    while (!sequence.judgesPrompt && (sequence.savedCount + 1) * blockSize <= reached) {
       const index = sequence.save();
       step.saves.push({ slot, position: index * blockSize, block: sequence.blocks[index]! });
     }

@@ -115,6 +115,14 @@ class SequenceState {
     return this.tokenCount - this.computedCount;
   }
 
+  /**
+   * Computed tokens that may be kept, guesses or not: of an answer all but the last, which nobody has computed unless a guess
+   * behind it came true, or one that goes on behind its end.
+   */
+  get certainCount(): number {
+    return Math.min(this.computedCount, Math.max(this.chunkedCount, this.tokenCount - 1));
+  }
+
   /** Whether anything is drawn at all, or the prompt is only to be computed. */
   get prefillOnly(): boolean {
     return this.request.maxTokens === 0;

@@ -151,3 +151,29 @@ test('after a cache hit a last token is computed alone only where it would be al
     expect(matchLimit(sequence, 8)).toBe(count % 8 === 1 ? count - 1 : count - 2);
   }
 });
+
+test('guesses leave as much of an answer to be found as there would be without them', () => {
+  const context = { vocabSize: limits.vocabSize, contextTokensMax: limits.slotTokensMax };
+  for (let count = 2; count <= 14; count++) {
+    const asked = { tokens: prompt(count, count), maxTokens: 12 };
+    const { tokens: told } = oracleAnswer({ ...defaults, ...asked }, context);
+    const stopping = { ...defaults.sampling, stopTokenIds: [told[6]!] };
+    for (const ends of [{}, { sampling: stopping, ignoreStopTokens: false }]) {
+      const prediction = Int32Array.from(told); // goes on behind a stop
+      const found = [null, { draftTokensMax: 3, prediction }, { draftTokensMax: 7, prediction }].map(
+        (speculation) => {
+          const world = rig({ sampleCountMax: 8, roundsMax: 4 }, { stepMs: 0, rowMs: 1, tokenMs: 0.01 });
+          const first = world.submit('first', { ...asked, ...ends, speculation });
+          world.clock.run();
+          const goesOn = Int32Array.from([...asked.tokens, ...first.tokens, 1, 2, 3, 4, 5, 6, 7, 8]);
+          world.plans.length = 0;
+          world.submit('next', { tokens: goesOn, maxTokens: 1 });
+          world.clock.run();
+          world.engine.check();
+          return [first.tokens.length, world.plans[0]!.rows[0]!.position];
+        },
+      );
+      expect([count, ...found]).toEqual([count, found[0], found[0], found[0]]);
+    }
+  }
+});
