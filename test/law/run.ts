@@ -12,7 +12,7 @@ import { type Answer, ask, askAndLeave, connect, type Door, listening, wholeText
 import { drawCase, type HttpCase, type LawCase, type NativeCase, pick } from './cases.ts';
 import { difference, Judge, ownDistribution } from './verdict.ts';
 
-const keys = ['one-caller-of-the-law', 'another-caller-of-it'] as const;
+export const keys = ['one-caller-of-the-law', 'another-caller-of-it'] as const;
 
 export interface LawPlan {
   readonly seed: number;
@@ -20,7 +20,7 @@ export interface LawPlan {
   readonly cases: number; // different ones, each asked of a server of its own first
   readonly requests: number; // of the crowd
   readonly callers: number; // at the same time
-  readonly onServer?: (server: LocalServer) => void; // before the crowd comes: breaks it on purpose
+  readonly onServer?: (server: LocalServer) => void | Promise<void>; // before the crowd comes: breaks it on purpose
 }
 
 export interface LawReport {
@@ -39,13 +39,27 @@ export async function freshAnswers(plan: LawPlan): Promise<readonly Known[]> {
   const random = new Random(plan.seed);
   const options = { contextTokens: 500, vocabSize: 8000 };
   const known: Known[] = [];
-  for (let index = 0; index < plan.cases; index++) {
-    const asked = drawCase(random, index, options);
-    const server = await open(plan.flags);
-    known.push({ asked, fresh: await ask({ url: server.url, key: keys[0] }, asked) });
-    await server.stop();
-  }
+  for (let index = 0; index < plan.cases; index++)
+    known.push(await freshAnswer(plan.flags, drawCase(random, index, options)));
   return known;
+}
+
+async function freshAnswer(flags: LawPlan['flags'], asked: LawCase): Promise<Known> {
+  const server = await open(flags);
+  const fresh = await ask({ url: server.url, key: keys[0] }, asked);
+  await server.stop();
+  return { asked, fresh };
+}
+
+/** A case whose caller foretells its answer, so that there is a guess for all of it whatever the load and the times are. */
+export async function foretoldAnswer(flags: LawPlan['flags']): Promise<Known> {
+  const messages = [{ role: 'user', content: 'const list = [1, 2, 3]; // go on with' }];
+  const body = { messages, max_tokens: 24, ignore_eos: true, logprobs: true, top_logprobs: 5 };
+  const path = '/v1/chat/completions';
+  const greedyBody = { ...body, temperature: 0, repetition_penalty: 1, return_token_ids: true };
+  const { fresh } = await freshAnswer(flags, { kind: 'http', path, body: greedyBody });
+  const prediction = { type: 'content', content: wholeText(fresh) };
+  return freshAnswer(flags, { kind: 'http', path, body: { ...greedyBody, prediction } });
 }
 
 /** The plan's crowd on one server. */
@@ -65,7 +79,7 @@ export async function runLaw(plan: LawPlan, known: readonly Known[]): Promise<La
   const random = new Random(plan.seed ^ 0x1a3);
   const server = await open(plan.flags);
   try {
-    plan.onServer?.(server);
+    await plan.onServer?.(server);
     const scene: Scene = { server, known, report, random, judge: new Judge(server.model) };
     const quarter = known.slice(0, Math.ceil(known.length / 4));
     for (const one of quarter) await check(scene, one, 'before');

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import type { StepPlan } from '../../kernels/backend.ts';
 import type { LocalServer } from '../../server/cli/local-server.ts';
+import { keys } from './run.ts';
 
 /** From now on guessing is worth it, whatever this machine has measured. */
 export function makeGuessesCheap(server: LocalServer): void {
@@ -17,8 +18,22 @@ export function makeGuessesCheap(server: LocalServer): void {
   Object.assign(costs, { context: undefined });
 }
 
-/** From now on the server's device leaks masks. */
-export function leakMasks(server: LocalServer): void {
+/** From now on the server's device leaks masks, and there is one to be read: two rows at once have had one each. */
+export async function leakMasks(server: LocalServer): Promise<void> {
+  leakFrom(server);
+  // Both choices of one request are in the same steps, whatever the times are.
+  const schema = { enum: ['red', 'green', 'blue'] };
+  const form = { type: 'json_schema', json_schema: { name: 'colour', schema } };
+  const messages = [{ role: 'user', content: 'a colour' }];
+  const answer = await fetch(`${server.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${keys[0]}` },
+    body: JSON.stringify({ messages, response_format: form, n: 2, temperature: 0, max_tokens: 16 }),
+  });
+  assert.equal(answer.status, 200);
+}
+
+function leakFrom(server: LocalServer): void {
   const { backend } = server.device;
   const step = backend.step.bind(backend);
   const left: (Uint32Array | null)[] = []; // by sample, as the last step with one there has left it
