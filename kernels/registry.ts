@@ -6,6 +6,8 @@ import type { Clock } from './clock.ts';
 import type { DecoderGraph, DeviceSizes } from './onnx/backend.ts';
 import type { KvCalibration } from './onnx/kv-calibration.ts';
 import type { GuessRounding } from './onnx/messages.ts';
+import type { WeightsPlace } from './sim/device.ts';
+import type { SimPrecision } from './sim/precision.ts';
 
 export interface BackendParts {
   readonly spec: ModelSpec;
@@ -30,7 +32,8 @@ export interface OpenedGraph {
 /** What runs on a simulated chip. */
 export interface SimulatedChoice {
   readonly model: string; // a known shape, or a directory with a config.json
-  readonly precision: 'fp16' | 'bf16' | 'fp8' | 'int4';
+  readonly precision: SimPrecision;
+  readonly weights: WeightsPlace; // of wafers
   readonly text: 'noise' | 'model'; // model: the served model's own answers, computed on the cpu
 }
 
@@ -43,8 +46,8 @@ export interface BackendLog {
 export class UnknownBackendError extends Error {
   override readonly name = 'UnknownBackendError';
 
-  constructor(name: string) {
-    const chips = 'or a simulated chip: a100, h100, h200, b200, wse2, wse3, each with xN for several';
+  constructor(name: string, chipNames: readonly string[]) {
+    const chips = `or a simulated chip: ${chipNames.join(', ')}, each with xN for several`;
     super(`backend ${JSON.stringify(name)} is not known; known are ${backendNames.join(', ')}, ${chips}`);
   }
 }
@@ -106,14 +109,15 @@ export interface DeviceCatalogue {
 }
 
 export async function deviceCatalogue(): Promise<DeviceCatalogue> {
-  const [{ DEVICE_NAMES }, { SHAPES }] = await Promise.all([
+  const [{ DEVICE_NAMES }, { SHAPES }, { PRECISIONS }] = await Promise.all([
     import('./sim/device.ts'),
     import('./sim/catalogue.ts'),
+    import('./sim/precision.ts'),
   ]);
   return {
     devices: [...backendNames, ...DEVICE_NAMES],
     models: SHAPES.map(({ name }) => name),
-    precisions: ['fp16', 'bf16', 'fp8', 'int4'],
+    precisions: PRECISIONS,
   };
 }
 
@@ -125,7 +129,8 @@ export async function createBackend(name: string, parts: BackendParts): Promise<
 
 async function createSimulated(name: string, parts: BackendParts): Promise<Backend> {
   const { DEVICE_NAMES } = await import('./sim/device.ts');
-  if (!DEVICE_NAMES.includes(name.replace(/x[1-9][0-9]{0,2}$/, ''))) throw new UnknownBackendError(name);
+  if (!DEVICE_NAMES.includes(name.replace(/x[1-9][0-9]{0,2}$/, '')))
+    throw new UnknownBackendError(name, DEVICE_NAMES);
   const { openSimulated } = await import('./sim/served.ts');
   const { shapeNamed } = await import('./sim/shape-file.ts');
   const { simulated, clock, spec, sizes } = parts;
@@ -134,6 +139,7 @@ async function createSimulated(name: string, parts: BackendParts): Promise<Backe
     device: name,
     shape: shapeNamed(simulated.model),
     precision: simulated.precision,
+    weights: simulated.weights,
     vocabSize: spec.vocabSize,
     contextTokensMax: sizes.slotTokensMax,
     blockSize: sizes.blockSize,

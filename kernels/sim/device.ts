@@ -178,6 +178,10 @@ function planGpu(
   { chip, gpuCount }: Pick<GpuSetup, 'chip' | 'gpuCount'>,
 ): GpuSimDevice {
   const { stageCount = 1 } = options;
+  if (options.weights === 'streamed')
+    throw new DoesNotFitError(
+      `${chip.name} keeps its weights in its own memory: only wafers have them streamed`,
+    );
   refuseSplit(gpuCount, stageCount, options.shape);
   if (options.precision === 'fp8' && chip.fp8FlopsPerSecond === chip.bf16FlopsPerSecond) {
     throw new DoesNotFitError(`${chip.name} does not compute in fp8: take fp16, bf16 or int4`);

@@ -3,7 +3,14 @@
 
 export type SimPrecision = 'fp16' | 'bf16' | 'fp8' | 'int4' | 'nvfp4' | 'mxfp4';
 
-export const PRECISIONS: readonly SimPrecision[] = ['fp16', 'bf16', 'fp8', 'int4', 'nvfp4', 'mxfp4'];
+export const PRECISIONS = [
+  'fp16',
+  'bf16',
+  'fp8',
+  'int4',
+  'nvfp4',
+  'mxfp4',
+] as const satisfies readonly SimPrecision[];
 
 export type SimKvPrecision = 'fp16' | 'fp8' | 'fp4';
 

@@ -195,7 +195,7 @@ function planned(
       drafts: { acceptance: flags.draftAcceptance, tokensMax: flags.draftTokens ?? draftTokensDefault },
     }),
     ...(flags.linkUs !== undefined && { linkLatencyUs: flags.linkUs }),
-    ...(flags.weights !== undefined && { weights: flags.weights }),
+    ...(flags.weights !== undefined && isWafer(name) && { weights: flags.weights }),
   };
   if (flags.draftTokens !== undefined && flags.draftAcceptance === undefined)
     throw new FlagError('draft-tokens', String(flags.draftTokens), '--draft-acceptance beside it');

@@ -57,9 +57,15 @@ export const OPTIONS = {
   ),
   simPrecision: option(
     'sim-precision',
-    among(['fp16', 'bf16', 'fp8', 'int4']),
+    among(['fp16', 'bf16', 'fp8', 'int4', 'nvfp4', 'mxfp4']),
     'fp16',
     'simulated chips: format of the weights',
+  ),
+  simWeights: option(
+    'sim-weights',
+    among(['resident', 'streamed']),
+    'resident',
+    'simulated wafers: all weights on them, or those that do not fit streamed from external memory in every step',
   ),
   simText: option(
     'sim-text',

@@ -3,6 +3,7 @@
 // Before it: http/door.ts; after it: current-device.ts.
 import { z } from 'zod';
 import { deviceFaults } from '../../kernels/backend.ts';
+import { PRECISIONS } from '../../kernels/sim/precision.ts';
 import { fault } from '../base/errors.ts';
 import type { Route } from '../http/door.ts';
 import type { CurrentDevice, DeviceWish, MovingEngine } from './current-device.ts';
@@ -13,7 +14,8 @@ const name = z.string().regex(/^[A-Za-z0-9][\w.-]{0,63}$/, 'must be a name of at
 const wishSchema = z.strictObject({
   backend: name,
   sim_model: name.nullish(),
-  sim_precision: z.enum(['fp16', 'bf16', 'fp8', 'int4']).nullish(),
+  sim_precision: z.enum(PRECISIONS).nullish(),
+  sim_weights: z.enum(['resident', 'streamed']).nullish(),
   sim_text: z.enum(['noise', 'model']).nullish(),
 });
 
@@ -85,11 +87,13 @@ export function faultRoute({ device }: Pick<AdminParts, 'device'>): Route {
 }
 
 function wishOf(body: z.output<typeof wishSchema>): DeviceWish {
-  const { backend, sim_model: simModel, sim_precision: simPrecision, sim_text: simText } = body;
+  const { backend, sim_model: simModel, sim_precision: simPrecision } = body;
+  const { sim_weights: simWeights, sim_text: simText } = body;
   return {
     backend,
     ...(simModel != null && { simModel }),
     ...(simPrecision != null && { simPrecision }),
+    ...(simWeights != null && { simWeights }),
     ...(simText != null && { simText }),
   };
 }

@@ -14,7 +14,7 @@ import type { EngineBounds } from '../engine/engine.ts';
 import type { OpenDevice } from './device.ts';
 
 /** Which device; the rest of the config stays as the server was started with. */
-export type DeviceChoice = Pick<Config, 'backend' | 'simModel' | 'simPrecision' | 'simText'>;
+export type DeviceChoice = Pick<Config, 'backend' | 'simModel' | 'simPrecision' | 'simWeights' | 'simText'>;
 
 /** As a person asks for it: what is left out stays as it is. */
 export type DeviceWish = Pick<DeviceChoice, 'backend'> & Partial<DeviceChoice>;

@@ -59,7 +59,8 @@ export async function openDevice(config: Config, model: Model, parts: DevicePart
   };
   const sizes = sizesFor(config, spec);
   const { threads: threadCount, stepTimeoutMs, streamIntervalMs: tellIntervalMs } = config;
-  const simulated = { model: config.simModel, precision: config.simPrecision, text: config.simText };
+  const { simModel, simPrecision, simWeights, simText } = config;
+  const simulated = { model: simModel, precision: simPrecision, weights: simWeights, text: simText };
   const options = {
     ...{ spec, sizes, threadCount, stepTimeoutMs, tellIntervalMs },
     ...{ openGraph, simulated, clock, log, opensApart: parts.buildApart !== undefined },

@@ -27,15 +27,18 @@ export function DeviceForm({ api, hardware, onReplaced }: DeviceFormProps): VNod
   const [model, setModel] = useState('llama-3.1-8b');
   const [precision, setPrecision] = useState('fp16');
   const [text, setText] = useState('noise');
+  const [weights, setWeights] = useState('resident');
   const adminKey = useAdminKey();
   const [busy, setBusy] = useState(false);
   const [outcome, setOutcome] = useState<{ readonly ok: boolean; readonly words: string } | null>(null);
   const simulated = backend !== 'cpu' && backend !== 'sim';
+  const isWafer = backend.startsWith('wse');
 
   const replace = async (): Promise<void> => {
     setBusy(true);
     setOutcome(null);
-    const chosen = { sim_model: model, sim_precision: precision, sim_text: text };
+    const place = isWafer ? weights : 'resident';
+    const chosen = { sim_model: model, sim_precision: precision, sim_weights: place, sim_text: text };
     const body = { backend: backend + (simulated ? chips : ''), ...(simulated && chosen) };
     try {
       const done = await api.json<Replaced>('admin/backend', { body, ...adminKey.sent });
@@ -74,6 +77,11 @@ export function DeviceForm({ api, hardware, onReplaced }: DeviceFormProps): VNod
               <Field label="Weights">
                 <Choice values={hardware.precisions} value={precision} onChange={setPrecision} />
               </Field>
+              {isWafer && (
+                <Field label="Where they lie">
+                  <Choice values={['resident', 'streamed']} value={weights} onChange={setWeights} />
+                </Field>
+              )}
               <Field label="It says">
                 <Choice values={['noise', 'model']} value={text} onChange={setText} />
               </Field>

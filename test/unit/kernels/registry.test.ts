@@ -21,7 +21,7 @@ const world = {
   stepTimeoutMs: 1000,
   tellIntervalMs: 0,
   openGraph: () => Promise.reject(new Error('a simulated device computes nothing')),
-  simulated: { model: 'llama-3.1-8b', precision: 'fp16', text: 'noise' } as const,
+  simulated: { model: 'llama-3.1-8b', precision: 'fp16', weights: 'resident', text: 'noise' } as const,
   clock,
   log: { info: () => undefined, warn: () => undefined },
 };
@@ -57,4 +57,24 @@ test('a simulated chip opens with the vocabulary that is served, and says how it
     expect(backend.prefill!.tokensPerStep).toBeGreaterThanOrEqual(backend.prefill!.chunkTokens);
     await backend.close();
   }
+});
+
+test('wafers serve a model that they do not hold, all sequences in one step', async () => {
+  const simulated = { ...world.simulated, model: 'llama-3.1-70b', weights: 'streamed' } as const;
+  await expect(
+    createBackend('wse3x1', { ...world, simulated: { ...simulated, weights: 'resident' } }),
+  ).rejects.toThrow('needs 141.1 GB');
+  const backend = await createBackend('wse3x1', { ...world, simulated });
+  expect(backend.limits).toMatchObject({ replicaCount: 1, vocabSize: 300 });
+  expect(backend.limits.slotCount).toBeGreaterThan(1);
+  const start = clock.nowMs();
+  const rows = [rowOf({ slot: 0, position: 0, tokens: [1] }), rowOf({ slot: 1, position: 0, tokens: [1] })];
+  let deviceMs = 0;
+  backend.step({ replica: 0, restores: [], rows, saves: [] }, (outcome) => {
+    if (outcome.ok) deviceMs = outcome.deviceMs;
+  });
+  clock.run();
+  expect(clock.nowMs() - start).toBeCloseTo(deviceMs, 6);
+  expect(deviceMs).toBeGreaterThan(500); // some hundred gigabytes at 150 a second
+  await backend.close();
 });

@@ -136,6 +136,8 @@ test('what cannot be opened is refused with the field, and the device stays', as
     [{ backend: 'a100', sim_model: 'llama-3.1-405b' }, 'sim_model', 'GB'],
     [{ backend: 'h100', sim_precision: 'fp64' }, 'sim_precision', 'fp8'],
     [{ backend: 'h100', sim_text: 'poems' }, 'sim_text', 'noise'],
+    [{ backend: 'wse3', sim_weights: 'lent' }, 'sim_weights', 'streamed'],
+    [{ backend: 'h100', sim_weights: 'streamed' }, 'sim_model', 'only wafers'],
   ] as const) {
     const answer = await ended(replace(body));
     expect(answer).toMatchObject({ status: 400, body: { error: { code: 'invalid_request', param } } });
