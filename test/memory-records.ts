@@ -2,11 +2,16 @@
 // be full. For tests of what nodes do with it.
 import type { Clock } from '../kernels/clock.ts';
 import { createLog } from '../server/base/log.ts';
-import type { Found, Put, RecordAsk, RecordStore, SharedRecord } from '../server/cluster/record-store.ts';
+import type {
+  Found,
+  Put,
+  RecordAsk,
+  RecordLock,
+  RecordStore,
+  SharedRecord,
+} from '../server/cluster/record-store.ts';
 import { SharedRecords } from '../server/cluster/shared-records.ts';
 import type { StoreLink, StoreWatcher } from '../server/cluster/store-link.ts';
-
-type Lock = Parameters<RecordStore['lock']>[1];
 
 interface Kept {
   owner: string;
@@ -47,12 +52,8 @@ export class MemoryRecords implements RecordStore, StoreLink {
   }
 
   /** As one of its nodes sees it. */
-  recordsOf(node: string, clock: Pick<Clock, 'schedule'>, logLines: string[] = []): SharedRecords {
-    return new SharedRecords({
-      ...{ what: 'record', store: this, link: this, clock, holder: node, sizeMax: 2 ** 20 },
-      log: createLog({ level: 'info', write: (line) => void logLines.push(line), epochMs: () => 0 }),
-      ownerIdOf: (owner) => `owner ${owner}`,
-    });
+  viewOf(node: string, clock: Pick<Clock, 'schedule'>): NodeView {
+    return new NodeView(this, { node, clock });
   }
 
   async find({ id, owner, version, holder }: RecordAsk): Promise<Found> {
@@ -89,12 +90,14 @@ export class MemoryRecords implements RecordStore, StoreLink {
     this.#kept.set(id, { owner, version: 'deleted', ...gone });
   }
 
-  async lock(id: string, { owner, holder, ms }: Lock): Promise<void> {
+  async lock(id: string, { owner, holder, ms, version }: RecordLock): Promise<boolean> {
     this.#reach();
     const kept = this.#kept.get(id);
-    if (kept?.owner !== owner) return;
+    if (kept?.owner !== owner) return true;
+    if (version >= 0 && (kept.version === 'deleted' || kept.version > version)) return false;
     if (ms > 0) Object.assign(kept, { holder, untilMs: this.#clock.nowMs() + ms });
     else if (kept.holder === holder) kept.holder = null;
+    return true;
   }
 
   async named(name: string, owner: string): Promise<string | null> {
@@ -112,5 +115,46 @@ export class MemoryRecords implements RecordStore, StoreLink {
 
   #reach(): void {
     if (!this.up) throw new Error('the store is gone');
+  }
+}
+
+/** What one node has of a store: it can be cut off, as by kill -9. */
+export class NodeView implements StoreLink {
+  readonly records: SharedRecords;
+  readonly logLines: string[] = [];
+  readonly #store: MemoryRecords;
+  #cut = false;
+
+  constructor(
+    store: MemoryRecords,
+    { node, clock }: { readonly node: string; readonly clock: Pick<Clock, 'schedule'> },
+  ) {
+    this.#store = store;
+    this.records = new SharedRecords({
+      ...{ what: 'record', store, link: this, clock, holder: node, sizeMax: 2 ** 20 },
+      log: createLog({ level: 'info', write: (line) => void this.logLines.push(line), epochMs: () => 0 }),
+      ownerIdOf: (owner) => `owner ${owner}`,
+    });
+  }
+
+  get up(): boolean {
+    return this.#store.up && !this.#cut;
+  }
+
+  watch(watcher: StoreWatcher): void {
+    this.#store.watch({
+      onUp: () => {
+        if (!this.#cut) watcher.onUp();
+      },
+      onDown: () => watcher.onDown(),
+    });
+  }
+
+  cut(): void {
+    this.#cut = true;
+  }
+
+  mend(): void {
+    this.#cut = false;
   }
 }

@@ -88,6 +88,7 @@ export interface GenerationParts {
   readonly route: string;
   readonly prediction?: string | null; // text that the answer will probably resemble
   readonly priority?: Priority; // a turn's unless said
+  readonly eachToken?: boolean; // told by itself
 }
 
 /** Checks what needs the model and the prompt at hand, and fills in defaults. */
@@ -142,6 +143,7 @@ export function generationOf(
       route: parts.route,
       priority: parts.priority ?? 'turn',
       cacheSalt: parts.owner,
+      ...(parts.eachToken === true && { eachToken: true }),
       deadlineMs: clock.nowMs() + bounds.requestTimeoutMs,
     },
   };

@@ -26,6 +26,7 @@ export interface ClusterWorld {
 /** What a node shares with others. */
 export interface Shares {
   readonly sessions?: SessionDirectory;
+  readonly repeats?: { readonly identity: string; freshSeed(): number }; // of answers that others may have to give again
   readonly responses: SharedRecords;
   readonly conversations: SharedRecords;
 }
@@ -50,14 +51,15 @@ export function openCluster(world: ClusterWorld): Cluster | null {
       store: new RedisRecords({ run: link.run, prefix: `sparklane:1:${what}:`, bounds, useKeeps }),
       sizeMax: bounds.sizeMax / RECORDS_PER_STORE,
     });
+  const identity = digestOf(`${modelName}\n${kvIdentity}`);
   const sessions = new SessionDirectory({
-    store: new RedisSessions(link.run, `sparklane:1:${digestOf(`${modelName}\n${kvIdentity}`)}:session:`),
+    store: new RedisSessions(link.run, `sparklane:1:${identity}:session:`),
     ...{ link, clock, log, ownerIdOf, freshSeed, keepMs: config.sessionIdleTimeoutMs },
   });
   const responses = recordsOf('response', responseBounds(config), false);
   const conversations = recordsOf('conversation', conversationBounds(config), true);
   return {
-    ...{ sessions, responses, conversations },
+    ...{ sessions, responses, conversations, repeats: { identity, freshSeed } },
     close: () => {
       for (const part of [sessions, responses, conversations]) part.close();
       link.close();

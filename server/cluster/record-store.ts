@@ -20,6 +20,13 @@ export type Found =
       readonly lockedMs: number; // another holder writes in it, for so long at most unless it says so again
     };
 
+export interface RecordLock {
+  readonly owner: string;
+  readonly holder: string;
+  readonly ms: number;
+  readonly version: number; // that the holder has; −1: any
+}
+
 export interface SharedRecord {
   readonly id: string;
   readonly owner: string;
@@ -37,11 +44,8 @@ export interface RecordStore {
   put(record: SharedRecord): Promise<Put>;
   /** Keeps others from putting it back. */
   delete(id: string, owner: string): Promise<void>;
-  /** Others are told so for `ms`; 0: no longer. */
-  lock(
-    id: string,
-    lock: { readonly owner: string; readonly holder: string; readonly ms: number },
-  ): Promise<void>;
+  /** Others are told so for `ms`; 0: no longer. False: a version is there that comes after the holder's. */
+  lock(id: string, lock: RecordLock): Promise<boolean>;
   /** The id of the record that has this name. */
   named(name: string, owner: string): Promise<string | null>;
 }

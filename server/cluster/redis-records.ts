@@ -1,7 +1,15 @@
 // Records of all nodes in Redis or Valkey, one kind of them. Owns keys, scripts and bounds: age, count per owner, size of all
 // together, the oldest goes first. A record that its owner has deleted leaves a mark for as long as it would have been kept, so
 // that no node that was away puts it back. Before it: shared-records.ts; after it: store-link.ts.
-import type { Found, Put, RecordAsk, RecordBounds, RecordStore, SharedRecord } from './record-store.ts';
+import type {
+  Found,
+  Put,
+  RecordAsk,
+  RecordBounds,
+  RecordLock,
+  RecordStore,
+  SharedRecord,
+} from './record-store.ts';
 import type { RunScript } from './store-link.ts';
 
 // Keys: …r:ID a record, …n:NAME whose name it is, …index and …of:OWNER what there is by age, …sizes and …total bytes. They are
@@ -77,9 +85,11 @@ redis.call('HSET', key, 'owner', owner, 'version', 'deleted')
 redis.call('PEXPIRE', key, keep)
 return 1`;
 
-// ARGV 5: who; 6: for how long.
+// ARGV 5: who; 6: for how long; 7: the version that it has, −1 for any.
 const LOCK = `${COMMON}
-if redis.call('HGET', key, 'owner') ~= owner then return 0 end
+local there = redis.call('HMGET', key, 'owner', 'version')
+if there[1] ~= owner then return 1 end
+if ARGV[7] ~= '-1' and (there[2] == 'deleted' or tonumber(there[2]) > tonumber(ARGV[7])) then return 0 end
 if ARGV[6] ~= '0' then redis.call('HSET', key, 'holder', ARGV[5], 'until', now + ARGV[6])
 elseif redis.call('HGET', key, 'holder') == ARGV[5] then redis.call('HDEL', key, 'holder', 'until') end
 return 1`;
@@ -124,11 +134,8 @@ export class RedisRecords implements RecordStore {
     await this.#run(DELETE, { id, owner });
   }
 
-  async lock(
-    id: string,
-    { owner, holder, ms }: { readonly owner: string; readonly holder: string; readonly ms: number },
-  ): Promise<void> {
-    await this.#run(LOCK, { id, owner }, holder, ms);
+  async lock(id: string, { owner, holder, ms, version }: RecordLock): Promise<boolean> {
+    return (await this.#run(LOCK, { id, owner }, holder, ms, version)) === 1;
   }
 
   async named(name: string, owner: string): Promise<string | null> {

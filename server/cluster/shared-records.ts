@@ -93,12 +93,28 @@ export class SharedRecords {
   }
 
   /** Others do not write in it for `ms`, 0 for no longer. */
-  lock(id: string, owner: string, ms: number): void {
-    if (!this.up) return;
+  lock(id: string, owner: string, { ms, version, onLost }: Lock): void {
+    // A version that is on its way is not known to be there yet; it is said again soon.
+    if (!this.up || (version !== undefined && this.#busy.has(id))) return;
     const { store, ownerIdOf, holder } = this.#options;
-    store
-      .lock(id, { owner: ownerIdOf(owner), holder, ms })
-      .catch((error: Error) => this.#note('lock', error));
+    store.lock(id, { owner: ownerIdOf(owner), holder, ms, version: version?.() ?? -1 }).then(
+      (isHeld) => {
+        if (!isHeld) onLost?.();
+      },
+      (error: Error) => this.#note('lock', error),
+    );
+  }
+
+  /** At once, past what waits to be told of it; null where the store cannot be asked. */
+  put(id: string, record: Omit<Telling, 'done'>, done: (put: Put | null) => void): void {
+    const { store, ownerIdOf } = this.#options;
+    if (!this.up) done(null);
+    else {
+      store.put({ id, ...record, owner: ownerIdOf(record.owner) }).then(done, (error: Error) => {
+        this.#note('put', error);
+        done(null);
+      });
+    }
   }
 
   close(): void {
@@ -179,6 +195,12 @@ export class SharedRecords {
     const { log, what: kind } = this.#options;
     log.warn('the nodes’ store did not answer', { what: `${what} a ${kind}`, reason: message });
   }
+}
+
+interface Lock {
+  readonly ms: number;
+  readonly version?: () => number; // that this node has, where another one may have taken the record
+  readonly onLost?: () => void; // it has
 }
 
 interface Wanted {

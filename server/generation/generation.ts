@@ -45,6 +45,7 @@ export interface GenerationRequest {
   readonly newCutoff?: (() => TextCutoff) | null; // likewise: what its text may not go beyond
   readonly ignoreStopTokens: boolean;
   readonly speculation?: SpeculationRequest | null; // guess ahead; the answer is the same
+  readonly eachToken?: boolean; // told by itself, however many a step has made
   readonly session?: string | null; // with which what is remembered of the answer is forgotten
   readonly route?: string; // where it was asked for, for the log
   readonly lastTurn?: LastTurn | null; // of the same conversation
@@ -252,6 +253,12 @@ class Choice implements SequenceSink {
   onTokens(tokens: readonly number[], index: number, logprobs: readonly TokenLogprobs[] | null): void {
     // A step in flight when a stop string was completed still delivers; those tokens are not part of the answer.
     if (this.#sink === null || this.#stopped) return;
+    if (this.#request.eachToken === true && tokens.length > 1) {
+      for (const [at, token] of tokens.entries()) {
+        this.onTokens([token], index + at, logprobs === null ? null : logprobs.slice(at, at + 1));
+      }
+      return;
+    }
     if (this.#memories !== null) this.#said.push(...tokens);
     let text = '';
     let used = 0;

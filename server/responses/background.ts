@@ -6,9 +6,12 @@ import { logprobsFault, within } from '../chat/lane-edge.ts';
 import type { QueuePlace } from '../lanes/gate.ts';
 import type { Lanes } from '../lanes/lanes.ts';
 import { enterLane } from '../lanes/visit.ts';
+import { settleRun } from './chain.ts';
 import { resultItem } from './delegations.ts';
 import { EventLog } from './event-log.ts';
+import type { Item } from './items.ts';
 import { type LaneTurn, laneTurn, type TurnParts } from './lane-entry.ts';
+import { type OpenResponse, openResponse, repeatableRequest } from './open-response.ts';
 import { headOf, type ResponsePlan, withPlan } from './plan.ts';
 import { type ResponseHead, type ResponseObject, responseObject } from './response-object.ts';
 import type { ResponsesService } from './responses-service.ts';
@@ -17,7 +20,16 @@ import { ResponseRun, sayRefused } from './run.ts';
 export interface BackgroundParts extends TurnParts {
   readonly requestId: string;
   readonly model: string; // a lane, or auto
+  readonly told?: ToldBefore; // by another node, which is gone
   readonly onEnd: (response: ResponseObject) => void; // once
+}
+
+/** What has been said of it already. */
+export interface ToldBefore {
+  readonly id: string;
+  readonly createdAt: number;
+  readonly previousId: string | null;
+  readonly delegated: readonly Item[];
 }
 
 const LOGS_PER_STORE = 16; // a log may take this part of the store's size
@@ -26,25 +38,27 @@ export class BackgroundResponse {
   readonly log: EventLog;
   readonly #parts: BackgroundParts;
   readonly #service: ResponsesService;
-  readonly #lanes: Lanes;
+  readonly #lanes: Lanes | null; // null: the model answers
   readonly #head: ResponseHead;
   #lane: string;
   #turn: LaneTurn | null = null;
   #place: (QueuePlace & { readonly lane: string }) | null = null;
   #run: ResponseRun | null = null;
+  #isUpstream = false; // an upstream answers, whose words nobody can say again
   #leave: (() => void) | null = null; // the queue, or the lane
   #ended: ResponseObject | null = null; // without a run: refused or cancelled before it began
 
-  constructor(parts: BackgroundParts, service: ResponsesService, lanes: Lanes) {
-    const { request } = parts;
+  constructor(given: BackgroundParts, service: ResponsesService, lanes: Lanes | null) {
+    const request = repeatableRequest(given.request, service);
+    const parts = { ...given, request };
     this.#parts = parts;
     this.#service = service;
     this.#lanes = lanes;
     this.#lane = parts.model;
     const model = { ...service.answering.model, name: parts.model };
     const named = { ...service, answering: { ...service.answering, model } };
-    this.#head = headOf(request, named, request.previous_response_id ?? null);
-    this.log = new EventLog(service.store.sizeMax / LOGS_PER_STORE);
+    this.#head = headOf(request, lanes === null ? service : named, parts.told);
+    this.log = responseLog(service);
   }
 
   get id(): string {
@@ -69,10 +83,11 @@ export class BackgroundResponse {
   /** Stores it and sends it on its way. A fault: it was refused at once, and nothing of it stays. */
   begin(): Fault | null {
     const { store } = this.#service;
-    const { owner, history, requestId, model } = this.#parts;
+    const { owner, history } = this.#parts;
     const turn = laneTurn(this.#parts, this.#service);
     if (!turn.ok) return turn.fault;
     this.#turn = turn.value;
+    const isRepeatable = this.#service.repeats !== null;
     const kept = store.add({
       id: this.id,
       owner,
@@ -83,20 +98,30 @@ export class BackgroundResponse {
       isOver: () => this.over,
       cancel: () => this.cancel(),
       log: this.log,
+      ...(isRepeatable && { open: () => this.#open() }),
     });
     if (!kept)
       return fault('queue_full', 'background: there is no room to store the answer until it is read');
-    this.#lanes.router.delegate(turn.value.sessionKey, 1);
+    if (this.#lanes !== null) return this.#enter(turn.value, this.#lanes);
+    this.#answer(this.#service);
+    return null;
+  }
+
+  #enter(turn: LaneTurn, lanes: Lanes): Fault | null {
+    const { owner, requestId, model } = this.#parts;
+    lanes.router.delegate(turn.sessionKey, 1);
     let refusedAtOnce: Fault | null = null;
     let begun = false;
-    const visit = enterLane(this.#lanes, turn.value.ask(model, requestId), {
+    const visit = enterLane(lanes, turn.ask(model, requestId), {
       onPlace: (place) => {
         this.#place = place;
       },
       onEntered: (entry) => {
         this.#lane = entry.lane.name;
+        this.#isUpstream = entry.answer !== null;
+        this.#service.shared?.responses.changed(this.id, owner);
         this.#leave = () => entry.release();
-        const unable = turn.value.logprobs ? logprobsFault(entry) : null;
+        const unable = turn.logprobs ? logprobsFault(entry) : null;
         if (unable === null) this.#answer(within(this.#service, entry));
         else this.#refuse(unable);
       },
@@ -109,8 +134,8 @@ export class BackgroundResponse {
     if (this.#leave === null) this.#lane = visit.task.decision.lane; // not in it yet
     if (refusedAtOnce !== null) {
       this.#ended = this.response; // so that deleting it cancels nothing
-      this.#lanes.router.delegate(turn.value.sessionKey, -1);
-      store.delete(this.id, owner);
+      lanes.router.delegate(turn.sessionKey, -1);
+      this.#service.store.delete(this.id, owner);
       return refusedAtOnce;
     }
     this.#leave ??= () => visit.cancel();
@@ -124,11 +149,28 @@ export class BackgroundResponse {
     else this.#end(responseObject(this.#head, { ...NOTHING_YET, status: 'cancelled' }));
   }
 
+  #open(): OpenResponse {
+    const { told, request } = this.#parts;
+    const previousId = this.#head.previousResponseId;
+    const lane = this.#lanes === null ? null : this.#lane;
+    return openResponse(
+      { ...this.#parts, request, previousId, delegated: told?.delegated ?? [] },
+      { lane, createdAt: this.#head.createdAt, repeatable: !this.#isUpstream },
+      this.#service,
+    );
+  }
+
   #answer(service: ResponsesService): void {
-    const { owner, history, conversation } = this.#parts;
-    const { request, input } = this.#turn!;
+    const { owner, history, conversation, told } = this.#parts;
+    const { input } = this.#turn!;
+    const request = this.#lanes === null ? this.#parts.request : this.#turn!.request;
+    const { id, createdAt, previousResponseId: previousId } = this.#head;
     withPlan(
-      { request, owner, history, conversation, input, warmUp: false, id: this.id },
+      {
+        ...{ request, owner, history, conversation, input, warmUp: false, id, createdAt, previousId },
+        repeatable: service.repeats !== null && !this.#isUpstream,
+        ...(told !== undefined && { delegated: told.delegated }),
+      },
       service,
       (plan) => {
         if (this.over) return; // cancelled while its prompt was made
@@ -171,16 +213,22 @@ export class BackgroundResponse {
     const { sessionKey } = this.#turn!;
     if (this.#run === null) this.#ended = response;
     this.#leave?.();
-    this.#lanes.router.delegate(sessionKey, -1);
+    this.#lanes?.router.delegate(sessionKey, -1);
     this.log.end();
-    store.settle(this.id);
+    if (this.#run !== null) settleRun(this.#run, this.#service);
+    else store.settle(this.id);
     // A conversation has it already.
     const isLoose = this.#parts.conversation === null;
-    if (sessionKey !== null && isLoose && response['status'] !== 'cancelled') {
+    if (this.#lanes !== null && sessionKey !== null && isLoose && response['status'] !== 'cancelled') {
       delegations.add(sessionKey, resultItem(response, this.#lane, freshId));
     }
-    this.#parts.onEnd(response);
+    if (this.#run?.left !== true) this.#parts.onEnd(response);
   }
+}
+
+/** Bounded by the size of the store. */
+export function responseLog({ store }: Pick<ResponsesService, 'store'>): EventLog {
+  return new EventLog(store.sizeMax / LOGS_PER_STORE);
 }
 
 const NOTHING_YET = {

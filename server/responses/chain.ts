@@ -4,7 +4,9 @@
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import type { ConversationTurn } from './conversation-store.ts';
+import type { EventLog } from './event-log.ts';
 import type { Item } from './items.ts';
+import { openResponse } from './open-response.ts';
 import type { ResponsesService } from './responses-service.ts';
 import type { ResponseRun } from './run.ts';
 import type { ResponseRequest } from './schema.ts';
@@ -15,9 +17,20 @@ export interface Past {
   readonly conversation: ConversationTurn | null; // that the response is written into
 }
 
-/** Where a stored response lives on: its input, its run, its answer. */
-export function storeRun(run: ResponseRun, service: ResponsesService): void {
+/** Where a stored response lives on: its input, its run, its answer; `log`: of its events, for who comes back to them. */
+export function storeRun(run: ResponseRun, service: ResponsesService, log: EventLog | null = null): void {
   const { plan, events } = run;
+  const { head } = plan;
+  const open = () =>
+    openResponse(
+      { ...plan, request: head.request, previousId: head.previousResponseId },
+      {
+        lane: service.answering.route === null ? null : head.model,
+        createdAt: head.createdAt,
+        repeatable: plan.repeatable && !run.steered,
+      },
+      service,
+    );
   service.store.add({
     id: run.id,
     owner: plan.owner,
@@ -27,7 +40,15 @@ export function storeRun(run: ResponseRun, service: ResponsesService): void {
     output: () => events.output,
     isOver: () => run.over,
     cancel: () => run.cancel(),
+    ...(log !== null && { log }),
+    ...(plan.repeatable && { open }),
   });
+}
+
+/** Its answer is complete, or another node's to say. */
+export function settleRun(run: ResponseRun, { store, shared }: ResponsesService): void {
+  if (run.left) shared?.responses.leave(run.id, run.plan.owner);
+  else store.settle(run.id);
 }
 
 /** What a request goes on from: a stored response, a conversation, or nothing. */

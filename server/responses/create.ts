@@ -7,9 +7,10 @@ import type { AnswerForm } from '../chat/form.ts';
 import { inLane } from '../chat/lane-edge.ts';
 import { lastTurnReport } from '../generation/prefix-report.ts';
 import type { HttpCall } from '../http/http-call.ts';
-import { BackgroundResponse } from './background.ts';
-import { pastOf, storeRun } from './chain.ts';
+import { BackgroundResponse, responseLog } from './background.ts';
+import { pastOf, settleRun, storeRun } from './chain.ts';
 import { type LaneTurn, laneTurn, type TurnParts } from './lane-entry.ts';
+import { repeatableRequest } from './open-response.ts';
 import { headOf, planResponse, type ResponsePlan } from './plan.ts';
 import type { ResponseUsage } from './response-object.ts';
 import type { ResponsesService } from './responses-service.ts';
@@ -33,9 +34,13 @@ export function create(call: HttpCall, request: ResponseRequest, service: Respon
     call.refuse(past.fault);
     return;
   }
-  const parts = { request, owner, ...past.value };
+  const inBackground = request.background === true;
+  const parts = {
+    request: inBackground ? repeatableRequest(request, service) : request,
+    ...{ owner, ...past.value },
+  };
   const meant = service.lanes?.meaning(request.model, service.model.name) ?? null;
-  if (meant !== null && request.background === true) answerInBackground(call, parts, meant, service);
+  if (meant !== null && inBackground) answerInBackground(call, parts, meant, service);
   else respond(call, parts, service, replyWhole);
 }
 
@@ -66,7 +71,8 @@ interface Asked {
 
 function answer(call: HttpCall, { parts, turn, reply }: Asked, service: ResponsesService): void {
   const request = turn?.request ?? parts.request;
-  const plan = planResponse({ ...parts, ...turn, warmUp: false }, service);
+  const repeatable = request.background === true && service.repeats !== null;
+  const plan = planResponse({ ...parts, ...turn, warmUp: false, repeatable }, service);
   if (!plan.ok) {
     refuse(call, request, plan.fault, service);
     return;
@@ -110,17 +116,22 @@ function start(
   const stored = request.store !== false;
   const framer = request.stream === true ? new SseFramer(call, service) : null;
   const background = request.background === true;
+  const log = background ? responseLog(service) : null;
   let begun = false;
   const run: ResponseRun = new ResponseRun(plan, service, {
-    onEvent: (event) => framer?.send(event, run),
+    onEvent: (event) => {
+      log?.add(event);
+      framer?.send(event, run);
+    },
     onEnd: () => {
       if (!begun) return; // refused: the caller is told so
-      if (stored) service.store.settle(run.id);
+      log?.end();
+      if (stored) settleRun(run, service);
       if (framer !== null) framer.end();
       else if (!background) reply(call, run);
     },
   });
-  if (stored) storeRun(run, service);
+  if (stored) storeRun(run, service, log);
   tellPrefix(call, lastTurnReport(plan.prepared.lastTurn));
   const refused = run.start(form);
   if (refused !== null) {
@@ -153,7 +164,7 @@ function refuse(call: HttpCall, request: ResponseRequest, refused: Fault, servic
     return;
   }
   const framer = new SseFramer(call, service);
-  const head = headOf(request, service, request.previous_response_id ?? null);
+  const head = headOf(request, service);
   sayRefused(head, refused, service, (event) => framer.send(event, null));
   framer.end();
 }

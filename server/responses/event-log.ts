@@ -42,6 +42,7 @@ export class EventLog {
   }
 
   add(event: ResponseEvent): void {
+    if (this.#first === Number.POSITIVE_INFINITY) return;
     this.#events.push(event);
     this.#size += event.json.length;
     while (this.#size > this.#sizeMax && this.#events.length > 1) {
@@ -54,6 +55,14 @@ export class EventLog {
   /** Nothing comes after it. */
   end(): void {
     this.#ended = true;
+    this.#wake();
+  }
+
+  /** Its numbers do not count any more: whoever reads it from now on is told that it is gone. */
+  spoil(): void {
+    this.#first = Number.POSITIVE_INFINITY;
+    this.#events.length = 0;
+    this.#size = 0;
     this.#wake();
   }
 

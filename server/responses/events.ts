@@ -118,6 +118,13 @@ export class ResponseEvents {
     this.#emitResponse('response.in_progress');
   }
 
+  /** Likewise between events that have to keep their numbers: the one before comes once more. */
+  beat(): ResponseEvent {
+    const type = 'response.in_progress';
+    const json = JSON.stringify({ type, sequence_number: this.#sequence - 1, response: this.response });
+    return { type, json };
+  }
+
   /** An item that was made elsewhere, whole. Before anything of the answer itself. */
   foreign(item: Item): void {
     const index = this.#output.length;

@@ -30,6 +30,8 @@ export interface PlanParts {
   readonly previousId?: string | null; // likewise
   readonly warmUp: boolean; // compute the prompt, say nothing
   readonly id?: string; // of the response, where it was told before it was planned
+  readonly createdAt?: number; // likewise
+  readonly repeatable?: boolean; // another node may have to say the same, event by event
   readonly delegated?: readonly Item[]; // results of background work: before the input, and first in the answer
 }
 
@@ -43,6 +45,7 @@ export interface ResponsePlan {
   readonly form: FormAsk;
   readonly reasoning: ReasoningStart | null; // how the answer begins
   readonly prepared: PreparedAnswer;
+  readonly repeatable: boolean;
 }
 
 /** What the title requests of Codex are called; they come beside a person's turn and may wait. */
@@ -104,13 +107,17 @@ export function planResponse(parts: PlanParts, service: ResponsesService): Parse
       route: '/v1/responses',
       prediction: request.prediction == null ? null : contentText(request.prediction.content),
       priority: priorityOf(parts),
+      eachToken: parts.repeatable === true,
     },
   );
   if (!prepared.ok) return prepared;
   return {
     ok: true,
     value: {
-      head: headOf(request, service, parts.previousId ?? request.previous_response_id ?? null, parts.id),
+      head: headOf(request, service, {
+        ...parts,
+        previousId: parts.previousId ?? request.previous_response_id ?? null,
+      }),
       owner,
       history,
       conversation: parts.conversation,
@@ -119,6 +126,7 @@ export function planResponse(parts: PlanParts, service: ResponsesService): Parse
       form: { tools, text: textSource(request.text?.format), textParam: 'text.format' },
       reasoning: prompt.value.reasoning,
       prepared: prepared.value,
+      repeatable: parts.repeatable === true,
     },
   };
 }
@@ -126,14 +134,13 @@ export function planResponse(parts: PlanParts, service: ResponsesService): Parse
 export function headOf(
   request: ResponseRequest,
   { answering: { model, route }, freshId, epochSeconds }: ResponsesService,
-  previousResponseId: string | null,
-  id = `resp_${freshId()}`,
+  told: { readonly previousId?: string | null; readonly id?: string; readonly createdAt?: number } = {},
 ): ResponseHead {
   return {
-    id,
-    createdAt: epochSeconds(),
+    id: told.id ?? `resp_${freshId()}`,
+    createdAt: told.createdAt ?? epochSeconds(),
     model: askedName(request.model, model),
-    previousResponseId,
+    previousResponseId: told.previousId ?? request.previous_response_id ?? null,
     temperature: request.temperature ?? model.defaults.temperature,
     topP: request.top_p ?? model.defaults.topP,
     request,

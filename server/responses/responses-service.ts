@@ -2,6 +2,7 @@
 import type { ChatService } from '../chat/chat-service.ts';
 import type { ConversationStore } from './conversation-store.ts';
 import type { Delegations } from './delegations.ts';
+import type { Repeats } from './open-response.ts';
 import type { SharedPast } from './shared-past.ts';
 import type { ResponseStore } from './store.ts';
 
@@ -10,6 +11,7 @@ export interface ResponsesService extends ChatService {
   readonly conversations: ConversationStore;
   readonly delegations: Delegations;
   readonly shared: SharedPast | null; // with other nodes
+  readonly repeats: Repeats | null; // where another node goes on with what this one has begun to say
   readonly socket: SocketBounds;
 }
 

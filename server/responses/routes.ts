@@ -65,21 +65,21 @@ export function responseRoutes(service: ResponsesService): readonly Route[] {
         answers: 'events',
         query: { stream: 'true: its events', starting_after: 'only those after this sequence_number' },
       },
-      answer: (call) => withStored(call, service, read),
+      answer: (call) => withStored(call, service, read, isStreamed(call)),
     },
     {
       method: 'DELETE',
       path: one,
       open: false,
       about: { group: 'responses', summary: 'Forgets it, and cancels it if it is being written' },
-      answer: (call) => withStored(call, service, remove),
+      answer: (call) => withStored(call, service, remove, true),
     },
     {
       method: 'POST',
       path: `${one}/cancel`,
       open: false,
       about: { group: 'responses', summary: 'Cancels a background response' },
-      answer: (call) => withStored(call, service, cancel),
+      answer: (call) => withStored(call, service, cancel, true),
     },
     {
       method: 'GET',
@@ -113,14 +113,29 @@ function countTokens(call: HttpCall, request: ResponseRequest, service: Response
 
 type Answerer = (call: HttpCall, stored: StoredResponse, service: ResponsesService) => void;
 
-function withStored(call: HttpCall, service: ResponsesService, answer: Answerer): void {
-  const { parameter } = call;
-  oncePastIsHere(call, { previous_response_id: parameter }, service, () => {
-    const stored = service.store.get(parameter, call.facts.owner);
-    if (stored !== null) answer(call, stored, service);
-    else
-      call.refuse(fault('not_found', `Response with id '${parameter}' not found.`, { param: 'response_id' }));
-  });
+/** `taken`: it goes on here if another node writes it; else that one's word is enough. */
+function withStored(call: HttpCall, service: ResponsesService, answer: Answerer, taken = false): void {
+  const { parameter: id } = call;
+  const { owner } = call.facts;
+  const found = (elsewhere: StoredResponse | null) => {
+    const stored = service.store.get(id, owner) ?? elsewhere;
+    if (stored === null)
+      call.refuse(fault('not_found', `Response with id '${id}' not found.`, { param: 'response_id' }));
+    else if (stored === elsewhere && taken) {
+      const message = 'this response is being written by a node of another model; ask that one';
+      call.refuse(fault('unsupported', message, { param: 'response_id' }));
+    } else answer(call, stored, service);
+  };
+  if (service.shared === null) found(null);
+  else {
+    service.shared.responses.bring({ id, owner, taken }, (elsewhere) => {
+      if (!call.over) call.guard(() => found(elsewhere));
+    });
+  }
+}
+
+function isStreamed(call: HttpCall): boolean {
+  return new URLSearchParams(call.request.query).get('stream') === 'true';
 }
 
 const read: Answerer = (call, stored, service) => {

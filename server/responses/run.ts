@@ -29,6 +29,7 @@ export function sayRefused(
 
 export interface RunListener {
   onEvent(event: ResponseEvent): void;
+  onBeat?(event: ResponseEvent): void; // of a repeatable one: a sign of life that is none of its events
   onEnd(): void; // once, after the last event; also when it was cancelled
 }
 
@@ -38,7 +39,7 @@ const HEARTBEAT_MS = 10_000;
 export class ResponseRun {
   readonly plan: ResponsePlan;
   readonly #service: ResponsesService;
-  readonly #onOver: () => void;
+  readonly #listener: RunListener;
   readonly #events: ResponseEvents;
   #reader: AnswerReader | null = null;
   #generation: RunningGeneration | null = null;
@@ -51,14 +52,15 @@ export class ResponseRun {
   #logprobs: unknown[] = []; // of those
   #reasoned = ''; // all of it
   #broken = false; // a call was cut off, by whatever
+  #left = false;
 
   constructor(plan: ResponsePlan, service: ResponsesService, listener: RunListener) {
     this.plan = plan;
     this.#service = service;
-    this.#onOver = () => listener.onEnd();
+    this.#listener = listener;
     this.#events = new ResponseEvents({
       head: plan.head,
-      freshId: service.freshId,
+      freshId: plan.repeatable ? itemIdsOf(plan.head.id) : service.freshId,
       epochSeconds: service.epochSeconds,
       emit: (event) => {
         this.#lastEventMs = service.clock.nowMs();
@@ -77,6 +79,11 @@ export class ResponseRun {
 
   get over(): boolean {
     return this.#phase === 'over';
+  }
+
+  /** It has ended without a word, because this server does: it is for another node. */
+  get left(): boolean {
+    return this.#left;
   }
 
   /** The conversation with the answer as far as it goes. */
@@ -140,6 +147,11 @@ export class ResponseRun {
     this.#stopAtBorder();
   }
 
+  /** Its answer is not what its request alone would make. */
+  get steered(): boolean {
+    return this.#steered;
+  }
+
   pause(): void {
     this.#paused = true;
     this.#generation?.pause();
@@ -183,6 +195,11 @@ export class ResponseRun {
 
   #onEnd(end: GenerationEnd): void {
     if (this.#phase === 'over') return;
+    if (this.plan.repeatable && end.failure?.code === 'shutdown') {
+      this.#left = true; // another node says the rest
+      this.#finish();
+      return;
+    }
     this.#reader?.end(end.reason !== 'stop');
     const { tokenizer } = this.#service.model;
     const reasoned = reasoningTokens(this.#reasoned, { tokenizer, start: this.plan.reasoning });
@@ -201,7 +218,7 @@ export class ResponseRun {
     this.#heartbeat?.cancel();
     this.#writeDown();
     this.#service.answering.route?.release();
-    this.#onOver();
+    this.#listener.onEnd();
   }
 
   /** What was said and answered becomes part of its conversation, unless nothing came of it. */
@@ -211,15 +228,29 @@ export class ResponseRun {
     this.plan.conversation?.end(isSaid ? [...this.plan.input, ...output] : null);
   }
 
+  #beat(): void {
+    if (!this.plan.repeatable) this.#events.inProgress();
+    else {
+      this.#lastEventMs = this.#service.clock.nowMs();
+      this.#listener.onBeat?.(this.#events.beat());
+    }
+  }
+
   #scheduleHeartbeat(delayMs: number): Timer {
     const { clock } = this.#service;
     return clock.schedule(delayMs, () => {
       if (this.#phase === 'over') return;
       const silentMs = clock.nowMs() - this.#lastEventMs;
-      if (silentMs >= HEARTBEAT_MS) this.#events.inProgress();
+      if (silentMs >= HEARTBEAT_MS) this.#beat();
       this.#heartbeat = this.#scheduleHeartbeat(
         silentMs >= HEARTBEAT_MS ? HEARTBEAT_MS : HEARTBEAT_MS - silentMs,
       );
     });
   }
+}
+
+/** The same on every node. */
+function itemIdsOf(responseId: string): () => string {
+  let count = 0;
+  return () => `${responseId.slice(responseId.indexOf('_') + 1)}.${++count}`;
 }

@@ -78,6 +78,11 @@ export const steerFrameSchema = z.object({
   input: z.union([z.string().min(1), z.array(z.unknown()).min(1).max(64)]),
 });
 
+export const resumeFrameSchema = z.object({
+  response_id: z.string().max(ID_LENGTH_MAX),
+  starting_after: z.int().min(-1).nullish(),
+});
+
 export type CreateFrame = z.output<ReturnType<typeof createFrameSchema>>;
 
 /** Read before all else: what a frame is and whose. */

@@ -18,8 +18,9 @@ interface ConversationRecord {
 }
 
 const FORM = 1;
-const LEASE_MS = 5000; // so long after the loss of a node what it wrote in stays locked
-const RENEW_MS = 1500;
+const LEASE_MS = 2000; // so long after the loss of a node what it wrote in stays locked
+const RENEW_MS = 600;
+const TRIES_MAX = 5; // until a lease has run out
 const PENDING_MAX = 4096; // changes of one conversation
 
 export class SharedConversations {
@@ -58,6 +59,15 @@ export class SharedConversations {
     this.#records.find({ id, owner, version }, (found) => {
       this.#found(id, owner, found);
       done();
+    });
+  }
+
+  /** `done` with whether no other node writes in it: those that are gone do not after a while. */
+  whenFree(id: string, owner: string, done: (isFree: boolean) => void, tries = TRIES_MAX): void {
+    this.bring(id, owner, () => {
+      const isFree = this.#store.peek(id, owner) === null || this.#store.turn(id, owner).ok;
+      if (isFree || tries === 1) done(isFree);
+      else this.#clock.schedule(RENEW_MS, () => this.whenFree(id, owner, done, tries - 1));
     });
   }
 
@@ -121,7 +131,7 @@ export class SharedConversations {
   }
 
   #lease(owner: string, id: string): void {
-    this.#records.lock(id, owner, LEASE_MS);
+    this.#records.lock(id, owner, { ms: LEASE_MS });
     this.#leases.set(
       id,
       this.#clock.schedule(RENEW_MS, () => this.#lease(owner, id)),
@@ -131,7 +141,7 @@ export class SharedConversations {
   #release(owner: string, id: string): void {
     this.#leases.get(id)?.cancel();
     this.#leases.delete(id);
-    this.#records.lock(id, owner, 0);
+    this.#records.lock(id, owner, { ms: 0 });
   }
 
   #sharedOf(id: string): Shared {

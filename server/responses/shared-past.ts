@@ -29,12 +29,15 @@ export class SharedPast {
 
   constructor({ cluster, store, conversations, clock }: SharedPastParts) {
     this.#store = store;
-    this.#responses = new SharedResponses(cluster.responses, store);
     this.#conversations = new SharedConversations(cluster.conversations, conversations, clock);
+    this.#responses = new SharedResponses({
+      ...{ records: cluster.responses, store, clock },
+      bringConversation: (id, owner, done) => this.#conversations.whenFree(id, owner, done),
+    });
   }
 
-  bringResponse(id: string, owner: string, done: () => void): void {
-    this.#responses.bring(id, owner, done);
+  get responses(): SharedResponses {
+    return this.#responses;
   }
 
   bringConversation(id: string, owner: string, done: () => void): void {
@@ -50,8 +53,9 @@ export class SharedPast {
     const items = () => this.#bringItems(input, previousId ?? null, owner, done);
     if (conversation != null) {
       this.bringConversation(typeof conversation === 'string' ? conversation : conversation.id, owner, items);
-    } else if (previousId != null && previousId !== '') this.bringResponse(previousId, owner, items);
-    else items();
+    } else if (previousId != null && previousId !== '') {
+      this.#responses.bring({ id: previousId, owner, taken: false }, items);
+    } else items();
   }
 
   #bringItems(input: unknown, previousId: string | null, owner: string, done: () => void): void {

@@ -1,107 +1,220 @@
 // Stored responses that nodes share: a complete one is told, one that is not here is fetched, one that its owner has deleted
-// anywhere is nowhere. Owns their form as bytes. Before it: shared-past.ts; after it: store.ts and cluster/shared-records.ts.
+// anywhere is nowhere. One that is being written is told too where another node could say the same: while its node lives it holds
+// a lease, after that whoever is asked goes on with it. Its version is the fence: two nodes never write one. Before it:
+// shared-past.ts; after it: store.ts, background.ts and cluster/shared-records.ts.
+import type { Clock, Timer } from '../../kernels/clock.ts';
 import type { SharedRecords } from '../cluster/shared-records.ts';
-import { EventLog, type KeptEvents } from './event-log.ts';
-import type { Item } from './items.ts';
-import type { ResponseObject } from './response-object.ts';
+import { type ResponseRecord, recordOf, responseBytes, storedOf } from './response-record.ts';
 import type { ResponseStore, StoredResponse } from './store.ts';
 
-interface ResponseRecord {
-  readonly form: typeof FORM;
-  readonly input: readonly Item[];
-  readonly history: readonly Item[];
-  readonly response: ResponseObject;
-  readonly output: readonly Item[];
-  readonly log: KeptEvents | null;
+/** Who goes on with a response that another node had begun. */
+export interface GoesOn {
+  readonly identity: string; // as OpenResponse has it
+  /** It is in the store when this returns. */
+  start(id: string, owner: string, record: ResponseRecord): void;
 }
 
-const FORM = 1; // of these bytes: another one is another version's
-const COMPLETE = 2; // version of a complete one: it changes no more
+export interface SharedResponsesParts {
+  readonly records: SharedRecords;
+  readonly store: ResponseStore;
+  readonly clock: Pick<Clock, 'schedule'>;
+  /** `done` once no other node writes in it, or this has taken too long. */
+  readonly bringConversation: (id: string, owner: string, done: (isFree: boolean) => void) => void;
+}
+
+/** `taken`: it goes on here, whoever writes it; else only where nobody does any more. */
+export interface WantedResponse {
+  readonly id: string;
+  readonly owner: string;
+  readonly taken: boolean;
+}
+
+const LEASE_MS = 2000; // so long after the loss of its node a response is that node's
+const RENEW_MS = 600;
 
 export class SharedResponses {
-  readonly #records: SharedRecords;
-  readonly #store: ResponseStore;
+  readonly #parts: SharedResponsesParts;
+  readonly #versions = new Map<string, number>(); // by id: what the store has of those here, or will have
+  readonly #leases = new Map<string, Timer>(); // by id: of those that are being written here
+  #goesOn: GoesOn | null = null;
 
-  constructor(records: SharedRecords, store: ResponseStore) {
-    this.#records = records;
-    this.#store = store;
+  constructor(parts: SharedResponsesParts) {
+    this.#parts = parts;
+    const { store, records } = parts;
     store.keepBy({
-      settled: (stored) => this.#tell(stored),
+      opened: (stored) => {
+        this.#tell(stored);
+        this.#hold(stored.id, stored.owner);
+      },
+      settled: (stored) => {
+        this.#release(stored.id);
+        this.#tell(stored);
+      },
       deleted: ({ id, owner }) => records.delete(id, owner),
+      dropped: (id) => {
+        this.#release(id);
+        this.#versions.delete(id);
+      },
     });
     records.onUp(() => {
-      for (const stored of store.all) if (stored.isOver()) this.#tell(stored);
+      for (const stored of store.all) if (stored.isOver() || stored.open !== undefined) this.#tell(stored);
     });
   }
 
-  /** Makes it one of this node's if it is another's; then `done`, whatever came. */
-  bring(id: string, owner: string, done: () => void): void {
-    const here = this.#store.get(id, owner);
+  goOnBy(goesOn: GoesOn): void {
+    this.#goesOn = goesOn;
+  }
+
+  /** What it needs to go on elsewhere is another by now. */
+  changed(id: string, owner: string): void {
+    const stored = this.#parts.store.get(id, owner);
+    if (stored?.open !== undefined && !stored.isOver()) this.#tell(stored);
+  }
+
+  /** It is not written here any more, and not complete: another node may go on at once. */
+  leave(id: string, owner: string): void {
+    const { records, store } = this.#parts;
+    const stored = store.get(id, owner);
+    if (stored?.open === undefined) return;
+    store.forget(id);
+    records.lock(id, owner, { ms: 0 });
+  }
+
+  /**
+   * Makes it one of this node's if it is another's; then `done`, whatever came: with what is known of one that another node
+   * writes, null for one that is here or nowhere.
+   */
+  bring(wanted: WantedResponse, done: (elsewhere: StoredResponse | null) => void): void {
+    const { id, owner } = wanted;
+    const { store, records } = this.#parts;
+    const here = store.get(id, owner);
     if (here !== null && !here.isOver()) {
-      done();
+      done(null);
       return;
     }
-    this.#records.find({ id, owner, version: here === null ? -1 : COMPLETE }, (found) => {
-      if (found?.kind === 'deleted') this.#store.forget(id);
-      else if (found?.kind === 'record' && this.#store.get(id, owner) === null)
-        this.#adopt(id, owner, found.bytes);
+    const version = here === null ? -1 : (this.#versions.get(id) ?? -1);
+    records.find({ id, owner, version }, (found) => {
+      const isStill = store.get(id, owner) === here; // asked twice at the same time, say
+      const record = found?.kind === 'record' ? recordOf(found.bytes) : null;
+      if (found?.kind === 'deleted') store.forget(id);
       else if (found?.kind === 'none' && here !== null) this.#tell(here);
-      done();
+      else if (found?.kind === 'record' && record !== null && isStill) {
+        const isFree = wanted.taken || found.lockedMs === 0;
+        if (record.open !== null) {
+          this.#open(wanted, { record, version: found.version, isFree }, done);
+          return;
+        }
+        this.#adopt(id, owner, record);
+        this.#versions.set(id, found.version);
+      }
+      done(null);
     });
   }
 
   /** Likewise the response that has an item of this id. */
   bringItem(itemId: string, owner: string, done: () => void): void {
-    this.#records.named(itemId, owner, (id) => {
+    this.#parts.records.named(itemId, owner, (id) => {
       if (id === null) done();
-      else this.bring(id, owner, done);
+      else this.bring({ id, owner, taken: false }, () => done());
     });
   }
 
+  /** Goes on with it here, where that is possible. */
+  #open(
+    { id, owner }: WantedResponse,
+    found: { readonly record: ResponseRecord; readonly version: number; readonly isFree: boolean },
+    done: (elsewhere: StoredResponse | null) => void,
+  ): void {
+    const { record, isFree } = found;
+    const { records, store, bringConversation } = this.#parts;
+    const goesOn = this.#goesOn;
+    const { conversationId, identity } = record.open!;
+    const elsewhere = storedOf(id, owner, record);
+    if (!isFree || goesOn?.identity !== identity) {
+      done(elsewhere);
+      return;
+    }
+    const version = found.version + 1;
+    const take = () =>
+      records.put(id, { owner, version, bytes: responseBytes(record), names: [] }, (put) => {
+        if (put !== 'kept') done(elsewhere);
+        else {
+          store.forget(id);
+          this.#versions.set(id, version); // what is told of it from here on comes after
+          goesOn.start(id, owner, record);
+          done(null);
+        }
+      });
+    if (conversationId === null) take();
+    else {
+      bringConversation(conversationId, owner, (isFree) => {
+        if (isFree) take();
+        else done(elsewhere);
+      });
+    }
+  }
+
   #tell({ id, owner }: StoredResponse): void {
-    const store = this.#store;
-    this.#records.tell(id, () => {
+    const { records, store } = this.#parts;
+    records.tell(id, () => {
       const stored = store.get(id, owner);
       if (stored === null) return null;
+      const version = (this.#versions.get(id) ?? 0) + 1;
+      const wasOpen = stored.open !== undefined;
       return {
-        ...{ owner, version: COMPLETE, bytes: bytesOf(stored) },
+        ...{ owner, version, bytes: responseBytes(storedRecord(stored)) },
         names: [...stored.input, ...stored.output()].map((item) => String(item['id'])),
         done: (put) => {
-          if (put === 'deleted') store.forget(id);
+          if (put === 'kept') {
+            this.#versions.set(id, version);
+            if (this.#leases.has(id)) this.#lock(id, owner);
+          } else if (put === 'deleted' || wasOpen) this.#lost(id, owner);
         },
       };
     });
   }
 
-  #adopt(id: string, owner: string, bytes: Uint8Array): void {
-    const record = recordOf(bytes);
-    if (record === null) return;
-    const { input, history, response, output, log } = record;
-    this.#store.adopt({
-      ...{ id, owner, input, history },
-      response: () => response,
-      output: () => output,
-      isOver: () => true,
-      cancel: () => {},
-      ...(log !== null && { log: EventLog.of(log) }),
+  /** Says again and again that it is written here; hears where it is not any more. */
+  #hold(id: string, owner: string): void {
+    const again = () => {
+      this.#lock(id, owner);
+      this.#hold(id, owner);
+    };
+    this.#leases.set(id, this.#parts.clock.schedule(RENEW_MS, again));
+  }
+
+  #lock(id: string, owner: string): void {
+    this.#parts.records.lock(id, owner, {
+      ms: LEASE_MS,
+      version: () => this.#versions.get(id) ?? 0,
+      onLost: () => this.#lost(id, owner),
     });
   }
-}
 
-function bytesOf({ input, history, response, output, log }: StoredResponse): Uint8Array {
-  const record: ResponseRecord = {
-    ...{ form: FORM, input, history },
-    ...{ response: response(), output: output(), log: log?.kept ?? null },
-  };
-  return Buffer.from(JSON.stringify(record));
-}
-
-/** Null for another version's, or bytes that are none of ours. */
-function recordOf(bytes: Uint8Array): ResponseRecord | null {
-  try {
-    const record = JSON.parse(Buffer.from(bytes).toString()) as ResponseRecord;
-    return record.form === FORM ? record : null;
-  } catch {
-    return null; // cut or altered: as good as not there
+  #release(id: string): void {
+    this.#leases.get(id)?.cancel();
+    this.#leases.delete(id);
   }
+
+  /** Another node has it, or nobody any more. */
+  #lost(id: string, owner: string): void {
+    const { store } = this.#parts;
+    const stored = store.get(id, owner);
+    store.forget(id);
+    stored?.cancel();
+  }
+
+  #adopt(id: string, owner: string, record: ResponseRecord): void {
+    this.#parts.store.adopt(storedOf(id, owner, record));
+  }
+}
+
+function storedRecord(stored: StoredResponse): ResponseRecord {
+  const { input, history, response, output, log, open, isOver } = stored;
+  const isOpen = !isOver() && open !== undefined;
+  return {
+    ...{ input, history, response: response(), output: output() },
+    log: isOver() ? (log?.kept ?? null) : null,
+    open: isOpen ? open() : null,
+  };
 }

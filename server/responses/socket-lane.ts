@@ -6,15 +6,17 @@ import type { Fault } from '../base/errors.ts';
 import { freeForm } from '../chat/form.ts';
 import { logprobsFault, within } from '../chat/lane-edge.ts';
 import { enterLane } from '../lanes/visit.ts';
-import { BackgroundResponse } from './background.ts';
-import { storeRun } from './chain.ts';
+import { BackgroundResponse, responseLog } from './background.ts';
+import { settleRun, storeRun } from './chain.ts';
+import type { EventLog } from './event-log.ts';
 import type { ResponseEvent } from './events.ts';
 import type { Item } from './items.ts';
 import { laneTurn, type TurnParts } from './lane-entry.ts';
+import { repeatableRequest } from './open-response.ts';
 import { headOf, type PlanParts, type ResponsePlan, withPlan } from './plan.ts';
 import type { ResponsesService } from './responses-service.ts';
 import { ResponseRun, sayRefused } from './run.ts';
-import { isWarmUp, type Turn, type TurnHost, turnParts, withTurnPast } from './socket-turn.ts';
+import { isRepeatable, isWarmUp, type Turn, type TurnHost, turnParts, withTurnPast } from './socket-turn.ts';
 import {
   acceptedEvent,
   failedEvent,
@@ -48,6 +50,7 @@ export class SocketLane {
   readonly #host: LaneHost;
   readonly #queue: Turn[] = [];
   #run: ResponseRun | null = null; // from its plan to its end
+  #log: EventLog | null = null; // of #run, where another node may have to go on with it
   #steers: Steer[] = []; // for #run
   #waiting: Waiting | null = null;
   #memory: Memory | null = null;
@@ -103,6 +106,8 @@ export class SocketLane {
       this.#steers.push(steer);
       this.#host.send(acceptedEvent(steer, run.events.nextSequenceNumber()), this);
       run.steer();
+      this.#log?.spoil();
+      this.#host.service.shared?.responses.changed(run.id, this.#host.owner);
     } else if (waiting !== null) {
       this.#waiting = { ...waiting, steers: [...waiting.steers, steer] };
       this.#host.send(acceptedEvent(steer, 0), this);
@@ -134,10 +139,16 @@ export class SocketLane {
     this.#cancelWarmUp = null;
     this.#visit?.cancel();
     this.#visit = null;
-    this.#run?.cancel();
+    const run = this.#run;
+    if (run?.plan.repeatable === true) {
+      this.#host.service.shared?.responses.leave(run.id, this.#host.owner);
+      this.#log?.end(); // who reads it goes on with it
+    }
+    run?.cancel();
   }
 
-  #start(turn: Turn): void {
+  #start(asked: Turn): void {
+    const turn = { ...asked, request: repeatableRequest(asked.request, this.#host.service) };
     // Its prompt begins as the warm-up's does: what that has computed is found in the cache.
     this.#cancelWarmUp?.();
     this.#cancelWarmUp = null;
@@ -156,8 +167,10 @@ export class SocketLane {
     const parts = this.#partsOf(turn);
     const meant = service.lanes?.meaning(turn.request.model, service.model.name) ?? null;
     if (!parts.ok) this.#refuseTurn(turn, parts.fault);
-    else if (meant === null) this.#planned(turn, { ...parts.value, warmUp: isWarmUp(turn) }, service);
-    else if (isWarmUp(turn)) {
+    else if (meant === null) {
+      const repeatable = isRepeatable(turn, service);
+      this.#planned(turn, { ...parts.value, warmUp: isWarmUp(turn), repeatable }, service);
+    } else if (isWarmUp(turn)) {
       // It belongs to no turn yet, so it is not routed: what it computes is what the server's own model will need.
       const request = { ...turn.request, model: null };
       this.#planned(turn, { ...parts.value, request, warmUp: true }, service);
@@ -218,7 +231,8 @@ export class SocketLane {
         const unable = logprobs ? logprobsFault(entry) : null;
         if (unable !== null) this.#refuseTurn(turn, unable);
         else {
-          const planned = { ...parts, ...routed.value, warmUp: false };
+          const repeatable = isRepeatable(turn, service) && entry.answer === null;
+          const planned = { ...parts, ...routed.value, warmUp: false, repeatable };
           this.#planned(turn, planned, within(service, entry), settle);
           return;
         }
@@ -255,7 +269,7 @@ export class SocketLane {
     const parentId = from?.id ?? request.previous_response_id ?? null;
     if (parentId !== null && this.#memory?.id === parentId) this.#memory = null;
     if (refused.code === 'context_length_exceeded') {
-      sayRefused(headOf(request, service, parentId), refused, service, (event) =>
+      sayRefused(headOf(request, service, { previousId: parentId }), refused, service, (event) =>
         this.#host.send(event, this),
       );
     } else this.#host.refuse(refused, this);
@@ -281,9 +295,10 @@ export class SocketLane {
     const stored = turn.request.store !== false;
     const run = this.#newRun(plan, service, () => this.#onEnd(run, turn));
     this.#run = run;
+    this.#log = plan.repeatable ? responseLog(service) : null;
     service.answering.withForm(plan.form, (form) => {
       if (run.over) return; // the socket went while the grammar was compiled
-      if (stored) storeRun(run, service);
+      if (stored) storeRun(run, service, this.#log);
       const refused = form.ok ? run.start(form.value) : form.fault;
       if (refused === null) return;
       service.answering.route?.release();
@@ -297,7 +312,11 @@ export class SocketLane {
 
   #newRun(plan: ResponsePlan, service: ResponsesService, onEnd: () => void): ResponseRun {
     return new ResponseRun(plan, service, {
-      onEvent: (event) => this.#host.send(event, this),
+      onEvent: (event) => {
+        this.#log?.add(event);
+        this.#host.send(event, this);
+      },
+      onBeat: (event) => this.#host.send(event, this),
       onEnd,
     });
   }
@@ -307,7 +326,9 @@ export class SocketLane {
     const { status, output } = run.events;
     const conversation = run.conversation;
     this.#run = null;
-    if (turn.request.store !== false) this.#host.service.store.settle(run.id);
+    this.#log?.end();
+    this.#log = null;
+    if (turn.request.store !== false) settleRun(run, this.#host.service);
     if (status === 'completed' || status === 'incomplete') {
       this.#memory = { id: run.id, conversation };
       this.#continue(run, turn, output);

@@ -76,3 +76,8 @@ function rememberedPast(request: CreateFrame, history: readonly Item[]): Parsed<
 export function isWarmUp({ request }: Turn): boolean {
   return request.generate === false;
 }
+
+/** Another node may have to go on with it. */
+export function isRepeatable(turn: Turn, { repeats }: Pick<ResponsesService, 'repeats'>): boolean {
+  return repeats !== null && turn.request.store !== false && !isWarmUp(turn);
+}

@@ -9,8 +9,15 @@ import type { ResponseEvent } from './events.ts';
 import { errorEvent } from './faults.ts';
 import { type Item, itemsOf } from './items.ts';
 import type { ResponsesService } from './responses-service.ts';
-import { createFrameSchema, frameHeadSchema, STREAM_ID, steerFrameSchema } from './schema.ts';
+import {
+  createFrameSchema,
+  frameHeadSchema,
+  resumeFrameSchema,
+  STREAM_ID,
+  steerFrameSchema,
+} from './schema.ts';
 import { type LaneHost, SocketLane } from './socket-lane.ts';
+import { SocketResume } from './socket-resume.ts';
 import { steerItems } from './steering.ts';
 
 // OpenAI's bounds of a connection.
@@ -36,6 +43,7 @@ class ResponsesSocket implements SocketEvents, LaneHost {
   readonly #schema: ReturnType<typeof createFrameSchema>;
   readonly #socket: SocketConnection;
   readonly #lanes = new Map<string | null, SocketLane>(); // null: the lane of frames without a stream_id
+  readonly #resumes = new Set<SocketResume>();
   readonly #ageTimer: Timer;
   #aged = false;
   #closed = false;
@@ -71,8 +79,9 @@ class ResponsesSocket implements SocketEvents, LaneHost {
     const { type, stream_id: streamId } = head.value as { type: string; stream_id?: unknown };
     if (type === 'response.create') this.#onCreate(head.value, streamId ?? null, frame.length);
     else if (type === 'response.steer') this.#onSteer(head.value);
+    else if (type === 'response.resume') this.#onResume(head.value, streamId ?? null);
     else {
-      const message = `type: response.create and response.steer are known, not ${JSON.stringify(type.slice(0, 64))}`;
+      const message = `type: response.create, response.steer and response.resume are known, not ${JSON.stringify(type.slice(0, 64))}`;
       this.#sendError(fault('invalid_request', message, { param: 'type' }), null);
     }
   }
@@ -81,6 +90,7 @@ class ResponsesSocket implements SocketEvents, LaneHost {
     if (!this.#slow || this.#socket.bufferedBytes >= this.service.socket.bufferSizeMax) return;
     this.#slow = false;
     for (const lane of this.#lanes.values()) lane.resume();
+    for (const resume of [...this.#resumes]) resume.pump();
   }
 
   onClose(): void {
@@ -89,6 +99,8 @@ class ResponsesSocket implements SocketEvents, LaneHost {
     this.#ageTimer.cancel();
     for (const lane of this.#lanes.values()) lane.close();
     this.#lanes.clear();
+    for (const resume of this.#resumes) resume.close();
+    this.#resumes.clear();
   }
 
   send(event: ResponseEvent | object, { streamId }: SocketLane): void {
@@ -154,6 +166,38 @@ class ResponsesSocket implements SocketEvents, LaneHost {
     lane.failSteer({ id: null, responseId, input }, error);
   }
 
+  #onResume(value: unknown, streamId: unknown): void {
+    const lane = this.#laneOf(streamId);
+    const frame = checkJson(value, resumeFrameSchema);
+    if (!(lane instanceof SocketLane)) this.#sendError(lane, null);
+    else if (!frame.ok) this.#sendError(frame.fault, lane.streamId);
+    else if (this.#resumes.size >= RESPONSES_MAX) {
+      const message = `${RESPONSES_MAX} responses are resumed on this connection already`;
+      this.#sendError(fault('rate_limit_exceeded', message, { retryAfterMs: RETRY_AFTER_MS }), lane.streamId);
+    } else {
+      const { response_id: id, starting_after: after } = frame.value;
+      const { owner, service } = this;
+      const isSlow = () => this.#slow;
+      const resume: SocketResume = new SocketResume(
+        { id, next: (after ?? -1) + 1 },
+        {
+          ...{ owner, service },
+          get slow() {
+            return isSlow();
+          },
+          send: (event) => this.send(event, lane),
+          refuse: (refused) => this.refuse(refused, lane),
+          onEnd: () => {
+            this.#resumes.delete(resume);
+            this.#closeIfDone();
+          },
+        },
+      );
+      this.#resumes.add(resume);
+      resume.start();
+    }
+  }
+
   #laneOf(streamId: unknown): SocketLane | Fault {
     const param = { param: 'stream_id' };
     if (streamId !== null && (typeof streamId !== 'string' || !STREAM_ID.test(streamId))) {
@@ -205,7 +249,7 @@ class ResponsesSocket implements SocketEvents, LaneHost {
   }
 
   #closeIfDone(): void {
-    if (!this.#aged || this.#closed) return;
+    if (!this.#aged || this.#closed || this.#resumes.size > 0) return;
     for (const lane of this.#lanes.values()) if (lane.busy || lane.queuedCount > 0) return;
     this.#close(NORMAL_CLOSURE, 'the connection has reached its age');
   }

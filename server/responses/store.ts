@@ -4,6 +4,7 @@
 import type { Clock } from '../../kernels/clock.ts';
 import type { EventLog } from './event-log.ts';
 import type { Item } from './items.ts';
+import type { OpenResponse } from './open-response.ts';
 import type { ResponseObject } from './response-object.ts';
 
 export interface StoredResponse {
@@ -16,7 +17,8 @@ export interface StoredResponse {
   readonly output: () => readonly Item[];
   readonly isOver: () => boolean;
   readonly cancel: () => void;
-  readonly log?: EventLog; // of work that goes on in the background
+  readonly log?: EventLog; // of work that goes on in the background, or elsewhere
+  readonly open?: () => OpenResponse; // what another node needs to go on with it
 }
 
 export interface ResponseStoreBounds {
@@ -28,9 +30,12 @@ export interface ResponseStoreBounds {
 
 /** Hears what others have to know of. */
 export interface ResponseKeeper {
+  /** It is being written, and another node may have to go on with it. */
+  opened(stored: StoredResponse): void;
   settled(stored: StoredResponse): void;
   /** By its owner. */
   deleted(stored: StoredResponse): void;
+  dropped(id: string): void;
 }
 
 interface Entry {
@@ -85,7 +90,9 @@ export class ResponseStore {
     this.#size += entry.size;
     this.#index(stored.owner, stored.input);
     this.#shrink();
-    return this.#entries.has(stored.id);
+    const isKept = this.#entries.has(stored.id);
+    if (isKept && stored.open !== undefined) this.#keeper?.opened(stored);
+    return isKept;
   }
 
   /** Its answer is complete: what it holds now counts, and its run is let go. */
@@ -146,7 +153,7 @@ export class ResponseStore {
   delete(id: string, owner: string): boolean {
     const stored = this.get(id, owner);
     if (stored === null) return false;
-    const isKnown = stored.isOver() || stored.log !== undefined; // else nobody has heard of it
+    const isKnown = stored.isOver() || stored.log !== undefined || stored.open !== undefined; // else nobody has heard of it
     stored.cancel();
     this.forget(id);
     if (isKnown) this.#keeper?.deleted(stored);
@@ -178,6 +185,7 @@ export class ResponseStore {
   #drop(id: string, entry: Entry): void {
     if (!this.#entries.delete(id)) return;
     this.#size -= entry.size;
+    this.#keeper?.dropped(id);
     const { owner, input, output } = entry.stored;
     for (const item of [...input, ...output()]) this.#items.delete(String(item['id']));
     const count = this.#counts.get(owner)! - 1;

@@ -46,6 +46,8 @@ import { otherServersRoutes } from '../openai/other-servers.ts';
 import { conversationRoutes } from '../responses/conversation-routes.ts';
 import type { ConversationStore } from '../responses/conversation-store.ts';
 import { Delegations } from '../responses/delegations.ts';
+import { goOn } from '../responses/go-on.ts';
+import type { ResponseRecord } from '../responses/response-record.ts';
 import type { ResponsesService } from '../responses/responses-service.ts';
 import { responseRoutes } from '../responses/routes.ts';
 import type { SharedPast } from '../responses/shared-past.ts';
@@ -121,7 +123,7 @@ export function createModelService(parts: ModelParts, shared: SharedParts): Mode
   const logprobsMax = Math.min(LOGPROBS_MAX, server.backend.limits.logprobsMax);
   const service = chatServiceOf(server, { generator, logprobsMax, answerLog, texts });
   const discovery = describedServiceOf(server, service);
-  const responses = responsesServiceOf(config, service, shared);
+  const responses = responsesServiceOf(server, service, shared);
   const native = nativeServiceOf(server, { generator, guard, texts, logprobsMax });
   const embeddings = { ...service, desk: server.openEmbeddings?.(texts) ?? null, bounds: config };
   return {
@@ -252,12 +254,18 @@ function describedServiceOf(
   };
 }
 
-function responsesServiceOf(config: Config, service: ChatService, shared: SharedParts): ResponsesService {
-  return {
+function responsesServiceOf(
+  { config, cluster = null }: ModelParts,
+  service: ChatService,
+  shared: SharedParts,
+): ResponsesService {
+  const repeats = cluster?.repeats ?? null; // of the server's own model only
+  const made: ResponsesService = {
     ...service,
     store: shared.store,
     conversations: shared.conversations,
     shared: shared.shared,
+    repeats,
     delegations: new Delegations(),
     socket: {
       ageMaxMs: config.responsesSocketAgeMaxMs,
@@ -266,6 +274,12 @@ function responsesServiceOf(config: Config, service: ChatService, shared: Shared
       bufferSizeMax: config.streamBufferSizeMax,
     },
   };
+  if (repeats !== null) {
+    const { identity } = repeats;
+    const start = (id: string, owner: string, record: ResponseRecord) => goOn({ id, owner, record }, made);
+    made.shared?.responses.goOnBy({ identity, start });
+  }
+  return made;
 }
 
 function messagesServiceOf({ backend }: ModelParts, service: ChatService): MessagesService {

@@ -64,15 +64,18 @@ describe.each(stores.slice(0, redisProgram === null ? 1 : 2))('records %s', (_, 
   test('tell others that somebody writes in one, as long as that one does', async () => {
     const store = await open();
     await store.put(record('one', 1));
-    await store.lock('one', { owner: 'ada', holder: 'a', ms: 5000 });
+    await store.lock('one', { owner: 'ada', holder: 'a', ms: 5000, version: -1 });
     expect(await store.find(ask('one', 1))).toEqual({ kind: 'same', lockedMs: 0 });
     const others = await store.find(ask('one', -1, 'ada', 'b'));
     expect(others.kind === 'record' && others.lockedMs).toBeGreaterThan(4000);
-    await store.lock('one', { owner: 'ada', holder: 'b', ms: 0 });
+    await store.lock('one', { owner: 'ada', holder: 'b', ms: 0, version: -1 });
     expect(await store.find(ask('one', 1, 'ada', 'b'))).not.toMatchObject({ lockedMs: 0 });
     await store.put(record('one', 2));
     expect(await store.find(ask('one', 2, 'ada', 'b'))).not.toMatchObject({ lockedMs: 0 });
-    await store.lock('one', { owner: 'ada', holder: 'a', ms: 0 });
+    const after = { owner: 'ada', holder: 'a', ms: 5000 };
+    expect(await store.lock('one', { ...after, version: 2 })).toBe(true);
+    expect(await store.lock('one', { ...after, version: 1 })).toBe(false); // another one has taken it
+    await store.lock('one', { owner: 'ada', holder: 'a', ms: 0, version: -1 });
     expect(await store.find(ask('one', 2, 'ada', 'b'))).toEqual({ kind: 'same', lockedMs: 0 });
   });
 });
@@ -115,6 +118,36 @@ describe.skipIf(redisProgram === null)('with Redis', { timeout: 90_000 }, () => 
     expect(items['data']).toHaveLength(2);
     expect(await asked(b, 'DELETE', `/v1/responses/${first.id}`)).toMatchObject({ deleted: true });
   });
+
+  test('kill -9 in mid-answer: a background response goes on at another node, event by event', async () => {
+    const redis = await rig.redis();
+    const [a, b] = await Promise.all([
+      rig.node('a', { redis: redis.url }),
+      rig.node('b', { redis: redis.url }),
+    ]);
+    const body = { input: 'alpha', background: true, stream: true, max_output_tokens: 400, ignore_eos: true };
+    const heard = await eventsOf(await post(a, { ...body, seed: 5 }), 40);
+    a.child.kill('SIGKILL');
+    const id = String((heard[0]!['response'] as Answer).id);
+    const path = `/v1/responses/${id}?stream=true&starting_after=${heard.length - 1}`;
+    const rest = await eventsOf(await fetch(`${b.url}${path}`), Number.POSITIVE_INFINITY);
+    const all = [...heard, ...rest];
+    expect(all.map((event) => event['sequence_number'])).toEqual(all.map((_, index) => index));
+    const deltas = all.filter(({ type }) => type === 'response.output_text.delta');
+    const spans = deltas.map((event) => Number(event['token_index']) + Number(event['token_count']));
+    expect(deltas.map((event) => event['token_index'])).toEqual([0, ...spans.slice(0, -1)]);
+    const text = deltas.map(({ delta }) => delta).join('');
+    const { output } = await asked(b, 'GET', `/v1/responses/${id}`);
+    expect((output as { content: { text: string }[] }[])[0]!.content[0]!.text).toBe(text);
+    // The same question, asked of a node that nothing happens to.
+    const again = await asked(b, 'POST', '/v1/responses', {
+      ...body,
+      background: false,
+      stream: false,
+      seed: 5,
+    });
+    expect((again['output'] as { content: { text: string }[] }[])[0]!.content[0]!.text).toBe(text);
+  });
 });
 
 type Answer = Readonly<Record<string, unknown>> & { readonly id: string };
@@ -128,6 +161,26 @@ async function asked({ url }: Started, method: string, path: string, body?: obje
     }),
   });
   return (await answer.json()) as Answer;
+}
+
+function post({ url }: Started, body: object): Promise<Response> {
+  const headers = { 'content-type': 'application/json' };
+  return fetch(`${url}/v1/responses`, { method: 'POST', headers, body: JSON.stringify(body) });
+}
+
+type Event = Readonly<Record<string, unknown>> & { readonly type: string };
+
+/** At most so many of a stream's. */
+async function eventsOf(answer: Response, countMax: number): Promise<readonly Event[]> {
+  let text = '';
+  let events: Event[] = [];
+  for await (const chunk of answer.body!.pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    const whole = text.slice(0, text.lastIndexOf('\n\n'));
+    events = [...whole.matchAll(/^data: (.*)$/gm)].map(([, data]) => JSON.parse(data!) as Event);
+    if (events.length >= countMax) break;
+  }
+  return events.slice(0, countMax);
 }
 
 async function redisStore(bounds: RecordBounds): Promise<RecordStore> {

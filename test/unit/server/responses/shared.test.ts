@@ -1,35 +1,12 @@
 // Stored responses and conversations of several nodes: two servers in virtual time with one store between them, which may be gone,
 // come back empty, or be full.
 import { expect, test } from 'vitest';
-import { VirtualClock } from '../../../../kernels/clock.ts';
-import { MemoryRecords } from '../../../memory-records.ts';
-import { type Json, type ResponsesServer, responseOf, responsesServer } from '../../../responses-world.ts';
-
-interface World {
-  readonly store: { readonly responses: MemoryRecords; readonly conversations: MemoryRecords };
-  readonly a: ResponsesServer;
-  readonly b: ResponsesServer;
-  readonly clock: VirtualClock;
-}
+import { type Json, type ResponsesServer, responseOf } from '../../../responses-world.ts';
+import { sharedWorld } from '../../../shared-world.ts';
 
 const KEYS = ['first-key', 'second-key'];
 
-async function world(flags: Json = {}): Promise<World> {
-  const clock = new VirtualClock();
-  const store = { responses: new MemoryRecords(clock), conversations: new MemoryRecords(clock) };
-  const node = async (name: string) => {
-    let count = 0;
-    const cluster = {
-      responses: store.responses.recordsOf(name, clock),
-      conversations: store.conversations.recordsOf(name, clock),
-    };
-    return responsesServer({
-      ...{ clock, flags, say: (prompt: string) => `heard ${prompt.length}` },
-      app: { freshId: () => `${name}.${++count}`, cluster },
-    });
-  };
-  return { store, clock, a: await node('a'), b: await node('b') };
-}
+const world = (flags: Json = {}) => sharedWorld({ flags, say: (prompt) => `heard ${prompt.length}` });
 
 /** Everything happens, but nothing grows old. */
 async function soon(server: ResponsesServer, method: string, path: string, body?: object): Promise<Json> {
@@ -144,12 +121,12 @@ test('without the store each node goes on alone; once it is back, also empty, bo
   const { store, a, b } = await world();
   const { id } = await soon(a, 'POST', '/v1/conversations', {});
   await soon(b, 'GET', `/v1/conversations/${String(id)}`);
-  for (const one of Object.values(store)) one.goes();
+  for (const one of [store.responses, store.conversations]) one.goes();
   const first = await soon(a, 'POST', '/v1/responses', { input: 'alpha', conversation: id });
   await soon(b, 'POST', '/v1/responses', { input: 'beta', conversation: id });
   expect(await texts(a, id)).toHaveLength(2);
   expect(await soon(b, 'GET', `/v1/responses/${String(first['id'])}`)).toMatchObject({ status: 404 });
-  for (const one of Object.values(store)) one.comes({ empty: true });
+  for (const one of [store.responses, store.conversations]) one.comes({ empty: true });
   await a.settle(a.clock.nowMs() + 5000);
   expect(said(await soon(b, 'GET', `/v1/responses/${String(first['id'])}`))).toBe(said(first));
   expect([...(await texts(a, id))].sort()).toEqual([...(await texts(b, id))].sort());
