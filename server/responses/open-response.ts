@@ -3,8 +3,6 @@
 // after it: shared-responses.ts.
 import { foldSeed } from '../generation/seed.ts';
 import type { Item } from './items.ts';
-import type { PlanParts } from './plan.ts';
-import type { ResponsesService } from './responses-service.ts';
 import type { ResponseRequest } from './schema.ts';
 
 export interface OpenResponse {
@@ -24,20 +22,25 @@ export interface Repeats {
   freshSeed(): number;
 }
 
+/** Null: no other node could say the same. */
+interface Repeating {
+  readonly repeats: Repeats | null;
+}
+
 /** The request as it can be answered twice, where that is wanted. */
-export function repeatableRequest<R extends ResponseRequest>(
-  request: R,
-  { repeats }: Pick<ResponsesService, 'repeats'>,
-): R {
+export function repeatableRequest<R extends ResponseRequest>(request: R, { repeats }: Repeating): R {
   if (repeats === null || request.store === false) return request;
   const seed = request.seed == null ? repeats.freshSeed() : foldSeed(request.seed);
   return { ...request, seed, speculation: false };
 }
 
 export function openResponse(
-  parts: Pick<PlanParts, 'request' | 'conversation' | 'delegated'> & { readonly previousId: string | null },
+  parts: Pick<OpenResponse, 'request' | 'previousId'> & {
+    readonly conversation: { readonly id: string } | null;
+    readonly delegated?: readonly Item[];
+  },
   more: Pick<OpenResponse, 'lane' | 'createdAt' | 'repeatable'>,
-  { repeats }: Pick<ResponsesService, 'repeats'>,
+  { repeats }: Repeating,
 ): OpenResponse {
   const { request, conversation, delegated = [], previousId } = parts;
   const conversationId = conversation?.id ?? null;

@@ -32,7 +32,7 @@ export function responseBytes(record: ResponseRecord): Uint8Array {
 }
 
 /** Null for another version's, or bytes that are none of ours. */
-export function recordOf(bytes: Uint8Array): ResponseRecord | null {
+export function readRecord(bytes: Uint8Array): ResponseRecord | null {
   const [form, way] = bytes;
   const body = bytes.subarray(2);
   if (form !== FORM) return null;

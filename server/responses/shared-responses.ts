@@ -1,10 +1,10 @@
 // Stored responses that nodes share: a complete one is told, one that is not here is fetched, one that its owner has deleted
 // anywhere is nowhere. One that is being written is told too where another node could say the same: while its node lives it holds
 // a lease, after that whoever is asked goes on with it. Its version is the fence: two nodes never write one. Before it:
-// shared-past.ts; after it: store.ts, background.ts and cluster/shared-records.ts.
+// shared-past.ts; after it: store.ts and cluster/shared-records.ts.
 import type { Clock, Timer } from '../../kernels/clock.ts';
 import type { SharedRecords } from '../cluster/shared-records.ts';
-import { type ResponseRecord, recordOf, responseBytes, storedOf } from './response-record.ts';
+import { type ResponseRecord, readRecord, responseBytes, storedOf } from './response-record.ts';
 import type { ResponseStore, StoredResponse } from './store.ts';
 
 /** Who goes on with a response that another node had begun. */
@@ -95,7 +95,7 @@ export class SharedResponses {
     const version = here === null ? -1 : (this.#versions.get(id) ?? -1);
     records.find({ id, owner, version }, (found) => {
       const isStill = store.get(id, owner) === here; // asked twice at the same time, say
-      const record = found?.kind === 'record' ? recordOf(found.bytes) : null;
+      const record = found?.kind === 'record' ? readRecord(found.bytes) : null;
       if (found?.kind === 'deleted') store.forget(id);
       else if (found?.kind === 'none' && here !== null) this.#tell(here);
       else if (found?.kind === 'record' && record !== null && isStill) {
