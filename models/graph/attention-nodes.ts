@@ -18,7 +18,7 @@ export function writeAttention(context: DecoderContext, layer: number, input: st
   const { window, rotary } = spec.layers[layer]!;
   const projected = queryKeyValue(context, prefix, input);
   const tables = rotary === 'none' ? [] : tableNames(rotary);
-  const sinks = spec.hasSinks ? writeSinks(context, prefix) : '';
+  const sinks = writeSinks(context, prefix);
   const attributes = {
     num_heads: { int: spec.headCount },
     kv_num_heads: { int: spec.kvHeadCount },
@@ -74,14 +74,24 @@ function tableNames(kind: RotaryKind): readonly string[] {
   return kind === 'main' ? ['rotary.cos', 'rotary.sin'] : ['rotary.local.cos', 'rotary.local.sin'];
 }
 
-function scoreAttributes({ attentionMultiplier, attentionSoftCap, headSize }: ModelSpec) {
+/** Queries are scaled already: score-scale.ts. */
+function scoreAttributes({ attentionSoftCap }: ModelSpec) {
   return {
-    ...(attentionMultiplier !== 1 / Math.sqrt(headSize) && { scale: { float: attentionMultiplier } }),
+    scale: { float: 1 },
     ...(attentionSoftCap !== null && { softcap: { float: attentionSoftCap } }),
   };
 }
 
-function writeSinks({ spec, source, writer }: DecoderContext, prefix: string): string {
+// With sinks ONNX Runtime's cpu kernel computes all scores of a row before it weighs them, else block by block, which takes a
+// single token twice as long (docs/lab/precision.md). So there always are some; these weigh nothing: exp(−10³⁰) = 0.
+const weightless = -1e30;
+
+function writeSinks({ spec, source, writer, target }: DecoderContext, prefix: string): string {
+  if (!spec.hasSinks) {
+    if (target !== 'cpu') return '';
+    const none = Float32Array.from({ length: spec.headCount }, () => weightless);
+    return writer.constant('weightless_sinks', 'float', [spec.headCount], none);
+  }
   const name = `${prefix}.sinks`;
   writer.weights({
     tensors: [{ name, type: 'float', shape: [spec.headCount] }],

@@ -8,9 +8,13 @@ import type { SmoothedRole } from './smoothing.ts';
 /** How keys and values are kept; the weights do not depend on it. */
 export type KvPrecision = 'fp32' | 'int8';
 
+/** Whose kernels compute the graph: the cpu's, or another device's. */
+export type GraphTarget = 'cpu' | 'device';
+
 export interface DecoderContext {
   readonly spec: ModelSpec;
   readonly kv: KvPrecision;
+  readonly target: GraphTarget;
   readonly probed: boolean;
   readonly guesses: boolean; // it can compute several tokens as if each came alone: alone-nodes.ts
   readonly source: WeightSource;

@@ -18,6 +18,7 @@ import type { WeightSource } from './arithmetic.ts';
 import { writeAttention, writeOutputProjection, writeRotaryTables } from './attention-nodes.ts';
 import {
   type DecoderContext,
+  type GraphTarget,
   type KvPrecision,
   rangeName,
   writeScaled,
@@ -29,6 +30,7 @@ import { writeWideness } from './int8-attention-nodes.ts';
 import { writeNorm, writeSkipNorm } from './norm-nodes.ts';
 import type { DataType, GraphProto, ValueInfo } from './onnx-proto.ts';
 import { arithmeticOf, type Precision } from './precision.ts';
+import { scoresScaled } from './score-scale.ts';
 import { smoothedRoles } from './smoothing.ts';
 
 /**
@@ -45,7 +47,7 @@ export interface DecoderFormat {
   readonly smoothed?: boolean; // the source is `smoothed`: activations are even enough for faster kernels
   readonly exactProducts?: boolean; // as of Calibration (build.ts)
   readonly stretch?: Stretch; // some layers alone, which also answer how large their activations are: stretchInterface()
-  readonly guesses?: boolean; // false: without the nodes that compute each token as if it came alone
+  readonly target?: GraphTarget; // cpu, unless told otherwise
   readonly answers?: 'tokens' | 'states'; // tokens, or what the head would read, of every token: statesInterface()
 }
 
@@ -56,17 +58,18 @@ export interface Stretch {
 }
 
 /** The nodes and recipes of a decoder, or of a stretch of it. Reads no weights: recipes do, when the builder runs them. */
-export function writeDecoder(spec: ModelSpec, format: DecoderFormat, source: WeightSource): GraphWriter {
-  const { precision, kv, smoothed = false, stretch, answers = 'tokens' } = format;
+export function writeDecoder(spec: ModelSpec, format: DecoderFormat, unscaled: WeightSource): GraphWriter {
+  const { precision, kv, target = 'cpu', smoothed = false, stretch, answers = 'tokens' } = format;
   const writer = new GraphWriter();
+  const source = scoresScaled(spec, unscaled);
   const arithmetic = arithmeticOf(precision, source, {
     smoothed,
     exactProducts: format.exactProducts ?? false,
   });
   // int8 keys are multiplied row by row as it is.
-  const guesses = format.guesses !== false && kv === 'fp32' && answers === 'tokens' && stretch === undefined;
+  const guesses = target === 'cpu' && kv === 'fp32' && answers === 'tokens' && stretch === undefined;
   const probed = stretch !== undefined;
-  const context: DecoderContext = { spec, kv, probed, guesses, source, writer, arithmetic };
+  const context: DecoderContext = { spec, kv, target, probed, guesses, source, writer, arithmetic };
   writeRotaryTables(context);
   writeWideness(context);
   const table = {

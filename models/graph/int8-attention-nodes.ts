@@ -11,7 +11,7 @@ export interface AttentionParts {
   readonly prefix: string;
   readonly projected: readonly string[]; // [packed, '', ''] or [queries, keys, values]
   readonly tables: readonly string[]; // cos and sin, or none
-  readonly sinks: string; // '': none
+  readonly sinks: string;
   readonly attributes: NodeProto['attributes']; // of GroupQueryAttention, but for rotary and formats
 }
 
@@ -58,17 +58,8 @@ function branchOutputs({ kvHeadCount, headSize }: ModelSpec, names: readonly str
   ];
 }
 
-// Without sinks the kernel goes block by block, which at one row costs a tenth; one that weighs nothing makes it take a row whole.
-const weightless = -1e30;
-
-function writeNarrow(
-  { writer, spec }: DecoderContext,
-  parts: AttentionParts,
-  outputs: readonly string[],
-): void {
-  const { layer, projected, tables, attributes } = parts;
-  const none = Float32Array.from({ length: spec.headCount }, () => weightless);
-  const sinks = parts.sinks || writer.constant('weightless_sinks', 'float', [spec.headCount], none);
+function writeNarrow({ writer }: DecoderContext, parts: AttentionParts, outputs: readonly string[]): void {
+  const { layer, projected, tables, sinks, attributes } = parts;
   const inputs = [...projected, `past_key.${layer}`, `past_value.${layer}`];
   inputs.push('seqlens_k', 'total_sequence_length', tables[0] ?? '', tables[1] ?? '');
   inputs.push('', '', sinks, `key_scale.${layer}`, `value_scale.${layer}`);
@@ -96,7 +87,7 @@ function writeWide(context: DecoderContext, parts: AttentionParts, outputs: read
     headScales(context, `key_scale.${layer}`),
   ]);
   const inputs = [queries, keys.fresh, values.fresh, keys.past, values.past];
-  inputs.push('seqlens_k', 'total_sequence_length', ...(sinks === '' ? [] : ['', '', '', '', sinks]));
+  inputs.push('seqlens_k', 'total_sequence_length', '', '', '', '', sinks);
   const weighted = `${prefix}.weighted`;
   writer.contrib('GroupQueryAttention', [weighted, `${weighted}.keys`, `${weighted}.values`], inputs, {
     ...attributes,

@@ -41,6 +41,7 @@ export interface OpenDevice {
 
 // Longest guess of a step. Verifying 8 guesses costs about 1.5 decodes at w8a8 (engine notes); more rarely pays.
 const DRAFT_TOKENS_MAX = 8;
+const SCORES_SIZE_MAX = 512 * 2 ** 20; // bytes that a replica's attention takes at most beside KV
 
 /** Builds the graph if the cache has none. Rejects with ConfigError, CheckpointError or what the device says. */
 export async function openDevice(config: Config, model: Model, parts: DeviceParts): Promise<OpenDevice> {
@@ -197,10 +198,10 @@ function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprob
     slotTokensMax: contextTokens,
     blockSize: config.blockSize,
     blockCount,
-    rowTokensMax: Math.min(contextTokens, rowTokensFor(config, spec)),
+    rowTokensMax: rowTokensFor(config, spec, contextTokens),
     stepTokensMax: config.stepTokensMax + config.slots * DRAFT_TOKENS_MAX,
     sampleCountMax: 1 + DRAFT_TOKENS_MAX,
-    judgedTokensMax: Math.min(contextTokens, rowTokensFor(config, spec), JUDGED_TOKENS_MAX),
+    judgedTokensMax: Math.min(rowTokensFor(config, spec, contextTokens), JUDGED_TOKENS_MAX),
     roundsMax: config.decodeRounds,
   };
 }
@@ -211,10 +212,25 @@ function graphIdentity({ contentHash, precision }: BuiltGraph, { kvPrecision, ba
   return `${contentHash} ${precision}${kv}${device}`;
 }
 
-// The last token of a row of 2 · headSize + 1 is computed by the path for single tokens, which rounds otherwise
-// (PERFORMANCE.md, "Row invariance"): shorter rows keep a prompt's result independent of where it is cut.
-function rowTokensFor({ prefillChunkTokens }: Config, { headSize }: ModelSpec): number {
-  return Math.max(Math.min(prefillChunkTokens, 2 * headSize), 1 + DRAFT_TOKENS_MAX);
+/**
+ * Tokens of the longest row. ONNX Runtime holds the scores of a row at once, for every head and all of the context: rows are
+ * shorter where those would take more than SCORES_SIZE_MAX. And 2 · headSize at most: on other devices than the cpu longer
+ * ones end in the path for single tokens, which rounds otherwise (docs/lab/precision.md).
+ */
+function rowTokensFor(
+  { prefillChunkTokens, blockSize }: Config,
+  spec: ModelSpec,
+  contextTokens: number,
+): number {
+  const affordable = Math.floor(SCORES_SIZE_MAX / scoresSize(spec, contextTokens));
+  const whole = affordable - (affordable % blockSize); // chunks end where blocks do
+  const tokens = Math.max(Math.min(prefillChunkTokens, 2 * spec.headSize, whole), 1 + DRAFT_TOKENS_MAX);
+  return Math.min(contextTokens, tokens);
+}
+
+/** Bytes of the scores of one token. */
+function scoresSize({ headCount }: ModelSpec, contextTokens: number): number {
+  return headCount * contextTokens * Float32Array.BYTES_PER_ELEMENT;
 }
 
 function describe(
@@ -235,10 +251,12 @@ function describe(
   const mibOf = (tokenCount: number) =>
     Math.ceil((tokenCount * kvBytesPerToken(spec, KV_ELEMENT_SIZES[config.kvPrecision])) / 2 ** 20);
   const seated = config.replicas * slotCount * slotTokensMax;
+  const scoredTokens = config.replicas * Math.max(limits.rowTokensMax, slotCount);
+  const scoresMib = Math.ceil((scoredTokens * scoresSize(spec, slotTokensMax)) / 2 ** 20);
   // In this machine's memory reserved, not taken: the operating system gives a page when it is first written.
   const kv =
     adapter === undefined
-      ? `at most ${mibOf(seated + cachedCount)} MiB of KV, taken as it fills`
+      ? `at most ${mibOf(seated + cachedCount)} MiB of KV and ${scoresMib} of scores, taken as they fill`
       : `${mibOf(seated + slotTokensMax)} MiB of KV on the device, at most ${mibOf(cachedCount)} MiB here`;
   return `${where} (${computing}), ${sizes}, ${kv}`;
 }

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { WallClock } from '../../../../kernels/clock.ts';
 import { loadModel } from '../../../../models/model.ts';
 import { loadConfig } from '../../../../server/config/config.ts';
-import { openDevice, warnOfDivergence } from '../../../../server/device/device.ts';
+import { limitsFor, openDevice, warnOfDivergence } from '../../../../server/device/device.ts';
 
 function warningsOf(precision: 'auto' | 'fp32' | 'int8' | 'int4' | 'w8a8', backend: 'cpu' | 'wse3' = 'cpu') {
   const said: Record<string, unknown>[] = [];
@@ -45,4 +45,19 @@ test('a model whose scores have a soft cap is refused on webgpu, which would lea
   const capped = { ...model, spec: { ...model.spec, attentionSoftCap: 50 } };
   const parts = { clock: new WallClock(), log: { info: () => {}, warn: () => {} }, onProgress: () => {} };
   await expect(openDevice(config, capped, parts)).rejects.toThrow('soft cap');
+});
+
+test('rows of prompts are shorter where the scores of a long context would take more than half a gigabyte', () => {
+  const model = loadModel('spark-nano');
+  const rowTokens = (contextTokens: number) => {
+    const long = { ...model.spec, headCount: 32, contextLength: contextTokens };
+    const config = loadConfig({ flags: { contextTokens, kvCacheSizeMax: '64GiB' }, env: {} });
+    return limitsFor(config, { ...model, spec: long }).rowTokensMax;
+  };
+  // 32 heads × 4 bytes × context × tokens ≤ 2²⁹ bytes, whole blocks of 16
+  expect(rowTokens(8192)).toBe(128);
+  expect(rowTokens(32_768)).toBe(128);
+  expect(rowTokens(65_536)).toBe(64);
+  expect(rowTokens(100_000)).toBe(32);
+  expect(rowTokens(1_000_000)).toBe(9); // the token that was said and 8 guesses
 });
