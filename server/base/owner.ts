@@ -15,3 +15,8 @@ export function ownerAt(index: number): string {
 export function ownedKey(apiKeys: readonly string[], owner: string): string | null {
   return apiKeys.find((_, index) => owner === ownerAt(index)) ?? null;
 }
+
+/** Everybody who may ask. */
+export function ownersOf(apiKeys: readonly string[]): readonly string[] {
+  return apiKeys.length === 0 ? [NOBODY] : apiKeys.map((_, index) => ownerAt(index));
+}

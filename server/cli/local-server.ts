@@ -6,6 +6,7 @@ import { adapterChoice } from '../../models/lora.ts';
 import { loadModel, type Model } from '../../models/model.ts';
 import { openArchive } from '../archive/open-archive.ts';
 import { createLog, type Log } from '../base/log.ts';
+import { ownersOf } from '../base/owner.ts';
 import { packageVersion } from '../base/package-version.ts';
 import { openCluster } from '../cluster/open-cluster.ts';
 import { openKvEvents } from '../cluster/open-kv-events.ts';
@@ -79,6 +80,7 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
       ? null
       : openLanes({
           ...{ path: config.lanes, env: host.env, clock, epochMs, random, log, metrics },
+          shared: cluster === null ? null : { counts: cluster.counts, owners: ownersOf(config.apiKeys) },
           observers: outcomes === null ? [] : [new TaskTracker(outcomes)],
         });
   const server = await startServer({

@@ -6,10 +6,12 @@ import type { Clock } from '../../kernels/clock.ts';
 import type { Log } from '../base/log.ts';
 import { ownedKey } from '../base/owner.ts';
 import type { Config } from '../config/config.ts';
+import { RedisCounts } from './count-store.ts';
 import type { RecordBounds } from './record-store.ts';
 import { RedisRecords } from './redis-records.ts';
 import { RedisSessions } from './redis-sessions.ts';
 import { SessionDirectory } from './session-directory.ts';
+import { SharedCounts } from './shared-counts.ts';
 import { SharedRecords } from './shared-records.ts';
 import { RedisLink } from './store-link.ts';
 
@@ -32,6 +34,7 @@ export interface Shares {
 }
 
 export interface Cluster extends Shares {
+  readonly counts: SharedCounts;
   close(): void;
 }
 
@@ -58,10 +61,14 @@ export function openCluster(world: ClusterWorld): Cluster | null {
   });
   const responses = recordsOf('response', responseBounds(config), false);
   const conversations = recordsOf('conversation', conversationBounds(config), true);
+  const counts = new SharedCounts({
+    ...{ link, clock, log, ownerIdOf },
+    store: new RedisCounts(link.run, { prefix: 'sparklane:1:count:', holder }),
+  });
   return {
-    ...{ sessions, responses, conversations, repeats: { identity, freshSeed } },
+    ...{ counts, sessions, responses, conversations, repeats: { identity, freshSeed } },
     close: () => {
-      for (const part of [sessions, responses, conversations]) part.close();
+      for (const part of [counts, sessions, responses, conversations]) part.close();
       link.close();
     },
   };

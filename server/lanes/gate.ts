@@ -2,6 +2,7 @@
 // queue, and the token buckets of the lane and of each key in it; first come, first served, except that nobody waits
 // behind a key that has used up its own share. Before it: visit.ts; after it: nothing, it is numbers and a clock.
 import type { Clock, Timer } from '../../kernels/clock.ts';
+import type { ShareCount } from '../cluster/shared-counts.ts';
 import { TokenBucket } from './token-bucket.ts';
 
 export interface RateLimits {
@@ -14,6 +15,7 @@ export interface GateLimits extends RateLimits {
   readonly queueLengthMax: number;
   readonly queueWaitMsMax: number;
   readonly perKey?: RateLimits | undefined;
+  readonly shared?: { readonly lane: string; readonly count: ShareCount } | undefined; // the rates, with other nodes
 }
 
 export interface GateAsk {
@@ -73,7 +75,7 @@ export class LaneGate {
   constructor(limits: GateLimits, clock: Clock) {
     this.#limits = limits;
     this.#clock = clock;
-    this.#lane = bucketsOf(limits, clock.nowMs());
+    this.#lane = this.#newBuckets(limits);
   }
 
   get report(): GateReport {
@@ -229,18 +231,25 @@ export class LaneGate {
     if (perKey === undefined) return [this.#lane];
     let own = this.#keys.get(owner);
     if (own === undefined) {
-      own = bucketsOf(perKey, this.#clock.nowMs());
+      own = this.#newBuckets(perKey, owner);
       this.#keys.set(owner, own);
     }
     return [this.#lane, own];
   }
-}
 
-function bucketsOf({ requestsPerMinute, tokensPerMinute }: RateLimits, nowMs: number): Buckets {
-  return {
-    requests: requestsPerMinute === undefined ? null : new TokenBucket(requestsPerMinute, nowMs),
-    tokens: tokensPerMinute === undefined ? null : new TokenBucket(tokensPerMinute, nowMs),
-  };
+  /** Of the lane, or of a key in it. */
+  #newBuckets({ requestsPerMinute, tokensPerMinute }: RateLimits, owner?: string): Buckets {
+    const { shared } = this.#limits;
+    const nowMs = () => this.#clock.nowMs();
+    const bucket = (what: string, perMinute: number | undefined) => {
+      if (perMinute === undefined) return null;
+      // Nodes whose files say otherwise do not share.
+      const name = `${shared?.lane}:${what}:${perMinute}`;
+      const named = { name, ...(owner !== undefined && { owner }) };
+      return new TokenBucket(perMinute, nowMs(), shared ? { count: shared.count, named, nowMs } : null);
+    };
+    return { requests: bucket('requests', requestsPerMinute), tokens: bucket('tokens', tokensPerMinute) };
+  }
 }
 
 interface Demand {

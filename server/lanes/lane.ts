@@ -2,6 +2,7 @@
 import type { Clock } from '../../kernels/clock.ts';
 import type { Random } from '../../kernels/random.ts';
 import type { Log } from '../base/log.ts';
+import type { SharedCounts } from '../cluster/shared-counts.ts';
 import type { UpstreamClient } from '../upstream/client.ts';
 import type { UpstreamWire } from '../upstream/wire.ts';
 import type { LaneGate } from './gate.ts';
@@ -18,6 +19,12 @@ export interface LanesHost {
   readonly random: Random;
   readonly log: Log;
   readonly observer: LaneObserver;
+  readonly shared?: SharedLimits | null; // rates and budgets are those of all nodes
+}
+
+export interface SharedLimits {
+  readonly counts: Pick<SharedCounts, 'share' | 'forget'>;
+  readonly owners: readonly string[]; // that may have spent something elsewhere
 }
 
 export interface Lane {

@@ -22,10 +22,15 @@ export class Lanes {
   #draining = false;
 
   constructor(host: LanesHost) {
-    const { file, policies, epochMs } = host;
+    const { file, policies, epochMs, shared = null } = host;
     this.#host = host;
     this.router = new Router(policies, file.sessionCountMax);
-    this.budget = new Budget(file.budgetPerKeyAndDay ?? null, epochMs);
+    this.budget = new Budget(
+      file.budgetPerKeyAndDay ?? null,
+      epochMs,
+      shared?.counts ?? null,
+      shared?.owners ?? [],
+    );
     this.#lanes = new Map(
       Object.entries(file.lanes).map(([name, config]) => [name, laneOf(name, config, host)]),
     );
@@ -80,10 +85,13 @@ export class Lanes {
 }
 
 function laneOf(name: string, config: LaneConfig, host: LanesHost): Lane {
-  const { clock, random, wireTo, observer } = host;
+  const { clock, random, wireTo, observer, shared = null } = host;
   const { concurrency, queueLength, queueWaitMs, ...rates } = config.limits;
   const gate = new LaneGate(
-    { ...rates, concurrency, queueLengthMax: queueLength, queueWaitMsMax: queueWaitMs },
+    {
+      ...{ ...rates, concurrency, queueLengthMax: queueLength, queueWaitMsMax: queueWaitMs },
+      ...(shared !== null && { shared: { lane: name, count: shared.counts.share } }),
+    },
     clock,
   );
   const upstream =

@@ -11,6 +11,7 @@ import type { ServerMetrics } from '../metrics/metrics.ts';
 import { openUpstreamWire } from '../upstream/undici-wire.ts';
 import type { UpstreamWire } from '../upstream/wire.ts';
 import { chatConversation } from './conversation.ts';
+import type { SharedLimits } from './lane.ts';
 import { LaneMetrics } from './lane-metrics.ts';
 import { Lanes } from './lanes.ts';
 import { AUTO, LanesError, type LanesFile, parseLanes, type UpstreamConfig } from './lanes-file.ts';
@@ -25,6 +26,7 @@ export interface OpenLanesParts {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Pick<ServerMetrics, 'registry'>;
+  readonly shared?: SharedLimits | null; // with other nodes
   readonly observers?: readonly LaneObserver[]; // beside the metrics
 }
 

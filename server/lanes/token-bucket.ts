@@ -1,17 +1,35 @@
 // TokenBucket: so many a minute, as many at once after a quiet minute. Owns a level on a clock it is told; what is taken
 // in any span of time is at most a minute's worth and what flowed in meanwhile. Used by gate.ts.
+import type { ShareCount, TellTaken } from '../cluster/shared-counts.ts';
+
+export interface BucketShare {
+  readonly count: ShareCount;
+  readonly named: { readonly name: string; readonly owner?: string };
+  readonly nowMs: () => number;
+}
 
 const MINUTE_MS = 60_000;
 
 export class TokenBucket {
   readonly #capacity: number;
+  readonly #tell: TellTaken | null; // nodes that take from the same one
   #level: number;
   #atMs: number;
 
-  constructor(perMinute: number, nowMs: number) {
+  /** `share`: with other nodes; it is told what they have left. */
+  constructor(perMinute: number, nowMs: number, share: BucketShare | null = null) {
     this.#capacity = perMinute;
     this.#level = perMinute;
     this.#atMs = nowMs;
+    this.#tell =
+      share?.count({
+        ...share.named,
+        perMinute,
+        onTold: (level) => {
+          this.#flow(share.nowMs());
+          this.#level = Math.min(this.#capacity, level);
+        },
+      }) ?? null;
   }
 
   /**
@@ -28,6 +46,7 @@ export class TokenBucket {
   take(amount: number, nowMs: number): void {
     this.#flow(nowMs);
     this.#level = Math.min(this.#capacity, this.#level - amount);
+    this.#tell?.(amount);
   }
 
   #flow(nowMs: number): void {

@@ -4,6 +4,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../kernels/clock.ts';
 import { createLog } from '../../server/base/log.ts';
+import { RedisCounts } from '../../server/cluster/count-store.ts';
 import type { RecordBounds, RecordStore } from '../../server/cluster/record-store.ts';
 import { RedisRecords } from '../../server/cluster/redis-records.ts';
 import { RedisLink } from '../../server/cluster/store-link.ts';
@@ -97,6 +98,23 @@ describe.skipIf(redisProgram === null)('with Redis', { timeout: 90_000 }, () => 
     expect(await small.find(ask('two'))).toEqual({ kind: 'none' });
   });
 
+  test('what nodes count together: a bucket that flows by the store’s clock, a sum of what each has taken', async () => {
+    const { run } = await linkOf();
+    const [a, b] = ['a', 'b'].map((holder) => new RedisCounts(run, { prefix: 'count:', holder }));
+    const bucket = (taken: number) => ({ name: 'rate', perMinute: 6000, taken }); // 100 a second
+    const sum = (taken: number) => ({ name: 'budget', perMinute: null, taken });
+    expect(await a!.exchange([bucket(0), sum(1.25)])).toEqual([6000, 1.25]);
+    const [level, total] = await b!.exchange([bucket(5000), sum(2)]);
+    expect([level, total]).toEqual([1000, 3.25]);
+    const [later, more] = await a!.exchange([bucket(0), sum(1.5)]); // its own part, all of it
+    expect(later).toBeGreaterThanOrEqual(1000);
+    expect(later).toBeLessThan(5900);
+    expect(more).toBe(3.5);
+    expect(await a!.exchange([bucket(-9000)])).toEqual([6000]); // given back: no more than it holds
+    const [owing] = await b!.exchange([bucket(7000)]);
+    expect(owing).toBeLessThan(0);
+  });
+
   test('kill -9: another node has its responses and conversations', async () => {
     const redis = await rig.redis();
     const [a, b] = await Promise.all([
@@ -183,11 +201,16 @@ async function eventsOf(answer: Response, countMax: number): Promise<readonly Ev
   return events.slice(0, countMax);
 }
 
-async function redisStore(bounds: RecordBounds): Promise<RecordStore> {
+async function linkOf(): Promise<RedisLink> {
   const { url } = await rig.redis();
   const log = createLog({ level: 'silent', write: () => {}, epochMs: () => 0 });
   const link = new RedisLink({ url, log });
   links.push(link);
   await new Promise<void>((resolve) => link.watch({ onUp: resolve, onDown: () => {} }));
-  return new RedisRecords({ run: link.run, prefix: 'test:', bounds, useKeeps: false });
+  return link;
+}
+
+async function redisStore(bounds: RecordBounds): Promise<RecordStore> {
+  const { run } = await linkOf();
+  return new RedisRecords({ run, prefix: 'test:', bounds, useKeeps: false });
 }
