@@ -139,7 +139,7 @@ def parameter(one: Function, draw) -> Edit | None:
     declared = name + (f": {kind}" if kind and not default else "") + (f" = {default}" if default else "")
     listed = m[2].rstrip().rstrip(",")
     # `where`: 'last' unless it stands first, and after a default only with one.
-    first = bool(listed) and draw.random() < 0.25 and not default
+    first = bool(listed) and draw.random() < 0.4 and not default
     if default is None and not first and ("=" in listed or "?" in listed):
         return None
     joined = (f"{declared}, {listed}" if first else f"{listed}, {declared}") if listed else declared

@@ -18,7 +18,8 @@ from phrases import FORMS, TRAIN, answer_of, instruction_of, question_of
 LICENCES = {"MIT", "MIT-0", "ISC", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "0BSD"}
 FILE_CHARS_MAX = 200_000
 PER_PACKAGE_MAX = 1500  # functions: a large package must not be the style
-WEIGHTS = {"rename": 8, "remove": 5, "add": 5, "literal": 9, "operator": 12, "parameter": 9}  # tries: literals and operators often find no place
+WEIGHTS = {"rename": 16, "remove": 9, "add": 7, "literal": 12, "operator": 18, "parameter": 10}  # tries: literals and operators often find no place
+TYPESCRIPT_SHARE = 0.6  # of edits: packages hold mostly JavaScript, people edit mostly TypeScript
 FORM_WEIGHTS = {"whole": 18, "blocks": 1, "diff": 1}
 
 
@@ -26,7 +27,7 @@ def functions(folder: Path) -> list:
     found, seen = [], set()
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
-        if file.suffix not in LANGUAGES or name.endswith((".d.ts", ".min.js", ".d.mts")) or "node_modules/" in name:
+        if not file.is_file() or file.suffix not in LANGUAGES or name.endswith((".d.ts", ".min.js", ".d.mts")) or "node_modules/" in name:
             continue
         if file.stat().st_size > FILE_CHARS_MAX:
             continue
@@ -56,13 +57,15 @@ def main() -> None:
         draw.shuffle(found)
         pool += found[:PER_PACKAGE_MAX]
         table.append((info["name"], info["version"], licence, min(len(found), PER_PACKAGE_MAX)))
-    short = [one for one in pool if one.code.count("\n") < 10]
+    by_language = {language: [one for one in pool if one.language == language] for language in ("ts", "js")}
+    short = {language: [one for one in own if one.code.count("\n") < 10] for language, own in by_language.items()}
     counts: Counter = Counter()
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / "edits.jsonl").open("w") as out:
         while sum(counts.values()) < options.count:
             kind = draw.choices(list(WEIGHTS), WEIGHTS.values())[0]
-            one = draw.choice(short if draw.random() < 0.85 else pool)
+            language = "ts" if draw.random() < TYPESCRIPT_SHARE else "js"
+            one = draw.choice((short if draw.random() < 0.85 else by_language)[language])
             edit = edit_of(kind, one, draw)
             if edit is None:
                 continue
@@ -73,7 +76,7 @@ def main() -> None:
             out.write(json.dumps(row) + "\n")
             counts[kind, form] += 1
     assert set(WEIGHTS) == set(KINDS) and set(FORM_WEIGHTS) == set(FORMS)
-    print(f"{len(pool)} functions, {len(short)} of at most ten lines; edits: {dict(counts)}")
+    print(f"{len(pool)} functions, {sum(map(len, short.values()))} of at most ten lines, {len(by_language['ts'])} in TypeScript; edits: {dict(counts)}")
     for row in table:
         print("| {} | {} | {} | {} |".format(*row))
 
