@@ -17,6 +17,7 @@ import type { Clock } from '../clock.ts';
 import { adapterName } from './adapter.ts';
 import { probeDevice } from './device-probe.ts';
 import { DeviceRuntime } from './device-runtime.ts';
+import { giveBack, trimAllocator } from './host-pages.ts';
 import { type KvCalibration, measureKvScales, readKvScales } from './kv-calibration.ts';
 import {
   allocateBlocks,
@@ -103,6 +104,7 @@ export class CpuBackend implements Backend {
   readonly #kvShape: KvShape;
   readonly #blocks: KvArrays;
   readonly #replicas: readonly Replica[];
+  readonly #seats = new Set<KvArrays>(); // of threads that may still write to them
   #closed: Promise<void> | null = null;
 
   /** Use createCpuBackend. */
@@ -183,6 +185,7 @@ export class CpuBackend implements Backend {
   }
 
   readBlock(block: number, into: Uint8Array): void {
+    this.#assertOpen();
     copyContent({ shape: this.#kvShape, blocks: this.#blocks }, block, into, 'read');
   }
 
@@ -191,12 +194,18 @@ export class CpuBackend implements Backend {
   }
 
   blockPieces(block: number): readonly Uint8Array[] {
+    this.#assertOpen();
     return blockPieces({ shape: this.#kvShape, blocks: this.#blocks }, block);
   }
 
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
+  }
+
+  // Afterwards blocks are gone, and zeros would be read as their content.
+  #assertOpen(): void {
+    assert(this.#closed === null, 'the blocks of a closed device');
   }
 
   /** For tests: what the replica's worker does in the middle of its next step. */
@@ -213,8 +222,13 @@ export class CpuBackend implements Backend {
     await Promise.all(this.#replicas.map((replica) => replica.close()));
     const runningCount = this.#replicas.reduce((sum, replica) => sum + replica.discardedCount, 0);
     // A hung thread may wake in the middle of a run: its session stays.
-    if (runningCount === 0) (this.#device ?? this.#session)?.release();
-    else this.#options.log.warn('hung workers keep their session', { workers: runningCount });
+    if (runningCount > 0) {
+      this.#options.log.warn('hung workers keep their session', { workers: runningCount });
+      return;
+    }
+    (this.#device ?? this.#session)?.release();
+    giveBack([...this.#blocks, ...Array.from(this.#seats).flat()]);
+    trimAllocator();
   }
 
   #withoutGuesses(costs: StepCosts | null): StepCosts | null {
@@ -230,6 +244,9 @@ export class CpuBackend implements Backend {
     const createSetup = () => this.#createSetup();
     const dropSetup = ({ runtime }: WorkerSetup) => {
       if (runtime.kind === 'device') this.#device!.free(runtime);
+      if (runtime.kind !== 'c-api') return;
+      giveBack(runtime.seats);
+      this.#seats.delete(runtime.seats);
     };
     const fromFirst = this.#device !== null;
     return new Replica({
@@ -255,7 +272,9 @@ export class CpuBackend implements Backend {
     if (this.#device !== null) return this.#device.createSetup();
     const handle = this.#session?.handle ?? null;
     if (handle === null) return { kind: 'binding', options: sessionOptions(this.#options, 'binding') };
-    return { kind: 'c-api', session: handle, seats: allocateSeats(this.#kvShape, 'shared') };
+    const seats = allocateSeats(this.#kvShape, 'shared');
+    this.#seats.add(seats);
+    return { kind: 'c-api', session: handle, seats };
   }
 }
 

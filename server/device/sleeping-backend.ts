@@ -65,6 +65,8 @@ export class SleepingBackend implements Backend {
   }
 
   async close(): Promise<void> {
-    await this.#inner?.close();
+    const inner = this.#inner;
+    this.#inner = null; // whoever still holds this must not hold the device
+    await inner?.close();
   }
 }
