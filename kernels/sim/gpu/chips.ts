@@ -80,14 +80,22 @@ export const tensorParallelMax = 8;
 // Small all-reduce (2 KB) on H100, nccl-tests in APEX+; hardware-facts, section 2. Other chips: taken as equal.
 const allReduceBaseUs: Readonly<Record<number, number>> = { 1: 0, 2: 8, 4: 11, 8: 16 };
 
+// Share of a link's rate that data has; the rest is protocol. NCCL's maintainers on H100 (NVIDIA/nccl-tests, issue 212): 370 GB/s of
+// 450. Other links, PCIe among them: taken as equal.
+export const linkUtilisation = 370 / 450;
+
 /** Milliseconds of one all-reduce of `bytes` over `count` GPUs: latency, then a ring at link speed. */
 export function allReduceMs(chip: GpuChip, count: number, bytes: number): number {
   if (count === 1) return 0;
   const ringShare = (2 * (count - 1)) / count; // every byte goes round twice, but for one part
-  return allReduceBaseUs[count]! / 1e3 + ((ringShare * bytes) / chip.linkBytesPerSecond) * 1e3;
+  return (
+    allReduceBaseUs[count]! / 1e3 + ((ringShare * bytes) / (linkUtilisation * chip.linkBytesPerSecond)) * 1e3
+  );
 }
 
 /** Milliseconds of one all-to-all in which each of `count` GPUs sends `bytes` to others. Latency as an all-reduce's. */
 export function allToAllMs(chip: GpuChip, count: number, bytes: number): number {
-  return count === 1 ? 0 : allReduceBaseUs[count]! / 1e3 + (bytes / chip.linkBytesPerSecond) * 1e3;
+  return count === 1
+    ? 0
+    : allReduceBaseUs[count]! / 1e3 + (bytes / (linkUtilisation * chip.linkBytesPerSecond)) * 1e3;
 }

@@ -10,15 +10,15 @@ export const gpuFitted = {
 // (TensorRT-LLM 1.2, maximum load); those above are held.
 export const mixtureFitted = {
   expertBf16Utilisation: 0.4, // share of peak FLOP/s of grouped products, both sides in 16 bits; not fitted: no row
-  expertFp8Utilisation: 0.2694,
-  expertFp4Utilisation: 0.7473,
+  expertFp8Utilisation: 0.2856,
+  expertFp4Utilisation: 0.7477,
   expertMxfp4Utilisation: 0.9, // MXFP4 weights on fp8 activations
-  expertWidenedUtilisation: 0.3257, // MXFP4 weights widened to 16 bits (Hopper)
-  fp4Utilisation: 0.3353, // of products that are no expert's, NVFP4
-  tileTokens: 38.37, // tokens of one tile of a grouped product
-  routingOps: 374.1, // operations of vector units on each element that is routed
-  routingPasses: 9.468, // times that a routed token's vectors go through memory
-  mixtureLayerUs: 64.48, // µs per mixture layer and step: router, sorting, more launches
-  exchangeUs: 21.24, // µs more per mixture layer where tokens travel between ranks: waiting for the last
+  expertWidenedUtilisation: 0.3297, // MXFP4 weights widened to 16 bits (Hopper)
+  fp4Utilisation: 0.3379, // of products that are no expert's, NVFP4
+  tileTokens: 38.62, // tokens of one tile of a grouped product
+  routingOps: 346.8, // operations of vector units on each element that is routed
+  routingPasses: 10.28, // times that a routed token's vectors go through memory
+  mixtureLayerUs: 67.72, // µs per mixture layer and step: router, sorting, more launches
+  exchangeUs: 15.14, // µs more per mixture layer where tokens travel between ranks: waiting for the last
   rankImbalance: 1.1, // of data-parallel ranks, each with its own rows: the fullest over the mean
 };

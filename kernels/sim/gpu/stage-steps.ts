@@ -1,6 +1,6 @@
 // StageSteps: a step on GPUs under pipeline parallelism. The stages work on as many parts of the batch at once, so a step of
 // all rows is one part's way through all stages. Pure. Before it: gpu-device.ts; after it: roofline.ts, one stage's GPUs.
-import type { GpuChip } from './chips.ts';
+import { type GpuChip, linkUtilisation } from './chips.ts';
 import { gpuFitted, mixtureFitted } from './fitted.ts';
 import {
   activationBytes,
@@ -34,17 +34,33 @@ export function stagedTerms(
   if (stageCount === 1) return stepTerms(setup, counts, fitted, mixture);
   const part = partOf(counts, stageCount);
   const terms = stepTerms(stageGroup(setup), part, fitted, mixture);
-  // Layers cannot be cut: everybody waits for the stage that has one more.
+  // Layers cannot be cut: when all stages have a part, they wait for the one that has a layer more.
   const uneven = (Math.ceil(shape.layerCount / stageCount) * stageCount) / shape.layerCount;
   const hopsMs = stageCount * hopMs(chip, part.tokenCount * shape.hiddenSize * activationBytes);
-  return { ...terms, linkMs: terms.linkMs + hopsMs, totalMs: uneven * terms.totalMs + hopsMs };
+  // The output projection is the last stage's alone, and every stage's runtime schedules all rows of the part.
+  const aloneMs = headMs(stageGroup(setup), part, fitted, mixture) + terms.rowsMs;
+  const slowestMs = (uneven * (terms.totalMs - aloneMs)) / stageCount + aloneMs;
+  const partCount = Math.min(stageCount, Math.max(1, counts.rowCount)); // under way at a time
+  const totalMs = Math.max(terms.totalMs, partCount * slowestMs) + hopsMs;
+  return { ...terms, linkMs: terms.linkMs + hopsMs, totalMs };
+}
+
+// What the output projection takes of a step.
+function headMs(
+  group: GpuSetup,
+  part: StepCounts,
+  fitted: GpuCoefficients,
+  mixture: MixtureCoefficients,
+): number {
+  const without = { ...group, shape: { ...group.shape, vocabSize: 0 } };
+  return stepTerms(group, part, fitted, mixture).totalMs - stepTerms(without, part, fitted, mixture).totalMs;
 }
 
 const hopLatencyUs = 8; // as a small all-reduce between two GPUs (chips.ts)
 
 // Milliseconds from one stage to the next, and from the last one back.
 function hopMs(chip: GpuChip, bytes: number): number {
-  return hopLatencyUs / 1e3 + (bytes / chip.linkBytesPerSecond) * 1e3;
+  return hopLatencyUs / 1e3 + (bytes / (linkUtilisation * chip.linkBytesPerSecond)) * 1e3;
 }
 
 // The fullest part of a batch: decode rows lie evenly, prompts are whole.
