@@ -106,7 +106,7 @@ function addPredict(program: Command, output: CommandOutput): void {
     )
     .option('--isl <tokens>', 'prompt', count, 1000)
     .option('--osl <tokens>', 'answer', count, 1000)
-    .option('--concurrency <users>', 'users in a closed loop', people)
+    .option('--concurrency <users>', 'users in a closed loop, all beginning at once', people)
     .option('--rate <requests>', 'requests per second, at random times', positive)
     .option('--max-load', 'as many users as KV has room for')
     .option('--region <WxH>', 'wafer: one region of cores, the latency model alone', region)

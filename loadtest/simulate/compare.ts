@@ -67,7 +67,7 @@ export function compare(options: CompareOptions): Comparison {
       kvUse: result.pace?.floor.use ?? null,
       sweep: sweepUsers({ ...options, device, lengths }),
       plan: planOf(device),
-      trust: trustOf(device, 'users', lengths.isl),
+      trust: trustOf(device, 'users', { promptTokens: lengths.isl, hostMs: options.hostMs }),
       contextTokens,
       tokenParts: decodeParts(device, 1, contextTokens),
     };

@@ -52,6 +52,7 @@ export function predict(options: PredictOptions): Prediction {
       : simulateUsers(
           { ...options, queueLengthMax },
           load.kind === 'max-load' ? usersThatFit(device, lengths) : load.userCount,
+          load.kind === 'concurrency',
         );
   const rowCount = Math.max(1, Math.round(summary.rowsPerStep));
   const contextTokens = lengths.isl + lengths.osl / 2;
@@ -62,7 +63,7 @@ export function predict(options: PredictOptions): Prediction {
     throughputBound: summary.bound,
     schedule: scheduleOf(device, Math.round(contextTokens)),
     plan: planOf(device),
-    trust: trustOf(device, regimeOf(device, load), lengths.isl),
+    trust: trustOf(device, regimeOf(device, load), { promptTokens: lengths.isl, hostMs: options.hostMs }),
   };
 }
 

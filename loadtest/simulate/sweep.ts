@@ -45,10 +45,17 @@ export function sweepUsers(options: SweepOptions): Sweep {
   };
 }
 
-/** A closed loop in its steady state: one round of answers to warm up, then enough to count. */
-export function simulateUsers(options: Omit<SweepOptions, 'usersMax'>, userCount: number): Summary {
+/**
+ * A closed loop: one round of answers to warm up, then enough to count. Users begin as if they had run forever, or all at once
+ * (`inStep`), as benchmark tools do: equal answers then end together, and prompts meet.
+ */
+export function simulateUsers(
+  options: Omit<SweepOptions, 'usersMax'>,
+  userCount: number,
+  inStep = false,
+): Summary {
   const { device, lengths, seed, prices } = options;
-  const load = closedLoad(lengths, { userCount, turnCount: Number.POSITIVE_INFINITY, seed, inStep: false });
+  const load = closedLoad(lengths, { userCount, turnCount: Number.POSITIVE_INFINITY, seed, inStep });
   const result = simulate({
     ...{ device, load, slo: options.slo, hostMs: options.hostMs, queueLengthMax: options.queueLengthMax },
     scheduler: options.scheduler,

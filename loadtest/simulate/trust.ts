@@ -1,6 +1,7 @@
 // Trust: how far a prediction has been held against published figures like it. Like: same family (dense or mixture), chip,
 // weight format, parallelism and regime. Reads the table that `validate`'s golden test keeps; runs nothing.
 import type { GpuSimDevice, SimDevice, StreamedSimDevice } from '../../kernels/sim/device.ts';
+import { publishedHostMs } from '../../kernels/sim/gpu/host.ts';
 import type { Sharding } from '../../kernels/sim/gpu/roofline.ts';
 import { kvPrecisionOf } from '../../kernels/sim/precision.ts';
 import { layerBytes, type ModelShape } from '../../kernels/sim/shapes.ts';
@@ -60,7 +61,11 @@ function entries(): Entry[] {
 }
 
 /** The sentence that stands beside every prediction. */
-export function trustOf(device: SimDevice, regime: Regime, promptTokens: number): string {
+export function trustOf(
+  device: SimDevice,
+  regime: Regime,
+  { promptTokens, hostMs }: { readonly promptTokens: number; readonly hostMs: number },
+): string {
   if (device.kind === 'streamed')
     return 'not validated: extrapolated because no published row streams weights to a wafer';
   const { setup, precision } = device;
@@ -79,9 +84,18 @@ export function trustOf(device: SimDevice, regime: Regime, promptTokens: number)
     if (device.count > found.chipsMax)
       reasons.push(`${device.count} chips, published rows have at most ${found.chipsMax}`);
     if (promptTokens > found.promptMax) reasons.push(`prompts beyond ${found.promptMax} tokens`);
-    if (reasons.length === 0) return validated(found);
+    const { demand } = device.kind === 'wafer' ? device : { demand: null };
+    if (demand !== null && Number.isFinite(demand.userCount))
+      reasons.push('published rows without speculation are placed for as many users as fit');
+    if (reasons.length === 0) return validated(found) + hostText(device, regime, hostMs);
   }
   return `not validated: extrapolated because ${reasons.join('; ')}`;
+}
+
+// The rows with latencies of GPUs were simulated with the time that their stacks take outside the engine.
+function hostText({ kind }: SimDevice, regime: Regime, hostMs: number): string {
+  const differs = kind === 'gpu' && regime === 'users' && hostMs !== publishedHostMs;
+  return differs ? `; TTFT with --host-ms ${publishedHostMs}` : '';
 }
 
 /** The same for one region of cores, layers only. */

@@ -233,3 +233,16 @@ test('pipeline stages that do not divide the layers are said to be uneven', asyn
     'uneven',
   );
 });
+
+test('trust is claimed for what was held against published rows: placement, time outside the engine, users that begin at once', async () => {
+  const wafer = 'predict --device wse3 --wafers 1 --model llama-3.1-8b --isl 100 --osl 4';
+  expect(await run(wafer)).toMatch(/validated within [\d.]+ % on 3 rows/);
+  expect(await run(`${wafer} --users-planned 1`)).toContain(
+    'not validated: extrapolated because published rows',
+  );
+  const gpu = 'predict --device h100 --model llama-3.1-8b --precision fp8 --isl 4000 --osl 8 --concurrency 4';
+  const text = await run(gpu);
+  expect(text).toContain('4 users that begin at once');
+  expect(text).toMatch(/validated within .*; TTFT with --host-ms 15.6\n/);
+  expect(await run(`${gpu} --host-ms 15.6`)).not.toContain('; TTFT with');
+});
