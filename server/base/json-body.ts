@@ -1,5 +1,6 @@
 // Bytes of a request body → a checked value, or the one fault that says which field is wrong and what it may be.
 // Pure. Before it: http/http-call.ts; after it: the route that asked.
+import { Buffer, isAscii, isUtf8, transcode } from 'node:buffer';
 import type { z } from 'zod';
 import { type Fault, fault } from './errors.ts';
 import { withExactSeed } from './exact-integers.ts';
@@ -9,17 +10,18 @@ export type Parsed<T> =
   | { readonly ok: false; readonly fault: Fault };
 
 const NESTING_MAX = 256; // no client's schemas or arguments come near
+const MEMBER_VALUES = 5; // a member of an object costs as much to parse as so many numbers of an array
 
 /** Any JSON that is not nested too deep and does not hold too many values. */
 export function parseJson(body: Uint8Array, valuesMax: number): Parsed<unknown> {
   const shape = shapeOf(body);
-  if (shape.commaCount >= valuesMax) {
+  if (shape.valueCount > valuesMax) {
     const message = `the body holds more than ${valuesMax} values (--body-values)`;
     return { ok: false, fault: fault('body_too_large', message) };
   }
   let value: unknown;
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(body);
+    const text = textOf(body);
     value = withExactSeed(JSON.parse(text), text);
   } catch (error) {
     return { ok: false, fault: fault('invalid_json', `the body is not JSON: ${(error as Error).message}`) };
@@ -33,6 +35,15 @@ export function parseJson(body: Uint8Array, valuesMax: number): Parsed<unknown> 
   return { ok: true, value };
 }
 
+/** UTF-8, less a byte order mark, as TextDecoder reads it, in a quarter of its time. Throws TypeError. */
+function textOf(body: Uint8Array): string {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  if (isAscii(bytes)) return bytes.toString('latin1');
+  if (!isUtf8(bytes)) throw new TypeError('it is not UTF-8');
+  const text = transcode(bytes, 'utf8', 'utf16le').toString('utf16le');
+  return text.startsWith('\ufeff') ? text.slice(1) : text;
+}
+
 /** Unknown fields are dropped by the schema; null and absent are the same to every optional field of ours. */
 export function checkJson<T>(value: unknown, schema: z.ZodType<T>): Parsed<T> {
   const parsed = schema.safeParse(value);
@@ -40,9 +51,9 @@ export function checkJson<T>(value: unknown, schema: z.ZodType<T>): Parsed<T> {
   return { ok: false, fault: faultOfIssue(parsed.error.issues[0]!) };
 }
 
-/** Brackets and commas outside strings, if the text is JSON. What walks the value later recurses. */
-function shapeOf(json: Uint8Array): { readonly depth: number; readonly commaCount: number } {
-  let commaCount = 0;
+/** Of brackets, commas and colons outside strings, if the text is JSON. What walks the value later recurses. */
+function shapeOf(json: Uint8Array): { readonly depth: number; readonly valueCount: number } {
+  let valueCount = 1;
   let depth = 0;
   let deepest = 0;
   for (let index = 0; index < json.length; index++) {
@@ -50,9 +61,10 @@ function shapeOf(json: Uint8Array): { readonly depth: number; readonly commaCoun
     if (byte === 0x22) index = endOfString(json, index);
     else if (byte === 0x7b || byte === 0x5b) deepest = Math.max(deepest, ++depth);
     else if (byte === 0x7d || byte === 0x5d) depth--;
-    else if (byte === 0x2c) commaCount++;
+    else if (byte === 0x2c) valueCount++;
+    else if (byte === 0x3a) valueCount += MEMBER_VALUES - 1; // it has its comma
   }
-  return { depth: deepest, commaCount };
+  return { depth: deepest, valueCount };
 }
 
 /** Index of the quote that ends the string which begins at `start`; beyond the end where none does. */

@@ -135,7 +135,8 @@ export class HttpCall {
     const { bodySizeMax, bodyValuesMax } = this.#parts;
     this.#exchange.readBody(bodySizeMax, (body) => {
       if (body === null) {
-        this.refuse(fault('body_too_large', `the body is larger than ${bodySizeMax} bytes`));
+        const message = `the body is larger than ${bodySizeMax} bytes (--body-size)`;
+        this.refuse(fault('body_too_large', message));
         return;
       }
       this.#body = parseJson(body, bodyValuesMax);

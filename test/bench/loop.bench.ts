@@ -8,6 +8,7 @@ import { type CustomGrammar, GrammarCompiler, type GrammarSource } from '../../s
 import { toolGrammar } from '../../server/tools/call-grammar.ts';
 import type { Tool } from '../../server/tools/definition.ts';
 import { hermes } from '../../server/tools/dialect.ts';
+import { threadMs } from './thread-time.ts';
 
 const drawnMax = 60; // tokens of the drawn text
 
@@ -64,7 +65,7 @@ let [portions, longest, begun] = [0, 0, 0];
 
 function endPortion(): void {
   portions++;
-  longest = Math.max(longest, performance.now() - begun);
+  longest = Math.max(longest, threadMs() - begun);
 }
 
 const clock: Clock = {
@@ -73,7 +74,7 @@ const clock: Clock = {
   defer: (fn) => {
     endPortion();
     wall.defer(() => {
-      begun = performance.now();
+      begun = threadMs();
       fn();
     });
   },
@@ -87,13 +88,13 @@ const compiler = new GrammarCompiler({
 compiler.warmUp();
 
 function timed<T>(work: () => T): readonly [result: T, ms: number] {
-  const start = performance.now();
+  const start = threadMs();
   const result = work();
-  return [result, performance.now() - start];
+  return [result, threadMs() - start];
 }
 
 async function row(source: GrammarSource | CustomGrammar): Promise<Record<string, number | string>> {
-  [portions, longest, begun] = [0, 0, performance.now()];
+  [portions, longest, begun] = [0, 0, threadMs()];
   const grammar = await compiler.compile(source).catch((error: Error) => error);
   endPortion();
   const compiled = { portions, 'longest ms': longest.toFixed(1) };

@@ -106,7 +106,10 @@ describe('bodies', () => {
   test('one over the bound is 413 with the bound', async () => {
     const { ask } = await world({ flags: { bodySizeMax: 1024 } });
     const call = ask({ ...completion, body: { prompt: 'x'.repeat(2000) } });
-    expect([call.status, errorOf(call)['message']]).toEqual([413, 'the body is larger than 1024 bytes']);
+    expect([call.status, errorOf(call)['message']]).toEqual([
+      413,
+      'the body is larger than 1024 bytes (--body-size)',
+    ]);
   });
 
   test.each([
