@@ -261,7 +261,7 @@ describe('refusals', () => {
 });
 
 describe('bounds for a model', () => {
-  const tokenSize = 2 * 2 * 1 * 8 * 4; // key and value, layers, KV heads, head size, fp32
+  const tokenSize = 2 * 2 * 1 * 16 * 4; // key and value, layers, KV heads, a head of 8 as it is computed, fp32
 
   test('the context is the model’s own where the cache can hold it', () => {
     const bounds = boundsForModel(load({ kvCacheSizeMax: '1MiB' }), spec);
