@@ -2,32 +2,41 @@
 // flags, calls the functions of this folder, prints a table or JSON. Mounted by main.ts here, and by whoever owns the
 // `sparklane` program.
 import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { SHAPES } from '../../kernels/sim/catalogue.ts';
 import { parseDeviceName, type SimDevice } from '../../kernels/sim/device.ts';
 import { DoesNotFitError } from '../../kernels/sim/fit-error.ts';
-import { publishedHostMs } from '../../kernels/sim/gpu/host.ts';
 import { PRECISIONS, type SimPrecision } from '../../kernels/sim/precision.ts';
 import { UnknownShapeError } from '../../kernels/sim/shape-config.ts';
 import { shapeNamed } from '../../kernels/sim/shape-file.ts';
 import { WAFER_CHIPS } from '../../kernels/sim/wafer/chips.ts';
 import { SERVED_POLICY } from '../../server/engine/policy.ts';
 import { FlagError, TraceError } from '../base/flag-error.ts';
-import { compare, formatComparison } from './compare.ts';
-import { contextOf, type DeviceFlags, deviceOf, devicesOf, withDeviceFlags } from './device-flags.ts';
+import { formatComparison } from './compare.ts';
+import { type CompareFlags, compareDevices } from './compare-study.ts';
+import { contextOf, type DeviceFlags, deviceOf, withDeviceFlags } from './device-flags.ts';
 import { deviceFits, formatDeviceFits } from './device-list.ts';
-import { count, notNegative, people, positive, precision, prices, region, scheduler } from './flag-values.ts';
+import { count, people, positive, precision, region } from './flag-values.ts';
 import { addFleet } from './fleet/fleet-commands.ts';
-import { poissonLoad, type SimLoad } from './load.ts';
 import { comparisonPage } from './page.ts';
 import { type Prediction, type PredictLoad, predict, predictRegion } from './predict.ts';
 import { formatPrediction, formatSummary } from './print.ts';
-import { replayLoad } from './replay.ts';
+import {
+  type LoadFlags,
+  loadOf,
+  pricesOf,
+  queueLengthMax,
+  type RunFlags,
+  refuseTooLong,
+  sloOf,
+  withLoadFlags,
+  withRunFlags,
+} from './run-flags.ts';
 import { schedulePage } from './schedule-page.ts';
 import { type SchedulerName, simulate } from './simulation.ts';
 import { streamedPage } from './streamed-page.ts';
-import { type Prices, summarise } from './summary.ts';
-import type { SloBounds } from './tally.ts';
+import { summarise } from './summary.ts';
 import { formatValidation, validationGoals, validationRows } from './validate.ts';
 
 /** Where a command writes. */
@@ -42,27 +51,6 @@ export interface CommandOutput {
 /** Whether an error is a refusal that a person reads, rather than a fault of the program. */
 export function isRefusal(error: unknown): error is Error {
   return [FlagError, TraceError, DoesNotFitError, UnknownShapeError].some((kind) => error instanceof kind);
-}
-
-interface RunFlags {
-  readonly hostMs: number;
-  readonly scheduler: SchedulerName;
-  readonly sloTtft: number;
-  readonly sloTpot: number;
-  readonly price: Prices['usdPerChipHour'];
-  readonly pricePower?: number;
-  readonly seed: number;
-  readonly json?: boolean;
-}
-
-interface LoadFlags {
-  readonly trace?: string;
-  readonly timeScale: number;
-  readonly sessionsPerHour: number;
-  readonly requests: number;
-  readonly isl: number;
-  readonly osl: number;
-  readonly rate: number;
 }
 
 /** Adds the six commands. */
@@ -213,24 +201,12 @@ function addCompare(program: Command, output: CommandOutput): void {
     .description('run the same load on several simulated devices: a table, and a page with pictures')
     .requiredOption('--devices <names>', 'separated by commas: wse3,h100x2,h200')
     .option('--html <file>', 'write one self-contained page')
-    .option('--users-max <users>', 'largest crowd of the sweep', people, 512);
+    .option('--users-max <users>', 'largest crowd of the sweep', people, 512)
+    .option('--jobs <threads>', 'devices at once', people, 1);
   withRunFlags(withDeviceFlags(withLoadFlags(command))).action(
-    (flags: DeviceFlags & RunFlags & LoadFlags & { devices: string; html?: string; usersMax: number }) => {
-      const devices = devicesOf(flags.devices, flags);
-      // The shortest context decides what is played, so that all devices see the same requests.
-      const load = loadOf(flags, Math.min(...devices.map(contextOf)));
-      const found = compare({
-        ...{
-          devices,
-          load,
-          slo: sloOf(flags),
-          hostMs: flags.hostMs,
-          scheduler: flags.scheduler,
-          prices: pricesOf(flags),
-          queueLengthMax,
-        },
-        ...{ usersMax: flags.usersMax, seed: flags.seed, onProgress: (text) => output.note(`${text} …\n`) },
-      });
+    async (flags: CompareFlags & { html?: string; jobs: number }) => {
+      const threads = Math.min(flags.jobs, availableParallelism());
+      const found = await compareDevices(flags, threads, (text) => output.note(`${text} …\n`));
       const page = comparisonPage(found);
       output.keepReport?.('compare', page, flags.html ?? null);
       if (flags.html !== undefined) {
@@ -243,69 +219,6 @@ function addCompare(program: Command, output: CommandOutput): void {
           : formatComparison(found),
       );
     },
-  );
-}
-
-const queueLengthMax = 100_000;
-
-function withRunFlags(command: Command): Command {
-  return command
-    .option(
-      '--host-ms <ms>',
-      `per request outside the engine; published GPU stacks: ${publishedHostMs}`,
-      notNegative,
-      0,
-    )
-    .option(
-      '--scheduler <settings>',
-      'published (first come, first served, as the published systems) or served (as this server does)',
-      scheduler,
-      'published',
-    )
-    .option('--slo-ttft <ms>', 'a good request has its first token by then', positive, 2000)
-    .option('--slo-tpot <ms>', 'and this mean time per token', positive, 50)
-    .option('--price <list>', 'USD per chip and hour: h100=2.5,wse3=60', prices, new Map())
-    .option('--price-power <usd>', 'USD per kWh', notNegative)
-    .option('--seed <number>', 'of random arrivals', notNegative, 1)
-    .option('--json', 'print JSON');
-}
-
-function withLoadFlags(command: Command): Command {
-  return command
-    .option(
-      '--trace <file>',
-      'Azure, Mooncake or agent-session trace, plain or gzip; default: random requests',
-    )
-    .option('--time-scale <factor>', 'trace: play it this much faster', positive, 1)
-    .option('--sessions-per-hour <count>', 'agent-session trace: how often one begins', positive, 60)
-    .option('--requests <count>', 'at most so many', count, 1_000_000)
-    .option('--isl <tokens>', 'without a trace: prompt', count, 1000)
-    .option('--osl <tokens>', 'without a trace: answer', count, 100)
-    .option('--rate <requests>', 'without a trace: requests per second', positive, 1);
-}
-
-function loadOf(flags: LoadFlags & RunFlags, contextTokensMax: number): SimLoad {
-  if (flags.trace !== undefined) {
-    const { timeScale, sessionsPerHour } = flags;
-    return replayLoad({
-      path: flags.trace,
-      timeScale,
-      sessionsPerHour,
-      requestsMax: flags.requests,
-      contextTokensMax,
-    });
-  }
-  refuseTooLong(flags, contextTokensMax);
-  return poissonLoad(flags, { perSecond: flags.rate, requestCount: flags.requests, seed: flags.seed });
-}
-
-function refuseTooLong({ isl, osl }: { isl: number; osl: number }, contextTokensMax: number): void {
-  if (isl + osl <= contextTokensMax) return;
-  const [name, value] = isl >= contextTokensMax ? ['isl', isl] : ['osl', osl];
-  throw new FlagError(
-    String(name),
-    String(value),
-    `prompt and answer of at most ${contextTokensMax} tokens together`,
   );
 }
 
@@ -329,14 +242,6 @@ function orderNote(name: SchedulerName): string {
   return name === 'served'
     ? `order as it serves: ${served}`
     : `order: first come, first served, as published systems; this server's (--scheduler served): ${served}`;
-}
-
-function sloOf({ sloTtft, sloTpot }: RunFlags): SloBounds {
-  return { ttftMsMax: sloTtft, tpotMsMax: sloTpot };
-}
-
-function pricesOf({ price, pricePower }: RunFlags): Prices {
-  return { usdPerChipHour: price, usdPerKWh: pricePower ?? null };
 }
 
 function json(value: unknown): string {

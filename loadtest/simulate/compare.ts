@@ -13,7 +13,6 @@ import type { Sample, SloBounds } from './tally.ts';
 import { planOf, trustOf } from './trust.ts';
 
 export interface CompareOptions {
-  readonly devices: readonly SimDevice[];
   readonly load: SimLoad;
   readonly slo: SloBounds;
   readonly hostMs: number;
@@ -25,8 +24,8 @@ export interface CompareOptions {
   readonly onProgress: (text: string) => void;
 }
 
-export interface DeviceComparison {
-  readonly device: SimDevice;
+/** What was found of one device. Plain data: it may come from a thread. */
+export interface DeviceFigures {
   readonly summary: Summary; // of the trace
   readonly samples: readonly Sample[];
   readonly kvUse: KvUse | null; // of a wafer
@@ -37,6 +36,10 @@ export interface DeviceComparison {
   readonly tokenParts: readonly TimePart[]; // one user's token at the sweep's context
 }
 
+export interface DeviceComparison extends DeviceFigures {
+  readonly device: SimDevice;
+}
+
 export interface Comparison {
   readonly load: string;
   readonly notes: readonly string[];
@@ -45,34 +48,46 @@ export interface Comparison {
   readonly devices: readonly DeviceComparison[];
 }
 
-export function compare(options: CompareOptions): Comparison {
+/** `figures`: of each device, in the same order. */
+export function comparisonOf(
+  { load, slo }: Pick<CompareOptions, 'load' | 'slo'>,
+  devices: readonly SimDevice[],
+  figures: readonly DeviceFigures[],
+): Comparison {
+  return {
+    load: load.label,
+    notes: load.notes,
+    lengths: medianLengths(load),
+    slo,
+    devices: devices.map((device, index) => ({ device, ...figures[index]! })),
+  };
+}
+
+/** Plays the load on the device, then more and more users. */
+export function figuresOf(device: SimDevice, options: CompareOptions): DeviceFigures {
   const lengths = medianLengths(options.load);
   const contextTokens = lengths.isl + lengths.osl / 2;
-  const devices = options.devices.map((device): DeviceComparison => {
-    options.onProgress(`${device.name}: ${options.load.label}`);
-    const result = simulate({
-      ...{ device, load: options.load, slo: options.slo, hostMs: options.hostMs },
-      scheduler: options.scheduler,
-      ...{
-        warmupRequests: 0,
-        countedRequests: Number.POSITIVE_INFINITY,
-        queueLengthMax: options.queueLengthMax,
-      },
-    });
-    options.onProgress(`${device.name}: 1 to ${options.usersMax} users`);
-    return {
-      device,
-      summary: summarise(result, { device, load: options.load.label, prices: options.prices }),
-      samples: result.tally.samples,
-      kvUse: result.pace?.floor.use ?? null,
-      sweep: sweepUsers({ ...options, device, lengths }),
-      plan: planOf(device),
-      trust: trustOf(device, 'users', { promptTokens: lengths.isl, hostMs: options.hostMs }),
-      contextTokens,
-      tokenParts: decodeParts(device, 1, contextTokens),
-    };
+  options.onProgress(`${device.name}: ${options.load.label}`);
+  const result = simulate({
+    ...{ device, load: options.load, slo: options.slo, hostMs: options.hostMs },
+    scheduler: options.scheduler,
+    ...{
+      warmupRequests: 0,
+      countedRequests: Number.POSITIVE_INFINITY,
+      queueLengthMax: options.queueLengthMax,
+    },
   });
-  return { load: options.load.label, notes: options.load.notes, lengths, slo: options.slo, devices };
+  options.onProgress(`${device.name}: 1 to ${options.usersMax} users`);
+  return {
+    summary: summarise(result, { device, load: options.load.label, prices: options.prices }),
+    samples: result.tally.samples,
+    kvUse: result.pace?.floor.use ?? null,
+    sweep: sweepUsers({ ...options, device, lengths }),
+    plan: planOf(device),
+    trust: trustOf(device, 'users', { promptTokens: lengths.isl, hostMs: options.hostMs }),
+    contextTokens,
+    tokenParts: decodeParts(device, 1, contextTokens),
+  };
 }
 
 const lengthsSampleMax = 20_000; // requests looked at for the median

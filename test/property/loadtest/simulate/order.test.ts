@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { Random } from '../../../../kernels/random.ts';
 import { namedShape } from '../../../../kernels/sim/catalogue.ts';
 import { planSimDevice, type SimDevice } from '../../../../kernels/sim/device.ts';
-import { compare } from '../../../../loadtest/simulate/compare.ts';
+import { figuresOf } from '../../../../loadtest/simulate/compare.ts';
 import { oneTurn, poissonLoad, type SimLoad } from '../../../../loadtest/simulate/load.ts';
 import { simulate } from '../../../../loadtest/simulate/simulation.ts';
 import { summarise } from '../../../../loadtest/simulate/summary.ts';
@@ -104,11 +104,14 @@ test('devices that are compared know nothing of each other', () => {
   fc.assert(
     fc.property(fc.shuffledSubarray([0, 1, 2], { minLength: 2 }), anySeed, (order, seed) => {
       const load = poissonLoad({ isl: 200, osl: 10 }, { perSecond: 20, requestCount: 30, seed });
+      const options = {
+        ...{ load, slo, hostMs: 0, prices, queueLengthMax: 10_000 },
+        ...{ usersMax: 2, seed, onProgress: () => {} },
+      };
       const found = (chosen: readonly SimDevice[]) =>
-        compare({
-          ...{ devices: chosen, load, slo, hostMs: 0, prices, queueLengthMax: 10_000 },
-          ...{ usersMax: 2, seed, onProgress: () => {} },
-        }).devices.map(({ summary, sweep, samples }) => JSON.stringify([summary, sweep, samples]));
+        chosen
+          .map((device) => figuresOf(device, options))
+          .map(({ summary, sweep, samples }) => JSON.stringify([summary, sweep, samples]));
       const forwards = found(order.map((at) => devices[at]!));
       const backwards = found(order.map((at) => devices[at]!).reverse());
       expect(backwards.reverse()).toEqual(forwards);

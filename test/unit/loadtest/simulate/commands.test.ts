@@ -246,3 +246,9 @@ test('trust is claimed for what was held against published rows: placement, time
   expect(text).toMatch(/validated within .*; TTFT with --host-ms 15.6\n/);
   expect(await run(`${gpu} --host-ms 15.6`)).not.toContain('; TTFT with');
 });
+
+test('a comparison in threads prints the same bytes', async () => {
+  const line =
+    'compare --devices wse3,h100,h200 --model llama-3.1-8b --isl 200 --osl 8 --rate 4 --requests 20 --users-max 4 --price h100=2';
+  expect(await run(`${line} --jobs 2 --json`)).toBe(await run(`${line} --json`));
+});
