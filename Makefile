@@ -115,9 +115,9 @@ bless: node_modules/.installed ## rewrite golden files after an intended change;
 	$(say)
 	npx vitest run --update
 
-cluster: dist/.built ## Redis or Valkey, Envoy and three nodes on loopback, faults, clients that check every token (SEED, ROUNDS=1; docs/cluster.md)
+cluster: dist/.built ## Redis or Valkey, Envoy and three nodes on loopback, faults, clients that check every token (SEEDS=1,2,3, ROUNDS, DEVICE, ONLY; docs/cluster.md)
 	$(say)
-	SEED=$(SEED) ROUNDS=$(ROUNDS) npx tsx test/cluster/main.ts
+	SEEDS=$(SEEDS) ROUNDS=$(ROUNDS) DEVICE=$(DEVICE) ONLY='$(ONLY)' npx tsx test/cluster/main.ts
 
 package: dist/.built ## the npm package as a tarball, installed into an empty folder and run (examples/README.md)
 	$(say)

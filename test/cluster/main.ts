@@ -1,13 +1,18 @@
 // `make cluster`: Redis or Valkey, Envoy and three nodes on loopback, clients that check every token, and one fault after the other:
-// kill -9, a node that stands still, a drained one, the store gone, a rolling restart. Prints what was promised and what was seen;
-// ends with 1 where they differ. SEED and ROUNDS (of all faults) may be given.
+// kill -9, a node that stands still, a drained one, the store gone or full, a node cut off from it, bad lines, a rolling restart.
+// Prints what was promised and what was seen; ends with 1 where they differ. SEEDS (1,2,3), ROUNDS (of all faults), DEVICE (sim, or
+// cpu for the model itself) and ONLY (part of a fault's name) may be given.
 import { once } from 'node:events';
 import { env, exit } from 'node:process';
 import { setTimeout as pause } from 'node:timers/promises';
+import { Random } from '../../kernels/random.ts';
+import { Relay } from './relay.ts';
+import { walkResponses } from './responses-walker.ts';
 import { envoyProgram, Rig, redisProgram, type Started } from './rig.ts';
-import { type Chat, chat, type Heard, type Walk, walkSession } from './walker.ts';
+import { type Chat, chat, walkSession } from './walker.ts';
 
-const SESSIONS = 6;
+const SESSIONS = 4;
+const RESPONSES = 2; // sockets, and as many in the background
 const CHATS = 3; // at a time
 const RESUME_MS_MAX = 2000;
 const NAMES = ['a', 'b', 'c'] as const;
@@ -16,6 +21,8 @@ interface Cluster {
   readonly nodes: Started[]; // [3]
   redis: Started;
   readonly url: string; // of Envoy
+  readonly toNodes: readonly Relay[]; // [3] of Envoy
+  readonly toStore: readonly Relay[]; // [3] of each node
 }
 
 interface Fault {
@@ -26,7 +33,9 @@ interface Fault {
 }
 
 const rig = new Rig();
-const seed = Number(env['SEED'] || 1);
+const seeds = (env['SEEDS'] || '1,2,3').split(',').map(Number);
+const device = env['DEVICE'] === 'cpu' ? 'cpu' : 'sim';
+const lines = new Random(seeds[0]!);
 
 const faults: readonly Fault[] = [
   {
@@ -61,6 +70,33 @@ const faults: readonly Fault[] = [
     },
   },
   {
+    ...{ name: 'the store is full for 3 s', killed: [], resumeMsMax: RESUME_MS_MAX },
+    inflict: async ({ redis }) => {
+      await rig.tellRedis(redis, 'CONFIG SET maxmemory 1mb');
+      await pause(3000);
+      await rig.tellRedis(redis, 'CONFIG SET maxmemory 0');
+    },
+  },
+  {
+    ...{ name: 'a node is cut off from the store for 4 s', killed: [], resumeMsMax: RESUME_MS_MAX },
+    inflict: async ({ toStore }) => {
+      toStore[1]!.silent = true;
+      await pause(4000);
+      toStore[1]!.silent = false;
+    },
+  },
+  {
+    ...{ name: 'bad lines: 20 ms each way, 1 % of packets lost, connections too', killed: NAMES },
+    resumeMsMax: 2 * RESUME_MS_MAX,
+    inflict: async ({ toNodes, toStore }) => {
+      for (const line of toNodes)
+        line.become({ delayMs: 20, stallShare: 0.01, stallMs: 200, cutShare: 0.002 });
+      for (const line of toStore) line.become({ delayMs: 20, stallShare: 0.01, stallMs: 200, cutShare: 0 });
+      await pause(6000);
+      for (const line of [...toNodes, ...toStore]) line.become(null);
+    },
+  },
+  {
     ...{ name: 'rolling restart of all nodes', killed: [], resumeMsMax: RESUME_MS_MAX },
     inflict: async (cluster) => {
       for (const index of NAMES.keys()) {
@@ -81,23 +117,50 @@ async function main(): Promise<number> {
   if (missing.some(Boolean)) return 0;
   console.log('starting a store, three nodes and Envoy …');
   const redis = await rig.redis();
-  const nodes = await Promise.all(NAMES.map((name) => rig.node(name, { redis: redis.url, compiled: true })));
-  const cluster: Cluster = { nodes, redis, url: (await rig.envoy(nodes.map(({ port }) => port))).url };
-  const alone = await rig.node('alone', { redis: null, compiled: true });
+  const toStore = await Promise.all(NAMES.map(() => Relay.to(redis.port, lines)));
+  const nodes = await Promise.all(NAMES.map((name, index) => startNode(name, toStore[index]!)));
+  const toNodes = await Promise.all(nodes.map(({ port }) => Relay.to(port, lines)));
+  const { url } = await rig.envoy(toNodes.map(({ port }) => port));
+  const cluster: Cluster = { nodes, redis, url, toNodes, toStore };
+  const alone = await rig.node('alone', { redis: null, compiled: true, device });
   let broken = 0;
-  for (let round = 0; round < Number(env['ROUNDS'] || 1); round++) {
-    for (const [index, fault] of faults.entries()) {
-      broken += await play(cluster, alone.url, fault, 1000 * seed + 100 * round + 10 * index);
+  const only = env['ONLY'] ?? '';
+  for (const seed of seeds) {
+    for (let round = 0; round < Number(env['ROUNDS'] || 1); round++) {
+      for (const [index, fault] of faults.entries()) {
+        if (!fault.name.includes(only)) continue;
+        broken += await play(cluster, alone.url, fault, 1000 * seed + 100 * round + 10 * index);
+      }
     }
   }
+  for (const relay of [...toStore, ...toNodes]) relay.close();
   console.log(broken === 0 ? 'every promise held' : `${broken} promises were broken`);
   return broken === 0 ? 0 : 1;
 }
 
+function startNode(name: string, { port }: Relay, at?: number): Promise<Started> {
+  const given = at === undefined ? {} : { port: at };
+  return rig.node(name, { ...given, redis: `redis://127.0.0.1:${port}`, compiled: true, device });
+}
+
+interface Told {
+  readonly heard: unknown;
+  readonly resumedMs: readonly number[];
+}
+
+/** All that is walked at the same time: native sessions, sockets of the Responses API, responses in the background. */
+function walksOf(url: string, from: number, pauseMs: number): Promise<Told>[] {
+  const sessions = Array.from({ length: SESSIONS }, (_, index) => walkSession(url, from + index, pauseMs));
+  const responses = Array.from({ length: 2 * RESPONSES }, (_, index) => {
+    const mode = index % 2 === 0 ? 'socket' : 'background';
+    return walkResponses(url, { seed: from + index, mode, pauseMs });
+  });
+  return [...sessions, ...responses];
+}
+
 /** How many promises were broken. */
 async function play(cluster: Cluster, alone: string, fault: Fault, from: number): Promise<number> {
-  const seeds = Array.from({ length: SESSIONS }, (_, index) => from + index);
-  const expected = await Promise.all(seeds.map(async (one) => (await walkSession(alone, one, 0)).heard));
+  const expected = await Promise.all(walksOf(alone, from, 0));
   let over = false;
   const chats: Chat[] = [];
   const failures: string[] = [];
@@ -110,34 +173,44 @@ async function play(cluster: Cluster, alone: string, fault: Fault, from: number)
     }
   };
   const talking = Array.from({ length: CHATS }, (_, one) => talk(one));
-  const walking = seeds.map((one) => walkSession(cluster.url, one, 500));
+  const walking = Promise.allSettled(walksOf(cluster.url, from, 500));
   await pause(700);
   await fault.inflict(cluster);
-  const walks = await Promise.all(walking);
+  const walks = await walking;
   over = true;
   await Promise.all(talking);
-  return judge(fault, { walks, expected, chats, failures });
+  const lost = walks.flatMap((walk) => (walk.status === 'rejected' ? [String(walk.reason)] : []));
+  const told = walks.map((walk) =>
+    walk.status === 'fulfilled' ? walk.value : { heard: null, resumedMs: [] },
+  );
+  return judge({ fault, from }, { walks: told, expected, lost, chats, failures });
 }
 
 function judge(
-  fault: Fault,
+  { fault, from }: { readonly fault: Fault; readonly from: number },
   seen: {
-    readonly walks: readonly Walk[];
-    readonly expected: readonly Heard[];
+    readonly walks: readonly Told[];
+    readonly expected: readonly Told[];
+    readonly lost: readonly string[];
     readonly chats: readonly Chat[];
     readonly failures: readonly string[];
   },
 ): number {
-  const { walks, expected, chats, failures } = seen;
-  const altered = walks.filter(
-    ({ heard }, index) => JSON.stringify(heard) !== JSON.stringify(expected[index]),
-  ).length;
+  const { walks, expected, lost, chats, failures } = seen;
+  const isAltered = ({ heard }: Told, index: number) =>
+    JSON.stringify(heard) !== JSON.stringify(expected[index]!.heard);
+  const altered = walks.filter(isAltered).length;
   const resumed = walks.flatMap(({ resumedMs }) => resumedMs);
   const slowest = Math.max(0, ...resumed);
   const cut = chats.filter(({ whole }) => !whole);
   const cutElsewhere = cut.filter(({ node }) => !fault.killed.includes(node)).length;
   const promises: readonly (readonly [string, boolean])[] = [
-    [`${walks.length} sessions, ${altered} lost or altered a token`, altered === 0],
+    [
+      `${SESSIONS} sessions, ${RESPONSES} sockets, ${RESPONSES} in the background: ${altered} lost or altered a token${
+        lost[0] === undefined ? '' : ` (${lost[0]})`
+      }`,
+      altered === 0,
+    ],
     [`${resumed.length} resumed, the slowest after ${Math.round(slowest)} ms`, slowest <= fault.resumeMsMax],
     [
       `${chats.length} chats, ${cut.length} cut, ${cutElsewhere} of nodes that were not killed`,
@@ -148,7 +221,7 @@ function judge(
       failures.length === 0,
     ],
   ];
-  console.log(`\n${fault.name}`);
+  console.log(`\n${fault.name} (from ${from})`);
   for (const [what, held] of promises) console.log(`  ${held ? 'held  ' : 'BROKEN'} ${what}`);
   return promises.filter(([, held]) => !held).length;
 }
@@ -159,12 +232,8 @@ async function ended({ child }: Started, signal: 'SIGKILL' | 'SIGTERM'): Promise
   await closed;
 }
 
-async function restart({ nodes, redis }: Cluster, index: number): Promise<void> {
-  nodes[index] = await rig.node(NAMES[index]!, {
-    redis: redis.url,
-    port: nodes[index]!.port,
-    compiled: true,
-  });
+async function restart({ nodes, toStore }: Cluster, index: number): Promise<void> {
+  nodes[index] = await startNode(NAMES[index]!, toStore[index]!, nodes[index]!.port);
 }
 
 const code = await main().finally(() => rig.end());

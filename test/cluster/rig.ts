@@ -4,7 +4,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { env } from 'node:process';
@@ -47,6 +47,15 @@ export class Rig {
     return { child, port, url: `redis://127.0.0.1:${port}` };
   }
 
+  /** A word to a server that is there, as its protocol has them in a line. */
+  async tellRedis({ port }: Started, line: string): Promise<void> {
+    const socket = createConnection(port, '127.0.0.1');
+    socket.write(`${line}\r\n`);
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    socket.destroy();
+    if (!answer.toString().startsWith('+OK')) throw new Error(`${line}: ${answer.toString()}`);
+  }
+
   /** Resolves once it serves, and has its store where it has one. */
   async node(name: string, options: NodeOptions): Promise<Started> {
     const { redis, keys = {}, compiled = false } = options;
@@ -55,7 +64,7 @@ export class Rig {
       '--model',
       'spark-nano',
       '--backend',
-      'sim',
+      options.device ?? 'sim',
       '--kv-cache-size',
       '64MiB',
       '--stream-interval',
@@ -118,6 +127,7 @@ export interface NodeOptions {
   readonly keys?: Readonly<Record<string, string>>; // of its environment
   readonly flags?: readonly string[];
   readonly compiled?: boolean; // dist/ instead of the source, which starts quicker
+  readonly device?: 'sim' | 'cpu';
 }
 
 /** Resolves with the match once a process has written it; rejects if it ends before. */
