@@ -12,7 +12,7 @@ import { foldSeed } from '../generation/seed.ts';
 import { strangerIn } from '../text/stranger.ts';
 import type { LocalModel, RequestBounds } from './local-model.ts';
 import { tokenRuleFields, tokenRules } from './token-rules.ts';
-import { unserved, unservedSampling } from './unserved-fields.ts';
+import { unserved, unservedOfVllm, unservedSampling } from './unserved-fields.ts';
 
 const STOP_COUNT_MAX = 16; // OpenAI takes 4; some editors send more
 const STOP_LENGTH_MAX = 1024; // characters
@@ -73,11 +73,21 @@ export function commonFields({ choiceCountMax }: RequestBounds) {
     // vLLM's, which some routes have in earnest. Dropped without a word, each would change what the answer is.
     truncate_prompt_tokens: unserved(),
     prompt_logprobs: unserved(),
+    truncation_side: unserved(),
+    return_tokens_as_token_ids: unserved(false),
     ...unservedSampling,
+    ...unservedOfVllm,
   };
 }
 
 export type CommonFields = z.output<z.ZodObject<ReturnType<typeof commonFields>>>;
+
+/** Whether the stream has a chunk for the usage; null: nobody said, so that the last chunk carries it. */
+export function usageChunk({
+  stream_options: options,
+}: Pick<CommonFields, 'stream_options'>): boolean | null {
+  return options == null ? null : (options.include_usage ?? false);
+}
 
 export interface GenerationParts {
   readonly tokens: Int32Array;

@@ -45,6 +45,13 @@ function textOf(tokenizer: TokenBytes, id: number): TokenText {
   return made;
 }
 
+/** Tokens whose text is their id, where that was asked for: two tokens may have the same text. */
+export function namedTokens<T extends TokenBytes>(tokenizer: T, byId: boolean): TokenBytes {
+  return byId ? { tokenBytes: (id) => encoder.encode(`token_id:${id}`) } : tokenizer;
+}
+
+const encoder = new TextEncoder();
+
 /** What ends an answer has no text, and no log-probabilities are shown of it. */
 export function withoutEnd(tokens: readonly number[], endIds: readonly number[]): readonly number[] {
   return endIds.includes(tokens.at(-1) ?? -1) ? tokens.slice(0, -1) : tokens;
@@ -66,36 +73,31 @@ export function chatLogprobs(
 export interface CompletionLogprobs {
   readonly tokens: readonly string[];
   readonly token_logprobs: readonly (number | null)[];
-  readonly top_logprobs: readonly (Readonly<Record<string, number>> | null)[] | null;
+  readonly top_logprobs: readonly (Readonly<Record<string, number>> | null)[];
   readonly text_offset: readonly number[]; // in code points, from the start of `text`
 }
 
 /** One choice of a completion, whose text offsets go on from chunk to chunk. */
 export class CompletionLogprobRun {
   readonly #tokenizer: TokenBytes;
-  readonly #topCount: number;
   #offset = 0;
 
-  constructor(tokenizer: TokenBytes, topCount: number) {
+  constructor(tokenizer: TokenBytes) {
     this.#tokenizer = tokenizer;
-    this.#topCount = topCount;
   }
 
   /** `logprobs` null: of a token that nothing stands before. */
   next(tokens: ArrayLike<number>, logprobs: readonly (TokenLogprobs | null)[]): CompletionLogprobs {
     const ids = Array.from(tokens);
-    const tops =
-      this.#topCount === 0
-        ? null
-        : ids.map((id, index) => {
-            const known = logprobs[index]!;
-            if (known === null) return null;
-            const top: Record<string, number> = Object.create(null); // "__proto__" may be a token
-            for (const [rank, topId] of known.topTokens.entries())
-              top[this.#text(topId)] = writable(known.topLogprobs[rank]!);
-            top[this.#text(id)] = writable(known.logprob); // the drawn token is always among them
-            return top;
-          });
+    const tops = ids.map((id, index) => {
+      const known = logprobs[index]!;
+      if (known === null) return null;
+      const top: Record<string, number> = Object.create(null); // "__proto__" may be a token
+      for (const [rank, topId] of known.topTokens.entries())
+        top[this.#text(topId)] = writable(known.topLogprobs[rank]!);
+      top[this.#text(id)] = writable(known.logprob); // the drawn token is always among them
+      return top;
+    });
     return {
       tokens: ids.map((id) => this.#text(id)),
       token_logprobs: ids.map((_, index) => {
@@ -124,7 +126,7 @@ export function joinedLogprobs(one: CompletionLogprobs, two: CompletionLogprobs)
   return {
     tokens: [...one.tokens, ...two.tokens],
     token_logprobs: [...one.token_logprobs, ...two.token_logprobs],
-    top_logprobs: one.top_logprobs === null ? null : [...one.top_logprobs, ...(two.top_logprobs ?? [])],
+    top_logprobs: [...one.top_logprobs, ...two.top_logprobs],
     text_offset: [...one.text_offset, ...two.text_offset],
   };
 }

@@ -13,12 +13,13 @@ export function rawPrompt(
     model: { tokenizer, spec },
     generator: { contextTokensMax },
   }: Pick<LocalModel, 'model'> & { readonly generator: Pick<LocalModel['generator'], 'contextTokensMax'> },
+  opens = true,
 ): Parsed<Int32Array> {
   let tokens = typeof given === 'string' ? new Int32Array(0) : Int32Array.from(given);
   if (typeof given === 'string') {
     const encoded = encodePrompt(given, tokenizer, { contextTokensMax, mode: 'raw' });
     if (!encoded.ok) return encoded;
-    tokens = Int32Array.from([...tokenizer.startIds, ...encoded.value]);
+    tokens = Int32Array.from([...(opens ? tokenizer.startIds : []), ...encoded.value]);
   }
   if (tokens.length > 0) return { ok: true, value: tokens };
   // Something must come before the first token: what ends a text also begins the next one.

@@ -27,14 +27,32 @@ export const unservedSampling = {
   dry_multiplier: unserved(0),
 };
 
+/** What vLLM could tell besides, or be told: of tokens, of media, of how long to reason. */
+export const unservedOfVllm = {
+  logprob_token_ids: unserved(),
+  thinking_token_budget: unserved(),
+  repetition_detection: unserved(),
+  watermarking: unserved(),
+  prompt_embeds: unserved(),
+  mm_payload: unserved(),
+  mm_processor_kwargs: unserved(),
+  media_io_kwargs: unserved(),
+  return_mm_kwargs: unserved(false),
+  return_prompt_text: unserved(false),
+  return_token_offsets: unserved(false),
+  return_weight_versions: unserved(false),
+  routed_experts_prompt_start: unserved(),
+};
+
 /** What else a chat could be told. */
 export const unservedOfChats = {
   chat_template: unserved(), // the model's own is used
   documents: unserved(),
   echo: unserved(false),
   include_reasoning: unserved(true),
+  add_special_tokens: unserved(false), // the template writes them
 };
 
 function isEmpty(value: unknown): boolean {
-  return value === '' || (Array.isArray(value) && value.length === 0);
+  return value === '' || (typeof value === 'object' && value !== null && Object.keys(value).length === 0);
 }

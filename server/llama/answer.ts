@@ -9,7 +9,8 @@ import { type CommonFields, commonFields, generationOf } from '../chat/fields.ts
 import type { AnswerForm } from '../chat/form.ts';
 import { startOf } from '../chat/local-answering.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
-import { InfillEvents } from './infill-events.ts';
+import type { GenerationRequest } from '../generation/generation.ts';
+import { InfillEvents, type ShownParts } from './infill-events.ts';
 import { LineLimits } from './line-limits.ts';
 import { withSamplers } from './samplers.ts';
 
@@ -32,33 +33,38 @@ export function llamaFields(bounds: RequestBounds) {
 
 type LlamaFields = z.output<z.ZodObject<ReturnType<typeof llamaFields>>>;
 
-export interface LlamaPrompt {
-  readonly tokens: Int32Array;
+export interface LlamaPrompts {
+  readonly prompts: readonly Int32Array[];
   readonly truncated: boolean; // something was left out
   readonly predictDefault: number;
   readonly form?: Pick<AnswerForm, 'newConstraint'>;
   readonly logprobs?: number | null; // alternatives per token; absent: none are told
+  readonly shown?: ShownParts; // absent: nothing more than editors read
   readonly owner: string;
   readonly route: string;
 }
 
 export function llamaAnswer(
   body: LlamaFields,
-  prompt: LlamaPrompt,
+  asked: LlamaPrompts,
   service: ChatService,
 ): Parsed<AnswerPlan> {
-  const { tokens, truncated, owner, route, logprobs = null } = prompt;
-  const predictMax = body.n_predict ?? body.max_tokens ?? prompt.predictDefault;
-  const parts = { tokens, maxTokens: predictMax < 0 ? null : predictMax, logprobs, owner, route };
-  const generation = generationOf(ownNames(body), parts, service);
-  if (!generation.ok) return generation;
+  const { prompts, truncated, owner, route, logprobs = null, shown = null } = asked;
+  const predictMax = body.n_predict ?? body.max_tokens ?? asked.predictDefault;
   const limits = { t_max_predict_ms: body.t_max_predict_ms ?? 0, n_indent: body.n_indent ?? 0 };
   const bounds = { predictMsMax: Math.max(0, limits.t_max_predict_ms), indentMin: limits.n_indent };
   const limited = bounds.predictMsMax > 0 || bounds.indentMin > 0;
   const newCutoff = limited ? () => new LineLimits(bounds, service.clock) : null;
-  const newConstraint = prompt.form?.newConstraint ?? null;
-  const shape = new InfillEvents({ generation: generation.value, predictMax, truncated, limits }, service);
-  const starts = [startOf({ ...generation.value, newCutoff, newConstraint }, service)];
+  const newConstraint = asked.form?.newConstraint ?? null;
+  const generations: GenerationRequest[] = [];
+  for (const tokens of prompts) {
+    const parts = { tokens, maxTokens: predictMax < 0 ? null : predictMax, logprobs, owner, route };
+    const generation = generationOf(ownNames(body), parts, service);
+    if (!generation.ok) return generation;
+    generations.push(generation.value);
+  }
+  const shape = new InfillEvents({ generations, predictMax, truncated, limits, shown }, service);
+  const starts = generations.map((one) => startOf({ ...one, newCutoff, newConstraint }, service));
   const stream = body.stream === true;
   return { ok: true, value: { starts, logprobs: logprobs !== null, stream, includeUsage: null, shape } };
 }

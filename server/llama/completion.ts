@@ -2,31 +2,37 @@
 // Never generates. Before it: http/door.ts; after it: answer.ts.
 
 import { z } from 'zod';
-import type { Fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { type AnswerPlan, answerInForm } from '../chat/answer.ts';
 import type { ChatService } from '../chat/chat-service.ts';
 import type { AnswerForm } from '../chat/form.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
-import { rawPrompt } from '../chat/raw-prompt.ts';
 import { noTools } from '../chat/tool-set.ts';
+import { unserved } from '../chat/unserved-fields.ts';
 import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { askedForm, formFields } from '../openai/asked-form.ts';
-import { strayFault, tokenIds } from '../text/token-ids.ts';
 import { llamaAnswer, llamaFields } from './answer.ts';
+import { biasById, llamaLogitBias } from './logit-bias.ts';
+import { promptField, promptsOf, promptTokens } from './prompts.ts';
 
 const COMPLETION_PATH = '/completion';
 const PREDICT_DEFAULT = -1; // llama-server's
+const FIELD_COUNT_MAX = 64;
 
 function completionSchema(bounds: RequestBounds) {
   return z.object({
     ...llamaFields(bounds),
-    prompt: z.union([z.string(), tokenIds()]),
+    prompt: promptField(bounds.promptCountMax),
+    logit_bias: llamaLogitBias,
     json_schema: formFields.json_schema,
     grammar: formFields.grammar,
     n_probs: z.int().min(0).max(bounds.logprobsMax).nullish(),
+    post_sampling_probs: unserved(false), // chances are the model's own, before anything narrows them
+    return_tokens: z.boolean().nullish(),
+    response_fields: z.array(z.string().max(256)).max(FIELD_COUNT_MAX).nullish(), // `a/b` is b within a
+    lora: unserved(),
   });
 }
 
@@ -49,7 +55,7 @@ export function llamaCompletionRoute(service: ChatService): Route {
 }
 
 function answer(call: HttpCall, body: CompletionRequest, service: ChatService): void {
-  const unusable = ownModelFault(body.model, service) ?? unsupportedFault(body, service);
+  const unusable = ownModelFault(body.model, service);
   if (unusable !== null) {
     call.refuse(unusable);
     return;
@@ -64,18 +70,19 @@ function answer(call: HttpCall, body: CompletionRequest, service: ChatService): 
   );
 }
 
-function unsupportedFault(body: CompletionRequest, { model }: ChatService): Fault | null {
-  return typeof body.prompt === 'string' ? null : strayFault(body.prompt, 'prompt', model.spec, 'prompt');
-}
-
 function answerOf(
   body: CompletionRequest,
   form: AnswerForm,
   owner: string,
   service: ChatService,
 ): Parsed<AnswerPlan> {
-  const tokens = rawPrompt(body.prompt, 'prompt', service);
-  if (!tokens.ok) return tokens;
+  const prompts: Int32Array[] = [];
+  const given = promptsOf(body.prompt);
+  for (const [index, one] of given.entries()) {
+    const tokens = promptTokens(one, given.length === 1 ? 'prompt' : `prompt[${index}]`, service);
+    if (!tokens.ok) return tokens;
+    prompts.push(tokens.value);
+  }
   const logprobs = body.n_probs == null || body.n_probs === 0 ? null : body.n_probs;
   const more = {
     truncated: false,
@@ -85,5 +92,12 @@ function answerOf(
     owner,
     route: COMPLETION_PATH,
   };
-  return llamaAnswer(body, { tokens: tokens.value, ...more }, service);
+  const shown = {
+    prompt: true,
+    tokens: body.return_tokens === true,
+    isList: given === body.prompt, // of one prompt, too
+    fields: body.response_fields ?? [],
+  };
+  const logitBias = biasById(body.logit_bias, service.model);
+  return llamaAnswer({ ...body, logit_bias: logitBias }, { prompts, shown, ...more }, service);
 }

@@ -10,10 +10,19 @@ import { AnswerTimes } from '../generation/answer-times.ts';
 import type { GenerationDelta, GenerationEnd, GenerationRequest } from '../generation/generation.ts';
 import { samplersOf } from './samplers.ts';
 
+/** What POST /completion tells beside what editors read. */
+export interface ShownParts {
+  readonly prompt: boolean;
+  readonly tokens: boolean; // of a whole answer
+  readonly isList: boolean; // of prompts, so the answer is one too
+  readonly fields: readonly string[]; // these alone, by their paths; none: all
+}
+
 export interface InfillEventOptions {
-  readonly generation: GenerationRequest;
+  readonly generations: readonly GenerationRequest[]; // one per prompt
   readonly predictMax: number; // as asked for; −1: no bound
   readonly truncated: boolean; // the prompt was
+  readonly shown: ShownParts | null;
   readonly limits: { readonly t_max_predict_ms: number; readonly n_indent: number };
 }
 
@@ -59,7 +68,7 @@ export class InfillEvents implements AnswerShape {
   }
 
   ending(choice: number): string {
-    return JSON.stringify(this.#last(choice, ''));
+    return JSON.stringify(this.#picked(this.#last(choice, '')));
   }
 
   usage(usage: Usage): string {
@@ -68,11 +77,22 @@ export class InfillEvents implements AnswerShape {
 
   /** One object, or a list where more than one answer was asked for. */
   whole(choices: readonly WholeChoice[]): unknown {
-    const all = choices.map(({ text, tokens, logprobs }, choice) => ({
-      ...this.#last(choice, text),
-      ...(logprobs !== null && { completion_probabilities: this.#probabilities(tokens, logprobs) }),
-    }));
-    return all.length === 1 ? all[0] : all;
+    const all = choices.map(({ text, tokens, logprobs }, choice) =>
+      this.#picked({
+        ...this.#last(choice, text),
+        ...(this.#options.shown?.tokens === true && { tokens }),
+        ...(logprobs !== null && { completion_probabilities: this.#probabilities(tokens, logprobs) }),
+      }),
+    );
+    return all.length === 1 && this.#options.shown?.isList !== true ? all[0] : all;
+  }
+
+  /** The fields that were asked for, each under its whole path. */
+  #picked(answer: object): object {
+    const { fields = [] } = this.#options.shown ?? {};
+    if (fields.length === 0) return answer;
+    const found = fields.map((path) => [path, path.split('/').reduce(within, answer as unknown)] as const);
+    return Object.fromEntries(found.filter(([, value]) => value !== undefined));
   }
 
   /** As llama-server has them: what a token is, and the likeliest ones in its place. */
@@ -88,7 +108,8 @@ export class InfillEvents implements AnswerShape {
   }
 
   #last(choice: number, content: string): object {
-    const { truncated } = this.#options;
+    const { truncated, generations, shown } = this.#options;
+    const asked = generations[Math.floor(choice / generations[0]!.choiceCount)]!;
     const end = this.#ends.get(choice)!;
     return {
       index: choice,
@@ -104,6 +125,7 @@ export class InfillEvents implements AnswerShape {
       tokens_cached: end.cachedTokens,
       n_ctx: this.#contextTokens,
       truncated: truncated || end.promptTokens + end.outputTokens >= this.#contextTokens,
+      ...(shown?.prompt === true && { prompt: this.#tokenizer.decode(asked.tokens) }),
       generation_settings: this.#settings(),
       timings: timingsOf(end, this.#times.of(choice)),
       ...extensionOf([end]),
@@ -111,7 +133,8 @@ export class InfillEvents implements AnswerShape {
   }
 
   #settings(): object {
-    const { generation, predictMax, limits } = this.#options;
+    const { generations, predictMax, limits } = this.#options;
+    const generation = generations[0]!;
     return {
       n_ctx: this.#contextTokens,
       n_predict: predictMax,
@@ -171,4 +194,9 @@ function timingsOf(
 /** 0 where there is nothing to divide by: readers print it. */
 function ratio(a: number, b: number): number {
   return b > 0 ? a / b : 0;
+}
+
+function within(value: unknown, key: string): unknown {
+  const holds = typeof value === 'object' && value !== null && Object.hasOwn(value, key);
+  return holds ? (value as Record<string, unknown>)[key] : undefined;
 }

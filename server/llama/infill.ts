@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { Parsed } from '../base/json-body.ts';
 import { type AnswerPlan, deliverOutcome } from '../chat/answer.ts';
 import { type ChatService, newHead } from '../chat/chat-service.ts';
-import { commonFields, generationOf } from '../chat/fields.ts';
+import { commonFields, generationOf, usageChunk } from '../chat/fields.ts';
 import { fimPrompt } from '../chat/fim-prompt.ts';
 import { startOf } from '../chat/local-answering.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
@@ -78,7 +78,8 @@ function infillAnswer(
   const prompt = fimPrompt({ before, after: body.input_suffix ?? '', extra }, service);
   if (!prompt.ok) return prompt;
   const more = { predictDefault: PREDICT_DEFAULT, owner, route: INFILL_PATH };
-  return llamaAnswer(body, { ...prompt.value, ...more }, service);
+  const { tokens, truncated } = prompt.value;
+  return llamaAnswer(body, { prompts: [tokens], truncated, ...more }, service);
 }
 
 function fimAnswer(
@@ -96,7 +97,7 @@ function fimAnswer(
   const parts = { tokens, maxTokens, logprobs: null, owner, route: FIM_PATH };
   const generation = generationOf({ ...body, n: 1 }, parts, service);
   if (!generation.ok) return generation;
-  const includeUsage = body.stream_options?.include_usage ?? null;
+  const includeUsage = usageChunk(body);
   const shape = new ChatEvents({
     head: newHead(service, 'chatcmpl', body.model),
     tokenizer: service.model.tokenizer,

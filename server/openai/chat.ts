@@ -9,10 +9,11 @@ import { plainReader } from '../chat/answer-reader.ts';
 import { formBeside, isOwnFormat, upstreamBody } from '../chat/chat-body.ts';
 import type { ChatPrompt } from '../chat/chat-prompt.ts';
 import { type ChatService, newHead } from '../chat/chat-service.ts';
-import { commonFields } from '../chat/fields.ts';
+import { commonFields, usageChunk } from '../chat/fields.ts';
 import type { AnswerForm } from '../chat/form.ts';
 import { inLane, type LaneCall } from '../chat/lane-edge.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
+import { namedTokens } from '../chat/logprobs.ts';
 import { contentPart, forTemplate, messageSchema } from '../chat/message.ts';
 import { modelFault } from '../chat/model-name.ts';
 import { promptFields, promptOptions } from '../chat/prompt-options.ts';
@@ -27,7 +28,7 @@ import { sessionKeyOf } from '../lanes/router.ts';
 import { askedForm, formFields } from './asked-form.ts';
 import { ChatEvents } from './chat-events.ts';
 import { ChatToolEvents } from './chat-tool-events.ts';
-import { contextToFit, evaluationFields, lastTokens, promptLogprobsFault } from './evaluation.ts';
+import { contextToFit, evaluationFields, keptTokens, promptLogprobsFault } from './evaluation.ts';
 import { legacyFault, legacyFields, withTools } from './legacy-functions.ts';
 
 const CHAT_PATH = '/v1/chat/completions';
@@ -163,10 +164,10 @@ function answerOf(
     ...{ owner, route: CHAT_PATH },
   });
   if (!prepared.ok) return prepared;
-  const includeUsage = body.stream_options?.include_usage ?? null;
+  const includeUsage = usageChunk(body);
   const events = new ChatEvents({
     head: newHead(service, 'chatcmpl', body.model),
-    tokenizer: model.tokenizer,
+    tokenizer: namedTokens(model.tokenizer, body.return_tokens_as_token_ids === true),
     stopTokenIds: silentEnds(body, model.spec),
     promptTokens: body.return_token_ids === true ? prompt.value.tokens : null,
     withUsage: includeUsage === true,
@@ -236,7 +237,7 @@ function contradictionFault(body: ChatRequest): Fault | null {
 
 /** The end of the prompt, where no more of it was asked for. */
 function shortened(prompt: ChatPrompt, body: ChatRequest, contextTokensMax: number): Parsed<ChatPrompt> {
-  const tokens = lastTokens(prompt.tokens, body, { contextTokensMax, maxTokens: maxTokensOf(body) });
+  const tokens = keptTokens(prompt.tokens, body, { contextTokensMax, maxTokens: maxTokensOf(body) });
   return tokens.ok ? { ok: true, value: { ...prompt, tokens: tokens.value } } : tokens;
 }
 

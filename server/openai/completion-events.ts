@@ -45,7 +45,7 @@ export class CompletionEvents implements AnswerShape {
     this.#chunkEnd = withUsage ? '],"usage":null}' : ']}';
     this.#runs = Array.from(
       { length: logprobs === null ? 0 : prompts.length * choicesPerPrompt },
-      () => new CompletionLogprobRun(tokenizer, logprobs ?? 0),
+      () => new CompletionLogprobRun(tokenizer),
     );
   }
 

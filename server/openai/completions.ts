@@ -7,10 +7,11 @@ import type { Parsed } from '../base/json-body.ts';
 import { type AnswerPlan, answerInForm } from '../chat/answer.ts';
 import type { AnswerStart } from '../chat/answering.ts';
 import { type ChatService, newHead } from '../chat/chat-service.ts';
-import { commonFields, generationOf } from '../chat/fields.ts';
+import { commonFields, generationOf, usageChunk } from '../chat/fields.ts';
 import type { AnswerForm } from '../chat/form.ts';
 import { startOf } from '../chat/local-answering.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
+import { namedTokens } from '../chat/logprobs.ts';
 import { ownModelFault } from '../chat/model-name.ts';
 import { rawPrompt } from '../chat/raw-prompt.ts';
 import { silentEnds } from '../chat/token-rules.ts';
@@ -20,7 +21,7 @@ import { encodePrompt } from '../text/prompt-text.ts';
 import { shortList, strayFault, tokenIds } from '../text/token-ids.ts';
 import { askedForm, formFields } from './asked-form.ts';
 import { CompletionEvents } from './completion-events.ts';
-import { contextToFit, evaluationFields, lastTokens, promptLogprobsFault } from './evaluation.ts';
+import { contextToFit, evaluationFields, keptTokens, promptLogprobsFault } from './evaluation.ts';
 
 const COMPLETIONS_PATH = '/v1/completions';
 const MAX_TOKENS_DEFAULT = 16; // OpenAI's for this route; chat has none
@@ -40,6 +41,7 @@ function completionSchema(bounds: RequestBounds) {
     suffix: z.string().nullish(),
     n_predict: z.int().min(-1).nullish(), // llama-server's max_tokens; −1: as far as the context goes
     echo: z.boolean().nullish(),
+    add_special_tokens: z.boolean().nullish(), // before a text; default: true
     best_of: z.int().min(1).nullish(),
     logprobs: z.int().min(0).max(bounds.logprobsMax).nullish(),
   });
@@ -92,10 +94,10 @@ function answerOf(
     prompts.push(prompt.value);
     starts.push(startOf({ ...generation.value, newConstraint }, service));
   }
-  const includeUsage = body.stream_options?.include_usage ?? null;
+  const includeUsage = usageChunk(body);
   const shape = new CompletionEvents({
     head: newHead(service, 'cmpl', body.model),
-    tokenizer: model.tokenizer,
+    tokenizer: namedTokens(model.tokenizer, body.return_tokens_as_token_ids === true),
     stopTokenIds: silentEnds(body, model.spec),
     prompts,
     choicesPerPrompt: body.n ?? 1,
@@ -151,16 +153,23 @@ function promptOf(
   const { tokenizer, fim, spec, name } = service.model;
   const stray = typeof given === 'string' ? null : strayFault(given, field, spec, 'prompt');
   if (stray !== null) return { ok: false, fault: stray };
-  const text = typeof given === 'string' ? given : tokenizer.decode(given);
+  const text = typeof given === 'string' ? given : tokenizer.decode(given, { keepSpecial: true });
   const { contextTokensMax } = service.generator;
   if (suffix === null) {
     const generator = { contextTokensMax: contextToFit(body, contextTokensMax) };
-    const whole = rawPrompt(given, field, { model: service.model, generator });
+    const opens = body.add_special_tokens !== false;
+    const whole = rawPrompt(given, field, { model: service.model, generator }, opens);
     if (!whole.ok) return whole;
-    const tokens = lastTokens(whole.value, body, { contextTokensMax, maxTokens });
+    const tokens = keptTokens(whole.value, body, { contextTokensMax, maxTokens });
     if (!tokens.ok) return tokens;
     const cut = tokens.value.length < whole.value.length;
-    return { ok: true, value: { text: cut ? tokenizer.decode(tokens.value) : text, tokens: tokens.value } };
+    return {
+      ok: true,
+      value: {
+        text: cut ? tokenizer.decode(tokens.value, { keepSpecial: true }) : text,
+        tokens: tokens.value,
+      },
+    };
   }
   if (fim === null) {
     const message = `suffix: ${name} has no tokens for filling in the middle`;

@@ -1,4 +1,5 @@
-// What evaluation harnesses ask of a prompt, in vLLM's words: log-probabilities of its own tokens, and its last tokens only.
+// What evaluation harnesses ask of a prompt, in vLLM's words: log-probabilities of its own tokens, a part of it only, tokens by
+// their ids.
 // Owns their fields. Pure. Before it: chat.ts and completions.ts; after it: chat/fields.ts.
 import { z } from 'zod';
 import { type Fault, fault } from '../base/errors.ts';
@@ -9,6 +10,8 @@ export function evaluationFields({ logprobsMax }: RequestBounds) {
   return {
     prompt_logprobs: z.int().min(0).max(logprobsMax).nullish(),
     truncate_prompt_tokens: z.int().min(-1).nullish(), // −1: to what the context has room for
+    truncation_side: z.enum(['left', 'right']).nullish(), // which is cut off; default: left
+    return_tokens_as_token_ids: z.boolean().nullish(), // `token_id:42` for a token's text, in log-probabilities
     stream_options: z
       .object({ include_usage: z.boolean().nullish(), continuous_usage_stats: z.boolean().nullish() })
       .nullish(),
@@ -31,10 +34,10 @@ export function contextToFit({ truncate_prompt_tokens: kept }: EvaluationFields,
   return kept == null ? contextTokensMax : Number.POSITIVE_INFINITY;
 }
 
-/** The prompt's last tokens, as many as asked for. */
-export function lastTokens(
+/** The prompt's last tokens, or its first ones, as many as asked for. */
+export function keptTokens(
   tokens: Int32Array,
-  { truncate_prompt_tokens: kept }: EvaluationFields,
+  { truncate_prompt_tokens: kept, truncation_side: cut }: EvaluationFields,
   { contextTokensMax, maxTokens }: { readonly contextTokensMax: number; readonly maxTokens: number | null },
 ): Parsed<Int32Array> {
   if (kept == null) return { ok: true, value: tokens };
@@ -46,5 +49,6 @@ export function lastTokens(
       fault: fault('invalid_request', message, { param: 'truncate_prompt_tokens' }),
     };
   }
-  return { ok: true, value: tokens.length <= count ? tokens : tokens.slice(-count) };
+  if (tokens.length <= count) return { ok: true, value: tokens };
+  return { ok: true, value: cut === 'right' ? tokens.slice(0, count) : tokens.slice(-count) };
 }

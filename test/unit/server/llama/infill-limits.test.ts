@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
 import { AnswerTimes } from '../../../../server/generation/answer-times.ts';
 import { LineLimits } from '../../../../server/llama/line-limits.ts';
+import { BYTE_EOS } from '../../../byte-text.ts';
 import type { MemoryCall } from '../../../memory-transport.ts';
 import { responsesServer } from '../../../responses-world.ts';
 
@@ -188,6 +189,41 @@ describe('POST /completion', () => {
     expect(events.at(-1)).toMatchObject({ stop: true, stop_type: 'eos', timings: { predicted_n: 4 } });
   });
 
+  test('takes texts, ids, both in one sequence, objects, and lists of all of them', async () => {
+    const server = await responsesServer({ say: () => 'x' });
+    const prompts = [
+      'Hi',
+      [72, 105],
+      [72, 'i'],
+      { prompt_string: 'Hi' },
+      ['Hi', [72, 105], ['H', 105], { prompt_string: 'Hi' }],
+    ];
+    const answers: unknown[] = [];
+    for (const prompt of prompts)
+      answers.push((await server.request('POST', '/completion', { prompt })).json);
+    expect(server.prompts).toEqual(Array.from({ length: 8 }, () => 'Hi'));
+    const one = { content: 'x', prompt: 'Hi', tokens: [] };
+    expect(answers).toMatchObject([one, one, one, one, [0, 1, 2, 3].map((index) => ({ ...one, index }))]);
+    expect((await server.request('POST', '/completion', { prompt: ['Hi'] })).json).toMatchObject([one]);
+  });
+
+  test('tells the tokens and only the fields that were asked for', async () => {
+    const server = await responsesServer({ say: () => 'x' });
+    const response_fields = ['content', 'generation_settings/n_predict', 'tokens', 'nothing', 'content/x'];
+    const ask = { prompt: 'Hi', n_predict: 8, return_tokens: true, response_fields };
+    const expected = { content: 'x', 'generation_settings/n_predict': 8, tokens: [120, BYTE_EOS] };
+    expect((await server.request('POST', '/completion', ask)).json).toEqual(expected);
+  });
+
+  test('takes every way to write logit_bias', async () => {
+    const server = await responsesServer({ say: () => 'x' });
+    const ways = [{ 72: -5 }, [[72, -5]], { Hi: 3 }, [['Hi', 3]], [['72', 2]], [[72, false]]];
+    for (const logit_bias of ways) await server.request('POST', '/completion', { prompt: 'Hi', logit_bias });
+    const told = server.server.submitted.map(({ sampling }) => Object.fromEntries(sampling.logitBias!));
+    const both = { 72: 3, 105: 3 };
+    expect(told).toEqual([{ 72: -5 }, { 72: -5 }, both, both, { 50: 2, 55: 2 }, { 72: -1e9 }]);
+  });
+
   test('tells the likeliest tokens, whole and as a stream', async () => {
     const server = await responsesServer({ say: () => 'ab' });
     const ask = { prompt: 'Hi', n_probs: 2 };
@@ -231,6 +267,10 @@ describe('POST /completion', () => {
       ['xtc_probability', { xtc_probability: 0.5 }],
       ['json_schema', { json_schema: { $ref: '#/nowhere' } }],
       ['prompt', { prompt: [1e6] }],
+      ['prompt', { prompt: ['a', 1e6] }],
+      ['prompt.multimodal_data', { prompt: { prompt_string: 'a', multimodal_data: ['iVBO'] } }],
+      ['logit_bias.1000000', { logit_bias: [[1e6, 1]] }],
+      ['post_sampling_probs', { post_sampling_probs: true, n_probs: 2 }],
     ] as const;
     for (const [param, more] of refusals) {
       const call = await server.request('POST', '/completion', { prompt: 'Hi', ...more });

@@ -171,7 +171,7 @@ describe('echo and logprobs', () => {
     const logprobs = {
       tokens: ['bytes:\\xc3', 'bytes:\\xa9', '!'],
       text_offset: [0, 1, 1],
-      top_logprobs: null,
+      top_logprobs: [{ 'bytes:\\xc3': -1 }, { 'bytes:\\xa9': -1 }, { '!': -1 }],
     };
     expect((ask({ prompt: 'a', logprobs: 0 }).json as Completion).choices[0]!.logprobs).toMatchObject(
       logprobs,

@@ -241,3 +241,54 @@ test('continuous_usage_stats counts on from chunk to chunk, for each choice', as
       expect(usage['prompt_tokens']).toBe(prompt ?? submitted[0]!.tokens.length);
   }
 });
+
+describe('vLLM’s other ways', () => {
+  test('truncation_side: right keeps the beginning of a prompt', async () => {
+    const { ask, submitted } = await world();
+    for (const truncation_side of ['left', 'right'])
+      await ask({ prompt: 'abcdef', truncate_prompt_tokens: 2, truncation_side });
+    expect(submitted.map(({ tokens }) => [...tokens])).toEqual([
+      [...encodeBytes('ef')],
+      [...encodeBytes('ab')],
+    ]);
+  });
+
+  test('return_tokens_as_token_ids names tokens by their ids, whole and in a stream, in chat too', async () => {
+    const { ask } = await world(() => 'z');
+    const more = { max_tokens: 1, return_tokens_as_token_ids: true };
+    const name = 'token_id:122';
+    const [choice] = choicesOf(await ask({ prompt: 'a', logprobs: 1, ...more }));
+    expect(choice!.logprobs).toMatchObject({ tokens: [name], top_logprobs: [{ [name]: -0.5 }] });
+    const chat = await ask({ messages, logprobs: true, top_logprobs: 1, ...more }, '/v1/chat/completions');
+    expect(choicesOf(chat)[0]!.logprobs).toMatchObject({
+      content: [{ token: name, top_logprobs: [{ token: name }, { token: 'token_id:123' }] }],
+    });
+    const stream = await ask({ prompt: 'a', logprobs: 1, stream: true, ...more });
+    const told = (stream.events as { choices: readonly Choice[] }[]).flatMap(
+      (event) => event.choices?.[0]?.logprobs?.tokens ?? [],
+    );
+    expect(told).toEqual([name]);
+  });
+
+  test('stream_options without include_usage ask for no usage', async () => {
+    const { ask } = await world(() => 'z');
+    const usages = async (stream_options: object | null) =>
+      ((await ask({ prompt: 'a', stream: true, stream_options })).events as Json[]).flatMap(
+        (event) => event['usage'] ?? [],
+      ).length;
+    expect([await usages(null), await usages({}), await usages({ include_usage: true })]).toEqual([1, 0, 1]);
+  });
+
+  test.each([
+    { logprob_token_ids: [42] },
+    { thinking_token_budget: 10 },
+    { return_prompt_text: true },
+    { prompt_embeds: 'AAAA' },
+    { repetition_detection: { max_pattern_size: 3 } },
+  ])('%j is refused by name, and an idle value is not', async (more) => {
+    const { ask } = await world();
+    const [[param]] = Object.entries(more) as [[string, unknown]];
+    expect([(await ask({ prompt: 'a', ...more })).json]).toMatchObject([{ error: { param } }]);
+    expect((await ask({ prompt: 'a', [param]: null })).status).toBe(200);
+  });
+});
