@@ -1,5 +1,5 @@
 // llama-server's ways to write `logit_bias`: an object or a list of pairs, of token ids or of texts, each of whose tokens is meant;
-// `false` is never. Pure. Before it: completion.ts; after it: chat/fields.ts.
+// `false` is never. Pure. Before it: completion.ts; after it: answer.ts.
 import { z } from 'zod';
 import type { ServedModel } from '../text/served-model.ts';
 

@@ -3,8 +3,9 @@
 import { type Fault, fault } from '../base/errors.ts';
 import type { CommonFields } from '../chat/fields.ts';
 import { textSource } from '../chat/form.ts';
-import { type PromptOptions, promptOptions } from '../chat/prompt-options.ts';
+import { type PromptFields, type PromptOptions, promptOptions } from '../chat/prompt-options.ts';
 import { type ToolSet, toolSetOf } from '../chat/tool-set.ts';
+import type { UpstreamDialect } from '../lanes/lanes-file.ts';
 import type { ServedModel } from '../text/served-model.ts';
 import { THREAD } from './errors.ts';
 import type { CountRequest, MessagesRequest } from './schema.ts';
@@ -101,6 +102,22 @@ export function thinkingOf(
   const always = promptOptions(base, model);
   if (!always.ok) throw new Error(always.fault.message); // `base` excludes nothing
   return { options: always.value, shown: 'hidden' };
+}
+
+/**
+ * The same for an upstream, in its words: OpenAI's level of reasoning, and the switch of templates where there is one. Not to
+ * think is what nobody has to be told who has no switch.
+ */
+export function upstreamThinking(
+  { thinking, output_config: config }: CountRequest,
+  dialect: UpstreamDialect,
+): Pick<PromptFields, 'reasoning_effort' | 'enable_thinking'> {
+  const hasSwitch = dialect !== 'openai';
+  if (thinking?.type === 'disabled') return hasSwitch ? { enable_thinking: false } : {};
+  if (thinking == null && config?.effort == null) return {};
+  const effort = config?.effort ?? effortOf(thinking?.budget_tokens);
+  const known = effort === 'max' && !hasSwitch ? 'xhigh' : effort; // OpenAI's highest
+  return { reasoning_effort: known, ...(hasSwitch && thinking != null && { enable_thinking: true }) };
 }
 
 function effortOf(budget: number | null | undefined): 'low' | 'medium' | 'high' {

@@ -25,6 +25,7 @@ import {
   messagesTools,
   thinkingOf,
   unusableFault,
+  upstreamThinking,
 } from './request.ts';
 import { type CountRequest, countSchema, type MessagesRequest, messagesSchema } from './schema.ts';
 import { sessionNameOf } from './session-name.ts';
@@ -114,6 +115,7 @@ function laneCall(call: HttpCall, { body, conversation: { messages, continues },
           responseFormat: chatFormat(messagesFormat(body)),
           sampling: {
             ...sampling,
+            ...upstreamThinking(body, upstream.dialect),
             ...(stop != null && stop.length > 0 && { stop }),
             ...(continues && { continue_final_message: true, add_generation_prompt: false }),
           },

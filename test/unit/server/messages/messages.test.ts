@@ -2,6 +2,9 @@
 // anything.
 import { describe, expect, test } from 'vitest';
 import { ChatTemplate } from '../../../../models/chat-template.ts';
+import { upstreamFields } from '../../../../server/chat/upstream-fields.ts';
+import { upstreamThinking } from '../../../../server/messages/request.ts';
+import { countSchema } from '../../../../server/messages/schema.ts';
 import { wholeByteModel } from '../../../http-world.ts';
 import { lanesServer } from '../../../lanes-world.ts';
 import type { MemoryCall } from '../../../memory-transport.ts';
@@ -293,5 +296,41 @@ describe('in lanes', () => {
     expect(asked).toMatchObject({ stop: ['X'], max_tokens: 500, tools: [{ function: { name: 'shell' } }] });
     expect(server.routed).toHaveLength(1);
     expect(server.ends).toHaveLength(1);
+  });
+
+  test.each([
+    [
+      { thinking: { type: 'enabled', budget_tokens: 1024 } },
+      { reasoning_effort: 'low' },
+      { enable_thinking: true },
+    ],
+    [{ thinking: { type: 'adaptive' } }, { reasoning_effort: 'high' }, { enable_thinking: true }],
+    [{ output_config: { effort: 'medium' } }, { reasoning_effort: 'medium' }, undefined],
+    [
+      { thinking: { type: 'enabled' }, output_config: { effort: 'max' } },
+      { reasoning_effort: 'xhigh' },
+      { enable_thinking: true },
+    ],
+    [{ thinking: { type: 'disabled' } }, {}, { enable_thinking: false }],
+    [{}, {}, undefined],
+  ])('%j reaches an upstream in its dialect’s words', (asked, ofOpenai, ofTemplate) => {
+    const request = countSchema.parse({ messages: [{ role: 'user', content: 'Hi' }], ...asked });
+    expect(upstreamFields(upstreamThinking(request, 'openai'), 'openai')).toEqual({
+      ok: true,
+      value: ofOpenai,
+    });
+    const vllm = upstreamFields(upstreamThinking(request, 'vllm'), 'vllm');
+    expect(vllm).toMatchObject({ ok: true, value: ofTemplate ? { chat_template_kwargs: ofTemplate } : {} });
+  });
+
+  test('thinking goes along', async () => {
+    const server = await lanesServer({});
+    const [lane] = server.lanes.models.filter((name) => !server.lanes.isLocal(name) && name !== 'auto');
+    await server.request(
+      'POST',
+      PATH,
+      body({ model: lane, thinking: { type: 'enabled', budget_tokens: 8192 } }),
+    );
+    expect(server.wire.asked).toMatchObject([{ reasoning_effort: 'medium' }]);
   });
 });
