@@ -105,12 +105,18 @@ test('nobody sits down without room for all its tokens', () => {
 });
 
 test('whoever comes takes a seat at the emptiest replica', () => {
-  const { clock, plans, submit } = rig({ replicaCount: 3, slotCount: 2 });
-  const ids = [0, 1, 2, 3].map((from) => submit(`${from}`, { tokens: prompt(6, from) }).id);
+  const { clock, plans, submit } = rig({ replicaCount: 3, slotCount: 3 });
+  const ids = Array.from({ length: 8 }, (_, from) => submit(`${from}`, { tokens: prompt(6, from) }).id);
   clock.run();
   const replicaOf = (id: number) =>
     plans.find(({ rows }) => rows.some((row) => row.sequenceId === id))!.replica;
-  expect(ids.map(replicaOf).sort()).toEqual([0, 0, 1, 2]);
+  // Also when none is empty any more: by threes, whoever is first among equals.
+  const taken = ids.map(replicaOf);
+  expect([taken.slice(0, 3).sort(), taken.slice(3, 6).sort()]).toEqual([
+    [0, 1, 2],
+    [0, 1, 2],
+  ]);
+  expect(new Set(taken.slice(6)).size).toBe(2);
 });
 
 test('the guesses of a step fit into what its other rows may leave of its budget', () => {
@@ -152,7 +158,7 @@ test('after a cache hit a last token is computed alone only where it would be al
   }
 });
 
-test('guesses leave as much of an answer to be found as there would be without them', () => {
+test('guesses and rounds leave as much of an answer to be found as there would be without them', () => {
   const context = { vocabSize: limits.vocabSize, contextTokensMax: limits.slotTokensMax };
   for (let count = 2; count <= 14; count++) {
     const asked = { tokens: prompt(count, count), maxTokens: 12 };
@@ -160,20 +166,24 @@ test('guesses leave as much of an answer to be found as there would be without t
     const stopping = { ...defaults.sampling, stopTokenIds: [told[6]!] };
     for (const ends of [{}, { sampling: stopping, ignoreStopTokens: false }]) {
       const prediction = Int32Array.from(told); // goes on behind a stop
-      const found = [null, { draftTokensMax: 3, prediction }, { draftTokensMax: 7, prediction }].map(
-        (speculation) => {
-          const world = rig({ sampleCountMax: 8, roundsMax: 4 }, { stepMs: 0, rowMs: 1, tokenMs: 0.01 });
-          const first = world.submit('first', { ...asked, ...ends, speculation });
-          world.clock.run();
-          const goesOn = Int32Array.from([...asked.tokens, ...first.tokens, 1, 2, 3, 4, 5, 6, 7, 8]);
-          world.plans.length = 0;
-          world.submit('next', { tokens: goesOn, maxTokens: 1 });
-          world.clock.run();
-          world.engine.check();
-          return [first.tokens.length, world.plans[0]!.rows[0]!.position];
-        },
-      );
-      expect([count, ...found]).toEqual([count, found[0], found[0], found[0]]);
+      const ways = [
+        { roundsMax: 1, speculation: null },
+        { roundsMax: 4, speculation: null },
+        { roundsMax: 4, speculation: { draftTokensMax: 3, prediction } },
+        { roundsMax: 1, speculation: { draftTokensMax: 7, prediction } },
+      ];
+      const found = ways.map(({ roundsMax, speculation }) => {
+        const world = rig({ sampleCountMax: 8, roundsMax }, { stepMs: 0, rowMs: 1, tokenMs: 0.01 });
+        const first = world.submit('first', { ...asked, ...ends, speculation });
+        world.clock.run();
+        const goesOn = Int32Array.from([...asked.tokens, ...first.tokens, 1, 2, 3, 4, 5, 6, 7, 8]);
+        world.plans.length = 0;
+        world.submit('next', { tokens: goesOn, maxTokens: 1 });
+        world.clock.run();
+        world.engine.check();
+        return [first.tokens.length, world.plans[0]!.rows[0]!.position];
+      });
+      expect([count, ...found]).toEqual([count, found[0], found[0], found[0], found[0]]);
     }
   }
 });

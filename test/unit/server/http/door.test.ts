@@ -212,7 +212,7 @@ describe('who may call', () => {
 });
 
 describe('bounds', () => {
-  test('requests and sockets together are bounded; health still answers', async () => {
+  test('requests and sockets together are bounded; health and metrics still answer', async () => {
     const { transport, clock, ask } = await world({ flags: { connectionCountMax: 2 } });
     const socket = transport.upgrade('/v1/sparklane') as MemorySocket;
     const first = transport.call({
@@ -224,13 +224,15 @@ describe('bounds', () => {
     clock.run(3);
     expect([second.status, second.headers['retry-after']]).toEqual([503, '1']);
     expect(transport.upgrade('/v1/sparklane')).toMatchObject({ status: 503 });
-    const [health, metrics] = ['/healthz', '/metrics'].map((path) => transport.call({ path }));
+    const [health, ready, metrics] = ['/healthz', '/readyz', '/metrics'].map((path) =>
+      transport.call({ path }),
+    );
     clock.run(4);
     while (!metrics!.ended) {
       await new Promise(setImmediate);
       clock.run(4);
     }
-    expect([health!.status, metrics!.status]).toEqual([200, 200]);
+    expect([health!.status, ready!.status, metrics!.status]).toEqual([200, 200, 200]);
     clock.run(1000);
     expect(first.ended).toBe(true);
     expect(ask(completion).status).toBe(200);
