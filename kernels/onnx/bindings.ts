@@ -132,7 +132,9 @@ export class GraphBindings {
       present.push({ name: `present_${name}`, data, shape });
       if (scales === null) continue;
       const [kind, layer] = name.split('.');
-      past.push(tensor(`${kind}_scale.${layer}`, scales[index]!, [1, kvHeadCount, 1, headSize]));
+      past.push(tensor(`${kind}_scale.${layer}`, scales.steps[index]!, [1, kvHeadCount, 1, headSize]));
+      const shift = scales.shifts[index]!;
+      past.push(tensor(`${kind === 'key' ? 'value' : 'answer'}_shift.${layer}`, shift, [shift.length]));
     }
     const inputs: BoundTensor[] = [
       tensor('input_ids', this.inputIds, [slotCount, tokenCount]),

@@ -19,8 +19,13 @@ export interface KvShape {
   readonly scales: KvScales | null; // null: numbers are fp32, else int8
 }
 
-/** [2 · layerCount] arrays of [kvHeadCount · headSize], ordered as the arrays of KV: what an int8 step of 1 is worth. */
-export type KvScales = readonly Float32Array[];
+/** How numbers become int8. */
+export interface KvScales {
+  /** [2 · layerCount] arrays of [kvHeadCount · headSize], ordered as the arrays of KV: what a step of 1 is worth. */
+  readonly steps: readonly Float32Array[];
+  /** [2 · layerCount] arrays: what is added to values before attention, and to its answers; sizes as the graph has them. */
+  readonly shifts: readonly Float32Array[];
+}
 
 /** [2 · layerCount] arrays as drawn above. */
 export type KvArrays = readonly (Float32Array | Int8Array)[];

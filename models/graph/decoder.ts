@@ -5,7 +5,8 @@
 //            logit_rows int32 [R], indices into the B·n tokens whose logits are wanted, R ≥ 1;
 //            alone_count int64 []: 0, or n where B = 1: each token as if it came alone, to the last bit (alone-nodes.ts);
 //            past_key.L, past_value.L f32 or int8 [B, kvHeads, capacity, headSize] per layer L;
-//            with int8: key_scale.L, value_scale.L f32 [1, kvHeads, 1, headSize], what a step of 1 is worth; wide int32 [],
+//            with int8: key_scale.L, value_scale.L f32 [1, kvHeads, 1, headSize], what a step of 1 is worth; value_shift.L,
+//            answer_shift.L f32 [shiftSizes], what moves values to their origins and answers back; wide int32 [],
 //            1: the step is a chunk of a prompt (int8-attention-nodes.ts)
 //   outputs  top_values f32 [R, K], top_ids int32 [R, K], descending, equal values by lower id; K = topCount;
 //            logsumexp f32 [R]; logits f32 [R, V];
@@ -26,7 +27,7 @@ import {
 } from './decoder-context.ts';
 import { writeFeedForward } from './feed-forward-nodes.ts';
 import { GraphWriter } from './graph-writer.ts';
-import { writeWideness } from './int8-attention-nodes.ts';
+import { shiftSizes, writeWideness } from './int8-attention-nodes.ts';
 import { writeNorm, writeSkipNorm } from './norm-nodes.ts';
 import type { DataType, GraphProto, ValueInfo } from './onnx-proto.ts';
 import { arithmeticOf, type Precision } from './precision.ts';
@@ -187,7 +188,11 @@ export function decoderInterface(spec: ModelSpec, kv: KvPrecision): Pick<GraphPr
     );
   const scales =
     kv === 'int8'
-      ? perLayer('float', ['key_scale', 'value_scale'], [1, spec.kvHeadCount, 1, spec.headSize])
+      ? [
+          ...perLayer('float', ['key_scale', 'value_scale'], [1, spec.kvHeadCount, 1, spec.headSize]),
+          ...perLayer('float', ['value_shift'], [shiftSizes(spec).before]),
+          ...perLayer('float', ['answer_shift'], [shiftSizes(spec).after]),
+        ]
       : [];
   return {
     inputs: [

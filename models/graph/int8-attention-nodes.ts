@@ -31,6 +31,7 @@ export function writeInt8Attention(context: DecoderContext, parts: AttentionPart
   const { writer, spec } = context;
   const { layer, prefix } = parts;
   const outputs = [`${prefix}.attended`, `present_key.${layer}`, `present_value.${layer}`];
+  const projected = withoutOrigins(context, parts);
   const branch = (kind: string, write: (branch: DecoderContext, names: readonly string[]) => void) => {
     const names = outputs.map((name) => `${name}.${kind}`);
     const inner = writer.branch();
@@ -41,11 +42,27 @@ export function writeInt8Attention(context: DecoderContext, parts: AttentionPart
     };
   };
   const attributes = {
-    then_branch: branch('wide', (inner, names) => writeWide(inner, parts, names)),
-    else_branch: branch('narrow', (inner, names) => writeNarrow(inner, parts, names)),
+    then_branch: branch('wide', (inner, names) => writeWide(inner, { ...parts, projected }, names)),
+    else_branch: branch('narrow', (inner, names) => writeNarrow(inner, { ...parts, projected }, names)),
   };
   writer.append({ operator: 'If', domain: '', outputs, inputs: ['is_wide'], attributes });
-  return outputs[0]!;
+  return writer.node('Add', `${prefix}.answers`, [outputs[0]!, `answer_shift.${layer}`]);
+}
+
+/**
+ * Values are kept as distances from what the first token's are whatever it is: it takes most of the attention, so that its
+ * rounding would be in every answer. The weights of a query sum to 1, so answers get the same back.
+ */
+function withoutOrigins({ writer }: DecoderContext, { projected, prefix, layer }: AttentionParts) {
+  const [first, keys, values] = projected as readonly [string, string, string];
+  const shifted = (input: string) => writer.node('Add', `${prefix}.shifted`, [input, `value_shift.${layer}`]);
+  return values === '' ? [shifted(first), keys, values] : [first, keys, shifted(values)];
+}
+
+/** Lengths of value_shift, added to what holds the values before attention, and of answer_shift, added behind it. */
+export function shiftSizes({ queryKeyNorm, headCount, kvHeadCount, headSize }: ModelSpec) {
+  const packed = queryKeyNorm === 'none' ? headCount + 2 * kvHeadCount : kvHeadCount;
+  return { before: packed * headSize, after: headCount * headSize };
 }
 
 function branchOutputs({ kvHeadCount, headSize }: ModelSpec, names: readonly string[]): ValueInfo[] {

@@ -4,6 +4,7 @@ import { GraphBindings } from '../../kernels/onnx/bindings.ts';
 import { allocateSeats, type KvShape } from '../../kernels/onnx/kv-memory.ts';
 import type { GraphSession } from '../../kernels/onnx/runtime.ts';
 import type { BuiltGraph } from '../../models/graph/build.ts';
+import { shiftSizes } from '../../models/graph/int8-attention-nodes.ts';
 
 const chunk = 128;
 
@@ -22,11 +23,19 @@ export function openBindings(
   int8Kv = false, // its scales mean nothing
 ): GraphBindings {
   const { layerCount, kvHeadCount, headSize, vocabSize } = spec;
+  const { before, after } = shiftSizes(spec);
+  const arrays = (count: number, size: number, value: number) =>
+    Array.from({ length: count }, () => new Float32Array(size).fill(value));
   const shape: KvShape = {
     ...{ layerCount, kvHeadCount, headSize, ...seats },
     ...{ blockSize: 16, blockCount: 0 },
     scales: int8Kv
-      ? Array.from({ length: 2 * layerCount }, () => new Float32Array(kvHeadCount * headSize).fill(0.05))
+      ? {
+          steps: arrays(2 * layerCount, kvHeadCount * headSize, 0.05),
+          shifts: Array.from({ length: layerCount }, () =>
+            [before, after].map((size) => new Float32Array(size)),
+          ).flat(),
+        }
       : null,
   };
   const memory = allocateSeats(shape, 'shared');

@@ -33,10 +33,21 @@ describe.each(readdirSync(root))('%s', (name) => {
     const { layerCount, kvHeadCount, headSize, vocabSize } = graph.spec;
     for (const [layer, { rotary }] of graph.spec.layers.entries()) {
       if (rotary === 'none') continue;
-      const keys = scales[2 * layer]!;
+      const keys = scales.steps[2 * layer]!;
       const half = graph.spec.rotarySize / 2;
       for (let start = 0; start < keys.length; start += headSize)
         expect(keys.slice(start, start + half)).toEqual(keys.slice(start + half, start + 2 * half));
+    }
+    const { headCount, hasSinks } = graph.spec;
+    for (let layer = 0; layer < layerCount; layer++) {
+      const [taken, given] = [scales.shifts[2 * layer]!, scales.shifts[2 * layer + 1]!];
+      const [values, heads] = [taken.slice(-kvHeadCount * headSize), headCount / kvHeadCount];
+      expect(taken.slice(0, -kvHeadCount * headSize).every((value) => value === 0)).toBe(true);
+      expect(values.every((value) => value === 0)).toBe(hasSinks); // beside sinks weights do not sum to 1
+      for (const [channel, back] of given.entries()) {
+        const head = Math.floor(channel / headSize / heads);
+        expect(back + values[head * headSize + (channel % headSize)]!).toBe(0);
+      }
     }
     const sizes = { layerCount, kvHeadCount, headSize, blockSize: 1, blockCount: 0 };
     const shape: KvShape = { ...sizes, slotCount: 2, slotTokensMax: 6 * chunk, scales };

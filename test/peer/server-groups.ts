@@ -34,7 +34,7 @@ interface ServerGroup {
  */
 const divergences: Readonly<Record<string, number>> = {
   int8: 0.0034,
-  'int8+kv8': 0.0055,
+  'int8+kv8': 0.005,
   w8a8: 0.0142,
   int4: 0.1335,
   Q8_0: 0.0042,
