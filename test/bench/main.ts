@@ -12,6 +12,7 @@ import { printCodecs, protocolBench } from './protocol.bench.ts';
 import { printRouting, routingBench } from './routing.bench.ts';
 import { printServing, servingBench } from './serving.bench.ts';
 import { printSession, sessionBench } from './session.bench.ts';
+import { printSimulating, simulatorBench } from './simulator.bench.ts';
 import { printSpeculation, speculationBench } from './speculation.bench.ts';
 
 const folder = join(import.meta.dirname, '../../bench-results');
@@ -53,12 +54,17 @@ const codecs = protocolBench();
 printCodecs(codecs);
 const routing = routingBench();
 printRouting(routing);
+const simulating = await simulatorBench();
+printSimulating(simulating);
 
 mkdirSync(folder, { recursive: true });
 writeFileSync(
   join(folder, 'latest.json'),
   JSON.stringify(
-    { machine, serving, speculation, edits, constrained, session, infill, backend, codecs, routing },
+    {
+      ...{ machine, serving, speculation, edits, constrained, session, infill, backend, codecs, routing },
+      simulating,
+    },
     null,
     2,
   ),

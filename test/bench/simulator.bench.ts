@@ -48,19 +48,41 @@ function rate(player: Player, { device: name, precision, perSecond, requestCount
   return (ended * 1e6) / (user + system);
 }
 
-const own = await playerOf(join(import.meta.dirname, '../..'));
-const other = argv[2] === undefined ? null : await playerOf(argv[2]);
-for (const each of cases) {
-  const rates: number[] = [];
-  const ratios: number[] = [];
-  for (let round = 0; round <= roundCount; round++) {
-    const mine = rate(own, each);
-    const theirs = other === null ? mine : rate(other, each);
-    if (round === 0) continue; // the compiler warms up
-    rates.push(mine);
-    ratios.push(mine / theirs);
-  }
-  const middle = (values: number[]) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
-  const beside = other === null ? '' : `, ${middle(ratios).toFixed(2)} times the other's`;
-  console.log(`${each.name}: ${Math.round(middle(rates))} requests/s of processor time${beside}`);
+interface SimulatorRow {
+  readonly name: string;
+  readonly requestsPerSecond: number; // of processor time; the middle of the rounds
+  readonly ratio: number | null; // over the other checkout's
 }
+
+/** `otherFolder`: another checkout to run beside this one. */
+export async function simulatorBench(otherFolder?: string): Promise<SimulatorRow[]> {
+  const own = await playerOf(join(import.meta.dirname, '../..'));
+  const other = otherFolder === undefined ? null : await playerOf(otherFolder);
+  return cases.map((each): SimulatorRow => {
+    const rates: number[] = [];
+    const ratios: number[] = [];
+    for (let round = 0; round <= roundCount; round++) {
+      const mine = rate(own, each);
+      const theirs = other === null ? mine : rate(other, each);
+      if (round === 0) continue; // the compiler warms up
+      rates.push(mine);
+      ratios.push(mine / theirs);
+    }
+    const requestsPerSecond = Math.round(middle(rates));
+    return { name: each.name, requestsPerSecond, ratio: other === null ? null : middle(ratios) };
+  });
+}
+
+function middle(values: number[]): number {
+  return values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
+
+export function printSimulating(rows: readonly SimulatorRow[]): void {
+  console.log('\nsimulating, one process, requests/s of processor time');
+  for (const { name, requestsPerSecond, ratio } of rows) {
+    const beside = ratio === null ? '' : `, ${ratio.toFixed(2)} times the other's`;
+    console.log(`  ${name.padEnd(28)} ${requestsPerSecond}${beside}`);
+  }
+}
+
+if (import.meta.filename === argv[1]) printSimulating(await simulatorBench(argv[2]));
