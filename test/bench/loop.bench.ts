@@ -1,6 +1,6 @@
 // How long one form of an answer holds the event loop: `npx tsx test/bench/loop.bench.ts [MODEL]`. For each hostile
 // input: the portions that compiling takes, the longest of them, then the first mask, and the longest mask and step of
-// a drawn text, in ms of wall time on an idle machine. test/unit/server/grammar/portions.test.ts counts instead.
+// a drawn text, in ms of the thread's own time. test/unit/server/grammar/portions.test.ts counts instead.
 import { type Clock, WallClock } from '../../kernels/clock.ts';
 import { Random } from '../../kernels/random.ts';
 import { loadModel } from '../../models/model.ts';
