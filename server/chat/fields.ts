@@ -17,6 +17,7 @@ import { unserved, unservedOfVllm, unservedSampling } from './unserved-fields.ts
 const STOP_COUNT_MAX = 16; // OpenAI takes 4; some editors send more
 const STOP_LENGTH_MAX = 1024; // characters
 const LOGIT_BIAS_COUNT_MAX = 1024;
+const CACHE_SALT_MAX = 1024; // characters
 const TOKEN_COUNT_MAX = 2 ** 31 - 1;
 
 const INT64_SIZE = 9_223_372_036_854_776_000n; // 2⁶³ as JavaScript writes it
@@ -67,6 +68,7 @@ export function commonFields({ choiceCountMax }: RequestBounds) {
     stop: z.union([stopString, z.array(stopString).max(STOP_COUNT_MAX)]).nullish(),
     ignore_eos: z.boolean().nullish(),
     return_token_ids: z.boolean().nullish(),
+    cache_salt: z.string().min(1).max(CACHE_SALT_MAX).nullish(), // vLLM: only requests with the same one share cached prompts
     speculation: z.boolean().nullish(), // extension; the answer is the same with and without
     user: z.string().nullish(),
     ...tokenRuleFields,
@@ -152,11 +154,16 @@ export function generationOf(
       ),
       route: parts.route,
       priority: parts.priority ?? 'turn',
-      cacheSalt: parts.owner,
+      cacheSalt: saltOf(parts.owner, fields.cache_salt),
       ...(parts.eachToken === true && { eachToken: true }),
       deadlineMs: clock.nowMs() + bounds.requestTimeoutMs,
     },
   };
+}
+
+/** Callers share nothing anyway; within one, those who say so share nothing either. */
+function saltOf(owner: string, salt: string | null | undefined): string {
+  return salt == null ? owner : `${owner}\n${salt}`;
 }
 
 /** More output than fits is cut by the context ('length'); a prompt that leaves no room is a mistake. */

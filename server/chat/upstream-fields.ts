@@ -17,7 +17,13 @@ const OPENAI_FIELDS = [
 
 const VLLM_FIELDS = [
   ...['top_k', 'min_p', 'repetition_penalty', 'min_tokens', 'ignore_eos', 'stop_token_ids', 'bad_words'],
-  ...['allowed_token_ids', 'include_stop_str_in_output', 'skip_special_tokens', 'truncate_prompt_tokens'],
+  ...[
+    'cache_salt',
+    'allowed_token_ids',
+    'include_stop_str_in_output',
+    'skip_special_tokens',
+    'truncate_prompt_tokens',
+  ],
 ];
 
 /** Our name → the upstream's, beside OpenAI's own. */

@@ -22,6 +22,7 @@ const tokenizeSchema = z.object({
   add_special: z.boolean().nullish(), // llama-server; default false
   add_special_tokens: z.boolean().nullish(), // vLLM; default true
   with_pieces: z.boolean().nullish(), // llama-server
+  return_token_strs: z.boolean().nullish(), // vLLM
 });
 
 const detokenizeSchema = z.object({ tokens: tokenIds({ empty: true }) });
@@ -60,7 +61,10 @@ function tokenized(body: TokenizeRequest, service: ChatService): Parsed<object> 
     return made;
   };
   const tokens = body.with_pieces === true ? ids.map((id) => ({ id, piece: piece(id) })) : ids;
-  return { ok: true, value: { tokens, count: ids.length, max_model_len: generator.contextTokensMax } };
+  const sizes = { count: ids.length, max_model_len: generator.contextTokensMax };
+  const text = (id: number) => decoder.decode(model.tokenizer.tokenBytes(id));
+  const shown = body.return_token_strs === true ? { token_strs: ids.map(text) } : {};
+  return { ok: true, value: { tokens, ...sizes, ...shown } };
 }
 
 /** A conversation's tokens are exactly those of the prompt that its request would make. */

@@ -209,6 +209,10 @@ describe('tokenize and detokenize', () => {
         { id: 0xa9, piece: [0xa9] },
       ],
     });
+    expect(post('/tokenize', { prompt: 'hi', return_token_strs: true }).json).toEqual({
+      ...whole,
+      token_strs: ['h', 'i'],
+    });
     expect(post('/tokenize', { messages: [{ role: 'user', content: 'hi' }] }).json).toMatchObject({
       count: 21,
     });

@@ -270,6 +270,15 @@ describe('vLLM’s other ways', () => {
     expect(told).toEqual([name]);
   });
 
+  test('cache_salt keeps prompts apart', async () => {
+    const { ask, submitted } = await world();
+    for (const cache_salt of [null, 'a', 'b', 'a']) await ask({ prompt: 'x', cache_salt });
+    const [none, a, b, again] = submitted.map(({ cacheSalt }) => cacheSalt);
+    expect(again).toBe(a);
+    expect(new Set([none, a, b]).size).toBe(3);
+    expect((await ask({ prompt: 'x', cache_salt: '' })).status).toBe(400);
+  });
+
   test('stream_options without include_usage ask for no usage', async () => {
     const { ask } = await world(() => 'z');
     const usages = async (stream_options: object | null) =>
