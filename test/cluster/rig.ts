@@ -70,6 +70,7 @@ export class Rig {
       '--stream-interval',
       '0',
     ];
+    if (options.device === 'cpu') device.push('--invariance', 'full'); // else near ties turn with the load
     const cluster = redis === null ? [] : ['--cluster', redis];
     const program = compiled ? ['dist/server/main.js'] : ['--import', 'tsx', 'server/main.ts'];
     const flags = [
