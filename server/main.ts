@@ -13,6 +13,7 @@ import type { Terminal } from './cli/terminal.ts';
 
 function processTerminal(): Terminal & { close(): void } {
   const { stdin, stdout, stderr } = process;
+  for (const stream of [stdout, stderr]) stream.on('error', unlessReaderLeft);
   let lines: LineReader | null = null;
   return {
     screen: stderr.isTTY ? stderr : null,
@@ -27,6 +28,11 @@ function processTerminal(): Terminal & { close(): void } {
     onTerminate: (fn) => on('SIGTERM', fn),
     close: () => lines?.close(),
   };
+}
+
+/** Whoever read may have seen enough (`| head`), and a server goes on without who keeps its log. */
+function unlessReaderLeft(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
 }
 
 function on(signal: 'SIGINT' | 'SIGTERM', fn: () => void): () => void {

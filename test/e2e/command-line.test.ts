@@ -145,3 +145,10 @@ test('a mistake is one sentence and exit code 1', async () => {
   expect(await run.exit).toBe(1);
   expect(run.err).toBe('sparklane: port = "http" (--port): must be an integer from 0 to 65535\n');
 });
+
+test('who reads its output may leave before the end', async () => {
+  const run = sparklane('devices');
+  run.child.stdout!.destroy();
+  expect(await run.exit).toBe(0);
+  expect(run.err).toBe('');
+});
