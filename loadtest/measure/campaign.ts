@@ -12,7 +12,7 @@ import { reportPage } from './report/page.ts';
 import { comparisonTable, formulaLines, gateTable, runTable, sweepTable } from './report/table.ts';
 import { type ComparisonReport, startComparison } from './runs/comparison.ts';
 import { type GateResult, judgeComparison, judgeRun } from './runs/gate.ts';
-import { type ActiveRun, type RunPlan, type RunWorld, startRun } from './runs/run.ts';
+import { type ActiveRun, type RunParts, type RunPlan, startRun } from './runs/run.ts';
 import type { RunReport } from './runs/run-report.ts';
 import { capacitySearch, type RunAt, type SweepReport, sweep } from './runs/sweep.ts';
 import type { Settings } from './settings.ts';
@@ -115,16 +115,16 @@ class Campaign {
       salt: this.#runCount++,
     };
     const csv = this.#csv;
-    const onTurn: RunWorld['onTurn'] =
+    const onTurn: RunParts['onTurn'] =
       csv === null ? null : (turn, judged) => csv.append(turnLine(turn, judged));
-    const world = { clock, target, workload, countTokens, surroundings, onTurn };
+    const parts = { clock, target, workload, countTokens, surroundings, onTurn };
     const title = `${target.name} · ${workload.name} · ${describeLoad(load)}`;
     if (live === null) this.#io.note(`${title} …\n`);
     let unwatch = () => {};
     const scraper = this.#stage.openScraper();
     scraper?.start();
     const report = new Promise<RunReport>((resolve) => {
-      const run = this.#startRun(plan, world, resolve);
+      const run = this.#startRun(plan, parts, resolve);
       this.#stopActive = () => run.stop();
       const about = { title, plannedMs: plan.durationMs, warmupMs: plan.warmupMs };
       if (live !== null) unwatch = watch(run, about, live, clock);
@@ -138,11 +138,11 @@ class Campaign {
     return whole;
   }
 
-  #startRun(plan: RunPlan, world: RunWorld, onReport: (report: RunReport) => void): ActiveRun {
+  #startRun(plan: RunPlan, parts: RunParts, onReport: (report: RunReport) => void): ActiveRun {
     const { workers, flags } = this.#settings;
-    if (workers === 1) return startRun(plan, world, onReport);
-    const { apiKey, model } = { apiKey: this.#io.apiKey, model: world.surroundings.model };
-    return startSharedRun(plan, world, { workers, flags: { ...flags, model }, apiKey }, onReport);
+    if (workers === 1) return startRun(plan, parts, onReport);
+    const { apiKey, model } = { apiKey: this.#io.apiKey, model: parts.surroundings.model };
+    return startSharedRun(plan, parts, { workers, flags: { ...flags, model }, apiKey }, onReport);
   }
 
   /** A collector that is not there costs a line, not the run. */
@@ -165,8 +165,8 @@ class Campaign {
     const plan = { blocks, warmupBlocks, seed, slo, turnTimeoutMs, gapMsMax: Math.min(gapMsMax, 50) };
     const report = new Promise<ComparisonReport>((resolve) => {
       const onBlock = (done: number, all: number) => this.#io.note(`ABBA block ${done} of ${all}\n`);
-      const world = { clock, a: target, b: other, workload, countTokens, surroundings, onBlock };
-      const active = startComparison(plan, world, resolve);
+      const parts = { clock, a: target, b: other, workload, countTokens, surroundings, onBlock };
+      const active = startComparison(plan, parts, resolve);
       this.#stopActive = () => active.stop();
     });
     if (clock instanceof VirtualClock) await pump(clock, this.#io, report);

@@ -62,7 +62,7 @@ function engineBounds({ device, queueLengthMax, scheduler }: SimulationOptions):
   };
 }
 
-interface World {
+interface SimulationParts {
   readonly clock: VirtualClock;
   readonly engine: Engine;
   readonly tally: Tally;
@@ -71,7 +71,7 @@ interface World {
 // Where clients come on, one after the other, and are counted when they leave.
 class Stage {
   readonly options: SimulationOptions;
-  readonly world: World;
+  readonly parts: SimulationParts;
   readonly #clients: Iterator<SimClient>;
   #presentCount = 0; // clients that have come and not left
   #exhausted = false;
@@ -79,11 +79,11 @@ class Stage {
   endedCount = 0;
   closed = false;
 
-  constructor(options: SimulationOptions, world: World) {
+  constructor(options: SimulationOptions, parts: SimulationParts) {
     this.options = options;
-    this.world = world;
+    this.parts = parts;
     this.#clients = options.load.clients();
-    world.tally.counting = options.warmupRequests === 0;
+    parts.tally.counting = options.warmupRequests === 0;
   }
 
   /** Takes the next client on when its time comes: one is waiting in the wings, whatever the load's length. */
@@ -95,7 +95,7 @@ class Stage {
       return;
     }
     const { atMs, turns } = next.value;
-    this.world.clock.schedule(atMs - this.world.clock.nowMs(), () => {
+    this.parts.clock.schedule(atMs - this.parts.clock.nowMs(), () => {
       this.#presentCount++;
       this.nextTurn(turns);
       this.open();
@@ -110,7 +110,7 @@ class Stage {
       return;
     }
     const turn = next.value;
-    const { clock } = this.world;
+    const { clock } = this.parts;
     const { hostMs } = this.options;
     if (turn.gapMs === 0 && hostMs === 0) this.#send(turn, turns, clock.nowMs());
     else {
@@ -121,20 +121,20 @@ class Stage {
 
   turnEnded(end: SequenceEnd, times: { readonly intendedMs: number; readonly firstMs: number }): void {
     this.endedCount++;
-    const { tally, clock } = this.world;
+    const { tally, clock } = this.parts;
     if (tally.counting) this.#count(end, { ...times, endMs: clock.nowMs() });
     this.#closeWhenCounted();
   }
 
   #closeWhenCounted(): void {
     const { warmupRequests, countedRequests } = this.options;
-    if (this.endedCount === warmupRequests) this.world.tally.restart();
+    if (this.endedCount === warmupRequests) this.parts.tally.restart();
     if (this.endedCount >= warmupRequests + countedRequests) this.closed = true;
   }
 
   #send(turn: SimTurn, turns: Iterator<SimTurn>, intendedMs: number): void {
     const sink = new TurnSink(this, turns, intendedMs);
-    const result = this.world.engine.submit(
+    const result = this.parts.engine.submit(
       {
         tokens: promptTokens(turn),
         maxTokens: turn.outputTokens,
@@ -153,14 +153,14 @@ class Stage {
     // of refused turns would never let time pass.
     this.endedCount++;
     this.#closeWhenCounted();
-    this.world.clock.schedule(retryAfterMs, () => this.nextTurn(turns));
+    this.parts.clock.schedule(retryAfterMs, () => this.nextTurn(turns));
   }
 
   #count(
     end: SequenceEnd,
     { intendedMs, firstMs, endMs }: { intendedMs: number; firstMs: number; endMs: number },
   ): void {
-    const { tally } = this.world;
+    const { tally } = this.parts;
     const { slo } = this.options;
     const { promptTokens, cachedTokens, outputTokens } = end.usage;
     tally.requestCount++;
@@ -192,7 +192,7 @@ class TurnSink implements SequenceSink {
   }
 
   onTokens(_tokens: readonly number[], index: number): void {
-    if (index === 0) this.#firstMs = this.#stage.world.clock.nowMs();
+    if (index === 0) this.#firstMs = this.#stage.parts.clock.nowMs();
   }
 
   onEnd(end: SequenceEnd): void {

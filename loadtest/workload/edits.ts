@@ -93,9 +93,9 @@ function slowProgramOf(row: Row): Edit {
 function padded(
   target: Edit,
   size: number,
-  world: { problems: readonly Edit[]; random: Random; options: EditOptions },
+  parts: { problems: readonly Edit[]; random: Random; options: EditOptions },
 ): Edit {
-  const { problems, random, options } = world;
+  const { problems, random, options } = parts;
   const pieces = [target.original];
   let tokenCount = options.countTokens(target.original);
   for (let tries = 0; tokenCount < size && tries < problems.length; tries++) {

@@ -15,7 +15,7 @@ import { SharedCounts } from './shared-counts.ts';
 import { SharedRecords } from './shared-records.ts';
 import { RedisLink } from './store-link.ts';
 
-export interface ClusterWorld {
+export interface ClusterParts {
   readonly config: Config;
   readonly modelName: string;
   readonly kvIdentity: string; // model content and precision: equal nodes give equal answers
@@ -41,13 +41,13 @@ export interface Cluster extends Shares {
 const RECORDS_PER_STORE = 8; // at least: one may take this part of its store
 
 /** Null unless --cluster. A store that is not there yet is waited for meanwhile. */
-export function openCluster(world: ClusterWorld): Cluster | null {
-  const { config, modelName, kvIdentity, freshSeed, clock, log } = world;
+export function openCluster(parts: ClusterParts): Cluster | null {
+  const { config, modelName, kvIdentity, freshSeed, clock, log } = parts;
   const { cluster: url, apiKeys } = config;
   if (url === null) return null;
   const link = new RedisLink({ url, log });
   const ownerIdOf = (owner: string) => digestOf(ownedKey(apiKeys, owner) ?? '');
-  const holder = world.freshId(); // of this process: what an earlier one of the same name had begun is not ours
+  const holder = parts.freshId(); // of this process: what an earlier one of the same name had begun is not ours
   const recordsOf = (what: string, bounds: RecordBounds, useKeeps: boolean) =>
     new SharedRecords({
       ...{ what, link, clock, log, ownerIdOf, holder },

@@ -12,7 +12,7 @@ import type { DriverPlan } from './driver-plan.ts';
 import { EARLY_MS, LiveSession, type SessionHost } from './live-session.ts';
 import type { DriverRecorder, FinishedSession } from './recorder.ts';
 
-export interface DriverWorld {
+export interface DriverParts {
   readonly clock: Clock;
   readonly random: Random; // arrivals
   readonly target: Target;
@@ -37,7 +37,7 @@ export class Driver implements SessionHost {
   readonly recorder: DriverRecorder;
   readonly countTokens: ((text: string) => number) | null;
   readonly plan: DriverPlan;
-  readonly #world: DriverWorld;
+  readonly #parts: DriverParts;
   readonly #sessions: Iterator<PlannedSession>;
   readonly #live = new Set<LiveSession>(); // bounded: sessionsInFlightMax
   readonly #timers = new Set<Timer>(); // of users who wait
@@ -49,14 +49,14 @@ export class Driver implements SessionHost {
   #onDone: () => void = () => {};
   originMs = 0;
 
-  constructor(plan: DriverPlan, world: DriverWorld) {
+  constructor(plan: DriverPlan, parts: DriverParts) {
     this.plan = plan;
-    this.clock = world.clock;
-    this.target = world.target;
-    this.recorder = world.recorder;
-    this.countTokens = world.countTokens;
-    this.#world = world;
-    this.#sessions = plan.share === undefined ? world.sessions : sharedOut(world.sessions, plan.share);
+    this.clock = parts.clock;
+    this.target = parts.target;
+    this.recorder = parts.recorder;
+    this.countTokens = parts.countTokens;
+    this.#parts = parts;
+    this.#sessions = plan.share === undefined ? parts.sessions : sharedOut(parts.sessions, plan.share);
   }
 
   get turnsInFlight(): number {
@@ -85,7 +85,7 @@ export class Driver implements SessionHost {
       return;
     }
     if (load.kind !== 'trace') {
-      const all = arrivals(load, durationMs, this.#world.random);
+      const all = arrivals(load, durationMs, this.#parts.random);
       this.#arrivals = this.plan.share === undefined ? all : sharedOut(all, this.plan.share);
     }
     this.#pull();
@@ -105,7 +105,7 @@ export class Driver implements SessionHost {
 
   onTurnStarted(): number {
     this.#tell(this.#turnsInFlight + 1);
-    return this.#turnsInFlight + (this.#world.gauge?.elsewhere() ?? 0);
+    return this.#turnsInFlight + (this.#parts.gauge?.elsewhere() ?? 0);
   }
 
   onTurnEnded(): void {
@@ -114,7 +114,7 @@ export class Driver implements SessionHost {
 
   #tell(count: number): void {
     this.#turnsInFlight = count;
-    this.#world.gauge?.tell(count);
+    this.#parts.gauge?.tell(count);
   }
 
   onSessionEnded(session: LiveSession, finished: FinishedSession): void {

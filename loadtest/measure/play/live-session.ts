@@ -177,7 +177,7 @@ export class LiveSession {
   }
 }
 
-interface TurnWorld {
+interface TurnPlace {
   readonly session: PlannedSession;
   readonly turnIndex: number;
   readonly planned: PlannedTurn;
@@ -191,7 +191,7 @@ class LiveTurn implements TurnEvents {
   readonly timeline: Timeline;
   readonly #host: SessionHost;
   readonly #conversation: Conversation;
-  readonly #world: TurnWorld;
+  readonly #place: TurnPlace;
   readonly #timeout: Timer;
   readonly #usefulDiff: UsefulDiff | null;
   readonly #inFlight: number;
@@ -200,13 +200,13 @@ class LiveTurn implements TurnEvents {
   failed = false;
   isGood = false;
 
-  constructor(host: SessionHost, conversation: Conversation, world: TurnWorld) {
+  constructor(host: SessionHost, conversation: Conversation, place: TurnPlace) {
     this.#host = host;
     this.#conversation = conversation;
-    this.#world = world;
-    this.timeline = new Timeline(world.intendedMs, host.elapsedMs);
+    this.#place = place;
+    this.timeline = new Timeline(place.intendedMs, host.elapsedMs);
     this.#inFlight = host.onTurnStarted();
-    const { original } = world.planned;
+    const { original } = place.planned;
     this.#usefulDiff = original === null ? null : new UsefulDiff(original);
     const { turnTimeoutMs } = host.plan;
     this.#timeout = host.clock.schedule(turnTimeoutMs, () => {
@@ -227,8 +227,8 @@ class LiveTurn implements TurnEvents {
     if (this.#usefulDiff !== null && this.#firstDiffMs === null && !delta.reasoning) {
       if (this.#usefulDiff.push(delta.text)) this.#firstDiffMs = ms - this.timeline.intendedMs;
     }
-    const { interruption } = this.#world.planned;
-    if (interruption === null || this.#world.kind === 'steer' || this.timeline.interruptedMs !== null) return;
+    const { interruption } = this.#place.planned;
+    if (interruption === null || this.#place.kind === 'steer' || this.timeline.interruptedMs !== null) return;
     if (this.timeline.receivedTokens < interruption.afterTokens) return;
     this.timeline.interrupt(ms);
     // Not in the target's own callback: it may be in the middle of a frame.
@@ -255,10 +255,10 @@ class LiveTurn implements TurnEvents {
     const outcome = this.#outcomeOf(end);
     this.failed = outcome === 'error' || outcome === 'rejected' || outcome === 'unfinished';
     this.isGood = this.#host.recorder.onTurn({
-      session: this.#world.session,
-      turnIndex: this.#world.turnIndex,
-      planned: this.#world.planned,
-      kind: this.#world.kind,
+      session: this.#place.session,
+      turnIndex: this.#place.turnIndex,
+      planned: this.#place.planned,
+      kind: this.#place.kind,
       outcome: outcome,
       end: outcome === end.outcome ? end : { ...end, outcome, errorKind: 'empty answer' },
       timeline: this.timeline,
@@ -266,7 +266,7 @@ class LiveTurn implements TurnEvents {
       firstUsefulDiffMs: this.#firstDiffMs,
       inFlight: this.#inFlight,
     });
-    this.#world.onOver();
+    this.#place.onOver();
   }
 
   // An answer without a single token is not an answer.

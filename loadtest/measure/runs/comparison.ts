@@ -21,7 +21,7 @@ export interface ComparisonPlan {
   readonly gapMsMax: number; // gaps inside a session are cut to this: they say nothing about either target
 }
 
-export interface ComparisonWorld {
+export interface ComparisonParts {
   readonly clock: Clock;
   readonly a: Target;
   readonly b: Target;
@@ -73,17 +73,17 @@ const REHEARSALS = ['a', 'b'] as const; // in turn
 
 export function startComparison(
   plan: ComparisonPlan,
-  world: ComparisonWorld,
+  parts: ComparisonParts,
   onReport: (report: ComparisonReport) => void,
 ): ActiveComparison {
-  const sessions = world.workload.sessions();
+  const sessions = parts.workload.sessions();
   const blocks: Block[] = []; // bounded: plan.blocks
   const all = plan.warmupBlocks + plan.blocks;
   let done = 0;
   let driver: Driver | null = null;
   let partial = false;
 
-  const finish = () => onReport(reportOf(blocks, plan, world, partial));
+  const finish = () => onReport(reportOf(blocks, plan, parts, partial));
 
   const playBlock = () => {
     const drawn = sessions.next();
@@ -98,13 +98,13 @@ export function startComparison(
       if (arm === undefined || partial) {
         if (!partial && done >= plan.warmupBlocks) blocks.push({ plays: plays.slice(1) });
         done++;
-        world.onBlock(done, all);
+        parts.onBlock(done, all);
         playBlock();
         return;
       }
       const play: Play = new Map();
       const once = { session, arm, salt: joinSeeds(plan.seed, done * (ARMS.length + 1) + plays.length + 1) };
-      driver = playOnce(once, plan, world, play);
+      driver = playOnce(once, plan, parts, play);
       driver.start(() => {
         plays.push(play);
         playNext();
@@ -124,7 +124,7 @@ export function startComparison(
 function playOnce(
   once: { readonly session: PlannedSession; readonly arm: 'a' | 'b'; readonly salt: number },
   plan: ComparisonPlan,
-  world: ComparisonWorld,
+  parts: ComparisonParts,
   play: Play,
 ): Driver {
   const driverPlan: DriverPlan = {
@@ -138,11 +138,11 @@ function playOnce(
     salt: once.salt,
   };
   return new Driver(driverPlan, {
-    clock: world.clock,
+    clock: parts.clock,
     random: new Random(plan.seed),
-    target: once.arm === 'a' ? world.a : world.b,
+    target: once.arm === 'a' ? parts.a : parts.b,
     sessions: [once.session][Symbol.iterator](),
-    countTokens: world.countTokens,
+    countTokens: parts.countTokens,
     recorder: {
       onTurn: (turn) => {
         play.set(`${turn.turnIndex} ${turn.kind}`, turn);
@@ -164,7 +164,7 @@ function withShortGaps(session: PlannedSession, gapMsMax: number): PlannedSessio
 function reportOf(
   blocks: readonly Block[],
   plan: ComparisonPlan,
-  world: ComparisonWorld,
+  parts: ComparisonParts,
   partial: boolean,
 ): ComparisonReport {
   const random = new Random(joinSeeds(plan.seed, 2));
@@ -176,9 +176,9 @@ function reportOf(
   return {
     format: 'sparklane loadtest comparison',
     formatVersion: 1,
-    a: world.a.name,
-    b: world.b.name,
-    workload: labelOf(world.workload),
+    a: parts.a.name,
+    b: parts.b.name,
+    workload: labelOf(parts.workload),
     seed: plan.seed,
     blockCount: blocks.length,
     failedTurns: { a: failed('a'), b: failed('b') },
@@ -186,7 +186,7 @@ function reportOf(
       'ABBA blocks, one session each, one at a time, after an uncounted rehearsal of it; ratio = exp(mean over turns of ln A/B), turns paired within a block ' +
       '(first A with first B, second A with second B); noise floor = second A over first A; 95 % percentile bootstrap over sessions',
     slo: formatSlo(plan.slo),
-    surroundings: world.surroundings,
+    surroundings: parts.surroundings,
     rows: SLO_METRICS.map((metric) => rowOf(metric, blocks, random)),
     partial,
   };

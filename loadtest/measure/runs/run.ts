@@ -30,7 +30,7 @@ export type Surroundings = Pick<
   'command' | 'startedAt' | 'device' | 'model' | 'clock' | 'machine' | 'node' | 'version'
 >;
 
-export interface RunWorld {
+export interface RunParts {
   readonly clock: Clock;
   readonly target: Target;
   readonly workload: Workload;
@@ -52,26 +52,26 @@ export interface ActiveRun {
 
 export function startRun(
   plan: RunPlan,
-  world: RunWorld,
+  parts: RunParts,
   onReport: (report: RunReport) => void,
 ): ActiveRun & { readonly driver: Driver } {
   const statistics = new RunStatistics(plan.slo, plan.warmupMs);
-  const probe = new LagProbe(world.clock);
+  const probe = new LagProbe(parts.clock);
   let stopReason: string | null = null;
-  const recorder = new RunRecorder(statistics, plan, world.onTurn, (reason) => stop(reason));
+  const recorder = new RunRecorder(statistics, plan, parts.onTurn, (reason) => stop(reason));
   const driver = new Driver(plan, {
-    clock: world.clock,
+    clock: parts.clock,
     random: new Random(joinSeeds(plan.seed, 1)),
-    target: world.target,
-    sessions: world.workload.sessions(),
+    target: parts.target,
+    sessions: parts.workload.sessions(),
     recorder,
-    countTokens: world.countTokens,
+    countTokens: parts.countTokens,
   });
   probe.start();
   driver.start(() => {
     probe.stop();
     const over = { loopDelay: probe.histogram, stopReason, elapsedMs: driver.elapsedMs };
-    onReport(settledReport(plan, world, recorder, over));
+    onReport(settledReport(plan, parts, recorder, over));
   });
   const stop = (reason: string) => {
     stopReason ??= reason;
@@ -83,16 +83,16 @@ export function startRun(
 /** The report of a run that is over. */
 export function settledReport(
   plan: RunPlan,
-  world: RunWorld,
+  parts: RunParts,
   recorder: RunRecorder,
   over: { readonly loopDelay: Histogram; readonly stopReason: string | null; readonly elapsedMs: number },
 ): RunReport {
   const counted = recorder.settled();
-  const provenance = { ...provenanceOf(plan, world), warmupMs: counted.warmupMs };
+  const provenance = { ...provenanceOf(plan, parts), warmupMs: counted.warmupMs };
   return runReport({ provenance, ...counted, ...over, slo: plan.slo, voidShare: plan.voidShare });
 }
 
-function provenanceOf(plan: RunPlan, { workload, target, surroundings }: RunWorld): Provenance {
+function provenanceOf(plan: RunPlan, { workload, target, surroundings }: RunParts): Provenance {
   return {
     ...surroundings,
     target: target.name,
@@ -114,7 +114,7 @@ const HELD_MAX = 100_000; // turns and sessions that an automatic warm-up keeps 
 export class RunRecorder implements DriverRecorder {
   readonly #statistics: RunStatistics;
   readonly #plan: RunPlan;
-  readonly #onTurn: RunWorld['onTurn'];
+  readonly #onTurn: RunParts['onTurn'];
   readonly #abort: (reason: string) => void;
   readonly #latest: boolean[] = []; // failed
   readonly #turns: FinishedTurn[] = []; // of an automatic warm-up
@@ -124,7 +124,7 @@ export class RunRecorder implements DriverRecorder {
   constructor(
     statistics: RunStatistics,
     plan: RunPlan,
-    onTurn: RunWorld['onTurn'],
+    onTurn: RunParts['onTurn'],
     abort: (reason: string) => void,
   ) {
     this.#statistics = statistics;

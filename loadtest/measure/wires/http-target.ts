@@ -18,7 +18,7 @@ export interface HttpProtocol<H> {
   readonly name: string;
   readonly path: string;
   readonly method?: 'GET' | 'POST'; // POST
-  readonly headers?: Readonly<Record<string, string>>; // beside the world's, which win
+  readonly headers?: Readonly<Record<string, string>>; // beside the endpoint's, which win
   readonly isWhole?: boolean; // answered by one JSON body, no stream
   newHistory(): H;
   append(history: H, ask: Ask): void;
@@ -29,7 +29,7 @@ export interface HttpProtocol<H> {
   remember(history: H, answer: Answer): void;
 }
 
-export interface HttpWorld {
+export interface HttpEndpoint {
   readonly wire: HttpWire;
   readonly clock: Clock;
   readonly address: string; // for people
@@ -40,27 +40,27 @@ export interface HttpWorld {
 const ERROR_BODY_MAX = 8192; // characters of an error's body that are read
 const WHOLE_BODY_MAX = 64 * 1024 * 1024; // characters of a whole answer's
 
-export function httpTarget<H>(protocol: HttpProtocol<H>, world: HttpWorld): Target {
+export function httpTarget<H>(protocol: HttpProtocol<H>, endpoint: HttpEndpoint): Target {
   return {
-    name: `${protocol.name} at ${world.address}`,
+    name: `${protocol.name} at ${endpoint.address}`,
     isWhole: protocol.isWhole === true,
     open: (_session, onReady) => {
-      world.clock.defer(onReady); // connections are the pool's
-      return new HttpConversation(protocol, world);
+      endpoint.clock.defer(onReady); // connections are the pool's
+      return new HttpConversation(protocol, endpoint);
     },
-    close: () => world.wire.close(),
+    close: () => endpoint.wire.close(),
   };
 }
 
 class HttpConversation<H> implements Conversation {
   readonly #protocol: HttpProtocol<H>;
-  readonly #world: HttpWorld;
+  readonly #endpoint: HttpEndpoint;
   #history: H;
   #turn: HttpTurn<H> | null = null;
 
-  constructor(protocol: HttpProtocol<H>, world: HttpWorld) {
+  constructor(protocol: HttpProtocol<H>, endpoint: HttpEndpoint) {
     this.#protocol = protocol;
-    this.#world = world;
+    this.#endpoint = endpoint;
     this.#history = protocol.newHistory();
   }
 
@@ -68,8 +68,8 @@ class HttpConversation<H> implements Conversation {
     if (ask.reset) this.#history = this.#protocol.newHistory();
     const history = this.#history;
     this.#protocol.append(history, ask);
-    const body = { ...this.#protocol.body(history, ask), ...this.#world.extraBody };
-    const turn = new HttpTurn(this.#protocol, this.#world.clock, ask, {
+    const body = { ...this.#protocol.body(history, ask), ...this.#endpoint.extraBody };
+    const turn = new HttpTurn(this.#protocol, this.#endpoint.clock, ask, {
       onSent: (atMs) => events.onSent(atMs),
       onTokens: (atMs, delta) => events.onTokens(atMs, delta),
       onEnd: (atMs, end) => {
@@ -79,7 +79,7 @@ class HttpConversation<H> implements Conversation {
     });
     this.#turn = turn;
     const { method = 'POST', path, headers, isWhole = false } = this.#protocol;
-    turn.call = this.#world.wire.send(
+    turn.call = this.#endpoint.wire.send(
       {
         method,
         path,
@@ -87,7 +87,7 @@ class HttpConversation<H> implements Conversation {
           ...(method === 'POST' && { 'content-type': 'application/json' }),
           accept: isWhole ? 'application/json' : 'text/event-stream',
           ...headers,
-          ...this.#world.headers,
+          ...this.#endpoint.headers,
         },
         body: method === 'GET' ? '' : JSON.stringify(body),
       },

@@ -28,7 +28,7 @@ export interface NativeOptions {
   readonly content: ContentOptions;
 }
 
-export interface NativeWorld {
+export interface NativeEndpoint {
   readonly wire: SocketWire;
   readonly clock: Clock;
   readonly address: string;
@@ -39,11 +39,11 @@ const PATH = '/v1/sparklane';
 const VERSION = 1;
 const US_PER_MS = 1000;
 
-export function nativeTarget(options: NativeOptions, world: NativeWorld): Target {
+export function nativeTarget(options: NativeOptions, endpoint: NativeEndpoint): Target {
   return {
-    name: `native WebSocket at ${world.address}`,
+    name: `native WebSocket at ${endpoint.address}`,
     isWhole: false,
-    open: (_session, onReady) => new NativeConversation(options, world, onReady),
+    open: (_session, onReady) => new NativeConversation(options, endpoint, onReady),
     close: () => {}, // conversations own their sockets
   };
 }
@@ -57,7 +57,7 @@ interface RunningTurn {
 
 class NativeConversation implements Conversation {
   readonly #options: NativeOptions;
-  readonly #world: NativeWorld;
+  readonly #endpoint: NativeEndpoint;
   readonly #socket: WireSocket;
   readonly #onReady: () => void;
   #unsent: { readonly message: ClientMessage; readonly onSent: () => void }[] | null = []; // until the socket stands
@@ -68,11 +68,11 @@ class NativeConversation implements Conversation {
   #lost: TurnEnd | null = null; // how the connection ended, if it has
   #nowMs = 0; // when the frame that is being read arrived
 
-  constructor(options: NativeOptions, world: NativeWorld, onReady: () => void) {
+  constructor(options: NativeOptions, endpoint: NativeEndpoint, onReady: () => void) {
     this.#options = options;
-    this.#world = world;
+    this.#endpoint = endpoint;
     this.#onReady = onReady;
-    this.#socket = world.wire.open(PATH, world.headers, {
+    this.#socket = endpoint.wire.open(PATH, endpoint.headers, {
       onOpen: () => this.#greet(),
       onMessage: (frame) => this.#read(frame),
       onClose: (code, reason) => this.#onClosed(code, reason),
@@ -98,7 +98,7 @@ class NativeConversation implements Conversation {
       ...(ask.exact && { ignoreStopTokens: true }),
       ...(this.#options.temperature !== null && { temperature: this.#options.temperature }),
     };
-    this.#send(generate, () => events.onSent(this.#world.clock.nowMs()));
+    this.#send(generate, () => events.onSent(this.#endpoint.clock.nowMs()));
   }
 
   interrupt(): void {
@@ -115,7 +115,7 @@ class NativeConversation implements Conversation {
   }
 
   #greet(): void {
-    const { headers } = this.#world;
+    const { headers } = this.#endpoint;
     const unsent = this.#unsent ?? [];
     this.#unsent = null;
     const apiKey = headers['authorization']?.replace(/^Bearer /, '');
@@ -147,7 +147,7 @@ class NativeConversation implements Conversation {
   }
 
   #read(frame: Uint8Array): void {
-    this.#nowMs = this.#world.clock.nowMs();
+    this.#nowMs = this.#endpoint.clock.nowMs();
     let message: ServerMessage | null;
     try {
       message = decodeServerFrame(frame);
@@ -215,7 +215,7 @@ class NativeConversation implements Conversation {
     const turn = this.#turn;
     if (turn === null) return;
     this.#turn = null;
-    const { clock } = this.#world;
+    const { clock } = this.#endpoint;
     const atMs = clock.nowMs();
     const end = endOf();
     clock.defer(() => turn.events.onEnd(atMs, end));

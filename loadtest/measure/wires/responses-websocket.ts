@@ -21,7 +21,7 @@ import {
 } from './target.ts';
 import type { SocketWire, WireSocket } from './wire.ts';
 
-export interface ResponsesSocketWorld {
+export interface SocketEndpoint {
   readonly wire: SocketWire;
   readonly clock: Clock;
   readonly address: string;
@@ -31,11 +31,11 @@ export interface ResponsesSocketWorld {
 
 const PATH = '/v1/responses';
 
-export function responsesSocketTarget(options: ResponsesOptions, world: ResponsesSocketWorld): Target {
+export function responsesSocketTarget(options: ResponsesOptions, endpoint: SocketEndpoint): Target {
   return {
-    name: `Responses WebSocket at ${world.address}`,
+    name: `Responses WebSocket at ${endpoint.address}`,
     isWhole: false,
-    open: (_session, onReady) => new SocketConversation(options, world, onReady),
+    open: (_session, onReady) => new SocketConversation(options, endpoint, onReady),
     close: () => {}, // conversations own their sockets
   };
 }
@@ -50,7 +50,7 @@ interface RunningTurn {
 
 class SocketConversation implements Conversation {
   readonly #options: ResponsesOptions;
-  readonly #world: ResponsesSocketWorld;
+  readonly #endpoint: SocketEndpoint;
   readonly #onReady: () => void;
   readonly #decoder = new TextDecoder();
   #history: InputItem[] = [];
@@ -61,9 +61,9 @@ class SocketConversation implements Conversation {
   #turn: RunningTurn | null = null;
   #nowMs = 0; // when the frame that is being read arrived
 
-  constructor(options: ResponsesOptions, world: ResponsesSocketWorld, onReady: () => void) {
+  constructor(options: ResponsesOptions, endpoint: SocketEndpoint, onReady: () => void) {
     this.#options = options;
-    this.#world = world;
+    this.#endpoint = endpoint;
     this.#onReady = onReady;
     this.#connect();
   }
@@ -98,7 +98,7 @@ class SocketConversation implements Conversation {
   }
 
   #connect(): void {
-    const { wire, headers } = this.#world;
+    const { wire, headers } = this.#endpoint;
     const current = () => socket === this.#socket; // a dropped socket has nothing more to say
     const socket: WireSocket = wire.open(PATH, headers, {
       onOpen: () => {
@@ -134,15 +134,15 @@ class SocketConversation implements Conversation {
       ...createFields(this.#options, turn.ask),
       ...(chained && { previous_response_id: this.#previousId }),
       input: chained ? turn.added : [...this.#history, ...turn.added],
-      ...this.#world.extraBody,
+      ...this.#endpoint.extraBody,
     });
-    this.#socket?.send(frame, () => turn.events.onSent(this.#world.clock.nowMs()));
+    this.#socket?.send(frame, () => turn.events.onSent(this.#endpoint.clock.nowMs()));
   }
 
   #read(frame: Uint8Array): void {
     const turn = this.#turn;
     if (turn === null) return;
-    this.#nowMs = this.#world.clock.nowMs();
+    this.#nowMs = this.#endpoint.clock.nowMs();
     let event: unknown;
     try {
       event = JSON.parse(this.#decoder.decode(frame));
@@ -183,7 +183,7 @@ class SocketConversation implements Conversation {
     const turn = this.#turn;
     if (turn === null) return;
     this.#turn = null;
-    const { clock } = this.#world;
+    const { clock } = this.#endpoint;
     const atMs = clock.nowMs();
     clock.defer(() => turn.events.onEnd(atMs, endOf(turn)));
   }

@@ -3,7 +3,7 @@
 import { startThread } from '../../../server/base/thread-entry.ts';
 import { Histogram } from '../../statistics/histogram.ts';
 import type { WorkShare } from '../../workload/share.ts';
-import { type ActiveRun, type RunPlan, RunRecorder, type RunWorld, settledReport } from '../runs/run.ts';
+import { type ActiveRun, type RunParts, type RunPlan, RunRecorder, settledReport } from '../runs/run.ts';
 import type { RunReport } from '../runs/run-report.ts';
 import { RunStatistics } from '../runs/run-statistics.ts';
 import type { Flags } from '../settings.ts';
@@ -27,7 +27,7 @@ export interface WorkerTask {
 /** Threads begin together, once all of them are ready. */
 export function startSharedRun(
   plan: RunPlan,
-  world: RunWorld,
+  parts: RunParts,
   { workers, flags, apiKey }: SharedBy,
   onReport: (report: RunReport) => void,
 ): ActiveRun {
@@ -35,13 +35,13 @@ export function startSharedRun(
   const count = load.kind === 'closed' ? Math.min(workers, load.users) : workers;
   const inFlight = new Int32Array(new SharedArrayBuffer(4 * count));
   const statistics = new RunStatistics(plan.slo, plan.warmupMs);
-  const { clock } = world;
+  const { clock } = parts;
   let stopReason: string | null = null;
   let startMs = Number.NaN;
   let readyCount = 0;
   let openCount = count;
   let worst: Histogram | null = null; // of the thread that was held up most: a mean would hide it
-  const recorder = new RunRecorder(statistics, plan, world.onTurn, (reason) => stop(reason));
+  const recorder = new RunRecorder(statistics, plan, parts.onTurn, (reason) => stop(reason));
   const threads = Array.from({ length: count }, (_, index) => {
     const workerData: WorkerTask = {
       ...{ flags, apiKey, share: { index, count }, run: { load, salt, sessionsMax }, inFlight },
@@ -58,7 +58,7 @@ export function startSharedRun(
   const end = (): void => {
     const elapsedMs = Number.isNaN(startMs) ? 0 : clock.nowMs() - startMs;
     onReport(
-      settledReport(plan, world, recorder, { loopDelay: worst ?? new Histogram(), stopReason, elapsedMs }),
+      settledReport(plan, parts, recorder, { loopDelay: worst ?? new Histogram(), stopReason, elapsedMs }),
     );
   };
   const hear = (message: WorkerMessage): void => {

@@ -8,8 +8,8 @@ import { promptTokens } from '../load.ts';
 import type { SloBounds } from '../tally.ts';
 import type { FleetSession, FleetSessions } from './fleet-load.ts';
 import { FleetNode } from './fleet-node.ts';
+import type { FleetState } from './fleet-state.ts';
 import { FleetTally } from './fleet-tally.ts';
-import type { FleetWorld } from './fleet-world.ts';
 import { KvLinks } from './kv-links.ts';
 import { PrefixIndex } from './prefix-index.ts';
 import { type PolicyName, Router } from './router.ts';
@@ -61,16 +61,16 @@ export function simulateFleet(options: FleetOptions): FleetResult {
   const clock = new VirtualClock();
   const { pools, durationMs, warmupMs } = options;
   const tally = new FleetTally(options.slo);
-  const world = worldOf(options, clock, tally);
+  const state = stateOf(options, clock, tally);
   for (let at = 1; at <= windowCount; at++) {
     const atMs = (at * durationMs) / windowCount;
     clock.schedule(atMs, () => tally.close(atMs));
   }
   clock.schedule(warmupMs, () => {
     tally.counting = true;
-    world.computedTokens.fill(0);
+    state.computedTokens.fill(0);
   });
-  const nodes = [...world.prompts, ...(world.answers ?? [])];
+  const nodes = [...state.prompts, ...(state.answers ?? [])];
   let lostCount = 0;
   const random = new Random(options.seed);
   for (const wave of options.waves) {
@@ -80,24 +80,24 @@ export function simulateFleet(options: FleetOptions): FleetResult {
   }
   // Users do not come all at one moment.
   for (const session of options.sessions.first(options.sessionCount)) {
-    clock.schedule(random.next() * spreadMs, () => runSession(world, session, options.sessions));
+    clock.schedule(random.next() * spreadMs, () => runSession(state, session, options.sessions));
   }
   while (clock.nowMs() < durationMs && clock.step());
-  const prompts = world.prompts.map(({ index }) => world.computedTokens[index]!);
+  const prompts = state.prompts.map(({ index }) => state.computedTokens[index]!);
   const mean = prompts.reduce((sum, tokens) => sum + tokens, 0) / prompts.length;
   return {
     tally,
     countedMs: durationMs - warmupMs,
     imbalance: mean === 0 ? 1 : Math.max(...prompts) / mean,
-    kvEventCount: world.index.eventCount,
-    links: pools === null ? null : { bytes: world.links!.bytes, waitedMs: world.links!.waitedMs },
+    kvEventCount: state.index.eventCount,
+    links: pools === null ? null : { bytes: state.links!.bytes, waitedMs: state.links!.waitedMs },
     lostCount,
   };
 }
 
 const spreadMs = 30_000;
 
-function worldOf(options: FleetOptions, clock: VirtualClock, tally: FleetTally): FleetWorld {
+function stateOf(options: FleetOptions, clock: VirtualClock, tally: FleetTally): FleetState {
   const { device, pools, policy, eventDelayMs } = options;
   const promptCount = pools?.prefillCount ?? options.nodeCount;
   const answerCount = pools?.decodeCount ?? 0;
@@ -142,19 +142,19 @@ function loseSome(
 }
 
 // Its turns one after the other; when they are through, another session takes its place.
-function runSession(world: FleetWorld, session: FleetSession, sessions: FleetSessions): void {
+function runSession(state: FleetState, session: FleetSession, sessions: FleetSessions): void {
   const { id, turns, from } = session;
   const salt = String(id);
   const play = (at: number): void => {
     const turn = turns[at];
     if (turn === undefined) {
-      world.clock.defer(() => runSession(world, sessions.next(), sessions));
+      state.clock.defer(() => runSession(state, sessions.next(), sessions));
       return;
     }
     const tokens = promptTokens(turn).slice();
-    playTurn(world, { session: id, salt, tokens, outputTokens: turn.outputTokens }, () => {
+    playTurn(state, { session: id, salt, tokens, outputTokens: turn.outputTokens }, () => {
       const gapMs = turns[at + 1]?.gapMs ?? 0;
-      world.clock.schedule(gapMs, () => play(at + 1));
+      state.clock.schedule(gapMs, () => play(at + 1));
     });
   };
   play(from);

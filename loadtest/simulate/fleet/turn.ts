@@ -2,7 +2,7 @@
 // KV, to one that answers; again from the beginning where a node is lost on the way. Before it: fleet.ts.
 import type { SequenceEnd, SequenceSink } from '../../../server/engine/request.ts';
 import type { FleetNode } from './fleet-node.ts';
-import type { FleetWorld } from './fleet-world.ts';
+import type { FleetState } from './fleet-state.ts';
 import { pathsOf } from './prefix-index.ts';
 
 export interface FleetTurn {
@@ -15,13 +15,13 @@ export interface FleetTurn {
 const againMs = 1000; // until a client that has lost its node, or finds none, asks again
 
 /** Plays it now; `done` once it is answered, however often it had to be asked. */
-export function playTurn(world: FleetWorld, turn: FleetTurn, done: () => void): void {
-  const attempt = new Attempt(world, turn, world.clock.nowMs(), done);
+export function playTurn(state: FleetState, turn: FleetTurn, done: () => void): void {
+  const attempt = new Attempt(state, turn, state.clock.nowMs(), done);
   attempt.begin();
 }
 
 class Attempt {
-  readonly #world: FleetWorld;
+  readonly #state: FleetState;
   readonly #turn: FleetTurn;
   readonly #sentMs: number;
   readonly #done: () => void;
@@ -29,17 +29,17 @@ class Attempt {
   #firstMs = -1;
   #cachedTokens = 0;
 
-  constructor(world: FleetWorld, turn: FleetTurn, sentMs: number, done: () => void) {
-    this.#world = world;
+  constructor(state: FleetState, turn: FleetTurn, sentMs: number, done: () => void) {
+    this.#state = state;
     this.#turn = turn;
     this.#sentMs = sentMs;
     this.#done = done;
-    const looks = world.router.readsPrefixes || world.answers !== null;
-    this.#paths = looks ? pathsOf(turn.tokens, turn.salt, world.blockSize) : [];
+    const looks = state.router.readsPrefixes || state.answers !== null;
+    this.#paths = looks ? pathsOf(turn.tokens, turn.salt, state.blockSize) : [];
   }
 
   begin(): void {
-    const { router, prompts, answers } = this.#world;
+    const { router, prompts, answers } = this.#state;
     const { session, outputTokens } = this.#turn;
     const node = router.choose(prompts, { session, paths: this.#paths });
     if (node === null) {
@@ -49,7 +49,7 @@ class Attempt {
     const split = answers !== null && outputTokens > 1;
     this.#ask(node, split ? 1 : outputTokens, (end) => {
       this.#cachedTokens = end.usage.cachedTokens;
-      this.#world.computedTokens[node.index]! += end.usage.promptTokens - end.usage.cachedTokens;
+      this.#state.computedTokens[node.index]! += end.usage.promptTokens - end.usage.cachedTokens;
       if (split) this.#handOver(node);
       else this.#answered();
     });
@@ -57,7 +57,7 @@ class Attempt {
 
   // Blocks that the answering node has from the turn before need not come again.
   #handOver(from: FleetNode): void {
-    const { router, answers, links, index, kvBytesPerToken, blockSize } = this.#world;
+    const { router, answers, links, index, kvBytesPerToken, blockSize } = this.#state;
     const { session, tokens, outputTokens } = this.#turn;
     const node = router.choose(answers!, { session, paths: this.#paths });
     if (node === null) {
@@ -72,7 +72,7 @@ class Attempt {
   }
 
   #ask(node: FleetNode, outputTokens: number, through: (end: SequenceEnd) => void): void {
-    const { clock } = this.#world;
+    const { clock } = this.#state;
     const { tokens, salt } = this.#turn;
     const sink: SequenceSink = {
       onTokens: () => {
@@ -83,18 +83,18 @@ class Attempt {
         else through(end);
       },
     };
-    const request = { tokens, outputTokens, salt, seed: this.#world.nextSeed++ };
+    const request = { tokens, outputTokens, salt, seed: this.#state.nextSeed++ };
     if (!node.submit(request, sink).ok) this.#again();
   }
 
   #again(): void {
-    const { clock, tally } = this.#world;
+    const { clock, tally } = this.#state;
     if (tally.counting) tally.retryCount++;
     clock.schedule(againMs, () => this.begin());
   }
 
   #answered(): void {
-    const { clock, tally } = this.#world;
+    const { clock, tally } = this.#state;
     const { tokens, outputTokens } = this.#turn;
     const endMs = clock.nowMs();
     tally.answered({

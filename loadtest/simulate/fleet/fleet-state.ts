@@ -1,4 +1,4 @@
-// FleetWorld: what turns of a fleet are played in: nodes, router, links, tally. Before it: fleet.ts, which makes it.
+// FleetState: what turns of a fleet are played in: nodes, router, links, tally. Before it: fleet.ts, which makes it.
 import type { VirtualClock } from '../../../kernels/clock.ts';
 import type { FleetNode } from './fleet-node.ts';
 import type { FleetTally } from './fleet-tally.ts';
@@ -6,7 +6,7 @@ import type { KvLinks } from './kv-links.ts';
 import type { PrefixIndex } from './prefix-index.ts';
 import type { Router } from './router.ts';
 
-export interface FleetWorld {
+export interface FleetState {
   readonly clock: VirtualClock;
   readonly prompts: readonly FleetNode[]; // nodes that compute prompts
   readonly answers: readonly FleetNode[] | null; // that go on with them; null: the same
