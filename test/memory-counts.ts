@@ -3,34 +3,21 @@ import type { Clock } from '../kernels/clock.ts';
 import { createLog } from '../server/base/log.ts';
 import type { CountAsk } from '../server/cluster/count-store.ts';
 import { SharedCounts } from '../server/cluster/shared-counts.ts';
-import type { StoreLink, StoreWatcher } from '../server/cluster/store-link.ts';
+import { MemoryLink } from './memory-link.ts';
 
-export class MemoryCounts implements StoreLink {
-  up = true;
+export class MemoryCounts extends MemoryLink {
   readonly #clock: Clock;
   readonly #buckets = new Map<string, { level: number; atMs: number }>();
   readonly #sums = new Map<string, Map<string, number>>(); // by name and holder
-  readonly #watchers: StoreWatcher[] = [];
 
   constructor(clock: Clock) {
+    super();
     this.#clock = clock;
   }
 
-  watch(watcher: StoreWatcher): void {
-    this.#watchers.push(watcher);
-    if (this.up) watcher.onUp();
-  }
-
-  goes(): void {
-    this.up = false;
-    for (const { onDown } of this.#watchers) onDown();
-  }
-
-  comesBackEmpty(): void {
-    this.up = true;
+  override clear(): void {
     this.#buckets.clear();
     this.#sums.clear();
-    for (const { onUp } of this.#watchers) onUp();
   }
 
   countsOf(holder: string): SharedCounts {
@@ -42,7 +29,7 @@ export class MemoryCounts implements StoreLink {
   }
 
   #exchange(holder: string, asks: readonly CountAsk[]): readonly number[] {
-    if (!this.up) throw new Error('the store is gone');
+    this.reach();
     return asks.map((ask) =>
       ask.perMinute === null ? this.#sum(holder, ask) : this.#bucket(ask, ask.perMinute),
     );

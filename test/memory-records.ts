@@ -12,6 +12,7 @@ import type {
 } from '../server/cluster/record-store.ts';
 import { SharedRecords } from '../server/cluster/shared-records.ts';
 import type { StoreLink, StoreWatcher } from '../server/cluster/store-link.ts';
+import { MemoryLink } from './memory-link.ts';
 
 interface Kept {
   owner: string;
@@ -22,33 +23,20 @@ interface Kept {
   untilMs: number;
 }
 
-export class MemoryRecords implements RecordStore, StoreLink {
+export class MemoryRecords extends MemoryLink implements RecordStore {
   readonly puts: Put[] = [];
   refusals = 0;
-  up = true;
   full = false;
   readonly #clock: Pick<Clock, 'nowMs'>;
   readonly #kept = new Map<string, Kept>();
-  readonly #watchers: StoreWatcher[] = [];
 
   constructor(clock: Pick<Clock, 'nowMs'>) {
+    super();
     this.#clock = clock;
   }
 
-  watch(watcher: StoreWatcher): void {
-    this.#watchers.push(watcher);
-    if (this.up) watcher.onUp();
-  }
-
-  goes(): void {
-    this.up = false;
-    for (const watcher of this.#watchers) watcher.onDown();
-  }
-
-  comes({ empty = false } = {}): void {
-    this.up = true;
-    if (empty) this.#kept.clear();
-    for (const watcher of this.#watchers) watcher.onUp();
+  override clear(): void {
+    this.#kept.clear();
   }
 
   /** As one of its nodes sees it. */
@@ -57,7 +45,7 @@ export class MemoryRecords implements RecordStore, StoreLink {
   }
 
   async find({ id, owner, version, holder }: RecordAsk): Promise<Found> {
-    this.#reach();
+    this.reach();
     const kept = this.#kept.get(id);
     if (kept?.owner !== owner) return { kind: 'none' };
     if (kept.version === 'deleted') return { kind: 'deleted' };
@@ -68,7 +56,7 @@ export class MemoryRecords implements RecordStore, StoreLink {
   }
 
   async put({ id, owner, version, bytes, names }: SharedRecord): Promise<Put> {
-    this.#reach();
+    this.reach();
     if (this.full) {
       this.refusals++;
       throw new Error('OOM command not allowed');
@@ -84,14 +72,14 @@ export class MemoryRecords implements RecordStore, StoreLink {
   }
 
   async delete(id: string, owner: string): Promise<void> {
-    this.#reach();
+    this.reach();
     if ((this.#kept.get(id)?.owner ?? owner) !== owner) return;
     const gone = { bytes: new Uint8Array(), names: [], holder: null, untilMs: 0 };
     this.#kept.set(id, { owner, version: 'deleted', ...gone });
   }
 
   async lock(id: string, { owner, holder, ms, version }: RecordLock): Promise<boolean> {
-    this.#reach();
+    this.reach();
     const kept = this.#kept.get(id);
     if (kept?.owner !== owner) return true;
     if (version >= 0 && (kept.version === 'deleted' || kept.version > version)) return false;
@@ -101,7 +89,7 @@ export class MemoryRecords implements RecordStore, StoreLink {
   }
 
   async named(name: string, owner: string): Promise<string | null> {
-    this.#reach();
+    this.reach();
     const found = [...this.#kept].find(([, kept]) => kept.owner === owner && kept.names.includes(name));
     return found?.[0] ?? null;
   }
@@ -111,10 +99,6 @@ export class MemoryRecords implements RecordStore, StoreLink {
     if (there.owner !== owner) return 'stale';
     if (there.version === 'deleted') return 'deleted';
     return there.version >= version ? 'stale' : 'kept';
-  }
-
-  #reach(): void {
-    if (!this.up) throw new Error('the store is gone');
   }
 }
 

@@ -70,7 +70,7 @@ test('without the store each node has its own rate; once it is back, they share 
   const nodes = ['a', 'b'].map((name) => gateOf(clock, store.countsOf(name)));
   store.goes();
   expect(await admitted(clock, nodes)).toBeGreaterThan(40);
-  store.comesBackEmpty();
+  store.comes({ empty: true });
   await pass(clock, 600_000);
   expect(await admitted(clock, nodes)).toBeLessThanOrEqual(25);
 });
@@ -109,7 +109,7 @@ test('a store that comes back empty is told the day again; the next day begins w
   b!.reserve('ada', 4)!.settle(4);
   await pass(clock, 1000);
   expect([a!.spent('ada'), b!.spent('ada')]).toEqual([3, 7]);
-  store.comesBackEmpty();
+  store.comes({ empty: true });
   await pass(clock, 1000);
   expect([a!.spent('ada'), b!.spent('ada')]).toEqual([7, 7]);
   await pass(clock, 86_400_000);
