@@ -1,7 +1,5 @@
 // CompareStudy: the devices of a comparison one after the other, or each in a thread of its own, as many at a time as are asked for.
 // Figures are the same, however many threads there are. Before it: commands.ts; after it: compare.ts.
-import { once } from 'node:events';
-import { startThread } from '../../server/base/thread-entry.ts';
 import {
   type CompareOptions,
   type Comparison,
@@ -11,6 +9,7 @@ import {
 } from './compare.ts';
 import { contextOf, type DeviceFlags, devicesOf } from './device-flags.ts';
 import { type LoadFlags, loadOf, pricesOf, queueLengthMax, type RunFlags, sloOf } from './run-flags.ts';
+import { answersOf, inThread } from './threaded-jobs.ts';
 
 export interface CompareFlags extends DeviceFlags, RunFlags, LoadFlags {
   readonly devices: string; // names, separated by commas
@@ -37,16 +36,12 @@ export async function compareDevices(
       devices.map((device) => figuresOf(device, options)),
     );
   }
-  const figures: DeviceFigures[] = new Array(devices.length);
-  let next = 0;
-  const work = async (): Promise<void> => {
-    while (next < devices.length) {
-      const index = next++;
-      onProgress(devices[index]!.name);
-      figures[index] = await inThread({ flags, index });
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(threadCount, devices.length) }, work));
+  const jobs = devices.map((_, index): CompareJob => ({ flags, index }));
+  const figures = await answersOf(jobs, threadCount, (job) => {
+    onProgress(devices[job.index]!.name);
+    const thread = { from: import.meta.url, name: 'compare', workerData: job };
+    return inThread<DeviceFigures>('compare-thread', thread);
+  });
   return comparisonOf(options, devices, figures);
 }
 
@@ -68,14 +63,4 @@ function planned(flags: CompareFlags, onProgress: (text: string) => void) {
     ...{ queueLengthMax, usersMax: flags.usersMax, seed: flags.seed, onProgress },
   };
   return { devices, options };
-}
-
-async function inThread(job: CompareJob): Promise<DeviceFigures> {
-  const thread = startThread('compare-thread', { from: import.meta.url, name: 'compare', workerData: job });
-  try {
-    const [figures] = (await once(thread, 'message')) as [DeviceFigures];
-    return figures;
-  } finally {
-    await thread.terminate();
-  }
 }

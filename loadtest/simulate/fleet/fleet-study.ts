@@ -1,7 +1,6 @@
 // FleetStudy: every policy at every fleet size, in as many threads as are asked for. Rows come out in the same order and are the
 // same, however many threads there are. Before it: fleet-commands.ts.
-import { once } from 'node:events';
-import { startThread } from '../../../server/base/thread-entry.ts';
+import { answersOf, inThread } from '../threaded-jobs.ts';
 import { type FleetJob, type FleetRow, runFleetJob } from './fleet-job.ts';
 
 /** `onProgress` hears of each run that has ended. Rejects with the first error of a thread. */
@@ -10,25 +9,10 @@ export async function runFleetJobs(
   threadCount: number,
   onProgress: (row: FleetRow) => void,
 ): Promise<FleetRow[]> {
-  const rows: FleetRow[] = new Array(jobs.length);
-  let next = 0;
-  const work = async (): Promise<void> => {
-    while (next < jobs.length) {
-      const index = next++;
-      rows[index] = threadCount === 1 ? runFleetJob(jobs[index]!) : await inThread(jobs[index]!);
-      onProgress(rows[index]);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(threadCount, jobs.length) }, work));
-  return rows;
-}
-
-async function inThread(job: FleetJob): Promise<FleetRow> {
-  const thread = startThread('fleet-thread', { from: import.meta.url, name: 'fleet', workerData: job });
-  try {
-    const [row] = (await once(thread, 'message')) as [FleetRow];
+  return answersOf(jobs, threadCount, async (job) => {
+    const thread = { from: import.meta.url, name: 'fleet', workerData: job };
+    const row = threadCount === 1 ? runFleetJob(job) : await inThread<FleetRow>('fleet-thread', thread);
+    onProgress(row);
     return row;
-  } finally {
-    await thread.terminate();
-  }
+  });
 }
