@@ -216,9 +216,11 @@ export class ScriptedEngine implements SequenceEngine {
 /** Ends with the first token that the request stops at. */
 function untilStop(
   script: Script,
-  { ignoreStopTokens, sampling: { stopTokenIds } }: SequenceRequest,
+  { ignoreStopTokens, sampling: { stopTokenIds }, endsWith = null }: SequenceRequest,
 ): Script {
-  const end = ignoreStopTokens ? -1 : script.tokens.findIndex((token) => stopTokenIds.includes(token));
+  const end = script.tokens.findIndex(
+    (token) => endsWith?.(token) || (!ignoreStopTokens && stopTokenIds.includes(token)),
+  );
   return end < 0 ? script : { ...script, tokens: script.tokens.slice(0, end + 1) };
 }
 

@@ -136,7 +136,8 @@ export class Floor {
       const index = sequence.registeredCount;
       const start = index * blockSize;
       const parent = sequence.node!;
-      const node = this.#cache.insert(parent, sequence.tokens, start, sequence.blocks[index]!);
+      const drawn = start + blockSize > sequence.chunkedCount;
+      const node = this.#cache.insert(parent, sequence.tokens, start, sequence.blocks[index]!, drawn);
       const isKept = node !== parent; // else the cache was cleared meanwhile: the block stays private
       sequence.register(isKept ? node : null);
       if (isKept) this.cold?.keep(node, sequence.tokens, start);

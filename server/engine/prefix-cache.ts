@@ -19,7 +19,8 @@ import {
 export interface PrefixNode extends IdleLinks<PrefixNode> {
   readonly parent: PrefixNode | null; // null: the root of a salt
   readonly key: string;
-  readonly block: number; // -1 for a root
+  block: number; // -1 for a root
+  drawn: boolean; // tokens of an answer are in it, computed one by one
   children: Children<PrefixNode>;
   ofTurn: boolean; // a turn has used it: so it has all its ancestors, which it holds as well
   detached: boolean; // evicted or cleared: no new block may be hung below it
@@ -157,20 +158,27 @@ export class PrefixCache {
   /**
    * Makes a block findable: it holds tokens [start, start + blockSize) after `node`. If the same content is known
    * already, the caller's hold moves to that block and its own is given back; either way the returned node's block
-   * is the one now held. On a detached parent the block stays private and the parent is returned.
+   * is the one now held. But what an answer has `drawn` takes the place of what others computed as a prompt, if nobody
+   * holds that: a turn that goes on from the answer finds what it would find alone. On a detached parent the block stays
+   * private and the parent is returned.
    */
-  insert(node: PrefixNode, tokens: Int32Array, start: number, block: number): PrefixNode {
+  insert(node: PrefixNode, tokens: Int32Array, start: number, block: number, drawn = false): PrefixNode {
     if (node.detached) return node;
     if (node.parent === null) node = this.#plantedRoot(node);
     const key = blockKey(tokens, start, this.#blockSize);
     const known = childOf(node.children, key);
     if (known !== undefined) {
+      if (drawn && !known.drawn && this.#pool.refCount(known.block) === 0) {
+        this.#refill(known, block);
+        return known;
+      }
       // [known | mine, same content] → [known, held once more]
       this.#hold(known);
       this.release(block, false);
       return known;
     }
     const child = newNode(node, key, block);
+    child.drawn = drawn;
     node.children = withChild(node.children, child);
     this.#nodes[block] = child;
     this.#watch?.onStored(child);
@@ -287,6 +295,16 @@ export class PrefixCache {
     if (isIdle) this.#pool.free(node.block);
   }
 
+  /** An idle node whose tokens are from now on in `block`, which the caller holds. */
+  #refill(node: PrefixNode, block: number): void {
+    this.#idleList(node).remove(node);
+    this.#nodes[node.block] = null;
+    this.#pool.free(node.block);
+    node.block = block;
+    node.drawn = true;
+    this.#nodes[block] = node;
+  }
+
   #idleList({ ofTurn }: PrefixNode): IdleList<PrefixNode> {
     return ofTurn ? this.#idleOfTurns : this.#idleOfOthers;
   }
@@ -306,6 +324,7 @@ function newNode(parent: PrefixNode | null, key: string, block: number): PrefixN
     parent,
     key,
     block,
+    drawn: false,
     children: null,
     ofTurn: false,
     older: null,

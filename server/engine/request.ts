@@ -41,6 +41,11 @@ export interface SequenceRequest {
   readonly sampling: SamplingParams; // its stopTokenIds end the sequence
   readonly constraint: TokenConstraint | null;
   readonly ignoreStopTokens: boolean; // `ignore_eos`: only maxTokens ends the sequence
+  /**
+   * Whether the answer ends with this token by what it says, as a stop string. Asked synchronously for each token in order
+   * when it has been drawn, so that nothing is drawn or kept behind the end, whenever anybody hears of it.
+   */
+  readonly endsWith?: ((token: number) => boolean) | null;
   /** The prompt's own tokens are judged: each with so many alternatives ≥ 0. It is computed anew and kept for nobody. */
   readonly promptLogprobs?: number | null;
   readonly speculation: SpeculationRequest | null; // null: draw one token at a time
@@ -50,7 +55,7 @@ export interface SequenceRequest {
 }
 
 export type FinishReason =
-  | 'stop' // a stop token was drawn (it is the last token delivered)
+  | 'stop' // a stop token was drawn, or one with which the answer ends (it is the last token delivered)
   | 'length' // maxTokens, or the end of the context
   | 'cancelled'
   | 'failed';

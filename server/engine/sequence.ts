@@ -344,12 +344,13 @@ class SequenceState {
 
   /** Appends the first `count` drawn tokens, or fewer if one of them is a reason to end. */
   take(tokens: readonly number[], count: number, contextTokensMax: number): void {
-    const { constraint, ignoreStopTokens, sampling, maxTokens } = this.request;
+    const { constraint, ignoreStopTokens, sampling, maxTokens, endsWith = null } = this.request;
     for (let index = 0; index < count; index++) {
       const token = tokens[index]!;
       this.#append(token);
       constraint?.accept(token);
-      if (!ignoreStopTokens && sampling.stopTokenIds.includes(token)) this.ending = 'stop';
+      const isLast = endsWith?.(token) ?? false;
+      if (isLast || (!ignoreStopTokens && sampling.stopTokenIds.includes(token))) this.ending = 'stop';
       else if (this.outputCount >= maxTokens || this.tokenCount >= contextTokensMax) this.ending = 'length';
       if (this.ending !== null) return;
     }

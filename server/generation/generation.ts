@@ -170,6 +170,7 @@ export class TextGenerator {
           sampling: samplingOf(request, { seed, stream: index, stopTokenIds: ends }),
           constraint: narrowed([request.newConstraint?.() ?? null, request.narrowing?.() ?? null]),
           ignoreStopTokens: request.ignoreStopTokens && ends.length === 0,
+          endsWith: endJudge(request, openText({ specials: request.showsSpecials ?? false }), new Set(ends)),
           promptLogprobs: request.promptLogprobs ?? null,
           speculation: speculation === null ? null : { ...speculation, remembered },
           priority: request.priority,
@@ -214,7 +215,7 @@ class Choice implements SequenceSink {
   #sink: GenerationSink | null; // null: nobody listens any more
   readonly #memories: AnswerMemories | null; // null: the answer is not remembered
   readonly #said: number[] = []; // for them
-  #outputTokens = 0; // up to and including the token that completed a stop string
+  #outputTokens = 0; // up to and including the token that completed a stop string or met the cutoff
 
   constructor(parts: {
     index: number;
@@ -251,7 +252,7 @@ class Choice implements SequenceSink {
   }
 
   onTokens(tokens: readonly number[], index: number, logprobs: readonly TokenLogprobs[] | null): void {
-    // A step in flight when a stop string was completed still delivers; those tokens are not part of the answer.
+    // A step in flight when the cutoff came still delivers; those tokens are not part of the answer.
     if (this.#sink === null || this.#stopped) return;
     if (this.#request.eachToken === true && tokens.length > 1) {
       for (const [at, token] of tokens.entries()) {
@@ -335,6 +336,27 @@ class Choice implements SequenceSink {
     const piece = this.#text.flush();
     return this.#stops === null ? piece : this.#stops.push(piece) + this.#stops.flush();
   }
+}
+
+/**
+ * Whether an answer ends with its next token because a stop string is complete, for the engine, which asks before anybody is told;
+ * null: it has none. Sees the text that a Choice shows, and owns one of its own: what is told may be behind.
+ */
+function endJudge(
+  { stopStrings, minTokens, showsEnd = false }: GenerationRequest,
+  text: IncrementalText,
+  ends: ReadonlySet<number>,
+): ((token: number) => boolean) | null {
+  if (stopStrings.length === 0) return null;
+  const stops = new StopStrings(stopStrings);
+  let count = 0;
+  return (token) => {
+    count++;
+    if (ends.has(token) && !showsEnd) return false;
+    const piece = text.push(token);
+    if (count > minTokens) stops.push(piece);
+    return stops.matched !== null;
+  };
 }
 
 /** Tokens that end an answer: the model's own, unless they are to be ignored, and those that were asked for. */

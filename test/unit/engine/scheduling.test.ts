@@ -158,13 +158,17 @@ test('after a cache hit a last token is computed alone only where it would be al
   }
 });
 
-test('guesses and rounds leave as much of an answer to be found as there would be without them', () => {
+test('guesses, rounds and late readers leave as much of an answer to be found as there would be without them', () => {
   const context = { vocabSize: limits.vocabSize, contextTokensMax: limits.slotTokensMax };
   for (let count = 2; count <= 14; count++) {
     const asked = { tokens: prompt(count, count), maxTokens: 12 };
     const { tokens: told } = oracleAnswer({ ...defaults, ...asked }, context);
     const stopping = { ...defaults.sampling, stopTokenIds: [told[6]!] };
-    for (const ends of [{}, { sampling: stopping, ignoreStopTokens: false }]) {
+    const said = (): Partial<SequenceRequest> => {
+      let left = 7;
+      return { endsWith: () => --left === 0 }; // by a text that ends there
+    };
+    for (const ends of [() => ({}), () => ({ sampling: stopping, ignoreStopTokens: false }), said]) {
       const prediction = Int32Array.from(told); // goes on behind a stop
       const ways = [
         { roundsMax: 1, speculation: null },
@@ -174,7 +178,7 @@ test('guesses and rounds leave as much of an answer to be found as there would b
       ];
       const found = ways.map(({ roundsMax, speculation }) => {
         const world = rig({ sampleCountMax: 8, roundsMax }, { stepMs: 0, rowMs: 1, tokenMs: 0.01 });
-        const first = world.submit('first', { ...asked, ...ends, speculation });
+        const first = world.submit('first', { ...asked, ...ends(), speculation });
         world.clock.run();
         const goesOn = Int32Array.from([...asked.tokens, ...first.tokens, 1, 2, 3, 4, 5, 6, 7, 8]);
         world.plans.length = 0;
@@ -186,4 +190,31 @@ test('guesses and rounds leave as much of an answer to be found as there would b
       expect([count, ...found]).toEqual([count, found[0], found[0], found[0], found[0]]);
     }
   }
+});
+
+test('a turn that goes on from an answer finds what was drawn, also where somebody had been told it as a prompt', () => {
+  const asked = { tokens: prompt(6), maxTokens: 7 }; // 13 tokens: the last block of 4 that is kept ends at 12
+  const context = { vocabSize: limits.vocabSize, contextTokensMax: limits.slotTokensMax };
+  const told = oracleAnswer({ ...defaults, ...asked }, context).tokens;
+  const next = Int32Array.from([...asked.tokens, ...told, 1, 2, 3]);
+  const { clock, engine, plans, submit } = rig();
+  const blocksOf = (name: string, request: Parameters<typeof submit>[1]) => {
+    plans.length = 0;
+    submit(name, request);
+    clock.run();
+    engine.check();
+    const blocks = (places: readonly { readonly position: number; readonly block: number }[]) =>
+      Object.fromEntries(places.map(({ position, block }) => [position, block]));
+    const saves = blocks(plans.flatMap((plan) => plan.saves));
+    const restores = plans.flatMap((plan) => plan.restores).flatMap((one) => one.blocks);
+    return { saves, restores };
+  };
+  const before = blocksOf('steered before', { tokens: next.slice(0, 12), maxTokens: 1 });
+  const drawn = blocksOf('asked', asked);
+  const found = blocksOf('goes on', { tokens: next, maxTokens: 1 });
+  expect(found.restores).toEqual([before.saves[0], drawn.saves[4], drawn.saves[8]]);
+  expect(drawn.saves[8]).not.toBe(before.saves[8]);
+  // Whoever computes it as a prompt once more leaves it as it is.
+  blocksOf('another', { tokens: next.slice(0, 12), maxTokens: 1, cacheSalt: 'else' });
+  expect(blocksOf('goes on', { tokens: next, maxTokens: 1 }).restores.slice(0, 3)).toEqual(found.restores);
 });
