@@ -8,8 +8,8 @@ SEED ?=
 MINUTES ?=
 REQUESTS ?= 5000
 
-SOURCES := $(shell find models kernels server loadtest -name '*.ts' -o -name '*.tsx' 2>/dev/null)
-SPARKLANE = node dist/server/main.js
+SOURCES := sparklane.ts $(shell find models kernels server loadtest -name '*.ts' -o -name '*.tsx' 2>/dev/null)
+SPARKLANE = node dist/sparklane.js
 
 # What a target does, before it does it: its own words of `make help`.
 say = @awk -F ':.*\#\# ' '/^$@:.*\#\# /{printf "== make %s: %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

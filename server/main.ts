@@ -1,15 +1,47 @@
-#!/usr/bin/env node
-// The program `sparklane`: the only file of the server that touches the process, its streams, signals, time of day and
-// console. Owns the terminal it makes of them; everything else is in cli/program.ts, which runs the command.
+// The server as a program: the only file of it that touches the process, its streams, signals, time of day and console.
+// Owns the terminal it makes of them; everything else is in cli/program.ts, which runs the command. What starts it
+// (sparklane.ts, beside this folder) brings the commands of those that use the server.
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
-import { dirname, resolve } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { descriptorCountMax } from './cli/descriptors.ts';
 import type { Mount } from './cli/program.ts';
 import type { Terminal } from './cli/terminal.ts';
+
+const LOADING_COUNT = 256; // open files with which it certainly loads
+
+/** Runs the command of this process. `loadMounts` is only asked where the command is none of the server's own. */
+export async function runProcess(loadMounts: () => Promise<readonly Mount[]>): Promise<void> {
+  const allowed = descriptorCountMax() ?? Number.POSITIVE_INFINITY; // asked while there is still one to ask with
+  const terminal = processTerminal();
+  try {
+    // Loaded here so that a shell that allows too few open files is told so: loading is what needs most of them.
+    const { WallClock } = await import('../kernels/clock.ts');
+    const { runProgram } = await import('./cli/program.ts');
+    const self = { pid: process.pid, isAlive };
+    const memorySize = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+    const host = {
+      terminal,
+      env: process.env,
+      clock: new WallClock(),
+      epochMs: Date.now,
+      self,
+      memorySize,
+      runSelf,
+    };
+    process.exitCode = await runProgram(process.argv.slice(2), host, loadMounts);
+  } catch (error) {
+    // Node says EMFILE, or that it cannot find what it cannot open.
+    if ((error as NodeJS.ErrnoException).code !== 'EMFILE' && allowed > LOADING_COUNT) throw error;
+    terminal.note(
+      `sparklane: ${allowed} open files are too few to load the program; allow more (ulimit -n 1024)\n`,
+    );
+    process.exitCode = 1;
+  } finally {
+    terminal.close();
+  }
+}
 
 function processTerminal(): Terminal & { close(): void } {
   const { stdin, stdout, stderr } = process;
@@ -95,47 +127,6 @@ function isAlive(pid: number): boolean {
   }
 }
 
-// The load tester and the simulator use the server and are used by nothing in it; they meet it here, and only when
-// they are called.
-async function loadClients(): Promise<readonly Mount[]> {
-  const { processIo } = await import('../loadtest/main.ts');
-  const { addLintCommand } = await import('../loadtest/agents/commands.ts');
-  const { addLoadtestCommand } = await import('../loadtest/measure/command.ts');
-  const { addOutcomeCommands } = await import('../loadtest/outcomes/commands.ts');
-  const { addSimulationCommands } = await import('../loadtest/simulate/commands.ts');
-  const keepReport = await reportKeeper();
-  return [
-    (program, setExitCode) => addLoadtestCommand(program, { ...processIo(), setExitCode, keepReport }),
-    (program) => addLintCommand(program, { write: terminal.write }),
-    (program) =>
-      addOutcomeCommands(program, {
-        write: terminal.write,
-        note: terminal.note,
-        env: process.env,
-        epochMs: Date.now,
-        keepReport,
-        commandLine: ['sparklane', ...process.argv.slice(2)].join(' '),
-      }),
-    (program, setExitCode) =>
-      addSimulationCommands(program, { write: terminal.write, note: terminal.note, setExitCode, keepReport }),
-  ];
-}
-
-/** Reports end up where the page lists them, too, wherever they were asked to be written. */
-async function reportKeeper(): Promise<(kind: string, html: string, path: string | null) => void> {
-  const { userCacheDirectory } = await import('./config/config.ts');
-  const { ReportShelf, reportsDirectory } = await import('./ui/report-shelf.ts');
-  const directory = reportsDirectory(process.env['SPARKLANE_CACHE'] || userCacheDirectory(process.env));
-  return (kind, html, path) => {
-    if (path !== null && dirname(resolve(path)) === resolve(directory)) return; // a page has asked for it
-    try {
-      writeFileSync(new ReportShelf(directory).place(`${kind}-${Date.now().toString(36)}.html`), html);
-    } catch (error) {
-      terminal.note(`the report is not kept for the page: ${(error as Error).message}\n`);
-    }
-  };
-}
-
 const RUN_MS = 180_000; // for what a page asks for: one comparison
 
 /** In a process of its own, so that what it takes is nobody else's time. */
@@ -147,35 +138,4 @@ function runSelf(args: readonly string[]): Promise<void> {
       else reject(new Error(complaint.trim().split('\n').at(-1) || error.message));
     });
   });
-}
-
-const LOADING_COUNT = 256; // open files with which it certainly loads
-
-const allowed = descriptorCountMax() ?? Number.POSITIVE_INFINITY; // asked while there is still one to ask with
-const terminal = processTerminal();
-try {
-  // Loaded here so that a shell that allows too few open files is told so: loading is what needs most of them.
-  const { WallClock } = await import('../kernels/clock.ts');
-  const { runProgram } = await import('./cli/program.ts');
-  const self = { pid: process.pid, isAlive };
-  const memorySize = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
-  const host = {
-    terminal,
-    env: process.env,
-    clock: new WallClock(),
-    epochMs: Date.now,
-    self,
-    memorySize,
-    runSelf,
-  };
-  process.exitCode = await runProgram(process.argv.slice(2), host, loadClients);
-} catch (error) {
-  // Node says EMFILE, or that it cannot find what it cannot open.
-  if ((error as NodeJS.ErrnoException).code !== 'EMFILE' && allowed > LOADING_COUNT) throw error;
-  terminal.note(
-    `sparklane: ${allowed} open files are too few to load the program; allow more (ulimit -n 1024)\n`,
-  );
-  process.exitCode = 1;
-} finally {
-  terminal.close();
 }

@@ -3,10 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { VirtualClock } from '../kernels/clock.ts';
-import { addLintCommand } from '../loadtest/agents/commands.ts';
-import { addLoadtestCommand } from '../loadtest/measure/command.ts';
-import { addOutcomeCommands } from '../loadtest/outcomes/commands.ts';
-import { addSimulationCommands } from '../loadtest/simulate/commands.ts';
+import { addCommands, type CommandsIo } from '../loadtest/commands.ts';
 import { type Mount, runProgram } from '../server/cli/program.ts';
 import { MemoryTerminal } from './memory-terminal.ts';
 
@@ -135,16 +132,15 @@ async function flagsOf(command: string): Promise<ReadonlySet<string>> {
 }
 
 function mounts(terminal: MemoryTerminal): readonly Mount[] {
-  const io = { write: terminal.write, note: terminal.note, setExitCode: () => {} };
-  return [
-    (program) => {
-      // Only its help is asked for: what it would run with is never reached.
-      addLoadtestCommand(program, io as unknown as Parameters<typeof addLoadtestCommand>[1]);
-    },
-    (program) => addOutcomeCommands(program, { ...io, env: {}, epochMs: () => 0, commandLine: 'sparklane' }),
-    (program) => addSimulationCommands(program, io),
-    (program) => addLintCommand(program, io),
-  ];
+  const io = {
+    write: terminal.write,
+    note: terminal.note,
+    epochMs: () => 0,
+    env: {},
+    programLine: 'sparklane',
+  };
+  // Only their help is asked for: what they would run with is never reached.
+  return [(program) => addCommands(program, io as unknown as CommandsIo)];
 }
 
 const anchors = new Map<string, ReadonlySet<string>>();

@@ -1,18 +1,15 @@
 // The commands of the simulator for commander: predict, simulate, compare, fleet, devices, validate. A thin layer: reads
-// flags, calls the functions of this folder, prints a table or JSON. Mounted by main.ts here, and by whoever owns the
-// `sparklane` program.
+// flags, calls the functions of this folder, prints a table or JSON. Mounted by loadtest/commands.ts.
 import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { SHAPES } from '../../kernels/sim/catalogue.ts';
 import { parseDeviceName, type SimDevice } from '../../kernels/sim/device.ts';
-import { DoesNotFitError } from '../../kernels/sim/fit-error.ts';
 import { PRECISIONS, type SimPrecision } from '../../kernels/sim/precision.ts';
-import { UnknownShapeError } from '../../kernels/sim/shape-config.ts';
 import { shapeNamed } from '../../kernels/sim/shape-file.ts';
 import { WAFER_CHIPS } from '../../kernels/sim/wafer/chips.ts';
 import { SERVED_POLICY } from '../../server/engine/policy.ts';
-import { FlagError, TraceError } from '../base/flag-error.ts';
+import { FlagError } from '../base/flag-error.ts';
 import { formatComparison } from './compare.ts';
 import { type CompareFlags, compareDevices } from './compare-study.ts';
 import { contextOf, type DeviceFlags, deviceOf, withDeviceFlags } from './device-flags.ts';
@@ -46,11 +43,6 @@ export interface CommandOutput {
   setExitCode(code: number): void;
   /** Where the page lists reports, too; `path`: where it was written, if it was. */
   readonly keepReport?: (kind: string, html: string, path: string | null) => void;
-}
-
-/** Whether an error is a refusal that a person reads, rather than a fault of the program. */
-export function isRefusal(error: unknown): error is Error {
-  return [FlagError, TraceError, DoesNotFitError, UnknownShapeError].some((kind) => error instanceof kind);
 }
 
 /** Adds the six commands. */

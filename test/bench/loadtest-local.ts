@@ -16,17 +16,7 @@ const serve = split === -1 ? [] : words.slice(split + 1);
 
 const server = spawn(
   process.execPath,
-  [
-    '--import',
-    'tsx',
-    join(root, 'server/main.ts'),
-    'serve',
-    '--port',
-    '0',
-    '--model',
-    'spark-nano',
-    ...serve,
-  ],
+  ['--import', 'tsx', join(root, 'sparklane.ts'), 'serve', '--port', '0', '--model', 'spark-nano', ...serve],
   {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // Ctrl-C is for the load tester; the server is stopped when the report is written

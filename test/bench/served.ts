@@ -24,7 +24,7 @@ export interface Served {
 
 export async function serve(flags: readonly string[]): Promise<Served> {
   const startMs = performance.now();
-  const entry = join(root, 'dist/server/main.js');
+  const entry = join(root, 'dist/sparklane.js');
   const child = spawn(
     'node',
     [entry, 'serve', '--port', '0', '--log-level', 'warn', '--model', 'spark-nano', ...flags],

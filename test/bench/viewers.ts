@@ -13,7 +13,7 @@ const root = join(import.meta.dirname, '../..');
 const args = [
   '--import',
   'tsx',
-  'server/main.ts',
+  'sparklane.ts',
   'serve',
   '--port',
   '0',

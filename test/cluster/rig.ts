@@ -72,7 +72,7 @@ export class Rig {
     ];
     if (options.device === 'cpu') device.push('--invariance', 'full'); // else near ties turn with the load
     const cluster = redis === null ? [] : ['--cluster', redis];
-    const program = compiled ? ['dist/server/main.js'] : ['--import', 'tsx', 'server/main.ts'];
+    const program = compiled ? ['dist/sparklane.js'] : ['--import', 'tsx', 'sparklane.ts'];
     const flags = [
       'serve',
       '--port',

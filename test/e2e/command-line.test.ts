@@ -32,7 +32,7 @@ const DEVICE = [
 ];
 
 function sparklane(...args: string[]): Run {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'server/main.ts', ...args], {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'sparklane.ts', ...args], {
     cwd: root,
     env: { ...listenerEnv, PATH: process.env['PATH'], HOME: process.env['HOME'] },
   });

@@ -93,7 +93,7 @@ async function startServer(model: string): Promise<string> {
   const kept = ['--lanes', 'policies/two-lanes.json', '--outcomes-db', join(directory, `tasks-${model}.db`)];
   const child = spawn(
     process.execPath,
-    ['--import', 'tsx', 'server/main.ts', 'serve', ...given, ...kept, '--log-level', 'warn'],
+    ['--import', 'tsx', 'sparklane.ts', 'serve', ...given, ...kept, '--log-level', 'warn'],
     {
       cwd: root,
       env: { ...listenerEnv, PATH: process.env['PATH'], HOME: process.env['HOME'] },

@@ -35,7 +35,7 @@ test.skipIf(nodes.length === 0).each(nodes.length === 0 ? ['another Node'] : nod
   async (node) => {
     const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim();
     const flags = ['--port', '0', '--model', 'spark-nano', '--threads', '1', '--log-level', 'warn'];
-    const started = spawn(node, ['--import', 'tsx', 'server/main.ts', 'serve', ...flags], {
+    const started = spawn(node, ['--import', 'tsx', 'sparklane.ts', 'serve', ...flags], {
       cwd: root,
       env: { PATH: env['PATH'], HOME: directory, SPARKLANE_CACHE: env['SPARKLANE_CACHE'] },
     });

@@ -28,7 +28,7 @@ function run(...args: string[]): {
   readonly out: () => string;
   readonly err: () => string;
 } {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'server/main.ts', ...args], {
+  const child = spawn(process.execPath, ['--import', 'tsx', 'sparklane.ts', ...args], {
     cwd: root,
     env: { ...listenerEnv, PATH: process.env['PATH'], HOME: directory },
   });

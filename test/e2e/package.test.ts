@@ -54,7 +54,7 @@ test('it holds what runs, its types, and no maps or sources', () => {
   const targets = Object.values(manifest.exports).flatMap((target) =>
     typeof target === 'string' ? [target] : Object.values(target),
   );
-  for (const target of ['./dist/server/main.js', './README.md', './LICENSE', ...targets]) {
+  for (const target of ['./dist/sparklane.js', './README.md', './LICENSE', ...targets]) {
     expect(packed).toContain(target.replace('./', 'package/'));
   }
   expect(packed.some((name) => name.endsWith('.gguf'))).toBe(whole);

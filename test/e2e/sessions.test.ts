@@ -41,7 +41,7 @@ async function start(keys: readonly string[] = KEYS) {
   };
   const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
   const keyArgs = keys.flatMap((key) => ['--api-key', key]);
-  const child = spawn(process.execPath, ['--import', 'tsx', 'server/main.ts', 'serve', ...args, ...keyArgs]);
+  const child = spawn(process.execPath, ['--import', 'tsx', 'sparklane.ts', 'serve', ...args, ...keyArgs]);
   running.push(child);
   const url = await new Promise<string>((resolve, reject) => {
     const said: string[] = [];

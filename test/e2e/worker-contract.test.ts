@@ -44,18 +44,7 @@ beforeAll(async () => {
   ];
   child = spawn(
     process.execPath,
-    [
-      '--import',
-      'tsx',
-      'server/main.ts',
-      'serve',
-      '--port',
-      '0',
-      '--log-level',
-      'warn',
-      ...device,
-      ...events,
-    ],
+    ['--import', 'tsx', 'sparklane.ts', 'serve', '--port', '0', '--log-level', 'warn', ...device, ...events],
     { cwd: root, env: { ...listenerEnv, PATH: process.env['PATH'], HOME: process.env['HOME'] } },
   );
   child.stderr!.resume();

@@ -18,7 +18,7 @@ export async function startChild(
   flags: Readonly<Record<string, string>>,
   descriptorCountMax: number | null = null,
 ): Promise<ChildServer> {
-  const args = ['--import', 'tsx', 'server/main.ts', 'serve'];
+  const args = ['--import', 'tsx', 'sparklane.ts', 'serve'];
   for (const [name, value] of Object.entries(flags)) args.push(`--${name}`, value);
   const limit = descriptorCountMax === null ? '' : `ulimit -n ${descriptorCountMax}; `;
   const child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, execPath, ...args]);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { addSimulationCommands, isRefusal } from '../../../../loadtest/simulate/commands.ts';
+import { addSimulationCommands } from '../../../../loadtest/simulate/commands.ts';
 
 let directory = '';
 beforeAll(() => {
@@ -65,6 +65,9 @@ test('a model directory is read from its config.json', async () => {
   writeFileSync(join(directory, 'config.json'), '{');
   await expect(run(`devices --model ${directory}`)).rejects.toThrow(/not JSON/);
 });
+
+const isRefusal = (error: unknown): error is Error =>
+  error instanceof Error && /^(Flag|Trace|DoesNotFit|UnknownShape)Error$/.test(error.name);
 
 test('nonsense is refused by name and bound, as a refusal and not a fault', async () => {
   const refused = async (line: string): Promise<unknown> => run(line).catch((error: unknown) => error);
