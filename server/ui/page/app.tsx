@@ -4,6 +4,7 @@ import type { VNode } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { Api, ApiError, wordsOf } from './api.ts';
 import type { Browser } from './browser.ts';
+import { Failure } from './controls.tsx';
 import { HardwarePane } from './hardware-pane.tsx';
 import { Icon, type IconName, Spark } from './icons.tsx';
 import { KeyDialog } from './key-dialog.tsx';
@@ -93,9 +94,7 @@ function startAfter(error: unknown, hadKey: boolean): Start {
 function Failed({ words, onAgain }: { readonly words: string; readonly onAgain: () => void }): VNode {
   return (
     <div class="centred">
-      <p class="failure" role="alert">
-        {words}
-      </p>
+      <Failure words={words} />
       <button type="button" onClick={onAgain}>
         Try again
       </button>

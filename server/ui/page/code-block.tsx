@@ -2,8 +2,8 @@
 // fill-in-the-middle pane.
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
+import { Quiet } from './controls.tsx';
 import { highlight } from './highlight.ts';
-import { Icon } from './icons.tsx';
 
 export interface CodeBlockProps {
   readonly code: string;
@@ -25,13 +25,13 @@ export function CodeBlock({ code, language, onDiff }: CodeBlockProps): VNode {
         <span>{language || 'code'}</span>
         <span class="grow" />
         {onDiff !== undefined && (
-          <button type="button" class="quiet" onClick={() => onDiff(code)}>
-            <Icon name="diff" size={14} /> Compare to file
-          </button>
+          <Quiet icon="diff" onClick={() => onDiff(code)}>
+            Compare to file
+          </Quiet>
         )}
-        <button type="button" class="quiet" onClick={copy}>
-          <Icon name={copied ? 'check' : 'copy'} size={14} /> {copied ? 'Copied' : 'Copy'}
-        </button>
+        <Quiet icon={copied ? 'check' : 'copy'} onClick={copy}>
+          {copied ? 'Copied' : 'Copy'}
+        </Quiet>
       </figcaption>
       {/* It scrolls by itself, so the keyboard has to reach it. */}
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls */}

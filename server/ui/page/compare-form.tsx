@@ -4,10 +4,23 @@ import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { type Api, wordsOf } from './api.ts';
 import { Block } from './block.tsx';
-import { Choice } from './device-form.tsx';
-import { Field } from './field.tsx';
+import { Choice, Failure, Field, Form, TextInput } from './controls.tsx';
 import type { Hardware, Report } from './hardware.ts';
 import { ReportFrame } from './report-frame.tsx';
+
+const NUMBERS = [
+  { name: 'isl', label: 'Prompt tokens' },
+  { name: 'osl', label: 'Answer tokens' },
+  { name: 'rate', label: 'Requests a second' },
+  { name: 'requests', label: 'Requests' },
+] as const;
+const TRACES = ['', 'agent-sessions', 'mooncake', 'azure'];
+const TRACE_WORDS = {
+  '': 'random requests',
+  'agent-sessions': 'recorded agent sessions',
+  mooncake: 'Mooncake’s conversations',
+  azure: 'Azure’s code requests',
+};
 
 export function CompareForm({ api, hardware }: { readonly api: Api; readonly hardware: Hardware }): VNode {
   const [devices, setDevices] = useState('wse3, h100x2, h200');
@@ -34,43 +47,26 @@ export function CompareForm({ api, hardware }: { readonly api: Api; readonly har
       setBusy(false);
     }
   };
-  const NUMBERS = [
-    { name: 'isl', label: 'Prompt tokens' },
-    { name: 'osl', label: 'Answer tokens' },
-    { name: 'rate', label: 'Requests a second' },
-    { name: 'requests', label: 'Requests' },
-  ] as const;
   return (
     <>
       <Block title="Compare" hint="the same load on several devices, in simulated time">
-        <form
-          class="form"
-          onSubmit={(event) => {
-            event.preventDefault();
-            void run();
-          }}
-        >
+        <Form class="form" onSubmit={() => void run()}>
           <div class="grid-2">
             <Field label="Devices (up to 4; xN for several)">
-              <input value={devices} onInput={({ currentTarget }) => setDevices(currentTarget.value)} />
+              <TextInput value={devices} onChange={setDevices} />
             </Field>
             <Field label="Model">
-              <Choice values={hardware.models} value={model} onChange={setModel} />
+              <Choice options={hardware.models} value={model} onChange={setModel} />
             </Field>
             <Field label="Load">
-              <select value={trace} onChange={({ currentTarget }) => setTrace(currentTarget.value)}>
-                <option value="">random requests</option>
-                <option value="agent-sessions">recorded agent sessions</option>
-                <option value="mooncake">Mooncake’s conversations</option>
-                <option value="azure">Azure’s code requests</option>
-              </select>
+              <Choice options={TRACES} words={TRACE_WORDS} value={trace} onChange={setTrace} />
             </Field>
             {NUMBERS.filter(({ name }) => trace === '' || name === 'requests').map(({ name, label }) => (
               <Field label={label} key={name}>
-                <input
+                <TextInput
                   inputMode="decimal"
                   value={lengths[name]}
-                  onInput={({ currentTarget }) => setLengths({ ...lengths, [name]: currentTarget.value })}
+                  onChange={(value) => setLengths({ ...lengths, [name]: value })}
                 />
               </Field>
             ))}
@@ -78,12 +74,8 @@ export function CompareForm({ api, hardware }: { readonly api: Api; readonly har
           <button type="submit" class="primary small" disabled={busy || !hardware.can_compare}>
             {busy ? 'Comparing…' : 'Compare'}
           </button>
-          {failure !== '' && (
-            <p class="failure" role="alert">
-              {failure}
-            </p>
-          )}
-        </form>
+          <Failure words={failure} />
+        </Form>
       </Block>
       {report !== null && <ReportFrame report={report} onClose={() => setReport(null)} />}
     </>

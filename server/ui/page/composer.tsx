@@ -1,6 +1,7 @@
 // Where the user writes: Enter sends, or steers while an answer is being written. Before it: playground.tsx.
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
+import { Form, TextArea } from './controls.tsx';
 import { Icon } from './icons.tsx';
 
 export interface ComposerProps {
@@ -17,20 +18,14 @@ export function Composer({ writing, onSay, onStop }: ComposerProps): VNode {
     setText('');
   };
   return (
-    <form
-      class="composer"
-      onSubmit={(event) => {
-        event.preventDefault();
-        say();
-      }}
-    >
+    <Form class="composer" onSubmit={say}>
       <label class="grow">
         <span class="visually-hidden">Message</span>
-        <textarea
+        <TextArea
           value={text}
           rows={Math.min(8, text.split('\n').length)}
           placeholder={writing ? 'Steer the answer while it is written…' : 'Ask something…'}
-          onInput={({ currentTarget }) => setText(currentTarget.value)}
+          onChange={(value) => setText(value)}
           onKeyDown={(event) => {
             if (event.key === 'Escape' && writing) onStop();
             if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
@@ -53,6 +48,6 @@ export function Composer({ writing, onSay, onStop }: ComposerProps): VNode {
       >
         <Icon name={writing ? 'steer' : 'send'} />
       </button>
-    </form>
+    </Form>
   );
 }

@@ -4,7 +4,7 @@ import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { type Api, wordsOf } from './api.ts';
 import { Block } from './block.tsx';
-import { Field } from './field.tsx';
+import { Choice, Field, Form } from './controls.tsx';
 import type { Hardware } from './hardware.ts';
 import { useAdminKey } from './use-admin-key.tsx';
 
@@ -55,35 +55,29 @@ export function DeviceForm({ api, hardware, onReplaced }: DeviceFormProps): VNod
 
   return (
     <Block title="Switch the device" hint="answers that are being written move along">
-      <form
-        class="form"
-        onSubmit={(event) => {
-          event.preventDefault();
-          void replace();
-        }}
-      >
+      <Form class="form" onSubmit={() => void replace()}>
         <div class="grid-2">
           <Field label="Device">
-            <Choice values={hardware.devices} value={backend} onChange={setBackend} />
+            <Choice options={hardware.devices} value={backend} onChange={setBackend} />
           </Field>
           {simulated && (
             <>
               <Field label="How many">
-                <Choice values={['', 'x2', 'x4', 'x8']} value={chips} onChange={setChips} />
+                <Choice options={['', 'x2', 'x4', 'x8']} words={WORDS} value={chips} onChange={setChips} />
               </Field>
               <Field label="Model it runs">
-                <Choice values={hardware.models} value={model} onChange={setModel} />
+                <Choice options={hardware.models} value={model} onChange={setModel} />
               </Field>
               <Field label="Weights">
-                <Choice values={hardware.precisions} value={precision} onChange={setPrecision} />
+                <Choice options={hardware.precisions} value={precision} onChange={setPrecision} />
               </Field>
               {isWafer && (
                 <Field label="Where they lie">
-                  <Choice values={['resident', 'streamed']} value={weights} onChange={setWeights} />
+                  <Choice options={['resident', 'streamed']} value={weights} onChange={setWeights} />
                 </Field>
               )}
               <Field label="It says">
-                <Choice values={['noise', 'model']} value={text} onChange={setText} />
+                <Choice options={['noise', 'model']} words={WORDS} value={text} onChange={setText} />
               </Field>
             </>
           )}
@@ -97,33 +91,13 @@ export function DeviceForm({ api, hardware, onReplaced }: DeviceFormProps): VNod
             {outcome.words}
           </p>
         )}
-      </form>
+      </Form>
     </Block>
   );
 }
 
-const NAMES: Readonly<Record<string, string>> = {
+const WORDS = {
   '': 'one, or as many as it takes',
   noise: 'noise, at its pace',
   model: 'the served model’s answers, at its pace',
-};
-
-export function Choice({
-  values,
-  value,
-  onChange,
-}: {
-  readonly values: readonly string[];
-  readonly value: string;
-  readonly onChange: (value: string) => void;
-}): VNode {
-  return (
-    <select value={value} onChange={({ currentTarget }) => onChange(currentTarget.value)}>
-      {values.map((one) => (
-        <option key={one} value={one}>
-          {NAMES[one] ?? one}
-        </option>
-      ))}
-    </select>
-  );
-}
+} as const;

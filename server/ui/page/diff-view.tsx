@@ -2,6 +2,7 @@
 // after it: file-diff.ts.
 import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
+import { Quiet } from './controls.tsx';
 import { changeOf, type DiffLine } from './file-diff.ts';
 import { Icon } from './icons.tsx';
 
@@ -27,9 +28,7 @@ export function DiffView({ file, code, onApply, onClose }: DiffViewProps): VNode
         <button type="button" class="primary small" disabled={isSame} onClick={() => onApply(change.result)}>
           <Icon name="check" size={14} /> Apply to file
         </button>
-        <button type="button" class="quiet" aria-label="Close the comparison" onClick={onClose}>
-          <Icon name="close" size={16} />
-        </button>
+        <Quiet icon="close" size={16} aria-label="Close the comparison" onClick={onClose} />
       </header>
       {isSame ? <p class="hint">The file already reads like this.</p> : <Lines lines={change.lines} />}
     </section>

@@ -8,6 +8,7 @@ import type { Api } from './api.ts';
 import { wordsOf } from './api.ts';
 import type { Browser } from './browser.ts';
 import { Code } from './code-block.tsx';
+import { Failure } from './controls.tsx';
 import { type InfillAnswer, infillStats } from './infill-answer.ts';
 import type { ServerFacts } from './server-facts.ts';
 
@@ -118,11 +119,7 @@ export function FimPane({
             </button>
             <span class="hint wide-only">Ctrl+Space fills in, Tab accepts, Escape drops</span>
           </div>
-          {failure !== '' && (
-            <p class="failure" role="alert">
-              {failure}
-            </p>
-          )}
+          <Failure words={failure} />
           {suggestion !== null && <Preview text={text} suggestion={suggestion} />}
         </section>
       </div>

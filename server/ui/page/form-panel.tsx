@@ -8,7 +8,7 @@ import {
   type SchemaForm,
   type ToolForm,
 } from './chat-request.ts';
-import { Icon } from './icons.tsx';
+import { Check, Choice, Quiet, TextArea, TextInput } from './controls.tsx';
 import { type FormField, fieldTypes, newField, schemaOf } from './schema-form.ts';
 import { Segments } from './segments.tsx';
 import type { ServerFacts } from './server-facts.ts';
@@ -24,6 +24,8 @@ const FORMS: readonly { readonly value: AnswerForm; readonly label: string }[] =
   { value: 'json', label: 'JSON' },
   { value: 'schema', label: 'Schema' },
 ];
+
+const CALL_WORDS = { auto: 'if it wants to', required: 'one in any case' };
 
 export function FormPanel({ facts, settings, onChange }: FormPanelProps): VNode {
   const { form, schema, tools } = settings;
@@ -46,15 +48,14 @@ export function FormPanel({ facts, settings, onChange }: FormPanelProps): VNode 
           <ToolEditor key={index} tool={tool} onChange={(next) => setTool(index, next)} />
         ))}
         <div class="row">
-          <button
-            type="button"
-            class="quiet"
+          <Quiet
+            icon="plus"
             onClick={() =>
               onChange({ tools: [...tools, { name: '', description: '', parameters: emptySchema }] })
             }
           >
-            <Icon name="plus" size={14} /> Tool
-          </button>
+            Tool
+          </Quiet>
           {tools.length > 0 && <ToolChoice settings={settings} onChange={onChange} />}
         </div>
       </fieldset>
@@ -66,16 +67,12 @@ function ToolChoice({ settings, onChange }: Pick<FormPanelProps, 'settings' | 'o
   return (
     <label class="inline-field">
       Call
-      <select
+      <Choice
+        options={['auto', 'required', 'none']}
+        words={CALL_WORDS}
         value={settings.toolChoice}
-        onChange={({ currentTarget: { value } }) =>
-          onChange({ toolChoice: value as ChatSettings['toolChoice'] })
-        }
-      >
-        <option value="auto">if it wants to</option>
-        <option value="required">one in any case</option>
-        <option value="none">none</option>
-      </select>
+        onChange={(toolChoice) => onChange({ toolChoice })}
+      />
     </label>
   );
 }
@@ -90,22 +87,20 @@ function ToolEditor({
   return (
     <div class="card tool-form">
       <div class="row">
-        <input
+        <TextInput
           class="grow"
           aria-label="Name of the tool"
           placeholder="read_file"
           value={tool.name}
-          onInput={({ currentTarget }) => onChange({ ...tool, name: currentTarget.value })}
+          onChange={(name) => onChange({ ...tool, name })}
         />
-        <button type="button" class="quiet" aria-label="Remove the tool" onClick={() => onChange(null)}>
-          <Icon name="close" size={14} />
-        </button>
+        <Quiet icon="close" aria-label="Remove the tool" onClick={() => onChange(null)} />
       </div>
-      <input
+      <TextInput
         aria-label="What the tool does"
         placeholder="what it does"
         value={tool.description}
-        onInput={({ currentTarget }) => onChange({ ...tool, description: currentTarget.value })}
+        onChange={(description) => onChange({ ...tool, description })}
       />
       <SchemaEditor schema={tool.parameters} onChange={(parameters) => onChange({ ...tool, parameters })} />
     </div>
@@ -131,13 +126,13 @@ function SchemaEditor({
   return (
     <div class="schema">
       {raw ? (
-        <textarea
+        <TextArea
           class="mono"
           rows={10}
           spellcheck={false}
           aria-label="JSON Schema"
           value={text}
-          onInput={({ currentTarget }) => onChange({ ...schema, text: currentTarget.value })}
+          onChange={(text) => onChange({ ...schema, text })}
         />
       ) : (
         fields.map((field, index) => (
@@ -146,13 +141,9 @@ function SchemaEditor({
       )}
       <div class="row">
         {!raw && (
-          <button
-            type="button"
-            class="quiet"
-            onClick={() => onChange({ ...schema, fields: [...fields, newField] })}
-          >
-            <Icon name="plus" size={14} /> Field
-          </button>
+          <Quiet icon="plus" onClick={() => onChange({ ...schema, fields: [...fields, newField] })}>
+            Field
+          </Quiet>
         )}
         <span class="grow" />
         <button
@@ -177,42 +168,33 @@ function FieldEditor({
   return (
     <div class="field-form">
       <div class="row">
-        <input
+        <TextInput
           class="grow"
           aria-label="Name of the field"
           placeholder="name"
           value={field.name}
-          onInput={({ currentTarget }) => onChange({ ...field, name: currentTarget.value })}
+          onChange={(name) => onChange({ ...field, name })}
         />
-        <select
+        <Choice
           aria-label="Type of the field"
+          options={fieldTypes}
           value={field.type}
-          onChange={({ currentTarget }) =>
-            onChange({ ...field, type: currentTarget.value as FormField['type'] })
-          }
-        >
-          {fieldTypes.map((type) => (
-            <option key={type}>{type}</option>
-          ))}
-        </select>
-        <label class="check" title="The answer must have it">
-          <input
-            type="checkbox"
-            checked={field.required}
-            onChange={({ currentTarget }) => onChange({ ...field, required: currentTarget.checked })}
-          />
-          must
-        </label>
-        <button type="button" class="quiet" aria-label="Remove the field" onClick={() => onChange(null)}>
-          <Icon name="close" size={14} />
-        </button>
+          onChange={(type) => onChange({ ...field, type })}
+        />
+        <Check
+          label="must"
+          title="The answer must have it"
+          checked={field.required}
+          onChange={(required) => onChange({ ...field, required })}
+        />
+        <Quiet icon="close" aria-label="Remove the field" onClick={() => onChange(null)} />
       </div>
       {field.type === 'choice' && (
-        <input
+        <TextInput
           aria-label="Choices"
           placeholder="red, green, blue"
           value={field.options}
-          onInput={({ currentTarget }) => onChange({ ...field, options: currentTarget.value })}
+          onChange={(options) => onChange({ ...field, options })}
         />
       )}
     </div>

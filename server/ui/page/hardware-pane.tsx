@@ -6,6 +6,7 @@ import type { DevicePlan } from '../../../kernels/device-plan.ts';
 import { type Api, wordsOf } from './api.ts';
 import { Block } from './block.tsx';
 import { CompareForm } from './compare-form.tsx';
+import { Failure } from './controls.tsx';
 import { DeviceForm } from './device-form.tsx';
 import { FloorPicture } from './floor-picture.tsx';
 import { type Hardware, readHardware } from './hardware.ts';
@@ -34,11 +35,7 @@ export function HardwarePane({ api, feed }: { readonly api: Api; readonly feed: 
         <span class="grow" />
         <span class="hint">{report?.device.description}</span>
       </header>
-      {failure !== '' && (
-        <p class="failure" role="alert">
-          {failure}
-        </p>
-      )}
+      <Failure words={failure} />
       {hardware !== null && report !== null && (
         <div class="live-body">
           <div class="hardware-grid">

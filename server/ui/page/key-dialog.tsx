@@ -1,6 +1,7 @@
 // Asks for the API key, for this tab only. Before it: app.tsx.
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { Failure, Field, Form, TextInput } from './controls.tsx';
 import { Icon } from './icons.tsx';
 
 export interface KeyDialogProps {
@@ -14,34 +15,19 @@ export function KeyDialog({ refused, onKey }: KeyDialogProps): VNode {
   useEffect(() => dialog.current?.showModal(), []);
   return (
     <dialog ref={dialog} aria-labelledby="key-title" onCancel={(event) => event.preventDefault()}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          if (key.trim() !== '') onKey(key.trim());
-        }}
-      >
+      <Form onSubmit={() => key.trim() !== '' && onKey(key.trim())}>
         <h2 id="key-title">
           <Icon name="key" /> This server wants an API key
         </h2>
-        <label class="field">
-          <span>API key</span>
-          <input
-            type="password"
-            autocomplete="off"
-            value={key}
-            onInput={({ currentTarget }) => setKey(currentTarget.value)}
-          />
-        </label>
-        {refused && (
-          <p class="failure" role="alert">
-            That is not one of its keys.
-          </p>
-        )}
+        <Field label="API key">
+          <TextInput isSecret value={key} onChange={setKey} />
+        </Field>
+        <Failure words={refused ? 'That is not one of its keys.' : ''} />
         <p class="hint">It is kept until this tab is closed, and sent to this server only.</p>
         <button type="submit" class="primary" disabled={key.trim() === ''}>
           Continue
         </button>
-      </form>
+      </Form>
     </dialog>
   );
 }

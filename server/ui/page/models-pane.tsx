@@ -4,7 +4,7 @@ import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { type Api, wordsOf } from './api.ts';
 import { Block, Table } from './block.tsx';
-import { Field } from './field.tsx';
+import { Failure, Field, Form, TextInput } from './controls.tsx';
 import type { LiveFeed } from './live-feed.ts';
 import type { LivePull, LiveReport, LiveResident } from './live-report.ts';
 import { bytes, count, percent } from './numbers.ts';
@@ -162,32 +162,18 @@ function PullForm({ api, pulls }: { readonly api: Api; readonly pulls: readonly 
   };
   return (
     <Block title="Pull a model" hint="from Hugging Face’s hub into its cache">
-      <form
-        class="form"
-        onSubmit={(event) => {
-          event.preventDefault();
-          void pull();
-        }}
-      >
+      <Form class="form" onSubmit={() => void pull()}>
         <div class="grid-2">
           <Field label="OWNER/NAME, with :FILE for one of several GGUF files">
-            <input
-              placeholder="Qwen/Qwen2.5-0.5B-Instruct"
-              value={name}
-              onInput={({ currentTarget }) => setName(currentTarget.value)}
-            />
+            <TextInput placeholder="Qwen/Qwen2.5-0.5B-Instruct" value={name} onChange={setName} />
           </Field>
           {adminKey.field}
         </div>
         <button type="submit" class="primary small" disabled={running || name.trim() === ''}>
           {running ? 'Pulling…' : 'Pull'}
         </button>
-        {failure !== '' && (
-          <p class="failure" role="alert">
-            {failure}
-          </p>
-        )}
-      </form>
+        <Failure words={failure} />
+      </Form>
       {pulls.map((one, index) => (
         <PullLine key={index} pull={one} />
       ))}

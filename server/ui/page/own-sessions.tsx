@@ -4,6 +4,7 @@ import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { type Api, wordsOf } from './api.ts';
 import { Block } from './block.tsx';
+import { Failure } from './controls.tsx';
 import { count } from './numbers.ts';
 
 interface Own {
@@ -32,11 +33,7 @@ export function OwnSessions({ api, showsText }: { readonly api: Api; readonly sh
           {sessions === null ? 'Show' : 'Look again'}
         </button>
       </div>
-      {failure !== '' && (
-        <p class="failure" role="alert">
-          {failure}
-        </p>
-      )}
+      <Failure words={failure} />
       {sessions?.length === 0 && <p class="hint">There is none.</p>}
       {sessions?.map(({ id, tokens, text }) => (
         <details key={id} class="own-session">

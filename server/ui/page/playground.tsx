@@ -7,10 +7,11 @@ import type { Browser } from './browser.ts';
 import { cachedPrefix } from './cached-prefix.ts';
 import { messagesOf } from './chat-request.ts';
 import { Composer } from './composer.tsx';
+import { Quiet } from './controls.tsx';
 import { openCalls } from './conversation.ts';
 import { DiffView } from './diff-view.tsx';
 import { FimPane } from './fim-pane.tsx';
-import { Icon, Spark } from './icons.tsx';
+import { Spark } from './icons.tsx';
 import type { PlaygroundStore } from './playground-store.ts';
 import { Segments } from './segments.tsx';
 import type { ServerFacts } from './server-facts.ts';
@@ -41,17 +42,18 @@ export function Playground(props: PlaygroundProps): VNode {
         <span class="grow" />
         {mode === 'chat' && (
           <>
-            <button type="button" class="quiet" aria-label="New chat" onClick={() => props.store.clear()}>
-              <Icon name="plus" size={16} /> <span class="wide-only">New chat</span>
-            </button>
-            <button
-              type="button"
+            <Quiet icon="plus" size={16} aria-label="New chat" onClick={() => props.store.clear()}>
+              <span class="wide-only">New chat</span>
+            </Quiet>
+            <Quiet
+              icon="tune"
+              size={16}
               class="quiet narrow-only"
               aria-expanded={panelOpen}
               onClick={() => setPanelOpen(!panelOpen)}
             >
-              <Icon name="tune" size={16} /> Settings
-            </button>
+              Settings
+            </Quiet>
           </>
         )}
       </header>

@@ -1,5 +1,6 @@
 // A report in the page: a frame in which nothing runs. Before it: reports-pane.tsx and compare-form.tsx.
 import type { VNode } from 'preact';
+import { Quiet } from './controls.tsx';
 import type { Report } from './hardware.ts';
 import { Icon } from './icons.tsx';
 
@@ -18,9 +19,7 @@ export function ReportFrame({
         <a class="button quiet" href={report.path} target="_blank" rel="noopener">
           <Icon name="open" size={14} /> Open alone
         </a>
-        <button type="button" class="quiet" aria-label="Close the report" onClick={onClose}>
-          <Icon name="close" size={16} />
-        </button>
+        <Quiet icon="close" size={16} aria-label="Close the report" onClick={onClose} />
       </header>
       <iframe title={report.title} src={report.path} sandbox="" />
     </section>

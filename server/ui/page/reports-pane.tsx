@@ -2,6 +2,7 @@
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { type Api, wordsOf } from './api.ts';
+import { Failure, Quiet } from './controls.tsx';
 import type { Report } from './hardware.ts';
 import { Icon } from './icons.tsx';
 import { bytes } from './numbers.ts';
@@ -23,16 +24,12 @@ export function ReportsPane({ api }: { readonly api: Api }): VNode {
       <header class="pane-head">
         <h1>Reports</h1>
         <span class="grow" />
-        <button type="button" class="quiet" onClick={load}>
-          <Icon name="again" size={16} /> Look again
-        </button>
+        <Quiet icon="again" size={16} onClick={load}>
+          Look again
+        </Quiet>
       </header>
       <div class="live-body">
-        {failure !== '' && (
-          <p class="failure" role="alert">
-            {failure}
-          </p>
-        )}
+        <Failure words={failure} />
         {reports?.length === 0 && <NoReports />}
         {reports !== null && reports.length > 0 && (
           <ul class="report-list">

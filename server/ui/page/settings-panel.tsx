@@ -3,9 +3,8 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import type { ChatSettings, Sampling } from './chat-request.ts';
-import { Field } from './field.tsx';
+import { Check, Choice, Field, Quiet, TextArea, TextInput } from './controls.tsx';
 import { FormPanel } from './form-panel.tsx';
-import { Icon } from './icons.tsx';
 import { Segments } from './segments.tsx';
 import type { ServerFacts } from './server-facts.ts';
 
@@ -30,14 +29,13 @@ export function SettingsPanel(props: SettingsPanelProps): VNode {
           onChange={setTab}
           options={TABS.map((name) => ({ value: name, label: <TabLabel name={name} {...props} /> }))}
         />
-        <button
-          type="button"
+        <Quiet
+          icon="close"
+          size={18}
           class="quiet narrow-only"
           aria-label="Close the settings"
           onClick={props.onClose}
-        >
-          <Icon name="close" size={18} />
-        </button>
+        />
       </header>
       {tab === 'Settings' && <General {...props} />}
       {tab === 'Form' && <FormPanel {...props} />}
@@ -78,45 +76,36 @@ function General({ facts, settings, onChange }: SettingsPanelProps): VNode {
     <div class="panel-body">
       {facts.models.length > 1 && (
         <Field label="Model or lane">
-          <select
+          <Choice
+            options={['', ...facts.models.map(({ id }) => id)]}
+            words={{ '': 'the server’s choice' }}
             value={settings.model}
-            onChange={({ currentTarget }) => onChange({ model: currentTarget.value })}
-          >
-            <option value="">the server’s choice</option>
-            {facts.models.map(({ id }) => (
-              <option key={id} value={id}>
-                {id}
-              </option>
-            ))}
-          </select>
+            onChange={(model) => onChange({ model })}
+          />
         </Field>
       )}
       <Field label="System prompt">
-        <textarea
+        <TextArea
           rows={4}
           placeholder="Be brief."
           value={settings.system}
-          onInput={({ currentTarget }) => onChange({ system: currentTarget.value })}
+          onChange={(system) => onChange({ system })}
         />
       </Field>
       <div class="grid-2">
         {SAMPLING.map(({ name, label, hint }) => (
           <Field label={label} key={name}>
-            <input
+            <TextInput
               inputMode="decimal"
               placeholder={hint}
               value={sampling[name]}
-              onInput={({ currentTarget }) => setSampling({ [name]: currentTarget.value })}
+              onChange={(value) => setSampling({ [name]: value })}
             />
           </Field>
         ))}
       </div>
       <Field label="Stop at (one a line)">
-        <textarea
-          rows={2}
-          value={sampling.stop}
-          onInput={({ currentTarget }) => setSampling({ stop: currentTarget.value })}
-        />
+        <TextArea rows={2} value={sampling.stop} onChange={(stop) => setSampling({ stop })} />
       </Field>
       <p class="hint">What is left empty is the server’s to choose.</p>
     </div>
@@ -131,28 +120,22 @@ function FilePanel({ settings: { file, sendFile }, onChange }: SettingsPanelProp
         the answer ahead, so that edits come faster.
       </p>
       <Field label="Name">
-        <input
-          value={file.name}
-          onInput={({ currentTarget }) => onChange({ file: { ...file, name: currentTarget.value } })}
-        />
+        <TextInput value={file.name} onChange={(name) => onChange({ file: { ...file, name } })} />
       </Field>
       <Field label="Text">
-        <textarea
+        <TextArea
           class="mono"
           rows={16}
           spellcheck={false}
           value={file.text}
-          onInput={({ currentTarget }) => onChange({ file: { ...file, text: currentTarget.value } })}
+          onChange={(text) => onChange({ file: { ...file, text } })}
         />
       </Field>
-      <label class="check">
-        <input
-          type="checkbox"
-          checked={sendFile}
-          onChange={({ currentTarget }) => onChange({ sendFile: currentTarget.checked })}
-        />
-        Show it to the model, and predict the answer from it
-      </label>
+      <Check
+        label="Show it to the model, and predict the answer from it"
+        checked={sendFile}
+        onChange={(next) => onChange({ sendFile: next })}
+      />
     </div>
   );
 }

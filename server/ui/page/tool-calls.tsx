@@ -2,6 +2,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { Code } from './code-block.tsx';
+import { Form, TextArea } from './controls.tsx';
 import type { ToolCall } from './conversation.ts';
 
 export interface ToolCallsProps {
@@ -13,12 +14,9 @@ export interface ToolCallsProps {
 export function ToolCalls({ calls, isOpen, onResults }: ToolCallsProps): VNode {
   const [results, setResults] = useState<ReadonlyMap<string, string>>(new Map());
   return (
-    <form
+    <Form
       class="calls"
-      onSubmit={(event) => {
-        event.preventDefault();
-        onResults(new Map(calls.map(({ id }) => [id, results.get(id) ?? ''])));
-      }}
+      onSubmit={() => onResults(new Map(calls.map(({ id }) => [id, results.get(id) ?? ''])))}
     >
       {calls.map(({ id, name, arguments: args }) => (
         <div class="call card" key={id}>
@@ -31,11 +29,11 @@ export function ToolCalls({ calls, isOpen, onResults }: ToolCallsProps): VNode {
           {isOpen && (
             <label class="field">
               Result
-              <textarea
+              <TextArea
                 rows={2}
                 placeholder="What the tool answers"
                 value={results.get(id) ?? ''}
-                onInput={({ currentTarget }) => setResults(new Map([...results, [id, currentTarget.value]]))}
+                onChange={(value) => setResults(new Map([...results, [id, value]]))}
               />
             </label>
           )}
@@ -46,7 +44,7 @@ export function ToolCalls({ calls, isOpen, onResults }: ToolCallsProps): VNode {
           Give back {calls.length === 1 ? 'the result' : 'the results'}
         </button>
       )}
-    </form>
+    </Form>
   );
 }
 

@@ -3,6 +3,7 @@ import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { AnswerLine } from './answer-line.tsx';
 import type { CachedPrefix } from './cached-prefix.ts';
+import { Failure, Form, Quiet } from './controls.tsx';
 import type { Turn } from './conversation.ts';
 import { Icon } from './icons.tsx';
 import { Markdown } from './markdown.tsx';
@@ -47,9 +48,9 @@ function UserTurn(props: TurnProps): VNode {
       )}
       <div class="bubble">{turn.text}</div>
       <div class="turn-actions">
-        <button type="button" class="quiet" onClick={() => setEditing(true)}>
-          <Icon name="edit" size={14} /> Edit
-        </button>
+        <Quiet icon="edit" onClick={() => setEditing(true)}>
+          Edit
+        </Quiet>
       </div>
     </article>
   );
@@ -76,13 +77,7 @@ function TurnEditor({
     };
   }, [text]);
   return (
-    <form
-      class="turn user editing"
-      onSubmit={(event) => {
-        event.preventDefault();
-        onFinish(text);
-      }}
-    >
+    <Form class="turn user editing" onSubmit={() => onFinish(text)}>
       <label>
         <span class="visually-hidden">Say it otherwise</span>
         <textarea
@@ -106,7 +101,7 @@ function TurnEditor({
           Ask again
         </button>
       </div>
-    </form>
+    </Form>
   );
 }
 
@@ -130,19 +125,15 @@ function AssistantTurn({ turn, isOpen, onRegenerate, onResults, onDiff }: TurnPr
       )}
       {text !== '' && <Markdown text={text} {...(onDiff !== undefined && { onDiff })} />}
       {calls.length > 0 && <ToolCalls calls={calls} isOpen={isOpen} onResults={onResults} />}
-      {state === 'failed' && (
-        <p class="failure" role="alert">
-          {note || 'The answer broke off.'}
-        </p>
-      )}
+      {state === 'failed' && <Failure words={note || 'The answer broke off.'} />}
       {state === 'cut' && <p class="hint">Cut at the longest length; raise it under Settings.</p>}
       {state === 'stopped' && <p class="hint">Stopped.</p>}
       {stats !== null && !isEmpty && <AnswerLine stats={stats} note={state === 'failed' ? '' : note} />}
       {!isWriting && state !== 'steered' && (
         <div class="turn-actions">
-          <button type="button" class="quiet" onClick={onRegenerate}>
-            <Icon name="again" size={14} /> Regenerate
-          </button>
+          <Quiet icon="again" onClick={onRegenerate}>
+            Regenerate
+          </Quiet>
         </div>
       )}
     </article>

@@ -2,7 +2,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { ApiError } from './api.ts';
-import { Field } from './field.tsx';
+import { Field, TextInput } from './controls.tsx';
 
 export interface AdminKey {
   readonly sent: { readonly key?: string }; // for the request
@@ -18,12 +18,7 @@ export function useAdminKey(): AdminKey {
     sent: key === '' ? {} : { key },
     field: isWanted && (
       <Field label="Admin key">
-        <input
-          type="password"
-          autocomplete="off"
-          value={key}
-          onInput={({ currentTarget }) => setKey(currentTarget.value)}
-        />
+        <TextInput isSecret value={key} onChange={setKey} />
       </Field>
     ),
     onRefused: (error) => {
