@@ -1,6 +1,6 @@
 // A Hugging Face model directory, or a GGUF file, → ModelSpec and float32 tensors. At load every tensor that the architecture needs
 // is checked for presence, dtype and shape; values are read from disk only when asked for. It knows no runtime.
-// Before it: checkpoint-config.ts and weight-files.ts; after it: graph/build.ts and kernels/reference/.
+// Before it: checkpoint-config.ts and weight-files.ts; after it: graph/build.ts.
 import { statSync } from 'node:fs';
 import { readModelSpec } from './checkpoint-config.ts';
 import { findGguf } from './gguf/find-gguf.ts';

@@ -10,10 +10,10 @@ import {
 } from '../kernels/backend.ts';
 import { WallClock } from '../kernels/clock.ts';
 import { type CpuBackend, type CpuBackendOptions, createCpuBackend } from '../kernels/onnx/backend.ts';
-import { createReferenceDecoder, type ReferenceDecoder } from '../kernels/reference/decoder.ts';
 import { type Checkpoint, loadCheckpoint } from '../models/checkpoint.ts';
 import { type BuiltGraph, buildGraph } from '../models/graph/build.ts';
 import { writeTinyModel } from './golden/tiny-model.ts';
+import { createReferenceDecoder, type ReferenceDecoder } from './reference-decoder.ts';
 
 export interface TinyGraph {
   readonly checkpoint: Checkpoint;

@@ -5,9 +5,10 @@ import { loadConfig } from '../server/config/config.ts';
 import { ServerMetrics } from '../server/metrics/metrics.ts';
 import { Outcomes } from '../server/outcomes/outcomes.ts';
 import { taskRoutes } from '../server/outcomes/routes.ts';
-import { LocalPort, type StorePort } from '../server/outcomes/store-port.ts';
+import type { StorePort } from '../server/outcomes/store-port.ts';
 import type { TaskStore } from '../server/outcomes/task-store.ts';
 import { httpServer } from './http-world.ts';
+import { LocalPort } from './local-port.ts';
 import { memoryStore, START_MS } from './outcome-records.ts';
 import { ResponsesServer } from './responses-world.ts';
 

@@ -1,7 +1,6 @@
 // StorePort: the way to the store of tasks, which answers later. Owns the calls that cross it, and the store in a thread of
 // its own, so that no token waits for a disk. Before it: recorder.ts and routes.ts; after it: store-worker.ts.
 import type { Worker } from 'node:worker_threads';
-import type { Clock } from '../../kernels/clock.ts';
 import { startThread } from '../base/thread-entry.ts';
 import { type DiffQuestion, type ProposedDiff, proposedDiff } from './diff-watch.ts';
 import { OutcomesError } from './outcomes-error.ts';
@@ -44,7 +43,7 @@ export interface StorePort {
   close(done: () => void): void;
 }
 
-/** What the thread does with a call; also for a store without a thread. Failures of the database are answers. */
+/** What the thread does with a call. Failures of the database are answers. */
 export function answerCall(store: TaskStore, call: StoreCall): StoreAnswer<StoreValues[StoreCall['kind']]> {
   try {
     return { ok: true, value: carriedOut(store, call), rowCount: store.rowCount };
@@ -73,28 +72,6 @@ function carriedOut(store: TaskStore, call: StoreCall): StoreValues[StoreCall['k
 /** Summed up here: a page of whole tasks would be megabytes on their way. */
 function listed({ tasks, hasMore }: ReturnType<TaskStore['list']>): StoreValues['list'] {
   return { tasks: tasks.map((record) => taskObject(record, summariseTask(record))), hasMore };
-}
-
-/** A store without a thread of its own, for tests in virtual time. */
-export class LocalPort implements StorePort {
-  readonly #store: TaskStore;
-  readonly #clock: Pick<Clock, 'defer'>;
-
-  constructor(store: TaskStore, clock: Pick<Clock, 'defer'>) {
-    this.#store = store;
-    this.#clock = clock;
-  }
-
-  call<C extends StoreCall>(call: C, done: (answer: StoreAnswer<StoreValues[C['kind']]>) => void): void {
-    this.#clock.defer(() => done(answerCall(this.#store, call) as StoreAnswer<StoreValues[C['kind']]>));
-  }
-
-  close(done: () => void): void {
-    this.#clock.defer(() => {
-      this.#store.close();
-      done();
-    });
-  }
 }
 
 export interface StoreSetup {

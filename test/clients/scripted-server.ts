@@ -11,10 +11,10 @@ import { loadConfig } from '../../server/config/config.ts';
 import { openLanes } from '../../server/lanes/open-lanes.ts';
 import { ServerMetrics } from '../../server/metrics/metrics.ts';
 import { Outcomes } from '../../server/outcomes/outcomes.ts';
-import { LocalPort } from '../../server/outcomes/store-port.ts';
 import type { TaskStore } from '../../server/outcomes/task-store.ts';
 import { TaskTracker } from '../../server/outcomes/tracker.ts';
 import { testListener } from '../listeners.ts';
+import { LocalPort } from '../local-port.ts';
 import { ScriptedTokens } from '../scripted-tokens.ts';
 
 export interface ScriptedServer extends RunningServer {

@@ -5,7 +5,6 @@ import { pack } from 'msgpackr';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { WallClock } from '../../kernels/clock.ts';
-import { createReferenceDecoder, type ReferenceDecoder } from '../../kernels/reference/decoder.ts';
 import { loadCheckpoint } from '../../models/checkpoint.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
 import { NativeClient } from '../../server/client/client.ts';
@@ -16,6 +15,7 @@ import { loadConfig } from '../../server/config/config.ts';
 import { writeTinyModel } from '../golden/tiny-model.ts';
 import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
+import { createReferenceDecoder, type ReferenceDecoder } from '../reference-decoder.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 const directory = temporaryDirectory();

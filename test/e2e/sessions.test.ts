@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WallClock } from '../../kernels/clock.ts';
-import { createReferenceDecoder, type ReferenceDecoder } from '../../kernels/reference/decoder.ts';
 import { loadCheckpoint } from '../../models/checkpoint.ts';
 import { HEADER_SIZE } from '../../server/archive/record.ts';
 import { runProgram } from '../../server/cli/program.ts';
@@ -15,6 +14,7 @@ import { NativeClient } from '../../server/client/client.ts';
 import { webSocketTo } from '../../server/client/web-socket.ts';
 import { writeTinyModel } from '../golden/tiny-model.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
+import { createReferenceDecoder, type ReferenceDecoder } from '../reference-decoder.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 const directory = temporaryDirectory();

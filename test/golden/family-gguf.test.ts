@@ -3,12 +3,12 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { createReferenceDecoder } from '../../kernels/reference/decoder.ts';
 import { loadCheckpoint, requiredTensors } from '../../models/checkpoint.ts';
 import { readTensor } from '../../models/safetensors.ts';
 import { openWeightFiles } from '../../models/weight-files.ts';
 import { type GgufTensor, type MetadataValue, writeGguf } from '../peer/gguf-file.ts';
 import { interleaveHalves } from '../peer/gguf-model.ts';
+import { createReferenceDecoder } from '../reference-decoder.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 const root = join(import.meta.dirname, 'models/families');

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { argmax, createReferenceDecoder } from '../../kernels/reference/decoder.ts';
 import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { argmax, createReferenceDecoder } from '../reference-decoder.ts';
 import { goldenModels, sparkNanoGolden } from './golden-models.ts';
 
 const logitErrorMax = 1e-3; // the file's float32 arithmetic and five decimals against our float64

@@ -4,9 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { argmax, createReferenceDecoder } from '../../../kernels/reference/decoder.ts';
 import { loadCheckpoint } from '../../../models/checkpoint.ts';
 import { loadModel } from '../../../models/model.ts';
+import { argmax, createReferenceDecoder } from '../../reference-decoder.ts';
 import { temporaryDirectory } from '../../temporary-directory.ts';
 
 const recipe = resolve(import.meta.dirname, '../../../models/train');

@@ -3,13 +3,13 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openSession } from '../../../../kernels/onnx/ort.ts';
-import { createReferenceDecoder } from '../../../../kernels/reference/decoder.ts';
 import { loadCheckpoint } from '../../../../models/checkpoint.ts';
 import { buildGraph } from '../../../../models/graph/build.ts';
 import type { BuildProgress } from '../../../../models/graph/graph-files.ts';
 import { defaultPrecision, type Precision, precisions } from '../../../../models/graph/precision.ts';
 import { GraphRunner } from '../../../golden/graph-runner.ts';
 import { type TinyModelOptions, writeTinyModel } from '../../../golden/tiny-model.ts';
+import { createReferenceDecoder } from '../../../reference-decoder.ts';
 import { temporaryDirectory } from '../../../temporary-directory.ts';
 
 const root = temporaryDirectory();

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { calibrationOn } from '../../../../kernels/onnx/activation-probe.ts';
 import { openSession } from '../../../../kernels/onnx/ort.ts';
-import { createReferenceDecoder } from '../../../../kernels/reference/decoder.ts';
 import { type Checkpoint, loadCheckpoint } from '../../../../models/checkpoint.ts';
 import { buildGraph, type Calibration } from '../../../../models/graph/build.ts';
 import type { Precision } from '../../../../models/graph/precision.ts';
@@ -12,6 +11,7 @@ import { probeParts } from '../../../../models/graph/probe.ts';
 import { type ActivationRanges, smoothed } from '../../../../models/graph/smoothing.ts';
 import { GraphRunner } from '../../../golden/graph-runner.ts';
 import { writeTinyModel } from '../../../golden/tiny-model.ts';
+import { createReferenceDecoder } from '../../../reference-decoder.ts';
 import { temporaryDirectory } from '../../../temporary-directory.ts';
 
 const root = temporaryDirectory();

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
 import { taskRoutes } from '../../../../server/outcomes/routes.ts';
-import { LocalPort, type StorePort } from '../../../../server/outcomes/store-port.ts';
+import type { StorePort } from '../../../../server/outcomes/store-port.ts';
 import { httpServer } from '../../../http-world.ts';
+import { LocalPort } from '../../../local-port.ts';
 import { DAY_MS, START_MS } from '../../../outcome-records.ts';
 import { outcomesServer } from '../../../outcome-world.ts';
 import { ResponsesServer } from '../../../responses-world.ts';

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { argmax, createReferenceDecoder } from '../../../../kernels/reference/decoder.ts';
-import { loadCheckpoint } from '../../../../models/checkpoint.ts';
-import { rotaryFrequencies } from '../../../../models/graph/rotary.ts';
-import type { RopeScaling } from '../../../../models/spec.ts';
-import { type TinyModelOptions, tinyVocabSize, writeTinyModel } from '../../../golden/tiny-model.ts';
-import { temporaryDirectory } from '../../../temporary-directory.ts';
+import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { rotaryFrequencies } from '../../models/graph/rotary.ts';
+import type { RopeScaling } from '../../models/spec.ts';
+import { type TinyModelOptions, tinyVocabSize, writeTinyModel } from '../golden/tiny-model.ts';
+import { argmax, createReferenceDecoder } from '../reference-decoder.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 
 const root = temporaryDirectory();
 const checkpointOf = (options: Partial<TinyModelOptions>) =>

@@ -1,10 +1,10 @@
 // The slow, obvious decoder: one sequence, no cache, every position computed anew in float64. It is the oracle of
 // the engine's and the graphs' tests, so it is written to be read against the model's definition, not to be fast.
-// The frequencies of rotary embeddings are the graphs' own: golden outputs hold both to transformers. Used by test/golden and test/sim; nothing in the server imports it.
+// The frequencies of rotary embeddings are the graphs' own: golden outputs hold both to transformers.
 import assert from 'node:assert/strict';
-import { type Checkpoint, requiredTensors } from '../../models/checkpoint.ts';
-import { type RotaryKind, rotaryFrequencies, rotaryMagnitude } from '../../models/graph/rotary.ts';
-import type { Activation, LayerAttention, ModelSpec } from '../../models/spec.ts';
+import { type Checkpoint, requiredTensors } from '../models/checkpoint.ts';
+import { type RotaryKind, rotaryFrequencies, rotaryMagnitude } from '../models/graph/rotary.ts';
+import type { Activation, LayerAttention, ModelSpec } from '../models/spec.ts';
 
 type Vector = Float64Array;
 
