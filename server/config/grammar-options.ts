@@ -9,67 +9,42 @@ export const GRAMMAR_OPTIONS = {
     'schema-properties',
     integer(1, 100_000),
     grammarBounds.schemaPropertiesMax,
-    'properties in one JSON schema, of a format or a tool',
-  ),
-  schemaValuesMax: option(
-    'schema-values',
-    integer(16, 10_000_000),
-    grammarBounds.schemaValuesMax,
+  ).says('properties in one JSON schema, of a format or a tool'),
+  schemaValuesMax: option('schema-values', integer(16, 10_000_000), grammarBounds.schemaValuesMax).says(
     'objects, lists and scalars in one JSON schema',
   ),
-  schemaSizeMax: option(
-    'schema-size',
-    integer(64, 64 * MIB),
-    grammarBounds.schemaSizeMax,
+  schemaSizeMax: option('schema-size', integer(64, 64 * MIB), grammarBounds.schemaSizeMax).says(
     'characters of the keys and texts of one JSON schema, or of the texts of one choice',
   ),
-  grammarSizeMax: option(
-    'grammar-size',
-    integer(64, 64 * MIB),
-    grammarBounds.grammarSizeMax,
+  grammarSizeMax: option('grammar-size', integer(64, 64 * MIB), grammarBounds.grammarSizeMax).says(
     'characters of one Lark or GBNF grammar',
   ),
-  patternSizeMax: option(
-    'pattern-size',
-    integer(1, 1 * MIB),
-    grammarBounds.patternSizeMax,
+  patternSizeMax: option('pattern-size', integer(1, 1 * MIB), grammarBounds.patternSizeMax).says(
     'characters of one regular expression',
   ),
-  grammarTextsMax: option(
-    'grammar-texts',
-    integer(1, 1_000_000),
-    grammarBounds.grammarTextsMax,
+  grammarTextsMax: option('grammar-texts', integer(1, 1_000_000), grammarBounds.grammarTextsMax).says(
     'texts in one enum or choice',
   ),
-  grammarNodesMax: option(
-    'grammar-nodes',
-    integer(16, 10_000_000),
-    grammarBounds.grammarNodesMax,
+  grammarNodesMax: option('grammar-nodes', integer(16, 10_000_000), grammarBounds.grammarNodesMax).says(
     'nodes of one compiled grammar',
   ),
-  grammarStatesMax: option(
-    'grammar-states',
-    integer(16, 1_000_000),
-    grammarBounds.grammarStatesMax,
+  grammarStatesMax: option('grammar-states', integer(16, 1_000_000), grammarBounds.grammarStatesMax).says(
     'states of one expression of which all have to be visited',
   ),
   grammarPortionsMax: option(
     'grammar-portions',
     integer(16, 1_000_000),
     grammarBounds.grammarPortionsMax,
-    'portions of 1 to 2 ms that compiling one grammar may take',
+  ).says('portions of 1 to 2 ms that compiling one grammar may take'),
+  grammarsMax: option('grammars', integer(1, 65_536), grammarBounds.grammarsMax).says(
+    'compiled grammars kept',
   ),
-  grammarsMax: option('grammars', integer(1, 65_536), grammarBounds.grammarsMax, 'compiled grammars kept'),
-  maskCacheSizeMax: option(
-    'mask-cache-size',
-    size(64 * KIB, 64 * GIB),
-    grammarBounds.maskCacheSizeMax,
+  maskCacheSizeMax: option('mask-cache-size', size(64 * KIB, 64 * GIB), grammarBounds.maskCacheSizeMax).says(
     'memory for masks of allowed tokens, of expressions and as much again of states',
   ),
   grammarStatesKeptMax: option(
     'grammar-states-kept',
     integer(64, 10_000_000),
     grammarBounds.grammarStatesKeptMax,
-    'states that all grammars together remember, about 1 KB each',
-  ),
+  ).says('states that all grammars together remember, about 1 KB each'),
 } as const;

@@ -13,20 +13,13 @@ export interface Option<T> {
   readonly help: string;
 }
 
-export function option<T>(
-  flag: string,
-  domain: Domain<T>,
-  fallback: NoInfer<T>,
-  help: string,
-  env?: string,
-): Option<T> {
+/** `says`: its help. */
+export function option<T>(flag: string, domain: Domain<T>, fallback: NoInfer<T>, env?: string) {
+  const { type, bound, repeatable = false } = domain;
   return {
-    flag,
-    env: env ?? `SPARKLANE_${flag.toUpperCase().replaceAll('-', '_')}`,
-    type: domain.type,
-    bound: domain.bound,
-    default: fallback,
-    repeatable: domain.repeatable ?? false,
-    help,
+    says: (help: string): Option<T> => ({
+      ...{ flag, type, bound, repeatable, default: fallback, help },
+      env: env ?? `SPARKLANE_${flag.toUpperCase().replaceAll('-', '_')}`,
+    }),
   };
 }

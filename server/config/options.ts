@@ -27,354 +27,200 @@ import { UI_OPTIONS } from './ui-options.ts';
 const HOUR_MS = 3_600_000;
 
 export const OPTIONS = {
-  host: option(
-    'host',
-    text(255),
-    '127.0.0.1',
+  host: option('host', text(255), '127.0.0.1').says(
     'address to listen on; anything but loopback needs an API key',
   ),
-  port: option('port', integer(0, 65_535), 8080, 'TCP port; 0 takes any free one'),
-  listener: option(
-    'listener',
-    among(['auto', 'uws', 'node']),
-    'auto',
+  port: option('port', integer(0, 65_535), 8080).says('TCP port; 0 takes any free one'),
+  listener: option('listener', among(['auto', 'uws', 'node']), 'auto').says(
     'what holds the sockets: uWebSockets.js, node:http and ws (HTTP/1.0 too), or the first of them that loads',
   ),
   ...MODEL_OPTIONS,
   ...GRAMMAR_OPTIONS,
-  backend: option(
-    'backend',
-    identifier(),
-    'cpu',
+  backend: option('backend', identifier(), 'cpu').says(
     'device that computes: cpu, or webgpu for a GPU; or a simulated one: sim, wse3, wse3x4, h100, h100x2, h200, b200, a100',
   ),
-  simModel: option(
-    'sim-model',
-    text(4096),
-    'llama-3.1-8b',
+  simModel: option('sim-model', text(4096), 'llama-3.1-8b', 'SIM_MODEL').says(
     'simulated chips: the model they run, see `sparklane devices`, or a directory with a config.json',
-    'SIM_MODEL',
   ),
   simPrecision: option(
     'sim-precision',
     among(['fp16', 'bf16', 'fp8', 'int4', 'nvfp4', 'mxfp4']),
     'fp16',
-    'simulated chips: format of the weights',
-  ),
-  simWeights: option(
-    'sim-weights',
-    among(['resident', 'streamed']),
-    'resident',
+  ).says('simulated chips: format of the weights'),
+  simWeights: option('sim-weights', among(['resident', 'streamed']), 'resident').says(
     'simulated wafers: all weights on them, or those that do not fit streamed from external memory in every step',
   ),
-  simText: option(
-    'sim-text',
-    among(['noise', 'model']),
-    'noise',
+  simText: option('sim-text', among(['noise', 'model']), 'noise').says(
     'simulated chips: answer with meaningless tokens, or with those of --model computed on the cpu',
   ),
-  precision: option(
-    'precision',
-    among(['auto', ...precisions]),
-    'auto',
+  precision: option('precision', among(['auto', ...precisions]), 'auto').says(
     'number format of the weights; auto takes the measured best for the model',
   ),
-  draftModel: option(
-    'draft-model',
-    orNull('none', text(4096)),
-    null,
+  draftModel: option('draft-model', orNull('none', text(4096)), null).says(
     'small model with the same tokenizer that guesses ahead: a name or a directory, like --model',
   ),
-  draftPrecision: option(
-    'draft-precision',
-    among(['auto', ...precisions]),
-    'auto',
+  draftPrecision: option('draft-precision', among(['auto', ...precisions]), 'auto').says(
     'number format of its weights',
   ),
-  kvPrecision: option(
-    'kv-precision',
-    among(['fp32', 'int8']),
-    'fp32',
+  kvPrecision: option('kv-precision', among(['fp32', 'int8']), 'fp32').says(
     'number format of keys and values; int8 takes a quarter of the memory, and of the time only with VNNI or NEON',
   ),
-  replicas: option('replicas', integer(1, 64), 1, 'independent decoders; a sequence stays on one'),
-  threads: option(
-    'threads',
-    orNull('auto', integer(1, 256)),
-    null,
+  replicas: option('replicas', integer(1, 64), 1).says('independent decoders; a sequence stays on one'),
+  threads: option('threads', orNull('auto', integer(1, 256)), null).says(
     'threads of all replicas together; auto is 2, or one per replica if that is more',
   ),
-  slots: option('slots', integer(1, 1024), 16, 'sequences a replica decodes at the same time'),
-  contextTokens: option(
-    'context-tokens',
-    orNull('model', integer(16, 1_048_576)),
-    null,
+  slots: option('slots', integer(1, 1024), 16).says('sequences a replica decodes at the same time'),
+  contextTokens: option('context-tokens', orNull('model', integer(16, 1_048_576)), null).says(
     'longest sequence, prompt and output together; "model" takes what the model and the KV cache allow',
   ),
-  blockSize: option('block-size', integer(1, 256), 16, 'tokens per block of the prefix cache'),
-  kvCacheSizeMax: option(
-    'kv-cache-size',
-    size(1 * MIB, 1024 * GIB),
-    1 * GIB,
+  blockSize: option('block-size', integer(1, 256), 16).says('tokens per block of the prefix cache'),
+  kvCacheSizeMax: option('kv-cache-size', size(1 * MIB, 1024 * GIB), 1 * GIB).says(
     'memory for KV blocks, in bytes or as 512MiB',
   ),
-  deviceKvSizeMax: option(
-    'device-kv-size',
-    size(1 * MIB, 1024 * GIB),
-    2 * GIB,
+  deviceKvSizeMax: option('device-kv-size', size(1 * MIB, 1024 * GIB), 2 * GIB).says(
     'webgpu: memory of the device for the KV of its seats, all of it taken at start, in bytes or as 512MiB',
   ),
   // Off unless asked for: what conversations were about can be told from their KV, and disks wear.
-  kvDiskSizeMax: option(
-    'kv-disk-size',
-    size(0, 64 * 1024 * GIB),
-    0,
+  kvDiskSizeMax: option('kv-disk-size', size(0, 64 * 1024 * GIB), 0).says(
     'disk space for KV blocks that outlive memory and restarts, such as 8GiB; 0 keeps none',
   ),
-  kvDiskDirectory: option(
-    'kv-disk-directory',
-    orNull('cache', text(4096)),
-    null,
+  kvDiskDirectory: option('kv-disk-directory', orNull('cache', text(4096)), null).says(
     'where they go; "cache" is kv in the cache directory',
   ),
-  prefillChunkTokens: option(
-    'prefill-chunk-tokens',
-    integer(1, 8192),
-    128,
+  prefillChunkTokens: option('prefill-chunk-tokens', integer(1, 8192), 128).says(
     'prompt tokens computed per step; a multiple of the block size',
   ),
-  decodeRounds: option(
-    'decode-rounds',
-    integer(1, 256),
-    32,
+  decodeRounds: option('decode-rounds', integer(1, 256), 32).says(
     'tokens that a replica may draw at a stretch while nothing else waits for it',
   ),
   // Waking the server and its reader costs a token of a small model, a seventh of one of 135 M; nobody sees 20 ms.
-  streamIntervalMs: option(
-    'stream-interval',
-    integer(0, 1000),
-    20,
+  streamIntervalMs: option('stream-interval', integer(0, 1000), 20).says(
     'ms within which the tokens of such a stretch are told together, after the first; 0 tells each at once',
   ),
-  queueLengthMax: option('queue-length', integer(0, 65_536), 256, 'sequences that may wait for a slot'),
-  connectionCountMax: option(
-    'connections',
-    integer(1, 65_536),
-    1024,
+  queueLengthMax: option('queue-length', integer(0, 65_536), 256).says('sequences that may wait for a slot'),
+  connectionCountMax: option('connections', integer(1, 65_536), 1024).says(
     'open HTTP requests and WebSockets together',
   ),
   // Sockets that may bring their key in the first frame have shown none yet; they must not use up what key holders need.
-  ungreetedSocketCountMax: option(
-    'ungreeted-sockets',
-    integer(0, 65_536),
-    32,
+  ungreetedSocketCountMax: option('ungreeted-sockets', integer(0, 65_536), 32).says(
     'WebSockets that may be open before they have shown an API key, where one is needed',
   ),
-  choiceCountMax: option('choices', integer(1, 128), 16, 'largest n of a request'),
-  promptCountMax: option('prompts', integer(1, 2048), 64, 'prompts in one completions request'),
+  choiceCountMax: option('choices', integer(1, 128), 16).says('largest n of a request'),
+  promptCountMax: option('prompts', integer(1, 2048), 64).says('prompts in one completions request'),
   ...SHELF_OPTIONS,
   ...CLUSTER_OPTIONS,
-  headerSizeMax: option(
-    'header-size',
-    size(1 * KIB, 1 * MIB),
-    16 * KIB,
+  headerSizeMax: option('header-size', size(1 * KIB, 1 * MIB), 16 * KIB).says(
     'largest head of an HTTP request: its line and headers together',
   ),
   // Reading JSON takes 1 to 2 ms a MiB, and nobody else is served meanwhile. A million tokens of text fit.
-  bodySizeMax: option('body-size', size(1 * KIB, 1 * GIB), 4 * MIB, 'largest HTTP request body'),
+  bodySizeMax: option('body-size', size(1 * KIB, 1 * GIB), 4 * MIB).says('largest HTTP request body'),
   // Each costs time to parse and to check, more than its bytes do.
-  bodyValuesMax: option(
-    'body-values',
-    integer(1024, 64 * MIB),
-    128 * KIB,
+  bodyValuesMax: option('body-values', integer(1024, 64 * MIB), 128 * KIB).says(
     'values (numbers, texts …) in one JSON body or frame; a member of an object counts five times',
   ),
-  tokenizeSizeMax: option(
-    'tokenize-size',
-    integer(1024, 64 * MIB),
-    256 * KIB,
+  tokenizeSizeMax: option('tokenize-size', integer(1024, 64 * MIB), 256 * KIB).says(
     'characters that /tokenize takes, and tokens that /detokenize takes, in one request',
   ),
-  frameSizeMax: option('frame-size', size(1 * KIB, 1 * GIB), 16 * MIB, 'largest incoming WebSocket frame'),
-  streamBufferSizeMax: option(
-    'stream-buffer-size',
-    size(1 * KIB, 1 * GIB),
-    256 * KIB,
+  frameSizeMax: option('frame-size', size(1 * KIB, 1 * GIB), 16 * MIB).says(
+    'largest incoming WebSocket frame',
+  ),
+  streamBufferSizeMax: option('stream-buffer-size', size(1 * KIB, 1 * GIB), 256 * KIB).says(
     'unread bytes of one connection at which its generation pauses',
   ),
-  sendBufferSizeMax: option(
-    'send-buffer-size',
-    size(1 * KIB, 4 * GIB),
-    16 * MIB,
+  sendBufferSizeMax: option('send-buffer-size', size(1 * KIB, 4 * GIB), 16 * MIB).says(
     'unread bytes of one connection at which it is closed',
   ),
-  requestTimeoutMs: option(
-    'request-timeout-ms',
-    integer(1, 24 * HOUR_MS),
-    600_000,
+  requestTimeoutMs: option('request-timeout-ms', integer(1, 24 * HOUR_MS), 600_000).says(
     'a request fails after this',
   ),
-  drainTimeoutMs: option(
-    'drain-timeout-ms',
-    integer(0, HOUR_MS),
-    30_000,
+  drainTimeoutMs: option('drain-timeout-ms', integer(0, HOUR_MS), 30_000).says(
     'wait for open requests at shutdown',
   ),
-  stepTimeoutMs: option(
-    'step-timeout-ms',
-    integer(1, HOUR_MS),
-    60_000,
+  stepTimeoutMs: option('step-timeout-ms', integer(1, HOUR_MS), 60_000).says(
     'a device step that takes longer is hung',
   ),
   // uWebSockets.js takes 8 to 960 seconds and counts in steps of 4.
-  idleTimeoutSeconds: option(
-    'idle-timeout-seconds',
-    integer(8, 960),
-    120,
+  idleTimeoutSeconds: option('idle-timeout-seconds', integer(8, 960), 120).says(
     'a WebSocket that is dead is closed',
   ),
-  sessionCountMax: option('sessions', integer(1, 65_536), 256, 'native sessions kept at the same time'),
-  sessionCountPerKeyMax: option('sessions-per-key', integer(1, 65_536), 64, 'native sessions of one API key'),
-  unsentTokensMax: option(
-    'unsent-tokens',
-    integer(1, 65_536),
-    256,
+  sessionCountMax: option('sessions', integer(1, 65_536), 256).says('native sessions kept at the same time'),
+  sessionCountPerKeyMax: option('sessions-per-key', integer(1, 65_536), 64).says(
+    'native sessions of one API key',
+  ),
+  unsentTokensMax: option('unsent-tokens', integer(1, 65_536), 256).says(
     'tokens a native session holds for a slow reader before its generation pauses',
   ),
-  replayTokensMax: option(
-    'replay-tokens',
-    integer(0, 1_048_576),
-    4096,
+  replayTokensMax: option('replay-tokens', integer(0, 1_048_576), 4096).says(
     'latest tokens of a native answer that are kept after they were sent',
   ),
-  sessionIdleTimeoutMs: option(
-    'session-idle-timeout-ms',
-    integer(1000, 24 * HOUR_MS),
-    1_800_000,
+  sessionIdleTimeoutMs: option('session-idle-timeout-ms', integer(1000, 24 * HOUR_MS), 1_800_000).says(
     'a native session without traffic is dropped',
   ),
-  sessionTokensMax: option(
-    'session-tokens',
-    orNull('context', integer(1, 1_048_576)),
-    null,
+  sessionTokensMax: option('session-tokens', orNull('context', integer(1, 1_048_576)), null).says(
     'tokens one native session may hold; "context" is as long as a sequence',
   ),
-  speculation: option(
-    'speculation',
-    among(['auto', 'unseeded', 'asked', 'on', 'off']),
-    'auto',
+  speculation: option('speculation', among(['auto', 'unseeded', 'asked', 'on', 'off']), 'auto').says(
     'guess tokens ahead where that pays: for all, for requests without a seed, for those that ask or predict, for none; "auto" is for all unless guesses may round otherwise (--invariance none)',
   ),
-  invariance: option(
-    'invariance',
-    among(['none', 'guesses', 'full']),
-    'guesses',
+  invariance: option('invariance', among(['none', 'guesses', 'full']), 'guesses').says(
     'what never moves a bit of an answer: "guesses", being computed as if each came alone; "full", also what of an earlier answer is still in memory; "none": guesses cost less, and a near tie may turn',
   ),
-  rememberedTokensMax: option(
-    'remembered-tokens',
-    integer(0, 1_048_576),
-    32_768,
+  rememberedTokensMax: option('remembered-tokens', integer(0, 1_048_576), 32_768).says(
     "tokens of an API key's earlier answers that are kept to guess from, until --session-idle-timeout-ms passes or their session ends; 0: none",
   ),
-  rememberedKeyCountMax: option(
-    'remembered-keys',
-    integer(1, 65_536),
-    64,
+  rememberedKeyCountMax: option('remembered-keys', integer(1, 65_536), 64).says(
     'API keys of which answers are kept, those that asked last',
   ),
   ...RESPONSE_OPTIONS,
-  apiKeys: option(
-    'api-key',
-    list(key(), 256),
-    [],
+  apiKeys: option('api-key', list(key(), 256), [], 'SPARKLANE_API_KEY').says(
     'key that callers must present; repeatable',
-    'SPARKLANE_API_KEY',
   ),
-  apiKeyFile: option(
-    'api-key-file',
-    orNull('none', text(4096)),
-    null,
+  apiKeyFile: option('api-key-file', orNull('none', text(4096)), null).says(
     'file with more such keys, one a line; # begins a comment',
   ),
-  adminKey: option(
-    'admin-key',
-    orNull('none', key()),
-    null,
+  adminKey: option('admin-key', orNull('none', key()), null).says(
     'key for what changes the server (POST /admin/backend); without it nobody may where API keys are set, else anybody',
   ),
-  adminKeyFile: option(
-    'admin-key-file',
-    orNull('none', text(4096)),
-    null,
+  adminKeyFile: option('admin-key-file', orNull('none', text(4096)), null).says(
     'file with that key, instead of --admin-key',
   ),
-  corsOrigins: option(
-    'cors-origin',
-    list(text(255), 64),
-    [],
+  corsOrigins: option('cors-origin', list(text(255), 64), []).says(
     'web origin that may call; repeatable, * is any',
   ),
-  trustedProxies: option(
-    'trusted-proxies',
-    list(network(), 64),
-    [],
+  trustedProxies: option('trusted-proxies', list(network(), 64), []).says(
     'address or network of a proxy whose X-Forwarded-For, -Proto and -Host are believed; repeatable',
   ),
-  cacheDirectory: option(
-    'cache-directory',
-    orNull('user', text(4096)),
-    null,
+  cacheDirectory: option('cache-directory', orNull('user', text(4096)), null, 'SPARKLANE_CACHE').says(
     'built graphs; "user" is sparklane in the cache directory of the user',
-    'SPARKLANE_CACHE',
   ),
   ...UI_OPTIONS,
-  lanes: option(
-    'lanes',
-    orNull('none', text(4096)),
-    null,
+  lanes: option('lanes', orNull('none', text(4096)), null).says(
     'JSON file of lanes, between which requests are routed by model: "auto"; without it all go to the model',
   ),
   // Off unless asked for: a record of how somebody works is theirs to begin, and no upgrade may begin one for them.
-  outcomesDb: option(
-    'outcomes-db',
-    text(4096),
-    'off',
+  outcomesDb: option('outcomes-db', text(4096), 'off').says(
     'record of tasks and their outcomes (SQLite): off, "cache" for outcomes.db in the cache directory, or a path',
   ),
-  outcomesDays: option('outcomes-days', integer(1, 3650), 90, 'days for which a quiet task is kept'),
-  outcomesRowsMax: option(
-    'outcomes-rows',
-    integer(10_000, 100_000_000),
-    500_000,
+  outcomesDays: option('outcomes-days', integer(1, 3650), 90).says('days for which a quiet task is kept'),
+  outcomesRowsMax: option('outcomes-rows', integer(10_000, 100_000_000), 500_000).says(
     'tasks, events and requests kept together; quiet tasks go first, of the key that has the most',
   ),
-  outcomesQueueMax: option(
-    'outcomes-queue',
-    integer(16, 1_000_000),
-    4096,
+  outcomesQueueMax: option('outcomes-queue', integer(16, 1_000_000), 4096).says(
     'observations that wait to be written; more are dropped and counted',
   ),
-  outcomesText: option(
-    'outcomes-text',
-    among(['off', 'on']),
-    'off',
+  outcomesText: option('outcomes-text', among(['off', 'on']), 'off').says(
     'keep titles and notes of tasks; off keeps numbers and names only, never what was said',
   ),
   // For tests of whole servers: whoever may ask can make every answer fail.
-  deviceFaults: option(
-    'device-faults',
-    among(['off', 'on']),
-    'off',
+  deviceFaults: option('device-faults', among(['off', 'on']), 'off').says(
     'for tests: POST /admin/fault makes the cpu device die, hang, fail or draw no number in its next step',
   ),
-  logLevel: option(
-    'log-level',
-    among(['silent', 'error', 'warn', 'info', 'debug']),
-    'info',
+  logLevel: option('log-level', among(['silent', 'error', 'warn', 'info', 'debug']), 'info').says(
     'least severe log line',
   ),
-  seed: option('seed', orNull('random', integer(0, 2 ** 32 - 1)), null, 'makes ids and drawn seeds repeat'),
+  seed: option('seed', orNull('random', integer(0, 2 ** 32 - 1)), null).says(
+    'makes ids and drawn seeds repeat',
+  ),
 } as const satisfies Readonly<Record<string, Option<unknown>>>;
 
 export type OptionName = keyof typeof OPTIONS;
