@@ -2,12 +2,11 @@
 // table, config.ts reads flags, environment and file through it, `sparklane serve --help` prints it. Data only.
 import type { z } from 'zod';
 import { precisions } from '../../models/graph/precision.ts';
-import { CLUSTER_OPTIONS } from './cluster-options.ts';
 import { GRAMMAR_OPTIONS } from './grammar-options.ts';
-import { MODEL_OPTIONS } from './model-options.ts';
 import { type Option, option } from './option.ts';
 import {
   among,
+  duration,
   GIB,
   identifier,
   integer,
@@ -16,13 +15,13 @@ import {
   list,
   MIB,
   network,
+  nodeName,
   orNull,
+  real,
+  redisUrl,
   size,
   text,
 } from './option-domains.ts';
-import { RESPONSE_OPTIONS } from './response-options.ts';
-import { SHELF_OPTIONS } from './shelf-options.ts';
-import { UI_OPTIONS } from './ui-options.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -34,7 +33,24 @@ export const OPTIONS = {
   listener: option('listener', among(['auto', 'uws', 'node']), 'auto').says(
     'what holds the sockets: uWebSockets.js, node:http and ws (HTTP/1.0 too), or the first of them that loads',
   ),
-  ...MODEL_OPTIONS,
+  model: option('model', text(4096), 'smollm2-135m-instruct').says(
+    'name of an embedded model, a model directory, a GGUF file, or OWNER/NAME of the hub, which is pulled if it is not in the cache',
+  ),
+  aliases: option('alias', list(text(256), 64), []).says(
+    'other name that the model answers to and is listed under, or claude-* for all that begin so; repeatable',
+  ),
+  lora: option('lora', list(text(4096), 16), []).says(
+    'adapter merged into the model: a PEFT directory or a GGUF file, with =SCALE behind it for more or less of it; repeatable',
+  ),
+  temperature: option('temperature', orNull('model', real(0, 100)), null).says(
+    'for requests that do not say; 0 is greedy; "model" is its author\'s advice, else 0.3',
+  ),
+  topP: option('top-p', orNull('model', real(0, 1)), null).says('likewise; 1 is off; else 0.95'),
+  topK: option('top-k', orNull('model', integer(0, 2 ** 31 - 1)), null).says('likewise; 0 is off; else 40'),
+  minP: option('min-p', orNull('model', real(0, 1)), null).says('likewise; 0 is off; else 0.05'),
+  repetitionPenalty: option('repetition-penalty', orNull('model', real(0.01, 100)), null).says(
+    'likewise; 1 is off, and without advice it is',
+  ),
   ...GRAMMAR_OPTIONS,
   backend: option('backend', identifier(), 'cpu').says(
     'device that computes: cpu, or webgpu for a GPU; or a simulated one: sim, wse3, wse3x4, h100, h100x2, h200, b200, a100',
@@ -107,8 +123,45 @@ export const OPTIONS = {
   ),
   choiceCountMax: option('choices', integer(1, 128), 16).says('largest n of a request'),
   promptCountMax: option('prompts', integer(1, 2048), 64).says('prompts in one completions request'),
-  ...SHELF_OPTIONS,
-  ...CLUSTER_OPTIONS,
+  modelsDirectory: option('models-dir', orNull('none', text(4096)), null).says(
+    'directory whose models are served too, each loaded when a request names it: GGUF files and model directories, also as OWNER/NAME',
+  ),
+  modelsMemoryMax: option('models-memory-max', orNull('machine', size(16 * MIB, 16 * 1024 * GIB)), null).says(
+    'memory of all models together, weights and KV; the least recently used makes room; "machine" is four fifths of it',
+  ),
+  idleUnloadMs: option('idle-unload', orNull('never', duration(0, 720 * 3_600_000)), null).says(
+    'a model that nobody used for this long is unloaded, such as 5m; a request may say otherwise with keep_alive',
+  ),
+  embeddingInputsMax: option('embedding-inputs', integer(1, 65_536), 2048).says(
+    'texts of one embeddings request',
+  ),
+  embeddingTokensMax: option('embedding-tokens', integer(1, 16_777_216), 300_000).says(
+    'tokens of one embeddings request, all its texts together',
+  ),
+  node: option('node', orNull('none', nodeName()), null).says(
+    'name of this node among several; ids of sessions, responses and conversations then begin with it, so that proxies find it',
+  ),
+  cluster: option('cluster', orNull('none', redisUrl()), null).says(
+    'Redis or Valkey through which sessions, stored responses and conversations outlive their node, such as redis://127.0.0.1:6379; off by default',
+  ),
+  clusterStoreSizeMax: option('cluster-store-size', size(1 * MIB, 1024 * GIB), 256 * MIB).says(
+    'stored responses of all nodes there, and as much again of conversations; the oldest go first',
+  ),
+  engineMetrics: option('engine-metrics', among(['sparklane', 'vllm']), 'sparklane').says(
+    'names of the gauges that routers read; vllm adds them under its names',
+  ),
+  kvEvents: option('kv-events', orNull('none', text(255)), null).says(
+    'where cached blocks are told to routers in the form of vLLM, such as tcp://127.0.0.1:5557; needs the package zeromq',
+  ),
+  kvEventsReplay: option('kv-events-replay', orNull('none', text(255)), null).says(
+    'where routers that come late ask for what was told before, such as tcp://127.0.0.1:5558',
+  ),
+  kvEventsTopic: option('kv-events-topic', orNull('none', text(255)), null).says(
+    'topic of these events, such as kv@pod@model; none is the empty one',
+  ),
+  kvEventsKept: option('kv-events-kept', integer(1, 1_000_000), 10_000).says(
+    'latest batches kept for replay',
+  ),
   headerSizeMax: option('header-size', size(1 * KIB, 1 * MIB), 16 * KIB).says(
     'largest head of an HTTP request: its line and headers together',
   ),
@@ -171,7 +224,34 @@ export const OPTIONS = {
   rememberedKeyCountMax: option('remembered-keys', integer(1, 65_536), 64).says(
     'API keys of which answers are kept, those that asked last',
   ),
-  ...RESPONSE_OPTIONS,
+  responsesWebSocket: option('responses-websocket', among(['on', 'off']), 'on').says(
+    'WebSocket mode of /v1/responses; off answers upgrades with 426, clients fall back to HTTP',
+  ),
+  responsesSocketAgeMaxMs: option('responses-socket-age-ms', integer(1000, 24 * HOUR_MS), HOUR_MS).says(
+    'a WebSocket of /v1/responses takes no new work after this; clients open another',
+  ),
+  responseCountMax: option('responses', integer(0, 65_536), 1024).says('stored responses (store: true)'),
+  responseCountPerKeyMax: option('responses-per-key', integer(0, 65_536), 512).says(
+    'stored responses of one API key',
+  ),
+  responseStoreSizeMax: option('response-store-size', size(1 * KIB, 64 * GIB), 64 * MIB).says(
+    'text of all stored responses together',
+  ),
+  responseTtlMs: option('response-ttl-ms', integer(1000, 720 * HOUR_MS), 24 * HOUR_MS).says(
+    'a stored response is forgotten after this',
+  ),
+  conversationCountMax: option('conversations', integer(0, 65_536), 1024).says(
+    'conversations kept (/v1/conversations); of too many the one that nobody used for longest is forgotten',
+  ),
+  conversationCountPerKeyMax: option('conversations-per-key', integer(0, 65_536), 512).says(
+    'conversations of one API key',
+  ),
+  conversationStoreSizeMax: option('conversation-store-size', size(1 * KIB, 64 * GIB), 64 * MIB).says(
+    'text of all conversations together',
+  ),
+  conversationTtlMs: option('conversation-ttl-ms', integer(1000, 8760 * HOUR_MS), 720 * HOUR_MS).says(
+    'a conversation that nobody used for this long is forgotten',
+  ),
   apiKeys: option('api-key', list(key(), 256), [], 'SPARKLANE_API_KEY').says(
     'key that callers must present; repeatable',
   ),
@@ -193,7 +273,15 @@ export const OPTIONS = {
   cacheDirectory: option('cache-directory', orNull('user', text(4096)), null, 'SPARKLANE_CACHE').says(
     'built graphs; "user" is sparklane in the cache directory of the user',
   ),
-  ...UI_OPTIONS,
+  ui: option('ui', among(['on', 'off']), 'on').says(
+    'the page at GET /: playground and what the server is doing; --no-ui is the same as off',
+  ),
+  uiViewerCountMax: option('ui-viewers', integer(1, 1024), 32).says(
+    'pages that may watch what the server is doing at the same time',
+  ),
+  uiText: option('ui-text', among(['off', 'on']), 'off').says(
+    'the page may show the text of the native sessions of its own API key; without keys it never does',
+  ),
   lanes: option('lanes', orNull('none', text(4096)), null).says(
     'JSON file of lanes, between which requests are routed by model: "auto"; without it all go to the model',
   ),
