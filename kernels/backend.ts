@@ -2,6 +2,7 @@
 // store of KV blocks that outlive them; a step computes rows of tokens and answers once. The engine decides
 // what to compute (server/engine/scheduler.ts); a backend decides how. Types and their assertions only.
 import assert from 'node:assert/strict';
+import type { SamplingDefaults } from '../models/sampling-defaults.ts';
 import type { DevicePlan } from './device-plan.ts';
 
 /** What a device can hold and do. Fixed for the life of the backend. */
@@ -21,12 +22,7 @@ export interface BackendLimits {
 }
 
 /** How the tokens of one sequence are drawn. Constant for the life of the sequence. */
-export interface SamplingParams {
-  readonly temperature: number; // ≥ 0; 0 = greedy
-  readonly topP: number; // (0, 1]; 1 = off
-  readonly topK: number; // ≥ 0; 0 = off
-  readonly minP: number; // [0, 1]; 0 = off
-  readonly repetitionPenalty: number; // > 0; 1 = off; over prompt and output
+export interface SamplingParams extends SamplingDefaults {
   readonly frequencyPenalty: number; // [-2, 2]; 0 = off; over output only
   readonly presencePenalty: number; // [-2, 2]; 0 = off; over output only
   readonly logitBias: ReadonlyMap<number, number> | null; // token id → added to its logit

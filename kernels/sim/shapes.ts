@@ -2,6 +2,7 @@
 // uses, and how much KV it leaves behind. Data and arithmetic only; no weights, no runtime. Layers may differ (dense
 // and mixture, full and windowed): what is said "of one layer" is the mean over all of them.
 // Made by catalogue.ts and shape-config.ts; read by gpu/ and wafer/.
+import type { ModelSpec } from '../../models/spec.ts';
 import { kvElementBytes, type SimKvPrecision, type SimPrecision, weightBytes } from './precision.ts';
 
 /** Latent attention (DeepSeek's MLA): KV is one compressed vector and one rotary key for all heads. Elements. */
@@ -24,22 +25,25 @@ export interface LinearAttention {
 }
 
 /** The sizes of a decoder. In `mixtureLayerCount` layers a token uses `activeExpertCount` experts and the shared one. */
-export interface ModelShape {
-  readonly name: string;
-  readonly layerCount: number;
-  readonly hiddenSize: number;
-  readonly headCount: number;
-  readonly kvHeadCount: number;
-  readonly headSize: number; // elements
+export interface ModelShape
+  extends Pick<
+    ModelSpec,
+    | 'name'
+    | 'layerCount'
+    | 'hiddenSize'
+    | 'headCount'
+    | 'kvHeadCount'
+    | 'headSize'
+    | 'vocabSize'
+    | 'tiedEmbeddings'
+    | 'contextLength'
+  > {
   readonly denseFfnSize: number; // of layers that are no mixture
   readonly mixtureLayerCount: number; // 0: dense
   readonly ffnSize: number; // of one expert; of a dense model, the same as denseFfnSize
   readonly expertCount: number; // 1: dense
   readonly activeExpertCount: number;
   readonly sharedFfnSize: number; // of all shared experts together; 0: none
-  readonly vocabSize: number;
-  readonly tiedEmbeddings: boolean;
-  readonly contextLength: number; // tokens
   readonly fullAttentionLayerCount: number; // their KV grows with the context
   readonly windowedLayerCount: number;
   readonly windowTokens: number; // that a windowed layer sees; 0: no such layer

@@ -1,14 +1,14 @@
 // Settings: what the person asked for, parsed once from the flags; everything behind it trusts them. Pure.
 import { FlagError } from '../base/flag-error.ts';
 import { type Load, parseLoad } from '../workload/arrival.ts';
-import { entryOf } from '../workload/catalog.ts';
-import type { EditFormat } from '../workload/edits.ts';
-import { type Lengths, parseLengths } from '../workload/lengths.ts';
+import { entryOf, type WorkloadOptions } from '../workload/catalog.ts';
+import { parseLengths } from '../workload/lengths.ts';
 import { FlagReader } from './flag-reader.ts';
-import { parseSlo, type Slo } from './play/slo.ts';
+import { parseSlo } from './play/slo.ts';
 import { type Gate, parseGates } from './runs/gate.ts';
+import type { RunPlan } from './runs/run.ts';
 import { parseAddress, type ServerAddress } from './wires/address.ts';
-import { parseTargetKind, type TargetKind } from './wires/catalog.ts';
+import { parseTargetKind, type TargetKind, type TargetOptions } from './wires/catalog.ts';
 import { type Connection, readCa } from './wires/connection.ts';
 import { PLAIN_ROUTE_NAMES, parseRoute } from './wires/whole-routes.ts';
 
@@ -17,49 +17,20 @@ export interface TargetSettings {
   readonly address: ServerAddress | null; // null: in process
 }
 
-export interface Settings {
+export interface Settings
+  extends Omit<WorkloadOptions, 'name' | 'countTokens'>,
+    Omit<RunPlan, 'salt'>,
+    Pick<TargetOptions, 'apiKey' | 'headers' | 'as' | 'temperature' | 'plain' | 'extraBody'> {
   readonly target: TargetSettings;
   readonly inProcess: { readonly device: string; readonly virtual: boolean } | null;
   readonly other: TargetSettings | null; // B of a comparison
-  readonly apiKey: string | null;
-  readonly headers: Readonly<Record<string, string>>; // names in lower case
   readonly connection: Connection;
   readonly model: string | null; // null: the server's first
   readonly tokenizer: string | null;
-  readonly as: 'text' | 'tokens' | 'messages';
-  readonly temperature: number | null;
-  readonly plain: boolean;
-  readonly extraBody: Readonly<Record<string, unknown>>;
   readonly workload: string;
-  readonly tracePath: string | null;
-  readonly promptsPath: string | null;
-  readonly scale: number | null;
-  readonly contextTokens: number;
-  readonly gapScale: number;
-  readonly gapMsMax: number;
-  readonly editFormat: EditFormat;
-  readonly fileTokens: readonly number[];
-  readonly promptLengths: Lengths;
-  readonly outputLengths: Lengths;
-  readonly prefixShare: number;
-  readonly turns: { readonly min: number; readonly max: number };
-  readonly interruptShare: number | null;
-  readonly steerShare: number | null;
-  readonly load: Load;
-  readonly durationMs: number;
-  readonly sessionsMax: number;
-  readonly warmupMs: number;
-  readonly leadMs: number;
-  readonly turnTimeoutMs: number;
-  readonly sessionsInFlightMax: number;
   readonly workers: number; // threads that play; more than one: this one counts only
   readonly flags: Flags; // as they came, for those threads
-  readonly seed: number;
-  readonly slo: Slo;
-  readonly voidShare: number;
   readonly sweeps: readonly SweepSettings[];
-  readonly abortShare: number | null; // of the latest turns that failed: then the run ends
-  readonly autoWarmup: boolean; // the warm-up ends where latencies settle
   readonly scrape: string | null; // route of the server's own metrics
   readonly junitPath: string | null;
   readonly otlp: ServerAddress | null; // collector that every run is told to

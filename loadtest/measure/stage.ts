@@ -6,10 +6,9 @@ import { Tokenizer } from '../../models/tokenizer.ts';
 import { packageVersion } from '../../server/base/package-version.ts';
 import { openWorkload } from '../workload/catalog.ts';
 import { fillerText } from '../workload/filler.ts';
-import type { Workload } from '../workload/turn.ts';
 import type { LoadtestIo } from './io.ts';
 import type { LiveScreen } from './report/live-view.ts';
-import type { Surroundings } from './runs/run.ts';
+import type { RunParts } from './runs/run.ts';
 import { Scraper } from './runs/scrape.ts';
 import type { Settings, TargetSettings } from './settings.ts';
 import { headersOf, openTarget, realWires, type Wires } from './wires/catalog.ts';
@@ -28,13 +27,8 @@ export type StageIo = Pick<
 >;
 
 /** What all runs of a campaign share. */
-export interface Stage {
-  readonly clock: Clock;
-  readonly target: Target;
+export interface Stage extends Omit<RunParts, 'onTurn'> {
   readonly other: Target | null;
-  readonly workload: Workload;
-  readonly countTokens: ((text: string) => number) | null;
-  readonly surroundings: Surroundings;
   readonly live: LiveScreen | null;
   /** Of the server's own metrics, one for each run; null: not asked for. */
   openScraper(): Scraper | null;

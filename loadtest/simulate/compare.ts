@@ -6,20 +6,16 @@ import { table } from '../show/text-table.ts';
 import { median } from '../statistics/median.ts';
 import { decodeParts, type TimePart } from './bounds.ts';
 import { type FixedLengths, promptCount, type SimLoad } from './load.ts';
-import { type SchedulerName, simulate } from './simulation.ts';
+import { type SimulationOptions, simulate } from './simulation.ts';
 import { type Prices, type Summary, summarise } from './summary.ts';
 import { type Sweep, sweepUsers } from './sweep.ts';
 import type { Sample, SloBounds } from './tally.ts';
 import { planOf, trustOf } from './trust.ts';
 
-export interface CompareOptions {
-  readonly load: SimLoad;
-  readonly slo: SloBounds;
-  readonly hostMs: number;
-  readonly scheduler?: SchedulerName | undefined;
+export interface CompareOptions
+  extends Pick<SimulationOptions, 'load' | 'slo' | 'hostMs' | 'scheduler' | 'queueLengthMax'> {
   readonly prices: Prices;
   readonly usersMax: number;
-  readonly queueLengthMax: number;
   readonly seed: number;
   readonly onProgress: (text: string) => void;
 }

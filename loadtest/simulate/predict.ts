@@ -8,11 +8,10 @@ import { decodeLayerCycles, productLayerCycles } from '../../kernels/sim/wafer/l
 import { decodeParts, largestPart, prefillBound } from './bounds.ts';
 import { type FixedLengths, poissonLoad } from './load.ts';
 import { type ChipSchedule, chipSchedule } from './schedule.ts';
-import { type SchedulerName, simulate } from './simulation.ts';
+import { type SimulationOptions, simulate } from './simulation.ts';
 import { type StreamedSchedule, streamedSchedule } from './streamed-schedule.ts';
 import { type Prices, type Summary, summarise } from './summary.ts';
 import { simulateUsers } from './sweep.ts';
-import type { SloBounds } from './tally.ts';
 import { planOf, type Regime, regionTrust, trustOf } from './trust.ts';
 
 export type PredictLoad =
@@ -30,13 +29,9 @@ export interface Prediction {
   readonly schedule: ChipSchedule | StreamedSchedule | null; // of a wafer: what lies where, and when
 }
 
-export interface PredictOptions {
-  readonly device: SimDevice;
+export interface PredictOptions extends Pick<SimulationOptions, 'device' | 'slo' | 'hostMs' | 'scheduler'> {
   readonly lengths: FixedLengths;
   readonly load: PredictLoad;
-  readonly slo: SloBounds;
-  readonly hostMs: number;
-  readonly scheduler?: SchedulerName | undefined;
   readonly prices: Prices;
   readonly seed: number;
 }

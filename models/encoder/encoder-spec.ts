@@ -1,6 +1,6 @@
 // EncoderSpec: the dimensions of a model that reads a text as a whole and answers a vector for each token, as data. Owns no
 // weights and does no I/O. encoder-config.ts makes one; encoder-graph.ts computes what it says and asks for no family's name.
-import type { Activation } from '../spec.ts';
+import type { ModelSpec } from '../spec.ts';
 
 /** One layer's attention: every token sees every other. */
 export interface EncoderLayer {
@@ -8,24 +8,27 @@ export interface EncoderLayer {
   readonly ropeTheta: number | null; // null: positions are in the embeddings
 }
 
-export interface EncoderSpec {
-  readonly name: string;
-  readonly architecture: string; // the family's name: bert, modernbert
-  readonly vocabSize: number;
-  readonly hiddenSize: number;
-  readonly headCount: number;
-  readonly ffnSize: number;
+export interface EncoderSpec
+  extends Pick<
+    ModelSpec,
+    | 'name'
+    | 'architecture'
+    | 'vocabSize'
+    | 'hiddenSize'
+    | 'headCount'
+    | 'ffnSize'
+    | 'activation'
+    | 'isGated'
+    | 'qkvBias'
+  > {
   readonly contextLength: number; // tokens, start and end included
   readonly layers: readonly EncoderLayer[];
   readonly normEps: number;
   readonly hasNormBias: boolean;
   readonly normPlacement: 'before' | 'after'; // before: the first layer's attention reads the embeddings' norm
-  readonly activation: Activation;
-  readonly isGated: boolean; // down(act(gate(x)) · up(x)), else down(act(up(x)))
   readonly hasPositions: boolean; // learned ones
   readonly positionStart: number; // row of the first position
   readonly segmentCount: number; // rows of the table of segments, of which the first is added; 0: none
-  readonly qkvBias: boolean;
   readonly outputBias: boolean;
   readonly feedBias: boolean;
 }

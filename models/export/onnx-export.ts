@@ -96,17 +96,20 @@ function filesIn(directory: string): readonly string[] {
 }
 
 /** What a config says of an export: its architecture is the graph's own affair. */
-interface Dimensions {
-  readonly architecture: string;
-  readonly vocabSize: number;
-  readonly contextLength: number;
+interface Dimensions
+  extends Pick<
+    ModelSpec,
+    | 'architecture'
+    | 'vocabSize'
+    | 'contextLength'
+    | 'headSize'
+    | 'hiddenSize'
+    | 'headCount'
+    | 'kvHeadCount'
+    | 'layerCount'
+  > {
   readonly bosTokenId: number | null | undefined;
   readonly eosTokenIds: number | readonly number[] | null | undefined;
-  readonly headSize: number;
-  readonly hiddenSize: number;
-  readonly headCount: number;
-  readonly kvHeadCount: number;
-  readonly layerCount: number;
 }
 
 /** Of genai_config.json, else of config.json. Throws CheckpointError. */

@@ -22,7 +22,7 @@ export interface SessionDirectoryOptions {
 }
 
 /** What a client that comes back has. */
-interface Wanted {
+export interface WantedSession {
   readonly id: string;
   readonly owner: string;
   readonly generation?: number | undefined;
@@ -78,7 +78,7 @@ export class SessionDirectory implements SessionKeeper {
   }
 
   /** Makes the session one of this node's if it is another's, drawn as far as its client has it; then `done`, whatever came. */
-  readonly bring = (wanted: Wanted, done: () => void): void => {
+  readonly bring = (wanted: WantedSession, done: () => void): void => {
     if (!this.#up) {
       done();
       return;
@@ -96,7 +96,7 @@ export class SessionDirectory implements SessionKeeper {
   };
 
   /** It is here, and nobody has had it since. */
-  #isOwn({ id, owner }: Wanted, fence: number): boolean {
+  #isOwn({ id, owner }: WantedSession, fence: number): boolean {
     const session = this.#table?.find(id, owner) ?? null;
     if (session === null) return false;
     const own = fence === (this.#fences.get(id) ?? FIRST_FENCE) + 1;
@@ -105,7 +105,7 @@ export class SessionDirectory implements SessionKeeper {
     return own;
   }
 
-  #fetched(wanted: Wanted, taken: TakenSession, done: () => void): void {
+  #fetched(wanted: WantedSession, taken: TakenSession, done: () => void): void {
     const state = sessionOf(taken.state);
     if (state === null) {
       this.#options.log.warn('a session of another node cannot be read', { id: wanted.id });
@@ -116,7 +116,7 @@ export class SessionDirectory implements SessionKeeper {
     this.#adopt(wanted, state, done);
   }
 
-  #adopt({ id, owner, generation, index = 0 }: Wanted, state: SessionState, done: () => void): void {
+  #adopt({ id, owner, generation, index = 0 }: WantedSession, state: SessionState, done: () => void): void {
     const table = this.#table!;
     const { question } = state;
     const finish = () => {

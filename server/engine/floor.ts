@@ -10,7 +10,7 @@ import { BlockPool } from './block-pool.ts';
 import { type CachePicture, cachePicture, type PictureBounds } from './cache-picture.ts';
 import { ColdTier } from './cold-tier.ts';
 import type { DraftModel } from './draft-model.ts';
-import type { EngineObserver } from './observer.ts';
+import type { EngineObserver, KvReport } from './observer.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import { Reporter } from './reporter.ts';
 import { Scheduler, type SchedulerBounds } from './scheduler.ts';
@@ -24,12 +24,9 @@ export interface EngineBounds extends AdmissionBounds, SchedulerBounds {
   readonly findsAnswers?: boolean;
 }
 
-export interface KvLoad {
+export interface KvLoad
+  extends Pick<KvReport, 'blockCount' | 'inUseCount' | 'idleCachedCount' | 'touchedCount'> {
   readonly freeCount: number;
-  readonly idleCachedCount: number;
-  readonly inUseCount: number;
-  readonly touchedCount: number; // ever used
-  readonly blockCount: number;
 }
 
 export interface FloorParts {

@@ -4,12 +4,12 @@
 import type { SamplingParams, TokenLogprobs } from '../../kernels/backend.ts';
 import type { Random } from '../../kernels/random.ts';
 import type { GenerationFailure } from '../base/errors.ts';
-import type { MissReason } from '../engine/prefix-cache.ts';
 import type {
-  Priority,
   SequenceEnd,
   SequenceEngine,
+  SequenceRequest,
   SequenceSink,
+  SequenceUsage,
   SpeculationRequest,
   SubmitResult,
   TokenConstraint,
@@ -20,22 +20,15 @@ import type { LastTurn } from './prefix-report.ts';
 import { StopStrings } from './stop-strings.ts';
 
 /** A checked request: every bound has been enforced at the edge. */
-export interface GenerationRequest {
-  readonly tokens: Int32Array; // [n ≥ 1] prompt
+export interface GenerationRequest
+  extends Pick<
+      SequenceRequest,
+      'tokens' | 'promptLogprobs' | 'ignoreStopTokens' | 'priority' | 'cacheSalt' | 'deadlineMs'
+    >,
+    Omit<SamplingParams, 'seed' | 'stream' | 'stopTokenIds'> {
   readonly choiceCount: number; // ≥ 1
   readonly maxTokens: number; // output tokens per choice, ≥ 0
-  readonly minTokens: number;
-  readonly temperature: number;
-  readonly topP: number;
-  readonly topK: number;
-  readonly minP: number;
-  readonly repetitionPenalty: number;
-  readonly frequencyPenalty: number;
-  readonly presencePenalty: number;
-  readonly logitBias: ReadonlyMap<number, number> | null;
   readonly seed: number | null; // null: the server draws one
-  readonly logprobs: number | null; // null = none; n ≥ 0 = chosen token and n most likely
-  readonly promptLogprobs?: number | null; // likewise, of the prompt's own tokens; told with the first delta
   readonly stopStrings: readonly string[];
   readonly newConstraint?: (() => TokenConstraint) | null; // one for each choice, e.g. a grammar at its start
   readonly narrowing?: (() => TokenConstraint) | null; // likewise: which of these tokens are left
@@ -43,15 +36,11 @@ export interface GenerationRequest {
   readonly showsEnd?: boolean; // what ends the answer, a stop string or a token, is part of its text
   readonly showsSpecials?: boolean; // special tokens have text
   readonly newCutoff?: (() => TextCutoff) | null; // likewise: what its text may not go beyond
-  readonly ignoreStopTokens: boolean;
   readonly speculation?: SpeculationRequest | null; // guess ahead; the answer is the same
   readonly eachToken?: boolean; // told by itself, however many a step has made
   readonly session?: string | null; // with which what is remembered of the answer is forgotten
   readonly route?: string; // where it was asked for, for the log
   readonly lastTurn?: LastTurn | null; // of the same conversation
-  readonly priority: Priority;
-  readonly cacheSalt: string;
-  readonly deadlineMs: number | null; // clock time
 }
 
 /** Ends an answer by what it says, as if it had run into its length. */
@@ -77,18 +66,11 @@ export type AnswerEvent =
   | { readonly kind: 'callStart'; readonly name: string }
   | { readonly kind: 'callEnd' };
 
-export interface GenerationEnd {
+export interface GenerationEnd extends SequenceUsage {
   readonly choice: number;
   readonly reason: 'stop' | 'length' | 'cancelled' | 'failed';
   readonly stopString: string | null; // the one that ended it, if any
   readonly failure: GenerationFailure | null;
-  readonly promptTokens: number;
-  readonly cachedTokens: number;
-  readonly outputTokens: number;
-  readonly acceptedDraftTokens: number; // guesses that were right
-  readonly rejectedDraftTokens: number; // guesses computed in vain
-  readonly queueMs: number;
-  readonly missReason?: MissReason | null; // why its prompt was computed as far as it was
   readonly lastTurn?: LastTurn | null; // of the request
   readonly cost?: number; // of all choices, with the last of them; where lanes have prices
 }

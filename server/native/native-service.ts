@@ -2,17 +2,10 @@
 // session-desk.ts.
 import type { Clock } from '../../kernels/clock.ts';
 import type { ServerHello } from '../client/messages.ts';
+import type { WantedSession } from '../cluster/session-directory.ts';
 import type { SessionTable } from '../sessions/session-table.ts';
 import type { LongTexts } from '../text/long-texts.ts';
 import type { QuestionBounds } from './question.ts';
-
-/** A session by its id, and what its client has of it. */
-export interface WantedSession {
-  readonly id: string;
-  readonly owner: string;
-  readonly generation?: number | undefined;
-  readonly index?: number | undefined;
-}
 
 /** What all native connections of a server share. */
 export interface NativeService {

@@ -1,6 +1,7 @@
 // What is known of a task: its events, its requests, and where each number comes from. Owns the words (kinds, phases,
 // sources) and the shapes that the store keeps; reads and writes nothing. Before it: routes.ts and tracker.ts; after it:
 // task-store.ts and task-summary.ts.
+import type { LaneEndReport } from '../lanes/observer.ts';
 import type { TaskSignals } from '../lanes/signals.ts';
 
 export const EVENT_KINDS = [
@@ -67,14 +68,7 @@ export interface TaskRequest {
   readonly end: RequestEnd | null; // null: it has none yet, or never began
 }
 
-export interface RequestEnd {
-  readonly durationMs: number; // in its lane
-  readonly promptTokens: number;
-  readonly cachedTokens: number;
-  readonly outputTokens: number;
-  readonly cost: number;
-  readonly failed: boolean;
-}
+export type RequestEnd = Omit<LaneEndReport, 'requestId' | 'lane'>;
 
 export interface Task {
   readonly id: string; // unique for its owner

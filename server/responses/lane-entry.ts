@@ -5,9 +5,8 @@ import { upstreamBody } from '../chat/chat-body.ts';
 import { itemsConversation } from '../lanes/conversation.ts';
 import { sessionKeyOf } from '../lanes/router.ts';
 import type { LaneAsk } from '../lanes/visit.ts';
-import type { ConversationTurn } from './conversation-store.ts';
 import type { Item } from './items.ts';
-import { inputItems, upstreamAskOf } from './plan.ts';
+import { inputItems, type PlanParts, upstreamAskOf } from './plan.ts';
 import type { ResponsesService } from './responses-service.ts';
 import type { ResponseRequest } from './schema.ts';
 
@@ -20,13 +19,7 @@ export interface LaneTurn {
   readonly ask: (model: string, requestId: string) => LaneAsk;
 }
 
-export interface TurnParts {
-  readonly request: ResponseRequest;
-  readonly owner: string;
-  readonly history: readonly Item[];
-  readonly conversation: ConversationTurn | null;
-  readonly input?: readonly Item[];
-}
+export type TurnParts = Pick<PlanParts, 'request' | 'owner' | 'history' | 'conversation' | 'input'>;
 
 /** Refused where the input names items that are not there. */
 export function laneTurn(parts: TurnParts, service: ResponsesService): Parsed<LaneTurn> {

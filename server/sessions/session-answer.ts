@@ -4,6 +4,7 @@
 import type { Clock, Timer } from '../../kernels/clock.ts';
 import { type Fault, faultOfFailure, faultOfRefusal } from '../base/errors.ts';
 import type { MissReason } from '../engine/prefix-cache.ts';
+import type { SequenceUsage } from '../engine/request.ts';
 import type {
   GenerationDelta,
   GenerationEnd,
@@ -36,7 +37,7 @@ export interface AnswerSplit {
   end(cut: boolean): SplitText; // what it held back
 }
 
-export interface AnswerEnd {
+export interface AnswerEnd extends Omit<SequenceUsage, 'missReason'> {
   readonly generation: number;
   readonly reason: GenerationEnd['reason'];
   readonly text: string; // what came after the text of the last token
@@ -45,13 +46,7 @@ export interface AnswerEnd {
   readonly stopString: string | null;
   readonly fault: Fault | null; // only if 'failed'
   readonly position: number; // tokens in the session now
-  readonly promptTokens: number;
-  readonly cachedTokens: number;
   readonly missReason: MissReason | null; // why the others were computed
-  readonly outputTokens: number;
-  readonly acceptedDraftTokens: number;
-  readonly rejectedDraftTokens: number;
-  readonly queueMs: number;
   readonly ttftMs: number | null; // asked → first token drawn
   readonly tpotMs: number | null; // (last − first) / (tokens − 1)
   readonly totalMs: number; // asked → end

@@ -12,21 +12,17 @@ import { type FleetHead, fleetPage, formatFleet } from './fleet-report.ts';
 import { runFleetJobs } from './fleet-study.ts';
 import { POLICIES, type PolicyName } from './router.ts';
 
-interface FleetFlags extends DeviceFlags {
-  readonly device: string;
+interface FleetFlags
+  extends DeviceFlags,
+    Pick<FleetPlan, 'device' | 'trace' | 'sessionsPerNode' | 'minutes' | 'eventDelayMs' | 'seed'> {
   readonly nodes: readonly number[];
   readonly policies: readonly PolicyName[];
-  readonly trace: string;
-  readonly sessionsPerNode: number;
-  readonly minutes: number;
   readonly gapMax: number;
   readonly fail: readonly FailureWave[];
   readonly prefillShare?: number;
   readonly linkGbps: number;
-  readonly eventDelayMs: number;
   readonly sloTtft: number;
   readonly sloTpot: number;
-  readonly seed: number;
   readonly jobs: number;
   readonly html?: string;
   readonly json?: boolean;
