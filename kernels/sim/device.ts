@@ -7,10 +7,11 @@ import type { DevicePlan } from '../device-plan.ts';
 import { SimBackend } from './backend.ts';
 import type { CostModel, StepPace } from './cost-model.ts';
 import type { Drafts } from './drafts.ts';
-import { DoesNotFitError } from './fit-error.ts';
+import { DoesNotFitError, WeightsPlaceError } from './fit-error.ts';
 import { GPU_CHIPS, tensorParallelMax } from './gpu/chips.ts';
 import { gpuCostModel, gpuLimits } from './gpu/gpu-device.ts';
 import type { GpuSetup, Sharding, WindowedKv } from './gpu/roofline.ts';
+import { chooseSplit } from './gpu/stage-choice.ts';
 import { batchesOf } from './gpu/stage-steps.ts';
 import { kvPrecisionOf, type SimKvPrecision, type SimPrecision } from './precision.ts';
 import { UnknownShapeError } from './shape-config.ts';
@@ -41,7 +42,8 @@ export interface SimDeviceOptions {
   readonly precision: SimPrecision;
   readonly kvPrecision?: SimKvPrecision; // default: what goes with `precision`
   readonly sharding?: Sharding; // GPUs; default: tensor
-  readonly stageCount?: number; // GPUs: pipeline stages, each on an equal part of them; default: 1
+  readonly stageCount?: number; // GPUs: pipeline stages, each on an equal part of them; default: 1, or what the model takes
+  readonly groupSize?: number; // chips of a stage, where `count` is not given and the chip leaves it open
   readonly windowedKv?: WindowedKv; // GPUs; default: whole
   readonly sequencesMax?: number; // sequences at once
   readonly contextTokensMax?: number;
@@ -114,6 +116,11 @@ export const planDefaults = { contextTokens: 8192, answerTokens: 512 };
 /** Every chip that can be named. */
 export const DEVICE_NAMES: readonly string[] = [...GPU_CHIPS, ...WAFER_CHIPS].map(({ name }) => name);
 
+/** Chips that come by the hundred, or by the rack: a model gets as many as hold it unless a number is given. */
+export const OPEN_ENDED: readonly string[] = GPU_CHIPS.filter(({ own }) => (own?.groups.length ?? 0) > 0).map(
+  ({ name }) => name,
+);
+
 /** Reads "h100x2" as (h100, 2). Throws UnknownShapeError. */
 export function parseDeviceName(text: string): { readonly chip: string; readonly count: number | null } {
   const lower = text.toLowerCase();
@@ -139,12 +146,12 @@ export function planSimDevice(options: SimDeviceOptions): SimDevice {
 
 function planChips(options: SimDeviceOptions): SimDevice {
   if (options.ownChip !== undefined) {
-    return planGpu(options, { chip: options.ownChip, gpuCount: options.count ?? 1 });
+    return planGpu(options, { chip: options.ownChip, gpuCount: options.count ?? null });
   }
   const { chip: chipName, count } = parseDeviceName(options.device);
   const gpu = GPU_CHIPS.find(({ name }) => name === chipName);
   const wanted = options.count ?? count;
-  if (gpu !== undefined) return planGpu(options, { chip: gpu, gpuCount: wanted ?? 1 });
+  if (gpu !== undefined) return planGpu(options, { chip: gpu, gpuCount: wanted });
   const wafer = WAFER_CHIPS.find(({ name }) => name === chipName)!;
   return options.weights === 'streamed'
     ? planStreamed(options, wafer, wanted)
@@ -175,14 +182,12 @@ export function simBackend(
 
 function planGpu(
   options: SimDeviceOptions,
-  { chip, gpuCount }: Pick<GpuSetup, 'chip' | 'gpuCount'>,
+  { chip, gpuCount: wanted }: { readonly chip: GpuSetup['chip']; readonly gpuCount: number | null },
 ): GpuSimDevice {
-  const { stageCount = 1 } = options;
   if (options.weights === 'streamed')
-    throw new DoesNotFitError(
+    throw new WeightsPlaceError(
       `${chip.name} keeps its weights in its own memory: only wafers have them streamed`,
     );
-  refuseSplit(gpuCount, stageCount, options.shape);
   if (options.precision === 'fp8' && chip.fp8FlopsPerSecond === chip.bf16FlopsPerSecond) {
     throw new DoesNotFitError(`${chip.name} does not compute in fp8: take fp16, bf16 or int4`);
   }
@@ -192,17 +197,9 @@ function planGpu(
   }
   const kvPrecision = options.kvPrecision ?? kvPrecisionOf(precision);
   const { windowedKv = 'whole' } = options;
-  const setup = {
-    chip,
-    gpuCount,
-    stageCount,
-    sharding,
-    shape,
-    precision,
-    kvPrecision,
-    windowedKv,
-    ...draftsOf(options),
-  };
+  const base = { chip, sharding, shape, precision, kvPrecision, windowedKv, ...draftsOf(options) };
+  const setup = { ...base, ...splitOf(base, options, wanted) };
+  const { gpuCount } = setup;
   const chunkTokens = (options.chunkTokens ?? defaults.gpuChunkTokens) * batchesOf(setup);
   const limits = gpuLimits(setup, {
     sequenceCountMax: options.sequencesMax ?? defaults.gpuSequencesMax,
@@ -223,6 +220,24 @@ function planGpu(
     setup,
     timing: () => gpuCostModel(setup),
   };
+}
+
+// Some chips have no size of their own: a model gets as many as hold it, or what was asked for.
+function splitOf(
+  base: Omit<GpuSetup, 'gpuCount' | 'stageCount'>,
+  { stageCount, groupSize }: SimDeviceOptions,
+  gpuCount: number | null,
+): { readonly gpuCount: number; readonly stageCount: number } {
+  const { own, name } = base.chip;
+  if (own !== undefined && own.groups.length > 0) {
+    if (base.sharding === 'expert')
+      throw new DoesNotFitError(`${name}: data-parallel attention is modelled for GPUs only`);
+    const contextTokens = Math.min(planDefaults.contextTokens, base.shape.contextLength);
+    return chooseSplit(base, { gpuCount, stageCount, groupSize }, contextTokens);
+  }
+  const split = { gpuCount: gpuCount ?? 1, stageCount: stageCount ?? 1 };
+  refuseSplit(split.gpuCount, split.stageCount, base.shape);
+  return split;
 }
 
 function draftsOf({ drafts }: SimDeviceOptions): { readonly drafts?: Drafts } {

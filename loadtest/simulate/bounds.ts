@@ -1,6 +1,6 @@
 // Bounds: which term of a device's time makes a number what it is, in words and shares. Reads the device's own cost
 // model; measures nothing. For predict.ts and the page.
-import type { SimDevice, StreamedSimDevice, WaferSimDevice } from '../../kernels/sim/device.ts';
+import type { GpuSimDevice, SimDevice, StreamedSimDevice, WaferSimDevice } from '../../kernels/sim/device.ts';
 import { boundOf, type StepTerms } from '../../kernels/sim/gpu/roofline.ts';
 import { stagedTerms } from '../../kernels/sim/gpu/stage-steps.ts';
 import {
@@ -24,7 +24,7 @@ export function decodeParts(device: SimDevice, rowCount: number, contextTokens: 
   if (device.kind === 'streamed')
     return streamedParts(device, decodeCounts(device.shape, rowCount, contextTokens));
   return device.kind === 'gpu'
-    ? gpuParts(gpuDecodeTerms(device, rowCount, contextTokens))
+    ? gpuParts(device, gpuDecodeTerms(device, rowCount, contextTokens))
     : waferDecodeParts(device, contextTokens);
 }
 
@@ -84,7 +84,7 @@ export function throughputBound(
     const rows = Math.max(1, Math.round(use.rowsPerStep));
     const largest = largestPart(decodeParts(device, rows, use.contextTokens));
     const who = `${use.rowsPerStep.toFixed(1)} sequence${use.rowsPerStep < 1.05 ? '' : 's'} a step`;
-    const isShared = /weights|experts from|kernels|links/.test(largest);
+    const isShared = /weights|experts from|kernels|fixed steps|links/.test(largest);
     return use.kvShareMax < fullShare && isShared
       ? `the load: always busy, but with ${who} and ${(100 * use.kvShareMax).toFixed(0)} % of KV; most of a step is ${largest}, which more sequences would share`
       : `the device is always busy: ${who}, most of it ${largest}`;
@@ -94,16 +94,13 @@ export function throughputBound(
 
 const fullShare = 0.85;
 
-function gpuDecodeTerms(
-  device: Extract<SimDevice, { kind: 'gpu' }>,
-  rowCount: number,
-  contextTokens: number,
-): StepTerms {
+function gpuDecodeTerms(device: GpuSimDevice, rowCount: number, contextTokens: number): StepTerms {
   const counts = { rowCount, tokenCount: rowCount, sampledCount: rowCount, attentionPairs: 0 };
   return stagedTerms(device.setup, { ...counts, contextRead: rowCount * contextTokens });
 }
 
-function gpuParts(terms: StepTerms): TimePart[] {
+function gpuParts({ setup }: GpuSimDevice, terms: StepTerms): TimePart[] {
+  const launches = setup.chip.own === undefined ? 'launching kernels' : 'fixed steps of each layer';
   const compute = terms.linearMs > terms.weightsMs;
   return [
     compute
@@ -114,7 +111,7 @@ function gpuParts(terms: StepTerms): TimePart[] {
       : { name: 'reading experts from memory', ms: terms.expertWeightsMs },
     { name: 'routing to experts', ms: terms.routingMs },
     { name: 'reading KV from memory', ms: terms.kvMs },
-    { name: 'launching kernels', ms: terms.launchMs },
+    { name: launches, ms: terms.launchMs },
     { name: 'work per sequence', ms: terms.rowsMs },
     { name: 'links between GPUs', ms: terms.linkMs },
   ].filter(({ ms }) => ms > 0);

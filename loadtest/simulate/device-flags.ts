@@ -2,6 +2,7 @@
 // have is refused, not ignored. For commands.ts.
 import type { Command } from 'commander';
 import {
+  OPEN_ENDED,
   parseDeviceName,
   planDefaults,
   planSimDevice,
@@ -62,7 +63,11 @@ export function withDeviceFlags(command: Command): Command {
   return command
     .requiredOption('--model <name>', 'a known name (see `devices`), or a directory with a config.json')
     .option('--precision <format>', PRECISIONS.join(', '), precision, 'fp16')
-    .option('--tp <gpus>', 'GPUs under tensor parallelism: 1, 2, 4, 8', people)
+    .option(
+      '--tp <gpus>',
+      'GPUs under tensor parallelism: 1, 2, 4, 8; groqlpu, sn40l: chips that share a layer',
+      people,
+    )
     .option('--dep <gpus>', 'GPUs with data-parallel attention and experts spread: 1, 2, 4, 8', people)
     .option('--pp <stages>', 'pipeline stages of as many GPUs each; default: 1', people)
     .option(
@@ -162,8 +167,14 @@ function refuseForeign(names: readonly string[], flags: DeviceFlags): void {
     throw new FlagError('dep', String(flags.dep), 'only one of --tp and --dep');
 }
 
+// Chips that come by the hundred: as many as hold the model, unless both sizes are given.
+function isOpenEnded(name: string): boolean {
+  return !isChipFile(name) && OPEN_ENDED.includes(parseDeviceName(name).chip);
+}
+
 function countOf(name: string, flags: DeviceFlags): number | undefined {
   const count = isChipFile(name) ? null : parseDeviceName(name).count;
+  if (isOpenEnded(name) && (flags.tp === undefined || flags.pp === undefined)) return undefined;
   const [flag, wanted] = isWafer(name)
     ? (['wafers', flags.wafers] as const)
     : flags.dep === undefined
@@ -186,6 +197,7 @@ function planned(
     ...(flags.kvPrecision !== undefined && { kvPrecision: flags.kvPrecision }),
     ...(flags.dep !== undefined && { sharding: 'expert' as const }),
     ...(flags.pp !== undefined && { stageCount: flags.pp }),
+    ...(flags.tp !== undefined && isOpenEnded(name) && { groupSize: flags.tp }),
     ...(flags.windowedKv !== undefined && { windowedKv: flags.windowedKv }),
     ...(flags.seats !== undefined && { sequencesMax: flags.seats }),
     ...(flags.contextTokens !== undefined && { contextTokensMax: flags.contextTokens }),

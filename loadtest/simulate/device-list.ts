@@ -1,6 +1,6 @@
 // DeviceList: every simulated device with every model: what fits, on how many chips, and the room left for KV.
 // Capacity only; no engine runs.
-import { DEVICE_NAMES, planSimDevice } from '../../kernels/sim/device.ts';
+import { DEVICE_NAMES, OPEN_ENDED, planSimDevice } from '../../kernels/sim/device.ts';
 import { DoesNotFitError } from '../../kernels/sim/fit-error.ts';
 import type { SimPrecision } from '../../kernels/sim/precision.ts';
 import { type ModelShape, totalBytes } from '../../kernels/sim/shapes.ts';
@@ -25,7 +25,9 @@ export function deviceFits(shapes: readonly ModelShape[], precision: SimPrecisio
       const weightsGB = totalBytes(shape, precision) / 1e9;
       const base = { device, model: shape.name, precision, weightsGB };
       let reason = '';
-      for (const count of device.startsWith('wse') ? [undefined] : [1, 2, 4, 8]) {
+      for (const count of device.startsWith('wse') || OPEN_ENDED.includes(device)
+        ? [undefined]
+        : [1, 2, 4, 8]) {
         try {
           const plan = planSimDevice({ device, shape, precision, ...(count !== undefined && { count }) });
           const kvTokens = plan.limits.blockCount * plan.limits.blockSize;

@@ -69,10 +69,12 @@ function scheduleOf(device: SimDevice, contextTokens: number): Prediction['sched
     : streamedSchedule(device, contextTokens);
 }
 
-function regimeOf({ kind }: SimDevice, load: PredictLoad): Regime {
+function regimeOf(device: SimDevice, load: PredictLoad): Regime {
   if (load.kind === 'max-load') return 'load';
   const alone = load.kind === 'concurrency' && load.userCount === 1;
-  return kind === 'wafer' && alone ? 'one user' : 'users';
+  // What is published of services on these is how quick they are for one user.
+  const isService = device.kind === 'wafer' || (device.kind === 'gpu' && device.setup.chip.own !== undefined);
+  return isService && alone ? 'one user' : 'users';
 }
 
 function predictRate(options: PredictOptions, perSecond: number): Summary {

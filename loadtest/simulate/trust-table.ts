@@ -30,4 +30,7 @@ export const TRUST_TABLE: readonly string[] = [
   'dense rtx6000pro nvfp4 tensor-pp load 3 2 32768 15.3 15.5',
   'dense wse3 fp16 wafer one-user 3 64 1024 8.5 11.8',
   'mixture wse3 mxfp4 wafer one-user 1 64 1024 13.8 13.8',
+  'dense groqlpu fp8 tensor-pp one-user 4 576 1024 4.2 16.3',
+  'mixture groqlpu mxfp4 tensor-pp one-user 1 72 1024 30.3 30.3',
+  'mixture groqlpu fp8 tensor-pp one-user 1 232 1024 8.5 8.5',
 ];

@@ -8,7 +8,7 @@ import { layerBytes, type ModelShape } from '../../kernels/sim/shapes.ts';
 import { median } from '../statistics/median.ts';
 import { LEFT_OUT_MEDIAN, TRUST_TABLE } from './trust-table.ts';
 
-/** load: as many users as fit. users: latency and throughput of some users. one user: a wafer's rate for one. region: one region of a wafer's cores. */
+/** load: as many users as fit. users: latency and throughput of some users. one user: the rate for one, of wafers, LPUs and RDUs. region: one region of a wafer's cores. */
 export type Regime = 'load' | 'users' | 'one user' | 'region';
 
 /** How a model lies on its chips; `-pp`: in pipeline stages. */
@@ -183,7 +183,11 @@ function draftsText({ setup: { drafts } }: SimDevice): string {
 export function planOf(device: SimDevice): string {
   const { precision, setup } = device;
   const formats = `weights ${precision}, KV ${setup.kvPrecision}, ${draftsText(device)}`;
-  if (device.kind === 'gpu') return `${device.count} × ${setup.chip.name}${stagesText(device)}, ${formats}`;
+  if (device.kind === 'gpu') {
+    const { name, own } = device.setup.chip;
+    const place = own === undefined ? '' : `; weights and KV in the ${own.place}`;
+    return `${device.count} × ${name}${stagesText(device)}, ${formats}${place}`;
+  }
   const { userCount, contextTokens, answerTokens } = device.demand;
   const users = Number.isFinite(userCount)
     ? `${userCount} user${userCount === 1 ? '' : 's'}`

@@ -4,7 +4,7 @@ import type { Backend, BackendLimits } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
 import { OrtError } from '../../kernels/onnx/ort-error.ts';
 import { UnknownBackendError } from '../../kernels/registry.ts';
-import { DoesNotFitError } from '../../kernels/sim/fit-error.ts';
+import { DoesNotFitError, WeightsPlaceError } from '../../kernels/sim/fit-error.ts';
 import { UnknownShapeError } from '../../kernels/sim/shape-config.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
@@ -166,6 +166,7 @@ async function opening(
 /** What the caller can change about a device that cannot be opened; null: nothing. */
 function fieldOf(error: unknown): string | null {
   if (error instanceof UnknownBackendError || error instanceof OrtError) return 'backend';
+  if (error instanceof WeightsPlaceError) return 'sim_weights';
   if (error instanceof UnknownShapeError || error instanceof DoesNotFitError) return 'sim_model';
   return error instanceof ConfigError ? 'backend' : null; // this server's other settings do not suit the device
 }

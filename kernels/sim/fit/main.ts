@@ -1,10 +1,11 @@
 // Fits the constants of the simulated devices to the calibration rows and writes sim/gpu/fitted.ts and sim/wafer/fitted.ts.
 // Run after a change of a formula: `npx tsx kernels/sim/fit/main.ts`; `--check` only says whether they are current.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { gpuFitted, mixtureFitted } from '../gpu/fitted.ts';
+import { gpuFitted, groqFitted, mixtureFitted, sn40lFitted } from '../gpu/fitted.ts';
 import { waferFitted } from '../wafer/fitted.ts';
 import { fitGpu } from './gpu-fit.ts';
 import { fitMixture, leftOutRates } from './mixture-fit.ts';
+import { fitGroq, fitSn40l } from './other-fit.ts';
 import { fitWafer } from './wafer-fit.ts';
 
 const digits = 4;
@@ -27,6 +28,8 @@ function update(
 }
 
 update(new URL('../wafer/fitted.ts', import.meta.url), waferFitted, { ...fitWafer() });
+update(new URL('../gpu/fitted.ts', import.meta.url), groqFitted, fitGroq());
+update(new URL('../gpu/fitted.ts', import.meta.url), sn40lFitted, fitSn40l());
 update(new URL('../gpu/fitted.ts', import.meta.url), gpuFitted, { ...fitGpu() });
 update(new URL('../gpu/fitted.ts', import.meta.url), mixtureFitted, { ...fitMixture() });
 

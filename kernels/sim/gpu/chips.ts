@@ -1,6 +1,7 @@
 // GPUs and other chips with weights in off-chip memory, as published: peak rates, memory, links, power. Numbers only, each
 // with its source; what software achieves of them is in roofline.ts and fitted.ts.
 import type { SimPrecision } from '../precision.ts';
+import { groqFitted, sn40lFitted } from './fitted.ts';
 
 export interface GpuChip {
   readonly name: string;
@@ -13,6 +14,18 @@ export interface GpuChip {
   readonly linkBytesPerSecond: number; // one direction, all links of a chip
   readonly powerW: number; // board limit
   readonly sharesFabric?: boolean; // one memory fabric joins the GPUs, so that a kernel writes into another's memory
+  readonly own?: OwnConstants; // where a GPU's software does not run
+}
+
+/** What a step costs beside reading, computing and the bytes on links, on a chip that is no GPU. */
+export interface OwnConstants {
+  readonly layerUs: number; // each layer and step; the latency of exchanges between chips is in it
+  readonly mixtureLayerUs: number; // more for a layer of experts
+  readonly rowUs: number; // each sequence of a step
+  readonly bandwidthUtilisation: number; // share of the memory's rate
+  readonly computeUtilisation: number; // share of the peak rate
+  readonly groups: readonly number[]; // chips that may share a layer; the first that holds the model is taken
+  readonly place: string; // where weights and KV lie, for people
 }
 
 const T = 1e12;
@@ -44,6 +57,27 @@ export const GPU_CHIPS: readonly GpuChip[] = [
   chip('tpuv6e', [918 * T, 1836 * T, 918 * T], [1.64 * T, 32 * G], 14 * T, 224 * G, 300),
   chip('m4max', [34 * T, 34 * T, 34 * T], [0.546 * T, 128 * G], 17 * T, 10 * G, 90),
   chip('m3ultra', [57 * T, 57 * T, 57 * T], [0.819 * T, 512 * G], 28 * T, 10 * G, 270),
+  // groqlpu: 230 MB of SRAM at 80 TB/s, 188 TFLOPS fp16, 750 TOPS int8 (for fp8), 5,120 vector ALUs (× 0.9 GHz × 2): TechPowerUp,
+  // February 2024, quoting Groq. 8-bit weights on 576 chips for Llama-2-70B; 8 chips a node. Links: 16 × 100 Gbit/s assumed; power assumed.
+  {
+    ...chip('groqlpu', [188 * T, 750 * T, 188 * T], [80 * T, 0.23 * G], 9.2 * T, 200 * G, 215),
+    own: {
+      ...{ layerUs: groqFitted.lpuLayerUs, mixtureLayerUs: groqFitted.lpuMixtureLayerUs, rowUs: 0 },
+      ...{ bandwidthUtilisation: 0.85, computeUtilisation: 0.55, groups: [8, 16, 32, 64, 128] },
+      place: 'SRAM of all chips, one static schedule',
+    },
+  },
+  // sn40l: 638 TFLOPS bf16, 520 MB of SRAM, 64 GB of HBM3, 1.5 TB of DDR: SambaNova at Hot Chips 2024 (servethehome.com, aiwiki.ai). Its HBM's
+  // rate was found nowhere: assumed, two stacks of HBM3. Over 75 % of peak in token generation on 16 sockets: its talk at ISC 2025. A model
+  // lies in HBM; SRAM fuses a layer's operators, DDR holds other models. Links, power: assumed (10 kW a rack of 16).
+  {
+    ...chip('sn40l', [638 * T, 638 * T, 638 * T], [1.638 * T, 64 * G], 40 * T, 100 * G, 625),
+    own: {
+      ...{ layerUs: sn40lFitted.rduLayerUs, mixtureLayerUs: 0, rowUs: 0 },
+      ...{ bandwidthUtilisation: 0.75, computeUtilisation: 0.75, groups: [16, 8, 4, 2, 1] },
+      place: 'HBM of all sockets; SRAM fuses operators, DDR holds other models',
+    },
+  },
 ];
 
 function chip(
@@ -87,15 +121,15 @@ export const linkUtilisation = 370 / 450;
 /** Milliseconds of one all-reduce of `bytes` over `count` GPUs: latency, then a ring at link speed. */
 export function allReduceMs(chip: GpuChip, count: number, bytes: number): number {
   if (count === 1) return 0;
+  const baseUs = chip.own === undefined ? allReduceBaseUs[count]! : 0;
   const ringShare = (2 * (count - 1)) / count; // every byte goes round twice, but for one part
-  return (
-    allReduceBaseUs[count]! / 1e3 + ((ringShare * bytes) / (linkUtilisation * chip.linkBytesPerSecond)) * 1e3
-  );
+  return baseUs / 1e3 + ((ringShare * bytes) / (linkUtilisation * chip.linkBytesPerSecond)) * 1e3;
 }
 
 /** Milliseconds of one all-to-all in which each of `count` GPUs sends `bytes` to others. Latency as an all-reduce's. */
 export function allToAllMs(chip: GpuChip, count: number, bytes: number): number {
   return count === 1
     ? 0
-    : allReduceBaseUs[count]! / 1e3 + (bytes / (linkUtilisation * chip.linkBytesPerSecond)) * 1e3;
+    : (chip.own === undefined ? allReduceBaseUs[count]! : 0) / 1e3 +
+        (bytes / (linkUtilisation * chip.linkBytesPerSecond)) * 1e3;
 }

@@ -6,6 +6,16 @@ export const gpuFitted = {
   rowOverheadUs: 2.148, // µs per sequence in a step: scheduling, sampling
 };
 
+// What a layer costs on chips that are no GPUs, beside reading, computing and bytes on links: from one row each of
+// kernels/sim/fit/other-rows.ts (Groq: a dense model and a mixture; SambaNova: a dense model), one user.
+export const groqFitted = {
+  lpuLayerUs: 40.99, // µs per layer: eight chips and the network between them
+  lpuMixtureLayerUs: 10.2, // µs more for a layer of experts
+};
+export const sn40lFitted = {
+  rduLayerUs: 5.328, // µs per layer: one fused call, sums of 16 sockets
+};
+
 // The constants of mixtures of experts and of fp4, from the calibration rows of kernels/sim/fit/mixture-rows.ts
 // (TensorRT-LLM 1.2, maximum load); those above are held.
 export const mixtureFitted = {

@@ -16,7 +16,7 @@ import {
   metShare,
   stateBytesPerRow,
 } from '../shapes.ts';
-import { allReduceMs, allToAllMs, type GpuChip, peakFlops } from './chips.ts';
+import { allReduceMs, allToAllMs, type GpuChip, type OwnConstants, peakFlops } from './chips.ts';
 import { gpuFitted, mixtureFitted } from './fitted.ts';
 
 /** tensor: every matrix is cut. expert: data-parallel attention, whole experts apart (TensorRT-LLM's DEP). */
@@ -83,8 +83,9 @@ export function stepTerms(
   mixture: MixtureCoefficients = mixtureFitted,
 ): StepTerms {
   const { chip, gpuCount, shape, precision, sharding } = setup;
-  const bytesPerMs = (gpuCount * chip.memoryBytesPerSecond * bandwidthUtilisation) / 1e3;
-  const utilisation = precision === 'nvfp4' ? mixture.fp4Utilisation : fitted.computeUtilisation;
+  const own = constantsOf(setup, fitted, mixture);
+  const bytesPerMs = (gpuCount * chip.memoryBytesPerSecond * own.bandwidthUtilisation) / 1e3;
+  const utilisation = own.computeUtilisation;
   const flopsPerMs = (gpuCount * peakFlops(chip, precision, 'common') * utilisation) / 1e3;
   const linearMacs = counts.tokenCount * commonWeights(shape) + counts.sampledCount * headWeights(shape);
   // Under data-parallel attention every GPU reads all that is not an expert.
@@ -99,10 +100,10 @@ export function stepTerms(
   );
   const pairs = windowed(shape, counts.attentionPairs, counts.tokenCount);
   const attentionMs = (2 * attentionMacs(shape, pairs)) / flopsPerMs;
-  const overheadUs = shape.layerCount * fitted.layerOverheadUs;
-  const perMixtureUs = mixture.mixtureLayerUs + (copies > 1 ? mixture.exchangeUs : 0);
+  const overheadUs = shape.layerCount * own.layerUs;
+  const perMixtureUs = own.mixtureLayerUs + (copies > 1 ? mixture.exchangeUs : 0);
   const launchMs = (overheadUs + shape.mixtureLayerCount * perMixtureUs) / 1e3;
-  const rowsMs = ((counts.rowCount / copies) * fitted.rowOverheadUs) / 1e3; // a rank schedules its own rows
+  const rowsMs = ((counts.rowCount / copies) * own.rowUs) / 1e3; // a rank schedules its own rows
   const linkMs = linkMsOf(setup, counts.tokenCount);
   const paired = [
     Math.max(weightsMs, linearMs),
@@ -118,6 +119,22 @@ export function stepTerms(
     ...{ weightsMs, linearMs, expertWeightsMs: experts.readMs, expertLinearMs: experts.linearMs },
     ...{ routingMs: experts.routingMs, kvMs, attentionMs, launchMs, rowsMs, linkMs },
     totalMs: imbalance * paired.reduce((sum, ms) => sum + ms, 0),
+  };
+}
+
+// The chip's own constants, or those that were fitted to GPUs.
+function constantsOf(
+  { chip, precision }: GpuSetup,
+  fitted: GpuCoefficients,
+  { mixtureLayerUs, fp4Utilisation }: MixtureCoefficients,
+): Pick<
+  OwnConstants,
+  'layerUs' | 'mixtureLayerUs' | 'rowUs' | 'bandwidthUtilisation' | 'computeUtilisation'
+> {
+  if (chip.own !== undefined) return chip.own;
+  return {
+    ...{ layerUs: fitted.layerOverheadUs, rowUs: fitted.rowOverheadUs, mixtureLayerUs, bandwidthUtilisation },
+    computeUtilisation: precision === 'nvfp4' ? fp4Utilisation : fitted.computeUtilisation,
   };
 }
 

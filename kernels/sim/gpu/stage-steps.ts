@@ -60,7 +60,8 @@ const hopLatencyUs = 8; // as a small all-reduce between two GPUs (chips.ts)
 
 // Milliseconds from one stage to the next, and from the last one back.
 function hopMs(chip: GpuChip, bytes: number): number {
-  return hopLatencyUs / 1e3 + (bytes / (linkUtilisation * chip.linkBytesPerSecond)) * 1e3;
+  const latencyUs = chip.own === undefined ? hopLatencyUs : 0; // in its layers' time
+  return latencyUs / 1e3 + (bytes / (linkUtilisation * chip.linkBytesPerSecond)) * 1e3;
 }
 
 // The fullest part of a batch: decode rows lie evenly, prompts are whole.

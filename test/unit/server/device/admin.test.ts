@@ -137,7 +137,7 @@ test('what cannot be opened is refused with the field, and the device stays', as
     [{ backend: 'h100', sim_precision: 'fp64' }, 'sim_precision', 'fp8'],
     [{ backend: 'h100', sim_text: 'poems' }, 'sim_text', 'noise'],
     [{ backend: 'wse3', sim_weights: 'lent' }, 'sim_weights', 'streamed'],
-    [{ backend: 'h100', sim_weights: 'streamed' }, 'sim_model', 'only wafers'],
+    [{ backend: 'h100', sim_weights: 'streamed' }, 'sim_weights', 'only wafers'],
   ] as const) {
     const answer = await ended(replace(body));
     expect(answer).toMatchObject({ status: 400, body: { error: { code: 'invalid_request', param } } });
