@@ -2,7 +2,7 @@
 // Owns the terminal it makes of them; everything else is in cli/program.ts, which runs the command. What starts it
 // (sparklane.ts, beside this folder) brings the commands of those that use the server.
 import { execFile } from 'node:child_process';
-import { totalmem } from 'node:os';
+import { cpus, totalmem } from 'node:os';
 import { createInterface, type Interface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { descriptorCountMax } from './cli/descriptors.ts';
@@ -28,6 +28,7 @@ export async function runProcess(loadMounts: () => Promise<readonly Mount[]>): P
       epochMs: Date.now,
       self,
       memorySize,
+      processorName: `${process.arch} ${cpus()[0]?.model ?? ''}`,
       runSelf,
     };
     process.exitCode = await runProgram(process.argv.slice(2), host, loadMounts);

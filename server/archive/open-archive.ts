@@ -43,11 +43,7 @@ export function openArchive(parts: OpenArchiveParts): KvArchive | null {
     clock,
     blocks: backend,
     bounds: { sizeMax, segmentSizeMax, queueSizeMax: QUEUE_SIZE_MAX },
-    keys: new KeyChain({
-      blockSize: backend.limits.blockSize,
-      namespace: [parts.kvIdentity, backend.name, templateProbe(parts.model)],
-      secretOf: (salt) => ownedKey(config.apiKeys, salt) ?? salt,
-    }),
+    keys: blockKeys(parts, []),
     freshName: () => `${freshId()}${SUFFIX}`,
     observer,
     onFault: (reason) => log.error('KV cannot be written to disk', { directory, reason }),
@@ -56,7 +52,24 @@ export function openArchive(parts: OpenArchiveParts): KvArchive | null {
   return archive;
 }
 
-function isCopyable(backend: Backend): backend is Backend & CopyableBlocks {
+/** Names of blocks of this model on this device; `more`: what else their bytes depend on. */
+export function blockKeys(
+  {
+    config,
+    backend,
+    kvIdentity,
+    model,
+  }: Pick<OpenArchiveParts, 'config' | 'backend' | 'kvIdentity' | 'model'>,
+  more: readonly string[],
+): KeyChain {
+  return new KeyChain({
+    blockSize: backend.limits.blockSize,
+    namespace: [kvIdentity, backend.name, templateProbe(model), ...more],
+    secretOf: (salt) => ownedKey(config.apiKeys, salt) ?? salt,
+  });
+}
+
+export function isCopyable(backend: Backend): backend is Backend & CopyableBlocks {
   const { blockBytes = 0, readBlock, writeBlock } = backend;
   return blockBytes > 0 && readBlock !== undefined && writeBlock !== undefined;
 }

@@ -4,13 +4,15 @@ import { randomBytes } from 'node:crypto';
 import { Random } from '../../kernels/random.ts';
 import { adapterChoice } from '../../models/lora.ts';
 import { loadModel, type Model } from '../../models/model.ts';
-import { openArchive } from '../archive/open-archive.ts';
+import { type OpenArchiveParts, openArchive } from '../archive/open-archive.ts';
 import { createLog, type Log } from '../base/log.ts';
 import { ownersOf } from '../base/owner.ts';
 import { packageVersion } from '../base/package-version.ts';
+import { blockCounters } from '../cluster/block-counters.ts';
+import { type OpenBlocksParts, openSharedBlocks } from '../cluster/open-blocks.ts';
 import { openCluster } from '../cluster/open-cluster.ts';
 import { openKvEvents } from '../cluster/open-kv-events.ts';
-import { type RunningServer, startServer } from '../compose.ts';
+import { type RunningServer, type ServerArchive, startServer } from '../compose.ts';
 import type { Config } from '../config/config.ts';
 import { openDevice, warnOfDivergence } from '../device/device.ts';
 import { openDraftDevice } from '../device/draft-device.ts';
@@ -59,12 +61,9 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     { config, model, first: device },
     { ...identity, metrics, device: parts },
   );
-  const { backend, kvIdentity } = device;
-  const archive = openArchive({
-    ...{ config, model, backend, kvIdentity, clock, epochMs, log },
-    freshId: randomId, // files outlive a run that repeats its ids
-    observer: metrics,
-  });
+  const { kvIdentity } = device;
+  const kept = { config, model, backend: shelved.backend, kvIdentity, clock, epochMs, log, version, metrics };
+  const archive = openBlocks({ ...kept, processorName: host.processorName ?? '' });
   const kvEvents = await openKvEvents(config, { clock, epochMs, log });
   metrics.blocks = kvEvents?.watch ?? null;
   const cluster = openCluster({
@@ -105,6 +104,18 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
   });
   const drafted = draft === null ? '' : `; drafts by ${draft.description}`;
   return { ...server, model, version, otherNames, description: `${device.description}${drafted}`, log };
+}
+
+/** Where KV blocks live on: on disk, at other nodes, or nowhere. */
+function openBlocks(
+  parts: Omit<OpenArchiveParts & OpenBlocksParts, 'freshId' | 'near' | 'observer'> & {
+    readonly metrics: ServerMetrics;
+  },
+): ServerArchive | null {
+  const { metrics } = parts;
+  // Files outlive a run that repeats its ids.
+  const near = openArchive({ ...parts, freshId: randomId, observer: metrics });
+  return openSharedBlocks({ ...parts, near, observer: blockCounters(metrics.registry) }) ?? near;
 }
 
 /** Ids of a node among several begin with its name (resp_NODE.…), by which proxies find it. */

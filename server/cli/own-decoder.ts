@@ -4,9 +4,9 @@
 import { CheckpointError } from '../../models/checkpoint.ts';
 import type { BuildProgress } from '../../models/graph/graph-files.ts';
 import type { Model } from '../../models/model.ts';
-import type { Config } from '../config/config.ts';
+import { type Config, computes } from '../config/config.ts';
 import { DecoderDevice } from '../device/decoder-device.ts';
-import { computes, type DeviceParts, loadedSize, type OpenDevice, openDevice } from '../device/device.ts';
+import { type DeviceParts, loadedSize, type OpenDevice, openDevice } from '../device/device.ts';
 import type { Resident, Shelf } from '../shelf/shelf.ts';
 
 /** Null: it stays. What is kept on disk, guessed by another model or simulated is bound to one device. */

@@ -28,6 +28,8 @@ export interface Host {
   readonly epochMs: () => number; // time of day
   /** Bytes that this process may use; without it no model is too large. */
   readonly memorySize?: number;
+  /** Of this machine: others may round otherwise. */
+  readonly processorName?: string;
   /** The page's files; without them as they were compiled beside this program. */
   readonly pageAssets?: Assets;
   /** Runs this program once more, with other arguments; rejects with what it said. Without it nobody can. */

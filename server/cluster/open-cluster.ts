@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../../kernels/clock.ts';
 import type { Log } from '../base/log.ts';
 import { ownedKey } from '../base/owner.ts';
-import type { Config } from '../config/config.ts';
+import { type Config, computes } from '../config/config.ts';
 import { RedisCounts } from './count-store.ts';
 import type { RecordBounds } from './record-store.ts';
 import { RedisRecords } from './redis-records.ts';
@@ -45,6 +45,7 @@ export function openCluster(parts: ClusterParts): Cluster | null {
   const { config, modelName, kvIdentity, freshSeed, clock, log } = parts;
   const { cluster: url, apiKeys } = config;
   if (url === null) return null;
+  tellInvariance(config, log);
   const link = new RedisLink({ url, log });
   const ownerIdOf = (owner: string) => digestOf(ownedKey(apiKeys, owner) ?? '');
   const holder = parts.freshId(); // of this process: what an earlier one of the same name had begun is not ours
@@ -72,6 +73,13 @@ export function openCluster(parts: ClusterParts): Cluster | null {
       link.close();
     },
   };
+}
+
+/** What an answer that goes on at another node is drawn from was drawn token by token at its own: it may round otherwise there. */
+function tellInvariance({ backend, invariance }: Config, log: Log): void {
+  if (!computes(backend)) return;
+  if (invariance === 'full') log.info('answers go on at other nodes with the same tokens', { invariance });
+  else log.warn('where an answer goes on at another node, a near tie may turn', { invariance, same: 'full' });
 }
 
 function responseBounds({

@@ -31,7 +31,8 @@ export class RedisLink implements StoreLink {
   readonly #watchers: StoreWatcher[] = []; // a few, each of which is there for good
   #up = false;
 
-  constructor({ url, log }: { readonly url: string; readonly log: Log }) {
+  /** `log`: null where another link to the same store says how it is. */
+  constructor({ url, log }: { readonly url: string; readonly log: Log | null }) {
     this.#redis = new Redis(url, {
       enableOfflineQueue: false, // what cannot be written now is told again once it can
       maxRetriesPerRequest: 0,
@@ -48,13 +49,13 @@ export class RedisLink implements StoreLink {
       this.#up = false;
       if (told) return;
       told = true;
-      log.warn('the nodes’ store is gone: this node goes on alone', { reason });
+      log?.warn('the nodes’ store is gone: this node goes on alone', { reason });
       for (const { onDown } of this.#watchers) onDown();
     });
     this.#redis.on('ready', () => {
       this.#up = true;
       told = false;
-      log.info('the nodes’ store is there');
+      log?.info('the nodes’ store is there');
       for (const { onUp } of this.#watchers) onUp();
     });
   }

@@ -18,8 +18,15 @@ const DEFAULT_THREADS = 2; // a laptop's cores are for its user first; more is a
 export interface Config
   extends Omit<
     OptionValues,
-    'apiKeyFile' | 'adminKeyFile' | 'cacheDirectory' | 'kvDiskDirectory' | 'outcomesDb' | 'threads'
+    | 'apiKeyFile'
+    | 'adminKeyFile'
+    | 'cacheDirectory'
+    | 'invariance'
+    | 'kvDiskDirectory'
+    | 'outcomesDb'
+    | 'threads'
   > {
+  readonly invariance: 'none' | 'guesses' | 'full'; // resolved
   readonly cacheDirectory: string; // resolved
   readonly kvDiskDirectory: string; // resolved
   readonly outcomesDb: string | null; // path; null: off
@@ -75,6 +82,7 @@ export function loadConfig(sources: ConfigSources): Config {
     corsOrigins: Object.freeze([...options.corsOrigins]),
     trustedProxies: Object.freeze([...options.trustedProxies]),
     cacheDirectory,
+    invariance: options.invariance ?? defaultInvariance(options),
     kvDiskDirectory: options.kvDiskDirectory ?? join(cacheDirectory, 'kv'),
     outcomesDb: outcomesPath(options.outcomesDb, cacheDirectory),
     presets: Object.freeze(
@@ -88,6 +96,16 @@ export function loadConfig(sources: ConfigSources): Config {
   };
   checkAgreement(config);
   return Object.freeze(config);
+}
+
+/** Whether a device computes; all others are simulated. */
+export function computes(backend: string): boolean {
+  return backend === 'cpu' || backend === 'webgpu';
+}
+
+/** An answer that goes on at another node is computed there from text that its own node had partly drawn token by token. */
+function defaultInvariance({ cluster, backend }: OptionValues): Config['invariance'] {
+  return cluster !== null && computes(backend) ? 'full' : 'guesses';
 }
 
 /** The settings of another model than the server's own: what is said of the own one alone does not hold for it. */

@@ -147,6 +147,12 @@ export const OPTIONS = {
   clusterStoreSizeMax: option('cluster-store-size', size(1 * MIB, 1024 * GIB), 256 * MIB).says(
     'stored responses of all nodes there, and as much again of conversations; the oldest go first',
   ),
+  clusterKvSizeMax: option('cluster-kv-size', size(0, 1024 * GIB), 256 * MIB).says(
+    'KV blocks of all nodes there, so that who takes over a session need not compute it again; the least used go first; 0 shares none',
+  ),
+  clusterKvTtlMs: option('cluster-kv-ttl-ms', integer(1000, 168 * HOUR_MS), HOUR_MS).says(
+    'how long they are kept without use',
+  ),
   engineMetrics: option('engine-metrics', among(['sparklane', 'vllm']), 'sparklane').says(
     'names of the gauges that routers read; vllm adds them under its names',
   ),
@@ -215,8 +221,8 @@ export const OPTIONS = {
   speculation: option('speculation', among(['auto', 'unseeded', 'asked', 'on', 'off']), 'auto').says(
     'guess tokens ahead where that pays: for all, for requests without a seed, for those that ask or predict, for none; "auto" is for all unless guesses may round otherwise (--invariance none)',
   ),
-  invariance: option('invariance', among(['none', 'guesses', 'full']), 'guesses').says(
-    'what never moves a bit of an answer: "guesses", being computed as if each came alone; "full", also what of an earlier answer is still in memory; "none": guesses cost less, and a near tie may turn',
+  invariance: option('invariance', orNull('auto', among(['none', 'guesses', 'full'])), null).says(
+    'what never moves a bit of an answer: "guesses", being computed as if each came alone; "full", also what of an earlier answer is still in memory; "none": guesses cost less, and a near tie may turn; "auto" is "guesses", and "full" with --cluster, where answers go on at other nodes',
   ),
   rememberedTokensMax: option('remembered-tokens', integer(0, 1_048_576), 32_768).says(
     "tokens of an API key's earlier answers that are kept to guess from, until --session-idle-timeout-ms passes or their session ends; 0: none",

@@ -52,7 +52,7 @@ export interface MovingEngine {
 const BUSY = fault('backend_busy', 'another replacement is under way', { retryAfterMs: 1000 });
 const FIXED = fault(
   'backend_fixed',
-  'KV blocks are kept on disk (--kv-disk-size), for the present device only',
+  'KV blocks are kept on disk (--kv-disk-size) or shared (--cluster-kv-size), for the present device only',
 );
 const CLOSING = fault('draining', 'the server is shutting down');
 const STAYS = fault('unsupported', 'this server was built around one device');

@@ -22,7 +22,7 @@ import {
 import { withAdapters } from '../../models/lora.ts';
 import type { Model } from '../../models/model.ts';
 import { kvBytesPerToken, type ModelSpec, servedSpec } from '../../models/spec.ts';
-import { boundsForModel, type Config, ConfigError } from '../config/config.ts';
+import { boundsForModel, type Config, ConfigError, computes } from '../config/config.ts';
 
 export interface DeviceParts {
   readonly clock: Clock;
@@ -98,11 +98,6 @@ export async function graphFor(
   const options = { precision, cacheDirectory, calibration, onProgress };
   if (buildApart !== undefined && !(await isBuilt(checkpoint, options))) await buildApart(config, onProgress);
   return buildGraph(checkpoint, options);
-}
-
-/** Whether a device computes; all others are simulated. */
-export function computes(backend: string): boolean {
-  return backend === 'cpu' || backend === 'webgpu';
 }
 
 /** What a device that computes, of this config will be able to hold, before it is opened. Throws ConfigError. */

@@ -1,6 +1,6 @@
 // BlockArchive: where finished KV blocks live on when the device's store has no room for them, and when the process is
-// gone. The engine's word for it: keys, never files. Implemented outside (server/archive/), which moves the bytes
-// between files and the device's block store through Backend.readBlock and writeBlock.
+// gone. The engine's word for it: keys, never files. Implemented outside (server/archive/, server/cluster/shared-blocks.ts), which
+// moves the bytes between files or other nodes and the device's block store through Backend.readBlock and writeBlock.
 
 /** Names a block's content: all tokens up to its end, the salt, and whatever else decides about KV. Opaque. */
 export type BlockKey = string;
@@ -12,7 +12,12 @@ export interface BlockArchive {
   nextKey(parent: BlockKey, tokens: Int32Array, start: number): BlockKey;
   /** Whether fetch() will probably find it. Pure and quick. */
   has(key: BlockKey): boolean;
-  /** Takes a copy of the block's content now and writes it later; false: it is too busy, and has taken nothing. */
+  /**
+   * For an archive that has to ask elsewhere what is there: asks for these blocks, which follow each other and has() knows nothing of;
+   * then `done`, never in the caller's stack and soon whatever happens, and has() knows. False: there is nobody to ask.
+   */
+  ask?(keys: readonly BlockKey[], done: () => void): boolean;
+  /** Takes a copy of the block's content now and writes it later; false: it is too busy, and has taken nothing. Takes nothing twice. */
   store(key: BlockKey, block: number): boolean;
   /** Is not to answer with it any more: the content is not what it should be. What is being written may come back. */
   forget(key: BlockKey): void;

@@ -16,6 +16,15 @@ export interface ColdTierParts {
   readonly onFetched: () => void; // somebody may sit down now
 }
 
+/** Tokens that the cache knows nothing of: [from, limit), at most `countMax` blocks. */
+interface Span {
+  readonly key: BlockKey; // of the block before them
+  readonly tokens: Int32Array;
+  readonly from: number;
+  readonly limit: number;
+  readonly countMax: number;
+}
+
 const FETCHES_MAX = 4; // at a time: each holds blocks that nobody can use yet
 
 export class ColdTier {
@@ -62,7 +71,12 @@ export class ColdTier {
     const found: number[] = [];
     const node = cache.match(cache.root(sequence.request.cacheSalt), tokens, { from: 0, limit }, found);
     const from = found.length * blockSize;
-    const keys = this.#archivedKeys(node, tokens, { from, limit, countMax: spareCount });
+    const span = { key: this.#keyOf(node), tokens, from, limit, countMax: spareCount };
+    const keys = this.#archivedKeys(span);
+    if (this.#asks(sequence, span, keys)) {
+      this.#release(sequence, found);
+      return true;
+    }
     const other =
       keys.length === 0 ? undefined : this.#fetches.find((fetch) => fetch.keys.includes(keys[0]!));
     if (other !== undefined) {
@@ -84,7 +98,7 @@ export class ColdTier {
     const { archive } = this.#parts;
     const key = archive.nextKey(this.#keyOf(node.parent!), tokens, start);
     node.coldKey = key;
-    if (!archive.has(key)) archive.store(key, node.block);
+    archive.store(key, node.block);
   }
 
   /** The content of the block cannot be trusted. */
@@ -162,6 +176,30 @@ export class ColdTier {
     onFetched();
   }
 
+  /** Whether an archive that does not know by itself is asked what else it has: once for each sequence, where that pays. */
+  #asks(sequence: Sequence, span: Span, keys: readonly BlockKey[]): boolean {
+    const { archive, blockSize, clock, onFetched } = this.#parts;
+    if (archive.ask === undefined || sequence.coldAsked) return false;
+    const { tokens, limit, countMax } = span;
+    const from = span.from + keys.length * blockSize;
+    const count = Math.min(countMax - keys.length, Math.floor((limit - from) / blockSize));
+    if (count <= 0 || !this.#rates.askPays(count * blockSize)) return false;
+    const unknown: BlockKey[] = [];
+    let key = keys.at(-1) ?? span.key;
+    for (let start = from; unknown.length < count; start += blockSize) {
+      key = archive.nextKey(key, tokens, start);
+      unknown.push(key);
+    }
+    const startMs = clock.nowMs();
+    const asked = archive.ask(unknown, () => {
+      this.#rates.learnAsk(clock.nowMs() - startMs);
+      sequence.heardArchive();
+      onFetched();
+    });
+    if (asked) sequence.asksArchive();
+    return asked;
+  }
+
   #pays(count: number): boolean {
     if (count === 0) return false;
     const pays = this.#rates.fetchPays(count, count * this.#parts.blockSize);
@@ -169,15 +207,11 @@ export class ColdTier {
     return pays;
   }
 
-  /** Keys of the blocks after `node` as far as the archive has them without a gap. */
-  #archivedKeys(
-    node: PrefixNode,
-    tokens: Int32Array,
-    { from, limit, countMax }: { from: number; limit: number; countMax: number },
-  ): BlockKey[] {
+  /** Keys of the blocks of a span as far as the archive has them without a gap. */
+  #archivedKeys({ tokens, from, limit, countMax, ...before }: Span): BlockKey[] {
     const { archive, blockSize } = this.#parts;
     const keys: BlockKey[] = [];
-    let key = this.#keyOf(node);
+    let { key } = before;
     for (let start = from; start + blockSize <= limit && keys.length < countMax; start += blockSize) {
       key = archive.nextKey(key, tokens, start);
       if (!archive.has(key)) break;
@@ -195,7 +229,7 @@ export class ColdTier {
   // The archive was too busy when the block became findable; now is the last chance.
   #keepEvicted(node: PrefixNode): void {
     const { archive } = this.#parts;
-    if (node.coldKey !== null && !archive.has(node.coldKey)) archive.store(node.coldKey, node.block);
+    if (node.coldKey !== null) archive.store(node.coldKey, node.block);
   }
 
   #release({ request }: Sequence, blocks: readonly number[]): void {

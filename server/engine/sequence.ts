@@ -63,8 +63,9 @@ class SequenceState {
   presentCount = 0; // tokens whose KV lies in the seat; < computedCount until restored blocks are brought in
   cachedCount = 0; // prompt tokens found in the prefix cache
   coldCount = 0; // of these, brought back from the archive
-  coldFetch: ColdFetch | null = null; // what it waits for, or has waited for
-  coldTried = false; // the archive was asked since it last began to wait
+  coldFetch: { readonly ended: boolean } | null = null; // what it waits for, or has waited for
+  coldTried = false; // the archive was asked for blocks since it last began to wait
+  coldAsked = false; // it was asked what it has, likewise
   reachedCount = 0; // largest computedCount so far: below it tokens are computed once more
   phase: Phase = 'waiting';
   paused = false;
@@ -154,6 +155,16 @@ class SequenceState {
     this.coldFetch = fetch;
   }
 
+  /** It waits until the archive knows what it has. */
+  asksArchive(): void {
+    this.coldAsked = true;
+    this.coldFetch = { ended: false };
+  }
+
+  heardArchive(): void {
+    this.coldFetch = null;
+  }
+
   askedArchive(): void {
     this.coldTried = true;
   }
@@ -233,6 +244,7 @@ class SequenceState {
     this.draft = null;
     this.coldFetch = null;
     this.coldTried = false;
+    this.coldAsked = false;
   }
 
   // A step, and what it has computed and drawn.

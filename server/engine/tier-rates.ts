@@ -1,14 +1,16 @@
-// TierRates: what bringing a block back costs and what computing its tokens costs, as measured so far. Decides which is
-// quicker. Numbers only. Used by cold-tier.ts.
+// TierRates: what bringing a block back costs, what asking elsewhere for it does, and what computing its tokens costs, as measured
+// so far. Decides which is quicker. Numbers only. Used by cold-tier.ts.
 
 const WEIGHT = 0.25; // of the newest measurement
 // A fetch that was skipped measures nothing. Each skip makes the next one cheaper in our eyes, so that a disk that was
 // slow once is tried again after about ten skips at twice the cost of computing.
 const FORGIVENESS = 0.93;
+const ASK_MARGIN = 4; // computing takes so many times as long: most questions are answered with no
 
 export class TierRates {
   #computeMsPerToken: number | null = null; // null: never measured
   #fetchMsPerBlock: number | null = null;
+  #askMs: number | null = null;
 
   /** `deviceMs` for `tokenCount` > 0 prompt tokens. */
   learnCompute(tokenCount: number, deviceMs: number): void {
@@ -18,6 +20,19 @@ export class TierRates {
   /** `blockCount` ≥ 0 blocks came in `elapsedMs`; none counts as one that was slow. */
   learnFetch(blockCount: number, elapsedMs: number): void {
     this.#fetchMsPerBlock = blend(this.#fetchMsPerBlock, elapsedMs / Math.max(1, blockCount));
+  }
+
+  /** Somebody else was asked what there is, and answered after `elapsedMs`. */
+  learnAsk(elapsedMs: number): void {
+    this.#askMs = blend(this.#askMs, elapsedMs);
+  }
+
+  /** Whether to ask who may have `tokenCount` tokens; yes as long as one of the two has never been measured. */
+  askPays(tokenCount: number): boolean {
+    if (this.#computeMsPerToken === null || this.#askMs === null) return true;
+    if (this.#askMs * ASK_MARGIN < this.#computeMsPerToken * tokenCount) return true;
+    this.#askMs *= FORGIVENESS;
+    return false;
   }
 
   /** Whether to fetch; yes as long as one of the two has never been measured. */

@@ -70,7 +70,8 @@ export class Rig {
       '--stream-interval',
       '0',
     ];
-    if (options.device === 'cpu') device.push('--invariance', 'full'); // else near ties turn with the load
+    // What it is compared with has no store, which would say so too; without it near ties turn with the load.
+    if (options.device === 'cpu' && redis === null) device.push('--invariance', 'full');
     const cluster = redis === null ? [] : ['--cluster', redis];
     const program = compiled ? ['dist/sparklane.js'] : ['--import', 'tsx', 'sparklane.ts'];
     const flags = [

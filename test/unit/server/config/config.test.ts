@@ -127,6 +127,14 @@ describe('values', () => {
     expect(load({ seed: '17' }).seed).toBe(17);
   });
 
+  test('with a cluster, nodes that compute answer as --invariance full says, unless another one is given', () => {
+    const cluster = 'redis://127.0.0.1:6379';
+    expect(load({}).invariance).toBe('guesses');
+    expect(load({ cluster }).invariance).toBe('full');
+    expect(load({ cluster, invariance: 'guesses' }).invariance).toBe('guesses');
+    expect(load({ cluster, backend: 'sim' }).invariance).toBe('guesses');
+  });
+
   test('threads follow the replicas unless they are given', () => {
     expect(load({ replicas: 3 })).toMatchObject({ threads: 3, threadsPerReplica: 1 });
     expect(load({ replicas: 2, threads: 8 })).toMatchObject({ threads: 8, threadsPerReplica: 4 });
