@@ -38,7 +38,10 @@ function readConfig(directory: string): ModelSpec {
   refuseUnsupported(config, family, file);
   const heads = attentionShape(config, file);
   const { headSize } = heads;
-  const rotary = rotaryOf(config, { file, headSize, isPartial: family.hasPartialRotary });
+  const rotary = rotaryOf(config, {
+    ...{ file, headSize, isPartial: family.hasPartialRotary },
+    hasUnscaledWindows: family.hasUnscaledWindows ?? false,
+  });
   const bias = (which: keyof Family['biases']) => {
     const field = family.biases[which];
     return typeof field === 'boolean' ? field : config[field];
@@ -76,18 +79,14 @@ function configOf({ absent, isWithinText }: Family) {
 
 /** A layer's feed-forward, or its experts: transformers knows them by either of two names. */
 function feedForwardOf(config: ConfigFields, file: string): Pick<ModelSpec, 'ffnSize' | 'experts'> {
-  const count = config.num_experts ?? config.num_local_experts ?? null;
-  if (count === null) return { ffnSize: config.intermediate_size, experts: null };
+  const count = config.num_experts ?? config.num_local_experts ?? 0;
+  const sharedSize = config.shared_expert_intermediate_size ?? config.shared_intermediate_size ?? 0;
+  if (count === 0) return { ffnSize: sharedSize || config.intermediate_size, experts: null };
   const refuse = (field: string, problem: string) => new CheckpointError(problem, { file, field });
   const activeCount = config.num_experts_per_tok ?? count;
-  if (activeCount > count)
-    throw refuse('num_experts_per_tok', `${activeCount} are more than the ${count} experts`);
-  if ((config.mlp_only_layers?.length ?? 0) > 0) {
-    throw refuse('mlp_only_layers', 'layers without experts among those with experts are not supported');
-  }
-  if ((config.decoder_sparse_step ?? 1) !== 1) {
-    throw refuse('decoder_sparse_step', `${config.decoder_sparse_step} is not supported (only 1)`);
-  }
+  if (activeCount === 0 || activeCount > count)
+    throw refuse('num_experts_per_tok', `${activeCount} of ${count} experts are not supported`);
+  const layers = denseLayersOf(config);
   return {
     ffnSize: config.moe_intermediate_size ?? config.intermediate_size,
     experts: {
@@ -97,8 +96,21 @@ function feedForwardOf(config: ConfigFields, file: string): Pick<ModelSpec, 'ffn
         config.swiglu_alpha !== undefined && config.swiglu_limit !== undefined
           ? { alpha: config.swiglu_alpha, limit: config.swiglu_limit }
           : null,
+      shared:
+        sharedSize === 0
+          ? null
+          : { size: sharedSize, isGated: config.shared_expert_intermediate_size !== undefined },
+      dense: layers.length === 0 ? null : { layers, size: config.intermediate_size },
     },
   };
+}
+
+/** Source: transformers' Qwen2Moe and Qwen3Moe decoder layers. */
+function denseLayersOf(config: ConfigFields): readonly number[] {
+  const { mlp_only_layers: listed, decoder_sparse_step: step = 1, num_hidden_layers: count } = config;
+  return Array.from({ length: count }, (_, layer) => layer).filter(
+    (layer) => listed?.includes(layer) || (layer + 1) % step !== 0,
+  );
 }
 
 function familyOf(architecture: string, file: string): Family {
@@ -155,6 +167,9 @@ function layersOf(
   if (types != null && types.length < count) {
     throw refuse('layer_types', `names ${types.length} layers of ${count}`);
   }
+  if (types == null && family.namesAllLayers) {
+    throw refuse('layer_types', 'is missing: no layer would have attention');
+  }
   if (family.slides === never && !types && window != null && window < contextLength) {
     throw refuse(
       'sliding_window',
@@ -162,7 +177,7 @@ function layersOf(
     );
   }
   return Array.from({ length: count }, (_, layer): LayerAttention => {
-    const type = types?.[layer];
+    const type = types?.[layer]?.replace(/^attention$/, 'full_attention'); // Granite's name
     if (type !== undefined && type !== 'full_attention' && type !== 'sliding_attention') {
       throw refuse('layer_types', `${type} is not supported (only full_attention, sliding_attention)`);
     }

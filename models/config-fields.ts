@@ -23,6 +23,7 @@ export const rotarySchema = z.looseObject({
   mscale: z.number().nonnegative().nullish(),
   mscale_all_dim: z.number().nonnegative().nullish(),
   truncate: z.boolean().optional(),
+  llama_4_scaling_beta: z.number().nonnegative().nullish(),
   short_factor: z.array(z.number().positive()).optional(),
   long_factor: z.array(z.number().positive()).optional(),
 });
@@ -47,14 +48,21 @@ export const configSchema = z.looseObject({
   rope_scaling: rotarySchema.nullish(),
   rope_parameters: rotarySchema.nullish(),
   partial_rotary_factor: z.number().positive().max(1).optional(),
+  position_embedding_type: z.string().nullish(),
   no_rope_layers: z.array(z.int()).nullish(),
   no_rope_layer_interval: count.optional(),
   tie_word_embeddings: z.boolean().default(false),
   attention_bias: z.boolean().default(false),
+  attention_out_bias: z.boolean().default(false),
+  qkv_bias: z.boolean().default(true), // source: transformers Qwen2MoeConfig
   mlp_bias: z.boolean().default(false),
   use_bias: z.boolean().default(false),
   use_sliding_window: z.boolean().default(false),
-  sliding_window: count.nullish(),
+  sliding_window: z
+    .int()
+    .nonnegative()
+    .nullish()
+    .transform((window) => window || null), // transformers 5 writes 0 for none
   sliding_window_pattern: count.optional(),
   max_window_layers: z.int().nonnegative().default(28), // source: transformers Qwen2Config
   layer_types: z.array(z.string()).nullish(),
@@ -66,14 +74,16 @@ export const configSchema = z.looseObject({
   attn_logit_softcapping: z.number().positive().nullish(),
   final_logit_softcapping: z.number().positive().nullish(),
   use_bidirectional_attention: z.boolean().nullish(),
-  num_experts: count.nullish(),
-  num_local_experts: count.nullish(), // its other name
-  num_experts_per_tok: count.nullish(),
+  num_experts: z.int().nonnegative().nullish(),
+  num_local_experts: z.int().nonnegative().nullish(), // its other name
+  num_experts_per_tok: z.int().nonnegative().nullish(),
   moe_intermediate_size: count.optional(),
   norm_topk_prob: z.boolean().optional(),
   router_bias: z.boolean().optional(), // no published field: families say it
   swiglu_alpha: z.number().positive().optional(),
   swiglu_limit: z.number().positive().optional(),
+  shared_expert_intermediate_size: count.optional(),
+  shared_intermediate_size: z.int().nonnegative().optional(), // its other name; 0: none
   decoder_sparse_step: count.optional(),
   mlp_only_layers: z.array(z.int()).nullish(),
   quantization_config: z.unknown().optional(),

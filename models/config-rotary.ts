@@ -9,15 +9,20 @@ const ropeThetaDefault = 10_000; // base of the frequencies; source: transformer
 
 type Rotary = Pick<
   ModelSpec,
-  'ropeTheta' | 'localRopeTheta' | 'ropeScaling' | 'rotarySize' | 'contextLength'
+  'ropeTheta' | 'localRopeTheta' | 'ropeScaling' | 'rotarySize' | 'contextLength' | 'scoreGrowth'
 >;
 
 /** What a model's rotary embedding is, and how long a context it is made for. Throws CheckpointError. */
 export function rotaryOf(
   config: ConfigFields,
-  { file, headSize, isPartial }: { file: string; headSize: number; isPartial: boolean },
+  {
+    file,
+    headSize,
+    isPartial,
+    hasUnscaledWindows,
+  }: { file: string; headSize: number; isPartial: boolean; hasUnscaledWindows: boolean },
 ): Rotary {
-  const { section, settings, localTheta } = settingsOf(config, file);
+  const { section, settings, localTheta } = settingsOf(config, { file, hasUnscaledWindows });
   const refuse: Refuse = (field, problem) => new CheckpointError(problem, { file, field });
   const share = settings.partial_rotary_factor ?? config.partial_rotary_factor ?? 1;
   if (share !== 1 && !isPartial) {
@@ -31,25 +36,30 @@ export function rotaryOf(
   }
   const within = (field: string, problem: string) => refuse(`${section}.${field}`, problem);
   const ropeScaling = scalingOf(settings, { config, rotarySize, refuse: within });
+  const ropeTheta = settings.rope_theta ?? config.rope_theta ?? ropeThetaDefault;
   return {
-    ropeTheta: settings.rope_theta ?? config.rope_theta ?? ropeThetaDefault,
-    localRopeTheta: localTheta ?? config.rope_local_base_freq ?? null,
+    ropeTheta,
+    localRopeTheta: localTheta ?? config.rope_local_base_freq ?? (hasUnscaledWindows ? ropeTheta : null),
     ropeScaling,
     rotarySize,
     contextLength: stretched(config.max_position_embeddings, ropeScaling),
+    scoreGrowth: growthOf(settings, config),
   };
 }
 
 type Refuse = (field: string, problem: string) => CheckpointError;
 
 /** One set of settings, or those of the layers that see everything and the base of those that see a window. */
-function settingsOf(config: ConfigFields, file: string) {
+function settingsOf(
+  config: ConfigFields,
+  { file, hasUnscaledWindows }: { file: string; hasUnscaledWindows: boolean },
+) {
   const section = config.rope_parameters ? 'rope_parameters' : 'rope_scaling';
   const settings = config.rope_parameters ?? config.rope_scaling ?? ({} as RotarySettings);
   if (!('full_attention' in settings)) return { section, settings, localTheta: null };
   const refuse = (field: string, problem: string) =>
     new CheckpointError(problem, { file, field: `${section}.${field}` });
-  if (config.rope_local_base_freq === undefined) {
+  if (config.rope_local_base_freq === undefined && !hasUnscaledWindows) {
     throw refuse('full_attention', 'settings per kind of layer are not supported for this architecture');
   }
   const parsed = (kind: string): RotarySettings => {
@@ -67,6 +77,12 @@ function settingsOf(config: ConfigFields, file: string) {
     settings: parsed('full_attention'),
     localTheta: local.rope_theta ?? null,
   };
+}
+
+function growthOf(settings: RotarySettings, config: ConfigFields): ModelSpec['scoreGrowth'] {
+  const { llama_4_scaling_beta: beta, original_max_position_embeddings: original } = settings;
+  if (!beta) return null;
+  return { beta, length: original ?? config.max_position_embeddings };
 }
 
 /** YaRN and dynamic scaling are for texts longer than what `max_position_embeddings` may still say. */

@@ -7,7 +7,7 @@ import type { ConfigFields } from './config-fields.ts';
 import { type DecoderPlan, plainDecoder } from './spec.ts';
 
 /** A field of config.json that says whether a bias is there, or what it is whatever config.json says. */
-type Bias = boolean | 'attention_bias' | 'mlp_bias' | 'use_bias';
+type Bias = boolean | 'attention_bias' | 'attention_out_bias' | 'mlp_bias' | 'qkv_bias' | 'use_bias';
 
 /** A tensor's part of a layer: `self_attn.q_proj`; of fused ones also which rows. `*` is an expert's number. */
 export interface StoredPart {
@@ -41,6 +41,8 @@ export interface Family {
   readonly parts: Readonly<Record<string, StoredPart>>; // of a layer, by our name, where the checkpoint's differs
   readonly normsFromZero: boolean; // gains are stored less 1
   readonly isWithinText?: boolean; // the decoder's fields are in text_config
+  readonly hasUnscaledWindows?: boolean; // layers with a window turn by the base alone
+  readonly namesAllLayers?: boolean; // a layer whose kind no `layer_types` says has no attention
 }
 
 /** A family whose layers never slide refuses a window. */
@@ -84,6 +86,19 @@ const mistral: Family = {
   absent: { ...llama.absent, sliding_window: 4096, num_key_value_heads: 8 },
   biases: { qkv: false, output: false, feed: false },
   slides: always,
+};
+
+const ministral3: Family = {
+  ...mistral,
+  name: 'mistral3',
+  absent: { rms_norm_eps: 1e-5, num_key_value_heads: 8, head_dim: 128 },
+};
+
+const seedOss: Family = {
+  ...llama,
+  name: 'seed_oss',
+  absent: { ...llama.absent, num_key_value_heads: 8, head_dim: 128, attention_bias: true },
+  biases: { qkv: 'attention_bias', output: 'attention_out_bias', feed: 'mlp_bias' },
 };
 
 const starcoder2: Family = {
@@ -187,12 +202,42 @@ const olmo2: Family = {
   },
 };
 
+const olmo3: Family = {
+  ...olmo2,
+  name: 'olmo3',
+  absent: { ...olmo2.absent, sliding_window: 4096, rope_theta: 500_000 },
+  slides: (_, layer) => (layer + 1) % 4 !== 0,
+  hasUnscaledWindows: true,
+};
+
+const sharedExpert = (part: string): Family['parts'] =>
+  Object.fromEntries(
+    ['gate_proj', 'up_proj', 'down_proj'].map((name) => [`mlp.shared.${name}`, { part: `${part}.${name}` }]),
+  );
+
+const qwen2moe: Family = {
+  ...qwen2,
+  name: 'qwen2moe',
+  absent: {
+    ...{ ...llama.absent, num_local_experts: 60, num_experts_per_tok: 4, moe_intermediate_size: 1408 },
+    ...{ shared_expert_intermediate_size: 5632, intermediate_size: 5632, norm_topk_prob: false },
+    ...{ num_key_value_heads: 16, sliding_window: 4096 },
+  },
+  biases: { qkv: 'qkv_bias', output: false, feed: false },
+  slides: ({ use_sliding_window, max_window_layers }, layer) =>
+    use_sliding_window && layer < max_window_layers && layer % 2 === 0,
+  parts: {
+    ...{ 'mlp.router': { part: 'mlp.gate' }, 'mlp.shared_gate': { part: 'mlp.shared_expert_gate' } },
+    ...sharedExpert('mlp.shared_expert'),
+  },
+};
+
 const qwen3moe: Family = {
   ...qwen3,
   name: 'qwen3moe',
   absent: {
     ...{ ...llama.absent, num_local_experts: 128, num_experts_per_tok: 8, moe_intermediate_size: 768 },
-    ...{ decoder_sparse_step: 1, norm_topk_prob: false, num_key_value_heads: 4 },
+    ...{ intermediate_size: 6144, norm_topk_prob: false, num_key_value_heads: 4 },
   },
   parts: { 'mlp.router': { part: 'mlp.gate' } },
 };
@@ -228,7 +273,25 @@ const granitemoe: Family = {
     'mlp.experts.*.gate_proj': { part: 'block_sparse_moe.input_linear', rows: 'expert-first-half' },
     'mlp.experts.*.up_proj': { part: 'block_sparse_moe.input_linear', rows: 'expert-second-half' },
     'mlp.experts.*.down_proj': { part: 'block_sparse_moe.output_linear', rows: 'expert' },
+    'mlp.shared.gate_proj': { part: 'shared_mlp.input_linear', rows: 'first-half' },
+    'mlp.shared.up_proj': { part: 'shared_mlp.input_linear', rows: 'second-half' },
+    'mlp.shared.down_proj': { part: 'shared_mlp.output_linear' },
   },
+};
+
+// Only those whose layers all attend. Without experts, what they would share is all there is.
+const granitehybrid: Family = {
+  ...granitemoe,
+  name: 'granitehybrid',
+  absent: { ...granitemoe.absent, shared_intermediate_size: 1024 },
+  turns: ({ position_embedding_type }) => position_embedding_type === 'rope',
+  parts: {
+    ...granitemoe.parts,
+    'mlp.gate_proj': { part: 'shared_mlp.input_linear', rows: 'first-half' },
+    'mlp.up_proj': { part: 'shared_mlp.input_linear', rows: 'second-half' },
+    'mlp.down_proj': { part: 'shared_mlp.output_linear' },
+  },
+  namesAllLayers: true,
 };
 
 const gptOss: Family = {
@@ -261,6 +324,9 @@ export const families: ReadonlyMap<string, Family> = new Map([
   ['Qwen3ForCausalLM', qwen3],
   ['MistralForCausalLM', mistral],
   ['MinistralForCausalLM', { ...mistral, absent: { ...mistral.absent, head_dim: undefined } }],
+  ['Ministral3ForCausalLM', ministral3],
+  ['Mistral3ForConditionalGeneration', { ...ministral3, isWithinText: true }], // its encoder of images is not read
+  ['SeedOssForCausalLM', seedOss],
   ['Starcoder2ForCausalLM', starcoder2],
   ['GraniteForCausalLM', granite],
   ['Phi3ForCausalLM', phi3],
@@ -270,9 +336,13 @@ export const families: ReadonlyMap<string, Family> = new Map([
   ['Gemma3ForConditionalGeneration', { ...gemma3, isWithinText: true }], // its encoder of images is not read
   ['SmolLM3ForCausalLM', smollm3],
   ['Olmo2ForCausalLM', olmo2],
+  ['Olmo3ForCausalLM', olmo3],
+  ['Qwen2MoeForCausalLM', qwen2moe],
   ['Qwen3MoeForCausalLM', qwen3moe],
   ['MixtralForCausalLM', mixtral],
   ['GraniteMoeForCausalLM', granitemoe],
+  ['GraniteMoeSharedForCausalLM', granitemoe],
+  ['GraniteMoeHybridForCausalLM', granitehybrid],
   ['GptOssForCausalLM', gptOss],
 ]);
 

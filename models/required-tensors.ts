@@ -1,8 +1,7 @@
 // Every tensor that a decoder computes with, and its shape: what a checkpoint must have, by our names, which are Llama's
-// and, for what Llama has not, `self_attn.{q_norm,k_norm,sinks,out_norm}`, `mlp.out_norm`, `mlp.router` and
-// `mlp.experts.N.{gate,up,down}_proj`. Pure. Before it: spec.ts; after
-// it: checkpoint.ts and gguf/gguf-checkpoint.ts check for them, graph/decoder.ts reads them.
-import type { ModelSpec } from './spec.ts';
+// and, for what Llama has not, `self_attn.{q_norm,k_norm,sinks,out_norm}`, `mlp.out_norm`, `mlp.router`, `mlp.shared_gate`,
+// `mlp.experts.N.{gate,up,down}_proj` and `mlp.shared.…`. Pure. Before it: spec.ts; after it: checkpoint.ts and gguf/gguf-checkpoint.ts check for them, graph/decoder.ts reads them.
+import { hasExperts, type ModelSpec } from './spec.ts';
 
 /** [out, in] for matrices. */
 export function requiredTensors(spec: ModelSpec): ReadonlyMap<string, readonly number[]> {
@@ -14,7 +13,7 @@ export function requiredTensors(spec: ModelSpec): ReadonlyMap<string, readonly n
     if (spec.normPlacement !== 'after') addNorm(tensors, spec, `${prefix}.input_layernorm`);
     addAttention(tensors, spec, `${prefix}.self_attn`);
     if (spec.normPlacement !== 'after') addNorm(tensors, spec, `${prefix}.post_attention_layernorm`);
-    addFeedForward(tensors, spec, `${prefix}.mlp`);
+    addFeedForward(tensors, spec, layer);
   }
   addNorm(tensors, spec, 'model.norm');
   if (!spec.tiedEmbeddings) tensors.set('lm_head.weight', [vocabSize, hiddenSize]);
@@ -49,20 +48,23 @@ function addAttention(tensors: Tensors, spec: ModelSpec, prefix: string): void {
   if (spec.normPlacement !== 'before') addNorm(tensors, spec, `${prefix}.out_norm`);
 }
 
-function addFeedForward(tensors: Tensors, spec: ModelSpec, prefix: string): void {
-  const { hiddenSize, experts } = spec;
-  if (experts === null) addGated(tensors, spec, prefix);
-  else {
-    const { count: out, hasRouterBias: bias } = experts;
+function addFeedForward(tensors: Tensors, spec: ModelSpec, layer: number): void {
+  const { hiddenSize, ffnSize, experts } = spec;
+  const prefix = `model.layers.${layer}.mlp`;
+  if (hasExperts(spec, layer)) {
+    const { count: out, hasRouterBias: bias, shared } = experts!;
     addLinear(tensors, `${prefix}.router`, { out, in: hiddenSize, bias });
-    for (let expert = 0; expert < out; expert++) addGated(tensors, spec, `${prefix}.experts.${expert}`);
-  }
+    for (let expert = 0; expert < out; expert++)
+      addGated(tensors, spec, `${prefix}.experts.${expert}`, ffnSize);
+    if (shared !== null) addGated(tensors, spec, `${prefix}.shared`, shared.size);
+    if (shared?.isGated) tensors.set(`${prefix}.shared_gate.weight`, [1, hiddenSize]);
+  } else addGated(tensors, spec, prefix, experts?.dense?.size ?? ffnSize);
   if (spec.normPlacement !== 'before') addNorm(tensors, spec, `${prefix}.out_norm`);
 }
 
-function addGated(tensors: Tensors, spec: ModelSpec, prefix: string): void {
-  const { hiddenSize, ffnSize, mlpBias: bias } = spec;
-  if (spec.isGated) addLinear(tensors, `${prefix}.gate_proj`, { out: ffnSize, in: hiddenSize, bias });
-  addLinear(tensors, `${prefix}.up_proj`, { out: ffnSize, in: hiddenSize, bias });
-  addLinear(tensors, `${prefix}.down_proj`, { out: hiddenSize, in: ffnSize, bias });
+function addGated(tensors: Tensors, spec: ModelSpec, prefix: string, size: number): void {
+  const { hiddenSize, mlpBias: bias } = spec;
+  if (spec.isGated) addLinear(tensors, `${prefix}.gate_proj`, { out: size, in: hiddenSize, bias });
+  addLinear(tensors, `${prefix}.up_proj`, { out: size, in: hiddenSize, bias });
+  addLinear(tensors, `${prefix}.down_proj`, { out: hiddenSize, in: size, bias });
 }

@@ -80,7 +80,7 @@ export type Activation = 'silu' | 'gelu' | 'gelu-tanh';
 /** Far above any published decoder; bounds the list of needed tensors. */
 export const layerCountMax = 1024; // layers
 
-/** A feed-forward of many, of which a token uses a few: all layers have it. */
+/** A feed-forward of many, of which a token uses a few. */
 export interface Experts {
   readonly count: number;
   readonly activeCount: number; // of a token
@@ -88,6 +88,15 @@ export interface Experts {
   readonly hasRouterBias: boolean;
   /** Null: as `activation` says. Else gate · σ(alpha · gate) · (up + 1), gate ≤ limit and |up| ≤ limit. */
   readonly clamp: { readonly alpha: number; readonly limit: number } | null;
+  /** A feed-forward that every token has besides; gated: its answer times σ(gate · x). */
+  readonly shared: { readonly size: number; readonly isGated: boolean } | null;
+  readonly dense: DenseLayers | null;
+}
+
+/** Layers that have one feed-forward of this size instead of experts. */
+export interface DenseLayers {
+  readonly layers: readonly number[];
+  readonly size: number; // elements, its ffnSize
 }
 
 export interface ModelSpec {
@@ -119,6 +128,8 @@ export interface ModelSpec {
   readonly embeddingMultiplier: number;
   readonly residualMultiplier: number; // of what attention and feed-forward add
   readonly attentionMultiplier: number; // of scores; 1 / √headSize where nothing else is said
+  /** Scores of tokens far on are multiplied by 1 + beta · ln(1 + ⌊position / length⌋). Source: transformers `llama_4_scaling_beta`. */
+  readonly scoreGrowth: { readonly beta: number; readonly length: number } | null;
   readonly logitMultiplier: number;
   readonly attentionSoftCap: number | null; // scores become cap · tanh(score / cap)
   readonly logitSoftCap: number | null;
@@ -144,6 +155,16 @@ export function computedHeadSize(size: number): number {
   return Math.ceil(size / headStep) * headStep;
 }
 
+/** What the scores of a token at this position are multiplied by. */
+export function scoreGrowthAt({ scoreGrowth: growth }: ModelSpec, position: number): number {
+  return growth === null ? 1 : 1 + growth.beta * Math.log(1 + Math.floor(position / growth.length));
+}
+
+/** Whether a layer's tokens choose among experts. */
+export function hasExperts({ experts }: ModelSpec, layer: number): boolean {
+  return experts !== null && experts.dense?.layers.includes(layer) !== true;
+}
+
 /** Bytes of key and value that one token adds over all layers. `elementSize` in bytes (fp32 = 4). */
 export function kvBytesPerToken(spec: ModelSpec, elementSize: number): number {
   return 2 * spec.layerCount * spec.kvHeadCount * computedHeadSize(spec.headSize) * elementSize;
@@ -151,21 +172,32 @@ export function kvBytesPerToken(spec: ModelSpec, elementSize: number): number {
 
 /** Number of weights, biases included; tied embeddings are counted once. */
 export function weightCount(spec: ModelSpec): number {
-  const { hiddenSize: d, ffnSize: f, headSize: h } = spec;
+  const { hiddenSize: d, headSize: h } = spec;
   const q = spec.headCount * h;
   const kv = spec.kvHeadCount * h;
   const attention =
     d * (q + 2 * kv) + q * d + (spec.qkvBias ? q + 2 * kv : 0) + (spec.attentionOutputBias ? d : 0);
   const wide = spec.isGated ? 2 : 1;
-  const expert = (wide + 1) * d * f + (spec.mlpBias ? wide * f + d : 0);
-  const router = spec.experts === null ? 0 : spec.experts.count * (spec.experts.hasRouterBias ? d + 1 : d);
-  const mlp = expert * (spec.experts?.count ?? 1) + router;
+  const feedForward = (size: number) => (wide + 1) * d * size + (spec.mlpBias ? wide * size + d : 0);
   const norm = spec.norm === 'layer' ? 2 * d : d;
   const queryKeyNorms = { none: 0, head: 2 * h, whole: q + kv }[spec.queryKeyNorm];
   const norms = norm * (spec.normPlacement === 'around' ? 4 : 2) + queryKeyNorms;
   const sinks = spec.hasSinks ? spec.headCount : 0;
   const embeddings = spec.vocabSize * d * (spec.tiedEmbeddings ? 1 : 2);
-  return spec.layerCount * (attention + sinks + mlp + norms) + embeddings + norm;
+  const feeds = feedForwardWeights(spec, feedForward);
+  return spec.layerCount * (attention + sinks + norms) + feeds + embeddings + norm;
+}
+
+/** Of all layers' feed-forwards, routers and experts; `sized`: the weights of one feed-forward. */
+function feedForwardWeights(spec: ModelSpec, sized: (size: number) => number): number {
+  const { experts, layerCount, ffnSize, hiddenSize: d } = spec;
+  if (experts === null) return layerCount * sized(ffnSize);
+  const { count, hasRouterBias, shared, dense } = experts;
+  const router = count * (hasRouterBias ? d + 1 : d);
+  const always = shared === null ? 0 : sized(shared.size) + (shared.isGated ? d : 0);
+  const denseCount = dense?.layers.length ?? 0;
+  const mixed = count * sized(ffnSize) + router + always;
+  return (layerCount - denseCount) * mixed + denseCount * sized(dense?.size ?? 0);
 }
 
 /** What a family is whatever a config says. */

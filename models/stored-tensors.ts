@@ -43,7 +43,13 @@ export function storedPart(
   if (stored === undefined) return null;
   const isOut = part.endsWith('down_proj');
   const rows =
-    stored.rows === undefined ? null : rowsOf(spec, stored.rows, { expert: Number(expert), isOut });
+    stored.rows === undefined
+      ? null
+      : rowsOf(spec, stored.rows, {
+          expert: Number(expert),
+          isOut,
+          isShared: part.startsWith('mlp.shared.'),
+        });
   const { isMicroscaled = false } = stored;
   return { part: stored.part.replace('*', expert ?? ''), rows, isMicroscaled };
 }
@@ -51,9 +57,10 @@ export function storedPart(
 function rowsOf(
   spec: ModelSpec,
   rows: FusedRows,
-  { expert, isOut }: { expert: number; isOut: boolean },
+  { expert, isOut, isShared }: { expert: number; isOut: boolean; isShared: boolean },
 ): TensorRows {
-  const { headCount, kvHeadCount, headSize, ffnSize, experts } = spec;
+  const { headCount, kvHeadCount, headSize, experts } = spec;
+  const ffnSize = isShared ? experts!.shared!.size : spec.ffnSize;
   const [query, kv] = [headCount * headSize, kvHeadCount * headSize];
   const own = isOut ? spec.hiddenSize : ffnSize; // rows of one expert
   const expertCount = experts?.count ?? 1;
@@ -87,9 +94,17 @@ export function hasShape(
   needed: readonly number[],
   rows: TensorRows | null,
 ): boolean {
-  if (rows === null)
-    return found.length === needed.length && found.every((size, axis) => size === needed[axis]);
+  if (rows === null) return isSame(withoutOnes(found), withoutOnes(needed));
   const length = needed.length === 1 ? 1 : needed.at(-1)!;
   const isLong = needed.length === 1 || found.at(-1) === length;
   return isLong && found.reduce((product, size) => product * size, 1) === rows.of * length;
+}
+
+/** GGUF files may leave out that there is one row. */
+function withoutOnes(shape: readonly number[]): readonly number[] {
+  return shape.slice(shape.findIndex((size) => size !== 1));
+}
+
+function isSame(one: readonly number[], other: readonly number[]): boolean {
+  return one.length === other.length && one.every((size, axis) => size === other[axis]);
 }

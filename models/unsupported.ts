@@ -16,7 +16,7 @@ const advice: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /moe|mixtral|gpt_?-?oss|deepseek_?[v2]|llama4|dbrx|phimoe|glm4/i,
-    'of mixtures of experts only Qwen3-MoE, Mixtral, Granite-MoE and gpt-oss are computed; take one of them or a dense model',
+    'of mixtures of experts only Qwen2- and Qwen3-MoE, Mixtral, Granite-MoE and gpt-oss are computed; take one of them or a dense model',
   ],
 ];
 

@@ -4,7 +4,13 @@
 import assert from 'node:assert/strict';
 import { type Checkpoint, requiredTensors } from '../models/checkpoint.ts';
 import { type RotaryKind, rotaryFrequencies, rotaryMagnitude } from '../models/graph/rotary.ts';
-import type { Activation, LayerAttention, ModelSpec } from '../models/spec.ts';
+import {
+  type Activation,
+  hasExperts,
+  type LayerAttention,
+  type ModelSpec,
+  scoreGrowthAt,
+} from '../models/spec.ts';
 
 type Vector = Float64Array;
 
@@ -38,6 +44,8 @@ interface Layer {
   readonly mlpNorm: Norm | null;
   readonly router: Linear | null; // null: the first expert is the feed-forward
   readonly experts: readonly Expert[];
+  readonly shared: Expert | null; // that every token has besides
+  readonly sharedGate: Linear | null;
   readonly mlpOutputNorm: Norm | null;
 }
 
@@ -107,7 +115,9 @@ function runLayer(spec: ModelSpec, layer: Layer, hidden: readonly Vector[]): Vec
       ? heads
       : rotateHeads(heads, spec, layer.attention.rotary, position);
   };
-  const queries = normed.map((x, position) => ready(layer.query, layer.queryNorm, x, position));
+  const queries = normed.map((x, position) =>
+    scale(ready(layer.query, layer.queryNorm, x, position), scoreGrowthAt(spec, position)),
+  );
   const keys = normed.map((x, position) => ready(layer.key, layer.keyNorm, x, position));
   const values = normed.map((x) => multiply(layer.value, x));
   return hidden.map((x, position) => {
@@ -151,8 +161,9 @@ function attend(
   return output;
 }
 
-/** The feed-forward, or the weighted sum of those that the router scores highest. */
-function runMlp(spec: ModelSpec, { router, experts }: Layer, x: Vector): Vector {
+/** The feed-forward, or the weighted sum of those that the router scores highest and of what all tokens share. */
+function runMlp(spec: ModelSpec, layer: Layer, x: Vector): Vector {
+  const { router, experts, shared, sharedGate } = layer;
   if (router === null) return runExpert(spec, experts[0]!, x);
   const { activeCount, isNormalised } = spec.experts!;
   const scores = [...multiply(router, x)];
@@ -160,9 +171,12 @@ function runMlp(spec: ModelSpec, { router, experts }: Layer, x: Vector): Vector 
   const chosen = order.slice(0, activeCount);
   const all = softmax(scores);
   const total = isNormalised ? chosen.reduce((sum, i) => sum + all[i]!, 0) : 1;
-  return chosen
+  const routed = chosen
     .map((i) => scale(runExpert(spec, experts[i]!, x), all[i]! / total))
     .reduce((sum, part) => add(sum, part));
+  if (shared === null) return routed;
+  const share = sharedGate === null ? 1 : 1 / (1 + Math.exp(-multiply(sharedGate, x)[0]!));
+  return add(routed, scale(runExpert(spec, shared, x), share));
 }
 
 /** down(act(gate(x)) · up(x)), or down(act(up(x))). */
@@ -280,6 +294,7 @@ function readLayer(checkpoint: Checkpoint, layer: number): Layer {
     };
   };
   const { layers, isGated, experts, hasSinks } = checkpoint.spec;
+  const isMixed = hasExperts(checkpoint.spec, layer);
   const expert = (prefix: string): Expert => ({
     gate: isGated ? linear(`${prefix}.gate_proj`) : null,
     up: linear(`${prefix}.up_proj`),
@@ -297,11 +312,12 @@ function readLayer(checkpoint: Checkpoint, layer: number): Layer {
     attentionOutput: linear('self_attn.o_proj'),
     attentionOutputNorm: norm('self_attn.out_norm'),
     mlpNorm: norm('post_attention_layernorm'),
-    router: experts === null ? null : linear('mlp.router'),
-    experts:
-      experts === null
-        ? [expert('mlp')]
-        : Array.from({ length: experts.count }, (_, i) => expert(`mlp.experts.${i}`)),
+    router: isMixed ? linear('mlp.router') : null,
+    experts: isMixed
+      ? Array.from({ length: experts!.count }, (_, i) => expert(`mlp.experts.${i}`))
+      : [expert('mlp')],
+    shared: isMixed && experts!.shared !== null ? expert('mlp.shared') : null,
+    sharedGate: isMixed && experts!.shared?.isGated ? linear('mlp.shared_gate') : null,
     mlpOutputNorm: norm('mlp.out_norm'),
   };
 }

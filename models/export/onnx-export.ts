@@ -129,7 +129,14 @@ export function exportSpec(directory: string): ModelSpec {
     bosTokenId,
     eosTokenIds: [eosTokenIds ?? []].flat(),
     // What only a graph of our own would compute with.
-    ...{ ffnSize: 4 * hiddenSize, experts: null, rmsNormEps: 1e-6, activation: 'silu', rotarySize: headSize },
+    ...{
+      ffnSize: 4 * hiddenSize,
+      experts: null,
+      scoreGrowth: null,
+      rmsNormEps: 1e-6,
+      activation: 'silu',
+      rotarySize: headSize,
+    },
     ...{
       ropeTheta: 10_000,
       localRopeTheta: null,

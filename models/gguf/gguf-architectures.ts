@@ -14,10 +14,12 @@ export interface GgufArchitecture {
   /** Null: a window is refused. `pattern`: attention.sliding_window_pattern, where it is a number. */
   readonly slides: ((layer: number, pattern: number | null) => boolean) | null;
   readonly turns: (layer: number) => boolean;
-  readonly localRopeTheta: number | null; // of layers with a window, where no key says it
+  /** Of layers with a window, where no key says it; `main`: as of the others, unscaled. */
+  readonly localRopeTheta: number | 'main' | null;
   /** Layers of the one size whose scores are scaled by hiddenSize / headCount instead of headSize. */
   readonly wideScoreLayers: number | null;
   readonly clamp: Experts['clamp']; // of its experts
+  readonly isNormalised: boolean; // the weights of the chosen ones sum to 1
   readonly isYarnTruncated: boolean; // what no key says
   readonly parts: Readonly<Record<string, StoredPart>>; // by our names, where they differ from `layerParts`
 }
@@ -38,6 +40,10 @@ export const layerParts: Readonly<Record<string, StoredPart>> = {
   'mlp.down_proj': { part: 'ffn_down' },
   'mlp.out_norm': { part: 'post_ffw_norm' },
   'mlp.router': { part: 'ffn_gate_inp' },
+  'mlp.shared.gate_proj': { part: 'ffn_gate_shexp' },
+  'mlp.shared.up_proj': { part: 'ffn_up_shexp' },
+  'mlp.shared.down_proj': { part: 'ffn_down_shexp' },
+  'mlp.shared_gate': { part: 'ffn_gate_inp_shexp' },
   'mlp.experts.*.gate_proj': { part: 'ffn_gate_exps', rows: 'expert' },
   'mlp.experts.*.up_proj': { part: 'ffn_up_exps', rows: 'expert' },
   'mlp.experts.*.down_proj': { part: 'ffn_down_exps', rows: 'expert' },
@@ -52,6 +58,7 @@ const plain: GgufArchitecture = {
   localRopeTheta: null,
   wideScoreLayers: null,
   clamp: null,
+  isNormalised: true,
   isYarnTruncated: true,
   parts: {},
 };
@@ -67,6 +74,8 @@ const phi3Parts: GgufArchitecture['parts'] = {
 const all: readonly GgufArchitecture[] = [
   { ...plain, name: 'llama', interleavesHeads: true },
   plain,
+  { ...plain, name: 'mistral3', interleavesHeads: true },
+  { ...plain, name: 'seed_oss', parts: { post_attention_layernorm: { part: 'post_attention_norm' } } },
   { ...plain, name: 'qwen3' },
   { ...plain, name: 'starcoder2', activation: 'gelu-tanh', slides: () => true },
   { ...plain, name: 'granite', interleavesHeads: true },
@@ -81,7 +90,8 @@ const all: readonly GgufArchitecture[] = [
     slides: (layer, pattern) => (layer + 1) % (pattern ?? 6) !== 0,
   },
   { ...plain, name: 'smollm3', interleavesHeads: true, turns: (layer) => (layer + 1) % 4 !== 0 },
-  { ...plain, name: 'olmo2' },
+  { ...plain, name: 'olmo2', slides: (layer) => (layer + 1) % 4 !== 0, localRopeTheta: 'main' }, // OLMo 3, too
+  { ...plain, name: 'qwen2moe', isNormalised: false },
   { ...plain, name: 'qwen3moe' },
   { ...plain, name: 'granitemoe', interleavesHeads: true },
   {

@@ -2,6 +2,7 @@
 // gguf-file.ts; after it: gguf-spec.ts.
 import { CheckpointError } from '../model-file.ts';
 import type { ModelSpec, RopeScaling } from '../spec.ts';
+import type { GgufArchitecture } from './gguf-architectures.ts';
 import { decodeBlocks, type GgufFile, readBlocks } from './gguf-file.ts';
 import type { GgufMetadata } from './gguf-metadata.ts';
 
@@ -14,7 +15,7 @@ interface RotaryContext {
   readonly prefix: string; // of the architecture's keys
   readonly headSize: number;
   readonly contextLength: number; // as the metadata say
-  readonly localRopeTheta: number | null; // where no key says it
+  readonly localRopeTheta: GgufArchitecture['localRopeTheta'];
   readonly isYarnTruncated: boolean;
 }
 
@@ -23,7 +24,10 @@ export function ggufRotary(
   gguf: GgufFile,
   metadata: GgufMetadata,
   { prefix, headSize, contextLength, localRopeTheta, isYarnTruncated }: RotaryContext,
-): Pick<ModelSpec, 'ropeTheta' | 'localRopeTheta' | 'ropeScaling' | 'rotarySize' | 'contextLength'> {
+): Pick<
+  ModelSpec,
+  'ropeTheta' | 'localRopeTheta' | 'ropeScaling' | 'rotarySize' | 'contextLength' | 'scoreGrowth'
+> {
   const sizeKey = `${prefix}.rope.dimension_count`;
   const rotarySize = metadata.count(sizeKey) ?? headSize;
   if (rotarySize === 0 || rotarySize > headSize || rotarySize % 2 !== 0) {
@@ -34,10 +38,15 @@ export function ggufRotary(
   const ropeScaling = scalingOf(gguf, metadata, { key, rotarySize, contextLength, isYarnTruncated });
   const stretched =
     ropeScaling?.kind === 'yarn' ? Math.floor(ropeScaling.originalContextLength * ropeScaling.factor) : 0;
+  const ropeTheta = metadata.number(`${prefix}.rope.freq_base`) ?? ropeThetaDefault;
+  const hasWindow = (metadata.count(`${prefix}.attention.sliding_window`) ?? 0) > 0;
+  const unscaled = hasWindow ? ropeTheta : null;
+  const localDefault = localRopeTheta === 'main' ? unscaled : localRopeTheta;
   return {
-    ropeTheta: metadata.number(`${prefix}.rope.freq_base`) ?? ropeThetaDefault,
+    ropeTheta,
     localRopeTheta:
-      localRopeTheta === null ? null : (metadata.number(`${prefix}.rope.freq_base_swa`) ?? localRopeTheta),
+      localDefault === null ? null : (metadata.number(`${prefix}.rope.freq_base_swa`) ?? localDefault),
+    scoreGrowth: growthOf(metadata, { prefix, contextLength }),
     ropeScaling,
     rotarySize,
     contextLength: Math.max(contextLength, stretched),
@@ -72,20 +81,32 @@ function scalingOf(gguf: GgufFile, metadata: GgufMetadata, context: ScalingConte
   if (type === 'none' || factor === 0 || factor === 1) return null;
   if (factor < 0) throw metadata.refuse(key('factor'), `${factor} is not positive`);
   if (type === 'linear') return { kind: 'linear', factor };
-  for (const name of ['yarn_log_multiplier', 'yarn_ext_factor']) {
-    const value = metadata.number(key(name));
-    if (value !== null && value !== 0 && !(name === 'yarn_ext_factor' && value === 1))
-      throw metadata.refuse(key(name), `${value} is not supported`);
-  }
+  const extended = metadata.number(key('yarn_ext_factor')) ?? 0;
+  if (extended !== 0 && extended !== 1)
+    throw metadata.refuse(key('yarn_ext_factor'), `${extended} is not supported`);
+  // As attention_factor and mscale_all_dim of transformers, the latter beside an mscale of 1. Source: llama.cpp's converter.
+  const everywhere = metadata.number(key('yarn_log_multiplier')) ?? 0;
+  const grown = (weight: number) => 1 + 0.1 * weight * Math.log(Math.max(factor, 1));
   return {
     kind: 'yarn',
     factor,
     betaFast: metadata.number(key('yarn_beta_fast')) ?? 32,
     betaSlow: metadata.number(key('yarn_beta_slow')) ?? 1,
     truncate: isYarnTruncated,
-    magnitude: (metadata.number(key('yarn_attn_factor')) ?? 1) * (1 + 0.1 * Math.log(factor)),
+    magnitude: metadata.number(key('yarn_attn_factor')) ?? grown(1) / grown(everywhere),
     originalContextLength: original,
   };
+}
+
+/** The length is the original context, which no key of its own says. Source: llama.cpp. */
+function growthOf(
+  metadata: GgufMetadata,
+  { prefix, contextLength }: Pick<RotaryContext, 'prefix' | 'contextLength'>,
+): ModelSpec['scoreGrowth'] {
+  const beta = metadata.number(`${prefix}.attention.temperature_scale`) ?? 0;
+  if (beta === 0) return null;
+  const original = metadata.count(`${prefix}.rope.scaling.original_context_length`);
+  return { beta, length: original || contextLength };
 }
 
 /** Null where the file has no such tensor. */

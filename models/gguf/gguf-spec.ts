@@ -20,7 +20,7 @@ export function ggufSpec(gguf: GgufFile, name: string): ModelSpec {
     if (value > 0) return value;
     throw metadata.refuse(`${prefix}.${key}`, 'is 0');
   };
-  refuseUnsupported(metadata, prefix);
+  refuseUnsupported(gguf, metadata, prefix);
   const layerCount = need('block_count');
   if (layerCount > layerCountMax) {
     throw metadata.refuse(`${prefix}.block_count`, `${layerCount} layers are more than ${layerCountMax}`);
@@ -59,11 +59,10 @@ export function ggufSpec(gguf: GgufFile, name: string): ModelSpec {
   };
 }
 
-/** In all these architectures the weights of the chosen experts sum to 1, which no key says. */
 function feedForwardOf(
   { tensors }: GgufFile,
   metadata: GgufMetadata,
-  { name, clamp }: GgufArchitecture,
+  { name, clamp, isNormalised }: GgufArchitecture,
 ): Pick<ModelSpec, 'ffnSize' | 'experts'> {
   const sizeKey = `${name}.feed_forward_length`;
   const count = metadata.count(`${name}.expert_count`) ?? 0;
@@ -77,7 +76,15 @@ function feedForwardOf(
     throw metadata.refuse(usedKey, `${activeCount} of ${count} experts are not supported`);
   }
   const hasRouterBias = tensors.has('blk.0.ffn_gate_inp.bias');
-  return { ffnSize, experts: { count, activeCount, isNormalised: true, hasRouterBias, clamp } };
+  const shared = tensors.get('blk.0.ffn_up_shexp.weight')?.shape[0]; // a key says it too, or that it is ffnSize
+  const isGated = tensors.has('blk.0.ffn_gate_inp_shexp.weight');
+  return {
+    ffnSize,
+    experts: {
+      ...{ count, activeCount, isNormalised, hasRouterBias, clamp, dense: null },
+      shared: shared === undefined ? null : { size: shared, isGated },
+    },
+  };
 }
 
 function layersOf(
@@ -92,10 +99,11 @@ function layersOf(
     throw metadata.refuse(key, `${window} is not supported for this architecture`);
   }
   const pattern = slides === null ? null : metadata.pattern(`${key}_pattern`);
+  const hasLocal = localRopeTheta === 'main' ? stored > 0 : localRopeTheta !== null;
   return Array.from({ length: layerCount }, (_, layer) => {
     const listed = Array.isArray(pattern) ? pattern[layer] === true : null;
     const isWindowed = listed ?? slides?.(layer, typeof pattern === 'number' ? pattern : null) ?? false;
-    const turned = isWindowed && localRopeTheta !== null ? 'local' : 'main';
+    const turned = isWindowed && hasLocal ? 'local' : 'main';
     return { window: isWindowed ? window : null, rotary: turns(layer) ? turned : 'none' };
   });
 }
@@ -136,11 +144,11 @@ function vocabularySize({ tensors, path }: GgufFile): number {
   throw new CheckpointError('is missing', { file: path, field: 'token_embd.weight' });
 }
 
-function refuseUnsupported(metadata: GgufMetadata, prefix: string): void {
+function refuseUnsupported({ tensors }: GgufFile, metadata: GgufMetadata, prefix: string): void {
   const sharedKey = `${prefix}.expert_shared_count`;
   const shared = metadata.count(sharedKey) ?? 0;
-  if (shared > 0)
-    throw metadata.refuse(sharedKey, `${shared}: experts that all tokens share are not supported`);
+  if (shared > 0 && !tensors.has('blk.0.ffn_up_shexp.weight'))
+    throw metadata.refuse(sharedKey, `${shared}: the file has no experts that all tokens share`);
   const clampKey = `${prefix}.attention.clamp_kqv`;
   const clamp = metadata.number(clampKey) ?? 0;
   if (clamp !== 0) throw metadata.refuse(clampKey, `${clamp} is not supported`);

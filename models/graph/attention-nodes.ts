@@ -1,9 +1,9 @@
 // Attention as nodes: one packed projection, norms of queries and keys where there are any, and GroupQueryAttention, which
 // turns, masks, caps and keeps keys and values. Before it: decoder.ts; after it: graph-writer.ts.
-import type { ModelSpec } from '../spec.ts';
+import { type ModelSpec, scoreGrowthAt } from '../spec.ts';
 import { writeEachAlone } from './alone-nodes.ts';
 import type { Linear } from './arithmetic.ts';
-import { type DecoderContext, linearOf, rangeName, writeProbe } from './decoder-context.ts';
+import { type DecoderContext, isPacked, linearOf, rangeName, writeProbe } from './decoder-context.ts';
 import { bytesOf } from './graph-writer.ts';
 import { writeInt8Attention } from './int8-attention-nodes.ts';
 import { writeNorm } from './norm-nodes.ts';
@@ -100,7 +100,7 @@ function writeSinks({ spec, source, writer, target }: DecoderContext, prefix: st
   return name;
 }
 
-/** [packed, '', ''], or [queries, keys, values] where queries and keys are normalised between. */
+/** [packed, '', ''], or [queries, keys, values] where queries or keys are changed between. */
 function queryKeyValue(context: DecoderContext, prefix: string, input: string): readonly string[] {
   const { spec, writer, arithmetic } = context;
   const projections = ['q_proj', 'k_proj', 'v_proj'];
@@ -114,23 +114,58 @@ function queryKeyValue(context: DecoderContext, prefix: string, input: string): 
     biases: spec.qkvBias ? projections.map((name) => `${prefix}.${name}.bias`) : [],
   };
   const [qkv] = arithmetic.project(writer, input, [packed]);
-  if (spec.queryKeyNorm === 'none') return [qkv!, '', ''];
+  if (isPacked(spec)) return [qkv!, '', ''];
   const sizes = BigInt64Array.of(BigInt(querySize), BigInt(kvSize), BigInt(kvSize));
   const outputs = projections.map((name) => `${prefix}.${name}`);
   const split = writer.constant('qkv_sizes', 'int64', [3], sizes);
   const attributes = { axis: { int: -1 } };
   writer.append({ operator: 'Split', domain: '', outputs, inputs: [qkv!, split], attributes });
-  const query = headNorm(context, {
-    name: `${prefix}.q_norm`,
-    input: outputs[0]!,
-    headCount: spec.headCount,
-  });
-  const key = headNorm(context, {
-    name: `${prefix}.k_norm`,
-    input: outputs[1]!,
-    headCount: spec.kvHeadCount,
-  });
-  return [query, key, outputs[2]!];
+  const [query, key] = outputs as [string, string];
+  const { headCount, kvHeadCount } = spec;
+  const grown = (from: string) => writeGrowth(context, { input, query: from });
+  if (spec.queryKeyNorm === 'none') return [grown(query), key, outputs[2]!];
+  return [
+    grown(headNorm(context, { name: `${prefix}.q_norm`, input: query, headCount })),
+    headNorm(context, { name: `${prefix}.k_norm`, input: key, headCount: kvHeadCount }),
+    outputs[2]!,
+  ];
+}
+
+/**
+ * Queries by what scores grow at their positions. `input`: [B, n, hiddenSize]. The factors are a table's, as an operator that
+ * computes several may give others bits than for one.
+ */
+function writeGrowth(
+  { spec, writer }: DecoderContext,
+  { input, query }: { input: string; query: string },
+): string {
+  if (spec.scoreGrowth === null) return query;
+  const name = 'score_growth';
+  const factors = `${name}.factors`; // [B, n, 1]
+  if (!writer.nodes.some(({ outputs }) => outputs[0] === factors)) {
+    writer.weights({
+      tensors: [{ name, type: 'float', shape: [spec.contextLength] }],
+      produce: () => [
+        bytesOf(
+          Float32Array.from({ length: spec.contextLength }, (_, position) => scoreGrowthAt(spec, position)),
+        ),
+      ],
+    });
+    const constant = (key: string, values: readonly number[], shape: readonly number[]) =>
+      writer.constant(`${name}.${key}`, 'int64', [...shape], BigInt64Array.from(values, BigInt));
+    const [one, lastAxis] = [constant('one', [1], []), constant('last_axis', [-1], [1])];
+    const count = writer.node('Shape', `${name}.count`, [input], { start: { int: 1 }, end: { int: 2 } });
+    const tokens = writer.node('Squeeze', `${name}.tokens`, [count]);
+    const end = writer.node('Add', `${name}.end`, [tokens, one]);
+    const order = writer.node('Range', `${name}.order`, [one, end, one]); // 1 … n
+    const last = writer.node('Cast', `${name}.last`, ['seqlens_k'], { to: { int: 7 } });
+    const lasts = writer.node('Unsqueeze', `${name}.lasts`, [last, lastAxis]);
+    const before = writer.node('Sub', `${name}.before`, [lasts, tokens]);
+    const positions = writer.node('Add', `${name}.positions`, [before, order]);
+    const rows = writer.node('Gather', `${name}.rows`, [name, positions]);
+    writer.node('Unsqueeze', factors, [rows, lastAxis]);
+  }
+  return writer.node('Mul', `${query}.grown`, [query, factors]);
 }
 
 /** Each head by itself, or all of them as one vector. */

@@ -22,6 +22,11 @@ export interface DecoderContext {
   readonly arithmetic: Arithmetic;
 }
 
+/** Queries, keys and values go to attention as they leave their projection, as one. */
+export function isPacked({ queryKeyNorm, scoreGrowth }: ModelSpec): boolean {
+  return queryKeyNorm === 'none' && scoreGrowth === null;
+}
+
 export function rangeName(role: SmoothedRole, layer: number): string {
   return `range.${role}.${layer}`;
 }

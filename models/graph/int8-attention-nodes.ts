@@ -3,7 +3,7 @@
 // widens keys and values anew for every row. So `wide` rows, those of prompts, are computed at fp32, from numbers that were
 // rounded first. Before it: attention-nodes.ts; after it: graph-writer.ts.
 import type { ModelSpec } from '../spec.ts';
-import type { DecoderContext } from './decoder-context.ts';
+import { type DecoderContext, isPacked } from './decoder-context.ts';
 import type { NodeProto, ValueInfo } from './onnx-proto.ts';
 
 export interface AttentionParts {
@@ -60,9 +60,10 @@ function withoutOrigins({ writer }: DecoderContext, { projected, prefix, layer }
 }
 
 /** Lengths of value_shift, added to what holds the values before attention, and of answer_shift, added behind it. */
-export function shiftSizes({ queryKeyNorm, headCount, kvHeadCount, headSize }: ModelSpec) {
-  const packed = queryKeyNorm === 'none' ? headCount + 2 * kvHeadCount : kvHeadCount;
-  return { before: packed * headSize, after: headCount * headSize };
+export function shiftSizes(spec: ModelSpec) {
+  const { headCount, kvHeadCount, headSize } = spec;
+  const heads = isPacked(spec) ? headCount + 2 * kvHeadCount : kvHeadCount;
+  return { before: heads * headSize, after: headCount * headSize };
 }
 
 function branchOutputs({ kvHeadCount, headSize }: ModelSpec, names: readonly string[]): ValueInfo[] {

@@ -20,8 +20,10 @@ ARCHITECTURES = {
     "smollm3": "smollm3", "olmo2": "olmo2", "deepseek-coder": "llama",
     "qwen3-moe": "qwen3moe", "granite-moe": "granitemoe", "mixtral": "llama", "gpt-oss": "gpt-oss",
     "llama-narrow": "llama", "phi4-narrow": "phi3",
+    "qwen2-moe": "qwen2moe", "granite-moe-shared": "granitemoe", "granite-hybrid-dense": "granite",
+    "ministral3": "mistral3", "olmo3": "olmo2", "seed-oss": "seed_oss",
 }
-PERMUTED = ("llama", "granite", "smollm3", "granitemoe")  # q and k rows in pairs of neighbours
+PERMUTED = ("llama", "granite", "smollm3", "granitemoe", "mistral3")  # q and k rows in pairs of neighbours
 
 
 class Recorder(gguf.GGUFWriter):
@@ -34,12 +36,13 @@ class Recorder(gguf.GGUFWriter):
         return [[key, str(value.type.name).lower(), value.value] for key, value in self.kv_data[0].items()]
 
 
-def metadata(arch, config):
+def metadata(name, arch, config):
     out = Recorder(arch)
     out.add_context_length(config["max_position_embeddings"])
     out.add_embedding_length(config["hidden_size"])
     out.add_block_count(config["num_hidden_layers"])
-    out.add_feed_forward_length(config["intermediate_size"])
+    dense_granite = arch == "granite" and shared_size(config)
+    out.add_feed_forward_length(dense_granite or config["intermediate_size"])
     out.add_head_count(config["num_attention_heads"])
     out.add_head_count_kv(config["num_key_value_heads"])
     head = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
@@ -47,7 +50,8 @@ def metadata(arch, config):
         out.add_key_length(head)
         out.add_value_length(head)
     out.add_rope_dimension_count(int(head * config.get("partial_rotary_factor", 1)))
-    out.add_rope_freq_base(config["rope_theta"])
+    scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    out.add_rope_freq_base(scaling.get("rope_theta") or config["rope_theta"])
     if arch == "starcoder2":
         out.add_layer_norm_eps(config["norm_epsilon"])
     else:
@@ -56,9 +60,10 @@ def metadata(arch, config):
     if experts:
         out.add_expert_count(experts)
         out.add_expert_used_count(config["num_experts_per_tok"])
-        if arch in ("qwen3moe", "gpt-oss"):
+        if arch in ("qwen2moe", "qwen3moe", "gpt-oss"):
             out.add_expert_feed_forward_length(config.get("moe_intermediate_size") or config["intermediate_size"])
-    scaling = config.get("rope_scaling") or {}
+    if shared_size(config) and experts:
+        out.add_expert_shared_feed_forward_length(shared_size(config))
     kind = scaling.get("type", scaling.get("rope_type"))
     if kind == "yarn":
         out.add_rope_scaling_type(gguf.RopeScalingType.YARN)
@@ -67,10 +72,15 @@ def metadata(arch, config):
         if "beta_fast" in scaling:
             out.add_rope_scaling_yarn_beta_fast(scaling["beta_fast"])
             out.add_rope_scaling_yarn_beta_slow(scaling["beta_slow"])
+    if "attention_factor" in scaling:
+        out.add_rope_scaling_yarn_attn_factor(scaling["attention_factor"])
+    if arch == "mistral3":
+        out.add_rope_scaling_yarn_log_mul(scaling["mscale_all_dim"])
+        out.add_attn_temperature_scale(scaling["llama_4_scaling_beta"])
     if kind == "linear":
         out.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         out.add_rope_scaling_factor(scaling["factor"])
-    if arch in ("gemma2", "gemma3", "phi3", "starcoder2", "gpt-oss"):
+    if arch in ("gemma2", "gemma3", "phi3", "starcoder2", "gpt-oss") or name == "olmo3":
         out.add_sliding_window(config["sliding_window"])
     if arch == "gemma2":
         out.add_attn_logit_softcapping(config["attn_logit_softcapping"])
@@ -92,6 +102,10 @@ def metadata(arch, config):
     return out.recorded()
 
 
+def shared_size(config):
+    return config.get("shared_expert_intermediate_size") or config.get("shared_intermediate_size")
+
+
 def tensors(arch, folder, config):
     number = {name: kind for kind, name in gguf.MODEL_ARCH_NAMES.items()}[arch]
     names = gguf.get_tensor_name_map(number, config["num_hidden_layers"])
@@ -107,6 +121,11 @@ def tensors(arch, folder, config):
                 change = "plus-one"
             to = names.get_name(name, try_suffixes=(".weight", ".bias"))
             found.append([f"{to}.weight" if name.endswith("sinks") else to, name, change])
+    for layer in range(config["num_hidden_layers"] if config.get("shared_intermediate_size") else 0):
+        for part in ("gate", "up", "down"):
+            ours, theirs = ("mlp.shared", "shexp") if config["num_local_experts"] else ("mlp", "")
+            to = f"blk.{layer}.ffn_{part}{theirs and '_' + theirs}.weight"
+            found.append([to, f"model.layers.{layer}.{ours}.{part}_proj.weight", "ours"])
     if config.get("num_experts") or config.get("num_local_experts"):
         for layer in range(config["num_hidden_layers"]):
             for part in ("gate_proj", "up_proj", "down_proj"):
@@ -136,6 +155,6 @@ for name, arch in ARCHITECTURES.items():
                 if f"{kind}_factor" in scaling}
     if scaling.get("rope_type") == "llama3":
         divisors["rope_freqs.weight"] = llama3_divisors(config)
-    content = {"divisors": divisors, "metadata": metadata(arch, config), "tensors": tensors(arch, folder, config)}
+    content = {"divisors": divisors, "metadata": metadata(name, arch, config), "tensors": tensors(arch, folder, config)}
     (folder / "gguf.json").write_text(json.dumps(content) + "\n")
     print(name, len(content["tensors"]))

@@ -145,6 +145,52 @@ MODELS = {
                              "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]},
     ),
 }
+GRANITE = {"attention_bias": False, "attention_multiplier": 0.11, "embedding_multiplier": 3.0, "residual_multiplier": 0.7,
+           "logits_scaling": 0.5, "tie_word_embeddings": True, "rope_scaling": None}
+# What comes beside experts: layers without any, and feed-forwards that all tokens share.
+MODELS |= {
+    "qwen3-moe-dense": family(
+        "Qwen3MoeForCausalLM", "qwen3_moe", RMS, head_dim=16, num_hidden_layers=4, num_experts=4, num_experts_per_tok=2,
+        moe_intermediate_size=32, norm_topk_prob=True, decoder_sparse_step=2, mlp_only_layers=[1], attention_bias=False,
+    ),
+    "qwen2-moe": family(
+        "Qwen2MoeForCausalLM", "qwen2_moe", RMS, num_experts=6, num_experts_per_tok=2, moe_intermediate_size=32,
+        shared_expert_intermediate_size=64, norm_topk_prob=False, decoder_sparse_step=1, use_sliding_window=False,
+        sliding_window=512, max_window_layers=2,
+    ),
+    "granite-moe-shared": family(
+        "GraniteMoeSharedForCausalLM", "granitemoeshared", RMS, GRANITE, num_local_experts=4, num_experts_per_tok=2,
+        intermediate_size=32, shared_intermediate_size=64,
+    ),
+    "granite-hybrid-dense": family(
+        "GraniteMoeHybridForCausalLM", "granitemoehybrid", RMS, GRANITE, num_local_experts=0, num_experts_per_tok=0,
+        intermediate_size=64, shared_intermediate_size=96, position_embedding_type="rope", layer_types=["attention"] * 2,
+    ),
+    "granite-hybrid-moe": family(
+        "GraniteMoeHybridForCausalLM", "granitemoehybrid", RMS, GRANITE, num_local_experts=4, num_experts_per_tok=2,
+        intermediate_size=32, shared_intermediate_size=64, position_embedding_type="nope", layer_types=["attention"] * 2,
+    ),
+}
+# Families that are others' but for a trait.
+MODELS |= {
+    "ministral3": family(
+        "Ministral3ForCausalLM", "ministral3", rms_norm_eps=1e-5, hidden_act="silu", head_dim=32, sliding_window=None,
+        max_position_embeddings=128,
+        rope_parameters={"rope_type": "yarn", "type": "yarn", "rope_theta": 1000000.0, "factor": 4.0, "beta_fast": 32.0,
+                         "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.5,
+                         "original_max_position_embeddings": 32},
+    ),
+    "olmo3": family(
+        "Olmo3ForCausalLM", "olmo3", RMS, num_hidden_layers=4, rope_theta=500000, attention_bias=False, pad_token_id=0,
+        sliding_window=24, layer_types=["sliding_attention"] * 3 + ["full_attention"], max_position_embeddings=256,
+        rope_scaling={"rope_type": "yarn", "factor": 4.0, "beta_fast": 32.0, "beta_slow": 1.0, "attention_factor": 1.2,
+                      "original_max_position_embeddings": 64},
+    ),
+    "seed-oss": family(
+        "SeedOssForCausalLM", "seed_oss", RMS, head_dim=32, attention_bias=True, attention_out_bias=False, mlp_bias=False,
+        pad_token_id=0, rope_scaling={"rope_type": "default"},
+    ),
+}
 # Sizes that kernels do not take as they are: heads and their turned parts that are no multiples of 16, experts no whole blocks.
 MODELS |= {
     "llama-narrow": family(

@@ -63,6 +63,7 @@ test('a directory becomes a spec and readable tensors', () => {
     embeddingMultiplier: 1,
     residualMultiplier: 1,
     attentionMultiplier: 1 / 4,
+    scoreGrowth: null,
     logitMultiplier: 1,
     attentionSoftCap: null,
     logitSoftCap: null,

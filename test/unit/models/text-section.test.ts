@@ -9,12 +9,13 @@ import { temporaryDirectory } from '../../temporary-directory.ts';
 const root = temporaryDirectory();
 
 test.each([
-  ['language_model.', (name: string) => `language_model.${name}`],
-  ['model.language_model.', (name: string) => name.replace('model.', 'model.language_model.')],
-])('the decoder of a model that takes images is read below %s', (prefix, spell) => {
-  const source = join(import.meta.dirname, '../../golden/models/families/gemma3');
+  ['gemma3', 'language_model.', (name: string) => `language_model.${name}`],
+  ['gemma3', 'model.language_model.', (name: string) => name.replace('model.', 'model.language_model.')],
+  ['ministral3', 'language_model.', (name: string) => `language_model.${name}`],
+])('the decoder of a model that takes images is read: %s below %s', (family, prefix, spell) => {
+  const source = join(import.meta.dirname, '../../golden/models/families', family);
   const plain = loadCheckpoint(source);
-  const directory = join(root, `within-${prefix}`);
+  const directory = join(root, `within-${family}-${prefix}`);
   mkdirSync(directory);
   const {
     architectures: _,
@@ -22,7 +23,9 @@ test.each([
     ...text_config
   } = JSON.parse(readFileSync(join(source, 'config.json'), 'utf8')) as Record<string, unknown>;
   const config = {
-    architectures: ['Gemma3ForConditionalGeneration'],
+    architectures: [
+      family === 'gemma3' ? 'Gemma3ForConditionalGeneration' : 'Mistral3ForConditionalGeneration',
+    ],
     eos_token_id,
     text_config,
     vision_config: {},
@@ -35,6 +38,6 @@ test.each([
   });
   writeSafetensors(join(directory, 'model.safetensors'), renamed);
   const within = loadCheckpoint(directory);
-  expect(within.spec).toEqual({ ...plain.spec, name: `within-${prefix}` });
+  expect(within.spec).toEqual({ ...plain.spec, name: `within-${family}-${prefix}` });
   for (const name of requiredTensors(plain.spec).keys()) expect(within.read(name)).toEqual(plain.read(name));
 });

@@ -68,7 +68,11 @@ test.each<[string, [string, MetadataValue][], string]>([
     [['qwen2.expert_count', { kind: 'uint32', value: 8 }]],
     'expert_used_count: is missing',
   ],
-  ['shared experts', [['qwen2.expert_shared_count', { kind: 'uint32', value: 1 }]], 'all tokens share'],
+  [
+    'shared experts',
+    [['qwen2.expert_shared_count', { kind: 'uint32', value: 1 }]],
+    'has no experts that all tokens share',
+  ],
   ['a window', [['qwen2.attention.sliding_window', { kind: 'uint32', value: 8 }]], '8 is not supported'],
   [
     'another scaling',

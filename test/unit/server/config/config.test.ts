@@ -43,6 +43,7 @@ const spec: ModelSpec = {
   headSize: 8,
   ffnSize: 32,
   experts: null,
+  scoreGrowth: null,
   contextLength: 4096,
   rmsNormEps: 1e-6,
   ...plainDecoder,
