@@ -38,10 +38,7 @@ function readConfig(directory: string): ModelSpec {
   refuseUnsupported(config, family, file);
   const heads = attentionShape(config, file);
   const { headSize } = heads;
-  const rotary = rotaryOf(config, {
-    ...{ file, headSize, isPartial: family.hasPartialRotary },
-    hasUnscaledWindows: family.hasUnscaledWindows ?? false,
-  });
+  const rotary = rotaryOf(config, { file, headSize, isPartial: family.hasPartialRotary });
   const bias = (which: keyof Family['biases']) => {
     const field = family.biases[which];
     return typeof field === 'boolean' ? field : config[field];

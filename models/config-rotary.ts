@@ -15,14 +15,9 @@ type Rotary = Pick<
 /** What a model's rotary embedding is, and how long a context it is made for. Throws CheckpointError. */
 export function rotaryOf(
   config: ConfigFields,
-  {
-    file,
-    headSize,
-    isPartial,
-    hasUnscaledWindows,
-  }: { file: string; headSize: number; isPartial: boolean; hasUnscaledWindows: boolean },
+  { file, headSize, isPartial }: { file: string; headSize: number; isPartial: boolean },
 ): Rotary {
-  const { section, settings, localTheta } = settingsOf(config, { file, hasUnscaledWindows });
+  const { section, settings, localTheta } = settingsOf(config, file);
   const refuse: Refuse = (field, problem) => new CheckpointError(problem, { file, field });
   const share = settings.partial_rotary_factor ?? config.partial_rotary_factor ?? 1;
   if (share !== 1 && !isPartial) {
@@ -36,10 +31,9 @@ export function rotaryOf(
   }
   const within = (field: string, problem: string) => refuse(`${section}.${field}`, problem);
   const ropeScaling = scalingOf(settings, { config, rotarySize, refuse: within });
-  const ropeTheta = settings.rope_theta ?? config.rope_theta ?? ropeThetaDefault;
   return {
-    ropeTheta,
-    localRopeTheta: localTheta ?? config.rope_local_base_freq ?? (hasUnscaledWindows ? ropeTheta : null),
+    ropeTheta: settings.rope_theta ?? config.rope_theta ?? ropeThetaDefault,
+    localRopeTheta: localTheta ?? config.rope_local_base_freq ?? null,
     ropeScaling,
     rotarySize,
     contextLength: stretched(config.max_position_embeddings, ropeScaling),
@@ -50,16 +44,13 @@ export function rotaryOf(
 type Refuse = (field: string, problem: string) => CheckpointError;
 
 /** One set of settings, or those of the layers that see everything and the base of those that see a window. */
-function settingsOf(
-  config: ConfigFields,
-  { file, hasUnscaledWindows }: { file: string; hasUnscaledWindows: boolean },
-) {
+function settingsOf(config: ConfigFields, file: string) {
   const section = config.rope_parameters ? 'rope_parameters' : 'rope_scaling';
   const settings = config.rope_parameters ?? config.rope_scaling ?? ({} as RotarySettings);
   if (!('full_attention' in settings)) return { section, settings, localTheta: null };
   const refuse = (field: string, problem: string) =>
     new CheckpointError(problem, { file, field: `${section}.${field}` });
-  if (config.rope_local_base_freq === undefined && !hasUnscaledWindows) {
+  if (config.rope_local_base_freq === undefined) {
     throw refuse('full_attention', 'settings per kind of layer are not supported for this architecture');
   }
   const parsed = (kind: string): RotarySettings => {

@@ -41,7 +41,6 @@ export interface Family {
   readonly parts: Readonly<Record<string, StoredPart>>; // of a layer, by our name, where the checkpoint's differs
   readonly normsFromZero: boolean; // gains are stored less 1
   readonly isWithinText?: boolean; // the decoder's fields are in text_config
-  readonly hasUnscaledWindows?: boolean; // layers with a window turn by the base alone
   readonly namesAllLayers?: boolean; // a layer whose kind no `layer_types` says has no attention
 }
 
@@ -205,9 +204,8 @@ const olmo2: Family = {
 const olmo3: Family = {
   ...olmo2,
   name: 'olmo3',
-  absent: { ...olmo2.absent, sliding_window: 4096, rope_theta: 500_000 },
+  absent: { ...olmo2.absent, sliding_window: 4096, rope_theta: 500_000, rope_local_base_freq: 500_000 },
   slides: (_, layer) => (layer + 1) % 4 !== 0,
-  hasUnscaledWindows: true,
 };
 
 const sharedExpert = (part: string): Family['parts'] =>
