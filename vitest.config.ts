@@ -6,7 +6,8 @@ export default defineConfig({
     exclude: ['**/node_modules/**', 'clients/**'], // paths as seen from dir
     // Two cores: end-to-end files start servers with a device thread each, so files run two at a time.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // A bound on what hangs, never a measure: on a machine that others use, too, everything takes ten times as long.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
   },
 });
