@@ -5,8 +5,8 @@ import { formatShare, MISSING } from '../show/format.ts';
 import { definitions, htmlTable, tiles } from '../show/markup.ts';
 import { escaped, framedPage, section } from '../show/page-frame.ts';
 import { nameOf, outcomeBars, phaseBars, speedCurves, taskTimes } from './charts.ts';
-import { fasterText, formatDuration, formatMoney } from './table.ts';
-import type { Rate, ReportRow, Spread, TaskReport } from './task-report.ts';
+import { fasterText, formatDuration, formatMoney, rate, spread } from './table.ts';
+import type { ReportRow, TaskReport } from './task-report.ts';
 
 export interface PageFacts {
   readonly source: string; // file that was read
@@ -94,23 +94,17 @@ function fasterList(rows: readonly ReportRow[]): string {
 }
 
 function spreadTable({ rows, sampleRule }: TaskReport): string {
-  const cells = ({ medianMs, p95Ms, count }: Spread) => [
-    count === 0 ? MISSING : `${formatDuration(medianMs)} (${count})`,
-    count === 0 ? MISSING : p95Ms === null ? 'refused' : formatDuration(p95Ms),
-  ];
   const body = rows.map((row) => [
     nameOf(row),
     String(row.taskCount),
-    ...cells(row.firstDiff),
-    ...cells(row.endToEnd),
+    ...spread(row.firstDiff),
+    ...spread(row.endToEnd),
   ]);
   const head = ['lane, class', 'tasks', 'first diff p50 (n)', 'p95', 'end to end p50 (n)', 'p95'];
   return `${htmlTable(head, body)}<p class="soft">${escaped(sampleRule)}.</p>`;
 }
 
 function outcomeTable(rows: readonly ReportRow[]): string {
-  const rate = ({ value, count }: Rate, format: (value: number) => string) =>
-    value === null ? MISSING : `${format(value)} (${count})`;
   const body = rows.map((row) => [
     nameOf(row),
     String(row.taskCount),

@@ -53,7 +53,7 @@ function spreadCells(row: ReportRow): string[] {
   return [...nameCells(row), ...spread(row.firstDiff), ...spread(row.endToEnd)];
 }
 
-function spread({ medianMs, p95Ms, count }: Spread): [string, string] {
+export function spread({ medianMs, p95Ms, count }: Spread): [string, string] {
   const p95 = count === 0 ? MISSING : p95Ms === null ? 'refused' : formatDuration(p95Ms);
   return [count === 0 ? MISSING : `${formatDuration(medianMs)} (${count})`, p95];
 }
@@ -91,7 +91,7 @@ function outcomeCells(row: ReportRow): string[] {
   ];
 }
 
-function rate({ value, count }: Rate, format: (value: number) => string): string {
+export function rate({ value, count }: Rate, format: (value: number) => string): string {
   return value === null ? MISSING : `${format(value)} (${count})`;
 }
 

@@ -1,14 +1,7 @@
 // Values of flags: text in, checked value out, for commander. Each says what it would have accepted.
 import { InvalidArgumentError } from 'commander';
-import { parseDeviceName, type WeightsPlace } from '../../kernels/sim/device.ts';
-import type { WindowedKv } from '../../kernels/sim/gpu/roofline.ts';
-import {
-  KV_PRECISIONS,
-  PRECISIONS,
-  type SimKvPrecision,
-  type SimPrecision,
-} from '../../kernels/sim/precision.ts';
-import type { SchedulerName } from './simulation.ts';
+import { parseDeviceName } from '../../kernels/sim/device.ts';
+import { KV_PRECISIONS, PRECISIONS } from '../../kernels/sim/precision.ts';
 
 const tokensMax = 1e9;
 const peopleMax = 65_536; // seats, users: each has a place in tables
@@ -40,27 +33,20 @@ export function notNegative(text: string): number {
   throw new InvalidArgumentError(`expected a number from 0 to ${amountMax}`);
 }
 
-export function precision(text: string): SimPrecision {
-  const found = PRECISIONS.find((name) => name === text);
-  if (found !== undefined) return found;
-  throw new InvalidArgumentError(`expected one of ${PRECISIONS.join(', ')}`);
+function oneOf<const Name extends string>(...names: readonly Name[]): (text: string) => Name {
+  return (text) => {
+    const found = names.find((name) => name === text);
+    if (found !== undefined) return found;
+    throw new InvalidArgumentError(`expected one of ${names.join(', ')}`);
+  };
 }
 
-export function kvPrecision(text: string): SimKvPrecision {
-  const found = KV_PRECISIONS.find((name) => name === text);
-  if (found !== undefined) return found;
-  throw new InvalidArgumentError(`expected one of ${KV_PRECISIONS.join(', ')}`);
-}
-
-export function scheduler(text: string): SchedulerName {
-  if (text === 'published' || text === 'served') return text;
-  throw new InvalidArgumentError('expected published or served');
-}
-
-export function placement(text: string): 'optimised' | 'equal' {
-  if (text === 'optimised' || text === 'equal') return text;
-  throw new InvalidArgumentError('expected optimised or equal');
-}
+export const precision = oneOf(...PRECISIONS);
+export const kvPrecision = oneOf(...KV_PRECISIONS);
+export const scheduler = oneOf('published', 'served');
+export const placement = oneOf('optimised', 'equal');
+export const windowedKv = oneOf('whole', 'window');
+export const weightsPlace = oneOf('resident', 'streamed');
 
 /** A share that is neither none nor all. */
 export function chance(text: string): number {
@@ -71,16 +57,6 @@ export function chance(text: string): number {
 
 /** Guesses before each verification. */
 export const draftTokens = wholeUpTo(64);
-
-export function windowedKv(text: string): WindowedKv {
-  if (text === 'whole' || text === 'window') return text;
-  throw new InvalidArgumentError('expected whole or window');
-}
-
-export function weightsPlace(text: string): WeightsPlace {
-  if (text === 'resident' || text === 'streamed') return text;
-  throw new InvalidArgumentError('expected resident or streamed');
-}
 
 export function region(text: string): { columns: number; rows: number } {
   const match = /^([1-9]\d{0,3})x([1-9]\d{0,3})$/.exec(text);

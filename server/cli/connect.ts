@@ -1,4 +1,4 @@
-// A native client for `chat` and `complete`: to a running server (--url), or to one started here for the purpose.
+// A native client for `chat`, `complete` and `sessions`: to a running server (--url), or to one started here for the purpose.
 // Owns that temporary server's life and its key. Before it: program.ts; after it: client/client.ts.
 import { randomBytes } from 'node:crypto';
 import { packageVersion } from '../base/package-version.ts';
@@ -8,40 +8,35 @@ import type { Config } from '../config/config.ts';
 import { startLocalServer } from './local-server.ts';
 import { type Host, UsageError } from './terminal.ts';
 
-export interface Connected {
-  readonly client: NativeClient;
-  /** Closes the client, and the server if it was started here. */
-  close(): Promise<void>;
-}
-
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** `url` null starts a server on a free loopback port, which only this process has the key to. */
-export async function connectToServer(url: string | null, config: Config, host: Host): Promise<Connected> {
+/** `url` null starts a server on a free loopback port, which only this process has the key to, for as long as `use` takes. */
+export async function withServer(
+  url: string | null,
+  config: Config,
+  host: Host,
+  use: (client: NativeClient) => Promise<void>,
+): Promise<void> {
   if (url !== null) {
-    const client = await clientTo(checkedUrl(url), config.apiKeys[0] ?? null, config);
-    return { client, close: async () => client.close() };
+    await withClient(await clientTo(checkedUrl(url), config.apiKeys[0] ?? null, config), use);
+    return;
   }
   host.terminal.note(`loading ${config.model} …\n`);
   const key = randomBytes(16).toString('base64url');
-  const own: Config = Object.freeze({
-    ...config,
-    host: '127.0.0.1',
-    port: 0,
-    apiKeys: [key],
-    loopback: true,
-  });
-  const server = await startLocalServer(own, host);
+  const own = { ...config, host: '127.0.0.1', port: 0, apiKeys: [key], loopback: true };
+  const server = await startLocalServer(Object.freeze(own), host);
   try {
-    const client = await clientTo(server.url, key, config);
-    const close = async () => {
-      client.close();
-      await server.stop();
-    };
-    return { client, close };
-  } catch (error) {
+    await withClient(await clientTo(server.url, key, config), use);
+  } finally {
     await server.stop();
-    throw error;
+  }
+}
+
+async function withClient(client: NativeClient, use: (client: NativeClient) => Promise<void>): Promise<void> {
+  try {
+    await use(client);
+  } finally {
+    client.close();
   }
 }
 

@@ -11,7 +11,7 @@ import { chat } from './chat.ts';
 import { claude } from './claude.ts';
 import { codex } from './codex.ts';
 import { complete, type FileCursor } from './complete.ts';
-import { connectToServer } from './connect.ts';
+import { withServer } from './connect.ts';
 import { TOO_FEW } from './descriptors.ts';
 import { addConfigFlags, configFlags } from './flags.ts';
 import { models, pull } from './hub-model.ts';
@@ -93,12 +93,8 @@ function addChat(program: Command, host: Host): void {
     .allowExcessArguments(false)
     .action(async (flags: Flags) => {
       const options = { system: textOf(flags, 'system'), ask: askOf(flags, null) };
-      const { client, close } = await connectToServer(textOf(flags, 'url'), quietConfigOf(flags, host), host);
-      try {
-        await chat(client, options, host);
-      } finally {
-        await close();
-      }
+      const config = quietConfigOf(flags, host);
+      await withServer(textOf(flags, 'url'), config, host, (client) => chat(client, options, host));
     });
 }
 
@@ -118,12 +114,8 @@ function addComplete(program: Command, host: Host): void {
       const text = file === '-' ? await host.terminal.readAll() : await readFile(file, 'utf8');
       const cursor = cursorOf(flags, text);
       const ask = askOf(flags, COMPLETION_TOKENS);
-      const { client, close } = await connectToServer(textOf(flags, 'url'), config, host);
-      try {
-        await complete(client, { text, cursor, ask }, host);
-      } finally {
-        await close();
-      }
+      const completion = { text, cursor, ask };
+      await withServer(textOf(flags, 'url'), config, host, (client) => complete(client, completion, host));
     });
 }
 
@@ -220,12 +212,8 @@ function addSessions(program: Command, host: Host): void {
         const flags = given.at(-2) as Flags; // commander: arguments, flags, command
         const config = quietConfigOf(flags, host);
         const url = textOf(flags, 'url') ?? `http://${config.host}:${config.port}`;
-        const { client, close } = await connectToServer(url, config, host);
-        try {
-          await act(client, flags, given.slice(0, -2).flat() as string[]);
-        } finally {
-          await close();
-        }
+        const ids = given.slice(0, -2).flat() as string[];
+        await withServer(url, config, host, (client) => act(client, flags, ids));
       });
   add(command.command('list').description('one line for each'), (client) => listSessions(client, host));
   const show = command.command('show').description('one session and the end of its text');
