@@ -7,7 +7,6 @@ import { findGguf } from './gguf/find-gguf.ts';
 import { ggufCheckpoint } from './gguf/gguf-checkpoint.ts';
 import { openGguf } from './gguf/gguf-file.ts';
 import { ggufSpec } from './gguf/gguf-spec.ts';
-import type { BlockQuantised } from './graph/block-quantise.ts';
 import { levelsOf, microscaledLayout, widened } from './microscaled.ts';
 import { CheckpointError } from './model-file.ts';
 import { modelName } from './model-name.ts';
@@ -23,7 +22,7 @@ import {
 import type { ModelSpec } from './spec.ts';
 import { hasShape, type StoredTensor, storedTensor } from './stored-tensors.ts';
 import { openWeightFiles, type WeightFiles } from './weight-files.ts';
-import type { Checkpoint } from './weights.ts';
+import type { BlockQuantised, Checkpoint } from './weights.ts';
 
 export { CheckpointError } from './model-file.ts';
 export { requiredTensors } from './required-tensors.ts';

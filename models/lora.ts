@@ -2,6 +2,7 @@
 // from any other. Owns what a PEFT directory says and the checks against the base model; reads weights when asked for.
 // Format: https://huggingface.co/docs/peft (adapter_config.json, adapter_model.safetensors). Before it: checkpoint.ts;
 // after it: graph/build.ts.
+
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
@@ -10,12 +11,12 @@ import type { Checkpoint } from './checkpoint.ts';
 import { findGguf } from './gguf/find-gguf.ts';
 import { openGgufAdapter } from './gguf/gguf-adapter.ts';
 import { ggufName } from './gguf/gguf-file.ts';
-import type { TableRows } from './graph/arithmetic.ts';
 import { CheckpointError, readJson } from './model-file.ts';
 import { requiredTensors } from './required-tensors.ts';
 import { isReadableDtype, openSafetensors, readTensor, SafetensorsError } from './safetensors.ts';
 import type { ModelSpec } from './spec.ts';
 import { storedTensor } from './stored-tensors.ts';
+import type { TableRows } from './weights.ts';
 
 /** `DIR`, or `DIR=0.5`: an adapter and how much of it. */
 export interface AdapterChoice {

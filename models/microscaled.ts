@@ -1,8 +1,7 @@
 // MXFP4: blocks of 32 values of 4 bits (E2M1) with a power of two each, as gpt-oss publishes its experts. Twice a value is
 // an integer within ±12, so that a kernel of 8 bits computes with exactly these numbers. Pure. Before it: safetensors.ts;
 // after it: checkpoint.ts. Source: OCP Microscaling Formats, 1.0.
-import type { StoredLayout } from './graph/arithmetic.ts';
-import type { BlockQuantised } from './graph/block-quantise.ts';
+import type { BlockQuantised, StoredLayout } from './weights.ts';
 
 const length = 32; // values a block
 const doubles = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12]; // of each level's value

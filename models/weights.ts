@@ -1,7 +1,39 @@
-// Checkpoint: a model's weights, as whoever builds a graph of them reads them. A type only. Made by checkpoint.ts and
-// gguf/gguf-checkpoint.ts.
-import type { WeightSource } from './graph/arithmetic.ts';
+// Checkpoint: a model's weights, as whoever builds a graph of them reads them: as numbers, or as the blocks they are stored in.
+// Types only. Made by checkpoint.ts and gguf/gguf-checkpoint.ts.
 import type { ModelSpec } from './spec.ts';
+
+/** Bits of a weight that is stored in blocks. */
+export type Bits = 4 | 8;
+
+export interface BlockQuantised {
+  readonly data: Uint8Array; // [rows, blocks, blockSize · bits / 8]; low nibble first
+  readonly scales: Float32Array; // [rows, blocks]
+  readonly zeroPoints: Uint8Array | null; // 4 bits: [rows, ⌈blocks / 2⌉], low nibble first; 8 bits: all are 128
+}
+
+/** Blocks that a kernel takes as they were stored. */
+export interface StoredLayout {
+  readonly bits: Bits;
+  readonly blockSize: number;
+}
+
+/** `count` rows from `start` on, of all `of`. */
+export interface TableRows {
+  readonly start: number;
+  readonly count: number;
+  readonly of: number;
+}
+
+/** Where weights come from; `Checkpoint` is one. */
+export interface WeightSource {
+  read(name: string): Float32Array; // row-major [outSize, inSize] for matrices
+  /** The same of some rows of a table (embeddings, head), so that the largest tensors are never whole in float. */
+  readRows?(name: string, rows: TableRows): Float32Array;
+  /** Null, or no such function: the values are not stored in blocks that a kernel takes. */
+  storedLayout?(name: string): StoredLayout | null;
+  /** The blocks themselves, of a tensor that has a stored layout. */
+  readBlocks?(name: string): BlockQuantised;
+}
 
 export interface Checkpoint extends WeightSource {
   readonly spec: ModelSpec;

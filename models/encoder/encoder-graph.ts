@@ -4,10 +4,12 @@
 //   output  states f32 [1, n, hiddenSize]
 //
 // Before it: encoder-build.ts with a checkpoint; after it: graph/precision.ts for every matrix.
-import type { Arithmetic, LinearRole, WeightSource } from '../graph/arithmetic.ts';
+
+import type { Arithmetic, LinearRole } from '../graph/arithmetic.ts';
 import { bytesOf, GraphWriter } from '../graph/graph-writer.ts';
-import type { GraphProto } from '../graph/onnx-proto.ts';
 import { arithmeticOf, type Precision } from '../graph/precision.ts';
+import type { GraphProto } from '../onnx-proto.ts';
+import type { WeightSource } from '../weights.ts';
 import { type EncoderSpec, isFirstNormLeftOut } from './encoder-spec.ts';
 
 interface Context {

@@ -1,7 +1,7 @@
 // Ready ONNX exports of decoders: directories of onnx-community (config.json, onnx/model*.onnx with input_ids, attention_mask,
 // position_ids, past_key_values.N.key) and of onnxruntime-genai (genai_config.json). Owns what they are called and which of
 // them fit: keys and values in float32 that GroupQueryAttention keeps in place. Before it: a directory; after it:
-// adopted-graph.ts.
+// graph/adopted-graph.ts.
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { z } from 'zod';

@@ -1,10 +1,10 @@
 // An ONNX model that others wrote, as far as it must be understood to be put into another graph: its nodes by operator and
 // names, its inputs and outputs; everything else stays the bytes it was. Owns field numbers of onnx.proto3 for reading. Before
-// it: onnx-export.ts; after it: adopted-graph.ts writes the new file.
+// it: onnx-export.ts; after it: graph/adopted-graph.ts writes the new file.
 import { readFileSync, statSync } from 'node:fs';
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import { dataTypes } from '../graph/onnx-proto.ts';
 import { CheckpointError } from '../model-file.ts';
+import { dataTypes } from '../onnx-proto.ts';
 
 const fileSizeMax = 2 ** 31; // bytes; protobuf's own bound
 const broken = 'its protobuf is broken';

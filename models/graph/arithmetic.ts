@@ -1,33 +1,10 @@
 // What a decoder needs of a number format: look up embeddings, multiply by matrices, answer logits. The interface
 // and what its implementations share; each format is a file of its own.
 // Before it: decoder.ts; after it: float-, block- and integer-arithmetic.ts.
-import type { Bits, BlockQuantised } from './block-quantise.ts';
+
+import type { Attribute } from '../onnx-proto.ts';
+import type { StoredLayout, WeightSource } from '../weights.ts';
 import { bytesOf, type GraphWriter } from './graph-writer.ts';
-import type { Attribute } from './onnx-proto.ts';
-
-/** Blocks that a kernel takes as they were stored. */
-export interface StoredLayout {
-  readonly bits: Bits;
-  readonly blockSize: number;
-}
-
-/** `count` rows from `start` on, of all `of`. */
-export interface TableRows {
-  readonly start: number;
-  readonly count: number;
-  readonly of: number;
-}
-
-/** Where weights come from; `Checkpoint` is one. */
-export interface WeightSource {
-  read(name: string): Float32Array; // row-major [outSize, inSize] for matrices
-  /** The same of some rows of a table (embeddings, head), so that the largest tensors are never whole in float. */
-  readRows?(name: string, rows: TableRows): Float32Array;
-  /** Null, or no such function: the values are not stored in blocks that a kernel takes. */
-  storedLayout?(name: string): StoredLayout | null;
-  /** The blocks themselves, of a tensor that has a stored layout. */
-  readBlocks?(name: string): BlockQuantised;
-}
 
 /** The layout in which all of these are stored; null when there is none. */
 export function commonLayout(source: WeightSource, names: readonly string[]): StoredLayout | null {

@@ -1,6 +1,7 @@
 // int8 and int4: weights in blocks along the input, each with its scale; MatMulNBits quantises activations by the
 // same blocks inside one operator. Fewest operators, so the fastest single row of a small model.
 // Before it: precision.ts; after it: graph-writer.ts.
+import type { Bits, BlockQuantised, WeightSource } from '../weights.ts';
 import {
   type Arithmetic,
   commonLayout,
@@ -13,10 +14,9 @@ import {
   type Matrix,
   prefersFloatTable,
   readStacked,
-  type WeightSource,
   writeBias,
 } from './arithmetic.ts';
-import { type Bits, type BlockQuantised, quantiseBlocks } from './block-quantise.ts';
+import { quantiseBlocks } from './block-quantise.ts';
 import { isFineHead, unembedFinely } from './fine-head.ts';
 import { bytesOf, type GraphWriter } from './graph-writer.ts';
 

@@ -1,14 +1,7 @@
 // Weights as small integers with one scale per block, in the layout of ONNX Runtime's MatMulNBits and
 // GatherBlockQuantized: 8 bits about a zero in the middle, 4 bits about a zero point of each block's own.
 // Pure arithmetic on one matrix at a time. Before it: block-arithmetic.ts.
-
-export type Bits = 4 | 8;
-
-export interface BlockQuantised {
-  readonly data: Uint8Array; // [rows, blocks, blockSize · bits / 8]; low nibble first
-  readonly scales: Float32Array; // [rows, blocks]
-  readonly zeroPoints: Uint8Array | null; // 4 bits: [rows, ⌈blocks / 2⌉], low nibble first; 8 bits: all are 128
-}
+import type { Bits, BlockQuantised } from '../weights.ts';
 
 interface Layout {
   readonly columns: number;

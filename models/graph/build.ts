@@ -1,17 +1,18 @@
 // A checkpoint becomes a decoder graph on disk: model.onnx, the same for the official binding, and one file of
 // weights, streamed tensor by tensor. Owns the entry's content and its key; models/cache.ts owns the entry itself.
 // Before it: checkpoint.ts; after it: kernels/onnx opens the files.
+
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { type FileDigest, hasEntry, hashFiles, openEntry } from '../cache.ts';
 import { type Checkpoint, requiredTensors } from '../checkpoint.ts';
+import type { ValueInfo } from '../onnx-proto.ts';
 import type { ModelSpec } from '../spec.ts';
-import type { WeightSource } from './arithmetic.ts';
+import type { WeightSource } from '../weights.ts';
 import { type DecoderFormat, decoderInterface, statesInterface, topCount, writeDecoder } from './decoder.ts';
 import type { KvPrecision } from './decoder-context.ts';
 import { type BuildProgress, graphOf, weightsFile, writeModel, writeWeights } from './graph-files.ts';
 import type { GraphWriter } from './graph-writer.ts';
-import type { ValueInfo } from './onnx-proto.ts';
 import { paddedHeads } from './padded-heads.ts';
 import { hasFineHead, isSmoothable, type Precision } from './precision.ts';
 import { type Probe, probeParts } from './probe.ts';

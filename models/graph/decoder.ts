@@ -14,8 +14,10 @@
 //
 // ONNX Runtime's CPU kernel allows B > 1 with a past only where n = 1: a chunk is of one sequence.
 // Before it: build.ts with a checkpoint; after it: the parts (attention-nodes.ts …), precision.ts for every matrix.
+
+import type { DataType, GraphProto, ValueInfo } from '../onnx-proto.ts';
 import type { ModelSpec } from '../spec.ts';
-import type { WeightSource } from './arithmetic.ts';
+import type { WeightSource } from '../weights.ts';
 import { writeAttention, writeOutputProjection, writeRotaryTables } from './attention-nodes.ts';
 import {
   type DecoderContext,
@@ -29,7 +31,6 @@ import { writeFeedForward } from './feed-forward-nodes.ts';
 import { GraphWriter } from './graph-writer.ts';
 import { shiftSizes, writeWideness } from './int8-attention-nodes.ts';
 import { writeNorm, writeSkipNorm } from './norm-nodes.ts';
-import type { DataType, GraphProto, ValueInfo } from './onnx-proto.ts';
 import { arithmeticOf, type Precision } from './precision.ts';
 import { scoresScaled } from './score-scale.ts';
 import { smoothedRoles } from './smoothing.ts';

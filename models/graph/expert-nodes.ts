@@ -3,8 +3,9 @@
 // decoder.ts; after it: graph-writer.ts.
 //
 // The operator wants gate and up of an expert as one matrix with their rows in turns, and no other activation.
-import { commonLayout, type WeightSource } from './arithmetic.ts';
-import { type BlockQuantised, quantiseBlocks } from './block-quantise.ts';
+import type { BlockQuantised, WeightSource } from '../weights.ts';
+import { commonLayout } from './arithmetic.ts';
+import { quantiseBlocks } from './block-quantise.ts';
 import type { DecoderContext } from './decoder-context.ts';
 import { bytesOf, type TensorShape } from './graph-writer.ts';
 

@@ -5,8 +5,8 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FileDigest } from '../cache.ts';
+import { encodeModel, type GraphProto, type TensorProto } from '../onnx-proto.ts';
 import { type GraphWriter, type TensorRecipe, tensorSize } from './graph-writer.ts';
-import { encodeModel, type GraphProto, type TensorProto } from './onnx-proto.ts';
 
 export const weightsFile = 'weights.bin';
 const alignment = 64; // bytes, a cache line and the widest vector

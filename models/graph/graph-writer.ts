@@ -7,7 +7,7 @@ import {
   microsoftDomain,
   type NodeProto,
   type TensorProto,
-} from './onnx-proto.ts';
+} from '../onnx-proto.ts';
 
 export interface TensorShape {
   readonly name: string;

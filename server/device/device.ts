@@ -8,7 +8,7 @@ import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
 import { type BackendLog, createBackend } from '../../kernels/registry.ts';
 import { calibrationTokens, calibrationVersion } from '../../models/calibration.ts';
 import { type Checkpoint, CheckpointError, loadCheckpoint } from '../../models/checkpoint.ts';
-import { adoptExport } from '../../models/export/adopted-graph.ts';
+import { adoptExport } from '../../models/graph/adopted-graph.ts';
 import { type BuiltGraph, buildGraph, isBuilt } from '../../models/graph/build.ts';
 import { topCount } from '../../models/graph/decoder.ts';
 import type { BuildProgress } from '../../models/graph/graph-files.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openSession } from '../../kernels/onnx/ort.ts';
 import { readModelSpec } from '../../models/checkpoint-config.ts';
-import { adoptExport } from '../../models/export/adopted-graph.ts';
+import { adoptExport } from '../../models/graph/adopted-graph.ts';
 import { loadModel } from '../../models/model.ts';
 import { CheckpointError } from '../../models/model-file.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';

@@ -7,7 +7,7 @@ import { loadCheckpoint } from '../../models/checkpoint.ts';
 import { joinOnnx, readOnnx, renamedNode } from '../../models/export/onnx-file.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import { GraphWriter } from '../../models/graph/graph-writer.ts';
-import { encodeNode, encodeTensor, encodeValueInfo, type ValueInfo } from '../../models/graph/onnx-proto.ts';
+import { encodeNode, encodeTensor, encodeValueInfo, type ValueInfo } from '../../models/onnx-proto.ts';
 
 export type ExportLayout = 'community' | 'genai';
 

@@ -5,10 +5,10 @@ import { expect, test } from 'vitest';
 import { hasExactProducts } from '../../../../kernels/onnx/exact-products.ts';
 import { openSession } from '../../../../kernels/onnx/ort.ts';
 import { Random } from '../../../../kernels/random.ts';
-import type { WeightSource } from '../../../../models/graph/arithmetic.ts';
 import { unembedFinely } from '../../../../models/graph/fine-head.ts';
 import { bytesOf, GraphWriter } from '../../../../models/graph/graph-writer.ts';
-import { encodeModel } from '../../../../models/graph/onnx-proto.ts';
+import { encodeModel } from '../../../../models/onnx-proto.ts';
+import type { WeightSource } from '../../../../models/weights.ts';
 import { temporaryDirectory } from '../../../temporary-directory.ts';
 
 const directory = temporaryDirectory();

@@ -1,8 +1,8 @@
 // Queries carry the factor of their scores: in their projection, in blocks as stored, or in the gain of their norm.
 import { expect, test } from 'vitest';
-import type { BlockQuantised } from '../../../../models/graph/block-quantise.ts';
 import { scoresScaled } from '../../../../models/graph/score-scale.ts';
 import { loadModel } from '../../../../models/model.ts';
+import type { BlockQuantised } from '../../../../models/weights.ts';
 
 const { spec } = loadModel('spark-nano');
 const blocks = (): BlockQuantised => ({

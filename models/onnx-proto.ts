@@ -1,5 +1,5 @@
 // ONNX's protobuf messages, written (export/onnx-file.ts reads those of others): just the fields a decoder graph needs. Owns field numbers and
-// enum values of onnx.proto3, knows no model. Before it: decoder.ts; after it: bytes on disk (build.ts).
+// enum values of onnx.proto3, knows no model. Before it: graph/decoder.ts; after it: bytes on disk (graph/build.ts).
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 
 /** TensorProto.DataType; source: onnx.proto3. */

@@ -1,17 +1,24 @@
 // An export becomes a graph with the inputs and outputs of our own decoders (graph/decoder.ts): mask and positions are made of
 // lengths, wanted rows are picked out of all logits and ranked; keys and values keep their place. Its nodes and weights stay
-// as they are. Owns the file in the cache. Before it: onnx-export.ts; after it: kernels/onnx opens the file.
+// as they are. Owns the file in the cache. Before it: export/onnx-export.ts; after it: kernels/onnx opens the file.
 import { createHash } from 'node:crypto';
 import { copyFile, link, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type FileDigest, hashFiles, openEntry } from '../cache.ts';
-import type { BuiltGraph } from '../graph/build.ts';
-import { decoderInterface, rankTokens, topCount } from '../graph/decoder.ts';
-import { GraphWriter } from '../graph/graph-writer.ts';
-import { encodeNode, encodeTensor, encodeValueInfo } from '../graph/onnx-proto.ts';
+import {
+  dataPath,
+  exportFiles,
+  exportLabel,
+  layerName,
+  type OnnxExport,
+  openExport,
+} from '../export/onnx-export.ts';
+import { joinOnnx, renamedNode } from '../export/onnx-file.ts';
+import { encodeNode, encodeTensor, encodeValueInfo } from '../onnx-proto.ts';
 import type { ModelSpec } from '../spec.ts';
-import { dataPath, exportFiles, exportLabel, layerName, type OnnxExport, openExport } from './onnx-export.ts';
-import { joinOnnx, renamedNode } from './onnx-file.ts';
+import type { BuiltGraph } from './build.ts';
+import { decoderInterface, rankTokens, topCount } from './decoder.ts';
+import { GraphWriter } from './graph-writer.ts';
 
 // Part of every entry's key: raise it whenever the same export would give another file.
 const adopterVersion = '1';
