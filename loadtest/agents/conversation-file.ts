@@ -1,8 +1,10 @@
 // What the linter reads: a recording of ours, or request bodies as a client sent them, one JSON object a line (chat completions,
 // Responses, Messages), which are recorded here and now. Owns the checks of both.
+
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { z } from 'zod';
+import { parsedJson } from '../../server/base/json-text.ts';
 import { FlagError, TraceError } from '../base/flag-error.ts';
 import { type RecordedSession, Recording } from './recording.ts';
 
@@ -26,20 +28,13 @@ export function readConversations(path: string): readonly RecordedSession[] {
   const recording = new Recording();
   for (const [index, line] of readLines(path).entries()) {
     if (line.trim() === '') continue;
-    const fail = (reason: string): never => {
-      throw new TraceError(file, index + 1, reason);
-    };
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch (error) {
-      fail(`not JSON (${(error as Error).message})`);
-    }
+    const refusal = (reason: string) => new TraceError(file, index + 1, reason);
+    const value = parsedJson(line, (reason) => refusal(`not JSON (${reason})`));
     const fields = value as Readonly<Record<string, unknown>> | null;
     if (typeof fields === 'object' && fields !== null && 'requests' in fields) {
       const parsed = session.safeParse(fields);
       if (parsed.success) sessions.push(parsed.data as unknown as RecordedSession);
-      else fail(`${parsed.error.issues[0]!.path.join('.')}: ${parsed.error.issues[0]!.message}`);
+      else throw refusal(`${parsed.error.issues[0]!.path.join('.')}: ${parsed.error.issues[0]!.message}`);
       continue;
     }
     const before = recording.ignored;
@@ -47,7 +42,7 @@ export function readConversations(path: string): readonly RecordedSession[] {
     const silent = { outputTokens: null, promptTokens: null, cachedTokens: null };
     recording.add({ body, startMs: index, endMs: index, ...silent });
     if (recording.ignored > before)
-      fail('neither a recorded session nor a request with messages, input or prompt');
+      throw refusal('neither a recorded session nor a request with messages, input or prompt');
   }
   return [...sessions, ...recording.sessions];
 }

@@ -1,4 +1,5 @@
 // Settings: what the person asked for, parsed once from the flags; everything behind it trusts them. Pure.
+import { jsonValue } from '../../server/base/json-text.ts';
 import { FlagError } from '../base/flag-error.ts';
 import { type Load, parseLoad } from '../workload/arrival.ts';
 import { entryOf, type WorkloadOptions } from '../workload/catalog.ts';
@@ -239,13 +240,9 @@ function parseConnection(read: FlagReader, insecure: boolean): Connection {
 
 function parseBody(text: string | null): Readonly<Record<string, unknown>> {
   if (text === null) return {};
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null && !Array.isArray(value))
-      return value as Record<string, unknown>;
-  } catch {
-    // Said below: it makes no difference how it is wrong.
-  }
+  const value = jsonValue(text);
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>;
   throw new FlagError('body', text, 'a JSON object, such as {"temperature":0}');
 }
 

@@ -1,8 +1,10 @@
 // The commands about recorded tasks for commander: report and whatif. A thin layer: reads flags and files, calls the
 // functions of this folder, prints or writes. Mounted by the composition root of the `sparklane` program.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { jsonFile } from '../../server/base/json-text.ts';
 import { packageVersion } from '../../server/base/package-version.ts';
 import { addConfigFlags, configFlags } from '../../server/cli/flags.ts';
 import { loadConfig, outcomesPath } from '../../server/config/config.ts';
@@ -120,7 +122,7 @@ function answerWhatIf(flags: Flags, io: OutcomesIo): void {
 
 function readPolicy(path: string): Policy {
   try {
-    return parsePolicy(JSON.parse(readFileSync(path, 'utf8')));
+    return parsePolicy(jsonFile(path, (reason) => new PolicyError(reason)));
   } catch (error) {
     throw new PolicyError(`${path}: ${(error as Error).message}`);
   }

@@ -1,6 +1,8 @@
 // Where recorded tasks come from: a server's file, also while it serves, or an exported one. Owns what is said when
 // neither can be read.
-import { existsSync, readFileSync } from 'node:fs';
+
+import { existsSync } from 'node:fs';
+import { jsonFile } from '../../server/base/json-text.ts';
 import { readDatabase } from '../../server/outcomes/database.ts';
 import { OutcomesError } from '../../server/outcomes/outcomes-error.ts';
 import type { TaskRecord } from '../../server/outcomes/task-record.ts';
@@ -39,12 +41,7 @@ export function readSource({ importPath, databasePath, sinceMs }: SourceOptions)
 }
 
 function imported(path: string): TaskRecord[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw new OutcomesError(`${path}: ${(error as Error).message}`);
-  }
+  const value = jsonFile(path, (reason) => new OutcomesError(`${path}: ${reason}`));
   const parsed = exportSchema.safeParse(value);
   if (parsed.success) return recordsOf(parsed.data);
   const issue = parsed.error.issues[0]!;

@@ -1,9 +1,10 @@
 // ChipFile: a chip of one's own as a JSON file, for --device my-chip.json. Reads and checks that one file; every field
 // is needed but the name and the rates of formats that the chip does not have. Fields: README, "Swap the hardware".
-import { readFileSync } from 'node:fs';
+
 import { basename } from 'node:path';
 import { z } from 'zod';
 import type { GpuChip } from '../../kernels/sim/gpu/chips.ts';
+import { jsonFile } from '../../server/base/json-text.ts';
 import { FlagError } from '../base/flag-error.ts';
 
 const amount = (max: number) => z.number().positive().max(max);
@@ -49,9 +50,5 @@ export function readChipFile(path: string): GpuChip {
 }
 
 function parsed(path: string): unknown {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw new FlagError('device', path, `a readable JSON file: ${(error as Error).message}`);
-  }
+  return jsonFile(path, (reason) => new FlagError('device', path, `a readable JSON file: ${reason}`));
 }

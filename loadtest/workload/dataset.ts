@@ -1,8 +1,10 @@
 // A data set of real texts as a workload: ShareGPT (a JSON array, or lines), and rows of Hugging Face data sets as JSON lines or
 // Parquet, with a prompt, a question, an instruction, messages or turns. A conversation is a session; answers in its
 // history are the live ones, each as long as the recorded one, where there is one.
+
 import { parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
+import { parsedJson } from '../../server/base/json-text.ts';
 import { FlagError, TraceError } from '../base/flag-error.ts';
 import { parquetBytes, readTrace, sourceOf } from './trace-file.ts';
 import { cycled, type Item, type PlannedSession, type PlannedTurn, type Workload } from './turn.ts';
@@ -73,13 +75,8 @@ async function readRows(path: string): Promise<{ rows: readonly unknown[]; sourc
   const file = readTrace(path);
   const source = sourceOf(file);
   const isArray = file.lines[0]!.trimStart().startsWith('[');
-  const parse = (text: string, line: number): unknown => {
-    try {
-      return JSON.parse(text);
-    } catch (error) {
-      throw new TraceError(file.name, line, `not JSON (${(error as Error).message})`);
-    }
-  };
+  const parse = (text: string, line: number): unknown =>
+    parsedJson(text, (reason) => new TraceError(file.name, line, `not JSON (${reason})`));
   if (isArray) return { rows: parse(file.lines.join('\n'), 1) as unknown[], source };
   return {
     rows: file.lines.filter((text) => text.trim() !== '').map((text, at) => parse(text, at + 1)),

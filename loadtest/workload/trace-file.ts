@@ -1,9 +1,11 @@
 // Reads trace files: plain or gzip, JSON lines or CSV, with the line number of whatever is wrong. Owns the checks of
 // single values; what the fields mean is trace-*.ts. Bounded by TRACE_SIZE_MAX: a trace is read once, whole.
+
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { parsedJson } from '../../server/base/json-text.ts';
 import { FlagError, TraceError } from '../base/flag-error.ts';
 import type { Workload } from './turn.ts';
 
@@ -69,12 +71,7 @@ export function csvCells(line: string): string[] {
 export function* jsonLines(file: TraceFile): Generator<{ readonly row: Row; readonly line: number }> {
   for (const [at, text] of file.lines.entries()) {
     const line = at + 1;
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch (error) {
-      throw new TraceError(file.name, line, `not JSON (${(error as Error).message})`);
-    }
+    const value = parsedJson(text, (reason) => new TraceError(file.name, line, `not JSON (${reason})`));
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       throw new TraceError(file.name, line, 'expected a JSON object');
     }

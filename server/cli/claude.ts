@@ -1,10 +1,12 @@
 // `sparklane claude`: the settings with which Claude Code uses this server. Owns which of its variables are set and why,
 // and the care for what a person has in the same file: everything else there stays. Before it: program.ts; after it: the
 // file system.
+
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readModelSpec } from '../../models/checkpoint-config.ts';
 import { resolveModel } from '../../models/model.ts';
+import { jsonValue } from '../base/json-text.ts';
 import { boundsForModel, type Config } from '../config/config.ts';
 import { OPTIONS } from '../config/options.ts';
 import { withLocalModels } from './hub-model.ts';
@@ -109,14 +111,9 @@ async function readSettings(path: string): Promise<Settings> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
     throw error;
   }
-  try {
-    const settings: unknown = JSON.parse(text);
-    if (typeof settings === 'object' && settings !== null && !Array.isArray(settings)) {
-      return settings as Settings;
-    }
-  } catch {
-    // falls through: it is left as it is
-  }
+  const settings = jsonValue(text);
+  if (typeof settings === 'object' && settings !== null && !Array.isArray(settings))
+    return settings as Settings;
   throw new UsageError(`${path} is not a JSON object: mend it, or --directory takes another folder`);
 }
 

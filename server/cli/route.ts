@@ -1,6 +1,8 @@
 // `sparklane route < request.json`: what the policy would decide about a request, without a server and without a model.
 // Owns the reading of either API's request. Before it: program.ts; after it: server/lanes.
+
 import { readFileSync } from 'node:fs';
+import { jsonFile, parsedJson } from '../base/json-text.ts';
 import { chatConversation, itemsConversation } from '../lanes/conversation.ts';
 import { decideRoute, NEW_SESSION, pinnedRoute } from '../lanes/decide.ts';
 import { decideLabelled, labelledTable } from '../lanes/labelled.ts';
@@ -49,11 +51,7 @@ export async function route(
 }
 
 function readJson(path: string): unknown {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw new PolicyError(`${path}: ${(error as Error).message}`);
-  }
+  return jsonFile(path, (reason) => new PolicyError(`${path}: ${reason}`));
 }
 
 function readText(path: string): string {
@@ -65,12 +63,7 @@ function readText(path: string): string {
 }
 
 function requestOf(text: string): Readonly<Record<string, unknown>> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new UsageError(`standard input is not JSON: ${(error as Error).message}`);
-  }
+  const value = parsedJson(text, (reason) => new UsageError(`standard input is not JSON: ${reason}`));
   const body = value as Readonly<Record<string, unknown>> | null;
   if (typeof body === 'object' && body !== null && ('messages' in body || 'input' in body)) return body;
   throw new UsageError('standard input has neither messages (chat completions) nor input (Responses)');

@@ -1,10 +1,12 @@
 // One frozen Config from flags, environment and an optional JSON file (in this order of precedence), or a refusal
 // to start that names the option, the value and the bound. Owns derived numbers and their assertions; nobody
 // changes a config later. Before it: main.ts (argv, environment); after it: everything that is wired in app.ts.
+
 import { readFileSync } from 'node:fs';
 import { homedir, platform } from 'node:os';
 import { join } from 'node:path';
 import { kvBytesPerToken, type ModelSpec } from '../../models/spec.ts';
+import { parsedJson } from '../base/json-text.ts';
 import { keysOf } from './key-file.ts';
 import { key } from './option-domains.ts';
 import { CONFIG_FILE_OPTION, OPTION_NAMES, OPTIONS, type OptionName, type OptionValues } from './options.ts';
@@ -225,12 +227,7 @@ function readConfigFile(sources: ConfigSources): ReadonlyMap<string, unknown> {
   } catch (error) {
     throw fault(`a readable file (${(error as Error).message})`);
   }
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(content);
-  } catch (error) {
-    throw fault(`a file of valid JSON (${(error as Error).message})`);
-  }
+  const parsed = parsedJson(content, (reason) => fault(`a file of valid JSON (${reason})`));
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
     throw fault('a file with one JSON object');
   return new Map(Object.entries(parsed));

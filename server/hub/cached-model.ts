@@ -1,8 +1,10 @@
 // A model that is in the cache already, whole: found without the network. Owns what "whole" means. Used by pull.ts and
 // by the command line.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+
+import { existsSync, readdirSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { hubFolder, MAIN, snapshotOf, snapshotsOf } from '../../models/hub-cache.ts';
+import { jsonFile } from '../base/json-text.ts';
 import { chooseFiles, type FileChoice } from './file-choice.ts';
 import { HubError } from './hub-error.ts';
 import type { HubReference } from './reference.ts';
@@ -47,12 +49,7 @@ export function openedPath(directory: string, choice: FileChoice): string {
 /** Names of the shards that an index lists, sorted. Throws HubError. */
 export function shardsOf(indexPath: string): readonly string[] {
   const refuse = (problem: string) => new HubError('answer', `${indexPath}: ${problem}`);
-  let index: unknown;
-  try {
-    index = JSON.parse(readFileSync(indexPath, 'utf8'));
-  } catch (error) {
-    throw refuse((error as Error).message);
-  }
+  const index = jsonFile(indexPath, refuse);
   const map = (index as { weight_map?: unknown } | null)?.weight_map;
   if (typeof map !== 'object' || map === null) throw refuse('has no weight_map');
   const names = [...new Set(Object.values(map))];

@@ -1,6 +1,8 @@
 // What the hub says of a model: the commit that a revision is now, its files, and of a file its length, the name of
 // its blob and its checksum. Owns the shapes of those answers and distrusts them. After it: hub-client.ts.
+
 import { z } from 'zod';
+import { parsedJson } from '../base/json-text.ts';
 import type { HubAnswer, HubClient } from './hub-client.ts';
 import { HubError } from './hub-error.ts';
 import { referenceText } from './reference.ts';
@@ -178,17 +180,8 @@ async function textOf(answer: HubAnswer, url: string): Promise<string> {
 }
 
 function jsonOf(text: string, url: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new HubError(
-      'answer',
-      `${new URL(url).host} answers something other than JSON: is HF_ENDPOINT right?`,
-      {
-        cause,
-      },
-    );
-  }
+  const problem = `${new URL(url).host} answers something other than JSON: is HF_ENDPOINT right?`;
+  return parsedJson(text, (cause) => new HubError('answer', problem, { cause }));
 }
 
 /** The answer's headers go before the listing: they are of the file, and what Hugging Face's tools name blobs by. */

@@ -1,6 +1,7 @@
 // What a text of a conversation proves: which files a diff or an edit touches and how many lines, and whether a tool
 // failed. Reads unified diffs, apply_patch bodies, search/replace blocks and the arguments of editing tools. Pure.
 // Used by signals.ts and hand-off.ts, and by whoever derives events from traffic.
+import { jsonValue } from '../base/json-text.ts';
 
 /** Files and changed lines of one text. */
 export interface TextChange {
@@ -59,7 +60,7 @@ const MINUS = 45;
 
 /** What a call of an editing tool, or of a shell that applies a patch, would change. `text`: its arguments. */
 export function changeOfCall(name: string, text: string): TextChange {
-  const value = text.startsWith('{') ? jsonOrNull(text) : null;
+  const value = text.startsWith('{') ? jsonValue(text) : null;
   if (value === null) return changeOfText(text);
   const changes: TextChange[] = [];
   const add = (change: TextChange) => {
@@ -118,12 +119,4 @@ function fieldChange(fields: Fields): TextChange {
     shown.push(...lines.map((line) => sign + line));
   }
   return { files: [path], linesChanged, texts: linesChanged === 0 ? [] : [shown.join('\n')] };
-}
-
-function jsonOrNull(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null; // cut off, or no JSON at all
-  }
 }

@@ -1,10 +1,12 @@
 // From a lanes file to open lanes: reads it, its policy, certificates and the keys of upstreams (from the environment, never
 // from a file), and opens connections' pools. Owns what may be wrong with any of them, said before the server listens.
 // Before it: cli/local-server.ts; after it: lanes.ts.
+
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Clock } from '../../kernels/clock.ts';
 import type { Random } from '../../kernels/random.ts';
+import { jsonFile } from '../base/json-text.ts';
 import type { Log } from '../base/log.ts';
 import { packageDirectory } from '../base/package-version.ts';
 import type { ServerMetrics } from '../metrics/metrics.ts';
@@ -56,14 +58,8 @@ export function openLanes(host: OpenLanesParts): Lanes {
 
 /** Throws LanesError. */
 export function readLanes(path: string): LanesFile {
-  let text: string;
   try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new LanesError(`${path}: cannot be read (${(error as Error).message})`);
-  }
-  try {
-    return parseLanes(JSON.parse(text));
+    return parseLanes(jsonFile(path, (reason) => new LanesError(reason)));
   } catch (error) {
     throw new LanesError(`${path}: ${(error as Error).message}`);
   }

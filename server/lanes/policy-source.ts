@@ -1,7 +1,9 @@
 // The policy in force: looked at again, at most once a second and only while requests come, when its file has changed. A
 // file that does not check leaves the old policy in force and says why in the log. Owns that file's watch; decides nothing.
 // Before it: open-lanes.ts; after it: router.ts.
+
 import type { Clock } from '../../kernels/clock.ts';
+import { parsedJson } from '../base/json-text.ts';
 import type { Log } from '../base/log.ts';
 import { type Policy, PolicyError, parsePolicy, vocabularyOf } from './policy.ts';
 import type { Vocabulary } from './signals.ts';
@@ -74,13 +76,7 @@ export class PolicySource {
   }
 
   #load(): PolicyInForce {
-    let value: unknown;
-    const text = this.#file.read();
-    try {
-      value = JSON.parse(text);
-    } catch (error) {
-      throw new PolicyError(`not JSON: ${(error as Error).message}`);
-    }
+    const value = parsedJson(this.#file.read(), (reason) => new PolicyError(`not JSON: ${reason}`));
     const policy = parsePolicy(value);
     const stranger = policy.order.find((lane) => !this.#lanes.includes(lane));
     if (stranger !== undefined) {

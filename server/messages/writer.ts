@@ -2,6 +2,7 @@
 // order, and why it ended; a call that was cut off is never said to be whole: its block does not stop, and no whole answer
 // shows it. Never runs anything. Before it: answer.ts feeds it; after it: http/sse.ts.
 
+import { jsonValue } from '../base/json-text.ts';
 import type { AnswerEvents } from '../chat/answer-reader.ts';
 import type { WireTool } from '../chat/tool-set.ts';
 import type { GenerationEnd } from '../generation/generation.ts';
@@ -162,10 +163,6 @@ export class MessageWriter implements AnswerEvents {
 /** null: no object. */
 function inputOf(json: string): object | null {
   if (json === '') return {};
-  try {
-    const input: unknown = JSON.parse(json);
-    return typeof input === 'object' ? input : null;
-  } catch {
-    return null;
-  }
+  const input = jsonValue(json);
+  return typeof input === 'object' ? input : null;
 }

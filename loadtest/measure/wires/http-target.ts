@@ -1,7 +1,9 @@
 // Any protocol that is one request per turn, answered by server-sent events or at once: keeps the history, sends it whole,
 // reads the answer. What bodies and events look like is the protocol's.
+
 import { createParser, type EventSourceParser } from 'eventsource-parser';
 import type { Clock } from '../../../kernels/clock.ts';
+import { jsonValue } from '../../../server/base/json-text.ts';
 import { Answer, field, textOr } from './answer.ts';
 import {
   type Ask,
@@ -168,23 +170,13 @@ class HttpTurn<H> implements HttpEvents {
 
   #read(data: string): void {
     if (data === '[DONE]') return;
-    let event: unknown;
-    try {
-      event = JSON.parse(data);
-    } catch {
-      this.answer.failure ??= { kind: 'malformed event', message: data.slice(0, 200) };
-      return;
-    }
-    this.#protocol.read(event, this.answer);
+    const event = jsonValue(data);
+    if (event === undefined) this.answer.failure ??= { kind: 'malformed event', message: data.slice(0, 200) };
+    else this.#protocol.read(event, this.answer);
   }
 
   #refused(): TurnEnd {
-    let body: unknown = null;
-    try {
-      body = JSON.parse(this.#body);
-    } catch {
-      body = null; // proxies answer with HTML
-    }
+    const body = jsonValue(this.#body); // proxies answer with HTML
     const code = textOr(field(body, 'error', 'code'), textOr(field(body, 'error', 'type'), ''));
     if (this.#status === 200) {
       return plainEnd('error', 'not an event stream', this.#body.slice(0, 200));

@@ -1,4 +1,5 @@
 // What a server says of itself before a run: is it there, what does it serve. One request over the wire of the run.
+import { jsonValue } from '../../../server/base/json-text.ts';
 import { field, textOr } from './answer.ts';
 import type { HttpWire } from './wire.ts';
 
@@ -20,7 +21,7 @@ export async function probeServer(
   if (status === 401 || status === 403) {
     throw new ProbeError(`${url} answered ${status}: give --api-key, or --header`);
   }
-  const models = field(parsed(text), 'data');
+  const models = field(jsonValue(text), 'data');
   const first: unknown = Array.isArray(models) ? models[0] : undefined;
   const model = textOr(field(first, 'id'), '');
   if (status !== 200 || model === '') {
@@ -65,14 +66,6 @@ function whole(wire: HttpWire, request: Parameters<HttpWire['send']>[0]): Promis
       onError: (kind, message) => resolve({ status, text, failure: message || kind }),
     });
   });
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
 
 class ProbeError extends Error {

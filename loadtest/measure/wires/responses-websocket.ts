@@ -1,7 +1,9 @@
 // The Responses API's WebSocket mode: one socket per session, `response.create` with previous_response_id and only what
 // is new. Behaves as the Codex CLI was seen to: Esc drops the socket, and the next turn comes on a new one with the
 // full input and without the half answer.
+
 import type { Clock } from '../../../kernels/clock.ts';
+import { jsonValue } from '../../../server/base/json-text.ts';
 import { Answer, field, textOr } from './answer.ts';
 import {
   createFields,
@@ -143,11 +145,10 @@ class SocketConversation implements Conversation {
     const turn = this.#turn;
     if (turn === null) return;
     this.#nowMs = this.#endpoint.clock.nowMs();
-    let event: unknown;
-    try {
-      event = JSON.parse(this.#decoder.decode(frame));
-    } catch {
-      turn.answer.failure = { kind: 'malformed event', message: this.#decoder.decode(frame).slice(0, 200) };
+    const text = this.#decoder.decode(frame);
+    const event = jsonValue(text);
+    if (event === undefined) {
+      turn.answer.failure = { kind: 'malformed event', message: text.slice(0, 200) };
       this.#end((ended) => ended.answer.end(ended.ask));
       return;
     }

@@ -94,15 +94,7 @@ function Tiles({
   );
 }
 
-function Tile({
-  name,
-  value,
-  more,
-}: {
-  readonly name: string;
-  readonly value: string;
-  readonly more: string;
-}): VNode {
+function Tile({ name, value, more }: Readonly<{ name: string; value: string; more: string }>): VNode {
   return (
     <div class="tile card">
       <dt>{name}</dt>

@@ -6,13 +6,7 @@ import { Cells } from './kv-map.tsx';
 import type { LiveReport } from './live-report.ts';
 import { bytes, count, percent } from './numbers.ts';
 
-export function MemoryPicture({
-  plan,
-  report,
-}: {
-  readonly plan: PagesPlan;
-  readonly report: LiveReport;
-}): VNode {
+export function MemoryPicture({ plan, report }: Readonly<{ plan: PagesPlan; report: LiveReport }>): VNode {
   const { kv, seats, device } = report;
   const blocks = Math.max(1, kv.freeBlocks + kv.keptBlocks + kv.inUseBlocks);
   const { memoryBytes, weightBytes, kvBytes } = plan;

@@ -50,13 +50,7 @@ export function ModelsPane({ api, feed, facts }: ModelsPaneProps): VNode {
   );
 }
 
-function Served({
-  facts,
-  report,
-}: {
-  readonly facts: ServerFacts;
-  readonly report: LiveReport | null;
-}): VNode {
+function Served({ facts, report }: Readonly<{ facts: ServerFacts; report: LiveReport | null }>): VNode {
   const residents = report?.residents ?? [];
   const listed = new Set(facts.models.map(({ id }) => id));
   return (

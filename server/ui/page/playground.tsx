@@ -157,13 +157,7 @@ const EXAMPLES = [
   'Explain what a KV cache is in two sentences.',
 ];
 
-function Beginning({
-  facts,
-  onSay,
-}: {
-  readonly facts: ServerFacts;
-  readonly onSay: (text: string) => void;
-}): VNode {
+function Beginning({ facts, onSay }: Readonly<{ facts: ServerFacts; onSay: (text: string) => void }>): VNode {
   return (
     <div class="beginning">
       <Spark size={44} />

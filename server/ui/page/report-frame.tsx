@@ -4,13 +4,7 @@ import { Quiet } from './controls.tsx';
 import type { Report } from './hardware.ts';
 import { Icon } from './icons.tsx';
 
-export function ReportFrame({
-  report,
-  onClose,
-}: {
-  readonly report: Report;
-  readonly onClose: () => void;
-}): VNode {
+export function ReportFrame({ report, onClose }: Readonly<{ report: Report; onClose: () => void }>): VNode {
   return (
     <section class="card report" aria-label={report.title}>
       <header>

@@ -4,13 +4,7 @@ import { Block, Table } from './block.tsx';
 import type { LiveCosts } from './live-report.ts';
 import { count, digits, milliseconds } from './numbers.ts';
 
-export function StepCosts({
-  costs,
-  hint,
-}: {
-  readonly costs: LiveCosts | null;
-  readonly hint: string;
-}): VNode {
+export function StepCosts({ costs, hint }: Readonly<{ costs: LiveCosts | null; hint: string }>): VNode {
   const most = Math.max(1e-9, ...(costs?.byRows.map(({ stepMs }) => stepMs) ?? []));
   return (
     <Block title="Step costs" hint={hint}>
