@@ -51,11 +51,16 @@ test: node_modules/.installed ## all tests
 	npx vitest run
 	SPARKLANE_LISTENER=node npx vitest run test/e2e/http.test.ts test/e2e/responses.test.ts test/e2e/lanes.test.ts test/e2e/native.test.ts
 
-clients: test/clients/node_modules/.installed ## install the real Codex CLI, Claude Code and SDKs for test-clients (800 MB)
+clients: test/clients/node_modules/.installed test/clients/node_modules/.python/.installed ## install the real Codex CLI, Claude Code and SDKs for test-clients (900 MB)
 
 test/clients/node_modules/.installed: test/clients/package.json test/clients/package-lock.json
 	cd test/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
+
+# PyPI's, where there is a Python 3 with venv: what this machine cannot have is skipped, and says so.
+test/clients/node_modules/.python/.installed: test/clients/requirements.txt test/clients/node_modules/.installed
+	@python3 -m venv $(@D) && $(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $< && touch $@ || \
+	  echo 'no Python clients: their tests will skip'
 
 test-clients: node_modules/.installed clients ## the real clients against this server
 	$(say)

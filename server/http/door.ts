@@ -24,6 +24,7 @@ export interface Route {
   readonly method: 'GET' | 'POST' | 'DELETE';
   readonly path: string; // a pattern of path-pattern.ts
   readonly open: boolean; // answers anybody, without a key: health only
+  readonly onlyFor?: (request: HttpRequest) => boolean; // goes before others of the path, for these requests alone
   readonly about: RouteDescription;
   readonly admin?: boolean; // changes the server: takes the admin key
   readonly whenFull?: boolean; // answers also while all connections are taken, as what is open does
@@ -103,7 +104,7 @@ export class HttpDoor implements TransportHandlers {
     const { request } = exchange;
     const { guard, freshId, metrics } = this.#parts;
     const path = this.#homeOf(request.path);
-    const route = this.#routeOf(request.method, path);
+    const route = this.#routeOf(request, path);
     const admission = admissionTo(route, request, guard);
     const full = this.#fullFault(); // before this call counts itself
     const id = `req_${freshId()}`;
@@ -177,15 +178,17 @@ export class HttpDoor implements TransportHandlers {
     return spellings.find(isHere) ?? tidy;
   }
 
-  #routeOf(method: string, path: string): Route | null {
-    const wanted = method === 'HEAD' ? 'GET' : method;
-    return this.#routes.find((route) => route.method === wanted && matchesPath(route.path, path)) ?? null;
+  #routeOf(request: HttpRequest, path: string): Route | null {
+    const wanted = request.method === 'HEAD' ? 'GET' : request.method;
+    const isHere = (route: Route): boolean => route.method === wanted && matchesPath(route.path, path);
+    const special = this.#routes.find((route) => route.onlyFor?.(request) && isHere(route));
+    return special ?? this.#routes.find((route) => route.onlyFor === undefined && isHere(route)) ?? null;
   }
 
   #answerUnrouted(call: HttpCall, path: string): void {
     const { method } = call.request;
     const allowed = this.#routes
-      .filter((route) => matchesPath(route.path, path))
+      .filter((route) => route.onlyFor === undefined && matchesPath(route.path, path))
       .map((route) => route.method);
     if (allowed.length > 0) {
       const message = `${path} takes ${allowed.join(' or ')}, not ${method}`;

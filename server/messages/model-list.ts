@@ -4,7 +4,7 @@
 import type { ChatService } from '../chat/chat-service.ts';
 import { modelFault } from '../chat/model-name.ts';
 import type { Route } from '../http/door.ts';
-import { messagesError, messagesStatus } from './errors.ts';
+import { messagesErrors } from './errors.ts';
 
 const VERSION_HEADER = 'anthropic-version';
 
@@ -23,27 +23,24 @@ export function withMessagesModels(routes: readonly Route[], service: ChatServic
     writers.find(({ listed }) => listed.name === id)?.listed.contextTokens ?? generator.contextTokensMax;
   const neighbours = writers.map(({ listed }) => listed.name);
   const names = [...new Set([model.name, ...(model.aliases ?? []), ...neighbours, ...(lanes?.models ?? [])])];
-  return routes.map((route) => {
-    if (route.method !== 'GET' || !/^\/v1\/models(\/:\*)?$/.test(route.path)) return route;
-    return {
-      ...route,
-      answer: (call) => {
-        const { facts, request } = call;
-        if (request.header(VERSION_HEADER) === '') {
-          route.answer(call);
-          return;
-        }
-        const asked = call.parameter;
-        const headers = { 'request-id': facts.id };
-        const refused = asked === '' || names.includes(asked) ? null : modelFault(asked, model);
-        if (refused !== null) {
-          call.reply(messagesStatus(refused), messagesError(refused, facts.id), headers);
-        } else if (asked !== '') call.reply(200, describe(asked), headers);
-        else {
-          const list = { data: names.map(describe), has_more: false };
-          call.reply(200, { ...list, first_id: names[0], last_id: names.at(-1) }, headers);
-        }
-      },
-    };
-  });
+  const theirs = routes
+    .filter(({ method, path }) => method === 'GET' && /^\/v1\/models(\/:\*)?$/.test(path))
+    .map(
+      (route): Route => ({
+        ...route,
+        ...messagesErrors,
+        onlyFor: (request) => request.header(VERSION_HEADER) !== '',
+        answer: (call) => {
+          const asked = call.parameter;
+          const refused = asked === '' || names.includes(asked) ? null : modelFault(asked, model);
+          if (refused !== null) call.refuse(refused);
+          else if (asked !== '') call.reply(200, describe(asked));
+          else {
+            const list = { data: names.map(describe), has_more: false };
+            call.reply(200, { ...list, first_id: names[0], last_id: names.at(-1) });
+          }
+        },
+      }),
+    );
+  return [...routes, ...theirs];
 }

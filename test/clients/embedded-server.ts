@@ -3,9 +3,10 @@ import { WallClock } from '../../kernels/clock.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
 import { loadConfig } from '../../server/config/config.ts';
 
-export function startEmbeddedServer(): Promise<LocalServer> {
+export function startEmbeddedServer(given: Readonly<Record<string, unknown>> = {}): Promise<LocalServer> {
   // Answers of a small model may go on for ever; every request of Codex ends in reasonable time here.
-  const flags = { model: 'spark-nano', port: 0, logLevel: 'warn', requestTimeoutMs: 60_000, seed: 1 };
+  const fixed = { model: 'spark-nano', port: 0, logLevel: 'warn', requestTimeoutMs: 60_000, seed: 1 };
+  const flags = { ...fixed, ...given };
   const terminal = {
     screen: null,
     write: () => {},

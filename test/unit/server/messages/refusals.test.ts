@@ -123,3 +123,18 @@ test('models are listed in the shape of whoever asks', async () => {
   ]);
   expect((await server.request('GET', '/v1/models')).json).toMatchObject({ object: 'list' });
 });
+
+test('a missing key is told in the envelope of whoever lists models', async () => {
+  const server = await responsesServer({ say: () => 'x', flags: { apiKeys: ['a-key-of-ours'] } });
+  const ask = async (headers: Readonly<Record<string, string>>) => {
+    const call = server.transport.call({ method: 'GET', path: '/v1/models', headers });
+    await server.settle();
+    return call;
+  };
+  const theirs = await ask({ 'anthropic-version': '2023-06-01' });
+  expect(theirs.json).toMatchObject({ type: 'error', error: { type: 'authentication_error' } });
+  expect(theirs.headers['request-id']).toBe((theirs.json as Json)['request_id']);
+  const ours = await ask({});
+  expect([ours.status, ours.headers['request-id']]).toEqual([401, undefined]);
+  expect(ours.json).toMatchObject({ error: { code: 'invalid_api_key' } });
+});
