@@ -29,6 +29,7 @@ export const ERRORS = {
   upgrade_required: facts(426, 'invalid_request_error'), // a WebSocket route asked for without an upgrade
   websocket_off: facts(426, 'invalid_request_error'), // this server was told to do without; clients fall back to HTTP
   unsupported_coding: facts(501, 'invalid_request_error'), // a transfer coding other than chunked
+  unsupported_http: facts(505, 'invalid_request_error'), // a request line of neither HTTP/1.0 nor 1.1
   // OpenAI's codes of the Responses API.
   previous_response_not_found: facts(400, 'invalid_request_error'),
   conversation_locked: facts(400, 'invalid_request_error', { retryable: true }),

@@ -32,6 +32,12 @@ export function nodeRequest(message: IncomingMessage): HttpRequest {
   };
 }
 
+/** RFC 9110, 2.5: the parser takes 0.9 and 2.0 as well, neither of which has a request like this. */
+export function versionFault({ httpVersion, httpVersionMajor }: IncomingMessage): Fault | null {
+  if (httpVersionMajor === 1) return null;
+  return fault('unsupported_http', `HTTP/${httpVersion} is not spoken here, HTTP/1.1 and 1.0 are`);
+}
+
 /** RFC 9112, 3.2: one Host, which HTTP/1.0 may leave out. */
 export function hostFault({ httpVersion }: IncomingMessage, { header }: HttpRequest): Fault | null {
   const host = header('host');

@@ -20,6 +20,7 @@ import {
   nodeRequest,
   type RawAnswer,
   rawAnswerOf,
+  versionFault,
   withoutUpgrade,
 } from './node-head.ts';
 import { NodeSocket, pingRounds } from './node-socket.ts';
@@ -118,7 +119,8 @@ export class NodeListener implements Transport {
       clock: this.#clock,
     });
     const unhandshaken = isForWebSocket(message) ? handshakeFault(request) : null; // else it came as an upgrade
-    const unfit = hostFault(message, request) ?? framingFault(request) ?? unhandshaken;
+    const unfit =
+      versionFault(message) ?? hostFault(message, request) ?? framingFault(request) ?? unhandshaken;
     if (unfit !== null) {
       this.#refused.add(socket);
       const { status, headers, body } = rawAnswerOf(unfit);

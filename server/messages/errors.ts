@@ -25,12 +25,12 @@ const THREAD_DETAILS = { error_code: 'thread_unsupported_request', unsupported: 
 
 const INVALID = 'invalid_request_error';
 
-export function messagesStatus({ code }: { readonly code: ErrorCode }): number {
+function messagesStatus({ code }: { readonly code: ErrorCode }): number {
   const { status } = ERRORS[code];
   return status === 503 ? OVERLOADED : status;
 }
 
-export function messagesError(refused: Fault, requestId: string): object {
+function messagesError(refused: Fault, requestId: string): object {
   const type = TYPES[messagesStatus(refused)] ?? INVALID;
   const error = {
     type,

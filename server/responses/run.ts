@@ -5,7 +5,7 @@ import type { Timer } from '../../kernels/clock.ts';
 import { type Fault, faultOfFailure, faultOfRefusal } from '../base/errors.ts';
 import type { AnswerReader } from '../chat/answer-reader.ts';
 import type { AnswerForm } from '../chat/form.ts';
-import { chatLogprobs, withoutEnd } from '../chat/logprobs.ts';
+import { chatLogprobs, namedTokens, withoutEnd } from '../chat/logprobs.ts';
 import { reasoningTokens } from '../chat/reasoning.ts';
 import type { GenerationDelta, GenerationEnd, RunningGeneration } from '../generation/generation.ts';
 import { type ResponseEvent, ResponseEvents, type TokenSpan } from './events.ts';
@@ -41,6 +41,7 @@ export class ResponseRun {
   readonly #service: ResponsesService;
   readonly #listener: RunListener;
   readonly #events: ResponseEvents;
+  readonly #tokens: ReturnType<typeof namedTokens>; // as log-probabilities name them
   #reader: AnswerReader | null = null;
   #generation: RunningGeneration | null = null;
   #heartbeat: Timer | null = null;
@@ -58,6 +59,10 @@ export class ResponseRun {
     this.plan = plan;
     this.#service = service;
     this.#listener = listener;
+    this.#tokens = namedTokens(
+      service.model.tokenizer,
+      plan.head.request.return_tokens_as_token_ids === true,
+    );
     this.#events = new ResponseEvents({
       head: plan.head,
       freshId: plan.repeatable ? itemIdsOf(plan.head.id) : service.freshId,
@@ -170,9 +175,9 @@ export class ResponseRun {
       count: this.#span.count + tokens.length,
     };
     if (logprobs !== null) {
-      const { tokenizer, spec } = this.#service.model;
+      const { spec } = this.#service.model;
       const endIds = this.plan.head.request.ignore_eos === true ? [] : spec.eosTokenIds;
-      this.#logprobs.push(...chatLogprobs(tokenizer, withoutEnd(tokens, endIds), logprobs).content);
+      this.#logprobs.push(...chatLogprobs(this.#tokens, withoutEnd(tokens, endIds), logprobs).content);
     }
     this.#reader?.push(delta);
     if (this.#steered) this.#stopAtBorder();

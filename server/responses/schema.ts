@@ -50,6 +50,7 @@ function responseFields(bounds: RequestBounds) {
       .max(16)
       .nullish(),
     include: z.array(z.string()).max(64).nullish(),
+    return_tokens_as_token_ids: z.boolean().nullish(), // vLLM: `token_id:42` for a token's text, in log-probabilities
     top_logprobs: z.int().min(0).max(bounds.logprobsMax).nullish(),
     metadata: metadataSchema.nullish(),
     prompt_cache_key: z.string().max(1024).nullish(),

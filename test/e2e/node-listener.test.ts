@@ -96,6 +96,15 @@ test('HTTP/1.0, as nginx speaks it to its upstreams: answered, without chunks, a
   expect(text.slice(text.indexOf('\r\n\r\n') + 4)).toBe('data: 1\n\ndata: 2\n\n');
 });
 
+test('a version that is not spoken is refused, in JSON', async () => {
+  for (const version of ['2.0', '0.9']) {
+    const answer = await answerTo(`GET /a HTTP/${version}\r\nhost: x\r\n\r\n`);
+    expect(answer).toMatch(/^HTTP\/1\.1 505 /);
+    expect(errorIn(answer).message).toContain(`HTTP/${version}`);
+  }
+  expect(heard).toEqual([]);
+});
+
 test('requests behind one that waits are answered after it, in order', async () => {
   const answer = answerTo(
     `GET /wait HTTP/1.1\r\nhost: x\r\n\r\nGET /b HTTP/1.1\r\nhost: x\r\n\r\nGET /c HTTP/1.1\r\nhost: x\r\n${LAST}\r\n`,

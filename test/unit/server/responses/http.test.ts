@@ -86,6 +86,9 @@ describe('whole answers', () => {
     const { logprobs } = item!.content[0]!;
     expect(logprobs.map(({ token }) => token)).toEqual(['a', 'b']);
     expect(logprobs[0]!['top_logprobs']).toHaveLength(2);
+    const byId = await server.create({ input: 'Hi', include, return_tokens_as_token_ids: true });
+    const [told] = (byId.json as { output: { content: { logprobs: Json[] }[] }[] }).output;
+    expect(told!.content[0]!.logprobs.map(({ token }) => token)).toEqual(['token_id:97', 'token_id:98']);
   });
 });
 
