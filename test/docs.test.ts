@@ -101,7 +101,7 @@ test('commands of sparklane in documents exist, with every flag that they are gi
   let count = 0;
   for (const { path, blocks } of documents) {
     for (const line of blocks.filter(({ language }) => language === 'sh').flatMap(commandLines)) {
-      const called = /(?:^|\| |npx |&& )sparklane ([a-z]+)((?: [^|&#]*)?)/.exec(line);
+      const called = /(?:^|\| |npx |&& )sparklane ([a-z-]+)((?: [^|&#]*)?)/.exec(line);
       const served = /^make serve.*ARGS="([^"]*)"/.exec(line);
       const [command, rest] = called ? [called[1]!, called[2]!] : served ? ['serve', served[1]!] : [null, ''];
       if (command === null) continue;

@@ -73,6 +73,7 @@ function llama4(experts: number, step: number, context: number): Config {
 }
 
 const published: Readonly<Record<string, Config>> = {
+  'smollm2-135m': sizes([30, 576, 9, 3, 64, 1536, 49152, true, 8192]),
   'llama-3.1-8b': sizes([32, 4096, 32, 8, 128, 14336, 128256, false, 131072]),
   'llama-3.1-70b': sizes([80, 8192, 64, 8, 128, 28672, 128256, false, 131072]),
   'llama-3.3-70b': sizes([80, 8192, 64, 8, 128, 28672, 128256, false, 131072]),

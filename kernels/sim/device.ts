@@ -10,6 +10,7 @@ import type { Drafts } from './drafts.ts';
 import { DoesNotFitError, WeightsPlaceError } from './fit-error.ts';
 import { GPU_CHIPS, tensorParallelMax } from './gpu/chips.ts';
 import { gpuCostModel, gpuLimits } from './gpu/gpu-device.ts';
+import type { MeasuredSteps } from './gpu/measured-steps.ts';
 import type { GpuSetup, Sharding, WindowedKv } from './gpu/roofline.ts';
 import { chooseSplit } from './gpu/stage-choice.ts';
 import { batchesOf } from './gpu/stage-steps.ts';
@@ -106,6 +107,7 @@ const defaults = {
   waferPlacesMax: 512,
   blockSize: 16, // vLLM's default
   gpuChunkTokens: 8192, // vLLM's max_num_batched_tokens on large GPUs
+  cpuChunkTokens: 128, // this server's own (--prefill-chunk-tokens)
   waferChunkTokens: 16, // streams token by token: a longer chunk would hold up the decode tokens behind it
   tokensPerChunk: 16, // decode tokens that may pass between two prompt chunks on a wafer
 };
@@ -191,6 +193,7 @@ function planGpu(
   if (options.precision === 'fp8' && chip.fp8FlopsPerSecond === chip.bf16FlopsPerSecond) {
     throw new DoesNotFitError(`${chip.name} does not compute in fp8: take fp16, bf16 or int4`);
   }
+  if (chip.measured !== undefined) refuseBeyondMeasured(options, chip.measured, wanted);
   const { shape, precision, sharding = 'tensor' } = options;
   if (sharding === 'expert' && shape.mixtureLayerCount === 0) {
     throw new DoesNotFitError(`${shape.name} has no experts to spread over GPUs: use tensor parallelism`);
@@ -200,7 +203,9 @@ function planGpu(
   const base = { chip, sharding, shape, precision, kvPrecision, windowedKv, ...draftsOf(options) };
   const setup = { ...base, ...splitOf(base, options, wanted) };
   const { gpuCount } = setup;
-  const chunkTokens = (options.chunkTokens ?? defaults.gpuChunkTokens) * batchesOf(setup);
+  const chunkTokens =
+    (options.chunkTokens ??
+      (chip.measured === undefined ? defaults.gpuChunkTokens : defaults.cpuChunkTokens)) * batchesOf(setup);
   const limits = gpuLimits(setup, {
     sequenceCountMax: options.sequencesMax ?? defaults.gpuSequencesMax,
     stepTokensMax: chunkTokens,
@@ -220,6 +225,22 @@ function planGpu(
     setup,
     timing: () => gpuCostModel(setup),
   };
+}
+
+// Tables of one machine say nothing of several, of another format, or of layers that no probe had.
+function refuseBeyondMeasured(
+  { precision, shape, sharding, stageCount = 1 }: SimDeviceOptions,
+  { format }: MeasuredSteps,
+  count: number | null,
+): void {
+  if ((count ?? 1) !== 1 || stageCount !== 1 || sharding === 'expert')
+    throw new DoesNotFitError('a measured machine is one: several of them are not modelled');
+  if (precision !== format)
+    throw new DoesNotFitError(`the machine was measured with ${format} weights: --precision ${format}`);
+  if (shape.mixtureLayerCount > 0 || shape.latent !== null || shape.linear !== null)
+    throw new DoesNotFitError(
+      `${shape.name}: a machine is measured with dense layers and plain attention only`,
+    );
 }
 
 // Some chips have no size of their own: a model gets as many as hold it, or what was asked for.

@@ -1,12 +1,13 @@
 // Number formats of weights and KV, and what one element of each takes, block scales included. Arithmetic only.
 // Read by shapes.ts and the chips.
 
-export type SimPrecision = 'fp16' | 'bf16' | 'fp8' | 'int4' | 'nvfp4' | 'mxfp4';
+export type SimPrecision = 'fp16' | 'bf16' | 'fp8' | 'int8' | 'int4' | 'nvfp4' | 'mxfp4';
 
 export const PRECISIONS = [
   'fp16',
   'bf16',
   'fp8',
+  'int8',
   'int4',
   'nvfp4',
   'mxfp4',
@@ -21,6 +22,7 @@ const bytes: Readonly<Record<SimPrecision, number>> = {
   fp16: 2,
   bf16: 2,
   fp8: 1,
+  int8: 1.125, // weights only, blocks of 32 with a scale of 32 bits: this server's
   int4: 0.5 * 1.0625, // weights only; one fp16 scale per 128 and a zero point: + 6.25 %; layout of GPTQ/AWQ group 128
   nvfp4: (4 + 8 / 16) / 8, // one fp8 scale per 16; NVIDIA's NVFP4
   mxfp4: (4 + 8 / 32) / 8, // one 8-bit exponent per 32; OCP Microscaling Formats 1.0

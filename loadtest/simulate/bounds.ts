@@ -100,7 +100,8 @@ function gpuDecodeTerms(device: GpuSimDevice, rowCount: number, contextTokens: n
 }
 
 function gpuParts({ setup }: GpuSimDevice, terms: StepTerms): TimePart[] {
-  const launches = setup.chip.own === undefined ? 'launching kernels' : 'fixed steps of each layer';
+  const { own, measured } = setup.chip;
+  const launches = own === measured ? 'launching kernels' : 'fixed steps of each layer'; // neither is there
   const compute = terms.linearMs > terms.weightsMs;
   return [
     compute

@@ -1,5 +1,5 @@
-// The commands of the simulator for commander: predict, simulate, compare, fleet, devices, validate. A thin layer: reads
-// flags, calls the functions of this folder, prints a table or JSON. Mounted by loadtest/commands.ts.
+// The commands of the simulator for commander: predict, simulate, compare, fleet, measure-device, devices, validate. A thin
+// layer: reads flags, calls the functions of this folder, prints a table or JSON. Mounted by loadtest/commands.ts.
 import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
@@ -16,6 +16,7 @@ import { contextOf, type DeviceFlags, deviceOf, withDeviceFlags } from './device
 import { deviceFits, formatDeviceFits } from './device-list.ts';
 import { count, people, positive, precision, region } from './flag-values.ts';
 import { addFleet } from './fleet/fleet-commands.ts';
+import { addMeasureDevice } from './machine/machine-command.ts';
 import { comparisonPage } from './page.ts';
 import { type Prediction, type PredictLoad, predict, predictRegion } from './predict.ts';
 import { formatPrediction, formatSummary } from './print.ts';
@@ -45,12 +46,13 @@ export interface CommandOutput {
   readonly keepReport?: (kind: string, html: string, path: string | null) => void;
 }
 
-/** Adds the six commands. */
+/** Adds the seven commands. */
 export function addSimulationCommands(program: Command, output: CommandOutput): void {
   addPredict(program, output);
   addSimulate(program, output);
   addCompare(program, output);
   addFleet(program, output);
+  addMeasureDevice(program, output);
   program
     .command('devices')
     .description('list simulated devices with what fits on them')

@@ -124,10 +124,11 @@ function costs(
   { usdPerChipHour, usdPerKWh }: Prices,
 ): Pick<Summary, 'joulesPerToken' | 'usdPerMillionTokens'> {
   if (outputTokens === 0) return { joulesPerToken: null, usdPerMillionTokens: null };
-  const joulesPerToken = (device.powerW * seconds) / outputTokens;
+  const joulesPerToken = device.powerW === 0 ? null : (device.powerW * seconds) / outputTokens;
   const chipPrice = usdPerChipHour.get(device.setup.chip.name);
   if (chipPrice === undefined) return { joulesPerToken, usdPerMillionTokens: null };
   const hours = seconds / 3600;
+  // Of a machine whose power nobody stated, energy costs nothing here.
   const energyUsd = ((device.powerW * hours) / 1000) * (usdPerKWh ?? 0);
   return {
     joulesPerToken,

@@ -2,6 +2,7 @@
 // weight format, parallelism and regime. Reads the table that `validate`'s golden test keeps; runs nothing.
 import type { GpuSimDevice, SimDevice, StreamedSimDevice } from '../../kernels/sim/device.ts';
 import { publishedHostMs } from '../../kernels/sim/gpu/host.ts';
+import type { MeasuredSteps } from '../../kernels/sim/gpu/measured-steps.ts';
 import type { Sharding } from '../../kernels/sim/gpu/roofline.ts';
 import { kvPrecisionOf } from '../../kernels/sim/precision.ts';
 import { layerBytes, type ModelShape } from '../../kernels/sim/shapes.ts';
@@ -68,6 +69,8 @@ export function trustOf(
 ): string {
   if (device.kind === 'streamed')
     return 'not validated: extrapolated because no published row streams weights to a wafer';
+  if (device.kind === 'gpu' && device.setup.chip.measured !== undefined)
+    return measuredTrust(device.setup.chip.measured);
   const { setup, precision } = device;
   const like: Likeness = {
     family: familyOf(device.shape),
@@ -90,6 +93,10 @@ export function trustOf(
     if (reasons.length === 0) return validated(found) + hostText(device, regime, hostMs);
   }
   return `not validated: extrapolated because ${reasons.join('; ')}`;
+}
+
+function measuredTrust({ format, threads }: MeasuredSteps): string {
+  return `not validated: no published row is of this machine; its own kernels were timed (${format}, ${threads} threads), models of other sizes than the probes' are extrapolated`;
 }
 
 // The rows with latencies of GPUs were simulated with the time that their stacks take outside the engine.

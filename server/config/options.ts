@@ -60,7 +60,7 @@ export const OPTIONS = {
   ),
   simPrecision: option(
     'sim-precision',
-    among(['fp16', 'bf16', 'fp8', 'int4', 'nvfp4', 'mxfp4']),
+    among(['fp16', 'bf16', 'fp8', 'int8', 'int4', 'nvfp4', 'mxfp4']),
     'fp16',
   ).says('simulated chips: format of the weights'),
   simWeights: option('sim-weights', among(['resident', 'streamed']), 'resident').says(

@@ -2,6 +2,7 @@
 // with its source; what software achieves of them is in roofline.ts and fitted.ts.
 import type { SimPrecision } from '../precision.ts';
 import { groqFitted, sn40lFitted } from './fitted.ts';
+import type { MeasuredSteps } from './measured-steps.ts';
 
 export interface GpuChip {
   readonly name: string;
@@ -12,9 +13,10 @@ export interface GpuChip {
   readonly memoryBytesPerSecond: number;
   readonly memoryBytes: number;
   readonly linkBytesPerSecond: number; // one direction, all links of a chip
-  readonly powerW: number; // board limit
+  readonly powerW: number; // board limit; 0: not known
   readonly sharesFabric?: boolean; // one memory fabric joins the GPUs, so that a kernel writes into another's memory
   readonly own?: OwnConstants; // where a GPU's software does not run
+  readonly measured?: MeasuredSteps; // of a machine that was timed: its rates above are for people
 }
 
 /** What a step costs beside reading, computing and the bytes on links, on a chip that is no GPU. */

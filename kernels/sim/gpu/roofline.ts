@@ -18,6 +18,10 @@ import {
 } from '../shapes.ts';
 import { allReduceMs, allToAllMs, type GpuChip, type OwnConstants, peakFlops } from './chips.ts';
 import { gpuFitted, mixtureFitted } from './fitted.ts';
+import { measuredTerms } from './measured-steps.ts';
+import type { StepCounts, StepTerms } from './step-terms.ts';
+
+export type { StepCounts, StepTerms } from './step-terms.ts';
 
 /** tensor: every matrix is cut. expert: data-parallel attention, whole experts apart (TensorRT-LLM's DEP). */
 export type Sharding = 'tensor' | 'expert';
@@ -36,31 +40,6 @@ export interface GpuSetup {
 
 /** What a windowed layer keeps: KV of the whole context (TensorRT-LLM's default), or of its window (vLLM's). */
 export type WindowedKv = 'whole' | 'window';
-
-/** What a step contains. Contexts are summed over rows. */
-export interface StepCounts {
-  readonly rowCount: number;
-  readonly tokenCount: number; // all rows
-  readonly sampledCount: number; // positions whose logits are needed
-  readonly contextRead: number; // Σ over rows of the KV tokens read
-  readonly attentionPairs: number; // Σ over prefill tokens of the tokens each looks at; decode rows are bound by KV reads
-  readonly prefillRows?: number; // rows of several tokens; default: 0
-  readonly prefillTokens?: number; // their tokens; default: 0
-}
-
-export interface StepTerms {
-  readonly weightsMs: number; // reading weights that every token meets
-  readonly linearMs: number; // computing with them; only the larger of these two counts
-  readonly expertWeightsMs: number; // reading the experts that some token meets
-  readonly expertLinearMs: number; // computing with them; only the larger of these two counts
-  readonly routingMs: number; // sorting tokens by expert, and back
-  readonly kvMs: number;
-  readonly attentionMs: number;
-  readonly launchMs: number;
-  readonly rowsMs: number;
-  readonly linkMs: number; // all-reduces, or exchanges with experts
-  readonly totalMs: number;
-}
 
 export interface GpuCoefficients {
   readonly computeUtilisation: number;
@@ -83,6 +62,7 @@ export function stepTerms(
   mixture: MixtureCoefficients = mixtureFitted,
 ): StepTerms {
   const { chip, gpuCount, shape, precision, sharding } = setup;
+  if (chip.measured !== undefined) return measuredTerms(shape, chip.measured, counts);
   const own = constantsOf(setup, fitted, mixture);
   const bytesPerMs = (gpuCount * chip.memoryBytesPerSecond * own.bandwidthUtilisation) / 1e3;
   const utilisation = own.computeUtilisation;
