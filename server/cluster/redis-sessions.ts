@@ -1,17 +1,20 @@
 // Sessions of all nodes in Redis or Valkey: for each its latest state, whose it is, and the number of times it has changed nodes.
-// That number is the fence: what an earlier holder still writes is refused. Owns keys and scripts; knows no session. Before it:
-// session-directory.ts; after it: store-link.ts.
+// That number is the fence: what an earlier holder still writes is refused. A change says which state it goes on from, so that what was
+// lost meanwhile is seen. Owns keys and scripts; knows no session. Before it: session-directory.ts; after it: store-link.ts.
+import { COLUMNS, type SessionBytes, type SessionChange } from './session-bytes.ts';
 import type { RunScript } from './store-link.ts';
 
 export interface TakenSession {
   readonly fence: number;
-  readonly state: Uint8Array;
+  readonly state: SessionBytes;
 }
+
+/** `stale`: another node has it by now. `lost`: what it goes on from is not there; all of it has to be told. */
+export type Saved = 'kept' | 'stale' | 'lost';
 
 /** What nodes share of sessions. Each rejects while the store cannot be reached. */
 export interface SessionStore {
-  /** False: another node has it by now. */
-  save(id: string, entry: StoredSession): Promise<boolean>;
+  save(id: string, entry: StoredSession): Promise<Saved>;
   /** The session is this node's from now on; null: there is none of this owner. */
   take(id: string, owner: string): Promise<TakenSession | null>;
   /** Unless another node has it by now. */
@@ -21,25 +24,41 @@ export interface SessionStore {
 export interface StoredSession {
   readonly fence: number; // of this node's turn with it
   readonly owner: string; // a digest of the key
-  readonly state: Uint8Array;
+  readonly after: number | null; // the state that `change` goes on from; null: from none, it is all there is
+  readonly number: number; // of this state, within the turn
+  readonly change: SessionChange;
   readonly keepMs: number; // without a change
 }
 
-// KEYS: the session. ARGV: fence, owner, state, ms.
+// KEYS: the session, its columns. ARGV: fence, owner, ms, state before or '', state, head; then start and bytes of each column.
+// A full store asks a script's first change only.
 const SAVE = `
-local fence = tonumber(redis.call('HGET', KEYS[1], 'fence') or '0')
-if fence > tonumber(ARGV[1]) then return 0 end
-redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'owner', ARGV[2], 'state', ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-return 1`;
+local there = redis.call('HMGET', KEYS[1], 'fence', 'number')
+if tonumber(there[1] or '0') > tonumber(ARGV[1]) then return 'stale' end
+if ARGV[4] ~= '' then
+  if there[1] ~= ARGV[1] or there[2] ~= ARGV[4] then return 'lost' end
+  for i = 2, #KEYS do
+    if redis.call('STRLEN', KEYS[i]) < tonumber(ARGV[3 + 2 * i]) then return 'lost' end
+  end
+end
+redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'owner', ARGV[2], 'number', ARGV[5], 'head', ARGV[6])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+for i = 2, #KEYS do
+  local start, bytes = ARGV[3 + 2 * i], ARGV[4 + 2 * i]
+  if start == '0' then redis.call('SET', KEYS[i], bytes) else redis.call('SETRANGE', KEYS[i], start, bytes) end
+  redis.call('PEXPIRE', KEYS[i], ARGV[3])
+end
+return 'kept'`;
 // ARGV: owner.
 const TAKE = `
-local found = redis.call('HMGET', KEYS[1], 'owner', 'state')
-if found[1] ~= ARGV[1] then return false end
-return { redis.call('HINCRBY', KEYS[1], 'fence', 1), found[2] }`;
+local found = redis.call('HMGET', KEYS[1], 'owner', 'head')
+if found[1] ~= ARGV[1] or not found[2] then return false end
+local taken = { redis.call('HINCRBY', KEYS[1], 'fence', 1), found[2] }
+for i = 2, #KEYS do taken[i + 1] = redis.call('GET', KEYS[i]) or '' end
+return taken`;
 // ARGV: fence.
 const FORGET = `
-if redis.call('HGET', KEYS[1], 'fence') == ARGV[1] then redis.call('DEL', KEYS[1]) end
+if redis.call('HGET', KEYS[1], 'fence') == ARGV[1] then redis.call('DEL', unpack(KEYS)) end
 return 1`;
 
 export class RedisSessions implements SessionStore {
@@ -52,22 +71,27 @@ export class RedisSessions implements SessionStore {
     this.#prefix = prefix;
   }
 
-  async save(id: string, { fence, owner, state, keepMs }: StoredSession): Promise<boolean> {
-    return (await this.#run(SAVE, [this.#keyOf(id)], [fence, owner, state, keepMs])) === 1;
+  async save(id: string, entry: StoredSession): Promise<Saved> {
+    const { fence, owner, keepMs, after, number, change } = entry;
+    const columns = change.columns.flatMap(({ start, bytes }) => [start, bytes]);
+    const args = [fence, owner, keepMs, after ?? '', number, change.head, ...columns];
+    return String(await this.#run(SAVE, this.#keysOf(id), args)) as Saved;
   }
 
   async take(id: string, owner: string): Promise<TakenSession | null> {
-    const found = await this.#run(TAKE, [this.#keyOf(id)], [owner]);
+    const found = await this.#run(TAKE, this.#keysOf(id), [owner]);
     if (!Array.isArray(found)) return null;
-    const [fence, state] = found as [number, Buffer];
-    return { fence, state };
+    const [fence, head, ...columns] = found as [number, Buffer, ...Buffer[]];
+    return { fence, state: { head, columns } };
   }
 
   async forget(id: string, fence: number): Promise<void> {
-    await this.#run(FORGET, [this.#keyOf(id)], [fence]);
+    await this.#run(FORGET, this.#keysOf(id), [fence]);
   }
 
-  #keyOf(id: string): string {
-    return `${this.#prefix}${id}`;
+  /** The session's own, and one for each column. */
+  #keysOf(id: string): string[] {
+    const key = `${this.#prefix}${id}`;
+    return [key, ...Array.from({ length: COLUMNS }, (_, column) => `${key}:${column}`)];
   }
 }

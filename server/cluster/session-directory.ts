@@ -1,6 +1,7 @@
 // Native sessions that outlive their node: every change is told to a store that nodes share, before its client hears of it, and a
-// session that comes back to another node is fetched and goes on there. Owns which turn with a session is this node's (its fence),
-// and what the store lacks while it is gone. Before it: sessions/session.ts tells; after it: redis-sessions.ts.
+// session that comes back to another node is fetched and goes on there. Owns which turn with a session is this node's (its fence), what
+// the store has of it so that only what is new is told, and what it lacks while it is gone. Before it: sessions/session.ts tells;
+// after it: session-bytes.ts and redis-sessions.ts.
 import type { Clock, Timer } from '../../kernels/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { SessionReader } from '../sessions/answer-line.ts';
@@ -8,7 +9,7 @@ import type { AnswerEnd } from '../sessions/session-answer.ts';
 import type { KeptSession, SessionKeeper, SessionState } from '../sessions/session-state.ts';
 import type { SessionTable } from '../sessions/session-table.ts';
 import type { SessionStore, TakenSession } from './redis-sessions.ts';
-import { sessionBytes, sessionOf } from './session-bytes.ts';
+import { changeSince, sessionBytes, sessionOf, type ToldColumn } from './session-bytes.ts';
 import type { StoreLink } from './store-link.ts';
 
 export interface SessionDirectoryOptions {
@@ -29,6 +30,12 @@ export interface WantedSession {
   readonly index?: number | undefined;
 }
 
+/** The latest state of a session that the store was told. */
+interface ToldState {
+  readonly number: number;
+  readonly columns: readonly ToldColumn[];
+}
+
 const IN_FLIGHT_SIZE_MAX = 64 * 2 ** 20; // bytes on their way to the store; beyond, what changes is told later
 const FIRST_FENCE = 1;
 const RETRY_MS = 2000; // after a store that is there has refused a change: it is full, say
@@ -38,7 +45,9 @@ export class SessionDirectory implements SessionKeeper {
   readonly #store: SessionStore;
   readonly #fences = new Map<string, number>(); // by id; bounded by the table's sessions
   readonly #untold = new Set<string>(); // likewise
+  readonly #told = new Map<string, ToldState>(); // likewise
   #table: SessionTable | null = null;
+  #nextNumber = 1; // never one twice: what a change goes on from is exactly that
   #inFlightSize = 0;
   #retry: Timer | null = null;
 
@@ -72,8 +81,7 @@ export class SessionDirectory implements SessionKeeper {
 
   ended({ id }: KeptSession): void {
     const fence = this.#fences.get(id) ?? FIRST_FENCE;
-    this.#fences.delete(id);
-    this.#untold.delete(id);
+    this.#letGo(id);
     if (this.#up) this.#store.forget(id, fence).catch((error: Error) => this.#note('forget', error));
   }
 
@@ -101,6 +109,7 @@ export class SessionDirectory implements SessionKeeper {
     if (session === null) return false;
     const own = fence === (this.#fences.get(id) ?? FIRST_FENCE) + 1;
     if (!own) this.#lose(session); // it has been elsewhere, and what is here is old
+    this.#told.delete(id); // of the turn before
     this.#fences.set(id, fence);
     return own;
   }
@@ -113,6 +122,7 @@ export class SessionDirectory implements SessionKeeper {
       return;
     }
     this.#fences.set(wanted.id, taken.fence);
+    this.#told.delete(wanted.id);
     this.#adopt(wanted, state, done);
   }
 
@@ -127,7 +137,7 @@ export class SessionDirectory implements SessionKeeper {
     const goal = state.answered ? Number.POSITIVE_INFINITY : wanted;
     const refused = table.adopt(id, owner, state, new CatchUp(goal, finish));
     if (refused !== null) {
-      this.#fences.delete(id);
+      this.#letGo(id);
       this.#options.log.warn('a session of another node was not taken over', { id, reason: refused.message });
       done();
       return;
@@ -141,21 +151,35 @@ export class SessionDirectory implements SessionKeeper {
     const fence = this.#fences.get(id) ?? FIRST_FENCE;
     this.#fences.set(id, fence);
     const { ownerIdOf, keepMs } = this.#options;
-    const bytes = sessionBytes(state);
-    this.#inFlightSize += bytes.length;
+    const before = this.#told.get(id) ?? null;
+    const { change, told } = changeSince(before?.columns ?? null, sessionBytes(state));
+    const number = this.#nextNumber++;
+    this.#told.set(id, { number, columns: told }); // what comes next goes on from here, whether this has arrived yet or not
+    const size = change.columns.reduce((sum, { bytes }) => sum + bytes.length, change.head.length);
+    this.#inFlightSize += size;
     try {
-      const saved = await this.#store.save(id, { fence, owner: ownerIdOf(owner), state: bytes, keepMs });
-      if (!saved) this.#lose(session);
+      const entry = { fence, owner: ownerIdOf(owner), keepMs, after: before?.number ?? null, number, change };
+      const saved = await this.#store.save(id, entry);
+      if (saved === 'stale') this.#lose(session);
+      else if (saved === 'lost') this.#tellAll(session);
     } catch (error) {
       this.#untold.add(id);
+      this.#told.delete(id);
       this.#note('save', error as Error);
       // What is there is old by now: better none than one that goes on from what its client has left behind.
       if (this.#up) this.#store.forget(id, fence).catch(() => {});
       this.#retryLater();
     } finally {
-      this.#inFlightSize -= bytes.length;
+      this.#inFlightSize -= size;
     }
     if (this.#up && this.#inFlightSize === 0 && this.#retry === null) this.#tellUntold();
+  }
+
+  /** The store has lost what a change goes on from. */
+  #tellAll(session: KeptSession): void {
+    if (!this.#fences.has(session.id)) return; // it has ended meanwhile
+    this.#told.delete(session.id);
+    this.changed(session);
   }
 
   /** At once again would be refused again, as fast as the store can say so. */
@@ -168,12 +192,17 @@ export class SessionDirectory implements SessionKeeper {
 
   /** Another node has it: two never write one session. */
   #lose({ id, owner }: KeptSession): void {
-    this.#fences.delete(id);
-    this.#untold.delete(id);
+    this.#letGo(id);
     const session = this.#table?.find(id, owner) ?? null;
     if (session === null) return;
     this.#options.log.info('a session has gone to another node', { id });
     this.#table!.yield(session);
+  }
+
+  #letGo(id: string): void {
+    this.#fences.delete(id);
+    this.#untold.delete(id);
+    this.#told.delete(id);
   }
 
   #tellUntold(): void {
@@ -184,6 +213,7 @@ export class SessionDirectory implements SessionKeeper {
 
   #onDown(): void {
     for (const { id } of this.#table?.all ?? []) this.#untold.add(id); // it may come back empty
+    this.#told.clear();
   }
 
   #note(what: string, { message }: Error): void {

@@ -2,11 +2,12 @@
 // the middle of an answer; the client comes back to the other one and hears the rest, token for token what a server that was left
 // alone says. Skips where there is no redis-server or valkey-server (REDIS_BIN may say where).
 import { once } from 'node:events';
+import { createConnection } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import type { NativeClient } from '../../server/client/client.ts';
 import { connect } from '../../server/client/published.ts';
-import { Rig, redisProgram } from '../cluster/rig.ts';
+import { Rig, redisProgram, type Started } from '../cluster/rig.ts';
 
 if (redisProgram === null) console.log('skipped: there is no redis-server and no valkey-server');
 
@@ -89,6 +90,42 @@ describe.skipIf(redisProgram === null)('with a store that nodes share', { timeou
     expect(await third.resume(id).opened).toMatchObject({ id, position: 4 });
   });
 
+  test('a turn costs the store what it adds; what it has lost is told as a whole', async () => {
+    const redis = await rig.redis();
+    const [a, b] = await Promise.all([
+      rig.node('a', { redis: redis.url }),
+      rig.node('b', { redis: redis.url }),
+    ]);
+    const first = await client(a.url);
+    const session = first.open();
+    const { id } = await session.opened;
+    const long = Array.from({ length: 6000 }, (_, at) => 10 + (at % 900));
+    await session.append({ tokens: long });
+    await session.generate({ maxTokens: 2 }).end;
+    const before = await sizeTold(redis);
+    for (let turn = 0; turn < 10; turn++) {
+      await session.append({ tokens: [1, 2, 3] });
+      await session.generate({ maxTokens: 4 }).end;
+    }
+    // Three changes a turn, each with its script and nothing of what was there: not thirty transcripts.
+    expect((await sizeTold(redis)) - before).toBeLessThan(6 * long.length * 4);
+    const position = long.length + 2 + 10 * 7;
+    const second = await client(b.url, id);
+    const taken = second.resume(id);
+    expect(await taken.opened).toMatchObject({ position });
+    await rig.tellRedis(redis, 'FLUSHALL');
+    await taken.append({ tokens: [5] });
+    await taken.append({ tokens: [6] });
+    for (;;) {
+      const third = await client(a.url, id);
+      const opened = await third.resume(id).opened.catch(() => null);
+      if (opened?.type === 'session.resumed' && opened.position !== position) {
+        expect(opened).toMatchObject({ position: position + 2 });
+        return;
+      }
+    }
+  });
+
   test('without its store a node goes on alone, and catches up once it is back', async () => {
     const redis = await rig.redis();
     const [a, b] = await Promise.all([
@@ -147,6 +184,15 @@ async function wholeAnswer(url: string): Promise<readonly number[]> {
   for await (const { tokens } of session.generate(QUESTION)) heard.push(...tokens);
   expect(heard).toHaveLength(QUESTION.maxTokens);
   return heard;
+}
+
+/** Bytes that the store has been sent. */
+async function sizeTold({ port }: Started): Promise<number> {
+  const socket = createConnection(port, '127.0.0.1');
+  socket.write('INFO stats\r\n');
+  const [told] = (await once(socket, 'data')) as [Buffer];
+  socket.destroy();
+  return Number(/total_net_input_bytes:(\d+)/.exec(told.toString())![1]);
 }
 
 async function promptLength(url: string): Promise<number> {
