@@ -27,15 +27,9 @@ export function openSharedBlocks(parts: OpenBlocksParts): NearArchive | null {
   }
   // Of their own: blocks are large, and sessions do not wait behind them.
   const link = new RedisLink({ url, log: null });
-  const blocks = new SharedBlocks({
-    ...{ link, near, clock, observer, blocks: backend },
+  return new SharedBlocks({
+    ...{ link, near, clock, observer, blocks: backend, closeLink: () => link.close() },
     store: new RedisBlocks(link.run, { prefix: 'sparklane:1:kv:', sizeMax, keepMs }),
     keys: blockKeys(parts, [processorName, version]),
   });
-  const close = (done: () => void) =>
-    blocks.close(() => {
-      link.close();
-      done();
-    });
-  return Object.assign(blocks, { close });
 }

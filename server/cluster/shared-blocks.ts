@@ -24,6 +24,7 @@ export interface SharedBlocksObserver {
 export interface SharedBlocksParts {
   readonly store: BlockStore;
   readonly link: StoreLink;
+  readonly closeLink: () => void;
   readonly near: NearArchive | null; // on this node
   readonly keys: KeyChain;
   readonly blocks: CopyableBlocks;
@@ -152,9 +153,13 @@ export class SharedBlocks implements BlockArchive {
 
   /** Calls back once what waits has been told, or cannot be. */
   close(done: () => void): void {
-    const { near, clock } = this.#parts;
+    const { near, clock, closeLink } = this.#parts;
     this.#closing = true;
-    const closeNear = () => (near === null ? done() : near.close(done));
+    const closeNear = () => {
+      closeLink();
+      if (near === null) done();
+      else near.close(done);
+    };
     if (this.#waiting.size === 0 && !this.#writing) {
       clock.defer(closeNear);
       return;

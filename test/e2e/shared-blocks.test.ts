@@ -106,6 +106,9 @@ describe.skipIf(redisProgram === null)('blocks in Redis', { timeout: 120_000 }, 
     );
     expect(await answer(c)).toEqual(expected);
     expect(await metric(c, 'lost_blocks_total{reason="damaged"}')).toBe(1);
+    const ended = once(a.child, 'close');
+    a.child.kill('SIGTERM');
+    expect(await ended).toEqual([0, null]);
   });
 });
 

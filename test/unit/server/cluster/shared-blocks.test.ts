@@ -42,6 +42,7 @@ class Node {
   readonly clock = new VirtualClock();
   readonly losses: Record<string, number> = {};
   brought = 0;
+  linksClosed = 0;
   readonly #engine: Engine;
   readonly archive: SharedBlocks | null;
 
@@ -67,6 +68,9 @@ class Node {
         ? null
         : new SharedBlocks({
             ...{ store, link: store, clock, keys, blocks: backend, near: disk ? near() : null },
+            closeLink: () => {
+              this.linksClosed++;
+            },
             observer: {
               onBlocksShared() {},
               onBlocksBrought: (count) => {
@@ -275,4 +279,5 @@ test('a node that stops tells what waits, and does not wait for a store that doe
   stuck.archive!.close(() => closed++);
   await stuck.pass(() => closed > 1);
   expect(closed).toBe(2);
+  expect([node.linksClosed, stuck.linksClosed]).toEqual([1, 1]);
 });
