@@ -23,7 +23,7 @@ beforeAll(async () => {
   if (pythonMissing !== null) return;
   python = new PythonClients();
   await python.ready;
-}, 120_000);
+});
 
 afterAll(() => python?.stop());
 
@@ -177,7 +177,7 @@ describe.skipIf(pythonMissing !== null)('with SmolLM2', () => {
 
   beforeAll(async () => {
     server = await startEmbeddedServer({ model, slots: '2', contextTokens: '1024' });
-  }, 120_000);
+  }, 300_000); // the first start converts the model
 
   afterAll(() => server?.stop());
 

@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     dir: 'test/clients',
     maxWorkers: 1, // each test starts processes; two cores
-    testTimeout: 60_000,
+    // A bound on what hangs, as in vitest.config.ts.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
   },
 });
