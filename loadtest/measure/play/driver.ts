@@ -121,7 +121,7 @@ export class Driver implements SessionHost {
     this.#live.delete(session);
     this.recorder.onSession(finished);
     if (this.plan.load.kind === 'closed' && this.#phase === 'running') {
-      if (finished.failed) this.#later(FAILED_USER_WAITS_MS, () => this.#nextOfUser());
+      if (finished.failed) this.#later(FAILED_USER_WAITS_MS, () => this.#userReturns());
       else this.#nextOfUser();
     }
     this.#settle();
@@ -174,6 +174,12 @@ export class Driver implements SessionHost {
     if (this.#startedCount >= this.plan.sessionsMax || this.elapsedMs >= this.plan.durationMs) return;
     const session = this.#draw();
     if (session !== null) this.#open(session, null);
+  }
+
+  // Nobody else may be left: then it is this that ends the run.
+  #userReturns(): void {
+    this.#nextOfUser();
+    this.#settle();
   }
 
   #later(delayMs: number, fn: () => void): void {

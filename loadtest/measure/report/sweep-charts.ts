@@ -50,7 +50,7 @@ function curves(
     color: { legend: true, domain: [...new Set(shown.map(({ name }) => name))], range: COLOURS },
     marks: [
       Plot.gridY({ strokeOpacity: 0.12 }),
-      Plot.line(shown, { x: 'load', y: 'value', stroke: 'name', strokeWidth: 2 }),
+      Plot.line(shown, { x: 'load', y: 'value', z: 'name', stroke: 'name', strokeWidth: 2 }),
       Plot.dot(shown, {
         ...{ x: 'load', y: 'value', fill: 'name', r: 3 },
         title: (row: CurvePoint) => `${digits(row.load)} ${loadName}, ${row.name}: ${digits(row.value)}`,

@@ -87,6 +87,17 @@ test('a closed loop keeps as many sessions under way as it has users', () => {
   expect(turns.length).toBe(4 * Math.ceil(10_000 / 260));
 });
 
+test.each([
+  ['time', {}],
+  ['sessions', { sessionsMax: 6 }],
+])('a closed loop whose every turn fails ends when there is no more %s', (_, bound) => {
+  const plan = smallPlan({ load: { kind: 'closed', users: 2 }, ...bound });
+  const end = () => ({ outcome: 'error', errorKind: 'http 400' }) as const;
+  const { report } = virtualRun(plan, { ttftMs: 80, gapMs: 20, end });
+  expect(report.outcomes['error']).toBeGreaterThanOrEqual(6);
+  expect(report.partial ?? false).toBe(false);
+});
+
 test('errors, rejections, truncations and timeouts are misses, by kind', () => {
   const ends = [
     { outcome: 'error', errorKind: 'http 500' },
