@@ -37,14 +37,10 @@ export function progressBar({ terminal, clock }: Host, title: string): ProgressB
       end: () => {},
     };
   }
-  const bar = new Bar(screen, `${title} {bar} {percentage} % of {total} MiB{left}`);
-  const rate = new Rate();
+  const bar = new Bar(screen, `${title} {bar} {percentage} % of {total} MiB, {eta_formatted} left`);
   return {
-    onProgress: ({ doneSize, totalSize }) => {
-      // The bar's own estimate is of the last few steps, and "NFs" where none of them took time.
-      const left = leftText(totalSize - doneSize, rate.after(doneSize, clock.nowMs()));
-      bar.show({ done: Math.ceil(doneSize / MIB), total: Math.ceil(totalSize / MIB), words: { left } });
-    },
+    onProgress: ({ doneSize, totalSize }) =>
+      bar.show({ done: Math.ceil(doneSize / MIB), total: Math.ceil(totalSize / MIB), words: {} }),
     end: () => bar.end(),
   };
 }
@@ -60,7 +56,7 @@ export function transferBar({ terminal, clock }: Host, title: string): TransferB
     onProgress: ({ doneSize, totalSize, arrivedSize }) => {
       const nowMs = clock.nowMs();
       const perSecond = rate.after(arrivedSize, nowMs);
-      const left = leftText(totalSize - doneSize, perSecond);
+      const left = perSecond > 0 ? `, ${durationText((totalSize - doneSize) / perSecond)} left` : '';
       const pace = perSecond > 0 ? `, ${sizeText(Math.round(perSecond))}/s${left}` : '';
       if (bar !== null) {
         bar.show({ done: doneSize, total: totalSize, words: { size: sizeText(totalSize), pace } });
@@ -129,10 +125,6 @@ function everyTenSeconds(): (nowMs: number) => boolean {
     lastMs = nowMs;
     return true;
   };
-}
-
-function leftText(size: number, perSecond: number): string {
-  return perSecond > 0 ? `, ${durationText(size / perSecond)} left` : '';
 }
 
 function durationText(seconds: number): string {

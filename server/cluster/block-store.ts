@@ -17,7 +17,7 @@ export interface BlockStore {
   forget(name: string): Promise<void>;
 }
 
-/** There is no room for blocks: half of those that were there have made place for what cannot be computed again. */
+/** There is no room for blocks: an eighth of those that were there has made place for what cannot be computed again. */
 export class StoreFullError extends Error {
   override readonly name = 'StoreFullError';
 }

@@ -67,8 +67,8 @@ end
 redis.call('SET', KEYS[3], string.format('%.0f', size))
 return 1`;
 // Only commands that give room back: a store that is full allows no others. The bytes are counted anew.
-const HALVE = `${HEAD}
-local count = math.ceil(redis.call('ZCARD', KEYS[1]) / 2)
+const GIVE_ROOM = `${HEAD}
+local count = math.ceil(redis.call('ZCARD', KEYS[1]) / 8)
 for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, count - 1)) do drop(name) end
 redis.call('DEL', KEYS[3])
 return count`;
@@ -109,7 +109,7 @@ export class RedisBlocks implements BlockStore {
       await this.#ask(WRITE, [this.#options.sizeMax, used.length, ...used, ...values]);
     } catch (error) {
       if (!(error as Error).message.includes('OOM')) throw error;
-      await this.#ask(HALVE, []);
+      await this.#ask(GIVE_ROOM, []);
       throw new StoreFullError((error as Error).message);
     }
   }

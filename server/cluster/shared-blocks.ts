@@ -112,6 +112,12 @@ export class SharedBlocks implements BlockArchive {
     return true;
   }
 
+  lacks(key: BlockKey): boolean {
+    const { link } = this.#parts;
+    if (this.#closing || !link.up || this.#isPaused || this.#waiting.has(key)) return false;
+    return this.#known.get(key)?.thereMs === NEVER;
+  }
+
   store(key: BlockKey, block: number): boolean {
     const { near, link, blocks, clock, observer } = this.#parts;
     const isNear = near?.store(key, block) ?? false;

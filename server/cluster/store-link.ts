@@ -23,7 +23,7 @@ export type RunScript = (
   args: readonly (string | number | Uint8Array)[],
 ) => Promise<unknown>;
 
-const TIMEOUT_MS = 2000; // a store that is slower is not there
+const TIMEOUT_MS = 1500; // a store that is slower is not there
 const RETRY_MS_MAX = 1000;
 
 export class RedisLink implements StoreLink {

@@ -17,6 +17,8 @@ export interface BlockArchive {
    * then `done`, never in the caller's stack and soon whatever happens, and has() knows. False: there is nobody to ask.
    */
   ask?(keys: readonly BlockKey[], done: () => void): boolean;
+  /** Whether it was never given this block, or has lost it, and would take it now: such as after an outage. Without it there are none. */
+  lacks?(key: BlockKey): boolean;
   /** Takes a copy of the block's content now and writes it later; false: it is too busy, and has taken nothing. Takes nothing twice. */
   store(key: BlockKey, block: number): boolean;
   /** Is not to answer with it any more: the content is not what it should be. What is being written may come back. */

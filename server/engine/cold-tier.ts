@@ -99,6 +99,10 @@ export class ColdTier {
     const key = archive.nextKey(this.#keyOf(node.parent!), tokens, start);
     node.coldKey = key;
     archive.store(key, node.block);
+    // Without those before it nobody finds it.
+    for (let at = node.parent!; at.coldKey !== null && at.parent !== null; at = at.parent) {
+      if (archive.lacks?.(at.coldKey) !== true || !archive.store(at.coldKey, at.block)) break;
+    }
   }
 
   /** The content of the block cannot be trusted. */

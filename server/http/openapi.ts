@@ -1,9 +1,7 @@
 // GET /openapi.json: the table of routes as an OpenAPI 3.1 document, bodies made from the very schemas that check them.
 // What a schema refuses by code (a refinement) stands in the documents only. Before it: door.ts's table of routes.
 import { z } from 'zod';
-import { type Route, routesIn } from './route.ts';
-
-const table = routesIn('models');
+import type { Route } from './door.ts';
 
 const PATH = '/openapi.json';
 const JSON_TYPE = 'application/json';
@@ -17,10 +15,16 @@ export interface OpenApiFacts {
 /** The route that tells of `routes` and of itself. The document is made when it is first asked for. */
 export function openApiRoute(routes: readonly Route[], facts: OpenApiFacts): Route {
   let document: object | null = null;
-  const own: Route = table.get(PATH, 'This document', (call) => {
-    document ??= openApiDocument([...routes, own], facts);
-    call.reply(200, document);
-  });
+  const own: Route = {
+    method: 'GET',
+    path: PATH,
+    open: false,
+    about: { group: 'models', summary: 'This document' },
+    answer: (call) => {
+      document ??= openApiDocument([...routes, own], facts);
+      call.reply(200, document);
+    },
+  };
   return own;
 }
 

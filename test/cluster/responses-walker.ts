@@ -2,22 +2,22 @@
 // (`starting_after`). It checks that no event is missing and none comes twice. Used by main.ts.
 import { setTimeout as pause } from 'node:timers/promises';
 import { WebSocket } from 'ws';
+import { fillerText } from './recorded.ts';
+import { HEARD_NOTHING, type Plan, type Walk } from './walker.ts';
 
-const TURNS = 8;
-const ANSWER_TOKENS = 100;
 const GIVE_UP_MS = 30_000;
-
-export interface ResponsesWalk {
-  readonly heard: readonly string[]; // text of each turn
-  readonly resumedMs: readonly number[]; // from each lost connection to the next event
-}
 
 interface Event {
   readonly type: string;
   readonly sequence_number?: number;
   readonly delta?: string;
-  readonly response?: { readonly id: string; readonly status: string };
+  readonly response?: { readonly id: string; readonly status: string; readonly usage?: Usage | null };
   readonly error?: { readonly code: string; readonly message: string };
+}
+
+interface Usage {
+  readonly input_tokens: number;
+  readonly input_tokens_details: { readonly cached_tokens: number };
 }
 
 /** One answer, however many connections it takes. */
@@ -27,6 +27,7 @@ class Answer {
   next = 0;
   over = false;
   lostMs: number | null = null;
+  usage: Usage | null = null;
   readonly resumedMs: number[] = [];
 
   take(event: Event): void {
@@ -40,6 +41,7 @@ class Answer {
     this.id ??= event.response?.id ?? null;
     if (event.type === 'response.output_text.delta') this.text += event.delta!;
     if (event.type === 'response.failed') throw new Lost(`it failed: ${JSON.stringify(event)}`);
+    this.usage = event.response?.usage ?? this.usage;
     this.over = ['response.completed', 'response.incomplete'].includes(event.type);
   }
 }
@@ -47,27 +49,24 @@ class Answer {
 /** What no second try mends. */
 class Lost extends Error {}
 
-/** `mode`: how its answers come. `pauseMs` between turns. */
+/** `mode`: how its answers come. */
 export async function walkResponses(
   url: string,
-  {
-    seed,
-    mode,
-    pauseMs,
-  }: { readonly seed: number; readonly mode: 'socket' | 'background'; readonly pauseMs: number },
-): Promise<ResponsesWalk> {
+  { seed, turns, pauseMs, mode }: Plan & { readonly mode: 'socket' | 'background' },
+): Promise<Walk> {
   const heard: string[] = [];
   const resumedMs: number[] = [];
+  const usages: Usage[] = [];
   let previous: string | null = null;
-  for (let turn = 0; turn < TURNS; turn++) {
+  for (const [turn, { promptTokens, answerTokens }] of turns.entries()) {
     const body = {
-      ...{ input: `Question ${seed} ${turn}`, seed: seed + turn, temperature: 1, ignore_eos: true },
-      ...{ max_output_tokens: ANSWER_TOKENS, previous_response_id: previous },
+      ...{ input: fillerText(seed + turn, promptTokens), seed: seed + turn, temperature: 1 },
+      ...{ ignore_eos: true, max_output_tokens: answerTokens, previous_response_id: previous },
     };
     const answer = new Answer();
     for (const startMs = performance.now(); !answer.over; ) {
       try {
-        if (mode === 'socket') await overSocket(url, body, answer);
+        if (mode === 'socket') await overSocket(url, `socket-${seed}`, body, answer);
         else await overHttp(url, body, answer);
       } catch (error) {
         if (error instanceof Lost || performance.now() - startMs > GIVE_UP_MS) throw error;
@@ -80,13 +79,20 @@ export async function walkResponses(
     heard.push(answer.text);
     resumedMs.push(...answer.resumedMs);
     previous = answer.id;
+    if (answer.usage !== null) usages.push(answer.usage);
     await pause(pauseMs);
   }
-  return { heard, resumedMs };
+  return {
+    ...{ ...HEARD_NOTHING, heard, resumedMs },
+    promptTokens: usages.reduce((sum, { input_tokens: count }) => sum + count, 0),
+    cachedTokens: usages.reduce((sum, { input_tokens_details: { cached_tokens } }) => sum + cached_tokens, 0),
+  };
 }
 
-async function overSocket(url: string, body: object, answer: Answer): Promise<void> {
-  const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/v1/responses`, { handshakeTimeout: 3000 });
+async function overSocket(url: string, session: string, body: object, answer: Answer): Promise<void> {
+  const headers = { 'session-id': session }; // as Codex says it: each socket meets its node again
+  const address = `${url.replace(/^http/, 'ws')}/v1/responses`;
+  const socket = new WebSocket(address, { handshakeTimeout: 3000, headers });
   const frame =
     answer.id === null
       ? { type: 'response.create', ...body }

@@ -66,7 +66,7 @@ export class Rig {
       '--backend',
       options.device ?? 'sim',
       '--kv-cache-size',
-      '64MiB',
+      '256MiB',
       '--stream-interval',
       '0',
     ];

@@ -1,5 +1,5 @@
-// Clients of a cluster that check every token: a native session that comes back after each lost connection, and chats as streams of
-// events. What they must hear was said before by a node that nothing happens to. Used by main.ts.
+// A client of a cluster that checks every token: a native session that comes back after each lost connection. What it must hear was
+// said before by a node that nothing happens to. Used by main.ts.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Random } from '../../kernels/random.ts';
 import type { NativeClient } from '../../server/client/client.ts';
@@ -7,18 +7,30 @@ import type { ClientGeneration } from '../../server/client/client-generation.ts'
 import type { ClientSession } from '../../server/client/client-session.ts';
 import { NativeError } from '../../server/client/native-error.ts';
 import { connect } from '../../server/client/published.ts';
+import type { RecordedTurn } from './recorded.ts';
 
-const TURNS = 8;
-const ANSWER_TOKENS = 100;
 const GIVE_UP_MS = 30_000;
 
-/** Tokens of each turn's answer. */
-export type Heard = readonly (readonly number[])[];
-
-export interface Walk {
-  readonly heard: Heard;
-  readonly resumedMs: readonly number[]; // from each lost connection to its session on another one
+/** What a client says: turn after turn. */
+export interface Plan {
+  readonly seed: number;
+  readonly turns: readonly RecordedTurn[];
+  readonly pauseMs: number; // between turns
 }
+
+/** What it has heard. */
+export interface Walk {
+  readonly heard: readonly unknown[]; // tokens or text of each turn's answer
+  readonly resumedMs: readonly number[]; // from each lost connection to what comes next
+  readonly promptTokens: number; // of turns whose prompt is told to be cached or not
+  readonly cachedTokens: number; // of these
+  readonly cutBy: readonly string[]; // nodes whose plain stream did not come to its end: asked again
+  readonly refusals: readonly string[]; // before any answer began
+}
+
+export const HEARD_NOTHING: Walk = {
+  ...{ heard: [], resumedMs: [], promptTokens: 0, cachedTokens: 0, cutBy: [], refusals: [] },
+};
 
 interface Place {
   client: NativeClient;
@@ -26,35 +38,44 @@ interface Place {
   readonly id: string;
 }
 
-/** `pauseMs` between turns. */
-export async function walkSession(url: string, seed: number, pauseMs: number): Promise<Walk> {
+export async function walkSession(url: string, { seed, turns, pauseMs }: Plan): Promise<Walk> {
   const random = new Random(seed);
-  const prompts = Array.from({ length: TURNS }, () =>
-    Array.from({ length: 40 }, () => 10 + Math.floor(random.next() * 4000)),
-  );
   const resumedMs: number[] = [];
   const heard: number[][] = [];
-  const client = await connect(url);
-  const session = client.open({ temperature: 1 });
-  const place: Place = { client, session, id: (await session.opened).id };
+  const place = await openPlace(url);
   let position = 0;
-  for (const [turn, tokens] of prompts.entries()) {
-    heard.push(await walkTurn(url, place, { position, tokens, seed: seed + turn }, resumedMs));
-    position += tokens.length + ANSWER_TOKENS;
+  for (const [turn, { promptTokens, answerTokens }] of turns.entries()) {
+    const tokens = Array.from({ length: promptTokens }, () => 10 + Math.floor(random.next() * 4000));
+    heard.push(await walkTurn(url, place, { position, tokens, answerTokens, seed: seed + turn }, resumedMs));
+    position += promptTokens + answerTokens;
     await pause(pauseMs);
   }
   place.client.close();
-  return { heard, resumedMs };
+  return { ...HEARD_NOTHING, heard, resumedMs }; // its prompts are computed before it asks: they say nothing of caches
+}
+
+/** A session; where its node is lost before it has a name, another one. */
+async function openPlace(url: string): Promise<Place> {
+  for (const startMs = performance.now(); ; await pause(50)) {
+    try {
+      const client = await connect(url, { connectTimeoutMs: 3000 });
+      const session = client.open({ temperature: 1 });
+      return { client, session, id: (await session.opened).id };
+    } catch (error) {
+      if (performance.now() - startMs > GIVE_UP_MS || !(error instanceof NativeError)) throw error;
+    }
+  }
 }
 
 interface Turn {
   readonly position: number; // tokens before it
   readonly tokens: readonly number[];
+  readonly answerTokens: number;
   readonly seed: number;
 }
 
 async function walkTurn(url: string, place: Place, turn: Turn, resumedMs: number[]): Promise<number[]> {
-  const { position, tokens, seed } = turn;
+  const { position, tokens, answerTokens: maxTokens, seed } = turn;
   const answer: number[] = [];
   let running: ClientGeneration | null = null;
   let appended = false;
@@ -67,7 +88,7 @@ async function walkTurn(url: string, place: Place, turn: Turn, resumedMs: number
       }
       if (!appended) await place.session.append({ tokens });
       appended = true;
-      running ??= place.session.generate({ maxTokens: ANSWER_TOKENS, seed, ignoreStopTokens: true });
+      running ??= place.session.generate({ maxTokens, seed, ignoreStopTokens: true });
       for await (const { index, tokens: drawn } of running) {
         if (index !== answer.length) throw new Error(`token ${index} came, ${answer.length} was next`);
         answer.push(...drawn);
@@ -105,37 +126,4 @@ async function comeBack(
       await pause(50);
     }
   }
-}
-
-export interface Chat {
-  readonly node: string; // that answered
-  readonly text: string;
-  readonly whole: boolean; // it came to its end
-}
-
-/** One chat as a stream. Rejects only where no answer began. */
-export async function chat(url: string, seed: number): Promise<Chat> {
-  const answer = await fetch(`${url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      ...{ messages: [{ role: 'user', content: `Question ${seed}` }], seed, temperature: 1 },
-      ...{ max_tokens: 200, ignore_eos: true, stream: true },
-    }),
-  });
-  if (answer.status !== 200) throw new Error(`chat ${answer.status}: ${await answer.text()}`);
-  let events = '';
-  try {
-    for await (const chunk of answer.body!.pipeThrough(new TextDecoderStream())) events += chunk;
-  } catch {
-    // Cut: what came is judged.
-  }
-  const parsed = [...events.matchAll(/^data: (\{.*\})$/gm)].map(
-    ([, data]) => JSON.parse(data!) as { id: string; choices: { delta: { content?: string } }[] },
-  );
-  return {
-    node: /^chatcmpl-([a-z]+)\./.exec(parsed[0]?.id ?? '')?.[1] ?? '?',
-    text: parsed.map(({ choices }) => choices[0]?.delta.content ?? '').join(''),
-    whole: events.includes('data: [DONE]'),
-  };
 }

@@ -183,6 +183,16 @@ test('the store is gone: nobody waits for it; it is back: nodes share again', as
   expect((await b.ask(2)).cachedTokens).toBe(FOUND);
 });
 
+test('what was computed during an outage is told once the conversation goes on', async () => {
+  const store = new MemoryBlocks();
+  const [a, b] = [new Node(store), new Node(store)];
+  store.goes();
+  await a.ask(1);
+  store.comes({ empty: true });
+  await a.ask(1, { length: 160 });
+  expect((await b.ask(1, { length: 160 })).cachedTokens).toBe(160 - blockSize);
+});
+
 test('a store that does not answer holds up one prompt, for a tenth of a second', async () => {
   const store = new MemoryBlocks();
   store.silent = true;
