@@ -2,7 +2,6 @@
 // from any other. Owns what a PEFT directory says and the checks against the base model; reads weights when asked for.
 // Format: https://huggingface.co/docs/peft (adapter_config.json, adapter_model.safetensors). Before it: checkpoint.ts;
 // after it: graph/build.ts.
-
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';

@@ -3,11 +3,12 @@
 // Before it: compose.ts makes the parts; after it: listeners/transport.ts delivers requests to `handlers`.
 import { Catalogue } from './catalogue/catalogue.ts';
 import { choosingRoutes, choosingSockets } from './catalogue/choice.ts';
-import { HttpDoor, type Route } from './http/door.ts';
+import { HttpDoor } from './http/door.ts';
 import { TrustedProxies } from './http/forwarded.ts';
 import { Guard } from './http/guard.ts';
 import { healthRoutes } from './http/health.ts';
 import { openApiRoute } from './http/openapi.ts';
+import type { Route } from './http/route.ts';
 import type { TransportHandlers } from './listeners/transport.ts';
 import type { ServerMetrics } from './metrics/metrics.ts';
 import { ConversationStore } from './responses/conversation-store.ts';

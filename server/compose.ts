@@ -19,7 +19,7 @@ import type { DecoderEmbeddings } from './embeddings/open-embeddings.ts';
 import type { BlockArchive } from './engine/block-archive.ts';
 import { DraftModel } from './engine/draft-model.ts';
 import { Engine } from './engine/engine.ts';
-import type { Route } from './http/door.ts';
+import type { Route } from './http/route.ts';
 import type { Lanes } from './lanes/lanes.ts';
 import type { Transport } from './listeners/transport.ts';
 import type { ServerMetrics } from './metrics/metrics.ts';

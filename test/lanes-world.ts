@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { VirtualClock } from '../kernels/clock.ts';
 import { Random } from '../kernels/random.ts';
 import { createLog } from '../server/base/log.ts';
-import type { Route } from '../server/http/door.ts';
+import type { Route } from '../server/http/route.ts';
 import { LaneMetrics } from '../server/lanes/lane-metrics.ts';
 import { Lanes } from '../server/lanes/lanes.ts';
 import { parseLanes } from '../server/lanes/lanes-file.ts';

@@ -2,7 +2,7 @@
 import type { Terminal } from '../server/cli/terminal.ts';
 
 export class MemoryTerminal implements Terminal {
-  readonly screen = null;
+  readonly screen: NodeJS.WritableStream | null;
   /** Standard output and standard error so far. */
   written = '';
   notes = '';
@@ -14,6 +14,10 @@ export class MemoryTerminal implements Terminal {
   readonly #terminations = new Set<() => void>();
   /** Called after every write to standard output. */
   onWrite: ((text: string) => void) | null = null;
+
+  constructor({ screen = null }: { readonly screen?: NodeJS.WritableStream | null } = {}) {
+    this.screen = screen;
+  }
 
   readonly write = (text: string): void => {
     this.written += text;

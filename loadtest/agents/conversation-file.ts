@@ -1,6 +1,5 @@
 // What the linter reads: a recording of ours, or request bodies as a client sent them, one JSON object a line (chat completions,
 // Responses, Messages), which are recorded here and now. Owns the checks of both.
-
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { z } from 'zod';

@@ -1,6 +1,5 @@
 // The commands about recorded tasks for commander: report and whatif. A thin layer: reads flags and files, calls the
 // functions of this folder, prints or writes. Mounted by the composition root of the `sparklane` program.
-
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';

@@ -1,6 +1,5 @@
 // Where recorded tasks come from: a server's file, also while it serves, or an exported one. Owns what is said when
 // neither can be read.
-
 import { existsSync } from 'node:fs';
 import { jsonFile } from '../../server/base/json-text.ts';
 import { readDatabase } from '../../server/outcomes/database.ts';

@@ -1,6 +1,5 @@
 // ChipFile: a chip of one's own, or a machine that `measure-device` timed, as a JSON file, for --device my-chip.json. Reads and checks that one file; every field
 // is needed but the name and the rates of formats that the chip does not have. Fields: README, "Swap the hardware".
-
 import { basename } from 'node:path';
 import { z } from 'zod';
 import type { GpuChip } from '../../kernels/sim/gpu/chips.ts';

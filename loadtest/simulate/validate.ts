@@ -1,6 +1,5 @@
 // Validate: every published row next to what the simulated devices say, with its status and error, and the goals.
 // Wafer regions come from the latency model, everything else from the engine on a virtual clock.
-
 import { namedShape } from '../../kernels/sim/catalogue.ts';
 import { planDefaults, planSimDevice } from '../../kernels/sim/device.ts';
 import { draftTokensDefault } from '../../kernels/sim/drafts.ts';

@@ -1,7 +1,6 @@
 // A data set of real texts as a workload: ShareGPT (a JSON array, or lines), and rows of Hugging Face data sets as JSON lines or
 // Parquet, with a prompt, a question, an instruction, messages or turns. A conversation is a session; answers in its
 // history are the live ones, each as long as the recorded one, where there is one.
-
 import { parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { parsedJson } from '../../server/base/json-text.ts';

@@ -1,6 +1,5 @@
 // Reads trace files: plain or gzip, JSON lines or CSV, with the line number of whatever is wrong. Owns the checks of
 // single values; what the fields mean is trace-*.ts. Bounded by TRACE_SIZE_MAX: a trace is read once, whole.
-
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';

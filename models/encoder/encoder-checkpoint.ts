@@ -1,7 +1,6 @@
 // An encoder's directory → EncoderSpec and float32 tensors by our names. At load every tensor that is computed with is
 // checked for presence, dtype and shape; values are read when asked for. Before it: encoder-config.ts; after it:
 // encoder-graph.ts.
-
 import { CheckpointError } from '../model-file.ts';
 import { isReadableDtype, readTensor, SafetensorsError } from '../safetensors.ts';
 import type { TensorRows } from '../stored-tensors.ts';

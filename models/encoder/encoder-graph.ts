@@ -4,7 +4,6 @@
 //   output  states f32 [1, n, hiddenSize]
 //
 // Before it: encoder-build.ts with a checkpoint; after it: graph/precision.ts for every matrix.
-
 import type { Arithmetic, LinearRole } from '../graph/arithmetic.ts';
 import { bytesOf, GraphWriter } from '../graph/graph-writer.ts';
 import { arithmeticOf, type Precision } from '../graph/precision.ts';

@@ -1,7 +1,6 @@
 // What a decoder needs of a number format: look up embeddings, multiply by matrices, answer logits. The interface
 // and what its implementations share; each format is a file of its own.
 // Before it: decoder.ts; after it: float-, block- and integer-arithmetic.ts.
-
 import type { Attribute } from '../onnx-proto.ts';
 import type { StoredLayout, WeightSource } from '../weights.ts';
 import { bytesOf, type GraphWriter } from './graph-writer.ts';

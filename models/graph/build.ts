@@ -1,7 +1,6 @@
 // A checkpoint becomes a decoder graph on disk: model.onnx, the same for the official binding, and one file of
 // weights, streamed tensor by tensor. Owns the entry's content and its key; models/cache.ts owns the entry itself.
 // Before it: checkpoint.ts; after it: kernels/onnx opens the files.
-
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { type FileDigest, hasEntry, hashFiles, openEntry } from '../cache.ts';

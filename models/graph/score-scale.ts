@@ -1,7 +1,6 @@
 // Scores are scaled by 1 / √headSize, or what a model says instead. ONNX Runtime's kernel for a single query takes that
 // factor only as 1, and halves the time then, so the queries' weights carry it: exactly where it is a power of two, as it is
 // for heads of 64. Before it: decoder.ts; after it: the arithmetic reads the weights.
-
 import type { ModelSpec } from '../spec.ts';
 import type { WeightSource } from '../weights.ts';
 

@@ -2,7 +2,6 @@
 // a matrix whose column is multiplied by s gives the same product, so that the matrix, which has precision to spare,
 // carries a part of the range (SmoothQuant, arXiv:2211.10438, with its α = ½). The divisions are exact elsewhere: in the
 // norm's gains, and in the rows of `up_proj`. Before it: build.ts with measured ranges; after it: decoder.ts.
-
 import type { ModelSpec } from '../spec.ts';
 import type { WeightSource } from '../weights.ts';
 

@@ -3,7 +3,8 @@
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import type { CatalogueModel, OtherModel } from '../chat/catalogue-model.ts';
-import type { Route, SocketRoute } from '../http/door.ts';
+import type { SocketRoute } from '../http/door.ts';
+import type { Route } from '../http/route.ts';
 import type { Residence, Resident, Shelf } from '../shelf/shelf.ts';
 import type { LongTexts } from '../text/long-texts.ts';
 

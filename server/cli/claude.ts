@@ -1,7 +1,6 @@
 // `sparklane claude`: the settings with which Claude Code uses this server. Owns which of its variables are set and why,
 // and the care for what a person has in the same file: everything else there stays. Before it: program.ts; after it: the
 // file system.
-
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readModelSpec } from '../../models/checkpoint-config.ts';

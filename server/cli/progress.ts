@@ -37,10 +37,14 @@ export function progressBar({ terminal, clock }: Host, title: string): ProgressB
       end: () => {},
     };
   }
-  const bar = new Bar(screen, `${title} {bar} {percentage} % of {total} MiB, {eta_formatted} left`);
+  const bar = new Bar(screen, `${title} {bar} {percentage} % of {total} MiB{left}`);
+  const rate = new Rate();
   return {
-    onProgress: ({ doneSize, totalSize }) =>
-      bar.show({ done: Math.ceil(doneSize / MIB), total: Math.ceil(totalSize / MIB), words: {} }),
+    onProgress: ({ doneSize, totalSize }) => {
+      // The bar's own estimate is of the last few steps, and "NFs" where none of them took time.
+      const left = leftText(totalSize - doneSize, rate.after(doneSize, clock.nowMs()));
+      bar.show({ done: Math.ceil(doneSize / MIB), total: Math.ceil(totalSize / MIB), words: { left } });
+    },
     end: () => bar.end(),
   };
 }
@@ -56,7 +60,7 @@ export function transferBar({ terminal, clock }: Host, title: string): TransferB
     onProgress: ({ doneSize, totalSize, arrivedSize }) => {
       const nowMs = clock.nowMs();
       const perSecond = rate.after(arrivedSize, nowMs);
-      const left = perSecond > 0 ? `, ${durationText((totalSize - doneSize) / perSecond)} left` : '';
+      const left = leftText(totalSize - doneSize, perSecond);
       const pace = perSecond > 0 ? `, ${sizeText(Math.round(perSecond))}/s${left}` : '';
       if (bar !== null) {
         bar.show({ done: doneSize, total: totalSize, words: { size: sizeText(totalSize), pace } });
@@ -125,6 +129,10 @@ function everyTenSeconds(): (nowMs: number) => boolean {
     lastMs = nowMs;
     return true;
   };
+}
+
+function leftText(size: number, perSecond: number): string {
+  return perSecond > 0 ? `, ${durationText(size / perSecond)} left` : '';
 }
 
 function durationText(seconds: number): string {

@@ -1,6 +1,5 @@
 // `sparklane route < request.json`: what the policy would decide about a request, without a server and without a model.
 // Owns the reading of either API's request. Before it: program.ts; after it: server/lanes.
-
 import { readFileSync } from 'node:fs';
 import { jsonFile, parsedJson } from '../base/json-text.ts';
 import { chatConversation, itemsConversation } from '../lanes/conversation.ts';

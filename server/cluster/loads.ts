@@ -2,8 +2,10 @@
 // other numbers are the engine's latest report.
 import type { Clock } from '../../kernels/clock.ts';
 import type { KvReport } from '../engine/observer.ts';
-import type { Route } from '../http/door.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import { kvUsage } from './engine-gauges.ts';
+
+const table = routesIn('health');
 
 export interface LoadsParts {
   readonly clock: Pick<Clock, 'nowMs'>;
@@ -26,18 +28,16 @@ const RATE_SPAN_MIN_MS = 1000; // a shorter one says nothing
 
 export function loadsRoute(parts: LoadsParts): Route {
   const rate = new TokenRate(parts.clock);
-  return {
-    method: 'GET',
-    path: '/v1/loads',
-    open: false,
-    whenFull: true, // that is when a router has to know
-    about: {
-      group: 'health',
+  // that is when a router has to know
+  return table.get(
+    '/v1/loads',
+    {
       summary: 'How loaded this node is, as SGLang tells it',
       query: { include: 'ignored: core and queues are always told' },
+      whenFull: true,
     },
-    answer: (call) => call.reply(200, loadsOf(parts, rate)),
-  };
+    (call) => call.reply(200, loadsOf(parts, rate)),
+  );
 }
 
 function loadsOf({ epochMs, version, blockSize, seatCount, report, totals }: LoadsParts, rate: TokenRate) {

@@ -1,7 +1,6 @@
 // One frozen Config from flags, environment and an optional JSON file (in this order of precedence), or a refusal
 // to start that names the option, the value and the bound. Owns derived numbers and their assertions; nobody
 // changes a config later. Before it: main.ts (argv, environment); after it: everything that is wired in app.ts.
-
 import { readFileSync } from 'node:fs';
 import { homedir, platform } from 'node:os';
 import { join } from 'node:path';

@@ -5,8 +5,10 @@ import { z } from 'zod';
 import { deviceFaults } from '../../kernels/backend.ts';
 import { PRECISIONS } from '../../kernels/sim/precision.ts';
 import { fault } from '../base/errors.ts';
-import type { Route } from '../http/door.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import type { CurrentDevice, DeviceWish, MovingEngine } from './current-device.ts';
+
+const table = routesIn('admin');
 
 // Names only, no paths: callers do not choose what files the server reads.
 const name = z.string().regex(/^[A-Za-z0-9][\w.-]{0,63}$/, 'must be a name of at most 64 of A-Za-z0-9_.-');
@@ -29,61 +31,47 @@ export interface AdminParts {
 export function adminRoutes({ device, engine }: AdminParts): readonly Route[] {
   const path = '/admin/backend';
   return [
-    {
-      method: 'GET',
+    table.get(path, 'The device that serves', (call) => call.reply(200, device.facts)),
+    table.posted(
       path,
-      open: false,
-      about: { group: 'admin', summary: 'The device that serves' },
-      answer: (call) => call.reply(200, device.facts),
-    },
-    {
-      method: 'POST',
-      path,
-      open: false,
-      admin: true,
-      about: { group: 'admin', summary: 'Another device in its place, under the answers', body: wishSchema },
-      answer: (call) =>
-        call.readJson(wishSchema, (body) => {
-          device.replace(engine, wishOf(body)).then(
-            (replaced) => {
-              if (!replaced.ok) return call.refuse(replaced.fault);
-              const { elapsedMs, ...report } = replaced.value;
-              call.reply(200, { ...report, elapsed_ms: Math.round(elapsedMs) });
-            },
-            (error: unknown) =>
-              call.guard(() => {
-                throw error;
-              }),
-          );
-        }),
-    },
+      { summary: 'Another device in its place, under the answers', body: wishSchema, admin: true },
+      (call, body) => {
+        device.replace(engine, wishOf(body)).then(
+          (replaced) => {
+            if (!replaced.ok) return call.refuse(replaced.fault);
+            const { elapsedMs, ...report } = replaced.value;
+            call.reply(200, { ...report, elapsed_ms: Math.round(elapsedMs) });
+          },
+          (error: unknown) =>
+            call.guard(() => {
+              throw error;
+            }),
+        );
+      },
+    ),
   ];
 }
 
 /** With --device-faults on. Answers at once; the fault happens in the replica's next step. */
 export function faultRoute({ device }: Pick<AdminParts, 'device'>): Route {
-  return {
-    method: 'POST',
-    path: '/admin/fault',
-    open: false,
-    admin: true,
-    about: { group: 'admin', summary: 'A fault of the device in its next step', body: faultSchema },
-    answer: (call) =>
-      call.readJson(faultSchema, ({ fault: kind, replica }) => {
-        const { backend } = device;
-        const { replicaCount } = backend.limits;
-        const at = replica ?? 0;
-        if (at >= replicaCount) {
-          const message = `replica: ${at} is not in [0, ${replicaCount})`;
-          return call.refuse(fault('invalid_request', message, { param: 'replica' }));
-        }
-        if (backend.injectFault === undefined) {
-          return call.refuse(fault('unsupported', `${backend.name} cannot be told to fail`));
-        }
-        backend.injectFault(at, kind);
-        call.reply(200, { fault: kind, replica: at });
-      }),
-  };
+  return table.posted(
+    '/admin/fault',
+    { summary: 'A fault of the device in its next step', body: faultSchema, admin: true },
+    (call, { fault: kind, replica }) => {
+      const { backend } = device;
+      const { replicaCount } = backend.limits;
+      const at = replica ?? 0;
+      if (at >= replicaCount) {
+        const message = `replica: ${at} is not in [0, ${replicaCount})`;
+        return call.refuse(fault('invalid_request', message, { param: 'replica' }));
+      }
+      if (backend.injectFault === undefined) {
+        return call.refuse(fault('unsupported', `${backend.name} cannot be told to fail`));
+      }
+      backend.injectFault(at, kind);
+      call.reply(200, { fault: kind, replica: at });
+    },
+  );
 }
 
 function wishOf(body: z.output<typeof wishSchema>): DeviceWish {

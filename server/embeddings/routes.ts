@@ -3,11 +3,14 @@ import { z } from 'zod';
 import { fault } from '../base/errors.ts';
 import type { ChatService } from '../chat/chat-service.ts';
 import { type NamedModel, ownModelFault } from '../chat/model-name.ts';
-import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import { shortList, tokenIds } from '../text/token-ids.ts';
 import { embedTexts } from './embedded.ts';
 import type { EmbeddedText, EmbeddingDesk } from './embedding-desk.ts';
+
+const openai = routesIn('openai');
+const llama = routesIn('llama-server');
 
 export interface EmbeddingService {
   readonly model: NamedModel;
@@ -41,21 +44,14 @@ export function embeddingRoutes(service: EmbeddingService): readonly Route[] {
   });
   const llamaSchema = z.object({ model: z.string().nullish(), content: inputType(bounds) });
   return [
-    {
-      method: 'POST',
-      path: '/v1/embeddings',
-      open: false,
-      about: { group: 'openai', summary: 'Vectors of texts', body: schema },
-      answer: (call) => call.readJson(schema, (body) => answerEmbeddings(call, body, service)),
-    },
-    {
-      method: 'POST',
-      path: '/embedding',
-      open: false,
-      about: { group: 'llama-server', summary: 'Vectors of texts', body: llamaSchema },
-      answer: (call) =>
-        call.readJson(llamaSchema, ({ model, content }) => answerLlama(call, { model, content }, service)),
-    },
+    openai.posted('/v1/embeddings', { summary: 'Vectors of texts', body: schema }, (call, body) =>
+      answerEmbeddings(call, body, service),
+    ),
+    llama.posted(
+      '/embedding',
+      { summary: 'Vectors of texts', body: llamaSchema },
+      (call, { model, content }) => answerLlama(call, { model, content }, service),
+    ),
   ];
 }
 

@@ -18,22 +18,7 @@ import type { TrustedProxies } from './forwarded.ts';
 import { type Admission, type Guard, presentedKey } from './guard.ts';
 import { type CallParts, HttpCall } from './http-call.ts';
 import { matchesPath, pathParameters } from './path-pattern.ts';
-import type { RouteDescription } from './route-description.ts';
-
-export interface Route {
-  readonly method: 'GET' | 'POST' | 'DELETE';
-  readonly path: string; // a pattern of path-pattern.ts
-  readonly open: boolean; // answers anybody, without a key: health only
-  readonly onlyFor?: (request: HttpRequest) => boolean; // goes before others of the path, for these requests alone
-  readonly about: RouteDescription;
-  readonly admin?: boolean; // changes the server: takes the admin key
-  readonly whenFull?: boolean; // answers also while all connections are taken, as what is open does
-  readonly errorBody?: (refused: Fault, id: string) => unknown; // of another API's shape than OpenAI's
-  readonly errorStatus?: (refused: Fault) => number; // where that API has other ones
-  readonly errorEvent?: string; // name of the event that an error is in a stream whose events have names
-  readonly idHeader?: string; // what that API calls x-request-id, which is sent as well
-  readonly answer: (call: HttpCall) => void;
-}
+import type { Route } from './route.ts';
 
 export interface SocketRoute {
   readonly path: string;

@@ -2,7 +2,9 @@
 // (Prometheus). Before it: door.ts.
 import { fault } from '../base/errors.ts';
 import type { ServerMetrics } from '../metrics/metrics.ts';
-import type { Route } from './door.ts';
+import { type Route, routesIn } from './route.ts';
+
+const table = routesIn('health');
 
 export interface HealthParts {
   readonly metrics: ServerMetrics;
@@ -18,19 +20,13 @@ export interface LaneHealth {
 
 export function healthRoutes({ metrics, isDraining, lanes }: HealthParts): readonly Route[] {
   return [
-    {
-      method: 'GET',
-      path: '/healthz',
-      open: true,
-      about: { group: 'health', summary: 'The process answers' },
-      answer: (call) => call.reply(200, { status: 'ok' }),
-    },
-    {
-      method: 'GET',
-      path: '/readyz',
-      open: true,
-      about: { group: 'health', summary: 'It takes requests; 503 while it drains, or no lane answers' },
-      answer: (call) => {
+    table.get('/healthz', { summary: 'The process answers', open: true }, (call) =>
+      call.reply(200, { status: 'ok' }),
+    ),
+    table.get(
+      '/readyz',
+      { summary: 'It takes requests; 503 while it drains, or no lane answers', open: true },
+      (call) => {
         if (isDraining()) call.refuse(fault('draining', 'the server is shutting down'));
         else if (lanes === null) call.reply(200, { status: 'ok' });
         else {
@@ -41,27 +37,19 @@ export function healthRoutes({ metrics, isDraining, lanes }: HealthParts): reado
           call.reply(ready ? 200 : 503, { status, lanes: Object.fromEntries(states) });
         }
       },
-    },
-    {
-      method: 'GET',
-      path: '/health',
-      open: true,
-      about: { group: 'health', summary: 'The same in the words of llama-server' },
-      answer: (call) => {
-        if (!isDraining()) call.reply(200, { status: 'ok' });
-        else
-          call.reply(503, {
-            error: { code: 503, message: 'the server is shutting down', type: 'unavailable_error' },
-          });
-      },
-    },
-    {
-      method: 'GET',
-      path: '/metrics',
-      open: false,
-      about: { group: 'health', summary: 'Metrics as Prometheus reads them', answers: 'text' },
-      whenFull: true, // that is when somebody looks
-      answer: (call) => {
+    ),
+    table.get('/health', { summary: 'The same in the words of llama-server', open: true }, (call) => {
+      if (!isDraining()) call.reply(200, { status: 'ok' });
+      else
+        call.reply(503, {
+          error: { code: 503, message: 'the server is shutting down', type: 'unavailable_error' },
+        });
+    }),
+    // that is when somebody looks
+    table.get(
+      '/metrics',
+      { summary: 'Metrics as Prometheus reads them', answers: 'text', whenFull: true },
+      (call) => {
         const reply = ({ text, contentType }: { text: string; contentType: string }) =>
           call.replyText(200, text, { 'content-type': contentType });
         metrics.render().then(reply, (error: unknown) =>
@@ -70,6 +58,6 @@ export function healthRoutes({ metrics, isDraining, lanes }: HealthParts): reado
           }),
         );
       },
-    },
+    ),
   ];
 }

@@ -1,7 +1,9 @@
 // GET /openapi.json: the table of routes as an OpenAPI 3.1 document, bodies made from the very schemas that check them.
 // What a schema refuses by code (a refinement) stands in the documents only. Before it: door.ts's table of routes.
 import { z } from 'zod';
-import type { Route } from './door.ts';
+import { type Route, routesIn } from './route.ts';
+
+const table = routesIn('models');
 
 const PATH = '/openapi.json';
 const JSON_TYPE = 'application/json';
@@ -15,16 +17,10 @@ export interface OpenApiFacts {
 /** The route that tells of `routes` and of itself. The document is made when it is first asked for. */
 export function openApiRoute(routes: readonly Route[], facts: OpenApiFacts): Route {
   let document: object | null = null;
-  const own: Route = {
-    method: 'GET',
-    path: PATH,
-    open: false,
-    about: { group: 'models', summary: 'This document' },
-    answer: (call) => {
-      document ??= openApiDocument([...routes, own], facts);
-      call.reply(200, document);
-    },
-  };
+  const own: Route = table.get(PATH, 'This document', (call) => {
+    document ??= openApiDocument([...routes, own], facts);
+    call.reply(200, document);
+  });
   return own;
 }
 

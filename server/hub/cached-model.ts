@@ -1,6 +1,5 @@
 // A model that is in the cache already, whole: found without the network. Owns what "whole" means. Used by pull.ts and
 // by the command line.
-
 import { existsSync, readdirSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { hubFolder, MAIN, snapshotOf, snapshotsOf } from '../../models/hub-cache.ts';

@@ -1,6 +1,5 @@
 // What the hub says of a model: the commit that a revision is now, its files, and of a file its length, the name of
 // its blob and its checksum. Owns the shapes of those answers and distrusts them. After it: hub-client.ts.
-
 import { z } from 'zod';
 import { parsedJson } from '../base/json-text.ts';
 import type { HubAnswer, HubClient } from './hub-client.ts';

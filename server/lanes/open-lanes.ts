@@ -1,7 +1,6 @@
 // From a lanes file to open lanes: reads it, its policy, certificates and the keys of upstreams (from the environment, never
 // from a file), and opens connections' pools. Owns what may be wrong with any of them, said before the server listens.
 // Before it: cli/local-server.ts; after it: lanes.ts.
-
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Clock } from '../../kernels/clock.ts';

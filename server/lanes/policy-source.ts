@@ -1,7 +1,6 @@
 // The policy in force: looked at again, at most once a second and only while requests come, when its file has changed. A
 // file that does not check leaves the old policy in force and says why in the log. Owns that file's watch; decides nothing.
 // Before it: open-lanes.ts; after it: router.ts.
-
 import type { Clock } from '../../kernels/clock.ts';
 import { parsedJson } from '../base/json-text.ts';
 import type { Log } from '../base/log.ts';

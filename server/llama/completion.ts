@@ -1,6 +1,5 @@
 // POST /completion: llama-server's own completion of a text or of token ids (Continue's llama.cpp provider, scripts).
 // Never generates. Before it: http/door.ts; after it: answer.ts.
-
 import { z } from 'zod';
 import type { Parsed } from '../base/json-body.ts';
 import { type AnswerPlan, answerInForm } from '../chat/answer.ts';
@@ -10,12 +9,14 @@ import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
 import { noTools } from '../chat/tool-set.ts';
 import { unserved } from '../chat/unserved-fields.ts';
-import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import { askedForm, formFields } from '../openai/asked-form.ts';
 import { llamaAnswer, llamaFields } from './answer.ts';
 import { biasById, llamaLogitBias } from './logit-bias.ts';
 import { promptField, promptsOf, promptTokens } from './prompts.ts';
+
+const table = routesIn('llama-server');
 
 const COMPLETION_PATH = '/completion';
 const PREDICT_DEFAULT = -1; // llama-server's
@@ -40,18 +41,11 @@ type CompletionRequest = z.output<ReturnType<typeof completionSchema>>;
 
 export function llamaCompletionRoute(service: ChatService): Route {
   const schema = completionSchema(service.bounds);
-  return {
-    method: 'POST',
-    path: COMPLETION_PATH,
-    open: false,
-    about: {
-      group: 'llama-server',
-      summary: "Completion in llama-server's shape",
-      body: schema,
-      answers: 'events',
-    },
-    answer: (call) => call.readJson(schema, (body) => answer(call, body, service)),
-  };
+  return table.posted(
+    COMPLETION_PATH,
+    { summary: "Completion in llama-server's shape", body: schema, answers: 'events' },
+    (call, body) => answer(call, body, service),
+  );
 }
 
 function answer(call: HttpCall, body: CompletionRequest, service: ChatService): void {

@@ -1,7 +1,6 @@
 // Fill in the middle for editors: POST /infill in llama-server's shape (llama.vscode), POST /v1/fim/completions in
 // Mistral's (Continue), whose answers are chat objects. Owns their fields; never generates. Before it: http/door.ts; after it:
 // chat/fim-prompt.ts and chat/answer.ts.
-
 import { z } from 'zod';
 import type { Parsed } from '../base/json-body.ts';
 import { type AnswerPlan, deliverOutcome } from '../chat/answer.ts';
@@ -11,10 +10,13 @@ import { fimPrompt } from '../chat/fim-prompt.ts';
 import { startOf } from '../chat/local-answering.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { ownModelFault } from '../chat/model-name.ts';
-import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import { ChatEvents } from '../openai/chat-events.ts';
 import { llamaAnswer, llamaFields, predictField } from './answer.ts';
+
+const llama = routesIn('llama-server');
+const mistral = routesIn('mistral');
 
 const INFILL_PATH = '/infill';
 const FIM_PATH = '/v1/fim/completions';
@@ -49,22 +51,14 @@ export function infillRoutes(service: ChatService): readonly Route[] {
   const deliver = (call: HttpCall, answer: (owner: string) => Parsed<AnswerPlan>): void =>
     deliverOutcome(call, answer(call.facts.owner), service);
   return [
-    {
-      method: 'POST',
-      path: INFILL_PATH,
-      open: false,
-      about: { group: 'llama-server', summary: 'Fill in the middle', body: infill, answers: 'events' },
-      answer: (call) =>
-        call.readJson(infill, (body) => deliver(call, (owner) => infillAnswer(body, owner, service))),
-    },
-    {
-      method: 'POST',
-      path: FIM_PATH,
-      open: false,
-      about: { group: 'mistral', summary: 'Fill in the middle', body: fim, answers: 'events' },
-      answer: (call) =>
-        call.readJson(fim, (body) => deliver(call, (owner) => fimAnswer(body, owner, service))),
-    },
+    llama.posted(
+      INFILL_PATH,
+      { summary: 'Fill in the middle', body: infill, answers: 'events' },
+      (call, body) => deliver(call, (owner) => infillAnswer(body, owner, service)),
+    ),
+    mistral.posted(FIM_PATH, { summary: 'Fill in the middle', body: fim, answers: 'events' }, (call, body) =>
+      deliver(call, (owner) => fimAnswer(body, owner, service)),
+    ),
   ];
 }
 

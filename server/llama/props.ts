@@ -12,8 +12,10 @@ import { modelFacts } from '../chat/model-facts.ts';
 import { promptFields, promptOptions } from '../chat/prompt-options.ts';
 import { toolSetOf } from '../chat/tool-set.ts';
 import type { Seat } from '../engine/seats.ts';
-import type { Route } from '../http/door.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import { settingsOf } from './infill-events.ts';
+
+const table = routesIn('llama-server');
 
 const templateSchema = z.object({
   messages: z.array(messageSchema).min(1),
@@ -23,47 +25,34 @@ const templateSchema = z.object({
 
 export function llamaServerRoutes(service: DescribedService): readonly Route[] {
   return [
-    {
-      method: 'GET',
-      path: '/props',
-      open: false,
-      about: { group: 'llama-server', summary: 'What is served: settings, seats, template' },
-      answer: (call) => call.reply(200, propsOf(service)),
-    },
-    {
-      method: 'GET',
-      path: '/slots',
-      open: false,
-      about: {
-        group: 'llama-server',
+    table.get('/props', 'What is served: settings, seats, template', (call) =>
+      call.reply(200, propsOf(service)),
+    ),
+    // that is when somebody looks
+    table.get(
+      '/slots',
+      {
         summary: 'The seats, by counts; never texts',
         query: { fail_on_no_slot: '503 while every seat is taken' },
+        whenFull: true,
       },
-      whenFull: true, // that is when somebody looks
-      answer: (call) => {
+      (call) => {
         const slots = slotsOf(service);
         const wanted = new URLSearchParams(call.request.query).has('fail_on_no_slot');
         if (wanted && slots.every((slot) => slot.is_processing)) {
           call.refuse(fault('connection_limit', `all ${slots.length} slots are taken`));
         } else call.reply(200, slots);
       },
-    },
-    {
-      method: 'POST',
-      path: '/apply-template',
-      open: false,
-      about: {
-        group: 'llama-server',
-        summary: 'A conversation as the prompt it becomes',
-        body: templateSchema,
+    ),
+    table.posted(
+      '/apply-template',
+      { summary: 'A conversation as the prompt it becomes', body: templateSchema },
+      (call, body) => {
+        const text = rendered(body, service);
+        if (text.ok) call.reply(200, { prompt: unguarded(text.value) });
+        else call.refuse(text.fault);
       },
-      answer: (call) =>
-        call.readJson(templateSchema, (body) => {
-          const text = rendered(body, service);
-          if (text.ok) call.reply(200, { prompt: unguarded(text.value) });
-          else call.refuse(text.fault);
-        }),
-    },
+    ),
   ];
 }
 

@@ -1,6 +1,5 @@
 // POST /tokenize and /detokenize, in the shapes of the two servers that clients know: llama-server (`content`) and
 // vLLM (`prompt` or `messages`, `count`). Before it: http/door.ts; after it: the tokenizer.
-
 import { z } from 'zod';
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
@@ -9,9 +8,11 @@ import type { ChatService } from '../chat/chat-service.ts';
 import { forTemplate, messageSchema } from '../chat/message.ts';
 import { promptFields, promptOptions } from '../chat/prompt-options.ts';
 import { toolSetOf } from '../chat/tool-set.ts';
-import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import { strayFault, tokenIds } from '../text/token-ids.ts';
+
+const table = routesIn('tokens');
 
 const tokenizeSchema = z.object({
   content: z.string().nullish(), // llama-server
@@ -29,21 +30,16 @@ const detokenizeSchema = z.object({ tokens: tokenIds({ empty: true }) });
 
 export function tokenizeRoutes(service: ChatService): readonly Route[] {
   return [
-    {
-      method: 'POST',
-      path: '/tokenize',
-      open: false,
-      about: { group: 'tokens', summary: 'Text or messages to token ids', body: tokenizeSchema },
-      answer: (call) => call.readJson(tokenizeSchema, (body) => answer(call, tokenized(body, service))),
-    },
-    {
-      method: 'POST',
-      path: '/detokenize',
-      open: false,
-      about: { group: 'tokens', summary: 'Token ids to text', body: detokenizeSchema },
-      answer: (call) =>
-        call.readJson(detokenizeSchema, ({ tokens }) => answer(call, detokenized(tokens, service))),
-    },
+    table.posted(
+      '/tokenize',
+      { summary: 'Text or messages to token ids', body: tokenizeSchema },
+      (call, body) => answer(call, tokenized(body, service)),
+    ),
+    table.posted(
+      '/detokenize',
+      { summary: 'Token ids to text', body: detokenizeSchema },
+      (call, { tokens }) => answer(call, detokenized(tokens, service)),
+    ),
   ];
 }
 

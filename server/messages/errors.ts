@@ -1,7 +1,7 @@
 // Faults in Anthropic's spelling: its envelope, its types of errors, its own status for a server that has too much to do.
 // Pure. Before it: http/door.ts and answer.ts; after it: the caller's SDK, which throws by them.
 import { ERRORS, type ErrorCode, type Fault } from '../base/errors.ts';
-import type { Route } from '../http/door.ts';
+import type { Route } from '../http/route.ts';
 
 const OVERLOADED = 529; // Anthropic's: come back later, to whoever asks; its SDKs do so by themselves
 

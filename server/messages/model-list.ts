@@ -1,9 +1,8 @@
 // GET /v1/models for who asks in Anthropic's way, with its version in a header: the same models in that API's shape.
 // Pure. Before it: app.ts wraps the OpenAI routes; after it: those, for everybody else.
-
 import type { ChatService } from '../chat/chat-service.ts';
 import { modelFault } from '../chat/model-name.ts';
-import type { Route } from '../http/door.ts';
+import type { Route } from '../http/route.ts';
 import { messagesErrors } from './errors.ts';
 
 const VERSION_HEADER = 'anthropic-version';

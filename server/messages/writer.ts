@@ -1,7 +1,6 @@
 // One answer in Anthropic's shape: its message, and the events by which it comes to be. Owns blocks, their numbers and
 // order, and why it ended; a call that was cut off is never said to be whole: its block does not stop, and no whole answer
 // shows it. Never runs anything. Before it: answer.ts feeds it; after it: http/sse.ts.
-
 import { jsonValue } from '../base/json-text.ts';
 import type { AnswerEvents } from '../chat/answer-reader.ts';
 import type { WireTool } from '../chat/tool-set.ts';

@@ -4,7 +4,7 @@ import type { Clock } from '../../kernels/clock.ts';
 import type { CatalogueModel } from '../chat/catalogue-model.ts';
 import type { EmbeddingDesk } from '../embeddings/embedding-desk.ts';
 import { type EmbeddingBounds, embeddingRoutes } from '../embeddings/routes.ts';
-import type { Route } from '../http/door.ts';
+import type { Route } from '../http/route.ts';
 import { shownEncoder } from './model-card.ts';
 import { embedRoutes, namedSchema, post } from './routes.ts';
 

@@ -6,13 +6,15 @@ import { type Fault, fault } from '../base/errors.ts';
 import type { DescribedService } from '../chat/described-service.ts';
 import { modelFault } from '../chat/model-name.ts';
 import type { EmbeddingService } from '../embeddings/routes.ts';
-import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import { answerChat, CHAT_PATH, chatSchema } from './chat.ts';
 import { answerEmbed, answerOlderEmbed, embedSchema, olderEmbedSchema } from './embed.ts';
 import { answerGenerate, GENERATE_PATH, generateSchema } from './generate.ts';
 import { listed, listedOthers, running, shown } from './model-card.ts';
 import { answerPull } from './pull.ts';
+
+const table = routesIn('ollama');
 
 // Of Ollama's API, not ours: Codex asks for 0.13.4 at least (its Responses API), Copilot for 0.6.4.
 const API_VERSION = '0.15.0';
@@ -36,17 +38,15 @@ export function ollamaRoutes(
       call.refuse(fault('unsupported', message)),
     );
   return [
-    {
-      method: 'GET',
-      path: '/',
-      open: true,
-      about: {
-        group: 'ollama',
+    table.get(
+      '/',
+      {
         summary: 'The page for people; for programs some words that they look for',
         answers: 'text',
+        open: true,
       },
-      answer: (call) => greet(call, answerPage),
-    },
+      (call) => greet(call, answerPage),
+    ),
     get('/api/version', 'Version of its API', () => ({ version: API_VERSION })),
     get('/api/tags', 'The models', () => ({
       models: [...names.map((name) => listed(name, service)), ...listedOthers(service)],

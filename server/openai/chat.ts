@@ -21,8 +21,8 @@ import { leavesReasoning, reasoningFields, reasoningTokens } from '../chat/reaso
 import { silentEnds } from '../chat/token-rules.ts';
 import { type ToolSet, toolChoiceFault, toolSetOf } from '../chat/tool-set.ts';
 import { unservedOfChats } from '../chat/unserved-fields.ts';
-import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import { chatConversation } from '../lanes/conversation.ts';
 import { sessionKeyOf } from '../lanes/router.ts';
 import { askedForm, formFields } from './asked-form.ts';
@@ -30,6 +30,9 @@ import { ChatEvents } from './chat-events.ts';
 import { ChatToolEvents } from './chat-tool-events.ts';
 import { contextToFit, evaluationFields, keptTokens, promptLogprobsFault } from './evaluation.ts';
 import { legacyFault, legacyFields, withTools } from './legacy-functions.ts';
+
+const llama = routesIn('llama-server');
+const openai = routesIn('openai');
 
 const CHAT_PATH = '/v1/chat/completions';
 const MESSAGE_COUNT_MAX = 8192;
@@ -68,41 +71,31 @@ type ChatRequest = z.output<ReturnType<typeof chatSchema>>;
 
 export function chatRoutes(service: ChatService): readonly Route[] {
   const schema = chatSchema(service.bounds);
-  const counting: Route = {
-    method: 'POST',
-    path: `${CHAT_PATH}/input_tokens`,
-    open: false,
-    about: { group: 'llama-server', summary: 'The tokens of a chat request, counted', body: schema },
-    answer: (call) => call.readJson(schema, (body) => countTokens(call, body, service)),
-  };
+  const counting: Route = llama.posted(
+    `${CHAT_PATH}/input_tokens`,
+    { summary: 'The tokens of a chat request, counted', body: schema },
+    (call, body) => countTokens(call, body, service),
+  );
   return [chatRoute(schema, service), counting];
 }
 
 function chatRoute(schema: ReturnType<typeof chatSchema>, service: ChatService): Route {
-  return {
-    method: 'POST',
-    path: CHAT_PATH,
-    open: false,
-    about: {
-      group: 'openai',
-      summary: 'The next message of a conversation',
-      body: schema,
-      answers: 'events',
+  return openai.posted(
+    CHAT_PATH,
+    { summary: 'The next message of a conversation', body: schema, answers: 'events' },
+    (call, given) => {
+      const refused = legacyFault(given);
+      if (refused !== null) {
+        call.refuse(refused);
+        return;
+      }
+      const body = withTools(given);
+      const of = () => laneCall(body, call.facts.owner);
+      inLane(call, { model: body.model, of }, service, (within, routed) =>
+        answer(call, routed ? { ...body, model: null } : body, within),
+      );
     },
-    answer: (call) =>
-      call.readJson(schema, (given) => {
-        const refused = legacyFault(given);
-        if (refused !== null) {
-          call.refuse(refused);
-          return;
-        }
-        const body = withTools(given);
-        const of = () => laneCall(body, call.facts.owner);
-        inLane(call, { model: body.model, of }, service, (within, routed) =>
-          answer(call, routed ? { ...body, model: null } : body, within),
-        );
-      }),
-  };
+  );
 }
 
 /** What lanes ask about a request; its messages go to an upstream as they came. */

@@ -1,6 +1,5 @@
 // POST /v1/completions: prompts as text or token ids, one or a batch, and fill-in-the-middle by `suffix`.
 // Never generates. Before it: http/door.ts; after it: chat/answer.ts.
-
 import { z } from 'zod';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
@@ -16,12 +15,14 @@ import { ownModelFault } from '../chat/model-name.ts';
 import { rawPrompt } from '../chat/raw-prompt.ts';
 import { silentEnds } from '../chat/token-rules.ts';
 import { noTools } from '../chat/tool-set.ts';
-import type { Route } from '../http/door.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import { encodePrompt } from '../text/prompt-text.ts';
 import { shortList, strayFault, tokenIds } from '../text/token-ids.ts';
 import { askedForm, formFields } from './asked-form.ts';
 import { CompletionEvents } from './completion-events.ts';
 import { contextToFit, evaluationFields, keptTokens, promptLogprobsFault } from './evaluation.ts';
+
+const table = routesIn('openai');
 
 const COMPLETIONS_PATH = '/v1/completions';
 const MAX_TOKENS_DEFAULT = 16; // OpenAI's for this route; chat has none
@@ -51,23 +52,20 @@ type CompletionRequest = z.output<ReturnType<typeof completionSchema>>;
 
 export function completionRoute(service: ChatService): Route {
   const schema = completionSchema(service.bounds);
-  return {
-    method: 'POST',
-    path: COMPLETIONS_PATH,
-    open: false,
-    about: { group: 'openai', summary: 'Completion of a text', body: schema, answers: 'events' },
-    answer: (call) =>
-      call.readJson(schema, (body) => {
-        const asked = askedForm(body);
-        if (!asked.ok) {
-          call.refuse(asked.fault);
-          return;
-        }
-        answerInForm(call, { tools: noTools, ...asked.value }, service, (form) =>
-          answerOf(body, call.facts.owner, form, service),
-        );
-      }),
-  };
+  return table.posted(
+    COMPLETIONS_PATH,
+    { summary: 'Completion of a text', body: schema, answers: 'events' },
+    (call, body) => {
+      const asked = askedForm(body);
+      if (!asked.ok) {
+        call.refuse(asked.fault);
+        return;
+      }
+      answerInForm(call, { tools: noTools, ...asked.value }, service, (form) =>
+        answerOf(body, call.facts.owner, form, service),
+      );
+    },
+  );
 }
 
 function answerOf(

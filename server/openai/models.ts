@@ -1,11 +1,12 @@
 // GET /v1/models and /v1/models/{id}: the model that is served, and the lanes where there are any. Pure. Before it: http/door.ts.
-
 import { type OtherModel, statusOf } from '../chat/catalogue-model.ts';
 import type { ChatService } from '../chat/chat-service.ts';
 import { modelFacts } from '../chat/model-facts.ts';
 import { modelFault } from '../chat/model-name.ts';
-import type { Route } from '../http/door.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import { codexCatalog } from './codex-catalog.ts';
+
+const table = routesIn('models');
 
 export function modelRoutes(service: ChatService): readonly Route[] {
   const { model, generator, startedSeconds, lanes } = service;
@@ -32,16 +33,13 @@ export function modelRoutes(service: ChatService): readonly Route[] {
     ...others.map((name) => (lanes?.isLocal(name) === true ? bounded(name) : describe(name))),
   ];
   return [
-    {
-      method: 'GET',
-      path: '/v1/models',
-      open: false,
-      about: {
-        group: 'models',
+    table.get(
+      '/v1/models',
+      {
         summary: 'What is served, with its limits',
         query: { client_version: 'of Codex, which then gets its catalogue beside the list' },
       },
-      answer: (call) => {
+      (call) => {
         const list = { object: 'list', data: listed() };
         const contextTokens = generator.contextTokensMax;
         // Codex asks with its version and reads `models`; everybody else reads `data`.
@@ -53,21 +51,16 @@ export function modelRoutes(service: ChatService): readonly Route[] {
           forCodex ? { ...list, models: slugs.flatMap((one) => codexCatalog(one).models) } : list,
         );
       },
-    },
-    {
-      method: 'GET',
-      path: '/v1/models/:*', // OWNER/NAME has a slash
-      open: false,
-      about: { group: 'models', summary: 'One of them' },
-      answer: (call) => {
-        const { parameter } = call;
-        const data = listed();
-        const known = data.find(({ id }) => id === parameter);
-        const absent = known === undefined ? modelFault(parameter, model) : null;
-        if (absent === null) call.reply(200, known ?? data[0]);
-        else call.refuse(absent);
-      },
-    },
+    ),
+    // OWNER/NAME has a slash
+    table.get('/v1/models/:*', 'One of them', (call) => {
+      const { parameter } = call;
+      const data = listed();
+      const known = data.find(({ id }) => id === parameter);
+      const absent = known === undefined ? modelFault(parameter, model) : null;
+      if (absent === null) call.reply(200, known ?? data[0]);
+      else call.refuse(absent);
+    }),
   ];
 }
 

@@ -4,39 +4,25 @@ import { fault } from '../base/errors.ts';
 import type { DescribedService } from '../chat/described-service.ts';
 import { modelFacts } from '../chat/model-facts.ts';
 import { modelFault } from '../chat/model-name.ts';
-import type { Route } from '../http/door.ts';
+import { type Route, routesIn } from '../http/route.ts';
+
+const table = routesIn('models');
 
 export function otherServersRoutes(service: DescribedService): readonly Route[] {
   const { model, about } = service;
   return [
-    {
-      method: 'GET',
-      path: '/version',
-      open: false,
-      about: { group: 'models', summary: 'Version of the server, as vLLM tells it' },
-      answer: (call) => call.reply(200, { version: about.version }),
-    },
-    {
-      method: 'GET',
-      path: '/api/v0/models',
-      open: false,
-      about: { group: 'models', summary: 'The models, as LM Studio lists them' },
-      answer: (call) => {
-        const data = [model.name, ...(model.aliases ?? [])].map((id) => lmStudioModel(id, service));
-        call.reply(200, { object: 'list', data });
-      },
-    },
-    {
-      method: 'GET',
-      path: '/api/v0/models/:*',
-      open: false,
-      about: { group: 'models', summary: 'One of them' },
-      answer: (call) => {
-        const { parameter } = call;
-        if (modelFault(parameter, model) === null) call.reply(200, lmStudioModel(parameter, service));
-        else call.refuse(fault('model_not_found', `the model ${JSON.stringify(parameter)} is not here`));
-      },
-    },
+    table.get('/version', 'Version of the server, as vLLM tells it', (call) =>
+      call.reply(200, { version: about.version }),
+    ),
+    table.get('/api/v0/models', 'The models, as LM Studio lists them', (call) => {
+      const data = [model.name, ...(model.aliases ?? [])].map((id) => lmStudioModel(id, service));
+      call.reply(200, { object: 'list', data });
+    }),
+    table.get('/api/v0/models/:*', 'One of them', (call) => {
+      const { parameter } = call;
+      if (modelFault(parameter, model) === null) call.reply(200, lmStudioModel(parameter, service));
+      else call.refuse(fault('model_not_found', `the model ${JSON.stringify(parameter)} is not here`));
+    }),
   ];
 }
 

@@ -1,9 +1,8 @@
 // /v1/tasks: create, list, read, and tell events. Owns what a client sees of a task and which of its faults is named how;
 // every answer comes from the store, after everything that was told before. Before it: http/door.ts; after it: recorder.ts.
 import { type Fault, fault } from '../base/errors.ts';
-import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
-import type { RouteDescription } from '../http/route-description.ts';
+import type { Route, RouteDescription } from '../http/route.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { StoreAnswer, StoreCall, StoreValues } from './store-port.ts';
 import { ROWS_PER_TASK_MAX, type TaskRecord } from './task-record.ts';

@@ -3,8 +3,8 @@
 // conversation-store.ts.
 import { z } from 'zod';
 import { fault } from '../base/errors.ts';
-import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import { type KeptConversation, unknownConversation } from './conversation-store.ts';
 import { type Item, itemsOf, listedItem } from './items.ts';
 import { listOf, pageQuery, replyPage } from './page.ts';
@@ -12,6 +12,8 @@ import { withoutReferences } from './plan.ts';
 import type { ResponsesService } from './responses-service.ts';
 import { metadataSchema } from './schema.ts';
 import { oncePastIsHere } from './shared-past.ts';
+
+const table = routesIn('conversations');
 
 const ITEMS_ADDED_MAX = 20; // OpenAI's
 
@@ -23,7 +25,6 @@ const addSchema = z.object({ items: items.min(1) });
 const path = '/v1/conversations';
 const one = `${path}/:`;
 const oneItem = `${one}/items/:`;
-const group = 'conversations';
 
 export function conversationRoutes(service: ResponsesService): readonly Route[] {
   return [...wholeRoutes(service), ...itemRoutes(service)];
@@ -31,91 +32,55 @@ export function conversationRoutes(service: ResponsesService): readonly Route[] 
 
 function wholeRoutes(service: ResponsesService): readonly Route[] {
   return [
-    {
-      method: 'POST',
+    table.post(
       path,
-      open: false,
-      about: { group, summary: 'A conversation that responses are written into', body: createSchema },
-      answer: (call) => create(call, service),
-    },
-    {
-      method: 'GET',
-      path: one,
-      open: false,
-      about: { group, summary: 'A conversation, without its items' },
-      answer: (call) => withConversation(call, service, (kept) => call.reply(200, conversationObject(kept))),
-    },
-    {
-      method: 'POST',
-      path: one,
-      open: false,
-      about: { group, summary: 'Replaces its metadata', body: updateSchema },
-      answer: (call) =>
-        withBody(call, service, ({ id }) =>
-          call.readJson(updateSchema, ({ metadata }) => {
-            const { conversations } = service;
-            const kept = conversations.describe(id, call.facts.owner, metadata ?? {});
-            if (kept === null) call.refuse(unknownConversation(id));
-            else call.reply(200, conversationObject(kept));
-          }),
-        ),
-    },
-    {
-      method: 'DELETE',
-      path: one,
-      open: false,
-      about: { group, summary: 'Forgets it; responses that were written into it stay' },
-      answer: (call) =>
-        withConversation(call, service, ({ id }) => {
-          service.conversations.delete(id, call.facts.owner);
-          call.reply(200, { id, object: 'conversation.deleted', deleted: true });
+      { summary: 'A conversation that responses are written into', body: createSchema },
+      (call) => create(call, service),
+    ),
+    table.get(one, 'A conversation, without its items', (call) =>
+      withConversation(call, service, (kept) => call.reply(200, conversationObject(kept))),
+    ),
+    table.post(one, { summary: 'Replaces its metadata', body: updateSchema }, (call) =>
+      withBody(call, service, ({ id }) =>
+        call.readJson(updateSchema, ({ metadata }) => {
+          const { conversations } = service;
+          const kept = conversations.describe(id, call.facts.owner, metadata ?? {});
+          if (kept === null) call.refuse(unknownConversation(id));
+          else call.reply(200, conversationObject(kept));
         }),
-    },
+      ),
+    ),
+    table.remove(one, 'Forgets it; responses that were written into it stay', (call) =>
+      withConversation(call, service, ({ id }) => {
+        service.conversations.delete(id, call.facts.owner);
+        call.reply(200, { id, object: 'conversation.deleted', deleted: true });
+      }),
+    ),
   ];
 }
 
 function itemRoutes(service: ResponsesService): readonly Route[] {
   return [
-    {
-      method: 'POST',
-      path: `${one}/items`,
-      open: false,
-      about: { group, summary: 'Adds items at its end', body: addSchema },
-      answer: (call) =>
-        withBody(call, service, ({ id }) =>
-          call.readJson(addSchema, (body) =>
-            oncePastIsHere(call, { input: body.items }, service, () =>
-              addItems(call, id, body.items, service),
-            ),
-          ),
+    table.post(`${one}/items`, { summary: 'Adds items at its end', body: addSchema }, (call) =>
+      withBody(call, service, ({ id }) =>
+        call.readJson(addSchema, (body) =>
+          oncePastIsHere(call, { input: body.items }, service, () => addItems(call, id, body.items, service)),
         ),
-    },
-    {
-      method: 'GET',
-      path: `${one}/items`,
-      open: false,
-      about: { group, summary: 'Its items, a page of them', query: pageQuery },
-      answer: (call) => withConversation(call, service, (kept) => replyPage(call, kept.items)),
-    },
-    {
-      method: 'GET',
-      path: oneItem,
-      open: false,
-      about: { group, summary: 'One of its items' },
-      answer: (call) => withItem(call, service, (_, item) => call.reply(200, listedItem(item))),
-    },
-    {
-      method: 'DELETE',
-      path: oneItem,
-      open: false,
-      about: { group, summary: 'Takes an item out' },
-      answer: (call) =>
-        withItem(call, service, (kept, item) => {
-          const refused = service.conversations.remove(kept.id, call.facts.owner, String(item['id']));
-          if (refused === null) call.reply(200, conversationObject(kept));
-          else call.refuse(refused);
-        }),
-    },
+      ),
+    ),
+    table.get(`${one}/items`, { summary: 'Its items, a page of them', query: pageQuery }, (call) =>
+      withConversation(call, service, (kept) => replyPage(call, kept.items)),
+    ),
+    table.get(oneItem, 'One of its items', (call) =>
+      withItem(call, service, (_, item) => call.reply(200, listedItem(item))),
+    ),
+    table.remove(oneItem, 'Takes an item out', (call) =>
+      withItem(call, service, (kept, item) => {
+        const refused = service.conversations.remove(kept.id, call.facts.owner, String(item['id']));
+        if (refused === null) call.reply(200, conversationObject(kept));
+        else call.refuse(refused);
+      }),
+    ),
   ];
 }
 

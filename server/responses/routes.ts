@@ -1,8 +1,8 @@
 // /v1/responses over HTTP: which requests there are, and what a stored answer can be asked: read, watch, cancel, delete, list
 // the input. Before it: http/door.ts; after it: create.ts, compact.ts and store.ts.
 import { fault } from '../base/errors.ts';
-import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import { pastOf } from './chain.ts';
 import { compact, compactSchema } from './compact.ts';
 import { create } from './create.ts';
@@ -14,84 +14,46 @@ import { oncePastIsHere } from './shared-past.ts';
 import type { StoredResponse } from './store.ts';
 import { watchResponse } from './watch.ts';
 
+const table = routesIn('responses');
+
 export function responseRoutes(service: ResponsesService): readonly Route[] {
   const schema = responseSchema(service.bounds);
   const compacting = compactSchema(service.bounds);
   const path = '/v1/responses';
   const one = `${path}/:`;
   return [
-    {
-      method: 'POST',
-      path,
-      open: false,
-      about: { group: 'responses', summary: 'A response', body: schema, answers: 'events' },
-      answer: (call) =>
-        call.readJson(schema, (request) =>
-          oncePastIsHere(call, request, service, () => create(call, request, service)),
-        ),
-    },
-    {
-      method: 'POST',
-      path: `${path}/input_tokens`,
-      open: false,
-      about: { group: 'responses', summary: 'The tokens of a request, counted', body: schema },
-      answer: (call) =>
-        call.readJson(schema, (request) =>
-          oncePastIsHere(call, request, service, () => countTokens(call, request, service)),
-        ),
-    },
+    table.posted(path, { summary: 'A response', body: schema, answers: 'events' }, (call, request) =>
+      oncePastIsHere(call, request, service, () => create(call, request, service)),
+    ),
+    table.posted(
+      `${path}/input_tokens`,
+      { summary: 'The tokens of a request, counted', body: schema },
+      (call, request) => oncePastIsHere(call, request, service, () => countTokens(call, request, service)),
+    ),
     // Before the id's own route, which would take the word for one.
-    {
-      method: 'POST',
-      path: `${path}/compact`,
-      open: false,
-      about: {
-        group: 'responses',
-        summary: 'A conversation made shorter: its messages of the user, and a summary',
-        body: compacting,
-      },
-      answer: (call) =>
-        call.readJson(compacting, (request) =>
-          oncePastIsHere(call, request, service, () => compact(call, request, service)),
-        ),
-    },
-    {
-      method: 'GET',
-      path: one,
-      open: false,
-      about: {
-        group: 'responses',
+    table.posted(
+      `${path}/compact`,
+      { summary: 'A conversation made shorter: its messages of the user, and a summary', body: compacting },
+      (call, request) => oncePastIsHere(call, request, service, () => compact(call, request, service)),
+    ),
+    table.get(
+      one,
+      {
         summary: 'A stored response, as it stands; or the events of a background one',
         answers: 'events',
         query: { stream: 'true: its events', starting_after: 'only those after this sequence_number' },
       },
-      answer: (call) => withStored(call, service, read, isStreamed(call)),
-    },
-    {
-      method: 'DELETE',
-      path: one,
-      open: false,
-      about: { group: 'responses', summary: 'Forgets it, and cancels it if it is being written' },
-      answer: (call) => withStored(call, service, remove, true),
-    },
-    {
-      method: 'POST',
-      path: `${one}/cancel`,
-      open: false,
-      about: { group: 'responses', summary: 'Cancels a background response' },
-      answer: (call) => withStored(call, service, cancel, true),
-    },
-    {
-      method: 'GET',
-      path: `${one}/input_items`,
-      open: false,
-      about: {
-        group: 'responses',
-        summary: 'Its conversation, a page of it',
-        query: pageQuery,
-      },
-      answer: (call) => withStored(call, service, list),
-    },
+      (call) => withStored(call, service, read, isStreamed(call)),
+    ),
+    table.remove(one, 'Forgets it, and cancels it if it is being written', (call) =>
+      withStored(call, service, remove, true),
+    ),
+    table.post(`${one}/cancel`, 'Cancels a background response', (call) =>
+      withStored(call, service, cancel, true),
+    ),
+    table.get(`${one}/input_items`, { summary: 'Its conversation, a page of it', query: pageQuery }, (call) =>
+      withStored(call, service, list),
+    ),
   ];
 }
 

@@ -24,9 +24,10 @@ import { AnswerMemories, type MemoryBounds } from '../generation/answer-memories
 import type { DraftingBounds } from '../generation/drafting.ts';
 import { type IncrementalText, TextGenerator, type TextOptions } from '../generation/generation.ts';
 import { GrammarCompiler } from '../grammar/compiler.ts';
-import type { Route, SocketRoute } from '../http/door.ts';
+import type { SocketRoute } from '../http/door.ts';
 import type { Guard } from '../http/guard.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import type { Route } from '../http/route.ts';
 import type { Lanes } from '../lanes/lanes.ts';
 import { llamaCompletionRoute } from '../llama/completion.ts';
 import { infillRoutes } from '../llama/infill.ts';

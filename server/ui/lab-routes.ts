@@ -5,10 +5,12 @@ import { z } from 'zod';
 import type { DevicePlan } from '../../kernels/device-plan.ts';
 import type { DeviceCatalogue } from '../../kernels/registry.ts';
 import { fault } from '../base/errors.ts';
-import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import { packageRoot } from './assets.ts';
 import type { ReportShelf } from './report-shelf.ts';
+
+const table = routesIn('page');
 
 export interface LabParts {
   readonly plan: () => DevicePlan | null;
@@ -62,12 +64,10 @@ export function labRoutes(parts: LabParts): readonly Route[] {
     }
   };
   return [
-    {
-      method: 'GET',
-      path: '/ui/hardware',
-      open: false,
-      about: { group: 'page', summary: 'What lies where on the device, and what other devices may be named' },
-      answer: (call) => {
+    table.get(
+      '/ui/hardware',
+      'What lies where on the device, and what other devices may be named',
+      (call) => {
         parts.catalogue().then(
           (catalogue) =>
             call.reply(200, { plan: parts.plan(), ...catalogue, can_compare: parts.runSelf !== null }),
@@ -77,38 +77,24 @@ export function labRoutes(parts: LabParts): readonly Route[] {
             }),
         );
       },
-    },
-    {
-      method: 'POST',
-      path: '/ui/compare',
-      open: false,
-      about: {
-        group: 'page',
-        summary: 'Devices beside each other on one load; a report',
-        body: comparisonSchema,
+    ),
+    table.posted(
+      '/ui/compare',
+      { summary: 'Devices beside each other on one load; a report', body: comparisonSchema },
+      (call, body) => {
+        if (parts.runSelf === null) call.refuse(fault('unsupported', 'this server cannot run comparisons'));
+        else if (busy)
+          call.refuse(fault('queue_full', 'another comparison is running', { retryAfterMs: 5000 }));
+        else void compare(call, body);
       },
-      answer: (call) =>
-        call.readJson(comparisonSchema, (body) => {
-          if (parts.runSelf === null) call.refuse(fault('unsupported', 'this server cannot run comparisons'));
-          else if (busy)
-            call.refuse(fault('queue_full', 'another comparison is running', { retryAfterMs: 5000 }));
-          else void compare(call, body);
-        }),
-    },
-    {
-      method: 'GET',
-      path: '/ui/reports',
-      open: false,
-      about: { group: 'page', summary: 'The latest reports, with addresses for a frame' },
-      answer: (call) => call.reply(200, { reports: parts.reports.list() }),
-    },
-    {
-      method: 'GET',
-      path: '/ui/report/:',
-      open: true, // its address cannot be guessed
-      about: { group: 'page', summary: 'A report', answers: 'text' },
-      answer: (call) => answerReport(call, parts),
-    },
+    ),
+    table.get('/ui/reports', 'The latest reports, with addresses for a frame', (call) =>
+      call.reply(200, { reports: parts.reports.list() }),
+    ),
+    // its address cannot be guessed
+    table.get('/ui/report/:', { summary: 'A report', answers: 'text', open: true }, (call) =>
+      answerReport(call, parts),
+    ),
   ];
 }
 

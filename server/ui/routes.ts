@@ -2,11 +2,13 @@
 // but that it has a page. GET /ui/about, for whoever has a key, is what other routes do not say. Before it: http/door.ts; after it:
 // assets.ts.
 import { fault } from '../base/errors.ts';
-import type { Route } from '../http/door.ts';
 import type { HttpCall } from '../http/http-call.ts';
+import { type Route, routesIn } from '../http/route.ts';
 import type { Asset, Assets } from './assets.ts';
 import type { LiveHub } from './live-hub.ts';
 import { SHELL, SHELL_HEADERS } from './shell.ts';
+
+const table = routesIn('page');
 
 const NOT_BUILT = 'The page is not compiled: run `make build` in the repository. The API works.\n';
 const SAFE = { 'x-content-type-options': 'nosniff', 'cross-origin-resource-policy': 'same-origin' };
@@ -34,37 +36,20 @@ export interface UiAbout {
 
 export function uiRoutes({ assets, about, live, sessions }: UiRouteParts): readonly Route[] {
   return [
-    {
-      method: 'GET',
-      path: '/ui/about',
-      open: false,
-      about: { group: 'page', summary: 'What the page has to know beside the models' },
-      answer: (call) => call.reply(200, about()),
-    },
-    {
-      method: 'GET',
-      path: '/ui/live',
-      open: false,
-      about: { group: 'page', summary: 'What the server is doing, about every second', answers: 'events' },
-      answer: (call) => live.open(call),
-    },
-    {
-      method: 'GET',
-      path: '/ui/sessions',
-      open: false,
-      about: {
-        group: 'page',
-        summary: 'The native sessions of the key, with their text where --ui-text is on',
-      },
-      answer: (call) => call.reply(200, { sessions: sessions(call.facts.owner) }),
-    },
-    {
-      method: 'GET',
-      path: '/ui/:*',
-      open: true,
-      about: { group: 'page', summary: 'A file of the page', answers: 'text' },
-      answer: (call) => answerAsset(call, assets),
-    },
+    table.get('/ui/about', 'What the page has to know beside the models', (call) => call.reply(200, about())),
+    table.get(
+      '/ui/live',
+      { summary: 'What the server is doing, about every second', answers: 'events' },
+      (call) => live.open(call),
+    ),
+    table.get(
+      '/ui/sessions',
+      'The native sessions of the key, with their text where --ui-text is on',
+      (call) => call.reply(200, { sessions: sessions(call.facts.owner) }),
+    ),
+    table.get('/ui/:*', { summary: 'A file of the page', answers: 'text', open: true }, (call) =>
+      answerAsset(call, assets),
+    ),
   ];
 }
 

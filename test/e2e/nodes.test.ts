@@ -1,5 +1,5 @@
 // The program under other Nodes than this one: OTHER_NODES=path:path names them, each a `node` to run. A whole server, a
-// chat over HTTP, a conversation over the WebSocket, a clean end.
+// chat over HTTP, a conversation over the WebSocket, a clean end, on either listener.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { delimiter, join } from 'node:path';
@@ -30,11 +30,26 @@ function collect(stream: NodeJS.ReadableStream): { text: string } {
 }
 
 // Without another Node one row stands for them, or the file would have no test at all.
-test.skipIf(nodes.length === 0).each(nodes.length === 0 ? ['another Node'] : nodes)(
-  '%s serves a chat, a stream and a WebSocket',
-  async (node) => {
+const rows = (nodes.length === 0 ? ['another Node'] : nodes).flatMap((node) => [
+  { node, listener: 'auto' },
+  { node, listener: 'node' },
+]);
+test.skipIf(nodes.length === 0).each(rows)(
+  '$node, --listener $listener, serves a chat, a stream and a WebSocket',
+  async ({ node, listener }) => {
     const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim();
-    const flags = ['--port', '0', '--model', 'spark-nano', '--threads', '1', '--log-level', 'warn'];
+    const flags = [
+      '--port',
+      '0',
+      '--model',
+      'spark-nano',
+      '--threads',
+      '1',
+      '--log-level',
+      'warn',
+      '--listener',
+      listener,
+    ];
     const started = spawn(node, ['--import', 'tsx', 'sparklane.ts', 'serve', ...flags], {
       cwd: root,
       env: { PATH: env['PATH'], HOME: directory, SPARKLANE_CACHE: env['SPARKLANE_CACHE'] },

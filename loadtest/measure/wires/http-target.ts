@@ -1,6 +1,5 @@
 // Any protocol that is one request per turn, answered by server-sent events or at once: keeps the history, sends it whole,
 // reads the answer. What bodies and events look like is the protocol's.
-
 import { createParser, type EventSourceParser } from 'eventsource-parser';
 import type { Clock } from '../../../kernels/clock.ts';
 import { jsonValue } from '../../../server/base/json-text.ts';

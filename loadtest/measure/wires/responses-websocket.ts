@@ -1,7 +1,6 @@
 // The Responses API's WebSocket mode: one socket per session, `response.create` with previous_response_id and only what
 // is new. Behaves as the Codex CLI was seen to: Esc drops the socket, and the next turn comes on a new one with the
 // full input and without the half answer.
-
 import type { Clock } from '../../../kernels/clock.ts';
 import { jsonValue } from '../../../server/base/json-text.ts';
 import { Answer, field, textOr } from './answer.ts';

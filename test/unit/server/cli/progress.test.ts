@@ -1,3 +1,4 @@
+import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
 import { progressBar, transferBar } from '../../../../server/cli/progress.ts';
@@ -22,6 +23,17 @@ test('building tells a log every ten seconds how far it is', () => {
   expect(world.terminal.notes).toBe(
     'building m: 0 % of 100 MiB\nbuilding m: 40 % of 100 MiB\nbuilding m: 80 % of 100 MiB\n',
   );
+});
+
+test('a bar promises no time before it has seen any pass', () => {
+  const screen = Object.assign(new PassThrough(), { isTTY: true, columns: 120 });
+  const { clock, env, epochMs } = host();
+  const bar = progressBar({ terminal: new MemoryTerminal({ screen }), clock, env, epochMs }, 'building m');
+  bar.onProgress({ doneSize: 0, totalSize: 19 * 2 ** 20 });
+  bar.end();
+  const drawn = String(screen.read());
+  expect(drawn).toContain('0 % of 19 MiB');
+  expect(drawn).not.toContain('left');
 });
 
 test('a transfer tells rate and time left, of what came over the network alone', () => {
