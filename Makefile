@@ -131,4 +131,4 @@ package: dist/.built ## the npm package as a tarball, installed into an empty fo
 
 clean: ## remove what was built and installed
 	$(say)
-	rm -rf dist node_modules
+	rm -rf dist node_modules .test-program-*

@@ -1,7 +1,6 @@
 // A whole server with its page, and Debian's Chromium to look at it. Where there is no browser, `chromium` is null and says so.
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import { type Browser, type BrowserContextOptions, chromium as driver, type Page } from 'playwright-core';
 import { WallClock } from '../kernels/clock.ts';
 import { type LocalServer, startLocalServer } from '../server/cli/local-server.ts';
@@ -9,7 +8,7 @@ import { loadConfig } from '../server/config/config.ts';
 import { buildPage } from './built-page.ts';
 import { listenerEnv } from './listeners.ts';
 import { MemoryTerminal } from './memory-terminal.ts';
-import { temporaryDirectory } from './temporary-directory.ts';
+import { builtGraphs } from './run-folders.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -29,7 +28,7 @@ export interface PageRig {
 
 export async function pageRig(flags: Readonly<Record<string, unknown>>): Promise<PageRig> {
   const built = buildPage();
-  const cacheDirectory = join(temporaryDirectory(), 'cache');
+  const cacheDirectory = builtGraphs();
   const config = loadConfig({
     flags: { port: 0, cacheDirectory, logLevel: 'warn', ...flags },
     env: listenerEnv,

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { programFile } from '../built-program.ts';
 import { listenerEnv } from '../listeners.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -32,7 +33,7 @@ const DEVICE = [
 ];
 
 function sparklane(...args: string[]): Run {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'sparklane.ts', ...args], {
+  const child = spawn(process.execPath, [programFile('sparklane.ts'), ...args], {
     cwd: root,
     env: { ...listenerEnv, PATH: process.env['PATH'], HOME: process.env['HOME'] },
   });

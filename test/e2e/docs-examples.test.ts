@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, expect, test } from 'vitest';
+import { programFile } from '../built-program.ts';
 import { listenerEnv } from '../listeners.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
@@ -93,7 +94,7 @@ async function startServer(model: string): Promise<string> {
   const kept = ['--lanes', 'policies/two-lanes.json', '--outcomes-db', join(directory, `tasks-${model}.db`)];
   const child = spawn(
     process.execPath,
-    ['--import', 'tsx', 'sparklane.ts', 'serve', ...given, ...kept, '--log-level', 'warn'],
+    [programFile('sparklane.ts'), 'serve', ...given, ...kept, '--log-level', 'warn'],
     {
       cwd: root,
       env: { ...listenerEnv, PATH: process.env['PATH'], HOME: process.env['HOME'] },

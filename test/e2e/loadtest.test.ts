@@ -9,6 +9,7 @@ import { runLoadtest } from '../../loadtest/main.ts';
 import { reportPage } from '../../loadtest/measure/report/page.ts';
 import type { RunReport } from '../../loadtest/measure/runs/run-report.ts';
 import { withHabits } from '../../loadtest/workload/generated.ts';
+import { programFile } from '../built-program.ts';
 import { smallPlan, smallWorkload, virtualRun } from '../load-world.ts';
 import { MemoryIo } from '../memory-io.ts';
 import { type Answer, delay, ScriptedServer } from '../sse-server.ts';
@@ -133,7 +134,6 @@ test('refusals are no quick answers: they stand beside the latencies, and a gate
 test('the system’s request to end gets the whole partial report', async () => {
   server = await ScriptedServer.start(steady);
   const out = join(directory, 'ended');
-  const main = join(import.meta.dirname, '../../loadtest/main.ts');
   const args = [
     '--target',
     'completions',
@@ -147,9 +147,7 @@ test('the system’s request to end gets the whole partial report', async () => 
   const child = spawn(
     process.execPath,
     [
-      '--import',
-      'tsx',
-      main,
+      programFile('loadtest/main.ts'),
       ...args,
       '--load',
       'constant:20',
@@ -302,8 +300,9 @@ test('a gate that does not hold exits with 1', async () => {
 });
 
 test('the program runs alone and prints its help', () => {
-  const main = join(import.meta.dirname, '../../loadtest/main.ts');
-  const text = execFileSync(process.execPath, ['--import', 'tsx', main, '--help'], { encoding: 'utf8' });
+  const text = execFileSync(process.execPath, [programFile('loadtest/main.ts'), '--help'], {
+    encoding: 'utf8',
+  });
   expect(text).toMatch(/--capacity/);
   expect(text).toMatch(/agent-sessions/);
 });

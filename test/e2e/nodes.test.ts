@@ -7,6 +7,8 @@ import { env } from 'node:process';
 import { afterEach, expect, test } from 'vitest';
 import { NativeClient } from '../../server/client/client.ts';
 import { webSocketTo } from '../../server/client/web-socket.ts';
+import { programFile } from '../built-program.ts';
+import { builtGraphs } from '../run-folders.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -50,9 +52,9 @@ test.skipIf(nodes.length === 0).each(rows)(
       '--listener',
       listener,
     ];
-    const started = spawn(node, ['--import', 'tsx', 'sparklane.ts', 'serve', ...flags], {
+    const started = spawn(node, [programFile('sparklane.ts'), 'serve', ...flags], {
       cwd: root,
-      env: { PATH: env['PATH'], HOME: directory, SPARKLANE_CACHE: env['SPARKLANE_CACHE'] },
+      env: { PATH: env['PATH'], HOME: directory, SPARKLANE_CACHE: builtGraphs() },
     });
     child = started;
     const exit = once(started, 'close').then(([code]) => code as number | null);

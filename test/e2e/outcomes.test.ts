@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { programFile } from '../built-program.ts';
 import { listenerEnv } from '../listeners.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
@@ -28,7 +29,7 @@ function run(...args: string[]): {
   readonly out: () => string;
   readonly err: () => string;
 } {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'sparklane.ts', ...args], {
+  const child = spawn(process.execPath, [programFile('sparklane.ts'), ...args], {
     cwd: root,
     env: { ...listenerEnv, PATH: process.env['PATH'], HOME: directory },
   });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { findCached } from '../../server/hub/cached-model.ts';
 import { parseReference } from '../../server/hub/reference.ts';
+import { programFile } from '../built-program.ts';
 import { sha256 } from '../hub-mirror.ts';
 import { hubRig } from '../hub-rig.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
@@ -22,8 +23,7 @@ afterEach(() => {
 });
 
 function startPuller(): { readonly child: ChildProcess; readonly end: Promise<unknown[]> } {
-  const script = join(root, 'test/e2e/pull-child.ts');
-  const args = ['--import', 'tsx', script, rig.mirror.endpoint, rig.cacheDirectory, 'acme/m'];
+  const args = [programFile('test/e2e/pull-child.ts'), rig.mirror.endpoint, rig.cacheDirectory, 'acme/m'];
   const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
   children.push(child);
   return { child, end: once(child, 'exit') };

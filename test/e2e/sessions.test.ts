@@ -12,6 +12,7 @@ import { HEADER_SIZE } from '../../server/archive/record.ts';
 import { runProgram } from '../../server/cli/program.ts';
 import { NativeClient } from '../../server/client/client.ts';
 import { webSocketTo } from '../../server/client/web-socket.ts';
+import { programFile } from '../built-program.ts';
 import { writeTinyModel } from '../golden/tiny-model.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 import { createReferenceDecoder, type ReferenceDecoder } from '../reference-decoder.ts';
@@ -41,7 +42,7 @@ async function start(keys: readonly string[] = KEYS) {
   };
   const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]);
   const keyArgs = keys.flatMap((key) => ['--api-key', key]);
-  const child = spawn(process.execPath, ['--import', 'tsx', 'sparklane.ts', 'serve', ...args, ...keyArgs]);
+  const child = spawn(process.execPath, [programFile('sparklane.ts'), 'serve', ...args, ...keyArgs]);
   running.push(child);
   const url = await new Promise<string>((resolve, reject) => {
     const said: string[] = [];

@@ -1,5 +1,3 @@
-// The default model as a newcomer meets it: nothing asked for but a question, over OpenAI's client.
-import { join } from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WallClock } from '../../kernels/clock.ts';
@@ -7,7 +5,7 @@ import { type LocalServer, startLocalServer } from '../../server/cli/local-serve
 import { loadConfig } from '../../server/config/config.ts';
 import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
-import { temporaryDirectory } from '../temporary-directory.ts';
+import { builtGraphs } from '../run-folders.ts';
 
 let server: LocalServer;
 let client: OpenAI;
@@ -16,7 +14,7 @@ const terminal = new MemoryTerminal();
 beforeAll(async () => {
   const flags = {
     port: 0,
-    cacheDirectory: join(temporaryDirectory(), 'cache'),
+    cacheDirectory: builtGraphs(),
     contextTokens: '1024',
     slots: '2',
     logLevel: 'info',

@@ -1,7 +1,3 @@
-// What a newcomer is promised, on the embedded model as it is shipped and served: streams through the openai package,
-// the same text in a crowd as alone, shared prefixes computed once, a worker's death survived. What the model says
-// does not matter here.
-import { join } from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WallClock } from '../../kernels/clock.ts';
@@ -10,7 +6,7 @@ import { type LocalServer, startLocalServer } from '../../server/cli/local-serve
 import { loadConfig } from '../../server/config/config.ts';
 import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
-import { temporaryDirectory } from '../temporary-directory.ts';
+import { builtGraphs } from '../run-folders.ts';
 
 let server: LocalServer;
 let client: OpenAI;
@@ -20,7 +16,7 @@ beforeAll(async () => {
     port: 0,
     model: 'spark-nano',
     kvCacheSizeMax: '128MiB',
-    cacheDirectory: join(temporaryDirectory(), 'cache'),
+    cacheDirectory: builtGraphs(),
     logLevel: 'error',
   };
   const host = { terminal: new MemoryTerminal(), env: {}, clock: new WallClock(), epochMs: Date.now };

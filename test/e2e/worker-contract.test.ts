@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Unpackr } from 'msgpackr';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { programFile } from '../built-program.ts';
 import { listenerEnv } from '../listeners.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -44,7 +45,7 @@ beforeAll(async () => {
   ];
   child = spawn(
     process.execPath,
-    ['--import', 'tsx', 'sparklane.ts', 'serve', '--port', '0', '--log-level', 'warn', ...device, ...events],
+    [programFile('sparklane.ts'), 'serve', '--port', '0', '--log-level', 'warn', ...device, ...events],
     { cwd: root, env: { ...listenerEnv, PATH: process.env['PATH'], HOME: process.env['HOME'] } },
   );
   child.stderr!.resume();

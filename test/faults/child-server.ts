@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { execPath } from 'node:process';
 import { createInterface } from 'node:readline';
+import { programFile } from '../built-program.ts';
 
 export interface ChildServer {
   readonly url: string;
@@ -18,7 +19,7 @@ export async function startChild(
   flags: Readonly<Record<string, string>>,
   descriptorCountMax: number | null = null,
 ): Promise<ChildServer> {
-  const args = ['--import', 'tsx', 'sparklane.ts', 'serve'];
+  const args = [programFile('sparklane.ts'), 'serve'];
   for (const [name, value] of Object.entries(flags)) args.push(`--${name}`, value);
   const limit = descriptorCountMax === null ? '' : `ulimit -n ${descriptorCountMax}; `;
   const child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, execPath, ...args]);

@@ -1,18 +1,14 @@
-// Each fault beside callers that must not notice: their streams are compared byte for byte with a quiet server's, the
-// fault's own promise is checked, and afterwards every block and seat is accounted for. `make test` runs the quick
-// ones, `make faults` all.
-import { join } from 'node:path';
 import { env } from 'node:process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Random } from '../../kernels/random.ts';
-import { temporaryDirectory } from '../temporary-directory.ts';
+import { builtGraphs } from '../run-folders.ts';
 import { Arena } from './arena.ts';
 import { Background } from './background.ts';
 import { FAMILIES } from './catalog.ts';
 
 const whole = env['FAULTS'] === 'whole';
 const seed = Number(env['SEED'] || 1);
-const cache = join(temporaryDirectory(), 'cache');
+const cache = builtGraphs();
 
 describe.each(FAMILIES)('$name', ({ name, flags, turns, faults }) => {
   let arena: Arena;

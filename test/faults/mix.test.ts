@@ -1,11 +1,7 @@
-// A mix of all faults that want the usual server, drawn from a seed, two at a time, beside the compared streams:
-// `make faults SEED=7 MINUTES=5`. Afterwards what may outlive requests is back where it was: blocks, sockets, sessions,
-// file descriptors. A failure prints the seed that repeats it.
-import { join } from 'node:path';
 import { env } from 'node:process';
 import { expect, test } from 'vitest';
 import { Random } from '../../kernels/random.ts';
-import { temporaryDirectory } from '../temporary-directory.ts';
+import { builtGraphs } from '../run-folders.ts';
 import { Arena, until } from './arena.ts';
 import { Background } from './background.ts';
 import { MIXED } from './catalog.ts';
@@ -20,7 +16,7 @@ const TIMEOUT_MS = 300_000 + minutes * 60_000;
 test(`a mix of ${MIXED.length} kinds, seed ${seed}`, { timeout: TIMEOUT_MS }, async () => {
   const random = new Random(seed);
   // A session outlives its socket: those of callers that were cut off end by themselves.
-  const arena = await Arena.start(join(temporaryDirectory(), 'cache'), {
+  const arena = await Arena.start(builtGraphs(), {
     sessionIdleTimeoutMs: 10_000,
     kvCacheSizeMax: '1GiB', // an own answer that was given up is computed again with other roundings: exhausted.ts
   });

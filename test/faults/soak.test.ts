@@ -1,10 +1,7 @@
-// One server's life under load and faults, round after round: what it holds between rounds must not grow.
-// `make soak MINUTES=10`; not a part of `make test`. A failure prints the seed that repeats it.
-import { join } from 'node:path';
 import { env } from 'node:process';
 import { expect, test } from 'vitest';
 import { Random } from '../../kernels/random.ts';
-import { temporaryDirectory } from '../temporary-directory.ts';
+import { builtGraphs } from '../run-folders.ts';
 import { Arena, until } from './arena.ts';
 import { Background } from './background.ts';
 import { MIXED } from './catalog.ts';
@@ -21,7 +18,7 @@ test.runIf(minutes > 0)(
   { timeout: 600_000 + minutes * 60_000 },
   async () => {
     const random = new Random(seed);
-    const arena = await Arena.start(join(temporaryDirectory(), 'cache'), { sessionIdleTimeoutMs: 10_000 });
+    const arena = await Arena.start(builtGraphs(), { sessionIdleTimeoutMs: 10_000 });
     try {
       const background = await Background.of(arena);
       await arena.settled();

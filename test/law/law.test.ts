@@ -2,14 +2,20 @@
 // its log-probabilities, is that of a fresh server, before, while and after a crowd asks everything else.
 // `make law` is the long form, half of it in the life of one server; `make law SEED=7 REQUESTS=5000` repeats one.
 import { describe, expect, test } from 'vitest';
+import { builtGraphs } from '../run-folders.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 import { foretoldAnswer, freshAnswers, type Known, type LawPlan, runLaw } from './run.ts';
 import { leakMasks, makeGuessesCheap } from './spoil.ts';
 
 const requests = Number(process.env['REQUESTS'] || 0); // 0: the quick form
 const seed = Number(process.env['SEED'] || 1);
-const cacheDirectory = temporaryDirectory();
-const common = { model: 'spark-nano', cacheDirectory, kvCacheSizeMax: '64MiB', contextTokens: '512' };
+const archives = temporaryDirectory();
+const common = {
+  model: 'spark-nano',
+  cacheDirectory: builtGraphs(),
+  kvCacheSizeMax: '64MiB',
+  contextTokens: '512',
+};
 
 interface Served {
   readonly name: string;
@@ -54,7 +60,7 @@ function planOf({ flags, guesses = false, cases = 39 }: Served, index: number): 
     requests === 0
       ? { cases: guesses ? 7 : 8, requests: guesses ? 60 : 100, callers: 8 }
       : { cases, requests: Math.ceil(requests * (index === 0 ? 0.5 : 0.5 / others.length)), callers: 24 };
-  const files = { kvDiskDirectory: `${cacheDirectory}/kv${index}` };
+  const files = { kvDiskDirectory: `${archives}/kv${index}` };
   return {
     seed: seed + index,
     flags: { ...common, ...files, ...flags },
