@@ -39,6 +39,9 @@ export const GRAMMAR_OPTIONS = {
   grammarsMax: option('grammars', integer(1, 65_536), grammarBounds.grammarsMax).says(
     'compiled grammars kept',
   ),
+  maskStepsMax: option('mask-steps', integer(1_000, 100_000_000), grammarBounds.maskStepsMax).says(
+    'steps over the vocabulary that one mask of allowed tokens may take, beside its first walk',
+  ),
   maskCacheSizeMax: option('mask-cache-size', size(64 * KIB, 64 * GIB), grammarBounds.maskCacheSizeMax).says(
     'memory for masks of allowed tokens, of expressions and as much again of states',
   ),

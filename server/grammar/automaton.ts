@@ -60,6 +60,12 @@ export class Automaton {
     return next;
   }
 
+  /** What each class of bytes leads to: its row, with nothing left to be made. */
+  rowOf(state: AutomatonState): readonly (AutomatonState | null | undefined)[] {
+    for (const byte of this.#representatives) this.step(state, byte);
+    return state.row;
+  }
+
   /** Work done so far by this automaton's table. */
   get work(): number {
     return this.#table.work;

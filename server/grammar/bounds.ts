@@ -12,6 +12,7 @@ export interface GrammarBounds {
   readonly grammarStatesMax: number; // of one expression whose states are all looked at beforehand
   readonly grammarPortionsMax: number; // of the work on one grammar
   readonly grammarsMax: number; // kept, least recently used goes first
+  readonly maskStepsMax: number; // over the vocabulary for one mask, beside its first walk
   readonly maskCacheSizeMax: number; // bytes of masks kept for automata, and as many again for states
   readonly grammarStatesKeptMax: number; // of all grammars, about 1 KB each
 }
@@ -27,6 +28,7 @@ export const grammarBounds: GrammarBounds = {
   grammarStatesMax: 20_000,
   grammarPortionsMax: 3_000,
   grammarsMax: 64,
+  maskStepsMax: 400_000,
   maskCacheSizeMax: 64 * 2 ** 20,
   grammarStatesKeptMax: 100_000,
 };

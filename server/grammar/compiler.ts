@@ -209,6 +209,7 @@ export class GrammarCompiler {
 
   #tokenMasks(): TokenMasks {
     this.#masks ??= new TokenMasks(this.#parts.tokenizer, this.#parts, {
+      stepsMax: this.#bounds.maskStepsMax,
       innerBytesMax: this.#bounds.maskCacheSizeMax,
       stateBytesMax: this.#bounds.maskCacheSizeMax,
     });

@@ -20,13 +20,13 @@ interface InnerMask {
 }
 
 export interface MaskBounds {
+  readonly stepsMax: number; // trie nodes looked at for one mask: whoever goes beyond ends; its first reading is never cut
   readonly innerBytesMax: number; // all inner masks together
   readonly stateBytesMax: number; // all masks of states together
 }
 
 const walkWorkMax = 10_000; // units of RegexTable.work in one walk; string bodies need less than 5,000
-const walksMax = 8; // over the whole trie, for one mask: as many bodies of strings at once
-const visitsLeast = 500_000; // nodes that a mask may take of a small vocabulary, too
+const walkVisits = 1_000; // nodes that one walk over the trie counts for, however soon it ends: thousands may begin
 const readingVisits = 16; // nodes that one reading of a state counts for, wherever it is stepped on
 const fewMax = 128; // tokens, and exits, kept as a list
 
@@ -39,9 +39,9 @@ export class TokenMasks {
   readonly #states = new Set<PushdownState>(); // those with a mask, oldest first
   readonly #innerPath: AutomatonState[] = []; // scratch: states along the walk, by depth
   readonly #path: PushdownState[] = [];
+  readonly #shortest: readonly { readonly byte: number; readonly token: number }[]; // tokens of one byte
   readonly #way: Uint8Array; // scratch: a token's bytes
-  readonly #visitsMax: number; // trie nodes looked at for one mask
-  #visits = 0; // of the present mask; counted alike whether they are remembered or made
+  #visits = 0; // trie nodes, of the present mask; counted alike whether they are remembered or made
   #innerBytes = 0;
 
   /** `vocabSize` is the model's, which may exceed the tokenizer's. */
@@ -54,8 +54,8 @@ export class TokenMasks {
     this.stopTokenIds = model.stopTokenIds;
     this.trie = buildTokenTrie(tokenizer);
     this.#bounds = bounds;
+    this.#shortest = [...shortestOf(this.trie)];
     this.#way = new Uint8Array(this.trie.depthMax);
-    this.#visitsMax = Math.max(visitsLeast, walksMax * this.trie.nodeCount);
   }
 
   /** Owned by the cache: not to be written. Never empty: where no token fits, the text may only stop. */
@@ -65,7 +65,7 @@ export class TokenMasks {
     this.#visits = 0;
     for (const reading of state.readings) {
       // Too many ways to go on: those behind lose their longer tokens, never their shortest.
-      if (this.#visits < this.#visitsMax) this.#addReading(mask, { reading, pushdown });
+      if (this.#visits < this.#bounds.stepsMax) this.#addReading(mask, { reading, pushdown });
       else this.#addShortest(mask, reading);
     }
     if (state.complete || mask.every((word) => word === 0)) {
@@ -100,7 +100,7 @@ export class TokenMasks {
     const follow = exitBytes.length === 0 ? null : pushdown.follow(reading);
     if (follow === null) return;
     for (const byte of exitBytes) {
-      if (this.#visits >= this.#visitsMax) return;
+      if (this.#visits >= this.#bounds.stepsMax) return;
       const next = this.#step(pushdown, follow, byte);
       if (next === null) continue;
       const nodes = this.#exitsAt(inner, byte);
@@ -112,10 +112,11 @@ export class TokenMasks {
 
   /** Tokens of one byte. */
   #addShortest(mask: Uint32Array, { node: { automaton }, at }: Reading): void {
-    const { nodeCount, byte, end, tokenStart, tokens } = this.trie;
-    for (let node = 0; node < nodeCount; node = end[node]!) {
-      if (automaton.step(at, byte[node]!) === null) continue;
-      for (let t = tokenStart[node]!; t < tokenStart[node + 1]!; t++) setBit(mask, tokens[t]!);
+    const { classOf } = automaton;
+    const row = automaton.rowOf(at); // thousands of readings may come here: a step for each class, not for each byte
+    for (let i = 0; i < this.#shortest.length; i++) {
+      const { byte, token } = this.#shortest[i]!;
+      if (row[classOf[byte]!] !== null) setBit(mask, token);
     }
   }
 
@@ -160,7 +161,7 @@ export class TokenMasks {
     path[depth[from.node]!] = from.state;
     for (let t = tokenStart[from.node]!; t < tokenStart[from.node + 1]!; t++) setBit(mask, tokens[t]!);
     const last = end[from.node]!;
-    for (let node = from.node + 1; node < last && this.#visits < this.#visitsMax; ) {
+    for (let node = from.node + 1; node < last && this.#visits < this.#bounds.stepsMax; ) {
       const next = this.#step(from.pushdown, path[depth[node]! - 1]!, byte[node]!);
       if (next === null) {
         node = end[node]!;
@@ -200,7 +201,7 @@ export class TokenMasks {
     path[0] = start;
     // An expression made to be slow loses its longer tokens, never its shortest: a text can still be written.
     const workMax = automaton.work + walkWorkMax;
-    let visits = 0;
+    let visits = walkVisits;
     for (let node = 0; node < nodeCount; ) {
       visits++;
       const at = depth[node]!;
@@ -223,6 +224,12 @@ export class TokenMasks {
     const { nodes, areMany: manyExits, bytes: exitBytes } = exits;
     return { automaton, start, words, tokens: few, exitBytes, exits: nodes, manyExits, visits, bytes };
   }
+}
+
+function* shortestOf({ nodeCount, byte, end, tokenStart, tokens }: TokenTrie) {
+  for (let node = 0; node < nodeCount; node = end[node]!)
+    for (let t = tokenStart[node]!; t < tokenStart[node + 1]!; t++)
+      yield { byte: byte[node]!, token: tokens[t]! };
 }
 
 /** Tokens as a list while they are few, then as bits. */

@@ -81,6 +81,12 @@ test('the books of every core add up to its SRAM, whatever stays', () => {
       expect(used + kvRoomBytes).toBe(setup.chip.coreBytes);
       const cores = setup.waferCount * setup.chip.columns * setup.chip.rows;
       const { common, routed } = layerBytes(shape, setup.precision);
+      // Two buffers of what every token of a layer meets, one of all its experts.
+      const [layerCommon, layerRouted] = [
+        common / shape.layerCount,
+        routed / Math.max(1, shape.mixtureLayerCount),
+      ];
+      expect(bufferBytes).toBe(Math.ceil((2 * layerCommon + layerRouted) / cores));
       expect(residentBytes * cores).toBeGreaterThanOrEqual((resident * (common + routed)) / shape.layerCount);
       expect(kvBlocks * setup.blockSize * shapeKvBytesPerToken(shape, setup.kvPrecision)).toBeLessThanOrEqual(
         Math.max(0, kvRoomBytes) * cores,

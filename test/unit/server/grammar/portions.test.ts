@@ -157,13 +157,29 @@ describe('bounds are options, and the refusal names option and number', () => {
   });
 });
 
-test('where there are too many ways to go on, single bytes stay allowed, and what went before changes nothing', async () => {
+const ways = (count: number): GrammarSource => {
   const pattern = (i: number): string => (i % 2 === 0 ? '[a-z]*' : `[a-z]{${(i % 9) + 1}}`);
-  const terminals = many(900, (i) => `T${i}: /${pattern(i)}-${word(i)}/\n`);
-  const source: GrammarSource = {
-    kind: 'lark',
-    definition: `start: ${many(900, (i) => `T${i}`).join(' | ')} | LAST\n${terminals.join('')}LAST: "7th"\n`,
-  };
+  const terminals = many(count, (i) => `T${i}: /${pattern(i)}-${word(i)}/\n`);
+  const start = `start: ${many(count, (i) => `T${i}`).join(' | ')} | LAST\n`;
+  return { kind: 'lark', definition: `${start}${terminals.join('')}LAST: "7th"\n` };
+};
+
+test('a mask takes as many steps as it may: the ways behind lose their longer tokens, none of their bytes', async () => {
+  const [few, most] = await Promise.all(
+    [1_000, 100_000_000].map(async (maskStepsMax) => {
+      const compiler = openCompiler({ maskStepsMax });
+      const constraint = (await compiler.run(compiler.compile(ways(100)))).newConstraint();
+      return new Set(allowedIds(constraint.mask()!));
+    }),
+  );
+  for (const id of few!) expect(most!.has(id)).toBe(true);
+  const lost = [...most!].filter((id) => !few!.has(id)).map((id) => tokenizer.tokenBytes(id).length);
+  expect(lost.length).toBeGreaterThan(0);
+  expect(Math.min(...lost)).toBeGreaterThan(1);
+});
+
+test('where there are too many ways to go on, single bytes stay allowed, and what went before changes nothing', async () => {
+  const source = ways(900);
   const [used, fresh] = [openCompiler(), openCompiler()];
   const grammar = await used.run(used.compile(source));
   const last = grammar.newConstraint();
