@@ -134,6 +134,7 @@ export class NativeServer {
       bufferSizeMax: 4096,
       texts: textsHere,
       waitingSizeMax: 65_536,
+      valuesMax: 131_072,
       onCrash: (error) => {
         throw error;
       },

@@ -1,14 +1,17 @@
 // Looks at the structure of a MessagePack frame before msgpackr decodes it. Owns the rule "plain data only":
-// maps, arrays, strings, bytes, numbers, booleans, nil, nested to a bounded depth, ending with the frame.
+// maps, arrays, strings, bytes, numbers, booleans, nil, nested to a bounded depth, in bounded number, ending with the frame.
 // Never builds a value. msgpackr would also accept extensions (records compiled to functions, regular
 // expressions, cyclic references, typed arrays); none of them belongs in a frame from a stranger.
 
 export const FRAME_DEPTH_MAX = 16; // nested maps and arrays; our deepest message (tool schemas aside) has 5
 
+export const FRAME_VALUES_MAX = 128 * 1024; // a member of a map counts five times, as in JSON: each costs more than its bytes
+const MEMBER_VALUES = 3; // beside its key and its value
+
 /** What is wrong with a frame, in words for its sender; null when it is plain MessagePack. Linear in its values. */
-export function frameFault(frame: Uint8Array): string | null {
+export function frameFault(frame: Uint8Array, valuesMax = FRAME_VALUES_MAX): string | null {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-  const end = scanValue({ frame, view }, 0, 0);
+  const end = scanValue({ frame, view, valuesMax, valuesLeft: valuesMax }, 0, 0);
   if (typeof end === 'string') return end;
   return end === frame.length ? null : `${frame.length - end} bytes after the end of the message`;
 }
@@ -16,16 +19,19 @@ export function frameFault(frame: Uint8Array): string | null {
 interface Scan {
   readonly frame: Uint8Array;
   readonly view: DataView;
+  readonly valuesMax: number;
+  valuesLeft: number;
 }
 
 const TRUNCATED = 'the frame ends inside a value';
 
 /** Position after the value that starts at `at`, or what is wrong with it. */
 function scanValue(scan: Scan, at: number, depth: number): number | string {
+  if (--scan.valuesLeft < 0) return `the frame holds more than ${scan.valuesMax} values (--body-values)`;
   const byte = scan.frame[at];
   if (byte === undefined) return TRUNCATED;
   if (byte < 0x80 || byte >= 0xe0) return at + 1; // small integers
-  if (byte < 0x90) return scanItems(scan, at + 1, 2 * (byte & 0x0f), depth);
+  if (byte < 0x90) return scanMembers(scan, at + 1, byte & 0x0f, depth);
   if (byte < 0xa0) return scanItems(scan, at + 1, byte & 0x0f, depth);
   if (byte < 0xc0) return skip(scan, at + 1 + (byte & 0x1f)); // short string
   const fixedSize = FIXED_SIZES[byte - 0xc0]!;
@@ -35,9 +41,14 @@ function scanValue(scan: Scan, at: number, depth: number): number | string {
   const body = at + 1 + lengthSize;
   if (body > scan.frame.length) return TRUNCATED;
   const length = readLength(scan.view, at + 1, lengthSize);
-  if (byte >= 0xde) return scanItems(scan, body, 2 * length, depth);
+  if (byte >= 0xde) return scanMembers(scan, body, length, depth);
   if (byte >= 0xdc) return scanItems(scan, body, length, depth);
   return skip(scan, body + length);
+}
+
+function scanMembers(scan: Scan, start: number, count: number, depth: number): number | string {
+  scan.valuesLeft -= MEMBER_VALUES * count;
+  return scanItems(scan, start, 2 * count, depth);
 }
 
 /** `count` values in a row. Stops at the first fault, so a huge count in a short frame costs nothing. */

@@ -26,9 +26,12 @@ export type Decoded =
   | { readonly ok: true; readonly message: ClientMessage }
   | { readonly ok: false; readonly fault: Fault; readonly labels: FrameLabels };
 
-/** A client's frame, checked. The frame may be reused after the call. Unknown fields are dropped. Throws never. */
-export function decodeClientFrame(frame: Uint8Array): Decoded {
-  const broken = frameFault(frame);
+/**
+ * A client's frame, checked. The frame may be reused after the call. Unknown fields are dropped. Throws never. `valuesMax`:
+ * numbers, texts … that it may hold.
+ */
+export function decodeClientFrame(frame: Uint8Array, valuesMax?: number): Decoded {
+  const broken = frameFault(frame, valuesMax);
   if (broken !== null) return refusal('malformed_frame', broken, {});
   let value: unknown;
   try {

@@ -175,12 +175,12 @@ export const OPTIONS = {
   bodySizeMax: option('body-size', size(1 * KIB, 1 * GIB), 4 * MIB).says('largest HTTP request body'),
   // Each costs time to parse and to check, more than its bytes do.
   bodyValuesMax: option('body-values', integer(1024, 64 * MIB), 128 * KIB).says(
-    'values (numbers, texts …) in one JSON body or frame; a member of an object counts five times',
+    'values (numbers, texts …) in one body or frame; a member of an object counts five times',
   ),
   tokenizeSizeMax: option('tokenize-size', integer(1024, 64 * MIB), 256 * KIB).says(
     'characters that /tokenize takes, and tokens that /detokenize takes, in one request',
   ),
-  frameSizeMax: option('frame-size', size(1 * KIB, 1 * GIB), 16 * MIB).says(
+  frameSizeMax: option('frame-size', size(1 * KIB, 1 * GIB), 4 * MIB).says(
     'largest incoming WebSocket frame',
   ),
   streamBufferSizeMax: option('stream-buffer-size', size(1 * KIB, 1 * GIB), 256 * KIB).says(

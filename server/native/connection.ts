@@ -64,7 +64,7 @@ class NativeConnection implements SocketEvents, FrameWriter {
 
   onMessage(frame: Uint8Array, isBinary: boolean): void {
     if (this.#phase === 'closed') return;
-    const decoded = isBinary ? decodeClientFrame(frame) : TEXT_FRAME;
+    const decoded = isBinary ? decodeClientFrame(frame, this.#service.valuesMax) : TEXT_FRAME;
     if (!decoded.ok) this.#onUnreadable(decoded.fault, decoded.labels);
     else if (this.#phase === 'open') this.#take(decoded.message, frame.length);
     else this.#onGreeting(decoded.message);

@@ -17,6 +17,7 @@ export interface NativeService {
   readonly question: QuestionBounds;
   readonly bufferSizeMax: number; // unread bytes of one socket at which its answers wait
   readonly texts: Pick<LongTexts, 'run'>;
+  readonly valuesMax: number; // numbers, texts … in one frame
   readonly waitingSizeMax: number; // bytes of messages of one socket that may wait behind a long text
   /** A message failed: a mistake of ours. */
   readonly onCrash: (error: unknown) => void;

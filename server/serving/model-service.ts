@@ -369,6 +369,7 @@ function nativeServiceOf(
     bufferSizeMax: config.streamBufferSizeMax,
     texts,
     waitingSizeMax: 2 * config.frameSizeMax,
+    valuesMax: config.bodyValuesMax,
     onCrash: (err) => server.log.error('a message failed', { err }),
     ownerOf: (apiKey) => guard.ownerOf(apiKey),
   };

@@ -93,7 +93,9 @@ describe('the structure of a frame', () => {
       long: Array.from({ length: 70_000 }, (_, index) => index),
       wide: Object.fromEntries(Array.from({ length: 70_000 }, (_, index) => [`k${index}`, index])),
     };
-    expect(frameFault(new Packr({ useRecords: false, variableMapSize: true }).pack(value))).toBeNull();
+    expect(
+      frameFault(new Packr({ useRecords: false, variableMapSize: true }).pack(value), 1_000_000),
+    ).toBeNull();
     expect(frameFault(new Packr({ useRecords: false, useFloat32: 1 }).pack([1.25]))).toBeNull();
   });
 
@@ -115,6 +117,27 @@ describe('the structure of a frame', () => {
     ['a length cut off', [0xda, 0x00]],
   ])('%s ends inside a value', (_, bytes) => {
     expect(frameFault(Uint8Array.from(bytes))).toMatch(/ends inside/);
+  });
+
+  test('values have a bound, a member of a map counts five times, and what is beyond is not looked at', () => {
+    const list = (count: number) => pack(new Array(count).fill(7));
+    const map = (count: number) => pack(Object.fromEntries(list(count).subarray(1).entries()));
+    expect(frameFault(list(9), 10)).toBeNull();
+    expect(frameFault(list(10), 10)).toBe('the frame holds more than 10 values (--body-values)');
+    expect(frameFault(map(2), 11)).toBeNull();
+    expect(frameFault(map(2), 10)).toMatch(/more than 10/);
+    expect(frameFault(Uint8Array.from([0xdf, 0xff, 0xff, 0xff, 0xff, 0xc1]))).toMatch(/more than 131072/);
+    const nested = pack(new Array(8000).fill(new Array(16).fill([])));
+    expect(frameFault(nested, 8001 + 8000 * 16)).toBeNull();
+    expect(frameFault(nested, 8000 + 8000 * 16)).toMatch(/more than/);
+    const { ok, ...rest } = decodeClientFrame(
+      pack({ type: 'session.append', session: 1, tokens: new Array(5000).fill(3) }),
+      5000,
+    );
+    expect([ok, rest]).toEqual([
+      false,
+      expect.objectContaining({ fault: expect.objectContaining({ code: 'malformed_frame' }) }),
+    ]);
   });
 
   test('nesting has a bound, and bytes after the message are refused', () => {
