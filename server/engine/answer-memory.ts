@@ -1,6 +1,7 @@
 // AnswerMemory: what one key's answers said lately, to guess from: agents repeat their own words, which their clients drop
 // from the next prompt or shorten. Owns the tokens and their index, at most so many; knows nothing of texts or requests.
 // Before it: server/generation/answer-memories.ts, one for each key; after it: drafter.ts asks it.
+import type { Continuation } from './borne-out.ts';
 import type { RememberedAnswers } from './request.ts';
 import { TokenIndex } from './token-index.ts';
 
@@ -46,13 +47,15 @@ export class AnswerMemory implements RememberedAnswers {
     this.#keep(this.#answers.filter((answer) => answer.atMs >= atMs));
   }
 
-  find(query: Int32Array, count: number, countMax: number) {
-    const match = this.#index.find(this.#text, query, count);
-    if (match === null) return null;
-    const rest = this.#text.subarray(match.next, Math.min(match.next + countMax, this.#textCount));
-    const end = rest.indexOf(apart);
-    const tokens = end < 0 ? rest.slice() : rest.slice(0, end);
-    return tokens.length === 0 ? null : { length: match.length, tokens };
+  find(query: Int32Array, count: number, countMax: number): readonly Continuation[] {
+    const found: Continuation[] = [];
+    for (const { next, length } of this.#index.places(this.#text, query, count)) {
+      const rest = this.#text.subarray(next, Math.min(next + countMax, this.#textCount));
+      const end = rest.indexOf(apart);
+      const tokens = end < 0 ? rest.slice() : rest.slice(0, end);
+      if (tokens.length > 0) found.push({ length, tokens });
+    }
+    return found;
   }
 
   // To half of what may be kept, so that the index is not made anew for each answer.

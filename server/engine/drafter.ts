@@ -2,18 +2,22 @@
 // was answered before, or in the answer that the client predicts; a draft model's guesses come from draft-model.ts. A guess
 // costs a little compute and never changes the answer: the device draws every token itself and a guess only counts where it
 // agrees. How many to guess is speculation.ts's decision.
+import { borneOut } from './borne-out.ts';
+import { chancesOf, lengthClass } from './guess-chances.ts';
 import type { RememberedAnswers } from './request.ts';
 import { TokenIndex } from './token-index.ts';
 
 /** Where a guess comes from; each has its own record of how often it was right. */
 export type DraftSource = 'prediction' | 'model' | MatchSource;
 
-/** The more tokens agree before it, the likelier what followed them follows again. */
-type MatchSource = 'match of 2' | 'match of 4' | 'match of 8' | 'match of 16' | 'match of 32';
+/** By the tokens that agree before it (lengthClass). */
+export const matchSources = ['match of 2', 'match of 4', 'match of 8', 'match of 16', 'match of 32'] as const;
+type MatchSource = (typeof matchSources)[number];
 
 export interface Draft {
   readonly source: DraftSource;
   readonly tokens: Int32Array; // [≥ 1] guessed, in order
+  readonly chances: Float64Array | null; // parallel: of each, those before it being right; null: only its source's record tells
 }
 
 export class Drafter {
@@ -40,16 +44,19 @@ export class Drafter {
     if (this.#prediction !== null) {
       const position = this.#locate(tokens, { count, promptCount });
       if (position >= 0 && position < this.#prediction.length) {
-        return { source: 'prediction', tokens: this.#prediction.slice(position, position + countMax) };
+        const guessed = this.#prediction.slice(position, position + countMax);
+        return { source: 'prediction', tokens: guessed, chances: null };
       }
     }
     this.#ownIndex.extend(tokens, count);
-    const match = this.#ownIndex.find(tokens, tokens, count);
-    const earlier = this.#remembered?.find(tokens, count, countMax) ?? null;
-    if (earlier !== null && earlier.length >= (match?.length ?? 0))
-      return { source: sourceOf(earlier.length), tokens: earlier.tokens };
-    if (match === null) return null;
-    return { source: sourceOf(match.length), tokens: copyOnward(tokens, match.next, count, countMax) };
+    // What was answered before goes first where it agrees on as much as the text itself.
+    const places = [...(this.#remembered?.find(tokens, count, countMax) ?? [])];
+    for (const { next, length } of this.#ownIndex.places(tokens, tokens, count))
+      places.push({ length, tokens: copyOnward(tokens, next, count, countMax) });
+    const found = borneOut(places);
+    if (found === null) return null;
+    const source = matchSources[lengthClass(found.lengths[0]!)]!;
+    return { source, tokens: found.tokens, chances: chancesOf(found) };
   }
 
   // Where in the prediction the output stands: where it was, as long as they agree; else where its end is found.
@@ -69,15 +76,9 @@ export class Drafter {
   }
 }
 
-function sourceOf(length: number): MatchSource {
-  if (length < 4) return 'match of 2';
-  if (length < 8) return 'match of 4';
-  if (length < 16) return 'match of 8';
-  return length < 32 ? 'match of 16' : 'match of 32';
-}
-
 // What followed the earlier occurrence. Past the end the guess goes on with itself: that is how loops repeat.
 function copyOnward(tokens: Int32Array, next: number, count: number, countMax: number): Int32Array {
+  if (next + countMax <= count) return tokens.subarray(next, next + countMax);
   const draft = new Int32Array(countMax);
   for (let index = 0; index < countMax; index++) {
     const position = next + index;

@@ -1,6 +1,7 @@
 // What the engine is asked and what it answers: token ids in, token ids out. It never sees text, JSON or
 // sockets. Before it on the request's line: server/generation/generation.ts; after it: admission.ts.
 import type { DeviceFailureCode, SamplingParams, TokenLogprobs } from '../../kernels/backend.ts';
+import type { Continuation } from './borne-out.ts';
 import type { MissReason } from './prefix-cache.ts';
 
 /** Main turns go before side requests (titles, warm-ups), those before prefill that nobody waits for. */
@@ -27,12 +28,8 @@ export interface SpeculationRequest {
 
 /** What was answered before, to guess from. */
 export interface RememberedAnswers {
-  /** The longest place where the end of `query` [0, count) stood, in tokens, and up to `countMax` that followed. */
-  find(
-    query: Int32Array,
-    count: number,
-    countMax: number,
-  ): { readonly length: number; readonly tokens: Int32Array } | null;
+  /** Places where the end of `query` [0, count) stood, latest first, and up to `countMax` tokens that followed. */
+  find(query: Int32Array, count: number, countMax: number): readonly Continuation[];
 }
 
 export interface SequenceRequest {

@@ -20,12 +20,11 @@ export function draftOf(
     speculation!.worthwhileCount(draft, costs, load) || speculation!.probeCount(draft, outputCount);
   if (count === 0) return null;
   const tokens = draft.tokens.subarray(0, count);
+  const { source, chances } = draft;
   const { constraint } = sequence.request;
-  if (constraint === null) return { source: draft.source, tokens, masks: null };
+  if (constraint === null) return { source, tokens, chances, masks: null };
   const masks = masksAlong(constraint.fork(), tokens);
-  return masks.length === 1
-    ? null
-    : { source: draft.source, tokens: tokens.subarray(0, masks.length - 1), masks };
+  return masks.length === 1 ? null : { source, tokens: tokens.subarray(0, masks.length - 1), chances, masks };
 }
 
 /** Whether a step should end so that guesses can be made: they are worth more than the rounds it would go on for. */
@@ -54,7 +53,7 @@ export function judgeDraft(
   const count = draft.tokens.length;
   let accepted = 0;
   while (accepted < count && tokens[accepted] === draft.tokens[accepted]) accepted++;
-  sequence.speculation!.learn(draft.source, { count, accepted });
+  sequence.speculation!.learn(draft, { count, accepted });
   if (draft.source === 'model') draftModel?.learn({ count, accepted });
   return accepted;
 }
@@ -86,5 +85,5 @@ function guessOf(sequence: Sequence, limits: BackendLimits, countMax: number): D
   const { modelGuess } = sequence;
   // The model has only been asked where nothing better than a short match was to be found.
   if (modelGuess?.tokenCount !== tokenCount) return found;
-  return { source: 'model', tokens: modelGuess.tokens.subarray(0, room) };
+  return { source: 'model', tokens: modelGuess.tokens.subarray(0, room), chances: null };
 }

@@ -1,26 +1,22 @@
 // Speculation: how many guessed tokens of a sequence are worth verifying in the next step. Weighs how often guesses
 // of this kind were right against what the device says a longer row costs. With nothing to gain it guesses nothing.
 import type { StepCosts } from '../../kernels/backend.ts';
-import type { Draft, DraftSource } from './drafter.ts';
+import type { Draft, DraftSource, matchSources } from './drafter.ts';
 
 /** Right and wrong guesses of one source, the recent ones weighing more. */
 interface Record {
   right: number;
   wrong: number; // each draft stops being judged at its first wrong guess
+  expected: number; // of those judged, how many their chances had let expect right
 }
 
 const decay = 0.9; // per verified draft: about the last ten count
-const priorWeight = 2; // imagined guesses behind each prior
-/** Matches: as on agents' turns (test/bench/agent-turns.bench.ts), less a tenth where they are short. */
-const priors: Readonly<{ [source in DraftSource]: number }> = {
-  prediction: 0.85,
-  model: 0.7,
-  'match of 2': 0.4,
-  'match of 4': 0.7,
-  'match of 8': 0.8,
-  'match of 16': 0.88,
-  'match of 32': 0.95,
-};
+const priorWeight = 2; // imagined guesses behind each prior, and right ones as expected behind each chance
+const priors: Readonly<{ [source in WholeSource]: number }> = { prediction: 0.85, model: 0.7 };
+type WholeSource = Exclude<DraftSource, (typeof matchSources)[number]>;
+const trustMin = 0.35; // places that hold so much less than they promise are only tried from time to time
+const chanceMax = 0.998;
+
 /** What guessing costs where guesses are computed, per sequence. */
 export interface Guessing {
   readonly countMax: number;
@@ -39,15 +35,7 @@ export interface DecodeLoad {
 }
 
 export class Speculation {
-  readonly #records: { [source in DraftSource]: Record } = {
-    prediction: { right: 0, wrong: 0 },
-    model: { right: 0, wrong: 0 },
-    'match of 2': { right: 0, wrong: 0 },
-    'match of 4': { right: 0, wrong: 0 },
-    'match of 8': { right: 0, wrong: 0 },
-    'match of 16': { right: 0, wrong: 0 },
-    'match of 32': { right: 0, wrong: 0 },
-  };
+  readonly #records = new Map<DraftSource, Record>();
   #probedCount = 0; // output tokens at the last probe
   acceptedCount = 0;
   rejectedCount = 0;
@@ -55,14 +43,13 @@ export class Speculation {
   /** Guesses of the draft to verify now, 0 to its length. `decodingCount` sequences decode in this step, this one included. */
   worthwhileCount(draft: Draft, near: StepCosts, { decodingCount, contextTokens }: DecodeLoad): number {
     const costs = costsBehind(near, contextTokens);
-    const rate = this.#rate(draft.source);
     let best = 0;
     let bestSpeed = speedWithout(costs, decodingCount) * gainMin;
     const countMax = Math.min(draft.tokens.length, costs.rowMs.length - 1);
     let expected = 1;
     let chance = 1;
     for (let count = 1; count <= countMax; count++) {
-      chance *= rate;
+      chance *= this.#chance(draft, count - 1);
       expected += chance;
       const speed =
         (decodingCount - 1 + expected) / (batchMs(costs, decodingCount - 1) + costs.rowMs[count]!);
@@ -80,7 +67,7 @@ export class Speculation {
     { decodingCount, contextTokens }: DecodeLoad,
   ): { readonly count: number; readonly savedMs: number } {
     const costs = costsBehind(near, contextTokens);
-    const { right, wrong } = this.#records.model;
+    const { right, wrong } = this.#record('model');
     const rate = (right + prior * priorWeight) / (right + wrong + priorWeight);
     const plainMs = batchMs(costs, decodingCount) / decodingCount;
     const best = { count: 0, savedMs: 0 };
@@ -104,18 +91,37 @@ export class Speculation {
     return Math.min(1, draft.tokens.length);
   }
 
-  /** What became of a draft of `count` guesses: the first `accepted` were right. */
-  learn(source: DraftSource, { count, accepted }: { count: number; accepted: number }): void {
-    const record = this.#records[source];
+  /** What became of a draft, or of its first `count` guesses: the first `accepted` were right. */
+  learn(
+    { source, chances }: Pick<Draft, 'source' | 'chances'>,
+    { count, accepted }: { count: number; accepted: number },
+  ): void {
+    const record = this.#record(source);
+    const judgedCount = Math.min(count, accepted + 1);
+    const expected = chances?.subarray(0, judgedCount).reduce((sum, chance) => sum + chance, 0) ?? 0;
     record.right = record.right * decay + accepted;
     record.wrong = record.wrong * decay + (accepted < count ? 1 : 0);
+    record.expected = record.expected * decay + expected;
     this.acceptedCount += accepted;
     this.rejectedCount += count - accepted;
   }
 
-  #rate(source: DraftSource): number {
-    const { right, wrong } = this.#records[source];
-    return (right + priors[source] * priorWeight) / (right + wrong + priorWeight);
+  /** Of guess `index`: as often as its source was right, or as often as its places say, if that has held lately. */
+  #chance({ source, chances }: Draft, index: number): number {
+    const { right, wrong, expected } = this.#record(source);
+    if (chances !== null) {
+      const trust = (right + priorWeight) / (expected + priorWeight);
+      return trust < trustMin ? 0 : Math.min(chanceMax, chances[index]! * trust);
+    }
+    return (right + priors[source as WholeSource] * priorWeight) / (right + wrong + priorWeight);
+  }
+
+  #record(source: DraftSource): Record {
+    const known = this.#records.get(source);
+    if (known !== undefined) return known;
+    const record = { right: 0, wrong: 0, expected: 0 };
+    this.#records.set(source, record);
+    return record;
   }
 }
 

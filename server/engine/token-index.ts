@@ -1,6 +1,6 @@
 // TokenIndex: where in a growing text of tokens did its last few tokens stand before? Chains of places by hashed grams of
-// two lengths, latest first; every place is compared token by token, and of a bounded number of places the longest match is
-// taken. O(1) per token. Used by drafting only.
+// two lengths, latest first; every place is compared token by token, and a bounded number of places is looked at. O(1) per
+// token. Used by drafting only.
 import assert from 'node:assert/strict';
 
 const gramLengths = [4, 2] as const; // longest first: a longer match predicts better
@@ -33,21 +33,25 @@ export class TokenIndex {
 
   /** The longest known earlier occurrence of the end of `query` [0, count) within `tokens`, the latest of equals; or null. */
   find(tokens: Int32Array, query: Int32Array, count: number): TokenMatch | null {
+    const [first, ...others] = this.places(tokens, query, count);
+    if (first === undefined) return null;
+    return others.reduce((best, place) => (place.length > best.length ? place : best), first);
+  }
+
+  /** The latest of all such occurrences, latest first, that agree on four tokens; or, where there is none, on two. */
+  places(tokens: Int32Array, query: Int32Array, count: number): readonly TokenMatch[] {
     for (const [order, gramLength] of gramLengths.entries()) {
       if (count < gramLength) continue;
       const { heads, links } = this.#chains[order]!;
-      let best = 0;
-      let bestLength = gramLength - 1;
+      const found: TokenMatch[] = [];
       let next = heads[hashGram(query, count - gramLength, gramLength) & (heads.length - 1)]!;
       for (let place = 0; place < placesMax && next !== 0; place++, next = links[next]!) {
         const length = agreeing(tokens, next, query, count);
-        if (length <= bestLength) continue;
-        best = next;
-        bestLength = length;
+        if (length >= gramLength) found.push({ next, length });
       }
-      if (best !== 0) return { next: best, length: bestLength };
+      if (found.length > 0) return found;
     }
-    return null;
+    return [];
   }
 
   // The gram that ends before `end` is entered one token late, so that find() never meets its own query.

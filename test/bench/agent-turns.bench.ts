@@ -123,7 +123,7 @@ function played(
             speculation.probeCount(draft, count - prompt.length);
       let right = 0;
       while (right < guesses && draft!.tokens[right] === tokens[count + right]) right++;
-      if (guesses > 0) speculation.learn(draft!.source, { count: guesses, accepted: right });
+      if (guesses > 0) speculation.learn(draft!, { count: guesses, accepted: right });
       count += right + 1;
       sum.steps++;
       sum.tokens += right + 1;

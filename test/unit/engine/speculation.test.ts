@@ -5,6 +5,11 @@ import { Speculation } from '../../../server/engine/speculation.ts';
 import { TokenIndex } from '../../../server/engine/token-index.ts';
 
 const tokens = (...values: number[]) => Int32Array.from(values);
+const matched = (source: 'match of 2' | 'match of 16', chance: number, count: number) => ({
+  source,
+  tokens: Int32Array.from({ length: count }, (_, index) => index + 1),
+  chances: new Float64Array(count).fill(chance),
+});
 const flat = { decodeMs: [1, 1.1, 1.2, 1.3], rowMs: [1, 1.05, 1.1, 1.15, 1.2, 1.25] };
 const steep = { decodeMs: [1, 1.1, 1.2, 1.3], rowMs: [1, 2, 3, 4, 5, 6] };
 
@@ -62,11 +67,11 @@ test('what the key was answered before is guessed where it agrees on as much as 
   const text = tokens(60, 3, 4, 61, 62, 1, 2, 3, 4);
   const asked = { count: 9, promptCount: 8 };
   const drafter = () => new Drafter(null, memory);
-  expect(drafter().draft(text, asked, 8)).toEqual({ source: 'match of 4', tokens: tokens(5, 6) });
+  expect(drafter().draft(text, asked, 8)).toMatchObject({ source: 'match of 4', tokens: tokens(5, 6) });
   memory.forget('a');
-  expect(drafter().draft(text, asked, 8)).toEqual({ source: 'match of 2', tokens: tokens(77, 78) });
+  expect(drafter().draft(text, asked, 8)).toMatchObject({ source: 'match of 2', tokens: tokens(77, 78) });
   memory.forgetBefore(2);
-  expect(drafter().draft(text, asked, 2)).toEqual({ source: 'match of 2', tokens: tokens(61, 62) });
+  expect(drafter().draft(text, asked, 2)).toMatchObject({ source: 'match of 2', tokens: tokens(61, 62) });
   expect(memory.tokenCount).toBe(0);
 });
 
@@ -74,10 +79,10 @@ test('nothing is found or guessed across two answers, nor at the end of the last
   const memory = new AnswerMemory(64);
   memory.remember(null, [1, 2], 0);
   memory.remember(null, [3, 4, 5], 0);
-  expect(memory.find(tokens(2, 3), 2, 4)).toBeNull();
-  expect(memory.find(tokens(1, 2), 2, 4)).toBeNull();
-  expect(memory.find(tokens(4, 5), 2, 4)).toBeNull();
-  expect(memory.find(tokens(3, 4), 2, 4)).toEqual({ length: 2, tokens: tokens(5) });
+  expect(memory.find(tokens(2, 3), 2, 4)).toEqual([]);
+  expect(memory.find(tokens(1, 2), 2, 4)).toEqual([]);
+  expect(memory.find(tokens(4, 5), 2, 4)).toEqual([]);
+  expect(memory.find(tokens(3, 4), 2, 4)).toEqual([{ length: 2, tokens: tokens(5) }]);
 });
 
 test('a memory never holds more than it may, and loses the oldest first', () => {
@@ -86,15 +91,15 @@ test('a memory never holds more than it may, and loses the oldest first', () => 
     memory.remember(null, [1000 + answer, 2000 + answer, 3000 + answer], 0);
     expect(memory.tokenCount).toBeLessThanOrEqual(40);
   }
-  expect(memory.find(tokens(1049, 2049), 2, 1)!.tokens).toEqual(tokens(3049));
-  expect(memory.find(tokens(1000, 2000), 2, 1)).toBeNull();
+  expect(memory.find(tokens(1049, 2049), 2, 1)[0]!.tokens).toEqual(tokens(3049));
+  expect(memory.find(tokens(1000, 2000), 2, 1)).toEqual([]);
   memory.remember(
     null,
     Array.from({ length: 100 }, (_, index) => index),
     0,
   );
   expect(memory.tokenCount).toBe(40);
-  expect(memory.find(tokens(97, 98), 2, 1)!.tokens).toEqual(tokens(99));
+  expect(memory.find(tokens(97, 98), 2, 1)[0]!.tokens).toEqual(tokens(99));
 });
 
 test('a prediction is followed from its first token, left where the output leaves it and found again', () => {
@@ -103,7 +108,7 @@ test('a prediction is followed from its first token, left where the output leave
   const prompt = [1, 2, 3];
   const ask = (output: number[], countMax = 2) =>
     drafter.draft(tokens(...prompt, ...output), { count: 3 + output.length, promptCount: 3 }, countMax);
-  expect(ask([])).toEqual({ source: 'prediction', tokens: tokens(20, 21) });
+  expect(ask([])).toMatchObject({ source: 'prediction', tokens: tokens(20, 21) });
   expect(ask([20])!.tokens).toEqual(tokens(21, 22));
   expect(ask([20, 21])!.tokens).toEqual(tokens(22, 23));
   expect(ask([20, 21, 99])).toBeNull();
@@ -112,15 +117,15 @@ test('a prediction is followed from its first token, left where the output leave
 });
 
 test('guesses are verified where a longer row is cheap and not where it costs as much as it brings', () => {
-  const draft = { source: 'match of 16' as const, tokens: tokens(1, 2, 3, 4, 5) };
+  const draft = matched('match of 16', 0.9, 5);
   expect(new Speculation().worthwhileCount(draft, flat, { decodingCount: 1, contextTokens: 0 })).toBe(5);
   expect(new Speculation().worthwhileCount(draft, steep, { decodingCount: 1, contextTokens: 0 })).toBe(0);
 });
 
 test('a source that is always wrong is given up, and tried again from time to time', () => {
   const speculation = new Speculation();
-  const draft = { source: 'match of 2' as const, tokens: tokens(1, 2, 3) };
-  for (let round = 0; round < 20; round++) speculation.learn('match of 2', { count: 3, accepted: 0 });
+  const draft = matched('match of 2', 0.6, 3);
+  for (let round = 0; round < 20; round++) speculation.learn(draft, { count: 3, accepted: 0 });
   expect(speculation.worthwhileCount(draft, flat, { decodingCount: 1, contextTokens: 0 })).toBe(0);
   const probes = Array.from({ length: 129 }, (_, outputCount) => speculation.probeCount(draft, outputCount));
   expect(probes.filter((count) => count > 0)).toEqual([1, 1]);
@@ -130,21 +135,21 @@ test('a source that is always wrong is given up, and tried again from time to ti
 
 test('a source that is always right is followed as far as costs allow', () => {
   const speculation = new Speculation();
-  for (let round = 0; round < 20; round++) speculation.learn('prediction', { count: 5, accepted: 5 });
-  const draft = { source: 'prediction' as const, tokens: tokens(1, 2, 3, 4, 5) };
+  const draft = { source: 'prediction' as const, tokens: tokens(1, 2, 3, 4, 5), chances: null };
+  for (let round = 0; round < 20; round++) speculation.learn(draft, { count: 5, accepted: 5 });
   expect(speculation.worthwhileCount(draft, flat, { decodingCount: 1, contextTokens: 0 })).toBe(5);
   expect(speculation.acceptedCount).toBe(100);
 });
 
 test('in a large batch a row of its own must earn more', () => {
-  const draft = { source: 'match of 16' as const, tokens: tokens(1, 2) };
+  const draft = matched('match of 16', 0.9, 2);
   const separate = { decodeMs: [1, 1.05, 1.1, 1.15], rowMs: [1, 1.3, 1.6] };
   expect(new Speculation().worthwhileCount(draft, separate, { decodingCount: 1, contextTokens: 0 })).toBe(2);
   expect(new Speculation().worthwhileCount(draft, separate, { decodingCount: 4, contextTokens: 0 })).toBe(0);
 });
 
 test('behind a long context guesses must earn what their attention takes', () => {
-  const draft = { source: 'match of 16' as const, tokens: tokens(1, 2, 3, 4, 5) };
+  const draft = matched('match of 16', 0.9, 5);
   const rowMs = [1, 2, 3, 4, 5, 6].map((count) => count * 0.001);
   const costs = { ...flat, context: { tokens: 128, decodeMs: 0.001, rowMs } };
   const countBehind = (contextTokens: number) =>

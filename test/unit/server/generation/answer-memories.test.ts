@@ -38,7 +38,7 @@ function setup(given: Partial<MemoryBounds> = {}) {
     generator.start({ ...defaults, cacheSalt }, sink);
     const { remembered } = submitted.at(-1)!.speculation!;
     const query = Int32Array.from(encodeBytes(text));
-    return remembered?.find(query, query.length, 3)?.tokens ?? null;
+    return remembered?.find(query, query.length, 3)[0]?.tokens ?? null;
   };
   return { clock, generator, memories, submitted, sink, answer, guess };
 }
