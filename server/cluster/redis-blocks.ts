@@ -16,10 +16,13 @@ local function drop(name)
   redis.call('HDEL', KEYS[2], name)
   return tonumber(size)
 end
+-- Later than whatever came before, also within a millisecond.
+local latest = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+local mark = math.max(now, tonumber(latest or 0) + (2 * #ARGV + 1) / 1000)
 -- Blocks are of no use without those before them, which therefore go later.
 local function use(name, rank)
   if redis.call('PEXPIRE', prefix .. name, keepMs) == 0 then return false end
-  redis.call('ZADD', KEYS[1], string.format('%.3f', now - rank / 1000), name)
+  redis.call('ZADD', KEYS[1], string.format('%.3f', mark - rank / 1000), name)
   return true
 end
 `;
