@@ -162,18 +162,13 @@ function nimRows(group: string, row: (typeof NIM_ROWS)[number]): ValidationRow[]
   });
   const like = { ...usersLike, precision: 'fp8' } as const;
   const common = { group, status: 'validated', like, chipCount: 2, promptTokens: nimLengths.isl } as const;
-  const fitted = userCount === 1 ? ({ status: 'calibrated' } as const) : {}; // with it its rate
   const users = `${userCount} user${userCount === 1 ? '' : 's'}`;
   return [
     { ...common, what: `${users}, TTFT`, unit: 'ms', published: row.ttftMs, predicted: tally.ttft.meanMs! },
-    {
-      ...{ ...common, what: `${users}, ITL`, unit: 'ms', published: row.itlMs },
-      ...{ predicted: tally.itl.meanMs!, ...fitted },
-    },
+    { ...common, what: `${users}, ITL`, unit: 'ms', published: row.itlMs, predicted: tally.itl.meanMs! },
     {
       ...{ ...common, what: `${users}, throughput`, unit: 'tok/s', published: row.tokensPerSecond },
       predicted: (tally.outputTokens / elapsedMs) * 1000,
-      ...fitted,
     },
   ];
 }

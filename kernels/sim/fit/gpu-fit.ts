@@ -8,7 +8,7 @@ import { gpuKvTokens } from '../gpu/gpu-device.ts';
 import type { GpuCoefficients, GpuSetup, MixtureCoefficients } from '../gpu/roofline.ts';
 import { batchesOf, stagedTerms } from '../gpu/stage-steps.ts';
 import { leastSquares } from './least-squares.ts';
-import { MAX_LOAD_ROWS, type MaxLoadRow, maxLoadSequences, NIM_ROWS, nimLengths } from './published.ts';
+import { MAX_LOAD_ROWS, type MaxLoadRow, maxLoadSequences } from './published.ts';
 
 const chunkTokens = 8192; // TensorRT-LLM's default max_num_tokens
 
@@ -20,11 +20,7 @@ export function sequencesAtMaxLoad(setup: GpuSetup, { isl, osl }: Pick<MaxLoadRo
   );
 }
 
-export function setupOf({
-  model,
-  chip,
-  gpuCount,
-}: Pick<MaxLoadRow, 'model' | 'chip' | 'gpuCount'>): GpuSetup {
+export function setupOf({ model, chip, gpuCount }: MaxLoadRow): GpuSetup {
   return {
     chip: GPU_CHIPS.find(({ name }) => name === chip)!,
     gpuCount,
@@ -71,27 +67,17 @@ interface SteadyState {
 
 export function fitGpu(): GpuCoefficients {
   const rows = MAX_LOAD_ROWS.filter(({ status }) => status === 'calibrated');
-  const named = ([a, b, c, d]: readonly number[]): GpuCoefficients => {
-    return { computeUtilisation: a!, layerOverheadUs: b!, rowOverheadUs: c!, denseTileTokens: d! };
-  };
-  const found = leastSquares([0.55, 60, 5, 50], (values) => {
-    const fitted = named(values);
-    const errors = rows.map((row) => {
+  const [computeUtilisation, layerOverheadUs, rowOverheadUs] = leastSquares([0.55, 60, 5], ([a, b, c]) => {
+    const fitted = { computeUtilisation: a!, layerOverheadUs: b!, rowOverheadUs: c! };
+    return rows.map((row) => {
       const setup = setupOf(row);
       const rate = steadyRate(setup, row, { rowCount: sequencesAtMaxLoad(setup, row), fitted });
       return rate / row.tokensPerSecond - 1;
     });
-    return [...errors, alone.itlMs / aloneMs(fitted) - 1];
   });
-  return named(found);
-}
-
-// Without it a step of many hides what one of few waits for.
-const alone = NIM_ROWS.find(({ userCount }) => userCount === 1)!;
-
-function aloneMs(fitted: GpuCoefficients): number {
-  const setup = setupOf({ model: 'llama-3.1-70b', chip: 'h100', gpuCount: 2 });
-  const contextRead = nimLengths.isl + nimLengths.osl / 2;
-  const counts = { rowCount: 1, tokenCount: 1, sampledCount: 1, contextRead, attentionPairs: 0 };
-  return stagedTerms(setup, counts, fitted).totalMs;
+  return {
+    computeUtilisation: computeUtilisation!,
+    layerOverheadUs: layerOverheadUs!,
+    rowOverheadUs: rowOverheadUs!,
+  };
 }

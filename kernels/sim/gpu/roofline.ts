@@ -45,7 +45,6 @@ export interface GpuCoefficients {
   readonly computeUtilisation: number;
   readonly layerOverheadUs: number;
   readonly rowOverheadUs: number;
-  readonly denseTileTokens: number;
 }
 
 export type MixtureCoefficients = Readonly<Record<keyof typeof mixtureFitted, number>>;
@@ -68,10 +67,7 @@ export function stepTerms(
   const bytesPerMs = (gpuCount * chip.memoryBytesPerSecond * own.bandwidthUtilisation) / 1e3;
   const utilisation = own.computeUtilisation;
   const flopsPerMs = (gpuCount * peakFlops(chip, precision, 'common') * utilisation) / 1e3;
-  // A product's tile is `tileTokens` high, and half of the last one is empty on average.
-  const padded = (count: number): number => (count === 0 ? 0 : count + own.tileTokens / 2);
-  const linearMacs =
-    padded(counts.tokenCount) * commonWeights(shape) + padded(counts.sampledCount) * headWeights(shape);
+  const linearMacs = counts.tokenCount * commonWeights(shape) + counts.sampledCount * headWeights(shape);
   // Under data-parallel attention every GPU reads all that is not an expert.
   const copies = sharding === 'expert' ? gpuCount : 1;
   const read = copies * (layerBytes(shape, precision).common + headBytes(shape, precision));
@@ -114,12 +110,11 @@ function constantsOf(
 ): Pick<
   OwnConstants,
   'layerUs' | 'mixtureLayerUs' | 'rowUs' | 'bandwidthUtilisation' | 'computeUtilisation'
-> & { readonly tileTokens: number } {
-  if (chip.own !== undefined) return { ...chip.own, tileTokens: 0 };
+> {
+  if (chip.own !== undefined) return chip.own;
   return {
     ...{ layerUs: fitted.layerOverheadUs, rowUs: fitted.rowOverheadUs, mixtureLayerUs, bandwidthUtilisation },
     computeUtilisation: precision === 'nvfp4' ? fp4Utilisation : fitted.computeUtilisation,
-    tileTokens: fitted.denseTileTokens,
   };
 }
 

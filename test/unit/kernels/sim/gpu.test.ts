@@ -14,7 +14,7 @@ const setup: GpuSetup = {
   ...({ chip: h100, gpuCount: 1, sharding: 'tensor', shape } as const),
   ...({ precision: 'fp16', kvPrecision: 'fp16' } as const),
 };
-const fitted = { computeUtilisation: 0.5, layerOverheadUs: 50, rowOverheadUs: 2, denseTileTokens: 0 };
+const fitted = { computeUtilisation: 0.5, layerOverheadUs: 50, rowOverheadUs: 2 };
 const oneToken = { rowCount: 1, tokenCount: 1, sampledCount: 1, contextRead: 0, attentionPairs: 0 };
 
 test('one token reads all weights at 85 % of the bandwidth and pays each layer', () => {
