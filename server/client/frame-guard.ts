@@ -5,7 +5,7 @@
 
 export const FRAME_DEPTH_MAX = 16; // nested maps and arrays; our deepest message (tool schemas aside) has 5
 
-export const FRAME_VALUES_MAX = 128 * 1024; // a member of a map counts five times, as in JSON: each costs more than its bytes
+const FRAME_VALUES_MAX = 128 * 1024; // a member of a map counts five times, as in JSON: each costs more than its bytes
 const MEMBER_VALUES = 3; // beside its key and its value
 
 /** What is wrong with a frame, in words for its sender; null when it is plain MessagePack. Linear in its values. */

@@ -9,7 +9,7 @@ export interface RecordedTurn {
   readonly answerTokens: number;
 }
 
-export const TURNS = 8;
+const TURNS = 8;
 const PROMPT_SCALE = 32;
 const ANSWER_SCALE = 4;
 const CONTEXT_TOKENS = 4000;
