@@ -1,6 +1,6 @@
 // How often a guess is right by what stands behind it: the tokens that agree before its place, how the places are divided, and
 // how many guesses before it were right already. Measured on agents' turns (test/bench/agent-turns.bench.ts: 50,000 tokens of 20
-// sessions; tables of half of the sessions are as good for the other half), rounded, and evened out where few were seen.
+// sessions, which that bench's figures are of, too: docs/lab/llama-cpp.md), rounded, and evened out where few were seen.
 // Pure. Used by drafter.ts.
 import { type Accord, accords, type BorneOut } from './borne-out.ts';
 
