@@ -51,7 +51,7 @@ function readConfig(directory: string): ModelSpec {
     hiddenSize: config.hidden_size,
     layerCount: config.num_hidden_layers,
     ...heads,
-    ...feedForwardOf(config, file),
+    ...feedForwardOf(config, { family, file }),
     rmsNormEps: epsilonOf(config, file),
     activation: activationOf(config, file),
     ...rotary,
@@ -75,9 +75,12 @@ function configOf({ absent, isWithinText }: Family) {
 }
 
 /** A layer's feed-forward, or its experts: transformers knows them by either of two names. */
-function feedForwardOf(config: ConfigFields, file: string): Pick<ModelSpec, 'ffnSize' | 'experts'> {
+function feedForwardOf(
+  config: ConfigFields,
+  { family, file }: { family: Family; file: string },
+): Pick<ModelSpec, 'ffnSize' | 'experts'> {
   const count = config.num_experts ?? config.num_local_experts ?? 0;
-  const sharedSize = config.shared_expert_intermediate_size ?? config.shared_intermediate_size ?? 0;
+  const sharedSize = sharedSizeOf(config, family);
   if (count === 0) return { ffnSize: sharedSize || config.intermediate_size, experts: null };
   const refuse = (field: string, problem: string) => new CheckpointError(problem, { file, field });
   const activeCount = config.num_experts_per_tok ?? count;
@@ -93,13 +96,16 @@ function feedForwardOf(config: ConfigFields, file: string): Pick<ModelSpec, 'ffn
         config.swiglu_alpha !== undefined && config.swiglu_limit !== undefined
           ? { alpha: config.swiglu_alpha, limit: config.swiglu_limit }
           : null,
-      shared:
-        sharedSize === 0
-          ? null
-          : { size: sharedSize, isGated: config.shared_expert_intermediate_size !== undefined },
+      shared: sharedSize === 0 ? null : { size: sharedSize, isGated: 'mlp.shared_gate' in family.parts },
       dense: layers.length === 0 ? null : { layers, size: config.intermediate_size },
     },
   };
+}
+
+/** 0: none. Families that share nothing have such fields in published configs, too, which mean nothing there: Qwen3-Coder's. */
+function sharedSizeOf(config: ConfigFields, { parts }: Family): number {
+  if (!('mlp.shared.up_proj' in parts)) return 0;
+  return config.shared_expert_intermediate_size ?? config.shared_intermediate_size ?? 0;
 }
 
 /** Source: transformers' Qwen2Moe and Qwen3Moe decoder layers. */

@@ -82,8 +82,8 @@ export const configSchema = z.looseObject({
   router_bias: z.boolean().optional(), // no published field: families say it
   swiglu_alpha: z.number().positive().optional(),
   swiglu_limit: z.number().positive().optional(),
-  shared_expert_intermediate_size: count.optional(),
-  shared_intermediate_size: z.int().nonnegative().optional(), // its other name; 0: none
+  shared_expert_intermediate_size: z.int().nonnegative().nullish(), // 0: none
+  shared_intermediate_size: z.int().nonnegative().nullish(), // its other name
   decoder_sparse_step: count.optional(),
   mlp_only_layers: z.array(z.int()).nullish(),
   quantization_config: z.unknown().optional(),

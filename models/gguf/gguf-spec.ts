@@ -48,7 +48,7 @@ export function ggufSpec(gguf: GgufFile, name: string): ModelSpec {
     rmsNormEps: metadata.need(epsilonKey, metadata.number(epsilonKey)),
     activation: architecture.activation,
     ...rotary,
-    layers: layersOf(metadata, architecture, { layerCount, contextLength: rotary.contextLength }),
+    layers: layersOf(metadata, architecture, { layerCount, ...rotary }),
     ...multipliersOf(metadata, architecture, { ...heads, hiddenSize, layerCount }),
     tiedEmbeddings: !has('output.weight'),
     qkvBias: has('blk.0.attn_q.bias') || has('blk.0.attn_qkv.bias'),
@@ -89,8 +89,12 @@ function feedForwardOf(
 
 function layersOf(
   metadata: GgufMetadata,
-  { name, slides, turns, localRopeTheta }: GgufArchitecture,
-  { layerCount, contextLength }: Pick<ModelSpec, 'layerCount' | 'contextLength'>,
+  { name, slides, turns }: GgufArchitecture,
+  {
+    layerCount,
+    contextLength,
+    localRopeTheta,
+  }: Pick<ModelSpec, 'layerCount' | 'contextLength' | 'localRopeTheta'>,
 ): readonly LayerAttention[] {
   const key = `${name}.attention.sliding_window`;
   const stored = metadata.count(key) ?? 0;
@@ -99,11 +103,10 @@ function layersOf(
     throw metadata.refuse(key, `${window} is not supported for this architecture`);
   }
   const pattern = slides === null ? null : metadata.pattern(`${key}_pattern`);
-  const hasLocal = localRopeTheta === 'main' ? stored > 0 : localRopeTheta !== null;
   return Array.from({ length: layerCount }, (_, layer) => {
     const listed = Array.isArray(pattern) ? pattern[layer] === true : null;
     const isWindowed = listed ?? slides?.(layer, typeof pattern === 'number' ? pattern : null) ?? false;
-    const turned = isWindowed && hasLocal ? 'local' : 'main';
+    const turned = isWindowed && localRopeTheta !== null ? 'local' : 'main';
     return { window: isWindowed ? window : null, rotary: turns(layer) ? turned : 'none' };
   });
 }
