@@ -243,7 +243,7 @@ async function readEvents(
   body: object,
   take: (event: WireEvent, said: Said) => void,
 ): Promise<void> {
-  const answer = await fetch(arena.url + path, {
+  const answer = await arena.fetch(path, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${ADA}` },
     body: JSON.stringify({ ...body, stream: true }),

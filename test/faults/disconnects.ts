@@ -37,8 +37,8 @@ export const disconnects: Family = {
       promise: 'the rest of the prompt is not computed; finished blocks stay findable',
       inject: async (arena, random) => {
         const prompt = (name: number) => `// ${name}\n${'export const a = [1, 2];\n'.repeat(440)}`;
-        const callers = [1, 2, 3].map((name) => asked(arena, '/v1/completions', long(prompt(name))));
         const before = await arena.metric('sparklane_step_tokens_total{kind="prefill"}');
+        const callers = [1, 2, 3].map((name) => asked(arena, '/v1/completions', long(prompt(name))));
         await until(
           async () => (await arena.metric('sparklane_step_tokens_total{kind="prefill"}')) > before + 400,
         );
@@ -104,12 +104,14 @@ interface Caller {
 
 function asked(arena: Arena, path: string, body: object): Caller {
   const controller = new AbortController();
-  const answer = fetch(arena.url + path, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${BOB}` },
-    body: JSON.stringify(body),
-    signal: controller.signal,
-  }).catch(() => null);
+  const answer = arena
+    .fetch(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${BOB}` },
+      body: JSON.stringify(body),
+      signal: controller.signal,
+    })
+    .catch(() => null);
   return { answer, controller };
 }
 

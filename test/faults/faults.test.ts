@@ -2,7 +2,7 @@ import { env } from 'node:process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Random } from '../../kernels/random.ts';
 import { builtGraphs } from '../run-folders.ts';
-import { Arena } from './arena.ts';
+import { Arena, HANGS_MS } from './arena.ts';
 import { Background } from './background.ts';
 import { FAMILIES } from './catalog.ts';
 
@@ -18,15 +18,15 @@ describe.each(FAMILIES)('$name', ({ name, flags, turns, faults }) => {
   beforeAll(async () => {
     arena = await Arena.start(cache, flags);
     background = await Background.of(arena, turns);
-  });
+  }, HANGS_MS);
 
   afterAll(async () => {
     if (whole) console.log(`${name}: ${injected} faults, ${JSON.stringify(background?.tally)}`);
     await arena?.stop();
-  });
+  }, HANGS_MS);
 
   for (const { id, casualties = 'none', pace = 'quick', inject } of faults) {
-    test.runIf(whole || pace === 'quick')(id, { timeout: 300_000 }, async () => {
+    test.runIf(whole || pace === 'quick')(id, { timeout: HANGS_MS }, async () => {
       const before = background.tally.compared;
       const count = await background.beside(casualties, () => inject(arena, new Random(seed)));
       arena.hangUp();

@@ -20,7 +20,7 @@ export const races: Family = {
         const session = client.open({ temperature: 0.6 });
         await session.append({ text: 'export function raced(' });
         for (let i = 0; i < COUNT; i++) {
-          const answer = session.generate({ maxTokens: 50, ignoreStopTokens: true, seed: i });
+          const answer = session.generate({ maxTokens: 1000, ignoreStopTokens: true, seed: i });
           await moment(random);
           answer.cancel(false);
           if (random.next() < 0.3) answer.cancel(true); // too late
@@ -137,7 +137,7 @@ export const races: Family = {
 async function aborted(arena: Arena, random: Random): Promise<void> {
   const controller = new AbortController();
   const body = { prompt: 'let', max_tokens: 60, ignore_eos: true, stream: random.next() < 0.5 };
-  const answer = fetch(`${arena.url}/v1/completions`, {
+  const answer = arena.fetch('/v1/completions', {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: 'Bearer key-of-bob-0002' },
     body: JSON.stringify(body),

@@ -26,6 +26,7 @@ const LOUD = {
 
 export const readers: Family = {
   name: 'Readers that stop',
+  flags: { idleTimeoutSeconds: 8 },
   faults: [
     {
       id: 'readers/sse',

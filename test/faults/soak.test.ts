@@ -2,7 +2,7 @@ import { env } from 'node:process';
 import { expect, test } from 'vitest';
 import { Random } from '../../kernels/random.ts';
 import { builtGraphs } from '../run-folders.ts';
-import { Arena, until } from './arena.ts';
+import { Arena, HANGS_MS, until } from './arena.ts';
 import { Background } from './background.ts';
 import { MIXED } from './catalog.ts';
 import { held, heldByProcess } from './held.ts';
@@ -15,7 +15,7 @@ const MIB = 2 ** 20;
 
 test.runIf(minutes > 0)(
   `what is held between rounds does not grow, seed ${seed}`,
-  { timeout: 600_000 + minutes * 60_000 },
+  { timeout: HANGS_MS + minutes * 60_000 },
   async () => {
     const random = new Random(seed);
     const arena = await Arena.start(builtGraphs(), { sessionIdleTimeoutMs: 10_000 });

@@ -45,7 +45,7 @@ export const strangers: Family = {
         for (const [method, path] of ROUTES) {
           for (const headers of KEYS) {
             const body = method === 'POST' ? { body: '{}' } : {};
-            const answer = await fetch(arena.url + path, {
+            const answer = await arena.fetch(path, {
               method,
               headers: { 'content-type': 'application/json', ...headers },
               ...body,
@@ -89,7 +89,7 @@ export const strangers: Family = {
           ADA,
         );
         const of = (key: string, method = 'GET') =>
-          fetch(`${arena.url}/v1/responses/${stored.json.id}`, {
+          arena.fetch(`/v1/responses/${stored.json.id}`, {
             method,
             headers: { authorization: `Bearer ${key}` },
           });
