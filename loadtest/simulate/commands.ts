@@ -232,7 +232,7 @@ function predictLoadOf(flags: { concurrency?: number; rate?: number; maxLoad?: b
 // The order of waiting requests, and how it differs from the one that serves.
 function orderNote(name: SchedulerName): string {
   const { overtakeMsPerToken, classDelayMs } = SERVED_POLICY;
-  const served = `a longer prompt is overtaken after ${overtakeMsPerToken} ms per token, side requests rank ${classDelayMs.side} ms later, background ones ${classDelayMs.background} ms`;
+  const served = `a longer prompt is overtaken after ${overtakeMsPerToken} ms per token, or what a token costs where that is more, side requests rank ${classDelayMs.side} ms later, background ones ${classDelayMs.background} ms`;
   return name === 'served'
     ? `order as it serves: ${served}`
     : `order: first come, first served, as published systems; this server's (--scheduler served): ${served}`;

@@ -250,7 +250,7 @@ export class Engine implements SequenceEngine {
     if (outcome.ok) {
       this.#commitRows(plan, [outcome]);
       for (const row of plan.rows) this.#settle(this.#sequences.get(row.sequenceId)!);
-      floor.cold?.learn(plan.rows, outcome.deviceMs);
+      floor.learn(plan.rows, outcome.deviceMs);
     } else {
       this.#failRows(plan, outcome.failure);
       floor.lose(outcome.failure.lost, plan.replica);

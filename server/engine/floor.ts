@@ -2,7 +2,7 @@
 // reported of them), so that the engine can move house to another device. Knows no reader and ends no sequence.
 // Used by engine.ts; after it: scheduler.ts and the backend.
 import assert from 'node:assert/strict';
-import type { Backend, BackendLimits, DeviceFailure, StepPlan } from '../../kernels/backend.ts';
+import type { Backend, BackendLimits, DeviceFailure, StepPlan, StepRow } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
 import { type AdmissionBounds, contextTokensMax } from './admission.ts';
 import type { BlockArchive } from './block-archive.ts';
@@ -112,6 +112,12 @@ export class Floor {
     assert(this.#inFlight[plan.replica] === plan, 'a step answers once');
     this.#inFlight[plan.replica] = null;
     this.scheduler.stepping(plan.replica, false);
+  }
+
+  /** A step has run: what computing costs. */
+  learn(rows: readonly StepRow[], deviceMs: number): void {
+    this.scheduler.learn(rows, deviceMs);
+    this.cold?.learn(rows, deviceMs);
   }
 
   /** Steps in flight are to end with the round they are at. */

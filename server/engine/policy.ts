@@ -2,16 +2,18 @@
 // simulations of it. Read by compose.ts and the simulator.
 import type { SchedulerBounds } from './scheduler.ts';
 
-type Policy = Pick<SchedulerBounds, 'overtakeMsPerToken' | 'classDelayMs'>;
+type Policy = Pick<SchedulerBounds, 'overtakeMsPerToken' | 'overtakeMsMax' | 'classDelayMs'>;
 
 /**
- * What serves. A prompt may be overtaken by one that came this much later per token that it is shorter: about what
- * computing the token takes on two cores, so that nobody waits longer for a shorter neighbour than for a longer one.
+ * What serves. A prompt may be overtaken by one that came later by what the tokens cost that it is shorter, so that nobody
+ * waits longer for a shorter neighbour than for a longer one: 0.2 ms each until the device has shown its own cost, and
+ * never less; but for a minute at most.
  * A title or a warm-up yields to a person's turn for about as long as a person notices; prefill ahead of a question
  * yields longer, but not for ever.
  */
 export const SERVED_POLICY: Policy = {
   overtakeMsPerToken: 0.2,
+  overtakeMsMax: 60_000,
   classDelayMs: { turn: 0, side: 250, background: 2000 },
 };
 

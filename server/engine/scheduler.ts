@@ -8,9 +8,11 @@ import {
   judgedTokensMax,
   type StepCosts,
   type StepPlan,
+  type StepRow,
 } from '../../kernels/backend.ts';
 import { chunkCount, matchLimit, pieceCount, tokensBesideDecodes } from './chunks.ts';
 import type { ColdTier } from './cold-tier.ts';
+import { PrefillPace } from './prefill-pace.ts';
 import type { PrefixCache } from './prefix-cache.ts';
 import type { Priority } from './request.ts';
 import { roundsOf } from './rounds.ts';
@@ -23,9 +25,16 @@ import { WaitingLine } from './waiting-line.ts';
 export interface SchedulerBounds {
   readonly prefillChunkTokens: number; // longest prefill row; chunks end at absolute multiples of it
   readonly prefillTokensPerStep: number; // all prefill rows of one step; bounds what decode rows wait for
-  readonly overtakeMsPerToken: number; // a prompt may be overtaken by one that came this much later per token shorter
+  /**
+   * A prompt may be overtaken by one that came so much later per token shorter; where the device's prompts have shown to cost
+   * more, by as much as that. 0: whatever it costs, first come, first served.
+   */
+  readonly overtakeMsPerToken: number;
+  readonly overtakeMsMax?: number; // by none that came this much later, however long it is; absent: no bound
   readonly classDelayMs: Readonly<Record<Priority, number>>; // how long a class waits before it ranks with fresh turns
 }
+
+const urgentTurn = 4; // of so many steps one begins with the most urgent prompt
 
 export class Scheduler {
   readonly #limits: BackendLimits;
@@ -35,6 +44,8 @@ export class Scheduler {
   readonly #cold: ColdTier | null;
   readonly #waiting = new WaitingLine<Sequence>();
   readonly #seating: Seating;
+  readonly #pace = new PrefillPace();
+  readonly #turns: Uint8Array; // [replica] steps that could begin with the shortest prompt, modulo urgentTurn
   #promisedCount = 0; // blocks that seated sequences have been let in for and have not taken yet
   #preemptedCount = 0;
   #seatMs = 0; // when seat() was called last
@@ -51,6 +62,7 @@ export class Scheduler {
     this.#cold = cold;
     this.#costs = backend.costs ?? null;
     this.#seating = new Seating(backend);
+    this.#turns = new Uint8Array(limits.replicaCount);
   }
 
   /** Seats waiting sequences, most urgent first; a lesser class may have to stand up for a turn. */
@@ -83,8 +95,8 @@ export class Scheduler {
     for (const sequence of decodes) {
       if (sequence.phase === 'running') this.#addRow(sequence, { count: 1, rounds }, step);
     }
-    // Prompts fill what is left of it, in chunks, the most urgent first.
-    if (prefills.length > 1) prefills.sort((a, b) => this.#urgency(a) - this.#urgency(b));
+    // Prompts fill what is left of it, in chunks: the most urgent first, or the shortest.
+    this.#order(prefills, replica);
     this.#addPrefills(prefills, step);
     // Whoever had to stand up meanwhile for somebody's blocks is not in it after all.
     const seats = this.#seating.at(replica);
@@ -115,6 +127,11 @@ export class Scheduler {
     sequence.forget();
     this.#preemptedCount++;
     this.enqueue(sequence);
+  }
+
+  /** A step has run: what computing costs. */
+  learn(rows: readonly StepRow[], deviceMs: number): void {
+    this.#pace.learn(rows, deviceMs);
   }
 
   get waitingCount(): number {
@@ -162,14 +179,30 @@ export class Scheduler {
   }
 
   // One number orders everything: the time a sequence came, plus what its class and its length make it wait.
-  // It never changes while the sequence waits, so whoever waits long enough is more urgent than all newcomers.
+  // It is bounded, and newcomers' grows with time, so whoever waits long enough is more urgent than all of them.
   #urgency(sequence: Sequence): number {
-    const { classDelayMs, overtakeMsPerToken } = this.#bounds;
-    return (
-      sequence.submitMs +
-      classDelayMs[sequence.request.priority] +
-      sequence.remainingCount * overtakeMsPerToken
-    );
+    const { classDelayMs, overtakeMsPerToken, overtakeMsMax = Number.POSITIVE_INFINITY } = this.#bounds;
+    const tokenMs = overtakeMsPerToken === 0 ? 0 : Math.max(overtakeMsPerToken, this.#pace.tokenMs ?? 0);
+    const lengthMs = Math.min(overtakeMsMax, sequence.remainingCount * tokenMs);
+    return sequence.submitMs + classDelayMs[sequence.request.priority] + lengthMs;
+  }
+
+  // A long prompt that is the most urgent at last, having waited for as long as it is, would hold up everybody who comes for
+  // as long as the rest of it takes. So three steps of four begin with the shortest of its class: short ones wait for a few
+  // chunks of it as long as they take less than what that leaves, and it has a fourth of the steps whatever comes.
+  #order(prefills: Sequence[], replica: number): void {
+    if (prefills.length < 2) return;
+    prefills.sort((a, b) => this.#urgency(a) - this.#urgency(b));
+    if (this.#bounds.overtakeMsPerToken === 0) return;
+    const rank = classRank(prefills[0]!);
+    let at = 0;
+    for (let index = 1; index < prefills.length; index++) {
+      const other = prefills[index]!;
+      if (other.remainingCount < prefills[at]!.remainingCount && classRank(other) <= rank) at = index;
+    }
+    if (at === 0) return;
+    this.#turns[replica] = (this.#turns[replica]! + 1) % urgentTurn;
+    if (this.#turns[replica] !== 0) prefills.unshift(...prefills.splice(at, 1));
   }
 
   // Who can compute: whose next token is due, and whose prompt is not through.

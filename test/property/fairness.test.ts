@@ -1,4 +1,4 @@
-// Nobody starves: a sequence's urgency is fixed when it comes (its time, what its class waits, what its length waits),
+// Nobody starves: a sequence's urgency is bounded when it comes (its time, what its class waits, what its length waits),
 // and newcomers' grows with time. So whoever comes later than that never sits down before it, whatever the load, and its
 // wait is bounded by the work that came before that time.
 import fc from 'fast-check';
@@ -25,7 +25,7 @@ const limits: BackendLimits = {
 };
 
 const classDelayMs = { turn: 0, side: 40, background: 300 } as const;
-const overtakeMsPerToken = 0.5;
+const overtakeMsPerToken = 2; // no prompt's token costs more below: a step of one takes 1.5 ms
 const bounds = {
   prefillChunkTokens: 16,
   prefillTokensPerStep: 16,
