@@ -66,6 +66,23 @@ test('time, chance, the process and the console come in through constructors', (
   expect(faults).toEqual([]);
 });
 
+test('no test has less time than all have: a bound on what hangs is no measure', () => {
+  const least = Number(
+    /testTimeout: ([\d_]+)/
+      .exec(readFileSync(join(root, 'vitest.config.ts'), 'utf8'))![1]!
+      .replaceAll('_', ''),
+  );
+  const faults: string[] = [];
+  for (const { path, code } of tests) {
+    if (!path.endsWith('.test.ts') || path.startsWith('test/clients/')) continue; // those have a configuration of their own
+    for (const [, options, last] of code.matchAll(/\btimeout: ([\d_]+)|^\s*\}, (\d+_[\d_]+)\);$/gm)) {
+      if (Number((options ?? last)!.replaceAll('_', '')) < least)
+        faults.push(`${path}: ${options ?? last} ms`);
+    }
+  }
+  expect(faults).toEqual([]);
+});
+
 test('no file is longer than 400 lines', () => {
   const long = [...sources, ...tests].filter(({ text }) => text.split('\n').length > 400);
   expect(long.map(({ path }) => path)).toEqual([]);

@@ -88,7 +88,7 @@ describe.skipIf(codexMissing).each([
       if (event['type'] === 'item.completed' && type === 'command_execution') setTimeout(kill, 300);
     });
     expect(killed.code).not.toBe(0);
-    await expect.poll(() => server.engine.load.runningCount, { timeout: 2000 }).toBe(0);
+    await expect.poll(() => server.engine.load.runningCount, { timeout: 60_000 }).toBe(0);
     const resumed = await home.exec(['resume', '--last', 'Go on']);
     expect(resumed.messages).toEqual(['Here I am again.']);
     const { usage } = resumed.events.at(-1) as { usage: Record<string, number> };

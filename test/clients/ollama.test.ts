@@ -114,6 +114,6 @@ describe.skipIf(missing)('ollama', () => {
     const ollama = await client();
     const stream = await ollama.chat({ model, messages: ask('Hi'), stream: true });
     stream.abort();
-    await expect.poll(() => server.engine.load.runningCount, { timeout: 2000 }).toBe(0);
+    await expect.poll(() => server.engine.load.runningCount, { timeout: 60_000 }).toBe(0);
   });
 });

@@ -17,19 +17,15 @@ test.each([
   ['c-api', 'unavailable'],
 ])('without koffi, runtime %s answers %s', async (runtime, expected) => {
   const here = import.meta.dirname;
-  const { stdout } = await run(
-    process.execPath,
-    [
-      '--require',
-      join(here, 'without-koffi.cjs'),
-      '--import',
-      tsx,
-      join(here, 'open-backend.ts'),
-      directory,
-      runtime,
-    ],
-    { timeout: 30_000 },
-  );
+  const { stdout } = await run(process.execPath, [
+    '--require',
+    join(here, 'without-koffi.cjs'),
+    '--import',
+    tsx,
+    join(here, 'open-backend.ts'),
+    directory,
+    runtime,
+  ]);
   const answer = JSON.parse(stdout) as { runtime: string; token: number; warnings: string[] };
   expect(answer.runtime).toBe(expected);
   if (expected === 'unavailable') return;

@@ -33,7 +33,7 @@ beforeAll(async () => {
   target = await openDevice(config, model, world);
   draft = (await openDraftDevice(config, model, target.backend, world))!;
   engine = openEngine();
-}, 60_000);
+});
 
 /** One that has not learned yet what guesses cost on this machine. */
 function openEngine(): Engine {

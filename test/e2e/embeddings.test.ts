@@ -36,7 +36,7 @@ beforeAll(async () => {
   const host = { terminal, env: {}, clock: new WallClock(), epochMs: () => Date.now() };
   server = await startLocalServer(loadConfig({ flags, env: listenerEnv }), host);
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
-}, 120_000);
+});
 
 afterAll(() => server.stop());
 

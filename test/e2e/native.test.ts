@@ -49,7 +49,7 @@ beforeAll(async () => {
 
 afterAll(() => server?.stop());
 
-const socketOptions = { frameSizeMax: 2 ** 20, connectTimeoutMs: 5000 };
+const socketOptions = { frameSizeMax: 2 ** 20, connectTimeoutMs: 180_000 };
 
 function connect(apiKey: string | null = KEY): Promise<NativeClient> {
   return NativeClient.connect(webSocketTo(server.url, { ...socketOptions, apiKey }));

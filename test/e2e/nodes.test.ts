@@ -82,7 +82,7 @@ test.skipIf(nodes.length === 0).each(rows)(
     const pieces = events.slice(0, -1).map((event) => JSON.parse(event.replace(/^data: /, '')));
     expect(pieces.map(({ choices }) => choices[0]?.text ?? '').join('')).toBe(text);
     const client = await NativeClient.connect(
-      webSocketTo(url, { apiKey: null, frameSizeMax: 2 ** 20, connectTimeoutMs: 20_000 }),
+      webSocketTo(url, { apiKey: null, frameSizeMax: 2 ** 20, connectTimeoutMs: 180_000 }),
     );
     const session = client.open();
     await session.append({ text: 'const a =' });

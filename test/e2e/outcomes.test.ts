@@ -119,7 +119,7 @@ test('a server records tasks, dies, comes back with them, and its file is report
   second.child.kill('SIGTERM');
   await once(second.child, 'close');
   expect(second.child.exitCode).toBe(0);
-}, 60_000);
+});
 
 test('a broken record is put aside, and the server serves', async () => {
   const path = join(directory, 'broken.db');
@@ -128,12 +128,12 @@ test('a broken record is put aside, and the server serves', async () => {
   expect(server.err()).toContain('the record of tasks was broken');
   expect((await ask(server.url, '/v1/tasks', { id: 'a' })).id).toBe('a');
   expect(readdirSync(directory).filter((name) => name.startsWith('broken.db.broken-'))).toHaveLength(1);
-}, 60_000);
+});
 
 test('a record that cannot be written refuses to start, by name', async () => {
   const path = join(LANES, 'outcomes.db'); // below a file
   await expect(serving(path)).rejects.toThrow(/lanes\.json\/outcomes\.db: /);
-}, 60_000);
+});
 
 test('the command of the README runs', async () => {
   const page = join(directory, 'example.html');
@@ -141,4 +141,4 @@ test('the command of the README runs', async () => {
   const { code, out } = await finished('report', ...example, '--html', page);
   expect(code).toBe(0);
   expect(out).toContain('T_total 520 s to 457 s: 12.1 % shorter');
-}, 60_000);
+});

@@ -79,7 +79,7 @@ for (const proxy of proxies) {
     spawnSync(proxy.program, ['--version']).error !== undefined;
   if (missing) console.log(`skipped: ${proxy.name}: there is no ${proxy.program}`);
   describe.skipIf(missing)(proxy.name, () => {
-    test('keeps what belongs together on one node, and goes on without it', { timeout: 60_000 }, async () => {
+    test('keeps what belongs together on one node, and goes on without it', async () => {
       const nodes = await Promise.all(['a', 'b', 'c'].map(startNode));
       const url = await startProxy(proxy, nodes);
 

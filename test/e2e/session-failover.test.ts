@@ -21,7 +21,7 @@ afterAll(() => {
   rig.end();
 });
 
-describe.skipIf(redisProgram === null)('with a store that nodes share', { timeout: 90_000 }, () => {
+describe.skipIf(redisProgram === null)('with a store that nodes share', () => {
   test('kill -9 in mid-answer: another node goes on with the very tokens', async () => {
     const redis = await rig.redis();
     const [a, b, alone] = await Promise.all([

@@ -14,7 +14,7 @@ const rig = new Rig();
 const links: RedisLink[] = [];
 const BLOCK = 1000; // bytes
 
-describe.skipIf(redisProgram === null)('blocks in Redis', { timeout: 120_000 }, () => {
+describe.skipIf(redisProgram === null)('blocks in Redis', () => {
   let redis: Started;
   beforeAll(async () => {
     redis = await rig.redis();

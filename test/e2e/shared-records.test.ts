@@ -81,7 +81,7 @@ describe.each(stores.slice(0, redisProgram === null ? 1 : 2))('records %s', (_, 
   });
 });
 
-describe.skipIf(redisProgram === null)('with Redis', { timeout: 90_000 }, () => {
+describe.skipIf(redisProgram === null)('with Redis', () => {
   test('an owner has so many records at most, all together so many bytes; the oldest go first', async () => {
     const few = await redisStore({ ...WIDE, countPerOwnerMax: 2 });
     for (const id of ['one', 'two', 'three']) await few.put(record(id, 1));

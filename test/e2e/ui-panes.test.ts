@@ -21,7 +21,7 @@ describe.skipIf(chromium === null)('the page', () => {
     rig = await pageRig({ contextTokens: '2048', slots: '4' });
     await ask('What is the capital of France?');
     await ask('What is the capital of Spain?');
-  }, 120_000);
+  });
   afterAll(() => rig.close());
 
   const text = async (page: Page, selector: string): Promise<string> =>
@@ -48,7 +48,7 @@ describe.skipIf(chromium === null)('the page', () => {
       .first()
       .selectOption('wse3');
     await page.getByRole('button', { name: 'Switch', exact: true }).click();
-    await page.getByRole('img', { name: /regions of cores/ }).waitFor({ timeout: 60_000 });
+    await page.getByRole('img', { name: /regions of cores/ }).waitFor({ timeout: 180_000 });
     await page
       .getByLabel(/^Device/)
       .first()
@@ -60,7 +60,7 @@ describe.skipIf(chromium === null)('the page', () => {
       .first()
       .selectOption('cpu');
     await page.getByRole('button', { name: 'Switch', exact: true }).click();
-    await page.getByRole('region', { name: 'KV cache' }).waitFor({ timeout: 60_000 });
+    await page.getByRole('region', { name: 'KV cache' }).waitFor({ timeout: 180_000 });
     await page.context().close();
   });
 
@@ -178,7 +178,7 @@ describe.skipIf(chromium === null)('with an API key', () => {
     await page.locator('.fim ins').waitFor(); // this model can
     await page.close();
     await keyed.close();
-  }, 120_000);
+  });
 });
 
 /** A server of live reports, one every few milliseconds, each a little different. */

@@ -8,7 +8,7 @@ let rig: PageRig;
 describe.skipIf(chromium === null)('the playground', () => {
   beforeAll(async () => {
     rig = await pageRig({ contextTokens: '2048', slots: '4', temperature: '0' });
-  }, 120_000);
+  });
   afterAll(() => rig.close());
 
   const written = (page: Page) => page.locator('[aria-busy=true]').waitFor({ state: 'detached' });
@@ -73,7 +73,7 @@ describe.skipIf(chromium === null)('the playground', () => {
     await page.getByLabel('Text', { exact: true }).fill('function add(a, b) {\n  return a - b;\n}\n');
     await page.getByLabel('Message').fill('Write a JavaScript function add(a, b) that returns a + b.');
     await page.keyboard.press('Enter');
-    await page.waitForSelector(answerDone, { timeout: 60_000 });
+    await page.waitForSelector(answerDone, { timeout: 180_000 });
     await page.getByRole('button', { name: 'Compare to file' }).first().click();
     expect(await page.locator('.diff .line-out').count()).toBeGreaterThan(0);
     await page.getByRole('button', { name: 'Apply to file' }).click();

@@ -48,7 +48,7 @@ test('SmolLM2 at fp32 gives the reference tokens', async () => {
     expect(runner.greedy(0, topIds[0]!, ids.length, out.length)).toEqual(out);
   }
   runner.release();
-}, 180_000); // 540 MB of weights are written
+}); // 540 MB of weights are written
 
 test.each(tinyFiles)('%s at fp32 gives the reference tokens', async (file) => {
   const all = JSON.parse(readFileSync(join(shared, 'greedy.json'), 'utf8')) as Record<string, TinyCase[]>;

@@ -37,7 +37,7 @@ beforeAll(async () => {
   };
   const host = { terminal: new MemoryTerminal(), env: {}, clock: new WallClock(), epochMs: () => Date.now() };
   server = await startLocalServer(loadConfig({ flags, env: listenerEnv }), host);
-}, 180_000); // 540 MB of weights are written
+}); // 540 MB of weights are written
 
 afterAll(() => server.stop());
 

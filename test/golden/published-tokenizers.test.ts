@@ -29,14 +29,14 @@ const named = models.length === 0 ? ['none'] : models;
 const expected = (model: string) =>
   JSON.parse(readFileSync(join(model, 'expected.json'), 'utf8')) as Expected;
 
-test.skipIf(models.length === 0).each(named)('%s: texts', { timeout: 120_000 }, (model) => {
+test.skipIf(models.length === 0).each(named)('%s: texts', (model) => {
   const tokenizer = Tokenizer.load(model);
   const { texts } = expected(model);
   expect(texts.length).toBeGreaterThan(400);
   for (const [text, ids] of texts) expect([...tokenizer.encode(text)], JSON.stringify(text)).toEqual(ids);
 });
 
-test.skipIf(models.length === 0).each(named)('%s: conversations', { timeout: 120_000 }, (model) => {
+test.skipIf(models.length === 0).each(named)('%s: conversations', (model) => {
   const tokenizer = Tokenizer.load(model);
   const template = ChatTemplate.load(model, tokenizer);
   for (const { messages, tools, kwargs, ids } of expected(model).templates) {

@@ -162,7 +162,7 @@ function lastingEnd({ reason, stopString, position, usage, error }: GenerationEn
 }
 
 export function connect({ url, key }: Door): Promise<NativeClient> {
-  const options = { apiKey: key, frameSizeMax: 2 ** 24, connectTimeoutMs: 30_000 };
+  const options = { apiKey: key, frameSizeMax: 2 ** 24, connectTimeoutMs: 600_000 };
   return NativeClient.connect(webSocketTo(url, options), { client: 'law' });
 }
 

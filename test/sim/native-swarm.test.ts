@@ -15,9 +15,7 @@ function run(seed: number) {
   }
 }
 
-test('clients that come, ask, cancel, stall and vanish get what the oracle says and leave nothing behind', {
-  timeout: 120_000,
-}, () => {
+test('clients that come, ask, cancel, stall and vanish get what the oracle says and leave nothing behind', () => {
   const total = new Map<string, number>();
   for (const seed of seeds) {
     const { log, counts } = run(seed);

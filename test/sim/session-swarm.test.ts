@@ -15,9 +15,7 @@ function run(seed: number) {
   }
 }
 
-test('sessions that are edited, forked, steered, lost and resumed say what the oracle says', {
-  timeout: 120_000,
-}, () => {
+test('sessions that are edited, forked, steered, lost and resumed say what the oracle says', () => {
   const total = new Map<string, number>();
   for (const seed of seeds) {
     const { log, counts } = run(seed);
@@ -46,6 +44,6 @@ test('sessions that are edited, forked, steered, lost and resumed say what the o
   }
 });
 
-test('the same seed gives the same conversation', { timeout: 60_000 }, () => {
+test('the same seed gives the same conversation', () => {
   for (const seed of seeds.slice(0, 2)) expect(run(seed).log).toBe(run(seed).log);
 });

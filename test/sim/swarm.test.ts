@@ -15,7 +15,7 @@ function run(seed: number) {
   }
 }
 
-test('every swarm answers what the oracle says and loses no block', { timeout: 120_000 }, () => {
+test('every swarm answers what the oracle says and loses no block', () => {
   const total = {
     completed: 0,
     cancelled: 0,

@@ -77,7 +77,7 @@ const body = fc.record(
   { requiredKeys: ['messages'] },
 );
 
-test('over HTTP', { timeout: 120_000 }, async () => {
+test('over HTTP', async () => {
   const server = await responsesServer({
     say: () => 'So:\n<tool_call>\n{"name": "shell", "arguments": {}}\n</tool_call>',
     engine: { tokensPerStep: 64 },

@@ -86,7 +86,7 @@ const body = fc.record(
   { requiredKeys: ['input'] },
 );
 
-test('over HTTP and over the WebSocket', { timeout: 120_000 }, async () => {
+test('over HTTP and over the WebSocket', async () => {
   const server = await responsesServer({
     say: () => '<tool_call>\n{"name": "shell", "arguments": {}}\n</tool_call>',
     engine: { tokensPerStep: 64 },

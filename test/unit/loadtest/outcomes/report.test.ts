@@ -136,7 +136,6 @@ test.skipIf(browser === undefined)(
     const run = (more: string[]) =>
       promisify(execFile)(browser!, [...flags, ...more, `file://${page}`], {
         maxBuffer: 2 ** 24,
-        timeout: 25_000,
       });
     const { stdout: dom } = await run(['--dump-dom']);
     expect(dom.match(/<svg[^>]*viewBox/g)!.length).toBeGreaterThanOrEqual(4);

@@ -190,4 +190,4 @@ test('rows are the same in threads', async () => {
   const there = await runFleetJobs(jobs, 2, () => {});
   expect(there).toEqual(here);
   expect(here.map(({ policy }) => policy)).toEqual(['round-robin', 'session-hash']);
-}, 60_000);
+});

@@ -193,4 +193,4 @@ test('this machine, for as short as it can: every table is there, and the file i
   const path = join(directory, 'this.json');
   writeFileSync(path, JSON.stringify(found));
   expect(readChipFile(path).measured?.format).toBe('int4');
-}, 120_000);
+});

@@ -99,4 +99,4 @@ test('threads against a real server: every session once, none lost in between', 
   const lines = io.files.get('report/turns.csv')!.trim().split('\n').slice(1);
   const sessions = lines.map((line) => Number(line.split(',')[0]));
   expect(new Set(sessions).size).toBe(12);
-}, 120_000);
+});
