@@ -4,6 +4,7 @@ import { greedySampling } from '../kernels/backend.ts';
 import type { Timer, VirtualClock } from '../kernels/clock.ts';
 import { Random } from '../kernels/random.ts';
 import { NativeClient } from '../server/client/client.ts';
+import type { SessionDirectory } from '../server/cluster/session-directory.ts';
 import type { SequenceEngine } from '../server/engine/request.ts';
 import { TextGenerator } from '../server/generation/generation.ts';
 import { openNative } from '../server/native/connection.ts';
@@ -66,6 +67,7 @@ export interface NativeServerOptions {
   readonly newSplit?: SessionParts['newSplit']; // where the model reasons
   readonly table?: Partial<SessionTableBounds>;
   readonly native?: Partial<NativeService>;
+  readonly directory?: SessionDirectory; // where its sessions outlive it
 }
 
 export class NativeServer {
@@ -103,7 +105,10 @@ export class NativeServer {
       sessionIdleTimeoutMs: 60_000,
       ...options.table,
     };
-    this.sessions = new SessionTable(this.sessionWorld, bounds, () => `${++sessionCount}`);
+    const { directory = null } = options;
+    const parts = { ...this.sessionWorld, keeper: directory };
+    this.sessions = new SessionTable(parts, bounds, () => `${++sessionCount}`);
+    directory?.serve(this.sessions);
     this.world = {
       clock,
       sessions: this.sessions,
@@ -139,6 +144,7 @@ export class NativeServer {
         throw error;
       },
       ownerOf: (apiKey) => (apiKey === 'secret-key' ? 'owner' : null),
+      bring: directory?.bring ?? null,
       ...options.native,
     };
   }

@@ -7,6 +7,7 @@ import type { RunScript } from './store-link.ts';
 export interface TakenSession {
   readonly fence: number;
   readonly state: SessionBytes;
+  readonly drawn: Uint8Array; // what was told by draw() since the latest state
 }
 
 /** `stale`: another node has it by now. `lost`: what it goes on from is not there; all of it has to be told. */
@@ -15,6 +16,8 @@ export type Saved = 'kept' | 'stale' | 'lost';
 /** What nodes share of sessions. Each rejects while the store cannot be reached. */
 export interface SessionStore {
   save(id: string, entry: StoredSession): Promise<Saved>;
+  /** Tokens of the answer to its question, unless another state of it has been told since, or what comes before them is missing. */
+  draw(id: string, piece: DrawnPiece): Promise<void>;
   /** The session is this node's from now on; null: there is none of this owner. */
   take(id: string, owner: string): Promise<TakenSession | null>;
   /** Unless another node has it by now. */
@@ -30,25 +33,42 @@ export interface StoredSession {
   readonly keepMs: number; // without a change
 }
 
-// KEYS: the session, its columns. ARGV: fence, owner, ms, state before or '', state, head; then start and bytes of each column.
+export interface DrawnPiece {
+  readonly fence: number;
+  readonly number: number; // of the state with the question
+  readonly keepMs: number;
+  readonly start: number; // bytes before
+  readonly bytes: Uint8Array;
+}
+
+// KEYS: the session, its columns, what is drawn. ARGV: fence, owner, ms, state before or '', state, head; then start and bytes of each column.
 // A full store asks a script's first change only.
 const SAVE = `
 local there = redis.call('HMGET', KEYS[1], 'fence', 'number')
 if tonumber(there[1] or '0') > tonumber(ARGV[1]) then return 'stale' end
 if ARGV[4] ~= '' then
   if there[1] ~= ARGV[1] or there[2] ~= ARGV[4] then return 'lost' end
-  for i = 2, #KEYS do
+  for i = 2, #KEYS - 1 do
     if redis.call('STRLEN', KEYS[i]) < tonumber(ARGV[3 + 2 * i]) then return 'lost' end
   end
 end
 redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'owner', ARGV[2], 'number', ARGV[5], 'head', ARGV[6])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-for i = 2, #KEYS do
+redis.call('DEL', KEYS[#KEYS])
+for i = 2, #KEYS - 1 do
   local start, bytes = ARGV[3 + 2 * i], ARGV[4 + 2 * i]
   if start == '0' then redis.call('SET', KEYS[i], bytes) else redis.call('SETRANGE', KEYS[i], start, bytes) end
   redis.call('PEXPIRE', KEYS[i], ARGV[3])
 end
 return 'kept'`;
+// KEYS: the session, what is drawn. ARGV: fence, state, ms, start, bytes.
+const DRAW = `
+local there = redis.call('HMGET', KEYS[1], 'fence', 'number')
+if there[1] ~= ARGV[1] or there[2] ~= ARGV[2] then return 0 end
+if redis.call('STRLEN', KEYS[2]) < tonumber(ARGV[4]) then return 0 end
+redis.call('SETRANGE', KEYS[2], ARGV[4], ARGV[5])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return 1`;
 // ARGV: owner.
 const TAKE = `
 local found = redis.call('HMGET', KEYS[1], 'owner', 'head')
@@ -78,20 +98,25 @@ export class RedisSessions implements SessionStore {
     return String(await this.#run(SAVE, this.#keysOf(id), args)) as Saved;
   }
 
+  async draw(id: string, { fence, number, keepMs, start, bytes }: DrawnPiece): Promise<void> {
+    const [key, ...others] = this.#keysOf(id);
+    await this.#run(DRAW, [key!, others.at(-1)!], [fence, number, keepMs, start, bytes]);
+  }
+
   async take(id: string, owner: string): Promise<TakenSession | null> {
     const found = await this.#run(TAKE, this.#keysOf(id), [owner]);
     if (!Array.isArray(found)) return null;
     const [fence, head, ...columns] = found as [number, Buffer, ...Buffer[]];
-    return { fence, state: { head, columns } };
+    return { fence, state: { head, columns: columns.slice(0, COLUMNS) }, drawn: columns[COLUMNS]! };
   }
 
   async forget(id: string, fence: number): Promise<void> {
     await this.#run(FORGET, this.#keysOf(id), [fence]);
   }
 
-  /** The session's own, and one for each column. */
+  /** The session's own, one for each column, and that of what is drawn. */
   #keysOf(id: string): string[] {
     const key = `${this.#prefix}${id}`;
-    return [key, ...Array.from({ length: COLUMNS }, (_, column) => `${key}:${column}`)];
+    return [key, ...Array.from({ length: COLUMNS }, (_, column) => `${key}:${column}`), `${key}:drawn`];
   }
 }

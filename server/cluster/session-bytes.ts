@@ -3,6 +3,7 @@
 // sessions/session-state.ts; after it: session-directory.ts and redis-sessions.ts.
 import { createHash } from 'node:crypto';
 import { pack, unpack } from '../client/wire.ts';
+import type { EndedAnswer } from '../sessions/session-answer.ts';
 import type { SessionState } from '../sessions/session-state.ts';
 
 export interface SessionBytes {
@@ -23,26 +24,28 @@ export interface ToldColumn {
 }
 
 type Told = readonly ToldColumn[];
+type Columns = [Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array]; // [COLUMNS]
 type Chat = NonNullable<SessionState['transcript']['chat']>;
 
-interface Head extends Omit<SessionState, 'transcript'> {
+interface Head extends Omit<SessionState, 'transcript' | 'answer'> {
   readonly version: number;
   readonly raw: boolean;
   readonly isChat: boolean;
   readonly sizes: readonly number[]; // [COLUMNS] bytes; behind them may lie what was there before
 }
 
-const VERSION = 2;
-/** Token ids (int32), text and messages of a chat, marks (two int32 each). */
-export const COLUMNS = 4;
+const VERSION = 3;
+/** Token ids (int32), text and messages of a chat, marks (two int32 each), the answer that has ended (MessagePack or nothing). */
+export const COLUMNS = 5;
 
-export function sessionBytes({ transcript, ...state }: SessionState): SessionBytes {
+export function sessionBytes({ transcript, answer, ...state }: SessionState): SessionBytes {
   const { tokens, chat, marks, raw } = transcript;
   const columns = [
     bytesOf(tokens),
     Buffer.from(chat?.text ?? '', 'utf8'),
     Buffer.from((chat?.messages ?? []).map((message) => `${JSON.stringify(message)}\n`).join(''), 'utf8'),
     bytesOf(Int32Array.from(marks.flatMap((mark) => [mark.text, mark.tokens]))),
+    answer === null ? new Uint8Array() : pack(answer),
   ];
   const sizes = columns.map(({ length }) => length);
   const head: Head = { ...state, version: VERSION, raw, isChat: chat !== null, sizes };
@@ -77,14 +80,16 @@ export function sessionOf({ head: packed, columns }: SessionBytes): SessionState
   if (head === null) return null;
   const whole = columns.map((column, index) => column.subarray(0, head.sizes[index]));
   if (whole.some(({ length }, index) => length !== head.sizes[index])) return null;
-  const [tokens, text, messages, marks] = whole as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
+  const [tokens, text, messages, marks, ended] = whole as Columns;
   if (tokens.length % 4 !== 0 || marks.length % 8 !== 0) return null;
   const chat = head.isChat ? chatOf(text, messages) : null;
   if (head.isChat && chat === null) return null;
+  const answer = ended.length === 0 ? null : (unpacked(ended) as EndedAnswer | null);
+  if (ended.length > 0 && answer === null) return null;
   const numbers = int32Of(marks);
   const { version: _, raw, isChat: __, sizes: ___, ...state } = head;
   return {
-    ...state,
+    ...{ ...state, answer },
     transcript: {
       ...{ raw, chat, tokens: int32Of(tokens) },
       marks: Array.from({ length: numbers.length / 2 }, (_, at) => ({
@@ -96,9 +101,13 @@ export function sessionOf({ head: packed, columns }: SessionBytes): SessionState
 }
 
 function headOf(packed: Uint8Array): Head | null {
+  const head = unpacked(packed) as Head | null;
+  return head?.version === VERSION && head.sizes?.length === COLUMNS ? head : null;
+}
+
+function unpacked(bytes: Uint8Array): unknown {
   try {
-    const head = unpack(packed) as Head | null;
-    return head?.version === VERSION && head.sizes?.length === COLUMNS ? head : null;
+    return unpack(bytes);
   } catch {
     return null; // cut or altered: as good as not there
   }

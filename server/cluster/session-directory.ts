@@ -30,6 +30,14 @@ export interface WantedSession {
   readonly index?: number | undefined;
 }
 
+/** The answer to a session's question, as far as it has come. */
+interface Drawn {
+  readonly generation: number;
+  readonly tokens: number[]; // bounded by the session's
+  toldCount: number;
+  telling: boolean;
+}
+
 /** The latest state of a session that the store was told. */
 interface ToldState {
   readonly number: number;
@@ -37,6 +45,7 @@ interface ToldState {
 }
 
 const IN_FLIGHT_SIZE_MAX = 64 * 2 ** 20; // bytes on their way to the store; beyond, what changes is told later
+const DRAWN_TOLD_TOGETHER = 16; // tokens
 const FIRST_FENCE = 1;
 const RETRY_MS = 2000; // after a store that is there has refused a change: it is full, say
 
@@ -46,6 +55,7 @@ export class SessionDirectory implements SessionKeeper {
   readonly #fences = new Map<string, number>(); // by id; bounded by the table's sessions
   readonly #untold = new Set<string>(); // likewise
   readonly #told = new Map<string, ToldState>(); // likewise
+  readonly #drawn = new Map<string, Drawn>(); // likewise
   #table: SessionTable | null = null;
   #nextNumber = 1; // never one twice: what a change goes on from is exactly that
   #inFlightSize = 0;
@@ -77,6 +87,13 @@ export class SessionDirectory implements SessionKeeper {
   changed(session: KeptSession): void {
     if (!this.#up || this.#inFlightSize > IN_FLIGHT_SIZE_MAX) this.#untold.add(session.id);
     else void this.#save(session);
+  }
+
+  drew({ id }: KeptSession, tokens: readonly number[]): void {
+    const drawn = this.#drawn.get(id);
+    if (drawn === undefined) return;
+    for (const token of tokens) drawn.tokens.push(token);
+    if (drawn.tokens.length - drawn.toldCount >= DRAWN_TOLD_TOGETHER) void this.#tellDrawn(id, drawn);
   }
 
   ended({ id }: KeptSession): void {
@@ -123,31 +140,58 @@ export class SessionDirectory implements SessionKeeper {
     }
     this.#fences.set(wanted.id, taken.fence);
     this.#told.delete(wanted.id);
-    this.#adopt(wanted, state, done);
+    this.#adopt(wanted, { state, drawn: drawnOf(taken.drawn) }, done);
   }
 
-  #adopt({ id, owner, generation, index = 0 }: WantedSession, state: SessionState, done: () => void): void {
+  #adopt(
+    { id, owner, generation, index = 0 }: WantedSession,
+    found: { readonly state: SessionState; readonly drawn: Int32Array | null },
+    done: () => void,
+  ): void {
     const table = this.#table!;
-    const { question } = state;
+    const { question, transcript } = found.state;
     const finish = () => {
       done();
       table.settle(id);
     };
     const wanted = question !== null && generation === question.generation ? index : 0;
-    const goal = state.answered ? Number.POSITIVE_INFINITY : wanted;
-    const refused = table.adopt(id, owner, state, new CatchUp(goal, finish));
+    const refused = table.adopt({ id, owner }, found, new CatchUp(wanted, finish));
     if (refused !== null) {
       this.#letGo(id);
       this.#options.log.warn('a session of another node was not taken over', { id, reason: refused.message });
       done();
       return;
     }
-    this.#options.log.info('a session goes on here', { id, tokens: state.transcript.tokens.length });
-    if (goal === 0) finish();
+    this.#options.log.info('a session goes on here', { id, tokens: transcript.tokens.length });
+    if (wanted === 0) finish();
+  }
+
+  /** Whose answer comes next. With each state the store forgets what it was told of it. */
+  #noteQuestion(id: string, { question }: SessionState): void {
+    const before = this.#drawn.get(id);
+    if (question === null) this.#drawn.delete(id);
+    else if (before?.generation === question.generation) before.toldCount = 0;
+    else this.#drawn.set(id, { generation: question.generation, tokens: [], toldCount: 0, telling: false });
+  }
+
+  /** What is lost of it costs whoever takes over that it is drawn one token at a time. */
+  async #tellDrawn(id: string, drawn: Drawn): Promise<void> {
+    const told = this.#told.get(id);
+    const fence = this.#fences.get(id);
+    if (!this.#up || drawn.telling || told === undefined || fence === undefined) return;
+    const tokens = Int32Array.from(drawn.tokens.slice(drawn.toldCount));
+    const start = drawn.toldCount * tokens.BYTES_PER_ELEMENT;
+    drawn.toldCount = drawn.tokens.length;
+    drawn.telling = true;
+    const { keepMs } = this.#options;
+    const piece = { fence, number: told.number, keepMs, start, bytes: new Uint8Array(tokens.buffer) };
+    await this.#store.draw(id, piece).catch((error: Error) => this.#note('draw', error));
+    drawn.telling = false;
   }
 
   async #save(session: KeptSession): Promise<void> {
     const { id, owner, state } = session;
+    this.#noteQuestion(id, state);
     const fence = this.#fences.get(id) ?? FIRST_FENCE;
     this.#fences.set(id, fence);
     const { ownerIdOf, keepMs } = this.#options;
@@ -203,6 +247,7 @@ export class SessionDirectory implements SessionKeeper {
     this.#fences.delete(id);
     this.#untold.delete(id);
     this.#told.delete(id);
+    this.#drawn.delete(id);
   }
 
   #tellUntold(): void {
@@ -219,6 +264,12 @@ export class SessionDirectory implements SessionKeeper {
   #note(what: string, { message }: Error): void {
     if (this.#up) this.#options.log.warn('the nodes’ store did not answer', { what, reason: message });
   }
+}
+
+/** Null where nothing is known. */
+function drawnOf(bytes: Uint8Array): Int32Array | null {
+  const whole = Uint8Array.from(bytes.subarray(0, bytes.length - (bytes.length % 4)));
+  return whole.length === 0 ? null : new Int32Array(whole.buffer);
 }
 
 /** Reads an answer that is drawn again, as far as its client has it already. */

@@ -3,7 +3,7 @@
 // starts no answer. Before it: session.ts; after it: session-answer.ts.
 import { type Fault, fault } from '../base/errors.ts';
 import type { PrefillReport } from './prefill-ahead.ts';
-import type { AnswerListener, SessionAnswer } from './session-answer.ts';
+import type { AnswerListener, EndedAnswer, SessionAnswer } from './session-answer.ts';
 
 /** Who listens to a session. */
 export interface SessionReader extends AnswerListener {
@@ -38,6 +38,12 @@ export class AnswerLine {
 
   get latest(): SessionAnswer | null {
     return this.#answers.at(-1) ?? null;
+  }
+
+  /** The latest answer that has ended, if it is kept. */
+  get ended(): EndedAnswer | null {
+    for (const { ended } of this.#answers.toReversed()) if (ended !== null) return ended;
+    return null;
   }
 
   add(answer: SessionAnswer): void {

@@ -15,6 +15,17 @@ export interface OutboxBatch {
   readonly logprobs: readonly TokenLogprobs[] | null; // [n] or null
 }
 
+/** What an outbox keeps, for another one to go on as it. Plain data. */
+export interface OutboxState {
+  readonly firstIndex: number; // of tokens[0] within the answer
+  readonly tokens: readonly number[]; // [n ≥ 0]
+  readonly texts: readonly string[]; // [n]
+  readonly reasonings: readonly string[] | null; // [n] or null: none was told apart
+  readonly logprobs: readonly TokenLogprobs[] | null; // [n] or null
+  readonly tail: string;
+  readonly reasoningTail: string;
+}
+
 export class Outbox {
   readonly #replayTokensMax: number;
   // Parallel arrays, one entry per kept token; entry 0 is token #firstIndex of the answer.
@@ -32,6 +43,33 @@ export class Outbox {
   constructor(replayTokensMax: number) {
     assert(replayTokensMax >= 0);
     this.#replayTokensMax = replayTokensMax;
+  }
+
+  /** One that keeps what another did, all of it as sent; its tokens count as arrived at `timeMs`. */
+  static from(state: OutboxState, replayTokensMax: number, timeMs: number): Outbox {
+    const outbox = new Outbox(replayTokensMax);
+    outbox.#tokens = [...state.tokens];
+    outbox.#texts = [...state.texts];
+    outbox.#reasonings = state.reasonings === null ? null : [...state.reasonings];
+    outbox.#timesMs = state.tokens.map(() => timeMs);
+    outbox.#logprobs = state.logprobs === null ? null : [...state.logprobs];
+    outbox.#firstIndex = state.firstIndex;
+    outbox.#sentIndex = outbox.nextIndex;
+    outbox.#tail = state.tail;
+    outbox.#reasoningTail = state.reasoningTail;
+    return outbox;
+  }
+
+  /** A copy. */
+  get state(): OutboxState {
+    return {
+      firstIndex: this.#firstIndex,
+      tokens: [...this.#tokens],
+      texts: [...this.#texts],
+      reasonings: this.#reasonings === null ? null : [...this.#reasonings],
+      logprobs: this.#logprobs === null ? null : [...this.#logprobs],
+      ...{ tail: this.#tail, reasoningTail: this.#reasoningTail },
+    };
   }
 
   /** Of the oldest token that can still be sent. */

@@ -13,7 +13,7 @@ import type {
   RunningGeneration,
   TextGenerator,
 } from '../generation/generation.ts';
-import { Outbox, type OutboxBatch } from './outbox.ts';
+import { Outbox, type OutboxBatch, type OutboxState } from './outbox.ts';
 import type { Transcript } from './transcript.ts';
 
 /** Who receives answers. Called from the engine's commit, or from the session's own methods. */
@@ -52,6 +52,12 @@ export interface AnswerEnd extends Omit<SequenceUsage, 'missReason'> {
   readonly totalMs: number; // asked → end
 }
 
+/** An answer that has ended, for a session elsewhere that goes on as its own. Plain data. */
+export interface EndedAnswer {
+  readonly kept: OutboxState;
+  readonly end: AnswerEnd;
+}
+
 export interface AnswerBounds {
   readonly unsentTokensMax: number; // drawn and not yet taken by the reader: generation pauses
   readonly replayTokensMax: number; // sent and kept
@@ -59,11 +65,13 @@ export interface AnswerBounds {
 
 export interface SessionAnswerParts {
   readonly clock: Clock;
-  readonly transcript: Transcript; // its answer is open
+  readonly transcript: Transcript; // its answer is open, unless this one has ended
   readonly bounds: AnswerBounds;
   readonly frameIntervalMs: number; // between deliveries of tokens; 0: none
   readonly split: AnswerSplit | null; // null: its text is told as it is
-  readonly reader: () => AnswerListener | null; // null: nobody listens now
+  readonly reader: (answer: SessionAnswer) => AnswerListener | null; // null: nobody listens now
+  readonly onDrawn: (tokens: readonly number[]) => void;
+  readonly onEnding: (end: AnswerEnd) => void; // its end is known, and its reader has not heard of it
   readonly onEnded: (end: AnswerEnd) => void; // the engine has nothing more to do for it
 }
 
@@ -80,7 +88,7 @@ const BATCH_TOKENS_MAX = 256; // in one delivery to a reader that fell behind
 export class SessionAnswer implements GenerationSink {
   readonly generation: number; // the asker's number
   readonly #parts: SessionAnswerParts;
-  readonly #outbox: Outbox;
+  #outbox: Outbox;
   readonly #askedMs: number;
   #running: RunningGeneration | null = null; // null before it has started and once it has ended
   #text = ''; // all that was drawn
@@ -99,6 +107,21 @@ export class SessionAnswer implements GenerationSink {
     this.#parts = parts;
     this.#outbox = new Outbox(parts.bounds.replayTokensMax);
     this.#askedMs = parts.clock.nowMs();
+  }
+
+  /** One that has ended elsewhere, where all of it was told: here it can be told again. */
+  static from({ kept, end }: EndedAnswer, parts: SessionAnswerParts): SessionAnswer {
+    const answer = new SessionAnswer(end.generation, parts);
+    answer.#outbox = Outbox.from(kept, parts.bounds.replayTokensMax, parts.clock.nowMs());
+    answer.#end = end;
+    answer.#told = true;
+    return answer;
+  }
+
+  /** Null before its end, and where that is the server's, so that others draw it. A copy. */
+  get ended(): EndedAnswer | null {
+    if (this.#end === null || this.#end.fault?.code === 'shutdown') return null;
+    return { kept: this.#outbox.state, end: this.#end };
   }
 
   /** The reader has its end. */
@@ -155,12 +178,13 @@ export class SessionAnswer implements GenerationSink {
   }
 
   onDelta(delta: GenerationDelta): void {
-    const { clock, transcript } = this.#parts;
+    const { clock, transcript, onDrawn } = this.#parts;
     const nowMs = clock.nowMs();
     if (delta.tokens.length > 0) {
       if (this.#firstMs < 0) this.#firstMs = nowMs;
       this.#lastMs = nowMs;
       transcript.pushAnswer(delta.tokens);
+      onDrawn(delta.tokens);
     }
     this.#text += delta.text;
     this.#push(delta, nowMs);
@@ -168,7 +192,7 @@ export class SessionAnswer implements GenerationSink {
   }
 
   onEnd(end: GenerationEnd): void {
-    const { transcript, onEnded } = this.#parts;
+    const { transcript, onEnding, onEnded } = this.#parts;
     this.#running = null;
     this.#timer?.cancel();
     // A cancellation that came too late, after the last token was drawn, drops nothing.
@@ -178,6 +202,7 @@ export class SessionAnswer implements GenerationSink {
       this.#outbox.push({ tokens: [], text: left.text, logprobs: null }, this.#lastMs, left.reasoning);
     }
     this.#end = this.#endOf(end);
+    onEnding(this.#end);
     this.deliver();
     onEnded(this.#end);
   }
@@ -185,7 +210,7 @@ export class SessionAnswer implements GenerationSink {
   /** Hands on what the reader can take now. */
   deliver(): void {
     if (this.#told) return;
-    const reader = this.#parts.reader();
+    const reader = this.#parts.reader(this);
     while (reader?.isReady()) {
       const batch = this.#outbox.take(BATCH_TOKENS_MAX);
       if (batch === null) break;

@@ -1,8 +1,9 @@
-// What of a session has to be known elsewhere so that it goes on there with the same tokens: its transcript before the latest
-// question, and that question. The answer is drawn again from them: what a sequence says depends on its prompt, parameters and
-// seed alone. Plain data. Made and read by session.ts; kept by whoever implements SessionKeeper.
-import type { ChatMessage } from '../../models/chat-template.ts';
+// What of a session has to be known elsewhere so that it goes on there with the same tokens: its transcript, the latest answer that
+// has ended, and the question that is being answered, with the transcript before it. That answer is drawn again: what a sequence says
+// depends on its prompt, parameters and seed alone. Plain data. Made and read by session.ts; kept by whoever implements SessionKeeper.
 import type { GenerationRequest } from '../generation/generation.ts';
+import type { EndedAnswer } from './session-answer.ts';
+import type { TranscriptState } from './transcript.ts';
 
 /** Defaults of a session's questions, over the model's own. */
 export type SessionSampling = {
@@ -27,13 +28,6 @@ export type Question = Omit<
   readonly reasoning: boolean; // told apart from the answer
 };
 
-export interface TranscriptState {
-  readonly raw: boolean;
-  readonly tokens: Int32Array; // a copy
-  readonly chat: { readonly messages: readonly ChatMessage[]; readonly text: string } | null;
-  readonly marks: readonly { readonly text: number; readonly tokens: number }[];
-}
-
 /** A question with nothing of this process in it: its seed is fixed, nothing is guessed ahead, its deadline is a span. */
 export type SavedQuestion = Omit<Question, 'seed' | 'speculation' | 'deadlineMs' | 'logitBias'> & {
   readonly seed: number;
@@ -44,8 +38,8 @@ export type SavedQuestion = Omit<Question, 'seed' | 'speculation' | 'deadlineMs'
 export interface SessionState {
   readonly sampling: SessionSampling;
   readonly transcript: TranscriptState;
-  readonly question: SavedQuestion | null; // to be answered anew
-  readonly answered: boolean; // it had been, to its end: nothing else may come before that
+  readonly question: SavedQuestion | null; // being answered: `transcript` is what was before it
+  readonly answer: EndedAnswer | null; // to tell again to whoever has not heard all of it; null: none has ended yet
   readonly generation: number; // the latest number that was used; −1: none
 }
 
@@ -62,6 +56,8 @@ export interface SessionKeeper {
   freshSeed(): number;
   /** `session.state` is another one. */
   changed(session: KeptSession): void;
+  /** The answer to its question has gone on by these. */
+  drew(session: KeptSession, tokens: readonly number[]): void;
   /** Its owner has ended it, or it has expired. */
   ended(session: KeptSession): void;
 }
@@ -77,11 +73,16 @@ export function savedQuestion(question: Question, nowMs: number, freshSeed: () =
   };
 }
 
-/** The same question here and now. */
-export function askedAgain({ timeoutMs, logitBias, ...rest }: SavedQuestion, nowMs: number): Question {
+/** The same question here and now. `drawn`: what is known of its answer; guesses, so that nothing hangs on it. */
+export function askedAgain(
+  { timeoutMs, logitBias, ...rest }: SavedQuestion,
+  nowMs: number,
+  drawn: Int32Array | null,
+): Question {
   return {
     ...rest,
-    speculation: null,
+    // As many a step as the device takes: that they are right is all but certain.
+    speculation: drawn === null ? null : { draftTokensMax: drawn.length, prediction: drawn },
     deadlineMs: timeoutMs === null ? null : nowMs + timeoutMs,
     logitBias: logitBias === null ? null : new Map(logitBias),
   };

@@ -6,7 +6,7 @@ import type { Timer } from '../../kernels/clock.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { ReadPoint, SessionReader } from './answer-line.ts';
 import { Session, type SessionParts, type SessionStart } from './session.ts';
-import { askedAgain, type SessionState } from './session-state.ts';
+import { askedAgain, type KeptSession } from './session-state.ts';
 
 export interface SessionTableBounds {
   readonly sessionCountMax: number; // of all owners
@@ -86,16 +86,20 @@ export class SessionTable {
 
   /**
    * A session from elsewhere, which nobody listens to yet. A fault (no room, or its question is refused here) leaves nothing.
-   * `reader` hears its answer meanwhile.
+   * `reader` hears its answer meanwhile; `drawn` of it is known.
    */
-  adopt(id: string, owner: string, state: SessionState, reader: SessionReader): Fault | null {
+  adopt(
+    { id, owner }: Pick<KeptSession, 'id' | 'owner'>,
+    { state, drawn }: Required<Pick<SessionStart, 'state' | 'drawn'>>,
+    reader: SessionReader,
+  ): Fault | null {
     const refused = this.#makeRoom(owner);
     if (refused !== null) return refused;
-    const session = new Session(id, owner, this.#parts, reader, { state });
+    const session = new Session(id, owner, this.#parts, reader, { state, drawn });
     const failed =
       state.question === null
         ? null
-        : session.generate(askedAgain(state.question, this.#parts.clock.nowMs()));
+        : session.generate(askedAgain(state.question, this.#parts.clock.nowMs(), drawn));
     if (failed !== null) {
       session.close();
       return failed;

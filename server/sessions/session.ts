@@ -13,10 +13,10 @@ import type { Content } from './content.ts';
 import { PrefillAhead } from './prefill-ahead.ts';
 import {
   type AnswerBounds,
-  type AnswerEnd,
   type AnswerSplit,
   type AnswerState,
   SessionAnswer,
+  type SessionAnswerParts,
 } from './session-answer.ts';
 import {
   askedAgain,
@@ -57,6 +57,7 @@ export interface SessionStart {
   readonly sampling?: SessionSampling;
   readonly transcript?: Transcript; // of a fork; this session's alone from now on
   readonly state?: SessionState; // of a session elsewhere, which this one goes on as
+  readonly drawn?: Int32Array | null; // of the answer to its question, as far as is known
 }
 
 const PROMPT_END_TOKENS = 32; // more than the mark that a prompt may end with
@@ -78,7 +79,8 @@ export class Session {
   readonly #line: AnswerLine;
   #steer: Steer | null = null; // waits for the running answer to stop
   #closed = false;
-  #asked: Pick<SessionState, 'transcript' | 'question' | 'answered'> | null = null; // with a keeper: the latest question, as long as its answer is all that has changed since
+  #asked: Pick<SessionState, 'transcript' | 'question'> | null = null; // with a keeper: the question that is being answered
+  #drawn: Int32Array | null; // of the next answer: guesses
   #generationMin: number; // numbers below were used elsewhere
 
   constructor(
@@ -96,11 +98,13 @@ export class Session {
     this.openedMs = parts.clock.nowMs();
     this.lastUsedMs = this.openedMs;
     const { state } = start;
+    this.#drawn = start.drawn ?? null;
     this.#generationMin = state === undefined ? 0 : state.generation + (state.question === null ? 1 : 0);
     this.#transcript =
       state === undefined
         ? (start.transcript ?? new Transcript(parts.model, this.#tokensMax))
         : Transcript.from(state.transcript, parts.model, this.#tokensMax);
+    if (state?.answer != null) this.#line.add(SessionAnswer.from(state.answer, this.#answerParts(0, null)));
     this.#prefill = new PrefillAhead({
       engine: parts.engine,
       clock: parts.clock,
@@ -118,12 +122,8 @@ export class Session {
   /** What another server has to know to go on with it. Not while a steer waits, which is told once it has happened. */
   get state(): SessionState {
     const generation = Math.max(this.#line.latest?.generation ?? -1, this.#generationMin - 1);
-    const { transcript, question, answered } = this.#asked ?? {
-      transcript: this.#transcript.state,
-      question: null,
-      answered: false,
-    };
-    return { sampling: this.sampling, transcript, question, answered, generation };
+    const asked = this.#asked ?? { transcript: this.#transcript.state, question: null };
+    return { sampling: this.sampling, ...asked, answer: this.#line.ended, generation };
   }
 
   get tokenCount(): number {
@@ -263,7 +263,7 @@ export class Session {
     return this.#transcript.appendText(content.text, content.suffix);
   }
 
-  #changed(asked: Pick<SessionState, 'transcript' | 'question' | 'answered'> | null): void {
+  #changed(asked: Pick<SessionState, 'transcript' | 'question'> | null): void {
     this.#asked = asked;
     if (!this.#closed) this.#parts.keeper?.changed(this);
   }
@@ -272,7 +272,8 @@ export class Session {
     const { keeper = null, clock } = this.#parts;
     const nowMs = clock.nowMs();
     const saved = keeper === null ? null : savedQuestion(given, nowMs, () => keeper.freshSeed());
-    const question = saved === null ? given : askedAgain(saved, nowMs);
+    const question = saved === null ? given : askedAgain(saved, nowMs, this.#drawn);
+    this.#drawn = null;
     const before = saved === null ? null : this.#transcript.state;
     const opened = this.#transcript.openAnswer();
     if (!opened.ok) return opened.fault;
@@ -285,30 +286,31 @@ export class Session {
     }
     this.#line.add(answer);
     this.#prefill.supersede();
-    if (before !== null) this.#changed({ transcript: before, question: saved, answered: false });
+    if (before !== null) this.#changed({ transcript: before, question: saved });
     return null;
   }
 
   #newAnswer({ generation, frameIntervalMs, reasoning }: Question): SessionAnswer {
     const { newSplit = null } = this.#parts;
     const split = reasoning && newSplit !== null ? newSplit(this.#transcript.tail(PROMPT_END_TOKENS)) : null;
-    const answer = new SessionAnswer(generation, {
-      frameIntervalMs,
-      split,
-      clock: this.#parts.clock,
-      transcript: this.#transcript,
-      bounds: this.#parts.bounds,
-      reader: () => this.#line.readerFor(answer),
-      onEnded: (end) => this.#onEnded(end),
-    });
-    return answer;
+    return new SessionAnswer(generation, this.#answerParts(frameIntervalMs, split));
   }
 
-  #onEnded({ reason, fault: failed }: AnswerEnd): void {
+  #answerParts(frameIntervalMs: number, split: AnswerSplit | null): SessionAnswerParts {
+    const { clock, bounds } = this.#parts;
+    return {
+      ...{ frameIntervalMs, split, clock, bounds, transcript: this.#transcript },
+      reader: (answer) => this.#line.readerFor(answer),
+      onDrawn: (tokens) => this.#parts.keeper?.drew(this, tokens),
+      onEnding: ({ fault: failed }) => {
+        if (failed?.code !== 'shutdown') this.#changed(null);
+      },
+      onEnded: () => this.#onEnded(),
+    };
+  }
+
+  #onEnded(): void {
     this.#use();
-    // Where it was stopped cannot be drawn again: the transcript is told as it is. A server that goes leaves the answer to others.
-    if (reason === 'cancelled' || (reason === 'failed' && failed?.code !== 'shutdown')) this.#changed(null);
-    else if (reason !== 'failed' && this.#asked !== null) this.#changed({ ...this.#asked, answered: true });
     const steer = this.#steer;
     if (steer === null || this.#closed) {
       this.#steer = null;

@@ -7,7 +7,6 @@ import type { FimTokens, Model } from '../../models/model.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import { tooManyTokens, tooMuchSaid } from '../text/prompt-text.ts';
 import { strangerIn } from '../text/stranger.ts';
-import type { TranscriptState } from './session-state.ts';
 
 /** Tokens from `start` on are new; nearly always all of those before the append stand. */
 export type AppendOutcome =
@@ -25,6 +24,14 @@ export interface TranscriptModel {
 interface Chat {
   messages: readonly ChatMessage[];
   text: string; // what the tokens say, special tokens included, the messages' own guarded (models/text-guard.ts)
+}
+
+/** All of a transcript, as plain data. */
+export interface TranscriptState {
+  readonly raw: boolean;
+  readonly tokens: Int32Array; // a copy
+  readonly chat: { readonly messages: readonly ChatMessage[]; readonly text: string } | null;
+  readonly marks: readonly { readonly text: number; readonly tokens: number }[];
 }
 
 /** Part of a transcript to be replaced: tokens of a raw one, messages of a chat. */

@@ -66,6 +66,42 @@ describe.skipIf(redisProgram === null)('with a store that nodes share', () => {
     expect((await resumed.generate({ maxTokens: 3 }).end).usage.outputTokens).toBe(3);
   });
 
+  test('an answer that had ended is told by another node from the store: it draws nothing', async () => {
+    const redis = await rig.redis();
+    const [a, b] = await Promise.all([
+      rig.node('a', { redis: redis.url }),
+      rig.node('b', { redis: redis.url }),
+    ]);
+    const session = (await client(a.url)).open({ temperature: 1 });
+    const { id } = await session.opened;
+    await session.append({ text: 'function add(' });
+    const heard: number[] = [];
+    const running = session.generate({ ...QUESTION, logprobs: 2 });
+    const logprobs: unknown[] = [];
+    for await (const batch of running) {
+      heard.push(...batch.tokens);
+      logprobs.push(...batch.logprobs!);
+    }
+    const end = await running.end;
+    a.child.kill('SIGKILL');
+    const resumed = (await client(b.url, id)).resume(id, { generation: 0, index: 150 });
+    const rest = resumed.continued(0);
+    expect(await resumed.opened).toMatchObject({ id, generation: 0, nextIndex: 200, running: false });
+    const again: number[] = [];
+    const logprobsAgain: unknown[] = [];
+    for await (const batch of rest) {
+      again.push(...batch.tokens);
+      logprobsAgain.push(...batch.logprobs!);
+    }
+    expect(again).toEqual(heard.slice(150));
+    expect(logprobsAgain).toEqual(logprobs.slice(150));
+    expect(await rest.end).toEqual({ ...end, session: expect.anything() });
+    expect(await drawnBy(b)).toBe(0);
+    await resumed.append({ tokens: [21, 22] });
+    expect((await resumed.generate({ maxTokens: 3 }).end).usage.outputTokens).toBe(3);
+    expect(await drawnBy(b)).toBe(3);
+  });
+
   test('two nodes never write one session: the one before gives it up', async () => {
     const redis = await rig.redis();
     const [a, b] = await Promise.all([
@@ -184,6 +220,12 @@ async function wholeAnswer(url: string): Promise<readonly number[]> {
   for await (const { tokens } of session.generate(QUESTION)) heard.push(...tokens);
   expect(heard).toHaveLength(QUESTION.maxTokens);
   return heard;
+}
+
+/** Tokens of answers that a node has drawn. */
+async function drawnBy({ url }: Started): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(/^sparklane_output_tokens_total(?:\{[^}]*\})? (\d+)/m.exec(text)?.[1] ?? Number.NaN);
 }
 
 /** Bytes that the store has been sent. */

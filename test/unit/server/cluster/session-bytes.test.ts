@@ -37,10 +37,35 @@ function stateOf(transcript: Partial<SessionState['transcript']>): SessionState 
     sampling: { temperature: 0.5 },
     transcript: whole,
     question: null,
-    answered: false,
+    answer: null,
     generation: 3,
   };
 }
+
+const ENDED: SessionState['answer'] = {
+  kept: {
+    ...{ firstIndex: 5, tokens: [1, 2 ** 31 - 1], texts: ['é', ''], reasonings: ['', '“'] },
+    logprobs: [1, 2].map((id) => ({
+      logprob: -0.25,
+      topTokens: [id],
+      topLogprobs: [Number.NEGATIVE_INFINITY],
+    })),
+    ...{ tail: 'x', reasoningTail: '' },
+  },
+  end: {
+    ...{ generation: 3, reason: 'failed', text: 'x', reasoning: '', reasoningTokens: 1, stopString: null },
+    fault: { code: 'cancelled', message: 'é', param: null, retryAfterMs: null },
+    ...{ position: 9, missReason: null, promptTokens: 2, cachedTokens: 0, outputTokens: 7 },
+    ...{
+      acceptedDraftTokens: 0,
+      rejectedDraftTokens: 0,
+      queueMs: 0,
+      ttftMs: 0.125,
+      tpotMs: null,
+      totalMs: 1e6,
+    },
+  },
+};
 
 test('a session comes back as it was: raw, and a chat', () => {
   const raw = stateOf({ tokens: Int32Array.from([1, -2, 2 ** 31 - 1]) });
@@ -55,6 +80,7 @@ test('a session comes back as it was: raw, and a chat', () => {
   const chat = stateOf({ raw: false, chat: { messages, text: 'é\n' }, marks });
   for (const state of [raw, chat, stateOf({ chat: { messages: [], text: '' } })]) {
     expect(sessionOf(sessionBytes(state))).toEqual(state);
+    expect(sessionOf(sessionBytes({ ...state, answer: ENDED }))).toEqual({ ...state, answer: ENDED });
   }
 });
 
@@ -63,6 +89,9 @@ test('what was cut, altered or is of another version is no session', () => {
   expect(sessionOf({ head: head.subarray(0, 9), columns })).toBeNull();
   expect(sessionOf({ head: new Uint8Array([1]), columns })).toBeNull();
   expect(sessionOf({ head, columns: [columns[0]!.subarray(0, 4), ...columns.slice(1)] })).toBeNull();
+  const ended = sessionBytes({ ...stateOf({}), answer: ENDED });
+  const torn = ended.columns.map((column, at) => (at === 4 ? Buffer.alloc(column.length, 0xc1) : column));
+  expect(sessionOf({ head: ended.head, columns: torn })).toBeNull();
 });
 
 test('a turn is told as what it has added; an edit as a whole, and it may be shorter', () => {
