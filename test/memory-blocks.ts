@@ -6,12 +6,14 @@ export class MemoryBlocks extends MemoryLink implements BlockStore {
   readonly kept = new Map<string, Uint8Array>();
   full = false;
   silent = false; // it is there, and does not answer
+  answers: (answer: () => void) => void = (answer) => answer(); // when it does
   readonly asked: number[] = []; // names of each question
   readonly used: string[][] = []; // with each write
 
   async count(names: readonly string[]): Promise<number> {
     this.asked.push(names.length);
     await this.#reach();
+    await new Promise<void>((resolve) => this.answers(resolve));
     const gap = names.findIndex((name) => !this.kept.has(name));
     return gap === -1 ? names.length : gap;
   }

@@ -93,10 +93,13 @@ export class SharedBlocks implements BlockArchive {
       if (waits) done();
       waits = false;
     };
-    const limit = clock.schedule(ASK_MS_MAX, () => {
+    const silent = () => {
+      if (!waits) return;
       this.#askAgainMs = clock.nowMs() + ASK_AGAIN_MS;
       finish();
-    });
+    };
+    // A node that was busy itself reads what has come meanwhile before it takes the store for slow: time is told first.
+    const limit = clock.schedule(ASK_MS_MAX, () => clock.defer(silent));
     store.count(keys.map(nameOf)).then(
       (count) => {
         limit.cancel();
@@ -105,8 +108,7 @@ export class SharedBlocks implements BlockArchive {
       },
       () => {
         limit.cancel();
-        this.#askAgainMs = clock.nowMs() + ASK_AGAIN_MS;
-        finish();
+        silent();
       },
     );
     return true;

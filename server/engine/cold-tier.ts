@@ -196,7 +196,9 @@ export class ColdTier {
     }
     const startMs = clock.nowMs();
     const asked = archive.ask(unknown, () => {
-      this.#rates.learnAsk(clock.nowMs() - startMs);
+      const gap = unknown.findIndex((key) => !archive.has(key));
+      const foundCount = (gap < 0 ? count : gap) * blockSize;
+      this.#rates.learnAsk(clock.nowMs() - startMs, { tokenCount: count * blockSize, foundCount });
       sequence.heardArchive();
       onFetched();
     });

@@ -205,6 +205,14 @@ test('a store that does not answer holds up one prompt, for a tenth of a second'
   expect(store.asked).toHaveLength(1);
 });
 
+test('an answer that came while the node was busy counts, though time was up when it could be read', async () => {
+  const store = new MemoryBlocks();
+  await new Node(store).ask(1);
+  const node = new Node(store);
+  store.answers = (answer) => node.clock.schedule(100, answer); // behind the end of the wait, in the same moment
+  expect((await node.ask(1)).cachedTokens).toBe(FOUND);
+});
+
 test('a value that was altered, cut or lost is refused and computed again, and the answer is the same', async () => {
   const store = new MemoryBlocks();
   await new Node(store).ask(1);
