@@ -2,7 +2,7 @@
 // beginning of what comes then. Used by main.ts.
 import { setTimeout as pause } from 'node:timers/promises';
 import { fillerText } from './recorded.ts';
-import type { Plan, Walk } from './walker.ts';
+import type { Plan, Prompt, Walk } from './walker.ts';
 
 const GIVE_UP_MS = 30_000;
 
@@ -29,7 +29,7 @@ export async function walkChat(url: string, { seed, turns, pauseMs }: Plan): Pro
   const messages: { readonly role: string; readonly content: string }[] = [];
   const heard: string[] = [];
   const [cutBy, refusals]: [string[], string[]] = [[], []];
-  let [promptTokens, cachedTokens] = [0, 0];
+  const prompts: Prompt[] = [];
   for (const [turn, { promptTokens: added, answerTokens }] of turns.entries()) {
     messages.push({ role: 'user', content: fillerText(seed + turn, added) });
     const body = { messages, seed: seed + turn, max_tokens: answerTokens };
@@ -41,8 +41,8 @@ export async function walkChat(url: string, { seed, turns, pauseMs }: Plan): Pro
         cut.push(said.text);
         return null;
       }
-      promptTokens += said.usage?.prompt_tokens ?? 0;
-      cachedTokens += said.usage?.prompt_tokens_details.cached_tokens ?? 0;
+      const { prompt_tokens: tokens, prompt_tokens_details: details } = said.usage!; // asked for, and all of it came
+      prompts.push({ tokens, cachedTokens: details.cached_tokens });
       return said.text;
     }, refusals);
     if (cut.some((beginning) => !text.startsWith(beginning))) throw new Error(`chat ${seed}: another answer`);
@@ -50,7 +50,7 @@ export async function walkChat(url: string, { seed, turns, pauseMs }: Plan): Pro
     messages.push({ role: 'assistant', content: text });
     await pause(pauseMs);
   }
-  return { heard, resumedMs: [], promptTokens, cachedTokens, cutBy, refusals };
+  return { heard, resumedMs: [], prompts, cutBy, refusals };
 }
 
 /** Asks until there is an answer. */

@@ -4,6 +4,7 @@ import type { Walk } from './walker.ts';
 export const COUNTS = { sessions: 4, sockets: 2, background: 2, chats: 6 };
 export const RESUME_MS_MAX = 2000;
 const CACHED_SHARE_MIN = 0.95; // of a single node's
+const PLACES_TOLD = 8;
 const GOODPUT_MIN = 2.7; // of three nodes, times one's
 
 /** A promise as it is told, and whether it was held. */
@@ -30,6 +31,7 @@ export function judgeWalks(
   const cutElsewhere = cutBy.filter((node) => !killed.includes(node)).length;
   const refusals = walks.flatMap((walk) => walk.refusals);
   const [share, shareAlone] = [cachedShare(walks), cachedShare(expected)];
+  const isShared = share >= CACHED_SHARE_MIN * shareAlone;
   return [
     [
       `${sessions} sessions, ${sockets} sockets, ${background} in the background, ${chats} chats: ${altered} lost or altered a token${
@@ -47,8 +49,10 @@ export function judgeWalks(
       refusals.length === 0,
     ],
     [
-      `${percent(share)} of prompts cached, ${percent(share / shareAlone)} of what one node has (${percent(shareAlone)})`,
-      share >= CACHED_SHARE_MIN * shareAlone,
+      `${percent(share)} of prompts cached, ${percent(share / shareAlone)} of what one node has (${percent(shareAlone)})${
+        isShared ? '' : `: ${computedMore(walks, expected)}`
+      }`,
+      isShared,
     ],
   ];
 }
@@ -58,14 +62,31 @@ export function judgeGoodput(ratio: number): readonly Promised[] {
 }
 
 function kindOf(index: number): string {
-  const { sessions, sockets } = COUNTS;
+  const { sessions, sockets, background } = COUNTS;
   if (index < sessions) return 'a session';
-  return index < sessions + sockets ? 'a socket' : 'in the background';
+  if (index < sessions + sockets) return 'a socket';
+  return index < sessions + sockets + background ? 'in the background' : 'a chat';
 }
 
 function cachedShare(walks: readonly Walk[]): number {
-  const cached = walks.reduce((sum, { cachedTokens }) => sum + cachedTokens, 0);
-  return cached / walks.reduce((sum, { promptTokens }) => sum + promptTokens, 0);
+  const prompts = walks.flatMap((walk) => walk.prompts);
+  const cached = prompts.reduce((sum, { cachedTokens }) => sum + cachedTokens, 0);
+  return cached / prompts.reduce((sum, { tokens }) => sum + tokens, 0);
+}
+
+/** Whose prompts were computed where one node finds them. */
+function computedMore(walks: readonly Walk[], expected: readonly Walk[]): string {
+  const places = walks.flatMap(({ prompts }, index) =>
+    prompts.map(({ tokens, cachedTokens }, turn) => {
+      const more = (expected[index]!.prompts[turn]?.cachedTokens ?? 0) - cachedTokens;
+      return { more, text: `${kindOf(index)} ${index}, turn ${turn + 1}: ${more} of ${tokens} more` };
+    }),
+  );
+  const most = places.sort((a, b) => b.more - a.more).filter(({ more }) => more > 0);
+  return most
+    .slice(0, PLACES_TOLD)
+    .map(({ text }) => text)
+    .join('; ');
 }
 
 function percent(share: number): string {

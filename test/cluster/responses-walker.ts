@@ -3,7 +3,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { fillerText } from './recorded.ts';
-import { HEARD_NOTHING, type Plan, type Walk } from './walker.ts';
+import { HEARD_NOTHING, type Plan, type Prompt, type Walk } from './walker.ts';
 
 const GIVE_UP_MS = 30_000;
 
@@ -56,7 +56,7 @@ export async function walkResponses(
 ): Promise<Walk> {
   const heard: string[] = [];
   const resumedMs: number[] = [];
-  const usages: Usage[] = [];
+  const prompts: Prompt[] = [];
   let previous: string | null = null;
   for (const [turn, { promptTokens, answerTokens }] of turns.entries()) {
     const body = {
@@ -79,14 +79,11 @@ export async function walkResponses(
     heard.push(answer.text);
     resumedMs.push(...answer.resumedMs);
     previous = answer.id;
-    if (answer.usage !== null) usages.push(answer.usage);
+    const { input_tokens: tokens, input_tokens_details: details } = answer.usage!; // it is over
+    prompts.push({ tokens, cachedTokens: details.cached_tokens });
     await pause(pauseMs);
   }
-  return {
-    ...{ ...HEARD_NOTHING, heard, resumedMs },
-    promptTokens: usages.reduce((sum, { input_tokens: count }) => sum + count, 0),
-    cachedTokens: usages.reduce((sum, { input_tokens_details: { cached_tokens } }) => sum + cached_tokens, 0),
-  };
+  return { ...HEARD_NOTHING, heard, resumedMs, prompts };
 }
 
 async function overSocket(url: string, session: string, body: object, answer: Answer): Promise<void> {

@@ -22,15 +22,18 @@ export interface Plan {
 export interface Walk {
   readonly heard: readonly unknown[]; // tokens or text of each turn's answer
   readonly resumedMs: readonly number[]; // from each lost connection to what comes next
-  readonly promptTokens: number; // of turns whose prompt is told to be cached or not
-  readonly cachedTokens: number; // of these
+  readonly prompts: readonly Prompt[]; // of each turn's answer, where it is told
   readonly cutBy: readonly string[]; // nodes whose plain stream did not come to its end: asked again
   readonly refusals: readonly string[]; // before any answer began
 }
 
-export const HEARD_NOTHING: Walk = {
-  ...{ heard: [], resumedMs: [], promptTokens: 0, cachedTokens: 0, cutBy: [], refusals: [] },
-};
+/** What of a prompt did not have to be computed. */
+export interface Prompt {
+  readonly tokens: number;
+  readonly cachedTokens: number;
+}
+
+export const HEARD_NOTHING: Walk = { heard: [], resumedMs: [], prompts: [], cutBy: [], refusals: [] };
 
 interface Place {
   client: NativeClient;
