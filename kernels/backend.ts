@@ -187,6 +187,8 @@ export interface Backend {
   interrupt?(replica: number): void;
   /** The seat's sequence has left; its KV may be dropped. Not called for a seat of a step in flight. */
   releaseSlot(replica: number, slot: number): void;
+  /** Name of the device whose bits its blocks hold; absent: its own. */
+  readonly computedBy?: string;
   /** Bytes of one block's content; absent or 0: blocks cannot be copied out of the store or into it. */
   readonly blockBytes?: number;
   /** Copies a saved block's content, `blockBytes` long. Not for a block that a step in flight saves. */

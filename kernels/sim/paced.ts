@@ -1,6 +1,6 @@
 // PacedBackend: another backend's tokens at a simulated device's pace: the real model answers, the clock says what the
 // simulated hardware would have taken. Seats and blocks are the inner backend's. A step is answered when both are
-// done, so hardware slower than simulated shows as such in deviceMs. It gives no costs, hence no tokens are drafted:
+// done, so hardware slower than simulated shows as such in deviceMs. Its blocks can be copied as the inner backend's can. It gives no costs, hence no tokens are drafted:
 // the inner device would judge them by its own costs and the simulated one take the time.
 import type { Backend, BackendLimits, StepOutcome, StepPlan } from '../backend.ts';
 import type { Clock } from '../clock.ts';
@@ -26,6 +26,22 @@ export class PacedBackend implements Backend {
     this.#inner = inner;
     this.#pace = 'start' in timing ? timing : costPace(timing, clock);
     this.#clock = clock;
+  }
+
+  get computedBy(): string {
+    return this.#inner.computedBy ?? this.#inner.name;
+  }
+
+  get blockBytes(): number {
+    return this.#inner.blockBytes ?? 0;
+  }
+
+  readBlock(block: number, into: Uint8Array): void {
+    this.#inner.readBlock!(block, into);
+  }
+
+  writeBlock(block: number, content: Uint8Array): void {
+    this.#inner.writeBlock!(block, content);
   }
 
   get busyMs(): ArrayLike<number> {

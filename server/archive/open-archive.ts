@@ -64,7 +64,7 @@ export function blockKeys(
 ): KeyChain {
   return new KeyChain({
     blockSize: backend.limits.blockSize,
-    namespace: [kvIdentity, backend.name, templateProbe(model), ...more],
+    namespace: [kvIdentity, backend.computedBy ?? backend.name, templateProbe(model), ...more],
     secretOf: (salt) => ownedKey(config.apiKeys, salt) ?? salt,
   });
 }

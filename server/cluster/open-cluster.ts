@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../../kernels/clock.ts';
 import type { Log } from '../base/log.ts';
 import { ownedKey } from '../base/owner.ts';
-import { type Config, computes } from '../config/config.ts';
+import { answersAsModel, type Config } from '../config/config.ts';
 import { RedisCounts } from './count-store.ts';
 import type { RecordBounds } from './record-store.ts';
 import { RedisRecords } from './redis-records.ts';
@@ -76,8 +76,9 @@ export function openCluster(parts: ClusterParts): Cluster | null {
 }
 
 /** What an answer that goes on at another node is drawn from was drawn token by token at its own: it may round otherwise there. */
-function tellInvariance({ backend, invariance }: Config, log: Log): void {
-  if (!computes(backend)) return;
+function tellInvariance(config: Config, log: Log): void {
+  const { invariance } = config;
+  if (!answersAsModel(config)) return;
   if (invariance === 'full') log.info('answers go on at other nodes with the same tokens', { invariance });
   else log.warn('where an answer goes on at another node, a near tie may turn', { invariance, same: 'full' });
 }

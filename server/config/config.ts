@@ -104,9 +104,14 @@ export function computes(backend: string): boolean {
   return backend === 'cpu' || backend === 'webgpu';
 }
 
+/** Whether answers are the model's: also a simulated device may be given them (--sim-text). */
+export function answersAsModel({ backend, simText }: Pick<OptionValues, 'backend' | 'simText'>): boolean {
+  return computes(backend) || (backend !== 'sim' && simText === 'model');
+}
+
 /** An answer that goes on at another node is computed there from text that its own node had partly drawn token by token. */
-function defaultInvariance({ cluster, backend }: OptionValues): Config['invariance'] {
-  return cluster !== null && computes(backend) ? 'full' : 'guesses';
+function defaultInvariance(options: OptionValues): Config['invariance'] {
+  return options.cluster !== null && answersAsModel(options) ? 'full' : 'guesses';
 }
 
 /** The settings of another model than the server's own: what is said of the own one alone does not hold for it. */

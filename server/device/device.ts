@@ -202,7 +202,7 @@ function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprob
 }
 
 function graphIdentity({ contentHash, precision }: BuiltGraph, { kvPrecision, backend }: Config): string {
-  const device = backend === 'cpu' ? '' : ` on ${backend}`; // it rounds otherwise
+  const device = backend === 'cpu' || !computes(backend) ? '' : ` on ${backend}`; // it rounds otherwise; a simulated one has the cpu compute
   const kv = kvPrecision === 'fp32' ? '' : ` kv ${kvPrecision} ${calibrationVersion}`;
   return `${contentHash} ${precision}${kv}${device}`;
 }

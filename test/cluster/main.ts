@@ -1,8 +1,8 @@
 // `make cluster`: Redis or Valkey, Envoy and three nodes on loopback, clients that say what recorded agents said and check every token,
 // and one fault after the other: kill -9, a node that stands still, a drained one, the store gone or full, a node cut off from it, bad
 // lines, a rolling restart. Then three nodes against one in virtual time. Prints what was promised and what was seen; ends with 1 where
-// they differ. SEEDS (1,2,3), ROUNDS (of all faults), DEVICE (sim, or cpu for the model itself) and ONLY (part of a fault's name) may be
-// given.
+// they differ. SEEDS (1,2,3), ROUNDS (of all faults), DEVICE (sim; cpu for the model itself; mix for one that computes it and two that are
+// simulated and say the same) and ONLY (part of a fault's name) may be given.
 import { once } from 'node:events';
 import { env, exit } from 'node:process';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -13,7 +13,7 @@ import { COUNTS, judgeGoodput, judgeWalks, type Promised, RESUME_MS_MAX } from '
 import { recordedSessions } from './recorded.ts';
 import { Relay } from './relay.ts';
 import { walkResponses } from './responses-walker.ts';
-import { envoyProgram, Rig, redisProgram, type Started } from './rig.ts';
+import { envoyProgram, Rig, type RigDevice, redisProgram, type Started } from './rig.ts';
 import { HEARD_NOTHING, type Walk, walkSession } from './walker.ts';
 
 const NAMES = ['a', 'b', 'c'] as const;
@@ -35,7 +35,12 @@ interface Fault {
 
 const rig = new Rig();
 const seeds = (env['SEEDS'] || '1,2,3').split(',').map(Number);
-const device = env['DEVICE'] === 'cpu' ? 'cpu' : 'sim';
+const DEVICES: Readonly<Record<string, readonly [RigDevice, RigDevice, RigDevice]>> = {
+  sim: ['sim', 'sim', 'sim'],
+  cpu: ['cpu', 'cpu', 'cpu'],
+  mix: ['cpu', 'paced', 'paced'],
+};
+const devices = DEVICES[env['DEVICE'] || 'sim'];
 const lines = new Random(seeds[0]!);
 const recorded = recordedSessions();
 
@@ -123,6 +128,10 @@ const faults: readonly Fault[] = [
 ];
 
 async function main(): Promise<number> {
+  if (devices === undefined) {
+    console.log(`DEVICE is one of ${Object.keys(DEVICES).join(', ')}`);
+    return 1;
+  }
   const missing = [
     redisProgram === null && 'redis-server or valkey-server',
     envoyProgram === null && 'envoy',
@@ -132,11 +141,11 @@ async function main(): Promise<number> {
   console.log('starting a store, three nodes and Envoy …');
   const redis = await rig.redis();
   const toStore = await Promise.all(NAMES.map(() => Relay.to(redis.port, lines)));
-  const nodes = await Promise.all(NAMES.map((name, index) => startNode(name, toStore[index]!)));
+  const nodes = await Promise.all(NAMES.map((_, index) => startNode(index, toStore[index]!)));
   const toNodes = await Promise.all(nodes.map(({ port }) => Relay.to(port, lines)));
   const { url } = await rig.envoy(toNodes.map(({ port }) => port));
   const cluster: Cluster = { nodes, redis, url, toNodes, toStore };
-  const alone = await rig.node('alone', { redis: null, compiled: true, device });
+  const alone = await rig.node('alone', { redis: null, compiled: true, device: devices[0] });
   let broken = 0;
   const only = env['ONLY'] ?? '';
   for (const seed of seeds) {
@@ -154,9 +163,10 @@ async function main(): Promise<number> {
   return broken === 0 ? 0 : 1;
 }
 
-function startNode(name: string, { port }: Relay, at?: number): Promise<Started> {
+function startNode(index: number, { port }: Relay, at?: number): Promise<Started> {
   const given = at === undefined ? {} : { port: at };
-  return rig.node(name, { ...given, redis: `redis://127.0.0.1:${port}`, compiled: true, device });
+  const device = devices![index]!;
+  return rig.node(NAMES[index]!, { ...given, redis: `redis://127.0.0.1:${port}`, compiled: true, device });
 }
 
 /** All that is walked at the same time: native sessions, sockets of the Responses API, responses in the background, chats. */
@@ -215,7 +225,7 @@ async function ended({ child }: Started, signal: 'SIGKILL' | 'SIGTERM'): Promise
 }
 
 async function restart({ nodes, toStore }: Cluster, index: number): Promise<void> {
-  nodes[index] = await startNode(NAMES[index]!, toStore[index]!, nodes[index]!.port);
+  nodes[index] = await startNode(index, toStore[index]!, nodes[index]!.port);
 }
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {

@@ -30,6 +30,15 @@ export interface Started {
   readonly url: string;
 }
 
+const DEVICE_FLAGS = {
+  sim: ['--backend', 'sim'],
+  cpu: ['--backend', 'cpu'],
+  paced: ['--backend', 'h100', '--sim-text', 'model'], // the model's own answers, at the pace of an H100 with Llama 3.1 8B
+} as const;
+
+/** `sim`: tokens that mean nothing; the others answer as the model does. */
+export type RigDevice = keyof typeof DEVICE_FLAGS;
+
 export class Rig {
   readonly #children: ChildProcess[] = [];
 
@@ -60,18 +69,13 @@ export class Rig {
   async node(name: string, options: NodeOptions): Promise<Started> {
     const { redis, keys = {}, compiled = false } = options;
     const port = options.port ?? (await freePort());
+    const { device: kind = 'sim' } = options;
     const device = [
-      '--model',
-      'spark-nano',
-      '--backend',
-      options.device ?? 'sim',
-      '--kv-cache-size',
-      '256MiB',
-      '--stream-interval',
-      '0',
+      ...['--model', 'spark-nano', '--kv-cache-size', '256MiB', '--stream-interval', '0'],
+      ...DEVICE_FLAGS[kind],
     ];
     // What it is compared with has no store, which would say so too; without it near ties turn with the load.
-    if (options.device === 'cpu' && redis === null) device.push('--invariance', 'full');
+    if (kind !== 'sim' && redis === null) device.push('--invariance', 'full');
     const cluster = redis === null ? [] : ['--cluster', redis];
     const program = compiled ? ['dist/sparklane.js'] : ['--import', 'tsx', 'sparklane.ts'];
     const flags = [
@@ -129,7 +133,7 @@ export interface NodeOptions {
   readonly keys?: Readonly<Record<string, string>>; // of its environment
   readonly flags?: readonly string[];
   readonly compiled?: boolean; // dist/ instead of the source, which starts quicker
-  readonly device?: 'sim' | 'cpu';
+  readonly device?: RigDevice;
 }
 
 /** Resolves with the match once a process has written it; rejects if it ends before. */

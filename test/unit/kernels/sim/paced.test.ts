@@ -82,3 +82,18 @@ test('a simulated device of its own gives tokens of the vocabulary it is told', 
   expect(own.tokens.length).toBe(30);
   expect(Math.max(...own.tokens)).toBeLessThan(40);
 });
+
+test('its blocks are the inner backend’s, and can be copied where those can', () => {
+  const clock = new VirtualClock();
+  const device = inner(clock, 1);
+  const paced = openSimulated({ device: 'h100', shape, precision: 'fp16', clock, inner: device });
+  expect(paced.computedBy).toBe('inner');
+  expect(paced.blockBytes).toBe(device.blockBytes);
+  const content = Uint8Array.from({ length: device.blockBytes! }, (_, index) => index % 251);
+  paced.writeBlock!(3, content);
+  const copy = new Uint8Array(content.length);
+  device.readBlock!(3, copy);
+  expect(copy).toEqual(content);
+  paced.readBlock!(3, copy.fill(0));
+  expect(copy).toEqual(content);
+});

@@ -134,6 +134,9 @@ describe('values', () => {
     expect(load({ cluster }).invariance).toBe('full');
     expect(load({ cluster, invariance: 'guesses' }).invariance).toBe('guesses');
     expect(load({ cluster, backend: 'sim' }).invariance).toBe('guesses');
+    expect(load({ cluster, backend: 'h100' }).invariance).toBe('guesses');
+    expect(load({ cluster, backend: 'h100', simText: 'model' }).invariance).toBe('full');
+    expect(load({ cluster, backend: 'sim', simText: 'model' }).invariance).toBe('guesses');
   });
 
   test('threads follow the replicas unless they are given', () => {
