@@ -75,7 +75,7 @@ test('no test has less time than all have: a bound on what hangs is no measure',
   const faults: string[] = [];
   for (const { path, code } of tests) {
     if (!path.endsWith('.test.ts') || path.startsWith('test/clients/')) continue; // those have a configuration of their own
-    for (const [, options, last] of code.matchAll(/\btimeout: ([\d_]+)|^\s*\}, (\d+_[\d_]+)\);$/gm)) {
+    for (const [, options, last] of code.matchAll(/\btimeout: ([\d_]+)|(?:^\s*\}|\w), (\d+_[\d_]+)\);$/gm)) {
       if (Number((options ?? last)!.replaceAll('_', '')) < least)
         faults.push(`${path}: ${options ?? last} ms`);
     }

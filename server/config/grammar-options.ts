@@ -36,6 +36,9 @@ export const GRAMMAR_OPTIONS = {
     integer(16, 1_000_000),
     grammarBounds.grammarPortionsMax,
   ).says('portions of 1 to 2 ms that compiling one grammar may take'),
+  objectKeysMax: option('object-keys', integer(1, 1_000_000), grammarBounds.objectKeysMax).says(
+    'keys in the open objects of one answer that are remembered, so that none is written twice',
+  ),
   grammarsMax: option('grammars', integer(1, 65_536), grammarBounds.grammarsMax).says(
     'compiled grammars kept',
   ),

@@ -11,6 +11,7 @@ export interface GrammarBounds {
   readonly grammarNodesMax: number; // of one grammar
   readonly grammarStatesMax: number; // of one expression whose states are all looked at beforehand
   readonly grammarPortionsMax: number; // of the work on one grammar
+  readonly objectKeysMax: number; // remembered of the objects of one answer, so that none is written twice
   readonly grammarsMax: number; // kept, least recently used goes first
   readonly maskStepsMax: number; // over the vocabulary for one mask, beside its first walk
   readonly maskCacheSizeMax: number; // bytes of masks kept for automata, and as many again for states
@@ -27,6 +28,7 @@ export const grammarBounds: GrammarBounds = {
   grammarNodesMax: 100_000,
   grammarStatesMax: 20_000,
   grammarPortionsMax: 3_000,
+  objectKeysMax: 4_096,
   grammarsMax: 64,
   maskStepsMax: 400_000,
   maskCacheSizeMax: 64 * 2 ** 20,

@@ -12,6 +12,7 @@ import { GrammarConstraint } from './constraint.ts';
 import { GrammarError } from './grammar-error.ts';
 import { anyJson, compileSchema } from './json-schema.ts';
 import { type JsonTerminals, jsonTerminals, oneOfTexts } from './json-terminals.ts';
+import { QuotedTokens } from './key-memory.ts';
 import { compileGbnf, compileLark } from './lark.ts';
 import { Pace, type Portioned } from './pace.ts';
 import { compilePattern } from './pattern.ts';
@@ -57,7 +58,8 @@ export interface CompilerParts {
 
 const largeMin = 50_000; // expressions of a grammar that is large: some 100 bytes each
 const largeMax = 4; // such that are made at the same time: hostile ones grow to 200 MB
-const primedMax = 64; // automata per grammar whose first mask is made at once
+const primedMax = 1_024; // automata per grammar whose first mask is made at once: as many as one state may begin with
+const primingVisits = 30; // trie nodes that count for a step
 
 interface KeptGrammar extends CompiledGrammar {
   readonly pushdown: Pushdown;
@@ -75,6 +77,7 @@ export class GrammarCompiler {
   readonly #grammars = new Map<string, Promise<KeptGrammar>>(); // least recently used first
   readonly #pool: StatePool;
   #masks: TokenMasks | null = null;
+  #quoted: QuotedTokens | null = null;
   #nextAutomatonId = 0;
 
   constructor(parts: CompilerParts, bounds: GrammarBounds = grammarBounds) {
@@ -119,6 +122,7 @@ export class GrammarCompiler {
   /** Builds the token trie (0.3 s for 152k tokens) and the masks of JSON strings, so that no request has to. */
   warmUp(): void {
     const masks = this.#tokenMasks();
+    this.#quotedTokens();
     const automaton = this.#shared.get(this.#terminals.string)!;
     const inside = automaton.step(automaton.start, 0x22)!;
     masks.prepare(automaton, automaton.start);
@@ -175,10 +179,12 @@ export class GrammarCompiler {
     const masks = this.#tokenMasks();
     // The first masks cost the most; better now, in portions, than between two tokens.
     for (const automaton of own.slice(0, primedMax)) {
-      masks.prepare(automaton, automaton.start);
-      yield;
+      const visits = masks.prepare(automaton, automaton.start);
+      if (pace.due(Math.ceil(visits / primingVisits))) yield;
     }
-    return { ignored, pushdown, newConstraint: () => new GrammarConstraint({ pushdown, masks, tokenizer }) };
+    const { objectKeysMax } = bounds;
+    const constrained = { pushdown, masks, tokenizer, quoted: this.#quotedTokens(), objectKeysMax };
+    return { ignored, pushdown, newConstraint: () => new GrammarConstraint(constrained) };
   }
 
   *#openAutomaton(
@@ -205,6 +211,12 @@ export class GrammarCompiler {
       this.#waiting.shift()!();
       if (this.#waiting.length > 0) this.#nextTurn();
     });
+  }
+
+  #quotedTokens(): QuotedTokens {
+    const { tokenizer, vocabSize } = this.#parts;
+    this.#quoted ??= new QuotedTokens(tokenizer, vocabSize);
+    return this.#quoted;
   }
 
   #tokenMasks(): TokenMasks {

@@ -3,7 +3,7 @@
 import type { Regex, RegexTable } from './byte-regex.ts';
 import { GrammarError } from './grammar-error.ts';
 import type { JsonTerminals } from './json-terminals.ts';
-import { choice, type Expression, repeat, rule, sequence, terminal } from './rules.ts';
+import { choice, type Expression, objectStart, repeat, rule, sequence, terminal } from './rules.ts';
 
 export interface JsonProperty {
   readonly key: Regex; // quotes, colon and white space included
@@ -13,7 +13,7 @@ export interface JsonProperty {
 export interface ObjectParts {
   readonly properties: readonly (JsonProperty & { readonly required: boolean })[]; // in the order of the text
   readonly extras: readonly JsonProperty[]; // further ones of any of these kinds, any number, after them
-  readonly min?: number; // properties of all together, of which the further ones count once; absent: any number
+  readonly min?: number; // properties of all together; absent: any number
   readonly max?: number;
 }
 
@@ -70,7 +70,7 @@ const countedMax = 20_000; // places of a list times the numbers that may stand 
 interface CountedList {
   readonly members: readonly { readonly item: Expression; readonly required: boolean }[]; // each once, in this order
   readonly further: Expression | null; // any number, after them
-  readonly min: number; // of all together, of which the further ones count once
+  readonly min: number; // of all together
   readonly max: number;
   readonly brackets: '{}' | '[]';
 }
@@ -88,9 +88,10 @@ function countedList({ members, further, min, max, brackets }: CountedList, word
   const tail = (count: number): Expression => {
     const left = max - count;
     if (further === null || left < 1) return count >= min ? sequence() : never;
-    const some = after(count, sequence(further, repeat(sequence(comma, further), 0, left - 1)));
-    if (count >= min) return repeat(some, 0, 1);
-    return count + 1 >= min ? some : never;
+    if (left < min - count) return never;
+    const least = Math.max(0, min - count - 1); // beside the first of them
+    const some = after(count, sequence(further, repeat(sequence(comma, further), least, left - 1)));
+    return count >= min ? repeat(some, 0, 1) : some;
   };
   const place = (index: number, count: number): Expression => {
     const member = members[index];
@@ -191,7 +192,9 @@ export function arrayExpression({ prefix, item, min, max }: ArrayParts, words: W
 
 function punctuation(brackets: '{}' | '[]', { table, terminals }: Words) {
   return {
-    open: terminal(table.concat(table.text(brackets[0]!), terminals.space)),
+    open: (brackets === '{}' ? objectStart : terminal)(
+      table.concat(table.text(brackets[0]!), terminals.space),
+    ),
     close: terminal(table.concat(terminals.space, table.text(brackets[1]!))),
     comma: terminal(table.concat(table.text(','), terminals.space)),
   };

@@ -8,7 +8,8 @@ import { GrammarError } from './grammar-error.ts';
 import type { Pace, Portioned } from './pace.ts';
 
 export type Expression =
-  | { readonly kind: 'terminal'; readonly regex: Regex }
+  // `opens`: it begins with the brace of a JSON object
+  | { readonly kind: 'terminal'; readonly regex: Regex; readonly opens?: boolean }
   | { readonly kind: 'sequence' | 'choice'; readonly items: readonly Expression[] }
   | { readonly kind: 'repeat'; readonly item: Expression; readonly min: number; readonly max: number }
   | { readonly kind: 'rule'; readonly name: string };
@@ -19,6 +20,7 @@ export interface Grammar {
 }
 
 export const terminal = (regex: Regex): Expression => ({ kind: 'terminal', regex });
+export const objectStart = (regex: Regex): Expression => ({ kind: 'terminal', regex, opens: true });
 export const sequence = (...items: readonly Expression[]): Expression => ({ kind: 'sequence', items });
 export const choice = (...items: readonly Expression[]): Expression => ({ kind: 'choice', items });
 export const rule = (name: string): Expression => ({ kind: 'rule', name });
@@ -40,6 +42,7 @@ export interface TerminalNode {
   readonly kind: 'terminal';
   readonly index: number;
   readonly automaton: Automaton;
+  readonly opens: boolean; // it begins with the brace of a JSON object
   readonly next: GraphNode;
 }
 
@@ -149,6 +152,7 @@ class Lowering {
           kind: 'terminal',
           index: this.#nodeCount++,
           automaton: this.#analysed.automata.get(expression.regex)!,
+          opens: expression.opens ?? false,
           next,
         };
       case 'sequence': {

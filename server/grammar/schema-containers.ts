@@ -1,6 +1,6 @@
 // Objects and arrays of a JSON schema: which keys may stand for what, what of each has to be there, how many there are. Owns
-// what is a restriction of ours: declared properties come in the schema's order, different items in that of their list. Where
-// no automaton can tell (keys that differ from all before them) it says so. Before it: json-schema.ts; after it:
+// what is a restriction of ours: declared properties come in the schema's order, different items in that of their list. That
+// free keys differ from those before them the constraint sees to. Before it: json-schema.ts; after it:
 // json-containers.ts.
 import type { Regex } from './byte-regex.ts';
 import { GrammarError } from './grammar-error.ts';
@@ -16,7 +16,7 @@ import {
 import { oneOfTexts, textThen } from './json-terminals.ts';
 import type { Portioned } from './pace.ts';
 import { compilePattern } from './pattern.ts';
-import { type Expression, terminal } from './rules.ts';
+import { type Expression, rule, terminal } from './rules.ts';
 import type { SchemaContext } from './schema-context.ts';
 import { isSchemaObject, type Schema } from './schema-keywords.ts';
 import type { SchemaReader } from './schema-reader.ts';
@@ -29,6 +29,9 @@ export interface ContainerParts {
 }
 
 const patternsMax = 6; // each doubles the kinds of key
+const listedMax = 32; // keys of patterns that are listed as if they were declared
+const listedBytesMax = 64; // of each
+const listingStepsMax = 4_000; // to find them
 const distinctMax = 1000; // items of a list without repetition
 
 /** A key with its colon. In the strict spelling, so that no declared one slips through in another. */
@@ -61,14 +64,18 @@ export function* objectValue(schema: Schema, path: string, parts: ContainerParts
     properties.push({ key, value: written, required: required.has(name) });
   }
   const taken = [...declared.map(([name]) => name), ...absent];
-  const extras = yield* extraProperties({ taken, names, patterns, additional }, path, parts);
+  const { listed, extras } = yield* extraProperties({ taken, names, patterns, additional }, path, parts);
+  properties.push(...listed);
   const min = reader.count(schema, { path, keyword: 'minProperties' }) ?? 0;
   const max = reader.count(schema, { path, keyword: 'maxProperties' }) ?? Number.POSITIVE_INFINITY;
-  // Further keys may repeat each other, so that only one of them counts for sure.
-  const sure = properties.length + Math.min(1, extras.length);
-  const counted = min > sure && extras.length > 0;
-  if (counted) reader.cannot(path, 'minProperties');
-  return objectExpression({ properties, extras, min: counted ? 0 : min, max }, context);
+  // Further keys differ from each other as long as all of them are remembered (key-memory.ts).
+  const most = properties.length + context.bounds.objectKeysMax;
+  const isTooMany = extras.length > 0 && min > most;
+  if (isTooMany) {
+    const why = `more than ${context.bounds.objectKeysMax} free keys cannot be told apart (--object-keys)`;
+    reader.cannot(path, 'minProperties', why);
+  }
+  return objectExpression({ properties, extras, min: isTooMany ? most : min, max }, context);
 }
 
 interface KeyPattern {
@@ -124,7 +131,37 @@ function fitsKey(regex: Regex, name: string, context: SchemaContext): Portioned<
   return matches(regex, JSON.stringify(name).slice(1, -1), context);
 }
 
-/** Keys that are not declared: for each choice of patterns that a key may fit, those that fit these and no others. */
+/** The few texts of an expression, as they stand inside a JSON string; null: they are many, or without end. */
+function* fewTexts(
+  regex: Regex,
+  countMax: number,
+  { table, pace }: SchemaContext,
+): Portioned<readonly string[] | null> {
+  const texts: string[] = [];
+  const path: number[] = [];
+  let steps = 0;
+  function* walk(left: Regex): Portioned<boolean> {
+    if (left.nullable && texts.push(Buffer.from(path).toString()) > countMax) return false;
+    if (left.kind === 'empty') return true;
+    if (path.length === listedBytesMax) return false;
+    for (let byte = 0x20; byte < 0x100; byte++) {
+      const next = table.derive(left, byte);
+      if (next.kind === 'never') continue;
+      if (++steps > listingStepsMax) return false;
+      if (pace.due()) yield;
+      path.push(byte);
+      if (!(yield* walk(next))) return false;
+      path.pop();
+    }
+    return true;
+  }
+  return (yield* walk(regex)) ? texts : null;
+}
+
+/**
+ * Keys that are not declared: for each choice of patterns that a key may fit, those that fit these and no others. Where
+ * patterns leave but a few, these are listed, each once and in their order.
+ */
 function* extraProperties(
   {
     taken,
@@ -139,11 +176,12 @@ function* extraProperties(
   },
   path: string,
   { context, value }: ContainerParts,
-): Portioned<readonly JsonProperty[]> {
+): Portioned<Pick<ObjectParts, 'extras'> & { readonly listed: ObjectParts['properties'] }> {
   const { table } = context;
   const inside = taken.map((name) => JSON.stringify(name).slice(1, -1));
   const but = taken.length === 0 ? null : yield* oneOfTexts(inside, context);
   const extras: JsonProperty[] = [];
+  const listed: ObjectParts['properties'][number][] = [];
   for (let chosen = 0; chosen < 2 ** patterns.length; chosen++) {
     const met = patterns.filter((_, index) => (chosen & (1 << index)) !== 0);
     const unmet = patterns.filter((_, index) => (chosen & (1 << index)) === 0);
@@ -155,9 +193,21 @@ function* extraProperties(
     if (names !== null) regexes.push(names);
     const any = table.repeat(context.terminals.strictCharacter, 0);
     const body = regexes.length === 0 ? null : table.and([any, ...regexes]);
-    extras.push({ key: anyKey(context, but, body), value: yield* value(inner, at) });
+    const written = yield* value(inner, at);
+    const texts = met.length === 0 ? null : yield* fewTexts(body!, listedMax - listed.length, context);
+    if (texts === null) {
+      extras.push({ key: anyKey(context, but, body), value: written });
+      continue;
+    }
+    const name = `listed ${context.rules.size}`;
+    context.rules.set(name, written);
+    for (const text of texts) {
+      if (inside.includes(text)) continue;
+      const key = yield* textThen(`"${text}":`, context.terminals.space, context);
+      listed.push({ key, value: rule(name), required: false });
+    }
   }
-  return extras;
+  return { listed, extras };
 }
 
 export function* arrayValue(schema: Schema, path: string, parts: ContainerParts): Portioned<Expression> {

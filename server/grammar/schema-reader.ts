@@ -57,8 +57,8 @@ export class SchemaReader {
   }
 
   /** A keyword that we cannot enforce. */
-  cannot(path: string, keyword: string): void {
-    if (this.#strict) throw new GrammarError('unsupported', 'cannot be enforced', { path, keyword });
+  cannot(path: string, keyword: string, why = 'cannot be enforced'): void {
+    if (this.#strict) throw new GrammarError('unsupported', why, { path, keyword });
     this.ignored.push({ path, keyword });
   }
 

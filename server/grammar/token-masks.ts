@@ -75,9 +75,9 @@ export class TokenMasks {
     return mask;
   }
 
-  /** Computes what depends on the automaton alone, ahead of time. */
-  prepare(automaton: Automaton, state: AutomatonState): void {
-    this.#innerMask(automaton, state);
+  /** Computes what depends on the automaton alone, ahead of time; answers the trie nodes that it looked at. */
+  prepare(automaton: Automaton, state: AutomatonState): number {
+    return this.#innerMask(automaton, state).visits;
   }
 
   #keep(state: PushdownState, mask: Uint32Array): void {

@@ -16,7 +16,7 @@ import { compileSchema } from '../grammar/json-schema.ts';
 import { compileLark } from '../grammar/lark.ts';
 import type { Portioned } from '../grammar/pace.ts';
 import { compilePattern } from '../grammar/pattern.ts';
-import { choice, type Expression, repeat, rule, sequence, terminal } from '../grammar/rules.ts';
+import { choice, type Expression, objectStart, repeat, rule, sequence, terminal } from '../grammar/rules.ts';
 import type { SchemaContext } from '../grammar/schema-context.ts';
 import type { IgnoredKeyword } from '../grammar/schema-reader.ts';
 import { type CustomTool, customInputKey, type Tool, type ToolChoice } from './definition.ts';
@@ -108,7 +108,8 @@ function* writeCall(tool: Tool, index: number, writing: Writing): Portioned<Expr
   const tail = open === '' ? table.empty : table.sequence(lineBreak, table.text(close));
   const closing = table.sequence(terminals.space, table.text('}'), tail);
   try {
-    return sequence(terminal(opening), yield* writeArguments(tool, index, writing), terminal(closing));
+    const begin = open === '' ? objectStart(opening) : terminal(opening);
+    return sequence(begin, yield* writeArguments(tool, index, writing), terminal(closing));
   } catch (error) {
     if (error instanceof GrammarError)
       throw error.inside(`tools[${index}].${tool.kind === 'custom' ? 'format ' : 'parameters'}`);

@@ -165,7 +165,7 @@ describe('objects', () => {
       ],
       [{ a: 1, more: 3 }],
     ],
-  ])('%j', check, 20_000);
+  ])('%j', check);
 });
 
 describe('conditions', () => {
@@ -284,7 +284,7 @@ describe('conditions', () => {
       ['a', 'b'],
     ],
     [{ allOf: [{ ...integer, multipleOf: 4 }, { multipleOf: 6 }] }, [12, 0, -24], [4, 6]],
-  ])('%j', check, 20_000);
+  ])('%j', check);
 });
 
 describe('arrays', () => {
@@ -323,7 +323,7 @@ describe('arrays', () => {
       [[1], [1, 'a', 'b']],
       [[1, 2]],
     ],
-  ])('%j', check, 20_000);
+  ])('%j', check);
 });
 
 test.each<Case>([
@@ -331,10 +331,10 @@ test.each<Case>([
   [{ type: 'string', pattern: '^[\\p{L}\\p{Nd}_]+$' }, ['añ٣_'], ['a b']],
   [{ type: 'string', pattern: '^\\P{L}*$' }, ['123 -'], ['12a']],
   [{ type: 'string', pattern: '^\\p{Script=Greek}{2}$' }, ['αβ'], ['ab']],
-])('classes of characters: %j', check, 20_000);
+])('classes of characters: %j', check);
 
 test.each<[object, string]>([
-  [{ ...object, minProperties: 2, additionalProperties: integer }, '#: "minProperties"'],
+  [{ ...object, minProperties: 5000, additionalProperties: integer }, '#: "minProperties"'],
   [{ type: 'array', items: integer, uniqueItems: true }, '#: "uniqueItems"'],
   [{ type: 'object', properties: { a: { $dynamicRef: '#x' } } }, '#/properties/a: "$dynamicRef"'],
   [{ type: 'string', not: { format: 'email' } }, '#: "not"'],
