@@ -36,6 +36,7 @@ const ARENA_FLAGS = {
   streamBufferSizeMax: '16KiB',
   queueLengthMax: 1024, // all that a fault asks at once: what is compared is refused nothing
   requestTimeoutMs: HANGS_MS,
+  idleTimeoutSeconds: 24, // forbidden frames that end a socket by it are waited for
   logLevel: 'silent',
 } as const;
 

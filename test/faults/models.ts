@@ -79,7 +79,8 @@ async function refusals(cases: (typeof MODEL_CASES)[string]): Promise<number> {
   for (const [index, line] of attempts.entries()) {
     const attempt = JSON.parse(line) as Attempt;
     expect(attempt, names[index]).toMatchObject({ code: 1, served: false });
-    expect(attempt.notes, names[index]).toMatch(/^sparklane: (?!\w*Error)[^\n]{10,500}\n$/);
+    const notes = attempt.notes.replaceAll(/^building .*\n/gm, ''); // told now and then, where it takes long
+    expect(notes, names[index]).toMatch(/^sparklane: (?!\w*Error)[^\n]{10,1000}\n$/);
     expect(attempt.memorySizeMax, names[index]).toBeLessThan(MEMORY_SIZE_MAX);
   }
   return names.length;
