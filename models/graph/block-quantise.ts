@@ -93,40 +93,47 @@ const refinements = 2;
 /** Of least squared error among the candidates, its scale then fitted to the levels it gave. */
 function nearestGrid(block: Float32Array): Grid {
   // The grid of Q4_0, so that weights which were once on it keep their values.
-  let best: Grid = { scale: Math.fround(extremeOf(block) / -8), zero: 8 };
-  let error = squaredError(block, best);
-  const attempt = (grid: Grid): boolean => {
-    const own = squaredError(block, grid);
-    if (own >= error) return false;
-    [best, error] = [grid, own];
-    return true;
-  };
+  let scale = Math.fround(extremeOf(block) / -8);
+  let zero = 8;
+  let error = squaredError(block, scale, zero, Number.POSITIVE_INFINITY);
   let [least, largest] = [0, 0]; // zero stays a level: it is where the padding and most of the weights are
   for (let index = 0; index < block.length; index++) {
     const value = block[index]!;
     if (value < least) least = value;
     else if (value > largest) largest = value;
   }
-  if (error <= 1e-12 * (largest - least) ** 2) return best;
+  if (error <= 1e-12 * (largest - least) ** 2) return { scale, zero };
   const wholeZero = (-15 * least) / (largest - least);
-  for (const share of shares) {
-    const scale = Math.fround(((largest - least) * share) / 15);
-    attempt({ scale, zero: Math.floor(wholeZero) });
-    attempt({ scale, zero: Math.ceil(wholeZero) });
+  const lowZero = Math.floor(wholeZero);
+  const highZero = Math.ceil(wholeZero);
+  for (let at = 0; at < 2 * shares.length; at++) {
+    const candidate = Math.fround(((largest - least) * shares[at >> 1]!) / 15);
+    const candidateZero = at % 2 === 0 ? lowZero : highZero;
+    const own = squaredError(block, candidate, candidateZero, error);
+    if (own < error) [scale, zero, error] = [candidate, candidateZero, own];
   }
   for (let round = 0; round < refinements; round++) {
-    if (!attempt({ scale: fittedScale(block, best), zero: best.zero })) break;
+    const fitted = fittedScale(block, { scale, zero });
+    const own = squaredError(block, fitted, zero, error);
+    if (own >= error) break;
+    [scale, error] = [fitted, own];
   }
-  return best;
+  return { scale, zero };
 }
 
-function squaredError(block: Float32Array, { scale, zero }: Grid): number {
+const stride = 8; // values between two looks at the bound
+
+/** Of the values on that grid; as soon as it is seen to reach `bound`, what it has come to, for it is not wanted any more. */
+function squaredError(block: Float32Array, scale: number, zero: number, bound: number): number {
   const inverse = scale === 0 ? 0 : 1 / scale;
   let sum = 0;
-  for (let index = 0; index < block.length; index++) {
-    const value = block[index]!;
-    const difference = value - (level(value * inverse + zero, 15) - zero) * scale;
-    sum += difference * difference;
+  for (let start = 0; start < block.length && sum < bound; start += stride) {
+    const end = Math.min(start + stride, block.length);
+    for (let index = start; index < end; index++) {
+      const value = block[index]!;
+      const difference = value - (level(value * inverse + zero, 15) - zero) * scale;
+      sum += difference * difference;
+    }
   }
   return sum;
 }
