@@ -1,7 +1,7 @@
 // Jobs of a study, several at a time, each in a thread of its own where that is asked for. Answers come out in the jobs' order. Before
 // it: compare-study.ts and fleet/fleet-study.ts.
 import { once } from 'node:events';
-import { startThread } from '../../server/base/thread-entry.ts';
+import { startThread } from '../../models/thread-entry.ts';
 
 /** At most `atOnce` run at the same time. Rejects with the first error of a job. */
 export async function answersOf<Job, Answer>(

@@ -5,16 +5,25 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { type FileDigest, hasEntry, hashFiles, openEntry } from '../cache.ts';
 import { type Checkpoint, requiredTensors } from '../checkpoint.ts';
+import type { AdapterChoice } from '../lora.ts';
 import type { ValueInfo } from '../onnx-proto.ts';
 import type { ModelSpec } from '../spec.ts';
 import type { WeightSource } from '../weights.ts';
 import { type DecoderFormat, decoderInterface, statesInterface, topCount, writeDecoder } from './decoder.ts';
 import type { KvPrecision } from './decoder-context.ts';
-import { type BuildProgress, graphOf, weightsFile, writeModel, writeWeights } from './graph-files.ts';
-import type { GraphWriter } from './graph-writer.ts';
+import {
+  type BuildProgress,
+  graphOf,
+  type WrittenWeights,
+  weightsFile,
+  writeModel,
+  writeWeights,
+} from './graph-files.ts';
+import { type GraphWriter, recipeSize } from './graph-writer.ts';
 import { paddedHeads } from './padded-heads.ts';
 import { hasFineHead, isSmoothable, type Precision } from './precision.ts';
 import { type Probe, probeParts } from './probe.ts';
+import { madeByThreads, madeHere } from './recipe-threads.ts';
 import { readShippedRanges } from './shipped-ranges.ts';
 import { type ActivationRanges, smoothed } from './smoothing.ts';
 
@@ -26,6 +35,9 @@ const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
   fp32: 'model-binding.onnx',
   int8: 'model-binding-kv-int8.onnx',
 };
+// A thread takes about 0.2 s to start, in which one alone makes this much.
+const threadedSize = 48 * 2 ** 20; // bytes of weights
+
 const statesFile = 'model-states.onnx';
 const deviceFile = 'model-device.onnx';
 
@@ -42,6 +54,13 @@ export interface BuildOptions {
   readonly cacheDirectory: string; // created if missing
   readonly calibration?: Calibration; // formats that gain by it err less; without it they are built all the same
   readonly onProgress?: (progress: BuildProgress) => void;
+  readonly threads?: BuildThreads; // without them this thread makes everything
+}
+
+/** Threads that convert: each opens the checkpoint for itself, as `loadCheckpoint(checkpoint.path)` with these adapters does. */
+export interface BuildThreads {
+  readonly count: number;
+  readonly adapters: readonly AdapterChoice[];
 }
 
 export interface BuiltGraph {
@@ -63,7 +82,8 @@ export interface BuiltGraph {
 /**
  * The graph of `checkpoint` in the cache folder, built unless a sound entry is there. Safe beside other builders,
  * of this process or others: the first to finish wins. Rejects with CheckpointError or the file system's errors
- * and leaves no half entry behind. Holds at most one stacked matrix in memory.
+ * and leaves no half entry behind. Holds at most one stacked matrix in memory, with threads
+ * 2 GiB of them or one.
  */
 export async function buildGraph(given: Checkpoint, options: BuildOptions): Promise<BuiltGraph> {
   const checkpoint = paddedHeads(given);
@@ -78,7 +98,16 @@ export async function buildGraph(given: Checkpoint, options: BuildOptions): Prom
       const source = ranges === null ? checkpoint : smoothed(spec, checkpoint, ranges);
       const exactProducts = options.calibration?.exactProducts === true;
       const format = { precision, smoothed: ranges !== null, exactProducts };
-      return writeEntry(directory, { spec, source, format }, onProgress ?? (() => undefined));
+      const kvFormat = { ...format, kv: 'fp32' } as const;
+      const { recipes } = writeDecoder(spec, kvFormat, source);
+      const { count = 1, adapters = [] } = options.threads ?? {};
+      const task = { path: given.path, adapters, spec: given.spec, format: kvFormat, ranges };
+      const isWorth =
+        count > 1 && recipes.reduce((sum, recipe) => sum + recipeSize(recipe), 0) >= threadedSize;
+      const made = isWorth ? madeByThreads(recipes, task, count) : madeHere(recipes);
+      const path = join(directory, weightsFile);
+      const weights = await writeWeights(path, recipes, onProgress ?? (() => undefined), made);
+      return writeEntry(directory, { spec, source, format }, weights);
     },
   });
   const pathsFor = (kv: KvPrecision) => ({
@@ -165,10 +194,8 @@ interface Entry {
 async function writeEntry(
   directory: string,
   { spec, source, format }: Entry,
-  onProgress: (progress: BuildProgress) => void,
+  weights: WrittenWeights,
 ): Promise<FileDigest[]> {
-  const { recipes } = writeDecoder(spec, { ...format, kv: 'fp32' }, source);
-  const weights = await writeWeights(join(directory, weightsFile), recipes, onProgress);
   const files: FileDigest[] = [{ file: weightsFile, size: weights.size, sha256: weights.sha256 }];
   for (const kv of ['fp32', 'int8'] as const) {
     const writer = writeDecoder(spec, { ...format, kv }, source);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { FileDigest } from '../cache.ts';
 import { encodeModel, type GraphProto, type TensorProto } from '../onnx-proto.ts';
 import { type GraphWriter, type TensorRecipe, tensorSize } from './graph-writer.ts';
+import { madeHere } from './recipe-threads.ts';
 
 export const weightsFile = 'weights.bin';
 const alignment = 64; // bytes, a cache line and the widest vector
@@ -51,10 +52,12 @@ export interface WrittenWeights {
   readonly sha256: string;
 }
 
+/** `made`: the recipes' bytes in their order. */
 export async function writeWeights(
   path: string,
   recipes: readonly TensorRecipe[],
   onProgress: (progress: BuildProgress) => void,
+  made: AsyncIterable<readonly Uint8Array[]> = madeHere(recipes),
 ): Promise<WrittenWeights> {
   const totalSize = recipes
     .flatMap((recipe) => recipe.tensors)
@@ -64,9 +67,9 @@ export async function writeWeights(
   const file = await open(path, 'wx');
   let size = 0;
   try {
-    for (const recipe of recipes) {
-      const contents = recipe.produce();
-      for (const [index, tensor] of recipe.tensors.entries()) {
+    let at = 0;
+    for await (const contents of made) {
+      for (const [index, tensor] of recipes[at++]!.tensors.entries()) {
         const bytes = contents[index]!;
         if (bytes.length !== tensorSize(tensor))
           throw new Error(`tensor ${tensor.name} has ${bytes.length} bytes`);

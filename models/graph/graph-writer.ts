@@ -91,6 +91,11 @@ export function tensorSize({ type, shape }: TensorShape): number {
   return shape.reduce((product, dim) => product * dim, elementSizes[type]);
 }
 
+/** Bytes of all that a recipe makes. */
+export function recipeSize({ tensors }: TensorRecipe): number {
+  return tensors.reduce((sum, tensor) => sum + tensorSize(tensor), 0);
+}
+
 /** The memory of a typed array as bytes, little endian as every platform of Node is. */
 export function bytesOf(values: ArrayBufferView): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

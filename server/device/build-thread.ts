@@ -1,7 +1,7 @@
 // A thread that converts one model into the cache and ends, so that whoever is served meanwhile notices nothing. Before it:
 // device.ts; after it: build-worker.ts.
 import type { BuildProgress } from '../../models/graph/graph-files.ts';
-import { startThread } from '../base/thread-entry.ts';
+import { startThread } from '../../models/thread-entry.ts';
 import type { Config } from '../config/config.ts';
 
 export interface BuildTask {

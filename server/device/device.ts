@@ -95,7 +95,8 @@ export async function graphFor(
   if (problem !== null)
     throw new CheckpointError(`${model.spec.name} at ${precision}: ${problem}`, { file: model.path });
   const calibration = calibrationOn(calibrationTokens(model), threadsPerReplica);
-  const options = { precision, cacheDirectory, calibration, onProgress };
+  const threads = { count: threadsPerReplica, adapters: model.adapters };
+  const options = { precision, cacheDirectory, calibration, onProgress, threads };
   if (buildApart !== undefined && !(await isBuilt(checkpoint, options))) await buildApart(config, onProgress);
   return buildGraph(checkpoint, options);
 }

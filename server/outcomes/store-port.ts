@@ -1,7 +1,7 @@
 // StorePort: the way to the store of tasks, which answers later. Owns the calls that cross it, and the store in a thread of
 // its own, so that no token waits for a disk. Before it: recorder.ts and routes.ts; after it: store-worker.ts.
 import type { Worker } from 'node:worker_threads';
-import { startThread } from '../base/thread-entry.ts';
+import { startThread } from '../../models/thread-entry.ts';
 import { type DiffQuestion, type ProposedDiff, proposedDiff } from './diff-watch.ts';
 import { OutcomesError } from './outcomes-error.ts';
 import type { TaskEvent } from './task-record.ts';

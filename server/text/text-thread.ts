@@ -3,8 +3,8 @@
 // taken in their order. Before it: long-texts.ts; after it: text-worker.ts.
 import type { Worker } from 'node:worker_threads';
 import type { ChatMessage, RenderOptions } from '../../models/chat-template.ts';
+import { startThread } from '../../models/thread-entry.ts';
 import type { EncodeMode } from '../../models/tokenizer.ts';
-import { startThread } from '../base/thread-entry.ts';
 import type { Encoded, EncodeElsewhere, RenderedElsewhere } from './long-texts.ts';
 
 export interface TextSetup {

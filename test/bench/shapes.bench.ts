@@ -4,7 +4,7 @@
 // (writes 2 bytes a weight and the result into a temporary directory, and removes them)
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { argv, execPath, resourceUsage } from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -83,7 +83,9 @@ function configOf([layers, hidden, heads, kv, ffn, tied]: (typeof shapes)[string
 async function built(model: string, precision: Precision) {
   const tokens = Int32Array.from({ length: 256 }, (_, index) => 3 + ((index * 7919) % 50_000));
   const calibration = calibrationOn(tokens, 2);
-  return buildGraph(loadCheckpoint(model), { precision, cacheDirectory: join(model, 'cache'), calibration });
+  const threads = { count: availableParallelism(), adapters: [] };
+  const options = { precision, cacheDirectory: join(model, 'cache'), calibration, threads };
+  return buildGraph(loadCheckpoint(model), options);
 }
 
 async function convert(model: string, precision: Precision): Promise<void> {

@@ -1,6 +1,6 @@
 // SharedRun: one run played by several threads, each with its own connections and its own part of the sessions; this thread plays
 // nothing and counts everything, turn by turn as if it had played them. Before it: measure/campaign.ts; after it: worker-thread.ts.
-import { startThread } from '../../../server/base/thread-entry.ts';
+import { startThread } from '../../../models/thread-entry.ts';
 import { Histogram } from '../../statistics/histogram.ts';
 import type { WorkShare } from '../../workload/share.ts';
 import { type ActiveRun, type RunParts, type RunPlan, RunRecorder, settledReport } from '../runs/run.ts';

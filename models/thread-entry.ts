@@ -1,5 +1,5 @@
 // Starts a thread from a file of ours. Owns the difference between source, which runs through tsx, and dist.
-// Used by outcomes/store-port.ts and text/text-thread.ts.
+// Before it: nothing; after it: whoever has work that others must not wait for.
 import { createRequire } from 'node:module';
 import { dirname, extname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
