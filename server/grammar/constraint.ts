@@ -23,7 +23,7 @@ export class GrammarConstraint implements TokenConstraint {
   constructor(
     parts: ConstraintParts,
     state: PushdownState | null = parts.pushdown.start,
-    keys: KeyMemory = KeyMemory.outside,
+    keys: KeyMemory = KeyMemory.outside(),
   ) {
     this.#parts = parts;
     this.#state = state;

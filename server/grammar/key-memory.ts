@@ -65,7 +65,11 @@ interface QuotedToken {
 }
 
 export class KeyMemory {
-  static readonly outside = new KeyMemory(null, null, 0);
+  /** Where no object is open. No field: the compiler renames a class that has private getters, and one of its own kind came too early. */
+  static outside(): KeyMemory {
+    return new KeyMemory(null, null, 0);
+  }
+
   readonly #scope: Scope | null; // the innermost; null: no object is open
   readonly #text: OpenText | null;
   readonly #count: number; // keys of all that is open
