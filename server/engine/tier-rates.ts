@@ -1,5 +1,6 @@
 // TierRates: what bringing a block back costs, what asking elsewhere for it does, and what computing its tokens costs, as measured
 // so far. Decides which is quicker. Numbers only. Used by cold-tier.ts.
+import { FetchCost } from './fetch-cost.ts';
 
 const WEIGHT = 0.25; // of the newest measurement
 // A fetch that was skipped measures nothing. Each skip makes the next one cheaper in our eyes, so that a disk that was
@@ -9,7 +10,7 @@ const FOUND_SHARE_MIN = 0.25; // of what is asked for, as far as is known: most 
 
 export class TierRates {
   #computeMsPerToken: number | null = null; // null: never measured
-  #fetchMsPerBlock: number | null = null;
+  readonly #fetchCost = new FetchCost();
   #askMs: number | null = null;
   // Tokens, each question weighing less with every one after it: a long one says more than the end of a turn that nobody can have.
   #askedTokens = 0;
@@ -22,7 +23,7 @@ export class TierRates {
 
   /** `blockCount` ≥ 0 blocks came in `elapsedMs`; none counts as one that was slow. */
   learnFetch(blockCount: number, elapsedMs: number): void {
-    this.#fetchMsPerBlock = blend(this.#fetchMsPerBlock, elapsedMs / Math.max(1, blockCount));
+    this.#fetchCost.learn(Math.max(1, blockCount), elapsedMs);
   }
 
   /** Somebody else was asked for `tokenCount` tokens, and had `foundCount` of them, as was known after `elapsedMs`. */
@@ -43,9 +44,9 @@ export class TierRates {
 
   /** Whether to fetch; yes as long as one of the two has never been measured. */
   fetchPays(blockCount: number, tokenCount: number): boolean {
-    if (this.#computeMsPerToken === null || this.#fetchMsPerBlock === null) return true;
-    if (this.#fetchMsPerBlock * blockCount < this.#computeMsPerToken * tokenCount) return true;
-    this.#fetchMsPerBlock *= FORGIVENESS;
+    if (this.#computeMsPerToken === null || !this.#fetchCost.known) return true;
+    if (this.#fetchCost.expectedMs(blockCount) < this.#computeMsPerToken * tokenCount) return true;
+    this.#fetchCost.forgive(FORGIVENESS);
     return false;
   }
 }

@@ -132,7 +132,7 @@ test('rates: unknown is tried, slow is not, and a slow disk is forgiven after a 
   const rates = new TierRates();
   expect(rates.fetchPays(10, 160)).toBe(true);
   rates.learnCompute(100, 100); // 1 ms a token
-  rates.learnFetch(1, 32); // 32 ms a block of 16: twice as slow
+  rates.learnFetch(10, 320); // 32 ms a block of 16: twice as slow
   let refused = 0;
   while (!rates.fetchPays(10, 160)) refused++;
   expect(refused).toBeGreaterThan(5);
