@@ -89,13 +89,13 @@ export class Automaton {
     const table = this.#table;
     let [workDone, turnStart] = [0, table.work];
     for (let index = 0; index < all.length; index++) {
-      if (table.work - turnStart > turnWorkMax) {
-        workDone += table.work - turnStart;
-        yield;
-        turnStart = table.work;
-      }
       const state = all[index]!;
       for (const byte of this.#representatives) {
+        if (table.work - turnStart > turnWorkMax) {
+          workDone += table.work - turnStart;
+          yield;
+          turnStart = table.work;
+        }
         const next = this.step(state, byte);
         if (next === null) continue;
         sources.set(next, sources.get(next) ?? []);

@@ -23,7 +23,7 @@ export const grammarBounds: GrammarBounds = {
   schemaValuesMax: 50_000,
   schemaSizeMax: 500_000,
   grammarSizeMax: 100_000,
-  patternSizeMax: 4_096,
+  patternSizeMax: 2_048,
   grammarTextsMax: 10_000,
   grammarNodesMax: 100_000,
   grammarStatesMax: 20_000,

@@ -15,7 +15,7 @@ import { type JsonTerminals, jsonTerminals, oneOfTexts } from './json-terminals.
 import { QuotedTokens } from './key-memory.ts';
 import { compileGbnf, compileLark } from './lark.ts';
 import { Pace, type Portioned } from './pace.ts';
-import { compilePattern } from './pattern.ts';
+import { compilePattern, prepareClasses } from './pattern.ts';
 import { Pushdown, type StatePool } from './pushdown.ts';
 import { type Expression, lowerGrammar, terminal } from './rules.ts';
 import type { SchemaContext } from './schema-context.ts';
@@ -264,6 +264,7 @@ export function* writeSource(source: GrammarSource, parts: SchemaContext): Porti
     }
     case 'regex': {
       const options = { table, bounds, form: 'utf8', path: 'regex', search: false } as const;
+      yield* prepareClasses(source.pattern, parts);
       const regex = compilePattern(source.pattern, options);
       return { start: terminal(regex), ignored: [] };
     }

@@ -13,7 +13,8 @@ import {
   type TextForm,
 } from './code-points.ts';
 import { GrammarError } from './grammar-error.ts';
-import { unicodeClass } from './unicode-classes.ts';
+import type { Pace, Portioned } from './pace.ts';
+import { unicodeClass, unicodeClassInPortions } from './unicode-classes.ts';
 
 export interface PatternOptions {
   readonly table: RegexTable;
@@ -46,7 +47,25 @@ export function compilePattern(source: string, options: PatternOptions): Regex {
   }
   const node = new PatternReader(source, options).read();
   const open = options.search;
-  return build(node, { ...options, openStart: open, openEnd: open });
+  const { table, form } = options;
+  let made: Regex | null = null; // once for all alternatives: it takes hundreds of expressions
+  const anything = () => {
+    made ??= table.repeat(oneOf(allCodePoints, { table, form }), 0);
+    return made;
+  };
+  return build(node, { ...options, anything, openStart: open, openEnd: open });
+}
+
+/** Looks up the classes of characters that a pattern names, in portions; what there is not is the pattern's own error. */
+export function* prepareClasses(
+  source: string,
+  { table: { classes }, pace }: { readonly table: RegexTable; readonly pace: Pace },
+): Portioned<void> {
+  for (const [, name] of source.matchAll(/\\[pP]\{([^}]{1,100})\}/g)) {
+    if (classes.has(name!) || classes.size >= classesMax) continue;
+    const found = yield* unicodeClassInPortions(name!, pace);
+    if (found !== null) classes.set(name!, found);
+  }
 }
 
 class PatternReader {
@@ -257,14 +276,14 @@ class PatternReader {
 }
 
 interface BuildOptions extends PatternOptions {
+  readonly anything: () => Regex;
   readonly openStart: boolean; // anything may come before
   readonly openEnd: boolean;
 }
 
 /** Anchors count only where they can be reached from the outside: `^(?:a|b)$`, `(^a|b)`, but not `a^b`. */
 function build(node: Node, options: BuildOptions): Regex {
-  const { table, form, openStart, openEnd } = options;
-  const anything = () => table.repeat(oneOf(allCodePoints, { table, form }), 0);
+  const { table, form, anything, openStart, openEnd } = options;
   const closed = { ...options, openStart: false, openEnd: false };
   const wrap = (inner: Regex): Regex =>
     table.sequence(openStart ? anything() : table.empty, inner, openEnd ? anything() : table.empty);

@@ -15,7 +15,7 @@ import {
 } from './json-containers.ts';
 import { oneOfTexts, textThen } from './json-terminals.ts';
 import type { Portioned } from './pace.ts';
-import { compilePattern } from './pattern.ts';
+import { compilePattern, prepareClasses } from './pattern.ts';
 import { type Expression, rule, terminal } from './rules.ts';
 import type { SchemaContext } from './schema-context.ts';
 import { isSchemaObject, type Schema } from './schema-keywords.ts';
@@ -49,7 +49,7 @@ export function* objectValue(schema: Schema, path: string, parts: ContainerParts
   const { reader, context, value } = parts;
   const { table, terminals } = context;
   const { declared, required, absent, additional } = reader.objectParts(schema, path);
-  const patterns = keyPatterns(schema, path, parts);
+  const patterns = yield* keyPatterns(schema, path, parts);
   const names = yield* namesBody(schema, path, parts);
   const properties: ObjectParts['properties'][number][] = [];
   for (const [name, inner, at] of declared) {
@@ -84,11 +84,11 @@ interface KeyPattern {
   readonly path: string;
 }
 
-function keyPatterns(
+function* keyPatterns(
   schema: Schema,
   path: string,
   { reader, context }: ContainerParts,
-): readonly KeyPattern[] {
+): Portioned<readonly KeyPattern[]> {
   const { patternProperties: given = {} } = schema;
   const place = { path, keyword: 'patternProperties' };
   if (!isSchemaObject(given)) throw new GrammarError('invalid', 'expected an object', place);
@@ -96,10 +96,12 @@ function keyPatterns(
   const known: KeyPattern[] = [];
   for (const [source, inner] of Object.entries(given)) {
     const at = `${path}/patternProperties/${source.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    yield* prepareClasses(source, context);
     const regex = reader.attempt(place, () =>
       compilePattern(source, { table, form: 'json', path: at, search: true, bounds }),
     );
     if (regex !== null) known.push({ regex, schema: inner, path: at });
+    if (context.pace.due()) yield;
   }
   if (known.length <= patternsMax) return known;
   throw new GrammarError('too-large', `more than ${patternsMax} patterns`, place);

@@ -5,7 +5,7 @@ import { GrammarError } from './grammar-error.ts';
 import { naturalNumber, oneOfTexts, plainDecimal } from './json-terminals.ts';
 import { type NumberBound, numberInRange } from './number-range.ts';
 import type { Portioned } from './pace.ts';
-import { compilePattern } from './pattern.ts';
+import { compilePattern, prepareClasses } from './pattern.ts';
 import type { SchemaContext } from './schema-context.ts';
 import type { Schema } from './schema-keywords.ts';
 import type { SchemaReader } from './schema-reader.ts';
@@ -40,18 +40,20 @@ function* patternsOf(schema: Schema, path: string, { reader, context }: ScalarPa
   const { pattern, allPatterns, notPatterns, notEnum } = schema;
   const any = table.repeat(terminals.strictCharacter, 0);
   const held: Regex[] = [];
-  const add = (keyword: string, source: unknown, write: (regex: Regex) => Regex) => {
+  function* add(keyword: string, source: unknown, write: (regex: Regex) => Regex): Portioned<void> {
     if (typeof source !== 'string') throw new GrammarError('invalid', 'expected a string', { path, keyword });
     const at = `${path}/${keyword}`;
+    yield* prepareClasses(source, context);
     const regex = reader.attempt({ path, keyword }, () =>
       compilePattern(source, { table, form: 'json', path: at, search: true, bounds }),
     );
     if (regex !== null) held.push(write(regex));
-  };
+    if (context.pace.due()) yield;
+  }
   for (const source of [...(pattern === undefined ? [] : [pattern]), ...listOf(allPatterns)])
-    add('pattern', source, (regex) => regex);
+    yield* add('pattern', source, (regex) => regex);
   for (const source of listOf(notPatterns))
-    add('pattern', source, (regex) => table.and([any, table.not(regex)]));
+    yield* add('pattern', source, (regex) => table.and([any, table.not(regex)]));
   const texts = listOf(notEnum).filter((value) => typeof value === 'string');
   if (texts.length > 0) {
     const taken = yield* oneOfTexts(

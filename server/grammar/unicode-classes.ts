@@ -1,6 +1,7 @@
 // Characters by their Unicode properties (`\p{Lu}`, `\p{Script=Greek}`), as JavaScript's own regular expressions know them.
 // Before it: pattern.ts; after it: code-points.ts.
 import { type CodePoints, codePoints } from './code-points.ts';
+import { atOnce, type Pace, type Portioned } from './pace.ts';
 
 // Without surrogates, which are no characters.
 const sameWidth = [
@@ -9,9 +10,14 @@ const sameWidth = [
   [0x10000, 0x10ffff],
 ] as const;
 const runSize = 0x4000; // code points looked at together
+const runSteps = 300; // what that counts for
 
-/** Looks at every character: 20 ms or more. null: there is no such property. */
+/** Looks at every character: 20 ms or more at once. null: there is no such property. */
 export function unicodeClass(name: string): CodePoints | null {
+  return atOnce(unicodeClassInPortions(name, null));
+}
+
+export function* unicodeClassInPortions(name: string, pace: Pace | null): Portioned<CodePoints | null> {
   const pattern = runsOf(name);
   if (pattern === null) return null;
   const ranges: [number, number][] = [];
@@ -22,6 +28,7 @@ export function unicodeClass(name: string): CodePoints | null {
       const width = from > 0xffff ? 2 : 1; // UTF-16 units
       for (const { 0: run, index } of text.matchAll(pattern))
         ranges.push([from + index / width, from + (index + run.length) / width - 1]);
+      if (pace?.due(runSteps)) yield;
     }
   }
   return codePoints(ranges);

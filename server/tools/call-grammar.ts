@@ -15,7 +15,7 @@ import { GrammarError } from '../grammar/grammar-error.ts';
 import { compileSchema } from '../grammar/json-schema.ts';
 import { compileLark } from '../grammar/lark.ts';
 import type { Portioned } from '../grammar/pace.ts';
-import { compilePattern } from '../grammar/pattern.ts';
+import { compilePattern, prepareClasses } from '../grammar/pattern.ts';
 import { choice, type Expression, objectStart, repeat, rule, sequence, terminal } from '../grammar/rules.ts';
 import type { SchemaContext } from '../grammar/schema-context.ts';
 import type { IgnoredKeyword } from '../grammar/schema-reader.ts';
@@ -147,6 +147,7 @@ function* writeInput(
     case 'text':
       return terminal(table.repeat(terminals.character, 0));
     case 'regex':
+      yield* prepareClasses(format.definition, context);
       return terminal(
         compilePattern(format.definition, { table, form: 'json', path: 'regex', search: false, bounds }),
       );
