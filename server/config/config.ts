@@ -13,6 +13,9 @@ import { type ModelPreset, readPresets } from './presets.ts';
 
 const KV_DISK_SIZE_MIN = 2 ** 24; // bytes
 const KEY_COUNT_MAX = 256; // of --api-key-file
+const KV_CACHE_SIZE = 2 ** 30; // bytes; of a model whose sequences need no more
+const AUTO_CONTEXT_TOKENS = 16_384; // what an agent's prompt wants, of a model that can
+const KV_ELEMENT_SIZES = { fp32: 4, int8: 1 } as const; // bytes
 const PRESETS = 'models'; // in the config file only
 const DEFAULT_THREADS = 2; // a laptop's cores are for its user first; more is a flag away
 
@@ -127,10 +130,24 @@ export interface ModelBounds {
   readonly blockCount: number;
 }
 
-/** `elementSize`: bytes per KV element on the device. Throws ConfigError if the model cannot live in these bounds. */
-export function boundsForModel(config: Config, spec: ModelSpec, elementSize = 4): ModelBounds {
-  const blockBytes = config.blockSize * kvBytesPerToken(spec, elementSize);
-  const blockCount = Math.floor(config.kvCacheSizeMax / blockBytes);
+/** Bytes of KV of a token, as `--kv-precision` keeps it. */
+export function kvTokenSize({ kvPrecision }: Pick<Config, 'kvPrecision'>, spec: ModelSpec): number {
+  return kvBytesPerToken(spec, KV_ELEMENT_SIZES[kvPrecision]);
+}
+
+/** Bytes that KV blocks of this model may take. */
+export function kvCacheSize(config: Config, spec: ModelSpec): number {
+  if (config.kvCacheSizeMax !== null) return config.kvCacheSizeMax;
+  const wanted = config.contextTokens ?? AUTO_CONTEXT_TOKENS;
+  const blockCount = Math.ceil(Math.min(wanted, spec.contextLength) / config.blockSize);
+  return Math.max(KV_CACHE_SIZE, blockCount * config.blockSize * kvTokenSize(config, spec));
+}
+
+/** Throws ConfigError if the model cannot live in these bounds. */
+export function boundsForModel(config: Config, spec: ModelSpec): ModelBounds {
+  const blockBytes = config.blockSize * kvTokenSize(config, spec);
+  const cacheSize = kvCacheSize(config, spec);
+  const blockCount = Math.floor(cacheSize / blockBytes);
   const storeTokens = blockCount * config.blockSize;
   const seatTokens = deviceSeatTokens(config, spec);
   const contextTokens = config.contextTokens ?? Math.min(spec.contextLength, storeTokens, seatTokens);
@@ -140,7 +157,7 @@ export function boundsForModel(config: Config, spec: ModelSpec, elementSize = 4)
   if (contextTokens > storeTokens || contextTokens < config.blockSize) {
     const needed = Math.ceil(Math.max(contextTokens, config.blockSize) / config.blockSize) * blockBytes;
     const bound = `at least ${needed} bytes, the KV of one sequence of ${contextTokens} tokens`;
-    throw contradiction('kvCacheSizeMax', config.kvCacheSizeMax, bound);
+    throw contradiction('kvCacheSizeMax', cacheSize, bound);
   }
   if (contextTokens > seatTokens || contextTokens < config.blockSize) {
     const tokens = Math.max(contextTokens, config.blockSize);

@@ -90,8 +90,8 @@ export const OPTIONS = {
     'longest sequence, prompt and output together; "model" takes what the model and the KV cache allow',
   ),
   blockSize: option('block-size', integer(1, 256), 16).says('tokens per block of the prefix cache'),
-  kvCacheSizeMax: option('kv-cache-size', size(1 * MIB, 1024 * GIB), 1 * GIB).says(
-    'memory for KV blocks, in bytes or as 512MiB',
+  kvCacheSizeMax: option('kv-cache-size', orNull('auto', size(1 * MIB, 1024 * GIB)), null).says(
+    'memory for KV blocks, in bytes or as 512MiB; auto is 1GiB, or more where a sequence of --context-tokens (else of 16384) needs it',
   ),
   deviceKvSizeMax: option('device-kv-size', size(1 * MIB, 1024 * GIB), 2 * GIB).says(
     'webgpu: memory of the device for the KV of its seats, all of it taken at start, in bytes or as 512MiB',

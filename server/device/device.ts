@@ -21,8 +21,15 @@ import {
 } from '../../models/graph/precision.ts';
 import { withAdapters } from '../../models/lora.ts';
 import type { Model } from '../../models/model.ts';
-import { kvBytesPerToken, type ModelSpec, servedSpec } from '../../models/spec.ts';
-import { boundsForModel, type Config, ConfigError, computes } from '../config/config.ts';
+import { type ModelSpec, servedSpec } from '../../models/spec.ts';
+import {
+  boundsForModel,
+  type Config,
+  ConfigError,
+  computes,
+  kvCacheSize,
+  kvTokenSize,
+} from '../config/config.ts';
 
 export interface DeviceParts {
   readonly clock: Clock;
@@ -108,7 +115,7 @@ export function limitsFor(config: Config, { spec }: Model): BackendLimits {
 
 /** Bytes that a model takes in memory on the cpu: its weights, and the KV that outlives sequences. Throws CheckpointError. */
 export function loadedSize(config: Config, model: Model): number {
-  return graphSizeFor(config, model) + config.kvCacheSizeMax;
+  return graphSizeFor(config, model) + kvCacheSize(config, model.spec);
 }
 
 /** Bytes of the weights of that graph. Throws CheckpointError. */
@@ -131,7 +138,7 @@ function refuseForExport({ kvPrecision, lora, precision }: Config, { path }: Mod
 
 function checkpointFor(config: Config, { path, adapters, spec }: Model) {
   const loaded = withAdapters(loadCheckpoint(path), adapters);
-  const { contextTokens } = boundsForModel(config, spec, KV_ELEMENT_SIZES[config.kvPrecision]);
+  const { contextTokens } = boundsForModel(config, spec);
   const checkpoint = { ...loaded, spec: servedSpec(loaded.spec, contextTokens) };
   return { checkpoint, precision: precisionFor(config, checkpoint) };
 }
@@ -187,7 +194,7 @@ function precisionFor({ precision, backend }: Config, checkpoint: Checkpoint): P
 const JUDGED_TOKENS_MAX = 32; // each keeps a row of logits: 6 MB a replica at 49k tokens, 19 MB at 152k
 
 function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprobsMax' | 'vocabSize'> {
-  const { contextTokens, blockCount } = boundsForModel(config, spec, KV_ELEMENT_SIZES[config.kvPrecision]);
+  const { contextTokens, blockCount } = boundsForModel(config, spec);
   return {
     replicaCount: config.replicas,
     slotCount: config.slots,
@@ -244,8 +251,7 @@ function describe(
   const where = adapter === undefined ? name : `${name} on ${adapter}`;
   const sizes = `${slotCount} slots of ${slotTokensMax} tokens, ${cachedCount} tokens cached`;
   if (graph === null) return `${where} (${computing}), ${sizes}`;
-  const mibOf = (tokenCount: number) =>
-    Math.ceil((tokenCount * kvBytesPerToken(spec, KV_ELEMENT_SIZES[config.kvPrecision])) / 2 ** 20);
+  const mibOf = (tokenCount: number) => Math.ceil((tokenCount * kvTokenSize(config, spec)) / 2 ** 20);
   const seated = config.replicas * slotCount * slotTokensMax;
   const scoredTokens = config.replicas * Math.max(limits.rowTokensMax, slotCount);
   const scoresMib = Math.ceil((scoredTokens * scoresSize(spec, slotTokensMax)) / 2 ** 20);
@@ -256,5 +262,3 @@ function describe(
       : `${mibOf(seated + slotTokensMax)} MiB of KV on the device, at most ${mibOf(cachedCount)} MiB here`;
   return `${where} (${computing}), ${sizes}, ${kv}`;
 }
-
-const KV_ELEMENT_SIZES = { fp32: 4, int8: 1 } as const; // bytes

@@ -1,12 +1,13 @@
 import { resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type ModelSpec, plainDecoder } from '../../../../models/spec.ts';
+import { kvBytesPerToken, type ModelSpec, plainDecoder } from '../../../../models/spec.ts';
 import {
   boundsForModel,
   type Config,
   ConfigError,
   describeConfig,
   isLoopback,
+  kvCacheSize,
   loadConfig,
 } from '../../../../server/config/config.ts';
 import { OPTION_NAMES, OPTIONS } from '../../../../server/config/options.ts';
@@ -291,6 +292,17 @@ describe('bounds for a model', () => {
     const wide = { ...spec, contextLength: 1_000_000 };
     const config = load({ contextTokens: 100_000, kvCacheSizeMax: '1MiB' });
     expect(refusal(() => boundsForModel(config, wide)).message).toContain(`${100_000 * tokenSize} bytes`);
+  });
+
+  test('the cache grows with the sequence that was asked for, or with what an agent wants of a large model', () => {
+    const large = { ...spec, contextLength: 1_000_000, layerCount: 40, kvHeadCount: 128 };
+    const size = kvBytesPerToken(large, 4);
+    expect(16_384 * size).toBeGreaterThan(2 ** 30);
+    expect(boundsForModel(load({}), large).contextTokens).toBe(16_384);
+    expect(kvCacheSize(load({ contextTokens: 100_000 }), large)).toBe(100_000 * size);
+    expect(kvCacheSize(load({ contextTokens: 100_000, kvPrecision: 'int8' }), large)).toBe(25_000 * size);
+    expect(kvCacheSize(load({ contextTokens: 100_000 }), spec)).toBe(2 ** 30);
+    expect(kvCacheSize(load({ kvCacheSizeMax: '1MiB' }), large)).toBe(2 ** 20);
   });
 
   test('on a device, whose memory is taken whole, seats and a bench fit into what it may use', () => {
