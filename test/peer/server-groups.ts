@@ -7,18 +7,20 @@ import { loadModel } from '../../models/model.ts';
 import { serve } from '../bench/served.ts';
 import type { Arm, Cell } from './contest.ts';
 import { readEdits } from './edits.ts';
+import type { GgufFormat } from './gguf-model.ts';
 import { HttpSide } from './http-side.ts';
 import { llamaProgram, quantised, startLlamaServer } from './llama-server.ts';
-import { cacheDirectory } from './peer-models.ts';
+import { cacheDirectory, prepareModel } from './peer-models.ts';
 import type { OpenGroup } from './program.ts';
 import type { Leg, Task } from './side.ts';
 
-const modelName = 'smollm2-135m-instruct';
+const realModel = 'smollm2-135m-instruct';
 const contextTokens = 8192;
 const secondsMax = 300; // of a cell
 
 interface ServerGroup {
   readonly name: string;
+  readonly model?: 'half-b'; // the 0.5B shape of random weights; else SmolLM2
   readonly threads: number;
   readonly ours: readonly string[]; // formats, `+kv8` with KV as int8; the first is what the others are set against
   readonly theirs: readonly string[]; // formats of llama-quantize
@@ -49,6 +51,16 @@ export const serverGroups: readonly ServerGroup[] = [
   { name: 'smol/8bit-1-thread', threads: 1, ours: ['int8', 'int8+kv8'], theirs: ['Q8_0'], ...cells },
   { name: 'smol/4bit', threads: 2, ours: ['int4'], theirs: ['Q4_0', 'Q4_K_M'], ...cells },
   { name: 'smol/4bit-1-thread', threads: 1, ours: ['int4'], theirs: ['Q4_0', 'Q4_K_M'], ...cells },
+  {
+    ...{
+      name: 'half-b/served-8bit',
+      model: 'half-b',
+      threads: 2,
+      ours: ['int8', 'int8+kv8'],
+      theirs: ['Q8_0'],
+    },
+    ...{ decode: [16, 2048], prefill: [2048], streams: [4, 16], edits: false },
+  },
   ...[1, 2].map((threads) => ({
     ...{ name: threads === 1 ? 'smol/edits-1-thread' : 'smol/edits', threads },
     ...{ ours: ['int8+kv8'], theirs: ['Q8_0'], decode: [], prefill: [], streams: [], edits: true },
@@ -70,7 +82,7 @@ export async function openServerGroup(group: ServerGroup): Promise<OpenGroup> {
   const skipped = llama === null ? ['llama-server: LLAMA_CPP does not say where it is'] : [];
   const entrants: Entrant[] = [];
   if (llama !== null) {
-    for (const format of group.ours) entrants.push(await ourServer(format, group.threads));
+    for (const format of group.ours) entrants.push(await ourServer(format, group));
     for (const format of group.theirs) entrants.push(...(await theirServers(llama, format, group)));
   }
   return {
@@ -83,26 +95,21 @@ export async function openServerGroup(group: ServerGroup): Promise<OpenGroup> {
   };
 }
 
-async function ourServer(format: string, threads: number): Promise<Entrant> {
+async function ourServer(format: string, { threads, model }: ServerGroup): Promise<Entrant> {
   const [precision, kv] = format.split('+');
   const served = await serve([
-    ...['--model', modelName, '--precision', precision!, '--threads', String(threads)],
+    ...['--model', model === undefined ? realModel : prepareModel(model).directory],
+    ...['--precision', precision!, '--threads', String(threads)],
     ...['--context-tokens', String(contextTokens), '--cache-directory', cacheDirectory],
     ...(kv === undefined ? [] : ['--kv-precision', 'int8']),
   ]);
-  const about = `sparklane, ${served.device}; ${quality(format)}`;
+  const about = `sparklane, ${served.device}; ${quality(format, model)}`;
   return { name: `sparklane ${format}`, side: new HttpSide(served, about), serves: 'any' };
 }
 
 /** One with a seat for a single stream and one for many, because its seats share its context. */
 async function theirServers(program: string, format: string, group: ServerGroup): Promise<Entrant[]> {
-  mkdirSync(cacheDirectory, { recursive: true });
-  const source = loadModel(modelName).path;
-  const path = quantised(
-    join(source, 'SmolLM2-135M-Instruct.Q4_1.gguf'),
-    format,
-    join(cacheDirectory, `smol-${format}.gguf`),
-  );
+  const path = theirFile(format, group);
   const open = async (
     name: string,
     serves: Entrant['serves'],
@@ -110,7 +117,7 @@ async function theirServers(program: string, format: string, group: ServerGroup)
   ): Promise<Entrant> => {
     const common = ['-m', path, '-t', String(group.threads), '-ngl', '0', '--cache-ram', '0'];
     const server = await startLlamaServer(program, [...common, ...flags]);
-    const about = `llama-server, ${group.threads} threads, ${flags.join(' ')}; ${quality(format)}`;
+    const about = `llama-server, ${group.threads} threads, ${flags.join(' ')}; ${quality(format, group.model)}`;
     return { name, side: new HttpSide(server, about), serves };
   };
   const single = ['-np', '1', '-c', String(contextTokens)];
@@ -132,8 +139,16 @@ async function theirServers(program: string, format: string, group: ServerGroup)
   return servers;
 }
 
-function quality(format: string): string {
+function theirFile(format: string, { model }: ServerGroup): string {
+  if (model !== undefined) return prepareModel(model).gguf(format as GgufFormat);
+  mkdirSync(cacheDirectory, { recursive: true });
+  const source = join(loadModel(realModel).path, 'SmolLM2-135M-Instruct.Q4_1.gguf');
+  return quantised(source, format, join(cacheDirectory, `smol-${format}.gguf`));
+}
+
+function quality(format: string, model: ServerGroup['model']): string {
   const nats = divergences[format];
+  if (model !== undefined) return 'random weights';
   return nats === undefined ? 'divergence not measured' : `${nats} nats from fp32`;
 }
 
@@ -182,7 +197,7 @@ function editCells(group: ServerGroup, entrants: readonly Entrant[], skipped: st
     skipped.push('edits: no ../shared/data');
     return [];
   }
-  const { tokenizer } = loadModel(modelName);
+  const { tokenizer } = loadModel(realModel);
   const encoded = edits.map(({ prompt, answer }) => ({
     prompt: [...tokenizer.encode(prompt)],
     answer: [...tokenizer.encode(answer)],
