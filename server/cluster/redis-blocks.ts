@@ -4,6 +4,9 @@
 import { type BlockRecord, type BlockStore, StoreFullError } from './block-store.ts';
 import type { RunScript } from './store-link.ts';
 
+const GIVEN_ROOM_MS = 2000; // no more is given meanwhile, however many nodes are refused
+const MARK_MS = 60_000; // a time to run out, whose rest says when it began
+
 // KEYS: the order of use (score: ms), sizes, bytes of all. ARGV: prefix, ms that a block is kept.
 const HEAD = `
 local prefix, keepMs = ARGV[1], tonumber(ARGV[2])
@@ -45,7 +48,7 @@ const WRITE = `${HEAD}
 local sizeMax, usedCount = tonumber(ARGV[3]), tonumber(ARGV[4])
 redis.call('SETRANGE', KEYS[3], 0, '') -- changes nothing; a full store asks a script's first change only
 local size = tonumber(redis.call('GET', KEYS[3]) or '')
-if not size then
+if not size or redis.call('PTTL', KEYS[3]) > 0 then -- room was given
   size = 0
   for _, one in ipairs(redis.call('HVALS', KEYS[2])) do size = size + one end
 end
@@ -69,11 +72,13 @@ while size > sizeMax do
 end
 redis.call('SET', KEYS[3], string.format('%.0f', size))
 return 1`;
-// Only commands that give room back: a store that is full allows no others. The bytes are counted anew.
+// Only commands that give room back: a store that is full allows no others. The bytes are counted anew; the time that they are
+// kept marks when room was given, by whatever node: it is for all.
 const GIVE_ROOM = `${HEAD}
+if redis.call('PTTL', KEYS[3]) > ${MARK_MS - GIVEN_ROOM_MS} then return 0 end
 local count = math.ceil(redis.call('ZCARD', KEYS[1]) / 8)
 for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, count - 1)) do drop(name) end
-redis.call('DEL', KEYS[3])
+redis.call('PEXPIRE', KEYS[3], ${MARK_MS})
 return count`;
 // ARGV[3]: name.
 const FORGET = `${HEAD}

@@ -41,7 +41,7 @@ interface Known {
   thereMs: number; // when the store last had it; −∞: never that we know
 }
 
-const ASK_MS_MAX = 100; // a prompt waits no longer for an answer
+const ASK_MS_MAX = 250; // a prompt waits no longer for an answer; a node that has just started takes 100 to ask
 const ASK_AGAIN_MS = 1000; // after a question without one
 const KNOWN_MS = 60_000; // what the store had then it may not have any more
 const USED_AGAIN_MS = 10_000; // how exactly the store knows what is used

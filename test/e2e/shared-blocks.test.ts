@@ -79,6 +79,9 @@ describe.skipIf(redisProgram === null)('blocks in Redis', () => {
     await rig.tellRedis(redis, 'CONFIG SET maxmemory 1mb');
     await expect(blocks.write(written('x'), [])).rejects.toThrow(StoreFullError);
     expect(await blocks.count(['b999'])).toBe(0);
+    // However many nodes are refused at that time, an eighth goes once.
+    await expect(blocks.write(written('yz'), [])).rejects.toThrow(StoreFullError);
+    expect(await blocks.count(['b874'])).toBe(1);
     expect((await blocks.read(['b0']))[0]).toHaveLength(BLOCK); // reading goes on
     await rig.tellRedis(redis, 'CONFIG SET maxmemory 0');
     await blocks.write(written('x'), []);
