@@ -187,6 +187,11 @@ export interface Backend {
   interrupt?(replica: number): void;
   /** The seat's sequence has left; its KV may be dropped. Not called for a seat of a step in flight. */
   releaseSlot(replica: number, slot: number): void;
+  /**
+   * The same, but the KV of its first `tokenCount` ≥ 1 tokens, all of them computed or restored, is to stay: until releaseSlot(), or
+   * until a row or restore begins before their end. False: it does not, and the seat is to be released. Absent: it never does.
+   */
+  keepSlot?(replica: number, slot: number, tokenCount: number): boolean;
   /** Name of the device whose bits its blocks hold; absent: its own. */
   readonly computedBy?: string;
   /** Bytes of one block's content; absent or 0: blocks cannot be copied out of the store or into it. */

@@ -174,6 +174,11 @@ export class CpuBackend implements Backend {
     this.#replicas[replica]!.releaseSlot(slot);
   }
 
+  keepSlot(replica: number, slot: number, tokenCount: number): boolean {
+    // A device computes best in its first seats (device-seats.ts): whoever comes next had better sit there.
+    return this.#device === null && this.#replicas[replica]!.keepSlot(slot, tokenCount);
+  }
+
   get carriedBytes(): Traffic {
     const all = this.#replicas.map(({ carriedBytes }) => carriedBytes);
     const sum = (way: keyof Traffic) => all.reduce((total, carried) => total + carried[way], 0);

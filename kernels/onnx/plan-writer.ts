@@ -40,6 +40,13 @@ export class PlanWriter {
     this.#computedCounts[slot] = 0;
   }
 
+  /** Nothing but rows of its own is written before `tokenCount` from now on. False: it does not hold that much. */
+  keepSlot(slot: number, tokenCount: number): boolean {
+    if (this.#computedCounts[slot]! < tokenCount) return false; // it is another one since: seats were lost
+    this.#computedCounts[slot] = tokenCount;
+    return true;
+  }
+
   /**
    * Fills the frame. Returns what does not fit into numbers, null where there is none. Seats count as holding the
    * step's tokens from now on, whether the step succeeds or not.

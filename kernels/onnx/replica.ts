@@ -110,6 +110,11 @@ export class Replica {
     this.#writer.releaseSlot(slot);
   }
 
+  /** False: it does not lie there. */
+  keepSlot(slot: number, tokenCount: number): boolean {
+    return !this.#areSeatsLost && !this.#lacksSeats && this.#writer.keepSlot(slot, tokenCount);
+  }
+
   /** For tests: the worker does this in the middle of its next step. */
   injectFault(fault: WorkerFault): void {
     this.#fault = fault;

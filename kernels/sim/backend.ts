@@ -28,6 +28,7 @@ export interface SimParts {
   readonly tokens?: TokenSource; // WitnessTokens unless given
   readonly prefill?: PrefillHabit;
   readonly plan?: DevicePlan; // for people
+  readonly keepsSeats?: boolean; // absent: false, as chips that page KV restore it without a copy
   readonly faults: { readonly rates: FaultRates; readonly random: Random } | null;
 }
 
@@ -40,6 +41,7 @@ export class SimBackend implements Backend {
   readonly #clock: Clock;
   readonly #pace: StepPace;
   readonly #tokens: TokenSource;
+  readonly #keepsSeats: boolean;
   readonly #faults: SimParts['faults'];
   readonly #inFlight: boolean[]; // [replica]
   readonly #interrupted: boolean[]; // [replica] the step in flight is not to begin another round
@@ -58,6 +60,7 @@ export class SimBackend implements Backend {
     this.costs = paced || limits.sampleCountMax === 1 ? null : modelledCosts(costModel, limits);
     this.#pace = paced ? costModel : costPace(costModel, clock);
     this.#tokens = parts.tokens ?? new WitnessTokens(limits);
+    this.#keepsSeats = parts.keepsSeats ?? false;
     this.#faults = parts.faults;
     this.#inFlight = new Array(limits.replicaCount).fill(false);
     this.#interrupted = new Array(limits.replicaCount).fill(false);
@@ -88,6 +91,11 @@ export class SimBackend implements Backend {
   releaseSlot(replica: number, slot: number): void {
     this.#tokens.releaseSlot(replica, slot);
     this.#pace.releaseSlot(replica, slot);
+  }
+
+  keepSlot(replica: number, slot: number, tokenCount: number): boolean {
+    if (this.#keepsSeats) this.#tokens.keepSlot?.(replica, slot, tokenCount);
+    return this.#keepsSeats;
   }
 
   get blockBytes(): number {

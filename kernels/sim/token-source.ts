@@ -10,6 +10,8 @@ export interface TokenSource {
   compute(replica: number, row: StepRow): RowOutcome;
   save(replica: number, save: KvSave): void;
   releaseSlot(replica: number, slot: number): void;
+  /** The first `tokenCount` tokens of the seat stay, and nothing else of it. Absent: it knows of no KV. */
+  keepSlot?(replica: number, slot: number, tokenCount: number): void;
   loseSlots(replica: number): void;
   loseBlocks(): void;
   // A source that knows of KV can copy its blocks out and in.

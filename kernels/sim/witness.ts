@@ -83,6 +83,10 @@ export class WitnessTokens implements TokenSource {
     this.#seats[replica]![slot]!.clear();
   }
 
+  keepSlot(replica: number, slot: number, tokenCount: number): void {
+    this.#seats[replica]![slot]!.truncate(tokenCount);
+  }
+
   loseSlots(replica: number): void {
     for (const seat of this.#seats[replica]!) seat.clear();
   }

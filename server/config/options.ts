@@ -86,6 +86,9 @@ export const OPTIONS = {
     'threads of all replicas together; auto is 2, or one per replica if that is more',
   ),
   slots: option('slots', integer(1, 1024), 16).says('sequences a replica decodes at the same time'),
+  keepSeats: option('keep-seats', among(['on', 'off']), 'on').says(
+    'cpu: a slot that nobody needs keeps the KV of its last answer while the prefix cache has it too, so that the next turn goes on there without a copy',
+  ),
   contextTokens: option('context-tokens', orNull('model', integer(16, 1_048_576)), null).says(
     'longest sequence, prompt and output together; "model" takes what the model and the KV cache allow',
   ),

@@ -64,6 +64,10 @@ export class SleepingBackend implements Backend {
     this.#inner?.releaseSlot(replica, slot);
   }
 
+  keepSlot(replica: number, slot: number, tokenCount: number): boolean {
+    return this.#inner?.keepSlot?.(replica, slot, tokenCount) ?? false;
+  }
+
   async close(): Promise<void> {
     const inner = this.#inner;
     this.#inner = null; // whoever still holds this must not hold the device

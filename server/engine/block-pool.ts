@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 export class BlockPool {
   readonly blockCount: number;
   readonly #refs: Int32Array; // [blockCount] holders of each block
+  readonly #uses: Float64Array; // [blockCount] how often each was handed out
   readonly #free: Int32Array; // [blockCount] stack of free block ids
   #freeCount: number;
   #freeCountMin: number; // so far
@@ -14,6 +15,7 @@ export class BlockPool {
     assert(blockCount > 0);
     this.blockCount = blockCount;
     this.#refs = new Int32Array(blockCount);
+    this.#uses = new Float64Array(blockCount);
     this.#free = Int32Array.from({ length: blockCount }, (_, index) => blockCount - 1 - index); // 0 on top
     this.#freeCount = blockCount;
     this.#freeCountMin = blockCount;
@@ -44,6 +46,7 @@ export class BlockPool {
     this.#freeCountMin = Math.min(this.#freeCountMin, this.#freeCount);
     assert(this.#refs[block] === 0);
     this.#refs[block] = 1;
+    this.#uses[block]!++;
     this.#inUseCount++;
     return block;
   }
@@ -71,6 +74,11 @@ export class BlockPool {
 
   refCount(block: number): number {
     return this.#refs[block]!;
+  }
+
+  /** Another one whenever the block is handed out for new content. */
+  useOf(block: number): number {
+    return this.#uses[block]!;
   }
 
   /** Full audit, O(blockCount): every block is free, idle or in use, and no free one is listed twice. */

@@ -231,7 +231,7 @@ export class Engine implements SequenceEngine {
     for (const row of plan.rows) {
       const sequence = this.#sequences.get(row.sequenceId)!;
       sequence.enterStep();
-      if (sequence.presentCount === 0) reporter.seat(sequence);
+      if (sequence.missReason === null) reporter.seat(sequence);
     }
     this.#floor.sent(plan);
     const sentMs = this.#clock.nowMs();
@@ -347,7 +347,7 @@ export class Engine implements SequenceEngine {
   }
 
   #end(sequence: Sequence, reason: SequenceEnd['reason'], failure: SequenceEnd['failure']): void {
-    this.#floor.scheduler.remove(sequence);
+    this.#floor.scheduler.remove(sequence, reason !== 'failed');
     this.#sequences.delete(sequence.id);
     if (sequence.paused) this.#pausedCount--;
     sequence.deadline?.cancel();

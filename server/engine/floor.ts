@@ -14,6 +14,7 @@ import type { EngineObserver, KvReport } from './observer.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import { Reporter } from './reporter.ts';
 import { Scheduler, type SchedulerBounds } from './scheduler.ts';
+import { Seating } from './seating.ts';
 import type { Sequence } from './sequence.ts';
 
 export interface EngineBounds extends AdmissionBounds, SchedulerBounds {
@@ -22,6 +23,8 @@ export interface EngineBounds extends AdmissionBounds, SchedulerBounds {
    * bits than a chunk, and whether it is still there depends on the load. Absent: true.
    */
   readonly findsAnswers?: boolean;
+  /** Seats keep the KV of who has left, where the device lets them, until somebody needs them. Absent: true. */
+  readonly keepsSeats?: boolean;
 }
 
 export interface KvLoad
@@ -50,6 +53,7 @@ export class Floor {
   readonly #onReady: () => void;
   readonly #pool: BlockPool;
   readonly #cache: PrefixCache;
+  readonly #seating: Seating;
   readonly #inFlight: (StepPlan | null)[]; // [replica]
 
   constructor(backend: Backend, { clock, bounds, observer, archive, draftModel, onReady }: FloorParts) {
@@ -65,7 +69,9 @@ export class Floor {
     this.cold = archive === null ? null : new ColdTier({ archive, ...coldParts });
     this.draftModel = draftModel?.fits(limits) ? draftModel : null;
     this.#onReady = onReady;
-    this.scheduler = new Scheduler(backend, bounds, this.#cache, this.cold);
+    this.#seating = new Seating(backend, this.#cache, bounds.keepsSeats ?? true);
+    const seatedParts = { cache: this.#cache, cold: this.cold, seating: this.#seating };
+    this.scheduler = new Scheduler(backend, bounds, seatedParts);
     const { scheduler, cold } = this;
     this.reporter = new Reporter(observer, { scheduler, cache: this.#cache, cold, blockSize });
     this.#inFlight = new Array(limits.replicaCount).fill(null);
@@ -158,12 +164,15 @@ export class Floor {
    * and nothing cached is trusted once the block store is gone.
    */
   lose(lost: DeviceFailure['lost'], failedReplica: number): void {
+    // Those whose rows have failed may have ended well, and have left a seat that the device was at.
+    this.#seating.forgetKept(failedReplica);
     if (lost === 'rows') return;
     if (lost === 'all') {
       this.#cache.clear();
       this.cold?.invalidate();
     }
     for (let replica = 0; replica < this.limits.replicaCount; replica++) {
+      if (lost === 'all') this.#seating.forgetKept(replica);
       for (const sequence of this.scheduler.seated(replica)) {
         const awaitsRestore = sequence.presentCount < sequence.computedCount && !sequence.inFlight;
         if (replica === failedReplica || (lost === 'all' && awaitsRestore)) {
@@ -206,6 +215,7 @@ export class Floor {
   /** Full audit of the blocks, O(blocks): held by these sequences, and by nobody else. */
   check(sequences: Iterable<Sequence>): void {
     this.#cache.check();
+    this.#seating.check();
     const holds = new Int32Array(this.#pool.blockCount);
     for (const sequence of sequences) for (const block of sequence.blocks) holds[block]!++;
     for (const block of this.cold?.heldBlocks() ?? []) holds[block]!++;

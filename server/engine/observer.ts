@@ -38,6 +38,7 @@ export interface EngineObserver {
     readonly cachedTokens: number;
     readonly missReason: MissReason; // why the others are computed
     readonly coldTokens: number; // of these, brought back from the archive
+    readonly keptTokens: number; // of cachedTokens, those that need not be copied: an earlier answer has left them in the seat
   }): void;
   /** First output token of a sequence, since submit. */
   onFirstToken(report: { readonly priority: Priority; readonly ttftMs: number }): void;

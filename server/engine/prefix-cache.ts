@@ -91,6 +91,11 @@ export class PrefixCache {
     return this.#roots.values();
   }
 
+  /** A block that is found again has the content that it had under the same number. */
+  useOf(block: number): number {
+    return this.#pool.useOf(block);
+  }
+
   /** The block's content can be found again. */
   isKept(block: number): boolean {
     return this.#nodes[block] !== null;

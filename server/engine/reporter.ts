@@ -51,6 +51,7 @@ export class Reporter {
       missReason: sequence.missReason!,
       cachedTokens: sequence.cachedCount,
       coldTokens: Math.min(sequence.coldCount, sequence.cachedCount),
+      keptTokens: sequence.keptCount,
     });
   }
 

@@ -13,10 +13,10 @@ import {
 import { chunkCount, matchLimit, pieceCount, tokensBesideDecodes } from './chunks.ts';
 import type { ColdTier } from './cold-tier.ts';
 import { PrefillPace } from './prefill-pace.ts';
-import type { PrefixCache } from './prefix-cache.ts';
+import type { PrefixCache, PrefixNode } from './prefix-cache.ts';
 import type { Priority } from './request.ts';
 import { roundsOf } from './rounds.ts';
-import { classRank, Seating } from './seating.ts';
+import { classRank, type Seating } from './seating.ts';
 import type { Sequence } from './sequence.ts';
 import { draftOf, mayDraft } from './sequence-draft.ts';
 import { dropRows, newRow, type Step } from './step-row.ts';
@@ -32,6 +32,12 @@ export interface SchedulerBounds {
   readonly overtakeMsPerToken: number;
   readonly overtakeMsMax?: number; // by none that came this much later, however long it is; absent: no bound
   readonly classDelayMs: Readonly<Record<Priority, number>>; // how long a class waits before it ranks with fresh turns
+}
+
+interface SchedulerParts {
+  readonly cache: PrefixCache;
+  readonly cold: ColdTier | null;
+  readonly seating: Seating;
 }
 
 const urgentTurn = 4; // of so many steps one begins with the most urgent prompt
@@ -51,7 +57,7 @@ export class Scheduler {
   #seatMs = 0; // when seat() was called last
   #complete: Sequence[] = [];
 
-  constructor(backend: Backend, bounds: SchedulerBounds, cache: PrefixCache, cold: ColdTier | null) {
+  constructor(backend: Backend, bounds: SchedulerBounds, { cache, cold, seating }: SchedulerParts) {
     const { limits } = backend;
     assert(limits.rowTokensMax >= bounds.prefillChunkTokens);
     assert(bounds.prefillTokensPerStep >= bounds.prefillChunkTokens);
@@ -61,7 +67,7 @@ export class Scheduler {
     this.#cache = cache;
     this.#cold = cold;
     this.#costs = backend.costs ?? null;
-    this.#seating = new Seating(backend);
+    this.#seating = seating;
     this.#turns = new Uint8Array(limits.replicaCount);
   }
 
@@ -113,17 +119,20 @@ export class Scheduler {
     sequence.wait();
   }
 
-  /** Takes a sequence out of the queue or its seat and gives its blocks back. Not while it is in flight. */
-  remove(sequence: Sequence): void {
+  /**
+   * Takes a sequence out of the queue or its seat and gives its blocks back. `sound`: what it has computed may stay in the
+   * seat. Not while it is in flight.
+   */
+  remove(sequence: Sequence, sound: boolean): void {
     assert(!sequence.inFlight);
     if (sequence.phase === 'waiting') this.#waiting.remove(sequence);
-    else this.#stand(sequence);
+    else this.#stand(sequence, sound);
     sequence.leave();
   }
 
   /** Back to the queue: its KV in the seat is gone; blocks that the prefix cache knows may be found again. */
   preempt(sequence: Sequence): void {
-    this.#stand(sequence);
+    this.#stand(sequence, false);
     sequence.forget();
     this.#preemptedCount++;
     this.enqueue(sequence);
@@ -352,39 +361,35 @@ export class Scheduler {
 
   #sit(sequence: Sequence, replica: number, nowMs: number): void {
     const first = sequence.seatedMs < 0;
-    const slot = this.#seating.take(sequence, replica);
-    sequence.sit({ replica, slot }, this.#cache.root(sequence.request.cacheSalt), nowMs);
-    const foundCount = this.#match(sequence);
+    const found = this.#match(sequence, this.#cache.root(sequence.request.cacheSalt));
+    sequence.sit(this.#seating.take(sequence, replica, found.blocks), nowMs);
+    sequence.find(found.node, found.blocks, found.tokenCount);
     this.#promise(sequence, sequence.tokenCount + 1);
-    if (first) sequence.credit(foundCount);
+    if (first) sequence.credit(found.tokenCount);
   }
 
-  /** Tokens that the prefix cache has of what comes next. */
-  #match(sequence: Sequence): number {
-    const found: number[] = [];
-    const range = {
-      from: sequence.computedCount,
-      limit: this.#matchLimit(sequence),
-    };
-    const node = this.#cache.match(sequence.node!, sequence.tokens, range, found);
-    const tokenCount = found.length * this.#limits.blockSize;
-    sequence.find(node, found, tokenCount);
-    return tokenCount;
+  /** What the prefix cache has, after `from`, of what comes next. */
+  #match(sequence: Sequence, from: PrefixNode) {
+    const blocks: number[] = [];
+    const range = { from: sequence.computedCount, limit: this.#matchLimit(sequence) };
+    const node = this.#cache.match(from, sequence.tokens, range, blocks);
+    return { node, blocks, tokenCount: blocks.length * this.#limits.blockSize };
   }
 
   // Another sequence may have computed our next blocks since we sat down (equal prompts that came together).
   #matchLate(sequence: Sequence): void {
     if (sequence.computedCount !== sequence.registeredCount * this.#limits.blockSize) return;
     if (sequence.blocks.length !== sequence.registeredCount) return;
-    const foundCount = this.#match(sequence);
-    if (foundCount === 0) return;
+    const found = this.#match(sequence, sequence.node!);
+    sequence.find(found.node, found.blocks, found.tokenCount);
+    if (found.tokenCount === 0) return;
     this.#promise(sequence, sequence.tokenCount + 1);
-    if (sequence.outputCount === 0) sequence.credit(foundCount); // some of it for the second time
+    if (sequence.outputCount === 0) sequence.credit(found.tokenCount); // some of it for the second time
   }
 
-  #stand(sequence: Sequence): void {
+  #stand(sequence: Sequence, sound: boolean): void {
     assert(sequence.phase === 'running' && !sequence.inFlight);
-    this.#seating.leave(sequence);
+    this.#seating.leave(sequence, sound);
     sequence.stand();
     const ofTurn = sequence.request.priority === 'turn';
     for (let block = sequence.giveBack(); block !== undefined; block = sequence.giveBack())

@@ -1,13 +1,23 @@
-// Seating: who sits where on the device, how many of which class, and who could stand up for somebody else. Decides nothing.
-// Used by scheduler.ts.
+// Seating: who sits where on the device, how many of which class, and who could stand up for somebody else. Decides nothing:
+// which of several free seats, kept-seats.ts does. Used by scheduler.ts.
 import assert from 'node:assert/strict';
 import type { Backend } from '../../kernels/backend.ts';
+import { KeptSeats, type SeatPlace } from './kept-seats.ts';
+import type { PrefixCache } from './prefix-cache.ts';
 import { ReplicaSet } from './replica-set.ts';
 import type { Priority } from './request.ts';
 import type { Sequence } from './sequence.ts';
 
+interface SeatTaken extends SeatPlace {
+  readonly presentCount: number; // tokens of the text that lie there already
+}
+
+type SeatedDevice = Pick<Backend, 'limits' | 'releaseSlot' | 'keepSlot'>;
+
 export class Seating {
-  readonly #backend: Pick<Backend, 'limits' | 'releaseSlot'>;
+  readonly #backend: SeatedDevice;
+  readonly #kept: KeptSeats;
+  readonly #keeps: boolean;
   readonly #seats: (Sequence | null)[][]; // [replica][slot]
   readonly #counts: Int32Array; // [replica]
   readonly #empty: ReplicaSet; // nobody sits there
@@ -16,9 +26,12 @@ export class Seating {
   readonly #countByClass = [0, 0, 0]; // [classRank] all replicas
   #count = 0; // their sum
 
-  constructor(backend: Pick<Backend, 'limits' | 'releaseSlot'>) {
+  /** `keeps`: seats keep what somebody has left there, where the device lets them. */
+  constructor(backend: SeatedDevice, cache: Pick<PrefixCache, 'useOf'>, keeps: boolean) {
     const { replicaCount, slotCount } = backend.limits;
     this.#backend = backend;
+    this.#kept = new KeptSeats(backend.limits, cache);
+    this.#keeps = keeps;
     this.#seats = Array.from({ length: replicaCount }, () => new Array(slotCount).fill(null));
     this.#counts = new Int32Array(replicaCount);
     this.#stepping = new Uint8Array(replicaCount);
@@ -69,21 +82,47 @@ export class Seating {
     return this.#countByClass.some((count, other) => other > rank && count > 0);
   }
 
-  /** Takes the lowest free slot, as devices batch contiguous seats; says which. */
-  take(sequence: Sequence, replica: number): number {
-    const seats = this.#seats[replica]!;
-    const slot = seats.indexOf(null);
-    seats[slot] = sequence;
-    this.#change(sequence, replica, 1);
-    return slot;
+  /**
+   * A free seat of the replica, or of one where as many are free, that has kept most of the blocks `found`. Whatever else was
+   * kept there is lost.
+   */
+  take(sequence: Sequence, replica: number, found: readonly number[]): SeatTaken {
+    const place = this.#kept.choose(this.#seats, this.#counts, { replica, found });
+    const presentCount = this.#kept.sharedCount(place, found) * this.#backend.limits.blockSize;
+    this.#seats[place.replica]![place.slot] = sequence;
+    this.#change(sequence, place.replica, 1);
+    if (this.#kept.forget(place) && presentCount === 0) this.#backend.releaseSlot(place.replica, place.slot);
+    return { ...place, presentCount };
   }
 
-  leave(sequence: Sequence): void {
+  /** `sound`: its seat may keep what it has computed. */
+  leave(sequence: Sequence, sound: boolean): void {
     const { replica, slot } = sequence;
-    assert(this.#seats[replica]![slot] === sequence);
-    this.#seats[replica]![slot] = null;
+    const seats = this.#seats[replica]!;
+    assert(seats[slot] === sequence);
+    seats[slot] = null;
     this.#change(sequence, replica, -1);
-    this.#backend.releaseSlot(replica, slot);
+    if (!this.#keeps || !sound || !this.#keep(sequence)) this.#backend.releaseSlot(replica, slot);
+  }
+
+  #keep({ replica, slot, blocks, mirroredCount, presentCount }: Sequence): boolean {
+    const { blockSize } = this.#backend.limits;
+    const count = Math.min(mirroredCount, Math.floor(presentCount / blockSize));
+    if (count === 0 || !this.#kept.suits(this.#seats[replica]!, slot)) return false;
+    if (this.#backend.keepSlot?.(replica, slot, count * blockSize) !== true) return false;
+    this.#kept.keep({ replica, slot }, blocks.slice(0, count));
+    return true;
+  }
+
+  /** Gives up what free seats of the replica have kept. */
+  forgetKept(replica: number): void {
+    for (let slot = 0; slot < this.#backend.limits.slotCount; slot++)
+      if (this.#kept.forget({ replica, slot })) this.#backend.releaseSlot(replica, slot);
+  }
+
+  /** Throws AssertionError where a seat that somebody has counts as kept, or lies between others. */
+  check(): void {
+    this.#kept.check(this.#seats);
   }
 
   /** Of those that may stand up and are not in flight, the first in `precedes`; null: there is none. */

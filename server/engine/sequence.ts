@@ -63,6 +63,7 @@ class SequenceState {
   presentCount = 0; // tokens whose KV lies in the seat; < computedCount until restored blocks are brought in
   cachedCount = 0; // prompt tokens found in the prefix cache
   coldCount = 0; // of these, brought back from the archive
+  keptCount = 0; // of these, those that lay in its first seat when it sat down
   coldFetch: { readonly ended: boolean } | null = null; // what it waits for, or has waited for
   coldTried = false; // the archive was asked for blocks since it last began to wait
   coldAsked = false; // it was asked what it has, likewise
@@ -84,6 +85,7 @@ class SequenceState {
   savedCount = 0; // leading blocks whose content the block store has, or will have after the step in flight
   promisedCount = 0; // blocks it was seated for and has not taken yet
   registeredCount = 0; // leading blocks that the prefix cache knows
+  mirroredCount = 0; // of these, leading ones of which the store has the very bits that the seat has, or is about to be given
   readonly drafter: Drafter | null;
   readonly speculation: Speculation | null;
   draft: SequenceDraft | null = null; // being verified by the step in flight
@@ -176,16 +178,18 @@ class SequenceState {
 
   // The seat, and the blocks that it has there.
 
+  /** Where the first `presentCount` tokens lie already, of those that are about to be found. */
   sit(
-    { replica, slot }: { readonly replica: number; readonly slot: number },
-    root: PrefixNode,
+    seat: { readonly replica: number; readonly slot: number; readonly presentCount: number },
     nowMs: number,
   ): void {
-    this.replica = replica;
-    this.slot = slot;
+    this.replica = seat.replica;
+    this.slot = seat.slot;
+    this.presentCount = seat.presentCount;
     this.phase = 'running';
-    this.node = root;
-    if (this.seatedMs < 0) this.seatedMs = nowMs;
+    if (this.seatedMs >= 0) return;
+    this.seatedMs = nowMs;
+    this.keptCount = seat.presentCount;
   }
 
   /** Whether this is the first time that anybody says so; from then on it is known why its prompt is computed. */
@@ -198,6 +202,7 @@ class SequenceState {
   /** The prefix cache has its next blocks, up to `node`. */
   find(node: PrefixNode, blocks: readonly number[], tokenCount: number): void {
     this.node = node;
+    if (this.mirroredCount === this.#blocks.length) this.mirroredCount += blocks.length;
     for (const block of blocks) this.#blocks.push(block);
     this.computedCount += tokenCount;
     this.registeredCount = this.#blocks.length;
@@ -239,6 +244,7 @@ class SequenceState {
     this.computedCount = 0;
     this.presentCount = 0;
     this.registeredCount = 0;
+    this.mirroredCount = 0;
     this.savedCount = 0;
     this.node = null;
     this.draft = null;
@@ -308,6 +314,8 @@ class SequenceState {
   register(node: PrefixNode | null): void {
     const index = this.registeredCount++;
     if (node === null) return;
+    // Where another was before us, what is found are its bits.
+    if (this.mirroredCount === index && this.#blocks[index] === node.block) this.mirroredCount++;
     this.#blocks[index] = node.block;
     this.node = node;
   }
@@ -315,6 +323,7 @@ class SequenceState {
   /** What it has saved cannot be found any more; its seat is sound. */
   uproot(root: PrefixNode): void {
     this.node = root;
+    this.mirroredCount = 0;
   }
 
   /** On another device: none has computed its output one by one there. */

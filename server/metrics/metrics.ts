@@ -35,6 +35,7 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
   readonly #draftLosses = this.#counter('draft_model_losses_total', 'Draft models switched off', ['code']);
   readonly #promptTokens = this.#counter('prompt_tokens_total', 'Prompt tokens of ended sequences');
   readonly #cachedTokens = this.#counter('cached_tokens_total', 'Prompt tokens found in the prefix cache');
+  readonly #keptTokens = this.#counter('kept_tokens_total', 'Of these, found in the seat at the first seat');
   readonly #outputTokens = this.#counter('output_tokens_total', 'Output tokens of ended sequences');
   readonly #sequences = this.#counter('sequences_total', 'Ended sequences', ['reason']);
   readonly #refusals = this.#counter('refusals_total', 'Sequences refused at the door', ['reason']);
@@ -84,8 +85,10 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
     this.#refusals.inc({ reason });
   }
 
-  onSeat({ priority, queueMs, cachedTokens, coldTokens }: Parameters<EngineObserver['onSeat']>[0]): void {
+  onSeat(report: Parameters<EngineObserver['onSeat']>[0]): void {
+    const { priority, queueMs, cachedTokens, coldTokens, keptTokens } = report;
     this.#queueWait.observe({ priority }, queueMs / 1000);
+    this.#keptTokens.inc(keptTokens);
     this.#memoryHits.inc(cachedTokens - coldTokens);
     this.#diskHits.inc(coldTokens);
   }

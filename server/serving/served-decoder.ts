@@ -66,5 +66,6 @@ export function engineBounds(config: Config, { limits, prefill }: Backend): Engi
     queueLengthMax: config.queueLengthMax,
     retryAfterMs: RETRY_AFTER_MS,
     findsAnswers: config.invariance !== 'full',
+    keepsSeats: config.keepSeats === 'on',
   };
 }

@@ -177,6 +177,10 @@ class ScriptedBackend implements Backend {
     this.#inner.releaseSlot(replica, slot);
   }
 
+  keepSlot(replica: number, slot: number, tokenCount: number): boolean {
+    return this.#inner.keepSlot?.(replica, slot, tokenCount) ?? false;
+  }
+
   close(): Promise<void> {
     return this.#inner.close();
   }

@@ -79,6 +79,7 @@ class NativeSwarm {
       limits,
       clock: this.#clock,
       costModel: linearCostModel({ stepMs: 1, rowMs: 0.1, tokenMs: 0.05, blockMs: 0.01 }),
+      keepsSeats: true,
       faults: random.next() < 0.3 ? { rates, random } : null,
     });
     const bounds = {

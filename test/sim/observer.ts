@@ -8,6 +8,7 @@ export interface QuietObserver extends EngineObserver {
   fetchedBlocks: number;
   skippedBlocks: number;
   recomputedTokens: number;
+  keptTokens: number;
 }
 
 export function quietObserver(): QuietObserver {
@@ -18,8 +19,11 @@ export function quietObserver(): QuietObserver {
     fetchedBlocks: 0,
     skippedBlocks: 0,
     recomputedTokens: 0,
+    keptTokens: 0,
     onRefusal() {},
-    onSeat() {},
+    onSeat({ keptTokens }) {
+      this.keptTokens += keptTokens;
+    },
     onFirstToken() {},
     onTokenGap() {},
     onEnd() {},

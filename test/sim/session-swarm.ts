@@ -100,6 +100,7 @@ function createEngine(world: {
     limits,
     clock,
     costModel: linearCostModel({ stepMs: 1, rowMs: 0.1, tokenMs: 0.05, blockMs: 0.01 }),
+    keepsSeats: true,
     faults: random.next() < 0.3 ? { rates, random } : null,
   });
   const bounds = {

@@ -30,6 +30,7 @@ test('every swarm answers what the oracle says and loses no block', () => {
     fetchedBlocks: 0,
     skippedBlocks: 0,
     recomputedTokens: 0,
+    keptTokens: 0,
     moved: 0,
     shrunk: 0,
   };

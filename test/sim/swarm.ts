@@ -37,6 +37,7 @@ export interface SwarmResult {
   readonly fetchedBlocks: number; // brought back from the archive
   readonly skippedBlocks: number; // computed, although the archive had them
   readonly recomputedTokens: number;
+  readonly keptTokens: number; // found in the seat, where an answer had left them
   readonly moved: number; // sequences that went on on another device
   readonly shrunk: number; // sequences too long for it
   readonly stepCount: number;
@@ -63,6 +64,7 @@ export function runSwarm(seed: number): SwarmResult {
   const archived = random.next() < 0.6 ? drawArchive(random, limits) : null;
   const replaced = archived === null && random.next() < 0.75;
   const lives = archived === null ? 1 : random.integer(1, 3);
+  const keepsSeats = new Random(seed ^ 0x5ea7).next() < 0.7; // from chance of its own, as draft models are
   const observer = quietObserver();
   const clients: Client[] = [];
   const lines: string[] = [];
@@ -77,6 +79,7 @@ export function runSwarm(seed: number): SwarmResult {
         limits: drawn,
         clock,
         costModel: linearCostModel({ stepMs: 1, rowMs: 0.1, tokenMs: 0.05, blockMs: 0.01 }),
+        keepsSeats,
         faults: faultRates === null ? null : { rates: faultRates, random },
       });
     const backend = openBackend(limits);
@@ -109,8 +112,11 @@ export function runSwarm(seed: number): SwarmResult {
     for (const device of devices) stepCount += device.stepCount;
     virtualMs += clock.nowMs();
   }
-  const { preemptions, fetchedBlocks, skippedBlocks, recomputedTokens } = observer;
-  const counts = { preemptions, fetchedBlocks, skippedBlocks, recomputedTokens, stepCount, virtualMs };
+  const { preemptions, fetchedBlocks, skippedBlocks, recomputedTokens, keptTokens } = observer;
+  const counts = {
+    ...{ preemptions, fetchedBlocks, skippedBlocks, recomputedTokens, keptTokens },
+    ...{ stepCount, virtualMs },
+  };
   return { ...summarise(clients, lines), ...counts, ...moves };
 }
 

@@ -115,6 +115,25 @@ test('a gap between decode rows writes only where its seat holds nothing yet', (
   expect(seats[0]![16]).toBe(0); // seat 1, position 0: no run ended there
 });
 
+test('a gap over a seat that is kept writes behind what it keeps, until it is released', () => {
+  const { frame, session, device, writer } = open();
+  const step = (rows: Parameters<typeof rowOf>[0][]) => {
+    writer.write({ replica: 0, restores: [], rows: rows.map(rowOf), saves: [] });
+    frame.control[controlWords.phase] = phases.computing;
+    device.step(null, nothing, nothing);
+  };
+  step([{ slot: 1, position: 0, tokens: [1, 2, 3, 4, 5] }]);
+  expect(writer.keepSlot(1, 6)).toBe(false); // more than it has
+  expect(writer.keepSlot(1, 4)).toBe(true); // the last token was a wrong guess
+  step([0, 2].map((slot) => ({ slot, position: 0, tokens: [5] })));
+  expect(session.runs.at(-1)).toEqual({ tokens: [5, 0, 5], seqlensK: [0, 4, 0], total: 5 });
+  step([{ slot: 1, position: 4, tokens: [6] }]);
+  writer.releaseSlot(1);
+  step([0, 2].map((slot) => ({ slot, position: 1, tokens: [5] })));
+  expect(session.runs.at(-1)).toEqual({ tokens: [5, 0, 5], seqlensK: [1, 0, 1], total: 2 });
+  expect(writer.keepSlot(1, 4)).toBe(false);
+});
+
 test('a gap before the chunk of its own step writes where the chunk will', () => {
   const { frame, session, device, writer } = open();
   const rows = [

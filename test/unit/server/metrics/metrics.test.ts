@@ -12,7 +12,7 @@ async function lines(of: ServerMetrics): Promise<readonly string[]> {
 test('latencies are in seconds, by class where a class waits', async () => {
   const server = metrics();
   server.onSeat({
-    ...{ priority: 'side', queueMs: 30, promptTokens: 8, cachedTokens: 0, coldTokens: 0 },
+    ...{ priority: 'side', queueMs: 30, promptTokens: 8, cachedTokens: 0, coldTokens: 0, keptTokens: 0 },
     missReason: 'new',
   });
   server.onFirstToken({ priority: 'turn', ttftMs: 150 });
