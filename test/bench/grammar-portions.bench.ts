@@ -1,0 +1,89 @@
+// How long a grammar that was written to be dear holds the event loop: the longest portion of compiling it and the longest
+// of its first masks, in the thread's own milliseconds. Work is counted in test/unit/server/grammar/portions.test.ts; here is
+// what it takes, the collection of its garbage included.
+// Run: npx tsx test/bench/grammar-portions.bench.ts [beginning of a name]
+import { argv } from 'node:process';
+import { type Clock, WallClock } from '../../kernels/clock.ts';
+import { resolveModel } from '../../models/model.ts';
+import { Tokenizer } from '../../models/tokenizer.ts';
+import { GrammarCompiler, type GrammarSource } from '../../server/grammar/compiler.ts';
+import { threadMs } from './thread-time.ts';
+
+const many = <T>(count: number, make: (index: number) => T): T[] =>
+  Array.from({ length: count }, (_, index) => make(index));
+const word = (index: number): string => ((index * 2_654_435_761) >>> 0).toString(36);
+const words = (seed: number): string => many(100, (i) => `${word(seed * 100 + i)}[a-z]{1,4}x`).join('|');
+const schema = (value: unknown): GrammarSource => ({ kind: 'json-schema', schema: value, strict: true });
+const text = (...patterns: readonly string[]) =>
+  schema({ type: 'string', allOf: patterns.map((pattern) => ({ pattern })) });
+const keys = (patterns: readonly string[]) =>
+  schema({ type: 'object', patternProperties: Object.fromEntries(patterns.map((one) => [one, true])) });
+const properties = (count: number) =>
+  schema({
+    type: 'object',
+    properties: Object.fromEntries(many(count, (i) => [`p${i}`, { type: 'integer' }])),
+  });
+
+const sources: Readonly<Record<string, GrammarSource>> = {
+  '5,000 properties': properties(5000),
+  '3,000 Lark terminals': {
+    kind: 'lark',
+    definition: `start: ${many(3000, (i) => `/w${i}x*[a-z]*/`).join('|')}`,
+  },
+  'a pattern of 1,800 characters': text(`^(${words(0)})$`),
+  'six for keys': keys(many(6, (i) => `^(${words(i)})$`)),
+  'six for keys, anywhere': keys(many(6, words)),
+  '1,000 for a text': text(...many(1000, (i) => `a${i}`)),
+  'counts in counts': text('^(x{1,60}y{1,60}){1,20}$', '(a|x){1,200}y', '^[^z]{5,900}$'),
+  'classes of characters': text('^[\\p{L}\\p{N}]{1,500}$', '\\p{Lu}.{100}\\p{Ll}'),
+};
+
+const tokenizer = Tokenizer.load(resolveModel('smollm2-135m-instruct'));
+const rows: Record<string, object> = {};
+for (const [name, source] of Object.entries(sources)) {
+  if (name.startsWith(argv[2] ?? '')) rows[name] = await measured(source);
+}
+console.table(rows);
+
+async function measured(source: GrammarSource): Promise<object> {
+  const portions: number[] = [];
+  let startMs = threadMs();
+  const end = () => portions.push(threadMs() - startMs);
+  const compiler = new GrammarCompiler({
+    ...{ tokenizer, vocabSize: tokenizer.vocabSize, stopTokenIds: [2] },
+    clock: watched(end, () => {
+      startMs = threadMs();
+    }),
+  });
+  compiler.warmUp();
+  startMs = threadMs();
+  const grammar = await compiler.compile(source).catch((error: Error) => error);
+  end();
+  const result = { portions: portions.length, 'longest portion': Math.max(...portions).toFixed(1) };
+  if (grammar instanceof Error) return { ...result, masks: grammar.message.slice(0, 60) };
+  const constraint = grammar.newConstraint();
+  const masks: number[] = [];
+  for (const token of [...tokenizer.encode('{"p1'), -1]) {
+    const beginMs = threadMs();
+    constraint.mask();
+    masks.push(threadMs() - beginMs);
+    if (token >= 0) constraint.accept(token);
+  }
+  return { ...result, masks: masks.map((ms) => ms.toFixed(1)).join(' ') };
+}
+
+/** A clock that tells where portions end and begin. */
+function watched(onEnd: () => void, onBegin: () => void): Clock {
+  const wall = new WallClock();
+  return {
+    nowMs: () => wall.nowMs(),
+    schedule: (delayMs, fn) => wall.schedule(delayMs, fn),
+    defer(fn) {
+      onEnd();
+      wall.defer(() => {
+        onBegin();
+        fn();
+      });
+    },
+  };
+}
