@@ -96,9 +96,14 @@ export class Floor {
   /** The next step of each replica that can take one; `send` is called for each before the next is planned. */
   plan(send: (plan: StepPlan) => void): void {
     const { scheduler } = this;
-    for (let at = scheduler.nextReady(0); at !== -1; at = scheduler.nextReady(at + 1)) {
-      const plan = this.#isGuessing(at) ? null : scheduler.plan(at);
-      if (plan !== null) send(plan);
+    let takenCount = -1;
+    // Once more where somebody has sat down meanwhile: it may be at a replica that had been passed.
+    while (takenCount !== this.#seating.takenCount) {
+      takenCount = this.#seating.takenCount;
+      for (let at = scheduler.nextReady(0); at !== -1; at = scheduler.nextReady(at + 1)) {
+        const plan = this.#isGuessing(at) ? null : scheduler.plan(at);
+        if (plan !== null) send(plan);
+      }
     }
   }
 

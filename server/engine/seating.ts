@@ -25,6 +25,7 @@ export class Seating {
   readonly #stepping: Uint8Array; // [replica] 1: one is
   readonly #countByClass = [0, 0, 0]; // [classRank] all replicas
   #count = 0; // their sum
+  #takenCount = 0;
 
   /** `keeps`: seats keep what somebody has left there, where the device lets them. */
   constructor(backend: SeatedDevice, cache: Pick<PrefixCache, 'useOf'>, keeps: boolean) {
@@ -42,6 +43,11 @@ export class Seating {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** How often somebody has sat down. */
+  get takenCount(): number {
+    return this.#takenCount;
   }
 
   /** By slot; null where nobody sits. */
@@ -89,6 +95,7 @@ export class Seating {
   take(sequence: Sequence, replica: number, found: readonly number[]): SeatTaken {
     const place = this.#kept.choose(this.#seats, this.#counts, { replica, found });
     const presentCount = this.#kept.sharedCount(place, found) * this.#backend.limits.blockSize;
+    this.#takenCount++;
     this.#seats[place.replica]![place.slot] = sequence;
     this.#change(sequence, place.replica, 1);
     if (this.#kept.forget(place) && presentCount === 0) this.#backend.releaseSlot(place.replica, place.slot);

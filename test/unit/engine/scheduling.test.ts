@@ -218,3 +218,15 @@ test('a turn that goes on from an answer finds what was drawn, also where somebo
   blocksOf('another', { tokens: next.slice(0, 12), maxTokens: 1, cacheSalt: 'else' });
   expect(blocksOf('goes on', { tokens: next, maxTokens: 1 }).restores.slice(0, 3)).toEqual(found.restores);
 });
+
+test('whoever gets the room of a reader that stopped at a later replica is computed at once', () => {
+  const { clock, engine, submit, ended } = rig({ replicaCount: 2, slotCount: 1, blockCount: 16 });
+  submit('first', { tokens: prompt(4), maxTokens: 2 });
+  const paused = submit('paused', { tokens: prompt(40, 1), maxTokens: 20 }); // at the second replica
+  clock.run(10);
+  engine.pause(paused.id);
+  clock.run(20);
+  submit('newcomer', { tokens: prompt(40, 2) }); // the first is free, and the blocks are not
+  clock.run();
+  expect(ended).toEqual(['first', 'newcomer']);
+});
