@@ -8,6 +8,12 @@ import type { BackendLimits } from '../../kernels/backend.ts';
 import type { PrefixCache } from './prefix-cache.ts';
 import type { Sequence } from './sequence.ts';
 
+/**
+ * Of a replica. Memory that a seat was once written to stays the process's, so callers who take turns would have every seat's in
+ * the end; and more than a few conversations are seldom gone on with.
+ */
+export const KEPT_MAX = 4;
+
 export interface SeatPlace {
   readonly replica: number;
   readonly slot: number;
@@ -41,6 +47,21 @@ export class KeptSeats {
   suits(row: Row, slot: number): boolean {
     const { first, last } = rangeOf(row);
     return slot <= first || slot >= last;
+  }
+
+  /** The seat that has to be forgotten before another one of the replica keeps anything; null: there is room. */
+  outgoing(replica: number): SeatPlace | null {
+    if (this.#counts[replica]! < KEPT_MAX) return null;
+    let slot = -1;
+    let leastOrder = Number.POSITIVE_INFINITY;
+    for (const [at, kept] of this.#seats[replica]!.entries()) {
+      if (kept === null) continue;
+      const order = this.#isWorthless(kept) ? -1 : kept.order;
+      if (order >= leastOrder) continue;
+      slot = at;
+      leastOrder = order;
+    }
+    return { replica, slot };
   }
 
   keep(place: SeatPlace, blocks: readonly number[]): void {
@@ -93,7 +114,7 @@ export class KeptSeats {
     return kept ?? { replica, slot: this.#leastMissed(replica, rows[replica]!) };
   }
 
-  /** Throws AssertionError where a seat is kept and taken, or between taken ones. */
+  /** Throws AssertionError where a seat is kept and taken, or between taken ones, or where too many are. */
   check(rows: readonly Row[]): void {
     let count = 0;
     for (const [replica, row] of rows.entries()) {
@@ -105,6 +126,10 @@ export class KeptSeats {
       }
     }
     assert.equal(this.#count, count, 'kept seats');
+    assert(
+      this.#counts.every((kept) => kept <= KEPT_MAX),
+      `${this.#counts} kept seats`,
+    );
   }
 
   #bestFor(

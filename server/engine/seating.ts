@@ -117,6 +117,8 @@ export class Seating {
     const count = Math.min(mirroredCount, Math.floor(presentCount / blockSize));
     if (count === 0 || !this.#kept.suits(this.#seats[replica]!, slot)) return false;
     if (this.#backend.keepSlot?.(replica, slot, count * blockSize) !== true) return false;
+    const outgoing = this.#kept.outgoing(replica);
+    if (outgoing !== null && this.#kept.forget(outgoing)) this.#backend.releaseSlot(replica, outgoing.slot);
     this.#kept.keep({ replica, slot }, blocks.slice(0, count));
     return true;
   }

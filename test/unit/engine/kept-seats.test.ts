@@ -12,7 +12,7 @@ import { SimBackend } from '../../../kernels/sim/backend.ts';
 import { linearCostModel } from '../../../kernels/sim/cost-model.ts';
 import { BlockPool } from '../../../server/engine/block-pool.ts';
 import { Engine, type EngineBounds } from '../../../server/engine/engine.ts';
-import { KeptSeats } from '../../../server/engine/kept-seats.ts';
+import { KEPT_MAX, KeptSeats } from '../../../server/engine/kept-seats.ts';
 import type { SequenceEnd, SequenceRequest } from '../../../server/engine/request.ts';
 import { quietObserver } from '../../sim/observer.ts';
 import { oracleAnswer } from '../../sim/oracle.ts';
@@ -130,6 +130,14 @@ test('a turn goes on in the seat that the one before has left, and nothing is co
   expect(second.end!.usage.cachedTokens).toBe(24);
   expect(turn(next(second))).toMatchObject({ slot: 0, position: 32, copied: 0 });
   expect(observer.keptTokens).toBe(24 + 32);
+});
+
+test('callers who take turns have a few seats between them, not all, and the latest of them go on where they were', () => {
+  const { turn } = rig({ slotCount: 12, blockCount: 400 });
+  const conversations = Array.from({ length: 9 }, (_, at) => turn([31, at, ...text(20, at)]));
+  expect(Math.max(...conversations.map(({ slot }) => slot))).toBe(KEPT_MAX);
+  expect(turn(next(conversations.at(-1)!))).toMatchObject({ slot: conversations.at(-1)!.slot, copied: 0 });
+  expect(turn(next(conversations[0]!)).copied).toBeGreaterThan(0);
 });
 
 test('where it is switched off, what the cache has is copied', () => {
