@@ -44,6 +44,7 @@ function openEngine(): Engine {
     step: target.backend.step.bind(target.backend),
     interrupt: (replica: number) => target.backend.interrupt?.(replica),
     releaseSlot: target.backend.releaseSlot.bind(target.backend),
+    keepSlot: target.backend.keepSlot?.bind(target.backend),
   });
   backend.step = draft.backend.step.bind(draft.backend);
   backend.releaseSlot = draft.backend.releaseSlot.bind(draft.backend);
