@@ -10,7 +10,6 @@ export interface AskedServer {
   stop(): Promise<void>;
 }
 
-const model = 'smollm2-135m-instruct'; // llama-server takes any name
 const ticksPerSecond = 100; // of /proc/PID/stat on Linux
 
 export class HttpSide {
@@ -63,7 +62,7 @@ export class HttpSide {
   /** `count` tokens, whatever they are; an answer's tokens are not told, only how many there are. */
   async #ask(prompt: readonly number[], count: number, drafts: boolean): Promise<Leg> {
     const body = {
-      ...{ model, prompt, max_tokens: count, temperature: 0, stream: true, ignore_eos: true },
+      ...{ prompt, max_tokens: count, temperature: 0, stream: true, ignore_eos: true },
       ...{ speculation: drafts, cache_prompt: true },
     };
     const startMs = performance.now();
@@ -74,7 +73,9 @@ export class HttpSide {
     });
     if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
     let firstMs = 0;
-    for await (const _ of response.body!) if (firstMs === 0) firstMs = performance.now();
+    // Both servers send comments while a long prompt is computed.
+    for await (const bytes of response.body!)
+      if (firstMs === 0 && /^data:/m.test(Buffer.from(bytes).toString('latin1'))) firstMs = performance.now();
     const restMs = performance.now() - firstMs;
     const tokens = new Array<number>(count).fill(0);
     return { firstMs: firstMs - startMs, restMs, restTokens: count - 1, tokens, accepted: 0, rejected: 0 };
