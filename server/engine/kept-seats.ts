@@ -52,16 +52,7 @@ export class KeptSeats {
   /** The seat that has to be forgotten before another one of the replica keeps anything; null: there is room. */
   outgoing(replica: number): SeatPlace | null {
     if (this.#counts[replica]! < KEPT_MAX) return null;
-    let slot = -1;
-    let leastOrder = Number.POSITIVE_INFINITY;
-    for (const [at, kept] of this.#seats[replica]!.entries()) {
-      if (kept === null) continue;
-      const order = this.#isWorthless(kept) ? -1 : kept.order;
-      if (order >= leastOrder) continue;
-      slot = at;
-      leastOrder = order;
-    }
-    return { replica, slot };
+    return { replica, slot: this.#leastUsed(replica, (_, kept) => kept !== null) };
   }
 
   keep(place: SeatPlace, blocks: readonly number[]): void {
@@ -160,10 +151,15 @@ export class KeptSeats {
 
   #leastMissed(replica: number, row: Row): number {
     if (this.#counts[replica] === 0) return row.indexOf(null);
+    return this.#leastUsed(replica, (slot) => row[slot] === null && joins(row, slot));
+  }
+
+  /** Of those seats the lowest one that has kept nothing of worth, else the one that was used least recently; −1: there is none. */
+  #leastUsed(replica: number, isWanted: (slot: number, kept: KeptSeat | null) => boolean): number {
     let best = -1;
     let bestOrder = Number.POSITIVE_INFINITY;
     for (const [slot, kept] of this.#seats[replica]!.entries()) {
-      if (row[slot] !== null || !joins(row, slot)) continue;
+      if (!isWanted(slot, kept)) continue;
       const order = kept === null || this.#isWorthless(kept) ? -1 : kept.order;
       if (order >= bestOrder) continue;
       best = slot;
