@@ -4,6 +4,7 @@
 import { argv } from 'node:process';
 import { Random } from '../../kernels/random.ts';
 import type { ClientSession } from '../../server/client/client-session.ts';
+import { firstToken } from './first-token.ts';
 import { median, randomTokens } from './samples.ts';
 import { type Served, serve } from './served.ts';
 
@@ -72,18 +73,6 @@ async function turnTimes(servers: ReadonlyMap<Mode, Served>, historyTokens: numb
     high: ratios[Math.floor((3 * rounds) / 4)]!,
     keptShare: kept / askedTokens,
   };
-}
-
-/** Appends and asks in one go; milliseconds until the first token is here. */
-async function firstToken(session: ClientSession, tokens: number[]): Promise<number> {
-  const startMs = performance.now();
-  let firstMs = 0;
-  void session.append({ tokens });
-  const answer = session.generate({ maxTokens: 2, ignoreStopTokens: true, speculation: false }, () => {
-    firstMs ||= performance.now();
-  });
-  await answer.end;
-  return firstMs - startMs;
 }
 
 const times = await seatBench(argv.slice(2));

@@ -9,6 +9,7 @@ import { argv } from 'node:process';
 import { Random } from '../../kernels/random.ts';
 import type { NativeClient } from '../../server/client/client.ts';
 import type { ClientSession } from '../../server/client/client-session.ts';
+import { firstToken } from './first-token.ts';
 import { median, randomTokens } from './samples.ts';
 import { type Served, serve } from './served.ts';
 
@@ -97,18 +98,6 @@ async function prefilled(client: NativeClient, tokens: number[]): Promise<Client
   await session.append({ tokens });
   await report;
   return session;
-}
-
-/** Appends and asks in one go; time until the first token is here. */
-async function firstToken(session: ClientSession, tokens: number[]): Promise<number> {
-  const startMs = performance.now();
-  let firstMs = 0;
-  void session.append({ tokens });
-  const answer = session.generate({ maxTokens: 2, ignoreStopTokens: true, speculation: false }, () => {
-    firstMs ||= performance.now();
-  });
-  await answer.end;
-  return firstMs - startMs;
 }
 
 async function askOnce(client: NativeClient, tokens: number[]): Promise<number> {
