@@ -224,6 +224,19 @@ describe('POST /completion', () => {
     expect(told).toEqual([{ 72: -5 }, { 72: -5 }, both, both, { 50: 2, 55: 2 }, { 72: -1e9 }]);
   });
 
+  test('tells the biases that it drew with: null is never', async () => {
+    const server = await responsesServer({ say: () => 'x' });
+    const biases = async (body: object) => {
+      const call = await server.request('POST', '/completion', { prompt: 'Hi', n_predict: 1, ...body });
+      return (call.json as { generation_settings: { logit_bias: unknown } }).generation_settings.logit_bias;
+    };
+    expect(await biases({})).toEqual([]);
+    const logit_bias = [[72, -5], [73, false]]; // biome-ignore format: pairs
+    const asked = [{ token: 72, bias: -5 }, { token: 73, bias: null }]; // biome-ignore format: likewise
+    expect(await biases({ logit_bias })).toEqual(asked);
+    expect(await biases({ ignore_eos: true })).toEqual([{ token: BYTE_EOS, bias: null }]);
+  });
+
   test('tells the likeliest tokens, whole and as a stream', async () => {
     const server = await responsesServer({ say: () => 'ab' });
     const ask = { prompt: 'Hi', n_probs: 2 };
