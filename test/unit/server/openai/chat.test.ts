@@ -275,6 +275,9 @@ describe('refusals', () => {
     [{ seed: 0.5 }, 'seed'],
     [{ stream: 'yes' }, 'stream'],
     [{ frequency_penalty: 3 }, 'frequency_penalty'],
+    [{ tools: [{ type: 'web_search' }] }, 'tools[0].type'],
+    [{ tools: [{ type: 'function', name: 'f' }, { type: 'function' }] }, 'tools[1].name'],
+    [{ tools: [{ type: 'custom', custom: { name: '' } }] }, 'tools[0].custom.name'],
   ])('%j is refused, naming %s', async (body, param) => {
     const { ask } = await world();
     const call = ask(body);
