@@ -32,6 +32,7 @@ describe('refused, in its own envelope:', () => {
       'output_config.format',
       { output_config: { format: { type: 'json_schema', schema: { type: 'sausage' } } } },
     ],
+    ['output_config.format.schema', { output_config: { format: { type: 'json_schema' } } }],
     ['mcp_servers', { mcp_servers: [{}] }],
     ['container', { container: 'c' }],
     ['compaction', { compaction: {} }],
