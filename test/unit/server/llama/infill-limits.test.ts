@@ -48,7 +48,7 @@ describe('t_max_predict_ms', () => {
 
   test('holds in a stream, too, whose last object says so', async () => {
     const { call } = await infill(lines, { t_max_predict_ms: 1, stream: true });
-    const events = call.events.filter((event) => event !== '[DONE]') as Record<string, unknown>[];
+    const events = call.events as Record<string, unknown>[];
     expect(events.map(({ content }) => content).join('')).toBe('one\n');
     expect(events.at(-1)).toMatchObject({ stop: true, stop_type: 'limit', tokens_predicted: 4 });
   });
@@ -184,7 +184,7 @@ describe('POST /completion', () => {
     }
     expect(server.prompts).toEqual(['Hi', 'Hi']);
     const stream = await server.request('POST', '/completion', { prompt: 'Hi', stream: true });
-    const events = stream.events.filter((event) => event !== '[DONE]') as Record<string, unknown>[];
+    const events = stream.events as Record<string, unknown>[];
     expect(events.map(({ content }) => content).join('')).toBe('a\nb');
     expect(events.at(-1)).toMatchObject({ stop: true, stop_type: 'eos', timings: { predicted_n: 4 } });
   });
