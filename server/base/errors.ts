@@ -91,6 +91,15 @@ export function fault(code: ErrorCode, message: string, more: Partial<Fault> = {
   return { code, message, param: more.param ?? null, retryAfterMs: more.retryAfterMs ?? null };
 }
 
+/**
+ * A prompt that leaves no room for an answer; `said`: what has how many tokens. Clients that then make their conversation shorter
+ * know it by these words of llama-server's and OpenAI's, whatever its code is (litellm and so aider, opencode, Cline).
+ */
+export function contextFault(said: string, contextTokensMax: number): Fault {
+  const message = `${said}, which exceeds the available context size: this model's maximum context length is ${contextTokensMax} tokens, prompt and output together`;
+  return fault('context_length_exceeded', message);
+}
+
 /** OpenAI's envelope. */
 export interface ErrorEnvelope {
   readonly error: {
