@@ -5,6 +5,7 @@ import { execFile } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
 import { createInterface, type Interface } from 'node:readline';
 import { text } from 'node:stream/consumers';
+import { pathToFileURL } from 'node:url';
 import { descriptorCountMax } from './cli/descriptors.ts';
 import type { Mount } from './cli/program.ts';
 import type { Terminal } from './cli/terminal.ts';
@@ -139,4 +140,9 @@ function runSelf(args: readonly string[]): Promise<void> {
       else reject(new Error(complaint.trim().split('\n').at(-1) || error.message));
     });
   });
+}
+
+// Started itself, as before sparklane.ts was there: scripts that do so get the server's commands.
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  await runProcess(async () => []);
 }

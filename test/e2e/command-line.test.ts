@@ -33,7 +33,11 @@ const DEVICE = [
 ];
 
 function sparklane(...args: string[]): Run {
-  const child = spawn(process.execPath, [programFile('sparklane.ts'), ...args], {
+  return program('sparklane.ts', ...args);
+}
+
+function program(source: string, ...args: string[]): Run {
+  const child = spawn(process.execPath, [programFile(source), ...args], {
     cwd: root,
     env: { ...listenerEnv, PATH: process.env['PATH'], HOME: process.env['HOME'] },
   });
@@ -148,8 +152,14 @@ test('a mistake is one sentence and exit code 1', async () => {
 });
 
 test('who reads its output may leave before the end', async () => {
-  const run = sparklane('devices');
+  const run = sparklane('devices', '--model', 'llama-3.1-8b');
   run.child.stdout!.destroy();
   expect(await run.exit).toBe(0);
   expect(run.err).toBe('');
+});
+
+test('what starts the server’s own file, as before it had another name, gets its commands', async () => {
+  const run = program('server/main.ts', 'serve', '--port', '-1');
+  expect(await run.exit).toBe(1);
+  expect(run.err).toContain('must be an integer from 0 to 65535');
 });

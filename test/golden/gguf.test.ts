@@ -7,7 +7,7 @@ import { openSession } from '../../kernels/onnx/ort.ts';
 import { loadCheckpoint } from '../../models/checkpoint.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import { loadModel } from '../../models/model.ts';
-import { temporaryDirectory } from '../temporary-directory.ts';
+import { builtGraphs } from '../run-folders.ts';
 import { GraphRunner } from './graph-runner.ts';
 
 interface SmolCase {
@@ -19,7 +19,7 @@ interface SmolCase {
   readonly margin: readonly number[]; // between the best and the second-best logit
 }
 
-const cacheDirectory = temporaryDirectory();
+const cacheDirectory = builtGraphs();
 const golden = join(import.meta.dirname, 'models/smollm2-135m-instruct/golden.json');
 const cases = JSON.parse(readFileSync(golden, 'utf8')) as readonly SmolCase[];
 const shared = resolve(import.meta.dirname, '../../../shared/data/gguf');

@@ -8,7 +8,7 @@ import { type LocalServer, startLocalServer } from '../../server/cli/local-serve
 import { loadConfig } from '../../server/config/config.ts';
 import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
-import { temporaryDirectory } from '../temporary-directory.ts';
+import { builtGraphs } from '../run-folders.ts';
 
 interface SmolCase {
   readonly prompt?: string;
@@ -33,11 +33,11 @@ let server: LocalServer;
 beforeAll(async () => {
   const flags = {
     ...{ port: 0, precision: 'fp32', contextTokens: '512', slots: '2' },
-    cacheDirectory: join(temporaryDirectory(), 'cache'),
+    cacheDirectory: builtGraphs(),
   };
   const host = { terminal: new MemoryTerminal(), env: {}, clock: new WallClock(), epochMs: () => Date.now() };
   server = await startLocalServer(loadConfig({ flags, env: listenerEnv }), host);
-}); // 540 MB of weights are written
+}); // 540 MB of weights are written, once with gguf.test.ts
 
 afterAll(() => server.stop());
 
