@@ -24,7 +24,7 @@ export class Automaton {
   readonly start: AutomatonState;
   readonly #table: RegexTable;
   readonly classOf: Uint8Array; // [256] bytes that no expression inside tells apart are one class: a column of rows
-  readonly #representatives: readonly number[]; // [classCount] a byte of each class
+  readonly bytesOf: readonly (readonly number[])[]; // [classCount] the bytes of each class
   readonly #states = new Map<Regex, AutomatonState>();
   #nextStateId = 0;
 
@@ -40,9 +40,8 @@ export class Automaton {
   constructor(id: number, regex: Regex, table: RegexTable, classes = atOnce(byteClasses(regex, null))) {
     this.id = id;
     this.#table = table;
-    const { classOf, representatives } = classes;
-    this.classOf = classOf;
-    this.#representatives = representatives;
+    this.classOf = classes.classOf;
+    this.bytesOf = classes.bytesOf;
     this.start = this.#state(regex);
   }
 
@@ -51,7 +50,7 @@ export class Automaton {
     const byteClass = this.classOf[byte]!;
     const known = state.row[byteClass];
     if (known !== undefined) return known;
-    let left = this.#table.derive(state.regex, this.#representatives[byteClass]!);
+    let left = this.#table.derive(state.regex, this.bytesOf[byteClass]![0]!);
     if (left.kind === 'or' && left.plain && left.parts.length > branchesMax) {
       left = this.#table.or(left.parts.slice(0, branchesMax));
     }
@@ -62,7 +61,7 @@ export class Automaton {
 
   /** What each class of bytes leads to: its row, with nothing left to be made. */
   rowOf(state: AutomatonState): readonly (AutomatonState | null | undefined)[] {
-    for (const byte of this.#representatives) this.step(state, byte);
+    for (const [byte] of this.bytesOf) this.step(state, byte!);
     return state.row;
   }
 
@@ -90,13 +89,13 @@ export class Automaton {
     let [workDone, turnStart] = [0, table.work];
     for (let index = 0; index < all.length; index++) {
       const state = all[index]!;
-      for (const byte of this.#representatives) {
+      for (const [byte] of this.bytesOf) {
         if (table.work - turnStart > turnWorkMax) {
           workDone += table.work - turnStart;
           yield;
           turnStart = table.work;
         }
-        const next = this.step(state, byte);
+        const next = this.step(state, byte!);
         if (next === null) continue;
         sources.set(next, sources.get(next) ?? []);
         sources.get(next)!.push(state);
@@ -128,7 +127,7 @@ export class Automaton {
         this.#states.clear();
         this.#table.forget();
       }
-      const row = new Array<AutomatonState | null | undefined>(this.#representatives.length).fill(undefined);
+      const row = new Array<AutomatonState | null | undefined>(this.bytesOf.length).fill(undefined);
       state = { id: this.#nextStateId++, regex, accepts: regex.nullable, row };
       this.#states.set(regex, state);
     }
@@ -156,7 +155,7 @@ function clamp(regex: Regex, { length, table }: { length: number; table: RegexTa
 
 interface ByteClasses {
   readonly classOf: Uint8Array;
-  readonly representatives: readonly number[];
+  readonly bytesOf: readonly (readonly number[])[]; // by class, ascending
 }
 
 function* byteClasses(regex: Regex, pace: Pace | null): Portioned<ByteClasses> {
@@ -176,9 +175,9 @@ function* byteClasses(regex: Regex, pace: Pace | null): Portioned<ByteClasses> {
       sizes.push(bytes.length);
     }
   }
-  const representatives: number[] = [];
-  for (let byte = 255; byte >= 0; byte--) representatives[classOf[byte]!] = byte;
-  return { classOf, representatives };
+  const bytesOf = sizes.map((): number[] => []);
+  for (const [byte, one] of classOf.entries()) bytesOf[one]!.push(byte);
+  return { classOf, bytesOf };
 }
 
 /** The sets of bytes that expressions inside look for, each as a list. */

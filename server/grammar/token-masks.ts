@@ -25,7 +25,7 @@ export interface MaskBounds {
   readonly stateBytesMax: number; // all masks of states together
 }
 
-const walkWorkMax = 10_000; // units of RegexTable.work in one walk; string bodies need less than 5,000
+const walkWorkMax = 6_000; // units of RegexTable.work in one walk; string bodies need less than 5,000
 const walkVisits = 1_000; // nodes that one walk over the trie counts for, however soon it ends: thousands may begin
 const readingVisits = 16; // nodes that one reading of a state counts for, wherever it is stepped on
 const fewMax = 128; // tokens, and exits, kept as a list
@@ -40,6 +40,7 @@ export class TokenMasks {
   readonly #innerPath: AutomatonState[] = []; // scratch: states along the walk, by depth
   readonly #path: PushdownState[] = [];
   readonly #shortest: readonly { readonly byte: number; readonly token: number }[]; // tokens of one byte
+  readonly #first = new Uint8Array(256); // scratch: 1 where some reading goes on with that byte
   readonly #way: Uint8Array; // scratch: a token's bytes
   #visits = 0; // trie nodes, of the present mask; counted alike whether they are remembered or made
   #innerBytes = 0;
@@ -63,11 +64,12 @@ export class TokenMasks {
     if (state.mask !== null) return state.mask;
     const mask = new Uint32Array(this.wordCount);
     this.#visits = 0;
-    for (const reading of state.readings) {
-      // Too many ways to go on: those behind lose their longer tokens, never their shortest.
-      if (this.#visits < this.#bounds.stepsMax) this.#addReading(mask, { reading, pushdown });
-      else this.#addShortest(mask, reading);
+    // Too many ways to go on: those behind lose their longer tokens, never their shortest.
+    let whole = 0;
+    while (whole < state.readings.length && this.#visits < this.#bounds.stepsMax) {
+      this.#addReading(mask, { reading: state.readings[whole++]!, pushdown });
     }
+    if (whole < state.readings.length) this.#addShortest(mask, state.readings.slice(whole));
     if (state.complete || mask.every((word) => word === 0)) {
       for (const id of this.stopTokenIds) mask[id >>> 5]! |= 1 << (id & 31);
     }
@@ -111,13 +113,15 @@ export class TokenMasks {
   }
 
   /** Tokens of one byte. */
-  #addShortest(mask: Uint32Array, { node: { automaton }, at }: Reading): void {
-    const { classOf } = automaton;
-    const row = automaton.rowOf(at); // thousands of readings may come here: a step for each class, not for each byte
-    for (let i = 0; i < this.#shortest.length; i++) {
-      const { byte, token } = this.#shortest[i]!;
-      if (row[classOf[byte]!] !== null) setBit(mask, token);
+  #addShortest(mask: Uint32Array, readings: readonly Reading[]): void {
+    const first = this.#first.fill(0);
+    for (const { node, at } of readings) {
+      const { bytesOf } = node.automaton;
+      const row = node.automaton.rowOf(at); // a thousand readings may come here: a step for each class, not for each byte
+      for (let i = 0; i < row.length; i++)
+        if (row[i] !== null) for (const byte of bytesOf[i]!) first[byte] = 1;
     }
+    for (const { byte, token } of this.#shortest) if (first[byte] === 1) setBit(mask, token);
   }
 
   #step(pushdown: Pushdown, state: PushdownState, byte: number): PushdownState | null {
