@@ -57,7 +57,7 @@ for (const { name, model, code } of scripts) {
 }
 
 // Refusals end curl with a status; ids that stand for ones of the reader's (resp_…) cannot be asked for.
-const FAILING_CURL = `curl() { case "$*" in *…*) return 0;; esac; command curl -sS --fail-with-body --max-time 20 "$@"; }`;
+const FAILING_CURL = `curl() { case "$*" in *…*) return 0;; esac; command curl -sS --fail-with-body "$@"; }`;
 
 function runsByItself(code: string): boolean {
   const lines = code

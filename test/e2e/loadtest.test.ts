@@ -235,7 +235,7 @@ test('a capacity search in virtual time finds the same capacity every time', asy
       '--slo',
       'ttft<400ms,tpot<8ms',
       '--tolerance',
-      '10%',
+      '25%',
     ]);
   const capacities = [];
   for (let round = 0; round < 2; round++) {
