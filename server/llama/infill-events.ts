@@ -190,6 +190,7 @@ function timingsOf(
   { promptMs, predictedMs }: ReturnType<AnswerTimes['of']>,
 ): object {
   const computed = promptTokens - cachedTokens;
+  const steps = outputTokens - 1; // the time begins with the first token: as llama-server counts, the rate is over those behind it
   return {
     cache_n: cachedTokens,
     prompt_n: computed,
@@ -198,8 +199,8 @@ function timingsOf(
     prompt_per_second: ratio(computed * 1000, promptMs),
     predicted_n: outputTokens,
     predicted_ms: predictedMs,
-    predicted_per_token_ms: ratio(predictedMs, outputTokens),
-    predicted_per_second: ratio(outputTokens * 1000, predictedMs),
+    predicted_per_token_ms: ratio(predictedMs, steps),
+    predicted_per_second: ratio(steps * 1000, predictedMs),
   };
 }
 
