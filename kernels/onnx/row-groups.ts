@@ -6,7 +6,7 @@ import type { StepRow } from '../backend.ts';
 
 // What a gap costs, in units of one more row in a decode run: the seats between two decode rows can be filled with
 // rows that compute nothing of use, or the run can be split. Splitting costs another run; filling costs one row per
-// seat and its attention over what the seat holds. Measured on spark-nano at w8a8 (PERFORMANCE.md, "CPU backend"): a
+// seat and its attention over what the seat holds. Measured on spark-nano at w8a8 (docs/lab/cpu-device.md): a
 // run 540 µs, a row 140 µs, a token of context 1.5 µs. Larger models have dearer runs (12 rows at 0.5 B); for them
 // this splits too early, which costs time but nothing else.
 export const runCost = 4; // of starting another run
