@@ -22,6 +22,7 @@ const deepseekV3: Config = {
   ...{ qk_nope_head_dim: 128, qk_rope_head_dim: 64, v_head_dim: 128, first_k_dense_replace: 3 },
   ...{ n_routed_experts: 256, n_shared_experts: 1, num_experts_per_tok: 8, moe_intermediate_size: 2048 },
   ...{ moe_layer_freq: 1, num_nextn_predict_layers: 1 },
+  quantization_config: { quant_method: 'fp8', weight_block_size: [128, 128] },
 };
 
 const kimiK2: Config = {
@@ -57,6 +58,7 @@ function gptOss(layers: number, experts: number): Config {
     layer_types: Array.from({ length: layers }, (_, index) =>
       index % 2 === 0 ? 'sliding_attention' : 'full_attention',
     ),
+    quantization_config: { quant_method: 'mxfp4' },
   };
 }
 

@@ -40,7 +40,7 @@ export interface SimDeviceOptions {
   readonly ownChip?: GpuSetup['chip']; // a chip that is not known by name; `device` is not read then
   readonly count?: number; // GPUs under tensor parallelism, or wafers; overrides "xN"
   readonly shape: ModelShape;
-  readonly precision: SimPrecision;
+  readonly precision?: SimPrecision; // default: as the model is published
   readonly kvPrecision?: SimKvPrecision; // default: what goes with `precision`
   readonly sharding?: Sharding; // GPUs; default: tensor
   readonly stageCount?: number; // GPUs: pipeline stages, each on an equal part of them; default: 1, or what the model takes
@@ -139,14 +139,17 @@ export function parseDeviceName(text: string): { readonly chip: string; readonly
 
 /** Puts the model on the device. Throws UnknownShapeError, or DoesNotFitError with the numbers. */
 export function planSimDevice(options: SimDeviceOptions): SimDevice {
-  const device = planChips(options);
+  const device = planChips({ ...options, precision: options.precision ?? options.shape.publishedPrecision });
   if (options.vocabSize === undefined) return device;
   const { vocabSize } = options;
   const logprobsMax = Math.min(device.limits.logprobsMax, vocabSize);
   return { ...device, limits: { ...device.limits, vocabSize, logprobsMax } };
 }
 
-function planChips(options: SimDeviceOptions): SimDevice {
+// With everything decided that has a default of its own.
+type Decided = SimDeviceOptions & { readonly precision: SimPrecision };
+
+function planChips(options: Decided): SimDevice {
   if (options.ownChip !== undefined) {
     return planGpu(options, { chip: options.ownChip, gpuCount: options.count ?? null });
   }
@@ -183,7 +186,7 @@ export function simBackend(
 }
 
 function planGpu(
-  options: SimDeviceOptions,
+  options: Decided,
   { chip, gpuCount: wanted }: { readonly chip: GpuSetup['chip']; readonly gpuCount: number | null },
 ): GpuSimDevice {
   if (options.weights === 'streamed')
@@ -229,7 +232,7 @@ function planGpu(
 
 // Tables of one machine say nothing of several, of another format, or of layers that no probe had.
 function refuseBeyondMeasured(
-  { precision, shape, sharding, stageCount = 1 }: SimDeviceOptions,
+  { precision, shape, sharding, stageCount = 1 }: Decided,
   { format }: MeasuredSteps,
   count: number | null,
 ): void {
@@ -277,7 +280,7 @@ function refuseSplit(gpuCount: number, stageCount: number, { layerCount, name }:
 }
 
 // What the plans of wafers have in common.
-function waferBase(options: SimDeviceOptions, chip: WaferSetup['chip'], wanted: number | null) {
+function waferBase(options: Decided, chip: WaferSetup['chip'], wanted: number | null) {
   if (wanted !== null && wanted > wafersMax) {
     throw new DoesNotFitError(`${wanted} wafers: at most ${wafersMax} are modelled`);
   }
@@ -292,11 +295,7 @@ function waferBase(options: SimDeviceOptions, chip: WaferSetup['chip'], wanted: 
   };
 }
 
-function planStreamed(
-  options: SimDeviceOptions,
-  chip: WaferSetup['chip'],
-  wanted: number | null,
-): StreamedSimDevice {
+function planStreamed(options: Decided, chip: WaferSetup['chip'], wanted: number | null): StreamedSimDevice {
   const { demand, ...base } = waferBase(options, chip, wanted);
   if (options.drafts !== undefined || (options.kvStoreBytes ?? 0) > 0 || options.placement === 'equal') {
     throw new DoesNotFitError(
@@ -330,11 +329,7 @@ function planStreamed(
   };
 }
 
-function planWafer(
-  options: SimDeviceOptions,
-  chip: WaferSetup['chip'],
-  wanted: number | null,
-): WaferSimDevice {
+function planWafer(options: Decided, chip: WaferSetup['chip'], wanted: number | null): WaferSimDevice {
   const { demand, linkLatencyUs, ...common } = waferBase(options, chip, wanted);
   const base = {
     ...common,

@@ -1,6 +1,7 @@
 // ShapeConfig: a Hugging Face config.json (parsed) as a ModelShape. Every field that looks like a size and is neither
 // read nor known to cost nothing is refused by name: a model read as another one would be priced wrong in silence.
 // Before it: shape-file.ts or catalogue.ts.
+import type { SimPrecision } from './precision.ts';
 import type { LatentAttention, LinearAttention, ModelShape } from './shapes.ts';
 
 /** A model or device that nobody knows, or a config.json that is none. The message lists what is known. */
@@ -104,6 +105,7 @@ export function shapeOfConfig(name: string, config: unknown): ModelShape {
     ...attentionOf(fields, layerCount),
     latent,
     encoderWeights: encoderWeightsOf(outer['vision_config']),
+    ...publishedFormat(name, outer['quantization_config'] ?? fields.value('quantization_config')),
     draftLayerCount: fields.count('num_nextn_predict_layers', 0, 0),
   };
   fields.refuseUnread();
@@ -249,6 +251,34 @@ function linearOf(fields: Fields, layerCount: number): LinearAttention | null {
   if (Object.values(sizes).includes(0))
     return fields.fail('linear_num_value_heads', 'or another linear_ size is not given');
   return { layerCount, ...sizes };
+}
+
+const formats: Readonly<Record<string, SimPrecision>> = {
+  ...{ mxfp4: 'mxfp4', fp8: 'fp8', fbgemm_fp8: 'fp8', awq: 'int4', gptq: 'int4' },
+  ...{ NVFP4: 'nvfp4', FP8: 'fp8', 'nvfp4-pack-quantized': 'nvfp4', 'float-quantized': 'fp8' },
+  'pack-quantized': 'int4',
+};
+
+// What quantization_config says, in the words of its makers: a method, ModelOpt's algorithm, or compressed-tensors' format.
+function publishedFormat(
+  name: string,
+  value: unknown,
+): Pick<ModelShape, 'publishedPrecision' | 'hasBlockScales'> {
+  if (value === undefined || value === null) return { publishedPrecision: 'fp16', hasBlockScales: false };
+  const config = recordOf(value);
+  const known = [config['quant_algo'], config['format'], config['quant_method']].find(
+    (word): word is string => typeof word === 'string' && word in formats,
+  );
+  if (known === undefined) {
+    const words = JSON.stringify(config['quant_method'] ?? value).slice(0, 60);
+    throw new UnknownShapeError(
+      `config.json of ${name}: quantization_config is ${words}, a format that is not simulated; known are ${Object.keys(formats).join(', ')}`,
+    );
+  }
+  return {
+    publishedPrecision: formats[known]!,
+    hasBlockScales: config['weight_block_size'] !== undefined && config['weight_block_size'] !== null,
+  };
 }
 
 // Four projections of attention and two of the feed-forward part, as in CLIP's towers.

@@ -51,6 +51,8 @@ export interface ModelShape
   readonly latent: LatentAttention | null;
   readonly linear: LinearAttention | null;
   readonly encoderWeights: number; // of a vision tower: memory, but no cost per token
+  readonly publishedPrecision: SimPrecision; // of the checkpoint; 16 bits of either kind: fp16
+  readonly hasBlockScales: boolean; // a scale for each block of its fp8 weights, not one for a matrix
   readonly draftLayerCount: number; // multi-token prediction layers that are published with it; not loaded
 }
 

@@ -107,6 +107,7 @@ function gpuParts({ setup }: GpuSimDevice, terms: StepTerms): TimePart[] {
     compute
       ? { name: 'computing linear layers', ms: terms.linearMs }
       : { name: 'reading weights from memory', ms: terms.weightsMs },
+    { name: 'activations through memory', ms: terms.activationsMs },
     terms.expertLinearMs > terms.expertWeightsMs
       ? { name: 'computing experts', ms: terms.expertLinearMs }
       : { name: 'reading experts from memory', ms: terms.expertWeightsMs },

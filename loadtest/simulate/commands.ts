@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
 import { SHAPES } from '../../kernels/sim/catalogue.ts';
 import { parseDeviceName, type SimDevice } from '../../kernels/sim/device.ts';
+import { maxLoadSequences, requestsAtMaxLoad } from '../../kernels/sim/fit/max-load.ts';
 import { PRECISIONS, type SimPrecision } from '../../kernels/sim/precision.ts';
 import { shapeNamed } from '../../kernels/sim/shape-file.ts';
 import { WAFER_CHIPS } from '../../kernels/sim/wafer/chips.ts';
@@ -16,9 +17,10 @@ import { contextOf, type DeviceFlags, deviceOf, withDeviceFlags } from './device
 import { deviceFits, formatDeviceFits } from './device-list.ts';
 import { count, people, positive, precision, region } from './flag-values.ts';
 import { addFleet } from './fleet/fleet-commands.ts';
+import type { FixedLengths } from './load.ts';
 import { addMeasureDevice } from './machine/machine-command.ts';
 import { comparisonPage } from './page.ts';
-import { type Prediction, type PredictLoad, predict, predictRegion } from './predict.ts';
+import { type Prediction, type PredictLoad, predict, predictRegion, usersThatFit } from './predict.ts';
 import { formatPrediction, formatSummary } from './print.ts';
 import {
   type LoadFlags,
@@ -57,12 +59,16 @@ export function addSimulationCommands(program: Command, output: CommandOutput): 
     .command('devices')
     .description('list simulated devices with what fits on them')
     .option('--model <name>', 'only this model: a known name, or a directory with a config.json')
-    .option('--precision <format>', PRECISIONS.join(', '), precision, 'fp16')
+    .option(
+      '--precision <format>',
+      `${PRECISIONS.join(', ')}; default: as each model is published`,
+      precision,
+    )
     .option('--json', 'print JSON')
-    .action((flags: { model?: string; precision: SimPrecision; json?: boolean }) => {
+    .action((flags: { model?: string; precision?: SimPrecision; json?: boolean }) => {
       const fits = deviceFits(
         flags.model === undefined ? SHAPES : [shapeNamed(flags.model)],
-        flags.precision,
+        flags.precision ?? null,
       );
       output.write(flags.json ? json(fits) : formatDeviceFits(fits));
     });
@@ -90,7 +96,15 @@ function addPredict(program: Command, output: CommandOutput): void {
     .option('--osl <tokens>', 'answer', count, 1000)
     .option('--concurrency <users>', 'users in a closed loop, all beginning at once', people)
     .option('--rate <requests>', 'requests per second, at random times', positive)
-    .option('--max-load', 'as many users as KV has room for')
+    .option(
+      '--max-load',
+      'all requests at once, as many of them running as KV has room for, until the last has ended',
+    )
+    .option(
+      '--requests <count>',
+      '--max-load: how many; default: as many as published runs of such lengths have, 1,000 to 30,000',
+      people,
+    )
     .option('--region <WxH>', 'wafer: one region of cores, the latency model alone', region)
     .option('--html <file>', 'wafer: the on-chip schedule as a page');
   withRunFlags(withDeviceFlags(command)).action(
@@ -103,29 +117,16 @@ function addPredict(program: Command, output: CommandOutput): void {
           concurrency?: number;
           rate?: number;
           maxLoad?: boolean;
+          requests?: number;
           region?: { columns: number; rows: number };
           html?: string;
         },
     ) => {
       const lengths = { isl: flags.isl, osl: flags.osl };
-      if (flags.region !== undefined) {
-        const { chip } = parseDeviceName(flags.device);
-        const wafer = WAFER_CHIPS.find(({ name }) => name === chip);
-        if (wafer === undefined) throw new FlagError('region', chip, 'a wafer: wse2 or wse3');
-        const found = predictRegion({ chip: wafer, shape: shapeNamed(flags.model) }, flags.region, flags.isl);
-        const text = `simulated, one region of ${found.columns} × ${found.rows} cores, layers only: decode ${found.decodeTokensPerSecond.toFixed(1)} tok/s, prefill of ${flags.isl} tokens ${found.prefillTokensPerSecond.toFixed(1)} tok/s\n  ${found.trust}\n`;
-        output.write(flags.json ? json(found) : text);
-        return;
-      }
-      const load = predictLoadOf(flags);
-      const seats =
-        flags.seats ??
-        (load.kind === 'concurrency'
-          ? load.userCount
-          : load.kind === 'max-load'
-            ? seatsAtMaxLoad * (flags.dep ?? 1) * (flags.pp ?? 1)
-            : undefined);
-      const device = deviceOf(flags.device, { ...flags, ...(seats !== undefined && { seats }) });
+      if (flags.region !== undefined) return writeRegion(flags, flags.region, output);
+      const load = predictLoadOf(flags, lengths);
+      const device =
+        load.kind === 'max-load' ? fullDevice(flags, lengths) : usersDevice(flags, load, lengths);
       refuseTooLong(lengths, contextOf(device));
       const found = predict({
         device,
@@ -143,6 +144,19 @@ function addPredict(program: Command, output: CommandOutput): void {
   );
 }
 
+function writeRegion(
+  { device, model, isl, json: asJson }: { device: string; model: string; isl: number; json?: boolean },
+  area: { columns: number; rows: number },
+  output: CommandOutput,
+): void {
+  const { chip } = parseDeviceName(device);
+  const wafer = WAFER_CHIPS.find(({ name }) => name === chip);
+  if (wafer === undefined) throw new FlagError('region', chip, 'a wafer: wse2 or wse3');
+  const found = predictRegion({ chip: wafer, shape: shapeNamed(model) }, area, isl);
+  const text = `simulated, one region of ${found.columns} × ${found.rows} cores, layers only: decode ${found.decodeTokensPerSecond.toFixed(1)} tok/s, prefill of ${isl} tokens ${found.prefillTokensPerSecond.toFixed(1)} tok/s\n  ${found.trust}\n`;
+  output.write(asJson ? json(found) : text);
+}
+
 function writeSchedule(
   file: string,
   device: SimDevice,
@@ -157,7 +171,26 @@ function writeSchedule(
   output.note(`wrote ${file}\n`);
 }
 
-const seatsAtMaxLoad = 2048; // TensorRT-LLM's default max_batch_size
+// Users of a closed loop all have a seat, or as many of them as KV has room for: published schedulers send nobody away again.
+function usersDevice(flags: DeviceFlags & { device: string }, load: PredictLoad, lengths: FixedLengths) {
+  if (flags.seats !== undefined || load.kind !== 'concurrency') return deviceOf(flags.device, flags);
+  const device = deviceOf(flags.device, { ...flags, seats: load.userCount });
+  const fit = usersThatFit(device, lengths);
+  return device.kind !== 'gpu' || fit >= load.userCount
+    ? device
+    : deviceOf(flags.device, { ...flags, seats: fit });
+}
+
+// At maximum load a GPU has as many seats as its runtime, or as KV has room for, and a step takes a whole prompt.
+function fullDevice(flags: DeviceFlags & { device: string }, lengths: FixedLengths): SimDevice {
+  const most = flags.seats ?? maxLoadSequences * (flags.dep ?? 1) * (flags.pp ?? 1);
+  const chunk = flags.chunkTokens === undefined ? { chunkTokens: Math.max(chunkTokensMin, lengths.isl) } : {};
+  const device = deviceOf(flags.device, { ...flags, seats: most });
+  if (device.kind !== 'gpu' || device.setup.chip.own !== undefined) return device;
+  return deviceOf(flags.device, { ...flags, seats: usersThatFit(device, lengths) }, chunk);
+}
+
+const chunkTokensMin = 8192; // TensorRT-LLM's default max_num_tokens
 
 function addSimulate(program: Command, output: CommandOutput): void {
   const command = program
@@ -216,7 +249,10 @@ function addCompare(program: Command, output: CommandOutput): void {
   );
 }
 
-function predictLoadOf(flags: { concurrency?: number; rate?: number; maxLoad?: boolean }): PredictLoad {
+function predictLoadOf(
+  flags: { concurrency?: number; rate?: number; maxLoad?: boolean; requests?: number },
+  lengths: FixedLengths,
+): PredictLoad {
   const given = [flags.concurrency, flags.rate, flags.maxLoad].filter((value) => value !== undefined).length;
   if (given > 1)
     throw new FlagError(
@@ -224,8 +260,10 @@ function predictLoadOf(flags: { concurrency?: number; rate?: number; maxLoad?: b
       String(flags.concurrency),
       'only one of --concurrency, --rate and --max-load',
     );
+  if (flags.maxLoad) return { kind: 'max-load', requestCount: flags.requests ?? requestsAtMaxLoad(lengths) };
+  if (flags.requests !== undefined)
+    throw new FlagError('requests', String(flags.requests), '--max-load beside it');
   if (flags.rate !== undefined) return { kind: 'rate', perSecond: flags.rate };
-  if (flags.maxLoad) return { kind: 'max-load' };
   return { kind: 'concurrency', userCount: flags.concurrency ?? 1 };
 }
 

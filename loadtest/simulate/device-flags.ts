@@ -37,7 +37,7 @@ import {
 
 export interface DeviceFlags {
   readonly model: string;
-  readonly precision: SimPrecision;
+  readonly precision?: SimPrecision;
   readonly kvPrecision?: SimKvPrecision;
   readonly tp?: number;
   readonly dep?: number;
@@ -62,7 +62,7 @@ export interface DeviceFlags {
 export function withDeviceFlags(command: Command): Command {
   return command
     .requiredOption('--model <name>', 'a known name (see `devices`), or a directory with a config.json')
-    .option('--precision <format>', PRECISIONS.join(', '), precision, 'fp16')
+    .option('--precision <format>', `${PRECISIONS.join(', ')}; default: as the model is published`, precision)
     .option(
       '--tp <gpus>',
       'GPUs under tensor parallelism: 1, 2, 4, 8; groqlpu, sn40l: chips that share a layer',
@@ -218,12 +218,12 @@ function planned(
   };
   if (demand.answerTokens > demand.contextTokens)
     throw new FlagError('answer-planned', String(demand.answerTokens), 'no more than --context-planned');
-  const { precision, placement = 'optimised' } = flags;
+  const { placement = 'optimised' } = flags;
   return planSimDevice({
     device: name,
     ...(isChipFile(name) && { ownChip: readChipFile(name) }),
     shape: shapeNamed(flags.model),
-    precision,
+    ...(flags.precision !== undefined && { precision: flags.precision }),
     placement,
     demand,
     ...optional,

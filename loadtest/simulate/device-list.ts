@@ -18,10 +18,11 @@ export interface DeviceFit {
 
 const contextTokens = 8192; // what a device must have room for, to count as fitting
 
-/** The fewest chips of each device that hold each model and one sequence of 8,192 tokens. */
-export function deviceFits(shapes: readonly ModelShape[], precision: SimPrecision): DeviceFit[] {
+/** The fewest chips of each device that hold each model and one sequence of 8,192 tokens. `format` null: as published. */
+export function deviceFits(shapes: readonly ModelShape[], format: SimPrecision | null): DeviceFit[] {
   return shapes.flatMap((shape) =>
     DEVICE_NAMES.map((device): DeviceFit => {
+      const precision = format ?? shape.publishedPrecision;
       const weightsGB = totalBytes(shape, precision) / 1e9;
       const base = { device, model: shape.name, precision, weightsGB };
       let reason = '';
@@ -50,9 +51,9 @@ export function formatDeviceFits(fits: readonly DeviceFit[]): string {
   const rows = models.map((model) => {
     const own = fits.filter((fit) => fit.model === model);
     const cells = own.map(({ count, kvTokens }) => (count === null ? '–' : `×${count}, ${short(kvTokens)}`));
-    return [model, own[0]!.weightsGB.toFixed(1), ...cells];
+    return [model, own[0]!.precision, own[0]!.weightsGB.toFixed(1), ...cells];
   });
-  const head = ['model', 'GB', ...new Set(fits.map(({ device }) => device))];
+  const head = ['model', 'weights', 'GB', ...new Set(fits.map(({ device }) => device))];
   return `${table(head, rows)}\n  ×N, T: fewest chips that hold the weights and ${contextTokens} tokens, and the tokens of KV they have room for\n`;
 }
 

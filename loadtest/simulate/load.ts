@@ -82,6 +82,17 @@ export function closedLoad(
   };
 }
 
+/** `requestCount` requests, all of them at once. */
+export function burstLoad({ isl, osl }: FixedLengths, requestCount: number): SimLoad {
+  return {
+    label: `${requestCount} requests at once, until the last has ended, ${isl}/${osl} tokens`,
+    notes: [],
+    *clients() {
+      for (let id = 0; id < requestCount; id++) yield { atMs: 0, turns: oneTurn([id, isl], osl) };
+    },
+  };
+}
+
 export interface ClosedUsers {
   readonly userCount: number;
   readonly turnCount: number;

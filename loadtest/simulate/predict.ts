@@ -6,7 +6,7 @@ import { layerWeights, type ModelShape } from '../../kernels/sim/shapes.ts';
 import type { WaferChip } from '../../kernels/sim/wafer/chips.ts';
 import { decodeLayerCycles, productLayerCycles } from '../../kernels/sim/wafer/latency.ts';
 import { decodeParts, largestPart, prefillBound } from './bounds.ts';
-import { type FixedLengths, poissonLoad } from './load.ts';
+import { burstLoad, type FixedLengths, poissonLoad, type SimLoad } from './load.ts';
 import { type ChipSchedule, chipSchedule } from './schedule.ts';
 import { type SimulationOptions, simulate } from './simulation.ts';
 import { type StreamedSchedule, streamedSchedule } from './streamed-schedule.ts';
@@ -17,7 +17,7 @@ import { planOf, type Regime, regionTrust, trustOf } from './trust.ts';
 export type PredictLoad =
   | { readonly kind: 'concurrency'; readonly userCount: number }
   | { readonly kind: 'rate'; readonly perSecond: number }
-  | { readonly kind: 'max-load' }; // as many users as KV has room for
+  | { readonly kind: 'max-load'; readonly requestCount: number }; // all at once, as published benchmarks send them
 
 export interface Prediction {
   readonly summary: Summary;
@@ -41,14 +41,7 @@ const queueLengthMax = 100_000;
 
 export function predict(options: PredictOptions): Prediction {
   const { device, lengths, load } = options;
-  const summary =
-    load.kind === 'rate'
-      ? predictRate(options, load.perSecond)
-      : simulateUsers(
-          { ...options, queueLengthMax },
-          load.kind === 'max-load' ? usersThatFit(device, lengths) : load.userCount,
-          load.kind === 'concurrency',
-        );
+  const summary = summaryOf(options, load);
   const rowCount = Math.max(1, Math.round(summary.rowsPerStep));
   const contextTokens = lengths.isl + lengths.osl / 2;
   return {
@@ -77,19 +70,25 @@ function regimeOf(device: SimDevice, load: PredictLoad): Regime {
   return isService && alone ? 'one user' : 'users';
 }
 
-function predictRate(options: PredictOptions, perSecond: number): Summary {
-  const { device, prices } = options;
-  const load = poissonLoad(options.lengths, { perSecond, requestCount: requestsAtRate, seed: options.seed });
+function summaryOf(options: PredictOptions, load: PredictLoad): Summary {
+  const { lengths, seed } = options;
+  if (load.kind === 'concurrency') return simulateUsers({ ...options, queueLengthMax }, load.userCount, true);
+  if (load.kind === 'max-load') return predictAll(options, burstLoad(lengths, load.requestCount));
+  const { perSecond } = load;
+  return predictAll(options, poissonLoad(lengths, { perSecond, requestCount: requestsAtRate, seed }));
+}
+
+function predictAll(options: PredictOptions, load: SimLoad): Summary {
+  const { device, prices, slo, hostMs, scheduler } = options;
   const result = simulate({
-    ...{ device, load, slo: options.slo, hostMs: options.hostMs, queueLengthMax },
-    scheduler: options.scheduler,
+    ...{ device, load, slo, hostMs, queueLengthMax, scheduler },
     ...{ warmupRequests: 0, countedRequests: Number.POSITIVE_INFINITY },
   });
   return summarise(result, { device, load: load.label, prices });
 }
 
-// Users whose whole context fits at once: none is ever sent away for want of memory.
-function usersThatFit(device: SimDevice, { isl, osl }: FixedLengths): number {
+/** Users whose whole context fits at once: none is ever sent away for want of memory. */
+export function usersThatFit(device: SimDevice, { isl, osl }: FixedLengths): number {
   const { blockCount, blockSize, replicaCount, slotCount } = device.limits;
   const blocksPerUser = Math.ceil((isl + osl) / blockSize);
   return Math.max(1, Math.min(replicaCount * slotCount, Math.floor(blockCount / blocksPerUser)));

@@ -1,7 +1,7 @@
 // RunFlags: the flags of a load and of a run on simulated devices, and what they make. For commands.ts, and the threads of a
 // comparison. After it: load.ts, replay.ts.
 import type { Command } from 'commander';
-import { publishedHostMs } from '../../kernels/sim/gpu/host.ts';
+import { nimHostMs, vllmHostMs } from '../../kernels/sim/gpu/host.ts';
 import { FlagError } from '../base/flag-error.ts';
 import { count, notNegative, positive, prices, scheduler } from './flag-values.ts';
 import { poissonLoad, type SimLoad } from './load.ts';
@@ -38,7 +38,7 @@ export function withRunFlags(command: Command): Command {
   return command
     .option(
       '--host-ms <ms>',
-      `per request outside the engine; published GPU stacks: ${publishedHostMs}`,
+      `per request outside the engine; published stacks on GPUs: NIM ${nimHostMs}, vLLM ${vllmHostMs}`,
       notNegative,
       0,
     )

@@ -1,10 +1,10 @@
 // Trust: how far a prediction has been held against published figures like it. Like: same family (dense or mixture), chip,
 // weight format, parallelism and regime. Reads the table that `validate`'s golden test keeps; runs nothing.
 import type { GpuSimDevice, SimDevice, StreamedSimDevice } from '../../kernels/sim/device.ts';
-import { publishedHostMs } from '../../kernels/sim/gpu/host.ts';
+import { nimHostMs, vllmHostMs } from '../../kernels/sim/gpu/host.ts';
 import type { MeasuredSteps } from '../../kernels/sim/gpu/measured-steps.ts';
 import type { Sharding } from '../../kernels/sim/gpu/roofline.ts';
-import { kvPrecisionOf } from '../../kernels/sim/precision.ts';
+import { kvPrecisionOf, type SimPrecision } from '../../kernels/sim/precision.ts';
 import { layerBytes, type ModelShape } from '../../kernels/sim/shapes.ts';
 import { median } from '../statistics/median.ts';
 import { LEFT_OUT_MEDIAN, TRUST_TABLE } from './trust-table.ts';
@@ -99,10 +99,12 @@ function measuredTrust({ format, threads }: MeasuredSteps): string {
   return `not validated: no published row is of this machine; its own kernels were timed (${format}, ${threads} threads), models of other sizes than the probes' are extrapolated`;
 }
 
-// The rows with latencies of GPUs were simulated with the time that their stacks take outside the engine.
-function hostText({ kind }: SimDevice, regime: Regime, hostMs: number): string {
-  const differs = kind === 'gpu' && regime === 'users' && hostMs !== publishedHostMs;
-  return differs ? `; TTFT with --host-ms ${publishedHostMs}` : '';
+// The rows with latencies of GPUs were simulated with the time that their stacks take outside the engine: NIM's in 8 bits, vLLM's in 16.
+function hostText({ kind, precision }: SimDevice, regime: Regime, hostMs: number): string {
+  const published = precision === 'fp8' ? nimHostMs : vllmHostMs;
+  return kind === 'gpu' && regime === 'users' && hostMs !== published
+    ? `; TTFT with --host-ms ${published}`
+    : '';
 }
 
 /** The same for one region of cores, layers only. */
@@ -186,10 +188,16 @@ function draftsText({ setup: { drafts } }: SimDevice): string {
   return `speculation with a drafter of one layer, ${(acceptance * 100).toFixed(0)} % of guesses right (assumed), at most ${tokensMax} at a time`;
 }
 
+// Whether that is how the model is published, unless both are 16 bits or it was narrowed from them.
+function publishedText(precision: SimPrecision, { publishedPrecision }: ModelShape): string {
+  if (precision === publishedPrecision) return precision === 'fp16' ? '' : ' as published';
+  return publishedPrecision === 'fp16' ? '' : ` (published: ${publishedPrecision})`;
+}
+
 /** What a wafer's figure rests on; a GPU's needs no plan. */
 export function planOf(device: SimDevice): string {
-  const { precision, setup } = device;
-  const formats = `weights ${precision}, KV ${setup.kvPrecision}, ${draftsText(device)}`;
+  const { precision, setup, shape } = device;
+  const formats = `weights ${precision}${publishedText(precision, shape)}, KV ${setup.kvPrecision}, ${draftsText(device)}`;
   if (device.kind === 'gpu') {
     const { name, own } = device.setup.chip;
     const place = own === undefined ? '' : `; weights and KV in the ${own.place}`;

@@ -3,18 +3,18 @@
 import { namedShape } from '../../kernels/sim/catalogue.ts';
 import { planDefaults, planSimDevice } from '../../kernels/sim/device.ts';
 import { draftTokensDefault } from '../../kernels/sim/drafts.ts';
-import { sequencesAtMaxLoad, setupOf } from '../../kernels/sim/fit/gpu-fit.ts';
+import { loadRate, loadSetup } from '../../kernels/sim/fit/gpu-fit.ts';
 import { LEFT_OUT } from '../../kernels/sim/fit/left-out.ts';
-import { kindOf, mixtureRate } from '../../kernels/sim/fit/mixture-fit.ts';
-import { DENSE_2026_ROWS, MIXTURE_ROWS, type MixtureRow } from '../../kernels/sim/fit/mixture-rows.ts';
+import { type LoadRow, tensor } from '../../kernels/sim/fit/load-row.ts';
+import { ENGINE_ROWS, LOAD_ROWS } from '../../kernels/sim/fit/load-rows.ts';
+import { requestsAtMaxLoad, sequencesAtMaxLoad } from '../../kernels/sim/fit/max-load.ts';
+import { DENSE_2026_ROWS, MIXTURE_ROWS } from '../../kernels/sim/fit/mixture-rows.ts';
 import { otherRate, otherSetup } from '../../kernels/sim/fit/other-fit.ts';
 import { OTHER_SERVICE_ROWS, type OtherServiceRow } from '../../kernels/sim/fit/other-rows.ts';
 import {
   contextSlowdownRow,
-  MAX_LOAD_ROWS,
-  type MaxLoadRow,
   NIM_ROWS,
-  nimLengths,
+  type NimRow,
   type RowStatus,
   VLLM_ROW,
   WAFER_DECODE_ROWS,
@@ -23,11 +23,11 @@ import {
   type WaferServiceRow,
 } from '../../kernels/sim/fit/published.ts';
 import { regionDecodeRate, regionPrefillRate } from '../../kernels/sim/fit/wafer-fit.ts';
-import { publishedHostMs } from '../../kernels/sim/gpu/host.ts';
+import { nimHostMs, vllmHostMs } from '../../kernels/sim/gpu/host.ts';
 import type { SimPrecision } from '../../kernels/sim/precision.ts';
 import { table } from '../show/text-table.ts';
 import { median } from '../statistics/median.ts';
-import { closedLoad, poissonLoad } from './load.ts';
+import { burstLoad, closedLoad, poissonLoad } from './load.ts';
 import { type SimulationOptions, simulate } from './simulation.ts';
 import { familyOf, type Likeness, spreadOf, trustLine } from './trust.ts';
 
@@ -53,11 +53,12 @@ export interface ValidationGoal {
 const groups = {
   waferDecode: 'WaferLLM on WSE-2, decode',
   waferPrefill: 'WaferLLM on WSE-2, prefill 4096',
-  maxLoad: 'TensorRT-LLM v1.0 fp8, maximum load',
-  nim: 'NIM 1.8, Llama-3.3-70B fp8 on h100x2, 5000/500',
+  maxLoad: 'TensorRT-LLM 1.0 fp8, maximum load, through the engine',
+  load: 'TensorRT-LLM 1.0 and 0.17, maximum load (in closed form)',
+  nim: 'NIM 1.8 fp8, Llama-3.3-70B on h100x2, Llama-3.1-8B on h100',
   vllm: 'vLLM 0.15.1, Llama-3.1-8B fp16 on h100, 547/248 at 8 requests/s',
-  mixture: 'TensorRT-LLM 1.2, maximum load, mixtures of experts (steady state in closed form)',
-  dense2026: 'TensorRT-LLM 1.2, maximum load, Llama-3.3-70B (steady state in closed form)',
+  mixture: 'TensorRT-LLM 1.2, maximum load, mixtures of experts (in closed form)',
+  dense2026: 'TensorRT-LLM 1.2, maximum load, Llama-3.3-70B (in closed form)',
   service: 'Services on WSE-3, one user',
   other: 'Services on Groq’s LPU and SambaNova’s SN40L, one user',
 };
@@ -84,11 +85,12 @@ export function validationRows(onProgress: (group: string) => void): ValidationR
         ...{ published: row.tokensPerSecond, predicted: regionPrefillRate(row.model, row.edge) },
         ...regionLike,
       })),
-    maxLoad: (group) => MAX_LOAD_ROWS.map((row) => maxLoadRow(group, row)),
+    maxLoad: (group) => ENGINE_ROWS.map((row) => engineRow(group, row)),
+    load: (group) => LOAD_ROWS.map((row) => loadRow(group, row)),
     nim: (group) => NIM_ROWS.flatMap((row) => nimRows(group, row)),
     vllm: vllmRows,
-    mixture: (group) => MIXTURE_ROWS.map((row) => steadyRow(group, row)),
-    dense2026: (group) => DENSE_2026_ROWS.map((row) => steadyRow(group, row)),
+    mixture: (group) => MIXTURE_ROWS.map((row) => loadRow(group, row)),
+    dense2026: (group) => DENSE_2026_ROWS.map((row) => loadRow(group, row)),
     service: serviceRows,
     other: (group) => OTHER_SERVICE_ROWS.map((row) => otherRow(group, row)),
   };
@@ -104,8 +106,8 @@ const regionLike = {
   ...{ chipCount: 1, promptTokens: 0 },
 } as const;
 
-// In closed form: thousands of users for thousands of tokens each would take the engine an hour.
-function steadyRow(group: string, row: MixtureRow): ValidationRow {
+// In closed form: thousands of requests of thousands of tokens, hundreds of times, would take the engine an hour.
+function loadRow(group: string, row: LoadRow): ValidationRow {
   const { model, chip, gpuCount, stageCount, precision, sharding, isl, osl } = row;
   const stages = stageCount === 1 ? '' : ` PP${stageCount}`;
   const spread =
@@ -113,62 +115,60 @@ function steadyRow(group: string, row: MixtureRow): ValidationRow {
   const family = familyOf(namedShape(model));
   return {
     ...{ group, what: `${model} ${precision} ${isl}/${osl} on ${spread}`, unit: 'tok/s of a GPU' },
-    ...{ published: row.tokensPerSecondPerGpu, predicted: mixtureRate(row), status: row.status },
+    ...{ published: row.tokensPerSecondPerGpu, predicted: loadRate(row), status: row.status },
     like: { family, chip, precision, sharding: spreadOf(sharding, stageCount), regime: 'load' },
     ...{ chipCount: gpuCount, promptTokens: isl },
   };
 }
 
-function maxLoadRow(group: string, row: MaxLoadRow): ValidationRow {
-  const { isl, osl, model, chip, gpuCount } = row;
-  const userCount = sequencesAtMaxLoad(setupOf(row), row);
+// The same through the engine, which never splits a chunk of a prompt, where the runtime does.
+function engineRow(group: string, row: LoadRow): ValidationRow {
+  const { model, chip, gpuCount, precision, isl } = row;
+  const sequencesMax = sequencesAtMaxLoad(loadSetup(row), row);
   const device = planSimDevice({
-    ...{ device: chip, count: gpuCount, shape: namedShape(model), precision: 'fp8', sequencesMax: userCount },
-    chunkTokens: Math.max(chunkTokensMin, isl), // the engine never splits a chunk, the runtime does
+    ...{ device: chip, count: gpuCount, shape: namedShape(model), precision, sequencesMax },
+    chunkTokens: Math.max(chunkTokensMin, isl),
   });
-  const load = closedLoad(
-    { isl, osl },
-    { userCount, turnCount: Number.POSITIVE_INFINITY, seed, inStep: false },
-  );
-  const { tally, elapsedMs } = run({ device, load, warmupRequests: userCount, countedRequests: userCount });
-  const predicted = (tally.outputTokens / elapsedMs) * 1000;
-  const what = `${model} ${isl}/${osl} on ${device.name}`;
-  return {
-    ...{ group, what, unit: 'tok/s', published: row.tokensPerSecond, predicted, status: row.status },
-    like: { family: 'dense', chip, precision: 'fp8', sharding: 'tensor', regime: 'load' },
-    ...{ chipCount: gpuCount, promptTokens: isl },
-  };
+  const { tally, elapsedMs } = run({ device, load: burstLoad(row, requestsAtMaxLoad(row)) });
+  return { ...loadRow(group, row), predicted: (tally.outputTokens / elapsedMs / gpuCount) * 1000 };
 }
 
 const chunkTokensMin = 8192; // TensorRT-LLM's default max_num_tokens
 
 const usersLike = { family: 'dense', chip: 'h100', sharding: 'tensor', regime: 'users' } as const;
 
-function nimRows(group: string, row: (typeof NIM_ROWS)[number]): ValidationRow[] {
-  const { userCount } = row;
+function nimRows(group: string, row: NimRow): ValidationRow[] {
+  const { userCount, model, gpuCount, isl, osl, status } = row;
+  const setup = loadSetup(tensor(model, 'h100', gpuCount, 'fp8'));
   const device = planSimDevice({
-    ...{
-      device: 'h100',
-      count: 2,
-      shape: namedShape('llama-3.1-70b'),
-      precision: 'fp8',
-      sequencesMax: userCount,
-    },
+    ...{ device: 'h100', count: gpuCount, shape: namedShape(model), precision: 'fp8' },
+    sequencesMax: Math.min(userCount, sequencesAtMaxLoad(setup, row)),
   });
-  const load = closedLoad(nimLengths, { userCount, turnCount: Number.POSITIVE_INFINITY, seed, inStep: true });
+  const load = closedLoad(row, { userCount, turnCount: Number.POSITIVE_INFINITY, seed, inStep: true });
   const countedRequests = Math.max(8, 4 * userCount);
   const { tally, elapsedMs } = run({
-    ...{ device, load, warmupRequests: userCount, countedRequests, hostMs: publishedHostMs },
+    ...{ device, load, warmupRequests: userCount, countedRequests, hostMs: nimHostMs },
   });
-  const like = { ...usersLike, precision: 'fp8' } as const;
-  const common = { group, status: 'validated', like, chipCount: 2, promptTokens: nimLengths.isl } as const;
-  const users = `${userCount} user${userCount === 1 ? '' : 's'}`;
+  // More than one user of the 8B meet the stack's own limit of 13,000 tokens a second, which is not modelled.
+  const isOfEngine = model !== 'llama-3.1-8b' || userCount === 1;
+  const like = isOfEngine ? ({ ...usersLike, precision: 'fp8' } as const) : null;
+  const common = { group, like, chipCount: gpuCount, promptTokens: isl } as const;
+  const judged = isOfEngine ? status : 'extrapolated';
+  const size = model.split('-').at(-1)!.toUpperCase();
+  const users = `${size} ${isl}/${osl}, ${userCount} user${userCount === 1 ? '' : 's'}`;
+  const ttftStatus = !isOfEngine ? 'extrapolated' : model === 'llama-3.1-8b' ? 'calibrated' : 'validated';
   return [
-    { ...common, what: `${users}, TTFT`, unit: 'ms', published: row.ttftMs, predicted: tally.ttft.meanMs! },
-    { ...common, what: `${users}, ITL`, unit: 'ms', published: row.itlMs, predicted: tally.itl.meanMs! },
+    {
+      ...{ ...common, what: `${users}, TTFT`, unit: 'ms', published: row.ttftMs },
+      ...{ predicted: tally.ttft.meanMs!, status: ttftStatus },
+    },
+    {
+      ...{ ...common, what: `${users}, ITL`, unit: 'ms', published: row.itlMs },
+      ...{ predicted: tally.itl.meanMs!, status: judged },
+    },
     {
       ...{ ...common, what: `${users}, throughput`, unit: 'tok/s', published: row.tokensPerSecond },
-      predicted: (tally.outputTokens / elapsedMs) * 1000,
+      ...{ predicted: (tally.outputTokens / elapsedMs) * 1000, status: judged },
     },
   ];
 }
@@ -178,7 +178,7 @@ function vllmRows(group: string): ValidationRow[] {
   const shape = namedShape('llama-3.1-8b');
   const device = planSimDevice({ device: 'h100', shape, precision: 'fp16', sequencesMax, chunkTokens });
   const load = poissonLoad(VLLM_ROW, { perSecond, requestCount, seed });
-  const { tally } = run({ device, load, hostMs: publishedHostMs });
+  const { tally } = run({ device, load, hostMs: vllmHostMs });
   const like = { ...usersLike, precision: 'fp16' } as const;
   const known = { like, chipCount: 1, promptTokens: VLLM_ROW.isl };
   const common = { group, unit: 'ms', status: 'validated', ...known } as const;
@@ -261,7 +261,8 @@ export function validationGoals(rows: readonly ValidationRow[]): ValidationGoal[
   const ofFamily = (family: Likeness['family']) => (row: ValidationRow) =>
     row.status === 'validated' && row.like?.family === family;
   const latency = (unit: string) => (row: ValidationRow) =>
-    (row.group === groups.vllm || (row.group === groups.nim && /^(1|25|50) user/.test(row.what))) &&
+    row.status === 'validated' &&
+    (row.group === groups.vllm || (row.group === groups.nim && / (1|25|50) users?,/.test(row.what))) &&
     row.what.endsWith(unit);
   return [
     goal('wafer decode, worst row not fitted', 0.05, Math.max(...errors(heldOut(groups.waferDecode)))),
@@ -307,22 +308,9 @@ export function trustTable(rows: readonly ValidationRow[]): string {
     }),
   );
   const body = lines.map((line) => `  '${line}',\n`).join('');
-  return `${tableHead}export const LEFT_OUT_MEDIAN = '${(medianOf(leftOutErrors()) * 100).toFixed(1)}';
+  return `${tableHead}export const LEFT_OUT_MEDIAN = '${LEFT_OUT.median.toFixed(1)}';
 
 export const TRUST_TABLE: readonly string[] = [\n${body}];\n`;
-}
-
-// Of the mixtures' calibrated rows, by constants that were fitted without their model on their machine.
-function leftOutErrors(): number[] {
-  const seen = new Map<string, number>();
-  return [...MIXTURE_ROWS, ...DENSE_2026_ROWS]
-    .filter(({ status }) => status === 'calibrated')
-    .map((row) => {
-      const kind = kindOf(row);
-      const index = seen.get(kind) ?? 0;
-      seen.set(kind, index + 1);
-      return Math.abs(LEFT_OUT[kind]![index]! / row.tokensPerSecondPerGpu - 1);
-    });
 }
 
 const tableHead = `// Written by test/golden/validation.test.ts (make bless); do not edit. For each kind of prediction: family, chip, format,

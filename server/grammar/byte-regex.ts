@@ -2,8 +2,6 @@
 // match after a byte (Brzozowski's derivatives), so counted repeats, intersections and complements need no expansion.
 // Never sees characters: code-points.ts and pattern.ts write these. After it: automaton.ts walks the derivatives.
 
-import { WideMap } from './wide-map.ts';
-
 export type Regex =
   | (RegexBase & { readonly kind: 'never' | 'empty' })
   | (RegexBase & { readonly kind: 'bytes'; readonly set: ByteSet })
@@ -46,11 +44,11 @@ export class RegexTable {
   readonly classes = new Map<string, readonly (readonly [low: number, high: number])[]>(); // of characters, by name
   #nextId = 0;
   readonly #firstId: number;
-  readonly #interned = new WideMap<string, Regex>();
-  readonly #concats = new WideMap<number, Regex>();
-  readonly #pairs = { or: new WideMap<number, Regex>(), and: new WideMap<number, Regex>() };
+  readonly #interned = new Map<string, Regex>();
+  readonly #concats = new Map<number, Regex>();
+  readonly #pairs = { or: new Map<number, Regex>(), and: new Map<number, Regex>() };
   readonly #singles: Regex[] = []; // [256] made so far
-  readonly #derived = new WideMap<number, Regex>(); // 256 · id + byte → what is left
+  readonly #derived = new Map<number, Regex>(); // 256 · id + byte → what is left
   readonly never: Regex;
   readonly empty: Regex;
   readonly anything: Regex; // any bytes at all
@@ -95,7 +93,7 @@ export class RegexTable {
 
   bytes(set: ByteSet): Regex {
     if (set.every((word) => word === 0)) return this.never;
-    return this.#intern(`b${set.join(',')}`, spreadOf(set), (id) => ({
+    return this.#intern(`b${set.join(',')}`, (id) => ({
       kind: 'bytes',
       id,
       set,
@@ -131,8 +129,7 @@ export class RegexTable {
       return parts.reduceRight((joined, part) => this.concat(part, joined), this.concat(left, rest));
     }
     const key = pairKey(first, rest);
-    const spread = first.id + rest.id;
-    let joined = this.#concats.get(key, spread);
+    let joined = this.#concats.get(key);
     if (joined === undefined) {
       joined = {
         kind: 'concat',
@@ -143,7 +140,7 @@ export class RegexTable {
         plain: first.plain && rest.plain,
         count: Math.max(first.count, rest.count),
       };
-      this.#concats.add(key, spread, joined);
+      this.#concats.set(key, joined);
     }
     return joined;
   }
@@ -180,7 +177,7 @@ export class RegexTable {
     if (inner.kind === 'not') return inner.inner;
     if (inner.kind === 'never') return this.anything;
     if (inner === this.anything) return this.never;
-    return this.#intern(`n${inner.id}`, inner.id, (id) => ({
+    return this.#intern(`n${inner.id}`, (id) => ({
       kind: 'not',
       id,
       inner,
@@ -197,7 +194,7 @@ export class RegexTable {
     if (min === 1 && max === 1) return inner;
     // What may be empty may be left out as often as one likes.
     const least = inner.nullable ? 0 : min;
-    return this.#intern(`r${inner.id},${least},${max}`, inner.id + least, (id) => ({
+    return this.#intern(`r${inner.id},${least},${max}`, (id) => ({
       kind: 'repeat',
       id,
       inner,
@@ -211,7 +208,7 @@ export class RegexTable {
 
   multiple(of: Multiple): Regex {
     const key = `m${of.divisor},${of.scale},${of.remainder},${of.fractionLeft}`;
-    return this.#intern(key, of.remainder, (id) => ({
+    return this.#intern(key, (id) => ({
       kind: 'multiple',
       id,
       of,
@@ -230,11 +227,10 @@ export class RegexTable {
       return hasByte(regex.first.set, byte) ? regex.rest : this.never;
     }
     const key = 256 * regex.id + byte;
-    const spread = regex.id + byte;
-    let left = this.#derived.get(key, spread);
+    let left = this.#derived.get(key);
     if (left === undefined) {
       left = this.#derive(regex, byte);
-      this.#derived.add(key, spread, left);
+      this.#derived.set(key, left);
     }
     return left;
   }
@@ -272,25 +268,23 @@ export class RegexTable {
     const parts = sorted.filter((part, i) => part !== sorted[i - 1]);
     if (parts.length === 1) return parts[0]!;
     if (parts.length > 2) {
-      const ids = parts.map(({ id }) => id);
-      return this.#intern(`${kind}${ids.join(',')}`, spreadOf(ids), (id) => combined(kind, parts, id));
+      return this.#intern(`${kind}${parts.map(({ id }) => id).join(',')}`, (id) => combined(kind, parts, id));
     }
     const known = this.#pairs[kind];
     const key = pairKey(parts[0]!, parts[1]!);
-    const spread = parts[0]!.id + parts[1]!.id;
-    let pair = known.get(key, spread);
+    let pair = known.get(key);
     if (pair === undefined) {
       pair = combined(kind, parts, this.#nextId++);
-      known.add(key, spread, pair);
+      known.set(key, pair);
     }
     return pair;
   }
 
-  #intern(key: string, spread: number, make: (id: number) => Regex): Regex {
-    let regex = this.#interned.get(key, spread);
+  #intern(key: string, make: (id: number) => Regex): Regex {
+    let regex = this.#interned.get(key);
     if (regex === undefined) {
       regex = make(this.#nextId++);
-      this.#interned.add(key, spread, regex);
+      this.#interned.set(key, regex);
     }
     return regex;
   }
@@ -299,12 +293,6 @@ export class RegexTable {
 /** Below 2^53 as long as a table makes less than 2^26 expressions, which its grammar's bounds see to. */
 function pairKey(a: Regex, b: Regex): number {
   return a.id * 2 ** 26 + b.id;
-}
-
-function spreadOf(numbers: ArrayLike<number>): number {
-  let spread = 0;
-  for (let i = 0; i < numbers.length; i++) spread += numbers[i]!;
-  return spread;
 }
 
 function combined(kind: 'or' | 'and', parts: readonly Regex[], id: number): Regex {

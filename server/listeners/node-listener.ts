@@ -12,7 +12,6 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import type { Clock, Timer } from '../../kernels/clock.ts';
 import { fault } from '../base/errors.ts';
 import { bindFault } from './bind-fault.ts';
-import { frameReadMax } from './frame-size.ts';
 import { NodeExchange } from './node-exchange.ts';
 import {
   answerRaw,
@@ -75,7 +74,7 @@ export class NodeListener implements Transport {
     this.#upgrader = new WebSocketServer({
       noServer: true,
       clientTracking: false,
-      maxPayload: frameReadMax(frameSizeMax),
+      maxPayload: frameSizeMax,
       perMessageDeflate: false, // loopback has bandwidth; a compressor per socket costs memory and time per token
       handleProtocols: () => false,
     });
@@ -163,8 +162,8 @@ export class NodeListener implements Transport {
     request: HttpRequest,
     { open }: Extract<UpgradeDecision, { accept: true }>,
   ): void {
-    const { frameSizeMax, sendBufferSizeMax } = this.#bounds;
-    const opened = new NodeSocket({ ws, socket, request, open, frameSizeMax, sendBufferSizeMax });
+    const { sendBufferSizeMax } = this.#bounds;
+    const opened = new NodeSocket({ ws, socket, request, open, sendBufferSizeMax });
     this.#sockets.add(opened);
     socket.on('close', () => this.#sockets.delete(opened));
   }

@@ -6,12 +6,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { StoreFullError } from '../../server/cluster/block-store.ts';
 import { RedisBlocks } from '../../server/cluster/redis-blocks.ts';
 import { RedisLink } from '../../server/cluster/store-link.ts';
-import { programFile } from '../built-program.ts';
 import { Rig, redisProgram, type Started } from '../cluster/rig.ts';
 
 if (redisProgram === null) console.log('skipped: there is no redis-server and no valkey-server');
 
-const rig = new Rig(programFile('sparklane.ts'));
+const rig = new Rig();
 const links: RedisLink[] = [];
 const BLOCK = 1000; // bytes
 

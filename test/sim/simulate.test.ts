@@ -5,8 +5,9 @@ import { expect, test } from 'vitest';
 import { mix32 } from '../../kernels/random.ts';
 import { namedShape } from '../../kernels/sim/catalogue.ts';
 import { planSimDevice, type SimDevice } from '../../kernels/sim/device.ts';
-import { steadyRate } from '../../kernels/sim/fit/gpu-fit.ts';
+import { maxLoadRate, sequencesAtMaxLoad, steadyRate } from '../../kernels/sim/fit/max-load.ts';
 import {
+  burstLoad,
   closedLoad,
   poissonLoad,
   promptTokens,
@@ -117,7 +118,7 @@ test('requests that can never fit are refused one after the other, and time pass
   expect(elapsedMs).toBeGreaterThan(9_000_000);
 });
 
-test('the closed form that mixtures are fitted by says what the engine does', () => {
+test('the closed form of a steady state says what the engine does', () => {
   const mixture = namedShape('gpt-oss-20b');
   const userCount = 48;
   const device = planSimDevice({
@@ -129,9 +130,26 @@ test('the closed form that mixtures are fitted by says what the engine does', ()
     ...{ userCount, turnCount: Number.POSITIVE_INFINITY, seed: 1, inStep: false },
   });
   const { tally, elapsedMs } = run(device, load, { warmupRequests: userCount, countedRequests: userCount });
-  const closed = steadyRate(device.setup, lengths, { rowCount: userCount });
+  const closed = steadyRate(device.setup, lengths, userCount);
   expect(Math.abs((tally.outputTokens * 1000) / elapsedMs / closed - 1)).toBeLessThan(0.1);
 });
+
+for (const [model, device, precision, sharding] of [
+  ['llama-3.1-70b', 'h100x2', 'fp8', 'tensor'],
+  ['llama-4-maverick', 'b200x4', 'nvfp4', 'expert'],
+] as const) {
+  test(`the closed form of a published maximum load says what the engine does: ${model}`, () => {
+    const lengths = { isl: 20_000, osl: 500 }; // 1,000 requests, rounds of them
+    const options = { device, shape: namedShape(model), precision, sharding } as const;
+    const planned = planSimDevice({ ...options, sequencesMax: 8192 });
+    if (planned.kind !== 'gpu') throw new Error('not a GPU');
+    const sequencesMax = sequencesAtMaxLoad(planned.setup, lengths);
+    const full = planSimDevice({ ...options, sequencesMax, chunkTokens: lengths.isl });
+    const { tally, elapsedMs } = run(full, burstLoad(lengths, 1000));
+    const closed = maxLoadRate(planned.setup, lengths);
+    expect(Math.abs((tally.outputTokens * 1000) / elapsedMs / closed - 1)).toBeLessThan(0.1);
+  });
+}
 
 const traces = {
   azure: '../shared/data/azure-llm-2023/AzureLLMInferenceTrace_code.csv.gz',

@@ -1,83 +1,46 @@
-// The GPU's constants from TensorRT-LLM's calibration rows, by a closed form of the steady state at maximum load:
-// as many sequences as KV has room for, all prompts cut into chunks, steps with and without a chunk.
-// Whether the engine does the same is not assumed: `validate` runs it.
-
+// The GPU's constants from the calibrated rows of dense models in fp8, by the closed form of max-load.ts, and from NIM with few
+// users, where steps are short.
 import { namedShape } from '../catalogue.ts';
-import { GPU_CHIPS } from '../gpu/chips.ts';
-import { gpuKvTokens } from '../gpu/gpu-device.ts';
-import type { GpuCoefficients, GpuSetup, MixtureCoefficients } from '../gpu/roofline.ts';
-import { batchesOf, stagedTerms } from '../gpu/stage-steps.ts';
-import { leastSquares } from './least-squares.ts';
-import { MAX_LOAD_ROWS, type MaxLoadRow, maxLoadSequences } from './published.ts';
+import { gpuChip } from '../gpu/chips.ts';
+import { gpuFitted } from '../gpu/fitted.ts';
+import type { GpuCoefficients, GpuSetup } from '../gpu/roofline.ts';
+import { fitLogarithms } from './least-squares.ts';
+import { type LoadRow, type LoadSetup, tensor } from './load-row.ts';
+import { LOAD_ROWS } from './load-rows.ts';
+import { type Coefficients, maxLoadRate, steadyRate } from './max-load.ts';
+import { NIM_ROWS, type NimRow } from './published.ts';
 
-const chunkTokens = 8192; // TensorRT-LLM's default max_num_tokens
-
-/** Sequences that fit with their whole length, so that none is ever sent away. */
-export function sequencesAtMaxLoad(setup: GpuSetup, { isl, osl }: Pick<MaxLoadRow, 'isl' | 'osl'>): number {
-  return Math.max(
-    1,
-    Math.min(batchesOf(setup) * maxLoadSequences, Math.floor(gpuKvTokens(setup) / (isl + osl))),
-  );
+/** The machine of a row. */
+export function loadSetup(row: LoadSetup): GpuSetup {
+  const { gpuCount, stageCount, sharding, precision, kvPrecision } = row;
+  const chip = gpuChip(row.chip);
+  return { chip, gpuCount, stageCount, sharding, shape: namedShape(row.model), precision, kvPrecision };
 }
 
-export function setupOf({ model, chip, gpuCount }: MaxLoadRow): GpuSetup {
-  return {
-    chip: GPU_CHIPS.find(({ name }) => name === chip)!,
-    gpuCount,
-    sharding: 'tensor',
-    shape: namedShape(model),
-    precision: 'fp8',
-    kvPrecision: 'fp8',
-  };
+/** Output tokens per second and GPU. */
+export function loadRate(row: LoadRow, coefficients: Coefficients = {}): number {
+  return maxLoadRate(loadSetup(row), row, coefficients) / row.gpuCount;
 }
 
-/** Output tokens per second in the steady state of `rowCount` users. */
-export function steadyRate(
-  setup: GpuSetup,
-  { isl, osl }: Pick<MaxLoadRow, 'isl' | 'osl'>,
-  { rowCount, fitted, mixture }: SteadyState,
-): number {
-  const promptTokensPerStep = (rowCount * isl) / osl;
-  const chunk = Math.max(batchesOf(setup) * chunkTokens, promptTokensPerStep);
-  const contextRead = rowCount * (isl + osl / 2);
-  const step = (prefillTokens: number): number =>
-    stagedTerms(
-      setup,
-      {
-        rowCount,
-        tokenCount: rowCount + prefillTokens,
-        sampledCount: rowCount,
-        contextRead,
-        attentionPairs: (prefillTokens * isl) / 2,
-        prefillRows: prefillTokens === 0 ? 0 : Math.max(batchesOf(setup), prefillTokens / isl),
-        prefillTokens,
-      },
-      fitted,
-      mixture,
-    ).totalMs;
-  const chunkShare = promptTokensPerStep / chunk;
-  return (rowCount * 1000) / ((1 - chunkShare) * step(0) + chunkShare * step(chunk));
+// NIM's users share every step, and there is no end to them.
+function nimRate({ model, gpuCount, userCount, isl, osl }: NimRow, fitted: GpuCoefficients): number {
+  const setup = loadSetup(tensor(model, 'h100', gpuCount, 'fp8'));
+  return steadyRate(setup, { isl, osl }, userCount, { fitted });
 }
 
-interface SteadyState {
-  readonly rowCount: number; // users, all of them in every step
-  readonly fitted?: GpuCoefficients;
-  readonly mixture?: MixtureCoefficients;
-}
+const nimWeight = 2; // of each of its rows, of which there are few
 
 export function fitGpu(): GpuCoefficients {
-  const rows = MAX_LOAD_ROWS.filter(({ status }) => status === 'calibrated');
-  const [computeUtilisation, layerOverheadUs, rowOverheadUs] = leastSquares([0.55, 60, 5], ([a, b, c]) => {
-    const fitted = { computeUtilisation: a!, layerOverheadUs: b!, rowOverheadUs: c! };
-    return rows.map((row) => {
-      const setup = setupOf(row);
-      const rate = steadyRate(setup, row, { rowCount: sequencesAtMaxLoad(setup, row), fitted });
-      return rate / row.tokensPerSecond - 1;
-    });
-  });
-  return {
-    computeUtilisation: computeUtilisation!,
-    layerOverheadUs: layerOverheadUs!,
-    rowOverheadUs: rowOverheadUs!,
-  };
+  return fitLogarithms(gpuFitted, start, (fitted) => [
+    ...LOAD_ROWS.filter(({ status, precision }) => status === 'calibrated' && precision === 'fp8')
+      .filter(({ model }) => namedShape(model).mixtureLayerCount === 0)
+      .map((row) => Math.log(loadRate(row, { fitted }) / row.tokensPerSecondPerGpu)),
+    ...NIM_ROWS.filter(({ status }) => status === 'calibrated').map(
+      (row) => nimWeight * Math.log(nimRate(row, fitted) / row.tokensPerSecond),
+    ),
+  ]);
 }
+
+const start = {
+  ...{ computeUtilisation: 0.6, layerOverheadUs: 60, rowOverheadUs: 2, ringStepUs: 3, pcie4Utilisation: 0.6 },
+};

@@ -33,33 +33,76 @@ export function leastSquares(
 }
 
 /**
- * Parameters (all > 0) near `start`, inside `bounds`, where `cost` is small: each is multiplied and divided by a factor as
- * long as that helps, then by a smaller one. For costs that are not smooth; finds a valley, not surely the deepest.
+ * `known` with the constants that `start` names (all > 0) moved to where Σ error⁴ is small: Levenberg's method over their logarithms,
+ * inside `bounds`. Far errors count more than in a sum of squares: the worst row is a goal, too.
  */
-export function coordinateDescent(
-  start: readonly number[],
-  bounds: readonly (readonly [number, number])[],
-  cost: (parameters: readonly number[]) => number,
-): number[] {
-  let parameters = [...start];
-  let best = cost(parameters);
-  for (let factor = factorMax; factor > factorMin; ) {
-    let moved = false;
-    for (const [index, [low, high]] of bounds.entries()) {
-      for (const by of [factor, 1 / factor]) {
-        const next = parameters.with(index, Math.min(high, Math.max(low, parameters[index]! * by)));
-        const nextCost = cost(next);
-        if (nextCost >= best - 1e-9) continue;
-        [parameters, best, moved] = [next, nextCost, true];
-      }
-    }
-    if (!moved) factor = 1 + (factor - 1) * 0.6;
+export function fitLogarithms<Name extends string>(
+  known: Readonly<Record<Name, number>>,
+  start: Readonly<Partial<Record<Name, number>>>,
+  errors: (constants: Readonly<Record<Name, number>>) => readonly number[],
+  bounds: Partial<Record<Name, readonly [number, number]>> = {},
+): Readonly<Record<Name, number>> {
+  const names = Object.keys(start) as Name[];
+  const named = (logs: readonly number[]): Readonly<Record<Name, number>> => ({
+    ...known,
+    ...Object.fromEntries(names.map((name, index) => [name, Math.exp(logs[index]!)])),
+  });
+  const inside = (log: number, index: number): number => {
+    const [low, high] = bounds[names[index]!] ?? [0, Number.POSITIVE_INFINITY];
+    return Math.min(Math.log(high), Math.max(Math.log(low), log));
+  };
+  const errorsAt = (logs: readonly number[]): number[] => errors(named(logs)).map(weighed);
+  let logs = names.map((name) => Math.log(start[name]!));
+  let found = errorsAt(logs);
+  for (let damping = dampingFirst, step = 0; step < stepsMax; step++) {
+    const slopes = logs.map((log, index) =>
+      errorsAt(logs.with(index, log + logStep)).map((error, row) => (error - found[row]!) / logStep),
+    );
+    const better = descend(slopes, found, damping, (move) => {
+      const next = logs.map((log, index) =>
+        inside(log + Math.max(-moveMax, Math.min(moveMax, move[index]!)), index),
+      );
+      return { next, errors: errorsAt(next) };
+    });
+    if (better === null) break;
+    const settled = dot(found, found) - dot(better.errors, better.errors) < settledCost * dot(found, found);
+    [logs, found, damping] = [better.next, better.errors, better.damping / dampingFactor];
+    if (settled) break;
   }
-  return parameters;
+  return named(logs);
 }
 
-const factorMax = 1.5;
-const factorMin = 1.003;
+const [logStep, moveMax] = [1e-4, 0.7];
+const [dampingFirst, dampingFactor, triesMax, stepsMax, settledCost] = [1e-2, 5, 8, 40, 1e-5];
+
+// Its square is the fourth power of the error.
+function weighed(error: number): number {
+  return Math.sign(error) * error ** 2;
+}
+
+interface Descent {
+  readonly next: number[];
+  readonly errors: number[];
+}
+
+// The first step, more and more cautious, that lowers the cost.
+function descend(
+  slopes: readonly (readonly number[])[],
+  errors: readonly number[],
+  dampingAtFirst: number,
+  tryMove: (move: readonly number[]) => Descent,
+): (Descent & { readonly damping: number }) | null {
+  const normal = slopes.map((a) => slopes.map((b) => dot(a, b)));
+  const right = slopes.map((a) => -dot(a, errors));
+  for (let tries = 0, damping = dampingAtFirst; tries < triesMax; tries++, damping *= dampingFactor) {
+    const matrix = normal.map((row, i) =>
+      row.map((value, j) => (i === j ? value * (1 + damping) + 1e-9 : value)),
+    );
+    const result = tryMove(solve(matrix, right));
+    if (dot(result.errors, result.errors) < dot(errors, errors)) return { ...result, damping };
+  }
+  return null;
+}
 
 function dot(a: readonly number[], b: readonly number[]): number {
   return a.reduce((sum, value, index) => sum + value * b[index]!, 0);

@@ -1,77 +1,69 @@
-// The constants of mixtures of experts and fp4 from their calibration rows, by the closed form of the steady state.
+// The constants of mixtures of experts, fp4 and pipeline stages from their calibrated rows, by the closed form of max-load.ts.
 import { namedShape } from '../catalogue.ts';
-import { GPU_CHIPS } from '../gpu/chips.ts';
-import { mixtureFitted } from '../gpu/fitted.ts';
-import type { GpuSetup, MixtureCoefficients } from '../gpu/roofline.ts';
-import { sequencesAtMaxLoad, steadyRate } from './gpu-fit.ts';
-import { coordinateDescent } from './least-squares.ts';
-import { DENSE_2026_ROWS, MIXTURE_ROWS, type MixtureRow } from './mixture-rows.ts';
+import { gpuFitted, mixtureFitted } from '../gpu/fitted.ts';
+import type { GpuCoefficients, MixtureCoefficients } from '../gpu/roofline.ts';
+import { loadRate } from './gpu-fit.ts';
+import { fitLogarithms } from './least-squares.ts';
+import type { LoadRow } from './load-row.ts';
+import { LOAD_ROWS } from './load-rows.ts';
+import { DENSE_2026_ROWS, MIXTURE_ROWS } from './mixture-rows.ts';
 
-function mixtureSetup(row: MixtureRow): GpuSetup {
-  const { gpuCount, stageCount, sharding, precision, kvPrecision } = row;
-  const chip = GPU_CHIPS.find(({ name }) => name === row.chip)!;
-  return { chip, gpuCount, stageCount, sharding, shape: namedShape(row.model), precision, kvPrecision };
-}
-
-/** Output tokens per second and GPU in the steady state. */
-export function mixtureRate(row: MixtureRow, mixture: MixtureCoefficients = mixtureFitted): number {
-  const setup = mixtureSetup(row);
-  return steadyRate(setup, row, { rowCount: sequencesAtMaxLoad(setup, row), mixture }) / row.gpuCount;
-}
-
-// Not fitted: no row computes mixtures in 16 bits on both sides.
-const fixed: readonly string[] = ['expertBf16Utilisation'];
-const shareMax = 0.9; // of a peak
-
-function boundsOf(name: string): readonly [number, number] {
-  if (name === 'routingOps') return [1, 5000];
-  if (name.endsWith('Utilisation')) return [0.02, shareMax];
-  if (name === 'rankImbalance') return [1, 3];
-  return name === 'tileTokens' ? [8, 256] : [1, 600];
-}
-
-// |log ratio|²: twice too fast is as wrong as twice too slow.
-const errorPower = 2;
-
-const calibrated = [...MIXTURE_ROWS, ...DENSE_2026_ROWS].filter(({ status }) => status === 'calibrated');
+// Dense rows in fp8 have had their say in the GPU's own constants.
+const calibrated = [...MIXTURE_ROWS, ...DENSE_2026_ROWS, ...LOAD_ROWS].filter(
+  ({ status, model, precision }) =>
+    status === 'calibrated' && (precision !== 'fp8' || namedShape(model).mixtureLayerCount > 0),
+);
 
 /** What the rows of one model on one machine have in common. */
-export function kindOf({ model, chip, gpuCount, stageCount, precision }: MixtureRow): string {
+export function kindOf({ model, chip, gpuCount, stageCount, precision }: LoadRow): string {
   return `${model} ${precision} on ${chip}x${gpuCount}/${stageCount}`;
 }
 
-/** Each calibrated row's rate by constants that were fitted without its model on its machine, in the order of the rows. */
-export function leftOutRates(): { readonly kind: string; readonly rates: readonly number[] }[] {
+/** Each calibrated row, with its rate by constants that were fitted without its model on its machine. */
+export function leftOutRates(
+  fitted: GpuCoefficients,
+  all: MixtureCoefficients,
+): { readonly row: LoadRow; readonly rate: number }[] {
   const kinds = [...new Set(calibrated.map(kindOf))];
-  return kinds.map((kind) => {
-    const mixture = fitMixture(calibrated.filter((row) => kindOf(row) !== kind));
+  return kinds.flatMap((kind) => {
+    const mixture = fitMixture(
+      fitted,
+      calibrated.filter((row) => kindOf(row) !== kind),
+      all,
+    );
     const own = calibrated.filter((row) => kindOf(row) === kind);
-    return { kind, rates: own.map((row) => mixtureRate(row, mixture)) };
+    return own.map((row) => ({ row, rate: loadRate(row, { fitted, mixture }) }));
   });
 }
 
-export function fitMixture(rows: readonly MixtureRow[] = calibrated): MixtureCoefficients {
-  const names = Object.keys(mixtureFitted).filter((name) => !fixed.includes(name));
-  const named = (values: readonly number[]): MixtureCoefficients => ({
-    ...mixtureFitted,
-    ...Object.fromEntries(names.map((name, index) => [name, values[index]!])),
-  });
-  const found = coordinateDescent(
-    names.map((name) => start[name as keyof typeof start]),
-    names.map(boundsOf),
-    (values) => {
-      const mixture = named(values);
-      const off = (row: MixtureRow): number =>
-        Math.abs(Math.log(mixtureRate(row, mixture) / row.tokensPerSecondPerGpu)) ** errorPower;
-      return rows.reduce((sum, row) => sum + off(row), 0);
-    },
+export function fitMixture(
+  fitted: GpuCoefficients = gpuFitted,
+  rows: readonly LoadRow[] = calibrated,
+  from: Partial<MixtureCoefficients> = start,
+): MixtureCoefficients {
+  return fitLogarithms(
+    mixtureFitted,
+    Object.fromEntries(names.map((name) => [name, from[name]!])),
+    (mixture) => rows.map((row) => Math.log(loadRate(row, { fitted, mixture }) / row.tokensPerSecondPerGpu)),
+    bounds,
   );
-  return named(found);
 }
 
-// Where the descent begins, so that it ends at the same place whatever was fitted before.
+// Where the descent begins, so that it ends at the same place whatever was fitted before. expertBf16Utilisation is not fitted: no
+// calibrated row computes mixtures in 16 bits on both sides.
 const start = {
-  ...{ expertFp8Utilisation: 0.4, expertFp4Utilisation: 0.2, expertMxfp4Utilisation: 0.3 },
-  ...{ expertWidenedUtilisation: 0.3, fp4Utilisation: 0.4, tileTokens: 64, routingPasses: 4, routingOps: 50 },
-  ...{ mixtureLayerUs: 20, exchangeUs: 50, rankImbalance: 1.1 },
+  ...{ expertFp8Utilisation: 0.5, expertFp4Utilisation: 0.4, expertMxfp4Utilisation: 0.5 },
+  ...{ expertWidenedUtilisation: 0.4, fp4Utilisation: 0.45, warpFp4Gain: 1.3, blockScaleShare: 0.5 },
+  ...{ tileTokens: 64, routingOps: 100, routingPasses: 5, mixtureLayerUs: 40, stageRowUs: 30 },
+  ...{ promptImbalance: 1.3, decodeImbalance: 1.1 },
+};
+
+const names = Object.keys(start) as (keyof typeof start)[];
+
+const utilisation = [0.02, 0.95] as const; // of a peak
+const bounds: Partial<Record<keyof MixtureCoefficients, readonly [number, number]>> = {
+  ...{ expertFp8Utilisation: utilisation, expertFp4Utilisation: utilisation, fp4Utilisation: utilisation },
+  ...{ expertMxfp4Utilisation: utilisation, expertWidenedUtilisation: utilisation },
+  ...{ tileTokens: [8, 256], routingOps: [1, 5000], routingPasses: [0.1, 60], mixtureLayerUs: [1, 600] },
+  ...{ promptImbalance: [1, 3], decodeImbalance: [1, 3], stageRowUs: [1, 600] },
 };

@@ -2,22 +2,7 @@
 // Source: docs/source/developer-guide/perf-overview.md of NVIDIA/TensorRT-LLM (1.2), also published as
 // nvidia.github.io/TensorRT-LLM/1.2.0/developer-guide/perf-overview.html. gpt-oss is published in MXFP4 whatever its column
 // says; on Hopper it keeps 16-bit KV ("Hopper: use auto"). Read by mixture-fit.ts (calibrated) and `validate` (all).
-import type { SimKvPrecision, SimPrecision } from '../precision.ts';
-import type { RowStatus } from './published.ts';
-
-export interface MixtureRow {
-  readonly model: string;
-  readonly chip: string;
-  readonly gpuCount: number;
-  readonly stageCount: number; // pipeline stages
-  readonly sharding: 'tensor' | 'expert';
-  readonly precision: SimPrecision;
-  readonly kvPrecision: SimKvPrecision;
-  readonly isl: number;
-  readonly osl: number;
-  readonly tokensPerSecondPerGpu: number;
-  readonly status: RowStatus;
-}
+import { expert, type LoadRow, type LoadSetup, rowsOf, staged, tensor, withDisputes } from './load-row.ts';
 
 // 1024/1024 says what 1000/1000 does, and is left out.
 const lengths = [
@@ -28,47 +13,21 @@ const lengths = [
   [32768, 1024],
 ] as const;
 
-type Setup = Pick<
-  MixtureRow,
-  'model' | 'chip' | 'gpuCount' | 'stageCount' | 'sharding' | 'precision' | 'kvPrecision'
->;
-
-// Rates in the order of `lengths`; 0: not published. `fit`: the constants were fitted to these lengths.
-function rows(setup: Setup, rates: readonly number[], fit: readonly number[]): MixtureRow[] {
-  return lengths.flatMap(([isl, osl], index): MixtureRow[] => {
-    const tokensPerSecondPerGpu = rates[index]!;
-    const status = isDisputed(setup, isl, osl)
-      ? 'disputed'
-      : fit.includes(index)
-        ? 'calibrated'
-        : 'validated';
-    return tokensPerSecondPerGpu === 0 ? [] : [{ ...setup, isl, osl, tokensPerSecondPerGpu, status }];
-  });
+function rows(setup: LoadSetup, rates: readonly number[], fit: readonly number[]): LoadRow[] {
+  return rowsOf(lengths, setup, rates, fit).map((row) =>
+    isFarBelow(row) ? { ...row, status: 'disputed' } : row,
+  );
 }
 
 // Four times the answer costs a machine of this page a factor of 2.3 to 3.0 (1024/8192 over 1024/32768, twelve pairs). Here
 // the page has 1,157 and 679, a factor of 1.7: the shorter one is far below what the longer one says of the same GPUs.
-function isDisputed({ model, chip }: Setup, isl: number, osl: number): boolean {
+function isFarBelow({ model, chip, isl, osl }: LoadRow): boolean {
   return model === 'llama-4-maverick' && chip === 'h200' && isl === 1024 && osl === 8192;
-}
-
-const tensor = (model: string, chip: string, gpuCount: number, precision: SimPrecision): Setup => ({
-  ...{ model, chip, gpuCount, stageCount: 1, sharding: 'tensor', precision },
-  kvPrecision: kvOf(chip, precision),
-});
-const expert = (model: string, chip: string, gpuCount: number, precision: SimPrecision): Setup => ({
-  ...tensor(model, chip, gpuCount, precision),
-  sharding: 'expert',
-});
-const staged = (setup: Setup): Setup => ({ ...setup, stageCount: 2 });
-
-function kvOf(chip: string, precision: SimPrecision): SimKvPrecision {
-  return precision === 'mxfp4' && chip.startsWith('h') ? 'fp16' : 'fp8';
 }
 
 const none: readonly number[] = [];
 
-export const MIXTURE_ROWS: readonly MixtureRow[] = [
+export const MIXTURE_ROWS: readonly LoadRow[] = withDisputes([
   ...rows(tensor('gpt-oss-120b', 'h200', 1, 'mxfp4'), [6868, 3543, 0, 1828, 519], [0, 1, 3]),
   ...rows(expert('gpt-oss-120b', 'h100', 4, 'mxfp4'), [4685, 0, 1177, 1169, 333], [0]),
   ...rows(expert('gpt-oss-120b', 'b200', 2, 'mxfp4'), [25943, 17289, 6279, 6111, 1392], [0, 1, 3]),
@@ -89,21 +48,21 @@ export const MIXTURE_ROWS: readonly MixtureRow[] = [
   ...rows(expert('deepseek-r1', 'h200', 8, 'fp8'), [1627, 1218, 438, 0, 0], [0, 1]),
   ...rows(expert('deepseek-r1', 'b200', 4, 'nvfp4'), [6463, 3862, 1451, 1168, 0], [0, 1, 3]),
   ...rows(expert('deepseek-r1', 'gb200', 4, 'nvfp4'), [6939, 4379, 1465, 1192, 0], none),
-  // A chip that no constant was fitted to, its GPUs joined by PCIe.
+  // Joined by PCIe.
   ...rows(tensor('qwen3-30b-a3b', 'rtx6000pro', 1, 'nvfp4'), [9938, 3621, 0, 1914, 374], none),
   ...rows(expert('qwen3-30b-a3b', 'rtx6000pro', 2, 'nvfp4'), [8409, 3577, 0, 0, 0], none),
-  ...rows(staged(expert('qwen3-30b-a3b', 'rtx6000pro', 4, 'nvfp4')), [7059, 0, 0, 1416, 0], none),
+  ...rows(staged(expert('qwen3-30b-a3b', 'rtx6000pro', 4, 'nvfp4'), 2), [7059, 0, 0, 1416, 0], none),
   ...rows(expert('qwen3-30b-a3b', 'rtx6000pro', 8, 'nvfp4'), [3985, 2406, 0, 0, 180], none),
-  ...rows(staged(expert('qwen3-235b-a22b', 'rtx6000pro', 4, 'nvfp4')), [1731, 644, 0, 0, 70], none),
+  ...rows(staged(expert('qwen3-235b-a22b', 'rtx6000pro', 4, 'nvfp4'), 2), [1731, 644, 0, 0, 70], none),
   ...rows(expert('qwen3-235b-a22b', 'rtx6000pro', 8, 'nvfp4'), [969, 711, 0, 0, 0], none),
-];
+]);
 
 /** Dense models: the same page. */
-export const DENSE_2026_ROWS: readonly MixtureRow[] = [
+export const DENSE_2026_ROWS: readonly LoadRow[] = withDisputes([
   ...rows(tensor('llama-3.3-70b', 'b200', 1, 'nvfp4'), [6920, 3242, 0, 1362, 274], [0, 1, 3]),
   ...rows(tensor('llama-3.3-70b', 'gb200', 1, 'nvfp4'), [7769, 3805, 0, 1491, 302], none),
   ...rows(tensor('llama-3.3-70b', 'h200', 2, 'fp8'), [2587, 2009, 0, 537, 120], none),
   ...rows(tensor('llama-3.3-70b', 'h100', 2, 'fp8'), [2209, 0, 0, 398, 0], none),
   ...rows(tensor('llama-3.3-70b', 'rtx6000pro', 1, 'nvfp4'), [1724, 0, 0, 296, 0], none),
-  ...rows(staged(tensor('llama-3.3-70b', 'rtx6000pro', 2, 'nvfp4')), [1901, 0, 0, 327, 67], none),
-];
+  ...rows(staged(tensor('llama-3.3-70b', 'rtx6000pro', 2, 'nvfp4'), 2), [1901, 0, 0, 327, 67], none),
+]);

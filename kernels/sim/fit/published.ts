@@ -44,67 +44,50 @@ export const WAFER_PREFILL_ROWS: readonly WaferRegionRow[] = [
   ...prefill('qwen2-72b', [2785.2, 3775.5, 4421.6]),
 ];
 
-/** TensorRT-LLM v1.0 perf-overview, maximum load, output tokens per second, fp8. */
-export interface MaxLoadRow {
+/** NVIDIA NIM 1.8.0 on H100, fp8, `userCount` users in a closed loop. Source: docs.nvidia.com/nim/benchmarking/llm/1.0.0/performance. */
+export interface NimRow {
   readonly model: string;
-  readonly chip: string;
   readonly gpuCount: number;
   readonly isl: number;
   readonly osl: number;
-  readonly tokensPerSecond: number;
-  readonly status: RowStatus;
-}
-
-const lengths = [
-  [128, 128],
-  [128, 2048],
-  [1000, 1000],
-  [2048, 2048],
-  [5000, 500],
-  [20000, 2000],
-] as const;
-
-const maxLoad = (
-  setup: Pick<MaxLoadRow, 'model' | 'chip' | 'gpuCount' | 'status'>,
-  rates: readonly number[],
-): MaxLoadRow[] =>
-  lengths.map(([isl, osl], index) => ({ ...setup, isl, osl, tokensPerSecond: rates[index]! }));
-
-export const MAX_LOAD_ROWS: readonly MaxLoadRow[] = [
-  ...maxLoad(
-    { model: 'llama-3.1-8b', chip: 'h100', gpuCount: 1, status: 'calibrated' },
-    [28312, 22714, 15220, 9305, 3459, 1351],
-  ),
-  ...maxLoad(
-    { model: 'llama-3.1-70b', chip: 'h200', gpuCount: 1, status: 'calibrated' },
-    [3803, 4336, 2909, 2003, 566, 283],
-  ),
-  ...maxLoad(
-    { model: 'llama-3.1-70b', chip: 'h100', gpuCount: 2, status: 'validated' },
-    [6378, 6651, 4205, 3082, 898, 437],
-  ),
-];
-
-/** The runtime's limit on sequences at once in those measurements. Source: TensorRT-LLM's default max_batch_size. */
-export const maxLoadSequences = 2048;
-
-/** NVIDIA NIM 1.8.0, Llama-3.3-70B (the shape of 3.1), two H100, fp8, 5000/500, `userCount` users in a closed loop. */
-export interface ClosedLoopRow {
   readonly userCount: number;
   readonly ttftMs: number;
   readonly itlMs: number;
   readonly tokensPerSecond: number;
+  readonly status: RowStatus; // of the rate and what is between tokens; its first token was fitted to in no row
 }
 
-export const nimLengths = { isl: 5000, osl: 500 };
+// Users, TTFT, ITL, tokens/s.
+const nim = (
+  setup: Pick<NimRow, 'model' | 'gpuCount' | 'isl' | 'osl'>,
+  rows: readonly (readonly [number, number, number, number])[],
+): NimRow[] =>
+  rows.map(([userCount, ttftMs, itlMs, tokensPerSecond]) => {
+    const status = userCount === 1 || userCount === 25 ? 'calibrated' : 'validated';
+    return { ...setup, userCount, ttftMs, itlMs, tokensPerSecond, status };
+  });
 
-// 5 and 100 users: from the same page (docs.nvidia.com/nim/benchmarking/llm/1.0.0/performance).
-export const NIM_ROWS: readonly ClosedLoopRow[] = [
-  { userCount: 1, ttftMs: 406.77, itlMs: 18.58, tokensPerSecond: 51.67 },
-  { userCount: 5, ttftMs: 546.7, itlMs: 21.83, tokensPerSecond: 218.48 },
-  { userCount: 25, ttftMs: 688.69, itlMs: 38.75, tokensPerSecond: 623.4 },
-  { userCount: 50, ttftMs: 834.51, itlMs: 59.73, tokensPerSecond: 814.37 },
-  { userCount: 100, ttftMs: 7996.25, itlMs: 92.91, tokensPerSecond: 917.26 },
+// Llama-3.3-70B has the shape of 3.1. The lengths of the 8B's table are those that its figures agree with: TTFT and 199 gaps make
+// 200 tokens at the stated rate.
+export const NIM_ROWS: readonly NimRow[] = [
+  ...nim({ model: 'llama-3.1-70b', gpuCount: 2, isl: 5000, osl: 500 }, [
+    [1, 406.77, 18.58, 51.67],
+    [5, 546.7, 21.83, 218.48],
+    [25, 688.69, 38.75, 623.4],
+    [50, 834.51, 59.73, 814.37],
+    [100, 7996.25, 92.91, 917.26],
+  ]),
+  ...nim({ model: 'llama-3.1-70b', gpuCount: 2, isl: 500, osl: 2000 }, [[1, 47.77, 18.91, 52.85]]),
+  ...nim({ model: 'llama-3.1-8b', gpuCount: 1, isl: 200, osl: 200 }, [
+    [1, 10.26, 4.63, 214.56],
+    [5, 16.81, 4.58, 1076.88],
+    [25, 36.34, 5.19, 4678.88],
+    [50, 67.41, 5.91, 8018.23],
+    [100, 119.97, 7.57, 12214.97],
+    [150, 346.53, 9.81, 12988.89],
+    [200, 465.18, 12.65, 13348.4],
+    [250, 605.6, 16.14, 12964.72],
+  ]),
 ];
 
 /** vLLM 0.15.1, one H100, Llama-3.1-8B fp16, the first 300 requests at 8 requests/s. */

@@ -6,7 +6,7 @@ import type { CostModel } from '../cost-model.ts';
 import { DoesNotFitError } from '../fit-error.ts';
 import { keptKvBytesPerToken, layerBytes, shapeKvBytesPerToken, totalBytes } from '../shapes.ts';
 import { draftedStepMs } from './drafted-steps.ts';
-import { type GpuSetup, kvCopies, type StepCounts } from './roofline.ts';
+import { activationBytes, type GpuSetup, kvCopies, type StepCounts } from './roofline.ts';
 import { stagedTerms, stageGroup } from './stage-steps.ts';
 
 export interface GpuBounds {
@@ -16,21 +16,39 @@ export interface GpuBounds {
   readonly blockSize: number; // tokens
 }
 
-// Share of memory that weights and KV may take (vLLM's default, and TensorRT-LLM's free fraction); the rest is for
-// activations, CUDA graphs and the allocator.
+// Share of memory that weights, KV and a step's activations may take (vLLM's default, and TensorRT-LLM's free fraction); the rest is for
+// CUDA graphs and the allocator.
 const memoryShare = 0.9;
 
 /** Tokens of KV that fit beside the weights. Throws DoesNotFitError. */
 export function gpuKvTokens(setup: GpuSetup): number {
   const { chip, gpuCount, shape, precision } = setup;
   const weights = gpuWeightBytes(setup);
-  const usable = gpuCount * chip.memoryBytes * memoryShare;
+  const usable = gpuCount * (chip.memoryBytes * memoryShare - workspaceBytes(setup));
   const tokens = Math.floor((usable - weights) / gpuKvBytesPerToken(setup));
   if (tokens >= minTokens) return tokens;
   throw new DoesNotFitError(
     `${shape.name} at ${precision} needs ${gb(weights)} GB for weights, ${gpuCount} × ${chip.name} has ` +
       `${gb(gpuCount * chip.memoryBytes)} GB, ${gb(usable)} GB of it usable`,
   );
+}
+
+const workspaceTokens = 8192; // that a step's buffers are made for: the runtimes' default of a step
+
+// Bytes on each GPU that a step's activations take in 16 bits: the residual and what a feed-forward part is made of; of a mixture the
+// tokens that ranks gather, and their copies for each expert. Machines that are no GPUs state what they have left.
+function workspaceBytes(setup: GpuSetup): number {
+  const { chip, shape, sharding } = setup;
+  if (chip.own !== undefined || chip.measured !== undefined) return 0;
+  const { gpuCount } = stageGroup(setup);
+  const { hiddenSize, mixtureLayerCount, layerCount, activeExpertCount } = shape;
+  const [ranks, cut] = sharding === 'expert' ? [gpuCount, 1] : [1, gpuCount];
+  const dense = Math.max(mixtureLayerCount < layerCount ? shape.denseFfnSize : 0, shape.sharedFfnSize);
+  const common = 4 * hiddenSize + (3 * dense) / cut;
+  const gathered = ranks * hiddenSize * (ranks > 1 ? 2 : 1);
+  const copies = activeExpertCount * (2 * hiddenSize + (3 * shape.ffnSize) / cut);
+  const elements = common + (mixtureLayerCount > 0 ? gathered + copies : 0);
+  return workspaceTokens * elements * activationBytes;
 }
 
 /** Bytes of one more token of context, on all GPUs that keep it. */

@@ -45,7 +45,7 @@ export function measuredTerms(
   const sum = Math.max(weightsMs, linearMs) + kvMs + attentionMs + launchMs + rowsMs;
   return {
     ...{ weightsMs, linearMs, kvMs, attentionMs, launchMs, rowsMs, totalMs: Math.max(floorMs, sum) },
-    ...{ expertWeightsMs: 0, expertLinearMs: 0, routingMs: 0, linkMs: 0 },
+    ...{ activationsMs: 0, expertWeightsMs: 0, expertLinearMs: 0, routingMs: 0, linkMs: 0 },
   };
 }
 

@@ -1,6 +1,6 @@
 // Roofline: what one step costs on n GPUs, and which term binds. Pure: counts in, milliseconds out.
-// step = max(common weights read, their FLOPs) + max(experts read, their FLOPs) + routing + KV read + attention
-//        + launches + rows + links. Before it: gpu-device.ts, which counts a plan's rows.
+// step = max(common weights read, their FLOPs) + activations through memory + max(experts read, their FLOPs) + routing + KV read
+//        + attention + launches + rows + links. Before it: gpu-device.ts, which counts a plan's rows.
 import type { Drafts } from '../drafts.ts';
 import type { SimKvPrecision, SimPrecision } from '../precision.ts';
 import {
@@ -41,11 +41,7 @@ export interface GpuSetup {
 /** What a windowed layer keeps: KV of the whole context (TensorRT-LLM's default), or of its window (vLLM's). */
 export type WindowedKv = 'whole' | 'window';
 
-export interface GpuCoefficients {
-  readonly computeUtilisation: number;
-  readonly layerOverheadUs: number;
-  readonly rowOverheadUs: number;
-}
+export type GpuCoefficients = Readonly<Record<keyof typeof gpuFitted, number>>;
 
 export type MixtureCoefficients = Readonly<Record<keyof typeof mixtureFitted, number>>;
 
@@ -65,28 +61,30 @@ export function stepTerms(
   if (chip.measured !== undefined) return measuredTerms(shape, chip.measured, counts);
   const own = constantsOf(setup, fitted, mixture);
   const bytesPerMs = (gpuCount * chip.memoryBytesPerSecond * own.bandwidthUtilisation) / 1e3;
-  const utilisation = own.computeUtilisation;
-  const flopsPerMs = (gpuCount * peakFlops(chip, precision, 'common') * utilisation) / 1e3;
-  const linearMacs = counts.tokenCount * commonWeights(shape) + counts.sampledCount * headWeights(shape);
-  // Under data-parallel attention every GPU reads all that is not an expert.
+  const flopsPerMs = (gpuCount * peakFlops(chip, precision, 'common') * own.productUtilisation) / 1e3;
+  // Under data-parallel attention every GPU reads all that is not an expert, for its own rows.
   const copies = sharding === 'expert' ? gpuCount : 1;
+  const padded = (count: number): number => (count === 0 ? 0 : count + (copies * own.tileTokens) / 2);
+  const linearMacs =
+    padded(counts.tokenCount) * commonWeights(shape) + padded(counts.sampledCount) * headWeights(shape);
   const read = copies * (layerBytes(shape, precision).common + headBytes(shape, precision));
   const weightsMs = read / bytesPerMs;
   const linearMs = (2 * linearMacs) / flopsPerMs;
+  const activationsMs = chip.own === undefined ? activationsMoved(setup, counts.tokenCount) / bytesPerMs : 0;
   const experts = expertTerms(setup, counts.tokenCount, bytesPerMs, mixture);
+  const attentionFlopsPerMs = (gpuCount * attentionPeak(setup) * own.computeUtilisation) / 1e3;
   const kvMs = Math.max(
     kvBytesRead(setup, counts) / bytesPerMs,
-    decodeAttentionMs(setup, counts, flopsPerMs),
+    decodeAttentionMs(setup, counts, attentionFlopsPerMs),
   );
   const pairs = windowed(shape, counts.attentionPairs, counts.tokenCount);
-  const attentionMs = (2 * attentionMacs(shape, pairs)) / flopsPerMs;
-  const overheadUs = shape.layerCount * own.layerUs;
-  const perMixtureUs = own.mixtureLayerUs + (copies > 1 ? mixture.exchangeUs : 0);
-  const launchMs = (overheadUs + shape.mixtureLayerCount * perMixtureUs) / 1e3;
+  const attentionMs = (2 * attentionMacs(shape, pairs)) / attentionFlopsPerMs;
+  const launchMs = (shape.layerCount * own.layerUs + shape.mixtureLayerCount * own.mixtureLayerUs) / 1e3;
   const rowsMs = ((counts.rowCount / copies) * own.rowUs) / 1e3; // a rank schedules its own rows
-  const linkMs = linkMsOf(setup, counts.tokenCount);
+  const linkMs = linkMsOf(setup, counts.tokenCount, fitted);
   const paired = [
     Math.max(weightsMs, linearMs),
+    activationsMs,
     experts.totalMs,
     kvMs,
     attentionMs,
@@ -94,28 +92,72 @@ export function stepTerms(
     rowsMs,
     linkMs,
   ];
-  const imbalance = copies === 1 ? 1 : mixture.rankImbalance; // all ranks wait for the fullest
   return {
-    ...{ weightsMs, linearMs, expertWeightsMs: experts.readMs, expertLinearMs: experts.linearMs },
-    ...{ routingMs: experts.routingMs, kvMs, attentionMs, launchMs, rowsMs, linkMs },
-    totalMs: imbalance * paired.reduce((sum, ms) => sum + ms, 0),
+    ...{ weightsMs, linearMs, activationsMs, expertWeightsMs: experts.readMs },
+    ...{ expertLinearMs: experts.linearMs, routingMs: experts.routingMs },
+    ...{ kvMs, attentionMs, launchMs, rowsMs, linkMs },
+    totalMs: imbalanceOf(copies, counts, mixture) * paired.reduce((sum, ms) => sum + ms, 0),
   };
+}
+
+// All data-parallel ranks wait for the fullest: the more there are, the more so, and most where some have a prompt and others none.
+function imbalanceOf(
+  rankCount: number,
+  { prefillTokens = 0 }: StepCounts,
+  { promptImbalance, decodeImbalance }: MixtureCoefficients,
+): number {
+  const ofEight = prefillTokens > 0 ? promptImbalance : decodeImbalance;
+  return 1 + ((ofEight - 1) * Math.log2(rankCount)) / 3;
+}
+
+const tileTokensDefault = 128; // rows of an 8-bit product's tile on Hopper. NVIDIA, CUTLASS.
+
+interface StepConstants
+  extends Pick<
+    OwnConstants,
+    'layerUs' | 'mixtureLayerUs' | 'rowUs' | 'bandwidthUtilisation' | 'computeUtilisation'
+  > {
+  readonly productUtilisation: number; // as computeUtilisation, of products in the weights' format
+  readonly tileTokens: number; // half of a product's last tile is empty on average
 }
 
 // The chip's own constants, or those that were fitted to GPUs.
 function constantsOf(
-  { chip, precision }: GpuSetup,
+  { chip, shape, precision }: GpuSetup,
   fitted: GpuCoefficients,
-  { mixtureLayerUs, fp4Utilisation }: MixtureCoefficients,
-): Pick<
-  OwnConstants,
-  'layerUs' | 'mixtureLayerUs' | 'rowUs' | 'bandwidthUtilisation' | 'computeUtilisation'
-> {
-  if (chip.own !== undefined) return chip.own;
+  { mixtureLayerUs, fp4Utilisation, warpFp4Gain, blockScaleShare }: MixtureCoefficients,
+): StepConstants {
+  const { own, tileTokens = tileTokensDefault } = chip;
+  if (own !== undefined) return { ...own, productUtilisation: own.computeUtilisation, tileTokens: 0 };
+  const { computeUtilisation, layerOverheadUs: layerUs, rowOverheadUs: rowUs } = fitted;
+  const fp4 = fp4Utilisation * (chip.hasWarpFp4 === true ? warpFp4Gain : 1);
+  const fp8 = computeUtilisation * (hasBlockScales(shape, precision) ? blockScaleShare : 1);
   return {
-    ...{ layerUs: fitted.layerOverheadUs, rowUs: fitted.rowOverheadUs, mixtureLayerUs, bandwidthUtilisation },
-    computeUtilisation: precision === 'nvfp4' ? fp4Utilisation : fitted.computeUtilisation,
+    ...{ layerUs, rowUs, mixtureLayerUs, bandwidthUtilisation, computeUtilisation, tileTokens },
+    productUtilisation: precision === 'nvfp4' ? fp4 : fp8,
   };
+}
+
+function hasBlockScales(shape: ModelShape, precision: SimPrecision): boolean {
+  return precision === 'fp8' && shape.hasBlockScales;
+}
+
+// Attention computes in the format of KV, whatever the weights are in.
+function attentionPeak({ chip, kvPrecision, precision }: GpuSetup): number {
+  if (precision === 'nvfp4' || precision === 'fp8')
+    return kvPrecision === 'fp16' ? chip.bf16FlopsPerSecond : chip.fp8FlopsPerSecond;
+  return chip.bf16FlopsPerSecond;
+}
+
+// Bytes of activations that `tokenCount` tokens' products write and the next ones read, experts' apart (they are routed): norms and
+// residual six times, on each GPU that shares a layer; queries, keys and values four times; a feed-forward part's width six times.
+function activationsMoved({ shape, gpuCount, sharding }: GpuSetup, tokenCount: number): number {
+  const { layerCount, mixtureLayerCount, hiddenSize, headCount, kvHeadCount, headSize } = shape;
+  const residual = 6 * hiddenSize * (sharding === 'expert' ? 1 : gpuCount);
+  const attention = 4 * (headCount + kvHeadCount) * headSize;
+  const widths =
+    (layerCount - mixtureLayerCount) * shape.denseFfnSize + mixtureLayerCount * shape.sharedFfnSize;
+  return tokenCount * (layerCount * (residual + attention) + 6 * widths) * activationBytes;
 }
 
 /** The largest term of a step, for people. */
@@ -127,6 +169,7 @@ export function boundOf(terms: StepTerms): string {
     expertCompute
       ? ['compute (experts)', terms.expertLinearMs]
       : ['memory bandwidth (experts)', terms.expertWeightsMs],
+    ['memory bandwidth (activations)', terms.activationsMs],
     ['routing to experts', terms.routingMs],
     ['memory bandwidth (KV)', terms.kvMs],
     ['compute (attention)', terms.attentionMs],
@@ -156,7 +199,10 @@ function expertTerms(
   const met = metShare(shape, tokenCount);
   const readMs = (layerBytes(shape, precision).routed * met) / bytesPerMs;
   const flopsPerMs =
-    (gpuCount * peakFlops(chip, precision, 'expert') * expertUtilisation(chip, precision, fitted)) / 1e3;
+    (gpuCount *
+      peakFlops(chip, precision, 'expert') *
+      expertUtilisation({ chip, shape, precision }, fitted)) /
+    1e3;
   // A product's tile is as high as `tileTokens`: of each expert's last one, half is empty on average.
   const padding = (fitted.tileTokens / 2) * ((expertCount * met) / activeExpertCount);
   const linearMs = (2 * (tokenCount + padding) * activeRoutedWeights(shape)) / flopsPerMs;
@@ -173,9 +219,14 @@ function expertTerms(
   return { readMs, linearMs, routingMs, totalMs: Math.max(readMs, linearMs) + routingMs };
 }
 
-function expertUtilisation(chip: GpuChip, precision: SimPrecision, fitted: MixtureCoefficients): number {
-  if (precision === 'nvfp4') return fitted.expertFp4Utilisation;
-  if (precision === 'fp8') return fitted.expertFp8Utilisation;
+function expertUtilisation(
+  { chip, shape, precision }: Pick<GpuSetup, 'chip' | 'shape' | 'precision'>,
+  fitted: MixtureCoefficients,
+): number {
+  if (precision === 'nvfp4')
+    return fitted.expertFp4Utilisation * (chip.hasWarpFp4 === true ? fitted.warpFp4Gain : 1);
+  if (precision === 'fp8')
+    return fitted.expertFp8Utilisation * (hasBlockScales(shape, precision) ? fitted.blockScaleShare : 1);
   if (precision !== 'mxfp4') return fitted.expertBf16Utilisation;
   return isWidened(chip, precision) ? fitted.expertWidenedUtilisation : fitted.expertMxfp4Utilisation;
 }
@@ -212,11 +263,15 @@ function windowed(shape: ModelShape, total: number, lookers: number): number {
   return shape.fullAttentionLayerCount * total + shape.windowedLayerCount * seen;
 }
 
-function linkMsOf({ chip, gpuCount, shape, sharding }: GpuSetup, tokenCount: number): number {
+function linkMsOf(
+  { chip, gpuCount, shape, sharding }: GpuSetup,
+  tokenCount: number,
+  fitted: GpuCoefficients,
+): number {
   const vectorBytes = shape.hiddenSize * activationBytes;
   if (sharding === 'tensor') {
     // Two all-reduces a layer: after attention and after the feed-forward part.
-    return 2 * shape.layerCount * allReduceMs(chip, gpuCount, tokenCount * vectorBytes);
+    return 2 * shape.layerCount * allReduceMs(chip, gpuCount, tokenCount * vectorBytes, fitted);
   }
   // To the experts and back. TensorRT-LLM sends a token's vector once to each other GPU that has one of its experts only where
   // the GPUs share a memory fabric (NVL72); elsewhere, unless told otherwise, every GPU gathers all tokens, and the outputs
@@ -224,5 +279,5 @@ function linkMsOf({ chip, gpuCount, shape, sharding }: GpuSetup, tokenCount: num
   const met = chip.sharesFabric === true ? 1 - (1 - 1 / gpuCount) ** shape.activeExpertCount : 1;
   const apart = (gpuCount - 1) * met;
   const sentBytes = (tokenCount / gpuCount) * apart * vectorBytes;
-  return 2 * shape.mixtureLayerCount * allToAllMs(chip, gpuCount, sentBytes);
+  return 2 * shape.mixtureLayerCount * allToAllMs(chip, gpuCount, sentBytes, fitted);
 }

@@ -1,6 +1,6 @@
 // StageSteps: a step on GPUs under pipeline parallelism. The stages work on as many parts of the batch at once, so a step of
 // all rows is one part's way through all stages. Pure. Before it: gpu-device.ts; after it: roofline.ts, one stage's GPUs.
-import { type GpuChip, linkUtilisation } from './chips.ts';
+import { type GpuChip, linkRate } from './chips.ts';
 import { gpuFitted, mixtureFitted } from './fitted.ts';
 import {
   activationBytes,
@@ -37,9 +37,12 @@ export function stagedTerms(
   // Layers cannot be cut: when all stages have a part, they wait for the one that has a layer more.
   const uneven = (Math.ceil(shape.layerCount / stageCount) * stageCount) / shape.layerCount;
   const hopsMs = stageCount * hopMs(chip, part.tokenCount * shape.hiddenSize * activationBytes);
-  // The output projection is the last stage's alone, and every stage's runtime schedules all rows of the part.
-  const aloneMs = headMs(stageGroup(setup), part, fitted, mixture) + terms.rowsMs;
-  const slowestMs = (uneven * (terms.totalMs - aloneMs)) / stageCount + aloneMs;
+  // The output projection is the last stage's alone; every stage's runtime schedules all rows of the part, and tells the next of each.
+  const group = stageGroup(setup);
+  const aloneMs = headMs(group, part, fitted, mixture) + terms.rowsMs;
+  const ranks = setup.sharding === 'expert' ? group.gpuCount : 1;
+  const toldMs = chip.own === undefined ? (mixture.stageRowUs * part.rowCount) / ranks / 1e3 : 0;
+  const slowestMs = (uneven * (terms.totalMs - aloneMs)) / stageCount + aloneMs + toldMs;
   const partCount = Math.min(stageCount, Math.max(1, counts.rowCount)); // under way at a time
   const totalMs = Math.max(terms.totalMs, partCount * slowestMs) + hopsMs;
   return { ...terms, linkMs: terms.linkMs + hopsMs, totalMs };
@@ -61,7 +64,7 @@ const hopLatencyUs = 8; // as a small all-reduce between two GPUs (chips.ts)
 // Milliseconds from one stage to the next, and from the last one back.
 function hopMs(chip: GpuChip, bytes: number): number {
   const latencyUs = chip.own === undefined ? hopLatencyUs : 0; // in its layers' time
-  return latencyUs / 1e3 + (bytes / (linkUtilisation * chip.linkBytesPerSecond)) * 1e3;
+  return latencyUs / 1e3 + (bytes / linkRate(chip)) * 1e3;
 }
 
 // The fullest part of a batch: decode rows lie evenly, prompts are whole.

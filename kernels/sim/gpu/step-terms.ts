@@ -14,6 +14,7 @@ export interface StepCounts {
 export interface StepTerms {
   readonly weightsMs: number; // reading weights that every token meets
   readonly linearMs: number; // computing with them; only the larger of these two counts
+  readonly activationsMs: number; // what products write and read through memory
   readonly expertWeightsMs: number; // reading the experts that some token meets
   readonly expertLinearMs: number; // computing with them; only the larger of these two counts
   readonly routingMs: number; // sorting tokens by expert, and back

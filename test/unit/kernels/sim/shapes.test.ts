@@ -129,3 +129,22 @@ test('a config.json without a count is refused by the name of the field', () => 
   expect(() => shapeOfConfig('x', { ...mixtral, hidden_size: -1 })).toThrow(/hidden_size/);
   expect(() => shapeOfConfig('x', null)).toThrow(UnknownShapeError);
 });
+
+test('quantization_config says in which format a model is published; a format that nobody knows is refused', () => {
+  const config = {
+    ...llamaLike,
+    quantization_config: { quant_method: 'fp8', weight_block_size: [128, 128] },
+  };
+  expect(shapeOfConfig('m', config)).toMatchObject({ publishedPrecision: 'fp8', hasBlockScales: true });
+  const of = (quantization_config: unknown) =>
+    shapeOfConfig('m', { ...llamaLike, quantization_config }).publishedPrecision;
+  expect(of(undefined)).toBe('fp16');
+  expect(of({ quant_method: 'modelopt', quant_algo: 'NVFP4' })).toBe('nvfp4');
+  expect(of({ quant_method: 'compressed-tensors', format: 'pack-quantized' })).toBe('int4');
+  expect(() => of({ quant_method: 'aqlm' })).toThrow(/quantization_config is "aqlm".*known are mxfp4/);
+});
+
+const llamaLike = {
+  ...{ num_hidden_layers: 2, hidden_size: 64, num_attention_heads: 4, num_key_value_heads: 2 },
+  ...{ intermediate_size: 128, vocab_size: 256, max_position_embeddings: 128 },
+};
