@@ -51,7 +51,7 @@ test: node_modules/.installed ## all tests
 	npx vitest run
 	SPARKLANE_LISTENER=node npx vitest run test/e2e/http.test.ts test/e2e/responses.test.ts test/e2e/lanes.test.ts test/e2e/native.test.ts
 
-clients: test/clients/node_modules/.installed test/clients/node_modules/.python/.installed ## install the real Codex CLI, Claude Code and SDKs for test-clients (900 MB)
+clients: test/clients/node_modules/.installed test/clients/node_modules/.python/.installed ## install the real Codex CLI, Claude Code, other agents and SDKs for test-clients (1.8 GB)
 
 test/clients/node_modules/.installed: test/clients/package.json test/clients/package-lock.json
 	cd test/clients && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error

@@ -9,12 +9,14 @@ const made = join(import.meta.dirname, 'node_modules', '.python', 'bin', 'python
 const python = process.env['PYTHON_CLIENTS'] ?? made;
 
 /** Why they cannot run here; null: they can. */
-export const pythonMissing: string | null = whyMissing();
+export const pythonMissing = whyMissing('anthropic, ollama, openai');
+export const frameworksMissing =
+  pythonMissing ?? whyMissing('langchain_anthropic, langchain_ollama, langchain_openai, litellm, llm');
 
-function whyMissing(): string | null {
+function whyMissing(modules: string): string | null {
   if (process.env['PYTHON_CLIENTS'] === undefined && !existsSync(made))
     return 'no Python with the packages of requirements.txt: make clients makes one, or PYTHON_CLIENTS names one';
-  const { status, stderr, error } = spawnSync(python, ['-c', 'import anthropic, ollama, openai'], {
+  const { status, stderr, error } = spawnSync(python, ['-c', `import ${modules}`], {
     encoding: 'utf8',
   });
   if (status === 0) return null;
@@ -33,10 +35,11 @@ export class PythonClients {
   /** Once the packages are read, which takes seconds of processor time. */
   readonly ready: Promise<unknown>;
 
-  constructor() {
+  /** `modules`: of python/, read at the start. */
+  constructor(modules: readonly string[] = ['openai_cases', 'anthropic_cases', 'ollama_cases']) {
     const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], NO_PROXY: '127.0.0.1' };
     const driver = join(import.meta.dirname, 'python', 'driver.py');
-    this.#child = spawn(python, [driver, 'openai_cases', 'anthropic_cases', 'ollama_cases'], { env });
+    this.#child = spawn(python, [driver, ...modules], { env });
     this.ready = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       const { value, fault } = JSON.parse(line) as { readonly value: unknown; readonly fault?: string };

@@ -11,9 +11,10 @@ import traceback
 
 
 def main() -> None:
+    answers, sys.stdout = sys.stdout, sys.stderr  # some packages print
     for module in sys.argv[1:]:
         importlib.import_module(module)
-    print(json.dumps({"value": "ready"}), flush=True)
+    print(json.dumps({"value": "ready"}), file=answers, flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         module, function = asked.pop("case").split(".")
@@ -21,7 +22,7 @@ def main() -> None:
             answer = {"value": getattr(importlib.import_module(module), function)(**asked)}
         except Exception:
             answer = {"fault": traceback.format_exc()}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 main()
