@@ -9,6 +9,7 @@ import { junitXml } from './report/junit.ts';
 import { watch } from './report/live-view.ts';
 import { otlpMetrics } from './report/otlp.ts';
 import { reportPage } from './report/page.ts';
+import { remoteWriteBody, remoteWriteHeaders } from './report/remote-write.ts';
 import { comparisonTable, formulaLines, gateTable, runTable, sweepTable } from './report/table.ts';
 import { type ComparisonReport, startComparison } from './runs/comparison.ts';
 import { type GateResult, judgeComparison, judgeRun } from './runs/gate.ts';
@@ -17,9 +18,11 @@ import type { RunReport } from './runs/run-report.ts';
 import { capacitySearch, type RunAt, type SweepReport, sweep } from './runs/sweep.ts';
 import type { Settings } from './settings.ts';
 import { openStage, pump, type Stage } from './stage.ts';
+import type { ServerAddress } from './wires/address.ts';
 import { realWires } from './wires/catalog.ts';
-import { post } from './wires/probe.ts';
+import { post, postBytes } from './wires/probe.ts';
 import type { Target } from './wires/target.ts';
+import type { HttpWire } from './wires/wire.ts';
 import { startSharedRun } from './workers/shared-run.ts';
 
 const VOID_TRIES = 3; // of one load in a sweep or search
@@ -147,15 +150,30 @@ class Campaign {
 
   /** A collector that is not there costs a line, not the run. */
   async #tell(report: RunReport): Promise<void> {
-    const { otlp, connection } = this.#settings;
-    if (otlp === null) return;
-    const wire = realWires(otlp, connection, 1).http();
-    const path = otlp.text === otlp.origin ? '/v1/metrics' : '/v1'; // with a path of its own: that path
-    const { status, failure } = await post(wire, {}, path, otlpMetrics(report, this.#io.epochMs()));
+    const { otlp, remoteWrite } = this.#settings;
+    const epochMs = this.#io.epochMs();
+    // An address with a path of its own is that path.
+    const pathOf = ({ text, origin }: ServerAddress, own: string): string => (text === origin ? own : '/v1');
+    await this.#tellOne('otlp', otlp, (wire, address) =>
+      post(wire, {}, pathOf(address, '/v1/metrics'), otlpMetrics(report, epochMs)),
+    );
+    await this.#tellOne('remote-write', remoteWrite, (wire, address) => {
+      const body = remoteWriteBody(report, epochMs);
+      return postBytes(wire, remoteWriteHeaders, pathOf(address, '/api/v1/write'), body);
+    });
+  }
+
+  async #tellOne(
+    flag: string,
+    address: ServerAddress | null,
+    send: (wire: HttpWire, address: ServerAddress) => ReturnType<typeof post>,
+  ): Promise<void> {
+    if (address === null) return;
+    const wire = realWires(address, this.#settings.connection, 1).http();
+    const { status, failure } = await send(wire, address);
     wire.close();
-    if (failure !== null || status >= 300) {
-      this.#io.note(`--otlp ${otlp.text}: ${failure ?? `answered ${status}`}\n`);
-    }
+    if (failure !== null || status >= 300)
+      this.#io.note(`--${flag} ${address.text}: ${failure ?? `answered ${status}`}\n`);
   }
 
   async #compare(other: Target): Promise<ComparisonReport> {

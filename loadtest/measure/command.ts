@@ -145,6 +145,10 @@ function addExperimentFlags(command: Command): void {
       '--otlp <url>',
       'tell every run to an OpenTelemetry collector, such as http://127.0.0.1:4318/v1/metrics',
     )
+    .option(
+      '--remote-write <url>',
+      'tell every run to Prometheus or its kin, such as http://127.0.0.1:9090/api/v1/write',
+    )
     .option('--schema', 'print the JSON Schema of report.json, and end')
     .option('--out <directory>', 'write report.html, report.json and turns.csv there')
     .option('--no-live', 'no live view');

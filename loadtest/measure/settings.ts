@@ -35,6 +35,7 @@ export interface Settings
   readonly scrape: string | null; // route of the server's own metrics
   readonly junitPath: string | null;
   readonly otlp: ServerAddress | null; // collector that every run is told to
+  readonly remoteWrite: ServerAddress | null; // likewise, as Prometheus writes to others
   readonly capacity: { readonly low: number; readonly high: number } | null;
   readonly goal: number;
   readonly tolerance: number;
@@ -59,6 +60,10 @@ const TURNS_MAX = 10_000; // of one synthetic session
 const WARMUP_SHARE = 0.1; // of the duration
 const WARMUP_MS_MAX = 30_000;
 
+function optionalAddress(flag: string, text: string | null): ServerAddress | null {
+  return text === null ? null : parseAddress(flag, text);
+}
+
 /** Throws FlagError with the flag, what was given and what would have been taken. */
 export function parseSettings(flags: Flags): Settings {
   const read = new FlagReader(flags);
@@ -69,7 +74,6 @@ export function parseSettings(flags: Flags): Settings {
   const durationMs = read.timeMs('duration') ?? entry.durationMs;
   const capacityText = read.text('capacity');
   const sweepText = read.text('sweep');
-  const otlpText = read.text('otlp');
   const abText = flags['ab'] === true ? 'completions' : read.text('ab');
   if ([capacityText, sweepText, abText].filter((text) => text !== null).length > 1) {
     throw new FlagError(
@@ -118,7 +122,8 @@ export function parseSettings(flags: Flags): Settings {
     sweeps: sweepText === null ? [] : sweepText.split(';').map((part) => parseSweep(part.trim(), load)),
     capacity: capacityText === null ? null : parseRange(capacityText),
     autoWarmup,
-    otlp: otlpText === null ? null : parseAddress('otlp', otlpText),
+    otlp: optionalAddress('otlp', read.text('otlp')),
+    remoteWrite: optionalAddress('remote-write', read.text('remoteWrite')),
     scrape: flags['scrape'] === true ? '/metrics' : read.text('scrape'),
     outDirectory: read.text('out'),
     showLive: flags['live'] !== false,

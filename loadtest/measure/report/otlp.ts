@@ -8,7 +8,7 @@ interface Point {
 }
 
 /** `epochMs`: time of day of the end. Numbers that are refused or unknown are left out. */
-export function otlpMetrics(report: RunReport, epochMs: number): unknown {
+export function otlpMetrics(report: RunReport, epochMs: number) {
   const { provenance: p, rates, counters, latencies, outcomes, validity } = report;
   const timeUnixNano = `${BigInt(Math.round(epochMs)) * 1_000_000n}`;
   const gauge = (name: string, unit: string, points: readonly Point[]) => ({
@@ -51,8 +51,8 @@ export function otlpMetrics(report: RunReport, epochMs: number): unknown {
     },
     ...{ workload: p.workload, load: p.load, seed: String(p.seed) },
   });
-  const scopeMetrics = [{ scope: { name: 'sparklane.loadtest', version: p.version }, metrics }];
-  return { resourceMetrics: [{ resource: { attributes: resource }, scopeMetrics }] };
+  const scopeMetrics = [{ scope: { name: 'sparklane.loadtest', version: p.version }, metrics }] as const;
+  return { resourceMetrics: [{ resource: { attributes: resource }, scopeMetrics }] as const };
 }
 
 function attributesOf(values: Readonly<Record<string, string>>) {

@@ -29,7 +29,7 @@ export function memoryHttpWire(handlers: TransportHandlers, clock: Clock): HttpW
 class MemoryExchange implements HttpExchange, HttpCall {
   readonly request: HttpRequest;
   readonly bufferedBytes = 0; // the reader is never slow
-  readonly #body: string;
+  readonly #body: Uint8Array;
   readonly #events: HttpEvents;
   readonly #clock: Clock;
   #onAbort: (() => void) | null = null;
@@ -39,13 +39,13 @@ class MemoryExchange implements HttpExchange, HttpCall {
     const [path = '', query = ''] = request.path.split('?');
     const header = (name: string) => request.headers[name] ?? '';
     this.request = { method: request.method, path, query, header, remoteAddress: '127.0.0.1' };
-    this.#body = request.body;
+    this.#body = typeof request.body === 'string' ? encoder.encode(request.body) : request.body;
     this.#events = events;
     this.#clock = clock;
   }
 
   readBody(bodySizeMax: number, onBody: (body: Uint8Array | null) => void): void {
-    const bytes = encoder.encode(this.#body);
+    const bytes = this.#body;
     this.#clock.defer(() => {
       if (this.#phase === 'open') onBody(bytes.length > bodySizeMax ? null : bytes);
     });

@@ -49,6 +49,11 @@ export function post(wire: HttpWire, headers: Headers, path: string, body: unkno
   return whole(wire, { method: 'POST', path, headers: json, body: JSON.stringify(body) });
 }
 
+/** One POST of bytes, whole; `headers` say what they are. */
+export function postBytes(wire: HttpWire, headers: Headers, path: string, body: Uint8Array): Promise<Whole> {
+  return whole(wire, { method: 'POST', path, headers, body });
+}
+
 function whole(wire: HttpWire, request: Parameters<HttpWire['send']>[0]): Promise<Whole> {
   return new Promise((resolve) => {
     let status = 0;

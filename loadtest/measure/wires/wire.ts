@@ -21,7 +21,7 @@ export interface HttpWire {
       readonly method: 'GET' | 'POST';
       readonly path: string;
       readonly headers: Readonly<Record<string, string>>;
-      readonly body: string;
+      readonly body: string | Uint8Array;
     },
     events: HttpEvents,
   ): HttpCall;
