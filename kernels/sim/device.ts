@@ -8,7 +8,7 @@ import { SimBackend } from './backend.ts';
 import type { CostModel, StepPace } from './cost-model.ts';
 import type { Drafts } from './drafts.ts';
 import { DoesNotFitError, WeightsPlaceError } from './fit-error.ts';
-import { GPU_CHIPS, tensorParallelMax } from './gpu/chips.ts';
+import { GPU_CHIPS, gpuKvPrecision, tensorParallelMax } from './gpu/chips.ts';
 import { gpuCostModel, gpuLimits } from './gpu/gpu-device.ts';
 import type { MeasuredSteps } from './gpu/measured-steps.ts';
 import type { GpuSetup, Sharding, WindowedKv } from './gpu/roofline.ts';
@@ -201,7 +201,7 @@ function planGpu(
   if (sharding === 'expert' && shape.mixtureLayerCount === 0) {
     throw new DoesNotFitError(`${shape.name} has no experts to spread over GPUs: use tensor parallelism`);
   }
-  const kvPrecision = options.kvPrecision ?? kvPrecisionOf(precision);
+  const kvPrecision = options.kvPrecision ?? gpuKvPrecision(chip, precision);
   const { windowedKv = 'whole' } = options;
   const base = { chip, sharding, shape, precision, kvPrecision, windowedKv, ...draftsOf(options) };
   const setup = { ...base, ...splitOf(base, options, wanted) };

@@ -1,6 +1,7 @@
 // Trust: how far a prediction has been held against published figures like it. Like: same family (dense or mixture), chip,
 // weight format, parallelism and regime. Reads the table that `validate`'s golden test keeps; runs nothing.
 import type { GpuSimDevice, SimDevice, StreamedSimDevice } from '../../kernels/sim/device.ts';
+import { gpuKvPrecision } from '../../kernels/sim/gpu/chips.ts';
 import { nimHostMs, vllmHostMs } from '../../kernels/sim/gpu/host.ts';
 import type { MeasuredSteps } from '../../kernels/sim/gpu/measured-steps.ts';
 import type { Sharding } from '../../kernels/sim/gpu/roofline.ts';
@@ -150,12 +151,14 @@ function words(value: string): string {
   return known[value] ?? value;
 }
 
-function extrapolations({ shape, precision, setup }: SimDevice, promptTokens: number): string[] {
+function extrapolations(device: SimDevice, promptTokens: number): string[] {
+  const { shape, precision, setup } = device;
+  const kvUsual =
+    device.kind === 'gpu' ? gpuKvPrecision(device.setup.chip, precision) : kvPrecisionOf(precision);
   const reasons: string[] = [];
   if (setup.drafts !== undefined) reasons.push('how many guesses are right is assumed');
   if (shape.linear !== null) reasons.push('linear attention is in no published row');
-  if (setup.kvPrecision === 'fp4' || (kvPrecisionOf(precision) === 'fp8' && setup.kvPrecision !== 'fp8'))
-    reasons.push(`KV in ${setup.kvPrecision} with weights in ${precision}`);
+  if (setup.kvPrecision !== kvUsual) reasons.push(`KV in ${setup.kvPrecision} with weights in ${precision}`);
   if (promptTokens < 1) reasons.push('no prompt');
   return reasons;
 }

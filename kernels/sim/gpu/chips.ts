@@ -1,6 +1,6 @@
 // GPUs and other chips with weights in off-chip memory, as published: peak rates, memory, links, power. Numbers only, each
 // with its source; what software achieves of them is in roofline.ts and fitted.ts.
-import type { SimPrecision } from '../precision.ts';
+import { kvPrecisionOf, type SimKvPrecision, type SimPrecision } from '../precision.ts';
 import { gpuFitted, groqFitted, sn40lFitted } from './fitted.ts';
 import type { MeasuredSteps } from './measured-steps.ts';
 
@@ -121,6 +121,14 @@ function chip(
 // Whether products in 4 bits are quicker than in 16.
 function hasFp4(chip: GpuChip): boolean {
   return chip.fp4FlopsPerSecond > chip.bf16FlopsPerSecond;
+}
+
+/**
+ * The KV format that goes with the weights' unless stated. MXFP4 has 8 bits on chips with fp4 and 16 on others, as TensorRT-LLM's page of
+ * gpt-oss has it.
+ */
+export function gpuKvPrecision(chip: GpuChip, precision: SimPrecision): SimKvPrecision {
+  return precision === 'mxfp4' && hasFp4(chip) && chip.own === undefined ? 'fp8' : kvPrecisionOf(precision);
 }
 
 /**

@@ -156,7 +156,8 @@ test('every prediction says how far it was checked, or why it was not, and what 
 test('a model without --precision is in the format that it is published in, and the plan says so', async () => {
   const plan = async (flags: string): Promise<string> =>
     /plan: .*/.exec(await run(`predict --isl 100 --osl 4 ${flags}`))![0];
-  expect(await plan('--device h100 --model gpt-oss-20b')).toContain('weights mxfp4 as published');
+  expect(await plan('--device h100 --model gpt-oss-20b')).toContain('weights mxfp4 as published, KV fp16');
+  expect(await plan('--device b200 --model gpt-oss-20b')).toContain('weights mxfp4 as published, KV fp8');
   expect(await plan('--device h200x8 --model deepseek-r1')).toContain('weights fp8 as published');
   expect(await plan('--device h100 --model gpt-oss-20b --precision fp16')).toContain(
     'weights fp16 (published: mxfp4)',
