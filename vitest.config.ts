@@ -1,11 +1,10 @@
 import { defineConfig } from 'vitest/config';
 
-// Small and pure: their files share a process, which reads our modules once and not again for each of them. What loads native
-// code, starts processes or serves on sockets has a process of its own.
-const together = [
-  ...['unit/!(kernels)/**/*.test.ts', 'unit/kernels/{reference,sim}/**/*.test.ts', 'unit/kernels/*.test.ts'],
-  ...['property/*.test.ts', 'property/!(kernels)/**/*.test.ts', 'property/kernels/{,sim/}*.test.ts'],
-  'openai/*.test.ts',
+// Files share a process, which reads our modules once and not again for each of them: a second of its core for a file that starts
+// servers. Those that have one of their own end it or hold it for long, know what is loaded into it, or weigh it.
+const alone = [
+  ...['law/*.test.ts', 'faults/*.test.ts', 'unit/kernels/onnx/*.test.ts', 'property/kernels/onnx/*.test.ts'],
+  ...['e2e/cpu-*.test.ts', 'e2e/webgpu.test.ts', 'e2e/package.test.ts', 'e2e/worker-contract.test.ts'],
 ];
 const exclude = ['**/node_modules/**', 'clients/**']; // paths as seen from dir
 
@@ -19,8 +18,8 @@ export default defineConfig({
     testTimeout: 180_000,
     hookTimeout: 180_000,
     projects: [
-      { extends: true, test: { name: 'alone', exclude: [...exclude, ...together], isolate: true } },
-      { extends: true, test: { name: 'together', include: together, exclude, isolate: false } },
+      { extends: true, test: { name: 'alone', include: alone, exclude, isolate: true } },
+      { extends: true, test: { name: 'together', exclude: [...exclude, ...alone], isolate: false } },
     ],
   },
 });

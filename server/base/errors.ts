@@ -5,7 +5,13 @@ import type { RefusalReason, SequenceFailureCode } from '../engine/request.ts';
 
 export interface ErrorFacts {
   readonly status: number; // HTTP
-  readonly type: 'invalid_request_error' | 'authentication_error' | 'rate_limit_error' | 'server_error'; // OpenAI's
+  /** OpenAI's; the last one is llama-server's. */
+  readonly type:
+    | 'invalid_request_error'
+    | 'authentication_error'
+    | 'rate_limit_error'
+    | 'server_error'
+    | 'not_supported_error';
   readonly closeCode: number | null; // WebSocket, RFC 6455; null: the connection goes on
   readonly retryable: boolean; // the same request may succeed later
 }
@@ -28,6 +34,7 @@ export const ERRORS = {
   head_too_large: facts(431, 'invalid_request_error'),
   upgrade_required: facts(426, 'invalid_request_error'), // a WebSocket route asked for without an upgrade
   websocket_off: facts(426, 'invalid_request_error'), // this server was told to do without; clients fall back to HTTP
+  not_served: facts(501, 'not_supported_error'), // a route that other servers have where they are told to
   unsupported_coding: facts(501, 'invalid_request_error'), // a transfer coding other than chunked
   unsupported_http: facts(505, 'invalid_request_error'), // a request line of neither HTTP/1.0 nor 1.1
   // OpenAI's codes of the Responses API.
@@ -82,6 +89,15 @@ export interface Fault {
 
 export function fault(code: ErrorCode, message: string, more: Partial<Fault> = {}): Fault {
   return { code, message, param: more.param ?? null, retryAfterMs: more.retryAfterMs ?? null };
+}
+
+/**
+ * A prompt that leaves no room for an answer; `said`: what has how many tokens. Clients that then make their conversation shorter
+ * know it by these words of llama-server's and OpenAI's, whatever its code is (litellm and so aider, opencode, Cline).
+ */
+export function contextFault(said: string, contextTokensMax: number): Fault {
+  const message = `${said}, which exceeds the available context size: this model's maximum context length is ${contextTokensMax} tokens, prompt and output together`;
+  return fault('context_length_exceeded', message);
 }
 
 /** OpenAI's envelope. */

@@ -27,6 +27,7 @@ export interface AnswerPlan {
   readonly includeUsage: boolean | null;
   readonly shape: AnswerShape;
   readonly framing?: StreamFraming; // server-sent events unless said
+  readonly unmarkedEnd?: boolean; // no [DONE] behind the last event: it says itself that it is the last one
 }
 
 /** JSON of one API. `choice` counts through all prompts: prompt index · choices per prompt + index of the choice. */
@@ -199,7 +200,8 @@ class StreamDelivery implements Delivery {
     stream.send(shape.ending(choice, reason, includeUsage === null ? usage : null));
     if (usage === null) return;
     if (includeUsage === true) stream.send(shape.usage(usage));
-    stream.done();
+    if (this.#answer.unmarkedEnd === true) stream.end();
+    else stream.done();
   }
 
   /** The status is out already: the fault comes as an event, which OpenAI's clients throw as an error. */

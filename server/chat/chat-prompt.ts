@@ -1,7 +1,7 @@
 // A conversation with tools → the tokens that the model goes on with. Shared by chat completions and the Responses API.
 // Pure. Before it: openai/chat.ts and responses/plan.ts; after it: server/tools/prompt.ts and prompt-encoder.ts.
 import { type ChatMessage, ChatTemplateError } from '../../models/chat-template.ts';
-import { fault } from '../base/errors.ts';
+import { contextFault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { tooMuchSaid } from '../text/prompt-text.ts';
 import type { Tool } from '../tools/definition.ts';
@@ -33,8 +33,8 @@ export function chatPrompt(
   const fits = parts.fits ?? generator.contextTokensMax;
   const least = tooMuchSaid(messages, model.tokenizer, fits);
   if (least !== null) {
-    const message = `the messages have more than ${least} tokens (there are ${messages.length}); the context holds ${fits}, prompt and output together`;
-    return { ok: false, fault: fault('context_length_exceeded', message) };
+    const said = `the messages have more than ${least} tokens (there are ${messages.length})`;
+    return { ok: false, fault: contextFault(said, fits) };
   }
   const text = chatText(parts, service);
   if (!text.ok) return text;

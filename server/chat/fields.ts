@@ -3,7 +3,7 @@
 // Before it: http/http-call.ts hands over a checked body; after it: answer.ts.
 import { z } from 'zod';
 import { repetitionPenaltyMin } from '../../kernels/sampling.ts';
-import { type Fault, fault } from '../base/errors.ts';
+import { contextFault, type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import type { Priority } from '../engine/request.ts';
 import { draftingFor } from '../generation/drafting.ts';
@@ -114,7 +114,7 @@ export function generationOf(
   const room = generator.contextTokensMax - parts.tokens.length;
   const maxTokens = Math.min(parts.maxTokens ?? TOKEN_COUNT_MAX, Math.max(0, room));
   const refused =
-    contextFault(parts, room, generator.contextTokensMax) ??
+    roomFault(parts, room, generator.contextTokensMax) ??
     strangerFault(parts.tokens, model) ??
     minTokensFault(fields.min_tokens ?? 0, parts.maxTokens) ??
     biasFault(fields.logit_bias ?? {}, model.spec.vocabSize);
@@ -167,13 +167,10 @@ function saltOf(owner: string, salt: string | null | undefined): string {
 }
 
 /** More output than fits is cut by the context ('length'); a prompt that leaves no room is a mistake. */
-function contextFault(parts: GenerationParts, room: number, contextTokensMax: number): Fault | null {
+function roomFault(parts: GenerationParts, room: number, contextTokensMax: number): Fault | null {
   const needed = parts.maxTokens === 0 ? 0 : 1;
   if (room >= needed) return null;
-  const message =
-    `the prompt has ${parts.tokens.length} tokens; the context holds ${contextTokensMax}, ` +
-    `prompt and output together`;
-  return fault('context_length_exceeded', message);
+  return contextFault(`the prompt has ${parts.tokens.length} tokens`, contextTokensMax);
 }
 
 /** An added token that the tokenizer finds in a text, and that the model has no embedding for. */

@@ -113,8 +113,11 @@ export function formatFault(
   }
   if (type === 'json_schema') {
     const inner = format['json_schema'] ?? format;
-    const isObject = typeof inner === 'object' && !Array.isArray(inner);
-    return isObject ? null : refused('.json_schema', 'expected an object');
+    if (typeof inner !== 'object' || Array.isArray(inner))
+      return refused('.json_schema', 'expected an object');
+    if ((inner as Readonly<Record<string, unknown>>)['schema'] != null) return null;
+    // Without one any JSON would do, which is not what anybody asks for by this name.
+    return refused(inner === format ? '.schema' : '.json_schema.schema', 'a schema is needed');
   }
   if (type !== 'grammar') return null;
   if (typeof format['definition'] !== 'string') return refused('.definition', 'expected a text');
@@ -136,7 +139,7 @@ export function textSource(
     // Chat completions keep the fields under the name of the type.
     const inner = (format['json_schema'] ?? format) as Readonly<Record<string, unknown>>;
     // Whoever asks for a form relies on it: what cannot be enforced is refused, whether it says strict or not.
-    return { kind: 'json-schema', schema: inner['schema'] ?? {}, strict: true };
+    return { kind: 'json-schema', schema: inner['schema'], strict: true };
   }
   if (format['type'] === 'grammar' && typeof format['definition'] === 'string') {
     const { syntax } = format;

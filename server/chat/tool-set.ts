@@ -41,6 +41,24 @@ export function wireToolName(wireName: string, namespace: unknown): string {
 
 export const noTools: ToolSet = toolSetOf([], { choice: 'none', parallel: true });
 
+/** What in a list is no tool that a model could call: chat completions know no others, so that none is lost without a word. */
+export function toolsFault(list: readonly unknown[] | null | undefined): Fault | null {
+  for (const [index, given] of (list ?? []).entries()) {
+    const at = `tools[${index}]`;
+    const { type, ...fields } = fieldsOf(given) ?? {};
+    const refused = (param: string, message: string) =>
+      fault('invalid_request', `${param}: ${message}`, { param });
+    if (type !== 'function' && type !== 'custom' && type !== 'namespace') {
+      return refused(`${at}.type`, `function and custom are known, not ${JSON.stringify(type)}`);
+    }
+    const inner = fieldsOf(fields[type]);
+    const { name } = inner ?? fields;
+    if (typeof name === 'string' && name !== '') continue;
+    return refused(`${at}${inner === null ? '' : `.${type}`}.name`, 'a tool needs one');
+  }
+  return null;
+}
+
 /** Why a choice cannot be kept: a call that was asked for must not become prose. */
 export function toolChoiceFault(given: unknown, { shown }: Pick<ToolSet, 'shown'>): Fault | null {
   const refused = (message: string) =>

@@ -51,6 +51,7 @@ export const unservedOfChats = {
   echo: unserved(false),
   include_reasoning: unserved(true),
   add_special_tokens: unserved(false), // the template writes them
+  web_search_options: z.null('is not served here').optional(), // {} asks for a search, too
 };
 
 function isEmpty(value: unknown): boolean {

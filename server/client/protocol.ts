@@ -3,6 +3,7 @@
 // After it: native/connection.ts.
 import { type ErrorCode, type Fault, fault } from '../base/errors.ts';
 import { frameFault } from './frame-guard.ts';
+import { readFrame } from './frame-reader.ts';
 import {
   type ClientMessage,
   type ClientType,
@@ -10,7 +11,7 @@ import {
   type ServerMessage,
   type TokensFrame,
 } from './messages.ts';
-import { isRecord, pack, TOKENS_KIND, unpack } from './wire.ts';
+import { isRecord, pack, TOKENS_KIND } from './wire.ts';
 
 export type * from './messages.ts';
 export { decodeServerFrame, encodeClientMessage, PROTOCOL_VERSION } from './wire.ts';
@@ -35,7 +36,7 @@ export function decodeClientFrame(frame: Uint8Array, valuesMax?: number): Decode
   if (broken !== null) return refusal('malformed_frame', broken, {});
   let value: unknown;
   try {
-    value = unpack(frame);
+    value = readFrame(frame);
   } catch (error) {
     return refusal('malformed_frame', (error as Error).message, {});
   }

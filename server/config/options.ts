@@ -183,8 +183,8 @@ export const OPTIONS = {
   tokenizeSizeMax: option('tokenize-size', integer(1024, 64 * MIB), 256 * KIB).says(
     'characters that /tokenize takes, and tokens that /detokenize takes, in one request',
   ),
-  frameSizeMax: option('frame-size', size(1 * KIB, 1 * GIB), 16 * MIB).says(
-    'largest incoming WebSocket frame',
+  frameSizeMax: option('frame-size', size(1 * KIB, 1 * GIB), 4 * MIB).says(
+    'largest incoming WebSocket message',
   ),
   streamBufferSizeMax: option('stream-buffer-size', size(1 * KIB, 1 * GIB), 256 * KIB).says(
     'unread bytes of one connection at which its generation pauses',

@@ -17,7 +17,7 @@ export interface AutomatonState {
 const statesKept = 4_000; // remembered per automaton; a bounded string of 10,000 characters passes through more
 const branchesMax = 256; // ways to read a text so far; the others are given up: fewer texts match, never wrong ones
 const closingWorkMax = 30; // units of RegexTable.work for each of the states that may be visited
-const turnWorkMax = 1_000; // closing gives way after so many
+const turnWorkMax = 500; // closing gives way after so many
 
 export class Automaton {
   readonly id: number; // unique within its compiler

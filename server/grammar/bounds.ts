@@ -27,7 +27,7 @@ export const grammarBounds: GrammarBounds = {
   grammarTextsMax: 10_000,
   grammarNodesMax: 100_000,
   grammarStatesMax: 20_000,
-  grammarPortionsMax: 3_000,
+  grammarPortionsMax: 6_000,
   objectKeysMax: 4_096,
   grammarsMax: 64,
   maskStepsMax: 400_000,

@@ -2,6 +2,8 @@
 // match after a byte (Brzozowski's derivatives), so counted repeats, intersections and complements need no expansion.
 // Never sees characters: code-points.ts and pattern.ts write these. After it: automaton.ts walks the derivatives.
 
+import { WideMap } from './wide-map.ts';
+
 export type Regex =
   | (RegexBase & { readonly kind: 'never' | 'empty' })
   | (RegexBase & { readonly kind: 'bytes'; readonly set: ByteSet })
@@ -44,11 +46,11 @@ export class RegexTable {
   readonly classes = new Map<string, readonly (readonly [low: number, high: number])[]>(); // of characters, by name
   #nextId = 0;
   readonly #firstId: number;
-  readonly #interned = new Map<string, Regex>();
-  readonly #concats = new Map<number, Regex>();
-  readonly #pairs = { or: new Map<number, Regex>(), and: new Map<number, Regex>() };
+  readonly #interned = new WideMap<string, Regex>();
+  readonly #concats = new WideMap<number, Regex>();
+  readonly #pairs = { or: new WideMap<number, Regex>(), and: new WideMap<number, Regex>() };
   readonly #singles: Regex[] = []; // [256] made so far
-  readonly #derived = new Map<number, Regex>(); // 256 · id + byte → what is left
+  readonly #derived = new WideMap<number, Regex>(); // 256 · id + byte → what is left
   readonly never: Regex;
   readonly empty: Regex;
   readonly anything: Regex; // any bytes at all
@@ -93,7 +95,7 @@ export class RegexTable {
 
   bytes(set: ByteSet): Regex {
     if (set.every((word) => word === 0)) return this.never;
-    return this.#intern(`b${set.join(',')}`, (id) => ({
+    return this.#intern(`b${set.join(',')}`, spreadOf(set), (id) => ({
       kind: 'bytes',
       id,
       set,
@@ -129,7 +131,8 @@ export class RegexTable {
       return parts.reduceRight((joined, part) => this.concat(part, joined), this.concat(left, rest));
     }
     const key = pairKey(first, rest);
-    let joined = this.#concats.get(key);
+    const spread = first.id + rest.id;
+    let joined = this.#concats.get(key, spread);
     if (joined === undefined) {
       joined = {
         kind: 'concat',
@@ -140,7 +143,7 @@ export class RegexTable {
         plain: first.plain && rest.plain,
         count: Math.max(first.count, rest.count),
       };
-      this.#concats.set(key, joined);
+      this.#concats.add(key, spread, joined);
     }
     return joined;
   }
@@ -177,7 +180,7 @@ export class RegexTable {
     if (inner.kind === 'not') return inner.inner;
     if (inner.kind === 'never') return this.anything;
     if (inner === this.anything) return this.never;
-    return this.#intern(`n${inner.id}`, (id) => ({
+    return this.#intern(`n${inner.id}`, inner.id, (id) => ({
       kind: 'not',
       id,
       inner,
@@ -194,7 +197,7 @@ export class RegexTable {
     if (min === 1 && max === 1) return inner;
     // What may be empty may be left out as often as one likes.
     const least = inner.nullable ? 0 : min;
-    return this.#intern(`r${inner.id},${least},${max}`, (id) => ({
+    return this.#intern(`r${inner.id},${least},${max}`, inner.id + least, (id) => ({
       kind: 'repeat',
       id,
       inner,
@@ -208,7 +211,7 @@ export class RegexTable {
 
   multiple(of: Multiple): Regex {
     const key = `m${of.divisor},${of.scale},${of.remainder},${of.fractionLeft}`;
-    return this.#intern(key, (id) => ({
+    return this.#intern(key, of.remainder, (id) => ({
       kind: 'multiple',
       id,
       of,
@@ -227,10 +230,11 @@ export class RegexTable {
       return hasByte(regex.first.set, byte) ? regex.rest : this.never;
     }
     const key = 256 * regex.id + byte;
-    let left = this.#derived.get(key);
+    const spread = regex.id + byte;
+    let left = this.#derived.get(key, spread);
     if (left === undefined) {
       left = this.#derive(regex, byte);
-      this.#derived.set(key, left);
+      this.#derived.add(key, spread, left);
     }
     return left;
   }
@@ -268,23 +272,25 @@ export class RegexTable {
     const parts = sorted.filter((part, i) => part !== sorted[i - 1]);
     if (parts.length === 1) return parts[0]!;
     if (parts.length > 2) {
-      return this.#intern(`${kind}${parts.map(({ id }) => id).join(',')}`, (id) => combined(kind, parts, id));
+      const ids = parts.map(({ id }) => id);
+      return this.#intern(`${kind}${ids.join(',')}`, spreadOf(ids), (id) => combined(kind, parts, id));
     }
     const known = this.#pairs[kind];
     const key = pairKey(parts[0]!, parts[1]!);
-    let pair = known.get(key);
+    const spread = parts[0]!.id + parts[1]!.id;
+    let pair = known.get(key, spread);
     if (pair === undefined) {
       pair = combined(kind, parts, this.#nextId++);
-      known.set(key, pair);
+      known.add(key, spread, pair);
     }
     return pair;
   }
 
-  #intern(key: string, make: (id: number) => Regex): Regex {
-    let regex = this.#interned.get(key);
+  #intern(key: string, spread: number, make: (id: number) => Regex): Regex {
+    let regex = this.#interned.get(key, spread);
     if (regex === undefined) {
       regex = make(this.#nextId++);
-      this.#interned.set(key, regex);
+      this.#interned.add(key, spread, regex);
     }
     return regex;
   }
@@ -293,6 +299,12 @@ export class RegexTable {
 /** Below 2^53 as long as a table makes less than 2^26 expressions, which its grammar's bounds see to. */
 function pairKey(a: Regex, b: Regex): number {
   return a.id * 2 ** 26 + b.id;
+}
+
+function spreadOf(numbers: ArrayLike<number>): number {
+  let spread = 0;
+  for (let i = 0; i < numbers.length; i++) spread += numbers[i]!;
+  return spread;
 }
 
 function combined(kind: 'or' | 'and', parts: readonly Regex[], id: number): Regex {

@@ -89,10 +89,12 @@ function jsonEscape(codePoint: number, table: RegexTable): Regex {
   return table.text(JSON.stringify(String.fromCodePoint(codePoint)).slice(1, -1));
 }
 
+const encoder = new TextEncoder();
 const lastOfLength = [0x7f, 0x7ff, 0xffff, 0x10ffff]; // largest code point of 1, 2, 3, 4 bytes
 
 /** A range as sequences of byte ranges: cut where the length changes and where a byte would not run to its end. */
 function utf8Range([low, high]: readonly [number, number], table: RegexTable): Regex[] {
+  if (high <= lastOfLength[0]!) return [table.range(low, high)]; // most of what patterns are made of
   for (const last of lastOfLength) {
     if (low <= last && last < high)
       return [...utf8Range([low, last], table), ...utf8Range([last + 1, high], table)];
@@ -106,7 +108,6 @@ function utf8Range([low, high]: readonly [number, number], table: RegexTable): R
       return [...utf8Range([low, (high & ~mask) - 1], table), ...utf8Range([high & ~mask, high], table)];
     }
   }
-  const encoder = new TextEncoder();
   const first = encoder.encode(String.fromCodePoint(low));
   const last = encoder.encode(String.fromCodePoint(high));
   return [table.sequence(...Array.from(first, (byte, i) => table.range(byte, last[i]!)))];

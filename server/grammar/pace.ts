@@ -5,7 +5,7 @@ import type { RegexTable } from './byte-regex.ts';
 /** Work that yields between its portions. */
 export type Portioned<T> = Generator<void, T>;
 
-const portionMax = 1_000; // steps and expressions together: 1 to 2 ms
+const portionMax = 500; // steps and expressions together: 1 ms, 5 while the code is new to V8
 
 export class Pace {
   readonly #table: RegexTable;

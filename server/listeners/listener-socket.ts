@@ -1,6 +1,7 @@
 // WebSockets of uWebSockets.js: the handshake, frames both ways, the close. Owns nothing longer than its socket; never
 // looks into a frame. Before it: listener.ts; after it: http/door.ts, which says who listens.
 import { closeReason } from './close-reason.ts';
+import { FRAME_TOO_LARGE, frameReadMax, frameSizeFault } from './frame-size.ts';
 import { type Defer, refuseHead, uwsRequest, writeHead } from './listener-head.ts';
 import { framingFault, handshakeFault } from './request-head.ts';
 import type {
@@ -30,7 +31,7 @@ interface SocketParts {
 
 export function socketBehavior({ bounds, handlers, defer }: SocketParts): uws.WebSocketBehavior<SocketData> {
   return {
-    maxPayloadLength: bounds.frameSizeMax,
+    maxPayloadLength: frameReadMax(bounds.frameSizeMax),
     maxBackpressure: bounds.sendBufferSizeMax,
     closeOnBackpressureLimit: true,
     idleTimeout: bounds.idleTimeoutSeconds,
@@ -44,7 +45,12 @@ export function socketBehavior({ bounds, handlers, defer }: SocketParts): uws.We
       data.events = data.open(data.connection);
       if (data.closeCode !== null) tellClosed(data, data.closeCode); // closed by open() itself
     },
-    message: (ws, message, isBinary) => ws.getUserData().events?.onMessage(new Uint8Array(message), isBinary),
+    message: (ws, message, isBinary) => {
+      const data = ws.getUserData();
+      const refused = frameSizeFault(message.byteLength, bounds.frameSizeMax);
+      if (refused === null) data.events?.onMessage(new Uint8Array(message), isBinary);
+      else data.connection?.close(FRAME_TOO_LARGE, refused);
+    },
     drain: (ws) => ws.getUserData().events?.onWritable(),
     close: (ws, code) => {
       const data = ws.getUserData();

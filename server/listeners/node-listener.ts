@@ -12,6 +12,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import type { Clock, Timer } from '../../kernels/clock.ts';
 import { fault } from '../base/errors.ts';
 import { bindFault } from './bind-fault.ts';
+import { frameReadMax } from './frame-size.ts';
 import { NodeExchange } from './node-exchange.ts';
 import {
   answerRaw,
@@ -74,7 +75,7 @@ export class NodeListener implements Transport {
     this.#upgrader = new WebSocketServer({
       noServer: true,
       clientTracking: false,
-      maxPayload: frameSizeMax,
+      maxPayload: frameReadMax(frameSizeMax),
       perMessageDeflate: false, // loopback has bandwidth; a compressor per socket costs memory and time per token
       handleProtocols: () => false,
     });
@@ -162,8 +163,8 @@ export class NodeListener implements Transport {
     request: HttpRequest,
     { open }: Extract<UpgradeDecision, { accept: true }>,
   ): void {
-    const { sendBufferSizeMax } = this.#bounds;
-    const opened = new NodeSocket({ ws, socket, request, open, sendBufferSizeMax });
+    const { frameSizeMax, sendBufferSizeMax } = this.#bounds;
+    const opened = new NodeSocket({ ws, socket, request, open, frameSizeMax, sendBufferSizeMax });
     this.#sockets.add(opened);
     socket.on('close', () => this.#sockets.delete(opened));
   }

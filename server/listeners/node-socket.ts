@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Clock, Timer } from '../../kernels/clock.ts';
 import { closeReason } from './close-reason.ts';
+import { FRAME_TOO_LARGE, frameSizeFault } from './frame-size.ts';
 import type { HttpRequest, SocketConnection, SocketEvents } from './transport.ts';
 
 const ABNORMAL = 1006; // RFC 6455 section 7.1.5: closed without a close frame
@@ -14,6 +15,7 @@ export interface OpenedSocket {
   readonly socket: Socket; // under it
   readonly request: HttpRequest;
   readonly open: (connection: SocketConnection) => SocketEvents;
+  readonly frameSizeMax: number; // bytes
   readonly sendBufferSizeMax: number; // bytes
 }
 
@@ -30,13 +32,17 @@ export class NodeSocket implements SocketConnection {
   #blocked = false; // bytes wait for their reader
   #asked = false; // by a ping, and silent since
 
-  constructor({ ws, socket, request, open, sendBufferSizeMax }: OpenedSocket) {
+  constructor({ ws, socket, request, open, frameSizeMax, sendBufferSizeMax }: OpenedSocket) {
     this.#ws = ws;
     this.#socket = socket;
     this.#sendBufferSizeMax = sendBufferSizeMax;
     this.request = request;
     ws.on('error', () => {}); // the close that follows says all
-    ws.on('message', (data, isBinary) => this.#events?.onMessage(data as Buffer, isBinary));
+    ws.on('message', (data: Buffer, isBinary) => {
+      const refused = frameSizeFault(data.length, frameSizeMax);
+      if (refused === null) this.#events?.onMessage(data, isBinary);
+      else this.close(FRAME_TOO_LARGE, refused);
+    });
     ws.on('close', (code) => this.#tellClosed(code));
     this.#events = open(this);
     if (this.#closeCode !== null) this.#tellEvents(this.#closeCode); // closed by open() itself

@@ -66,7 +66,8 @@ export function llamaAnswer(
   const shape = new InfillEvents({ generations, predictMax, truncated, limits, shown }, service);
   const starts = generations.map((one) => startOf({ ...one, newCutoff, newConstraint }, service));
   const stream = body.stream === true;
-  return { ok: true, value: { starts, logprobs: logprobs !== null, stream, includeUsage: null, shape } };
+  const told = { logprobs: logprobs !== null, stream, includeUsage: null, unmarkedEnd: true };
+  return { ok: true, value: { starts, ...told, shape } };
 }
 
 /** llama-server's names in ours. A string of letters is its short form of samplers, which names none of ours. */

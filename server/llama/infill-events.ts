@@ -8,6 +8,7 @@ import { chatLogprobs, withoutEnd } from '../chat/logprobs.ts';
 import { extensionOf, type Usage } from '../chat/usage.ts';
 import { AnswerTimes } from '../generation/answer-times.ts';
 import type { GenerationDelta, GenerationEnd, GenerationRequest } from '../generation/generation.ts';
+import { NEVER } from './logit-bias.ts';
 import { samplersOf } from './samplers.ts';
 
 /** What POST /completion tells beside what editors read. */
@@ -132,6 +133,16 @@ export class InfillEvents implements AnswerShape {
     };
   }
 
+  /** Null is never, which JSON has no number for: what ends an answer is never drawn where that is not to end it. */
+  #biases({ logitBias, ignoreStopTokens }: GenerationRequest): readonly object[] {
+    const asked = Array.from(logitBias ?? [], ([token, bias]) => ({
+      token,
+      bias: bias <= NEVER ? null : bias,
+    }));
+    const ends = ignoreStopTokens ? this.#stopTokenIds : [];
+    return [...asked, ...ends.map((token) => ({ token, bias: null }))];
+  }
+
   #settings(): object {
     const { generations, predictMax, limits } = this.#options;
     const generation = generations[0]!;
@@ -141,6 +152,7 @@ export class InfillEvents implements AnswerShape {
       ...settingsOf(generation),
       stop: generation.stopStrings,
       ignore_eos: generation.ignoreStopTokens,
+      logit_bias: this.#biases(generation),
       ...limits,
       samplers: samplersOf(generation),
     };

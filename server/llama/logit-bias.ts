@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { ServedModel } from '../text/served-model.ts';
 
 const BIAS_COUNT_MAX = 1024;
-const NEVER = -1e9; // far below any logit, and still a number
+export const NEVER = -1e9; // far below any logit, and still a number
 
 const bias = z.union([z.number().min(-100).max(100), z.literal(false)]);
 const token = z.union([z.int().min(0), z.string().min(1).max(256)]);

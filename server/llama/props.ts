@@ -73,13 +73,14 @@ function propsOf(service: DescribedService): object {
     model_path: model.path ?? model.name,
     modalities: { vision: false, audio: false },
     endpoint_slots: true,
-    endpoint_props: false, // nothing of it can be changed
+    endpoint_props: false, // not-served.ts says why
     endpoint_metrics: true,
     chat_template: chatTemplate?.source ?? '',
     chat_template_caps: capsOf(service),
     bos_token: textOf(spec.bosTokenId),
     eos_token: textOf(spec.eosTokenIds[0]),
     build_info: `sparklane-${about.version}`,
+    is_sleeping: (service.residence?.() ?? { kind: 'loaded' }).kind !== 'loaded', // a request loads it (--idle-unload)
     device: about.device,
   };
 }

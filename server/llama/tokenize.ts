@@ -59,8 +59,8 @@ function tokenized(body: TokenizeRequest, service: ChatService): Parsed<object> 
   const tokens = body.with_pieces === true ? ids.map((id) => ({ id, piece: piece(id) })) : ids;
   const sizes = { count: ids.length, max_model_len: generator.contextTokensMax };
   const text = (id: number) => decoder.decode(model.tokenizer.tokenBytes(id));
-  const shown = body.return_token_strs === true ? { token_strs: ids.map(text) } : {};
-  return { ok: true, value: { tokens, ...sizes, ...shown } };
+  const strs = body.return_token_strs === true ? ids.map(text) : null; // vLLM's null, too
+  return { ok: true, value: { tokens, ...sizes, token_strs: strs } };
 }
 
 /** A conversation's tokens are exactly those of the prompt that its request would make. */

@@ -51,7 +51,7 @@ export const messagesErrors = {
 /** Claude Code compacts a conversation by the words of this one error, and reads both numbers from it. */
 function messageOf({ code, message }: Fault): string {
   if (code !== 'context_length_exceeded') return message;
-  const numbers = /(\d+) tokens.*?(\d+)/.exec(message);
+  const numbers = /(\d+) tokens.*?(?:length is|context of) (\d+)/.exec(message);
   const short = numbers === null ? '' : `: ${numbers[1]} tokens > ${numbers[2]} maximum`;
   return `prompt is too long${short} (${message})`;
 }

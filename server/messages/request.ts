@@ -41,6 +41,9 @@ export function unusableFault(body: CountRequest): Fault | null {
       `json_schema is known, not ${JSON.stringify(format['type'])}`,
     );
   }
+  if (format != null && format['schema'] == null) {
+    return refusal('output_config.format.schema', 'a schema is needed');
+  }
   return toolsFault(body) ?? choiceFault(body);
 }
 

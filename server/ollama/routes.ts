@@ -19,6 +19,8 @@ const table = routesIn('ollama');
 // Of Ollama's API, not ours: Codex asks for 0.13.4 at least (its Responses API), Copilot for 0.6.4.
 const API_VERSION = '0.15.0';
 
+const FILES = 'models are files of this machine, and are neither made nor removed over its API';
+
 export const namedSchema = z.object({
   model: z.string().nullish(),
   name: z.string().nullish(), // its older spelling
@@ -33,10 +35,10 @@ export function ollamaRoutes(
 ): readonly Route[] {
   const { model, bounds } = service;
   const names = [model.name, ...(model.aliases ?? [])];
-  const unsupported = (path: string, message: string): Route =>
-    post(path, { summary: 'Refused', body: z.unknown() }, (call) =>
-      call.refuse(fault('unsupported', message)),
-    );
+  const unsupported = (method: 'POST' | 'DELETE', path: string): Route => ({
+    ...{ method, path, open: false, about: { group: 'ollama', summary: 'Refused' }, errorBody: ollamaError },
+    answer: (call) => call.refuse(fault('unsupported', `${path.replace(/\/:$/, '')}: ${FILES}`)),
+  });
   return [
     table.get(
       '/',
@@ -76,9 +78,8 @@ export function ollamaRoutes(
       (call, body) => answerGenerate(call, body, service),
     ),
     ...embedRoutes({ ...embeddings, clock: service.clock }),
-    ...['/api/create', '/api/copy', '/api/push'].map((path) =>
-      unsupported(path, `${path}: models are files of this machine, and are not made over its API`),
-    ),
+    ...['/api/create', '/api/copy', '/api/push', '/api/blobs/:'].map((path) => unsupported('POST', path)),
+    unsupported('DELETE', '/api/delete'),
   ];
 }
 

@@ -19,7 +19,7 @@ import { modelFault } from '../chat/model-name.ts';
 import { promptFields, promptOptions } from '../chat/prompt-options.ts';
 import { leavesReasoning, reasoningFields, reasoningTokens } from '../chat/reasoning.ts';
 import { silentEnds } from '../chat/token-rules.ts';
-import { type ToolSet, toolChoiceFault, toolSetOf } from '../chat/tool-set.ts';
+import { type ToolSet, toolChoiceFault, toolSetOf, toolsFault } from '../chat/tool-set.ts';
 import { unservedOfChats } from '../chat/unserved-fields.ts';
 import type { HttpCall } from '../http/http-call.ts';
 import { type Route, routesIn } from '../http/route.ts';
@@ -129,7 +129,8 @@ function answer(call: HttpCall, body: ChatRequest, service: ChatService): void {
   }
   const tools = toolsOf(body);
   const asked = askedForm(body);
-  const unkept = toolChoiceFault(body.tool_choice, tools) ?? (asked.ok ? null : asked.fault);
+  const unkept =
+    toolsFault(body.tools) ?? toolChoiceFault(body.tool_choice, tools) ?? (asked.ok ? null : asked.fault);
   if (unkept !== null || !asked.ok) {
     call.refuse(unkept!);
     return;
@@ -211,6 +212,7 @@ function countTokens(call: HttpCall, given: ChatRequest, service: ChatService): 
   const refused =
     legacyFault(given) ??
     (routed ? null : modelFault(body.model, service.model)) ??
+    toolsFault(body.tools) ??
     toolChoiceFault(body.tool_choice, tools);
   const prompt = refused === null ? promptOf(body, tools, service.answering) : null;
   if (prompt?.ok) call.reply(200, { input_tokens: prompt.value.tokens.length });

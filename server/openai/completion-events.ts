@@ -108,10 +108,11 @@ export class CompletionEvents implements AnswerShape {
       index,
       logprobs: before && drawn ? joinedLogprobs(before, drawn) : (drawn ?? null),
       finish_reason: reason,
-      ...(judgedCount !== null &&
-        judged !== null && {
-          prompt_logprobs: promptLogprobs(tokenizer, prompt.tokens, judged, judgedCount),
-        }),
+      // vLLM's: its callers read null where they have not asked.
+      prompt_logprobs:
+        judgedCount === null || judged === null
+          ? null
+          : promptLogprobs(tokenizer, prompt.tokens, judged, judgedCount),
       ...(tokenIds && { token_ids: tokens, prompt_token_ids: Array.from(prompt.tokens) }),
     };
   }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { commonFields } from '../chat/fields.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { promptFields } from '../chat/prompt-options.ts';
+import { unserved } from '../chat/unserved-fields.ts';
 
 export const ITEM_COUNT_MAX = 16_384; // of a request, and of a conversation
 const TOOL_COUNT_MAX = 1024;
@@ -26,6 +27,7 @@ function responseFields(bounds: RequestBounds) {
     ...sampling,
     input: z.union([z.string(), z.array(z.unknown()).max(ITEM_COUNT_MAX)]).nullish(),
     instructions: z.union([z.string(), z.array(z.unknown()).max(ITEM_COUNT_MAX)]).nullish(),
+    prompt: unserved(), // OpenAI's templates, kept with OpenAI
     conversation: z.union([idField, z.looseObject({ id: idField })]).nullish(),
     previous_response_id: idField.nullish(),
     store: z.boolean().nullish(),

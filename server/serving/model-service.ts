@@ -31,6 +31,7 @@ import type { Route } from '../http/route.ts';
 import type { Lanes } from '../lanes/lanes.ts';
 import { llamaCompletionRoute } from '../llama/completion.ts';
 import { infillRoutes } from '../llama/infill.ts';
+import { notServedRoutes } from '../llama/not-served.ts';
 import { llamaServerRoutes } from '../llama/props.ts';
 import { tokenizeRoutes } from '../llama/tokenize.ts';
 import type { MessagesService } from '../messages/messages-service.ts';
@@ -141,6 +142,7 @@ export function createModelService(parts: ModelParts, shared: SharedParts): Mode
       ...messagesRoutes(messagesServiceOf(server, service)),
       ...tokenizeRoutes(service),
       ...llamaServerRoutes(discovery),
+      ...notServedRoutes,
       ...otherServersRoutes(discovery),
       ...ollamaRoutes(discovery, embeddings, server.answerPage ?? null),
       ...responseRoutes(responses),

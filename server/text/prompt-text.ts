@@ -2,7 +2,7 @@
 // sessions/transcript.ts; after it: the tokenizer, which has long texts looked at elsewhere (long-texts.ts).
 import type { ChatMessage } from '../../models/chat-template.ts';
 import type { EncodeMode } from '../../models/tokenizer.ts';
-import { fault } from '../base/errors.ts';
+import { contextFault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import type { ServedModel } from './served-model.ts';
 
@@ -62,10 +62,8 @@ export function encodePrompt(
   const least = tooManyTokens(text, tokenizer, bound);
   if (least !== null) {
     const length = contextTokensMax * CHARACTERS_PER_TOKEN;
-    const message =
-      `the prompt has more than ${least} tokens (its first ${length} of ${text.length} characters); ` +
-      `the context holds ${contextTokensMax}, prompt and output together`;
-    return { ok: false, fault: fault('context_length_exceeded', message) };
+    const said = `the prompt has more than ${least} tokens (its first ${length} of ${text.length} characters)`;
+    return { ok: false, fault: contextFault(said, contextTokensMax) };
   }
   return { ok: true, value: tokenizer.encode(text, mode) };
 }

@@ -1,7 +1,10 @@
-// What reading a JSON body takes of the event loop, in ms of the thread's own time: the largest of each kind that the default
+// What reading a JSON body, or a frame of MessagePack, takes of the event loop, in ms of the thread's own time: the largest of each kind that the default
 // bounds let through, the least of several tries. Run: npx tsx test/bench/body.bench.ts
 
+import { pack } from 'msgpackr';
+import type { Fault } from '../../server/base/errors.ts';
 import { parseJson } from '../../server/base/json-body.ts';
+import { decodeClientFrame } from '../../server/client/protocol.ts';
 import { loadConfig } from '../../server/config/config.ts';
 import { threadMs } from './thread-time.ts';
 
@@ -26,15 +29,37 @@ const bodies: Readonly<Record<string, string>> = {
   'one object of other members each': `{${Array.from({ length: memberCount }, (_, i) => `"k${i}":1`).join(',')}}`,
 };
 
-const rows = Object.entries(bodies).map(([name, json]) => {
+const append = (content: object) => ({ type: 'session.append', session: 1, ...content });
+const frames: Readonly<Record<string, object>> = {
+  'one text, ASCII': append({ text: lines }),
+  'one text, with another letter': append({ text: `é${lines}` }),
+  'one text, Chinese': append({ text: '解析器读取文件'.repeat(Math.floor(bodySizeMax / 22)) }),
+  'one text, emoji': append({ text: '😀a'.repeat(Math.floor(bodySizeMax / 6)) }),
+  tokens: append({ tokens: Array.from({ length: bodyValuesMax - 20 }, (_, i) => i) }),
+  '4,096 messages': append({ messages: Array(4096).fill({ role: 'user', content: lines.slice(0, 1000) }) }),
+};
+
+const read = Object.entries(bodies).map(([name, json]) => {
   const body = new Uint8Array(Buffer.from(json));
+  return row(name, body, () => parseJson(body, bodyValuesMax));
+});
+for (const [name, message] of Object.entries(frames)) {
+  const frame = pack(message);
+  read.push(row(`frame, ${name}`, frame, () => decodeClientFrame(frame, bodyValuesMax)));
+}
+console.table(read);
+
+function row(
+  name: string,
+  bytes: Uint8Array,
+  parse: () => { ok: true } | { ok: false; fault: Fault },
+): object {
   let least = Number.POSITIVE_INFINITY;
   for (let attempt = 0; attempt < tries; attempt++) {
     const start = threadMs();
-    const parsed = parseJson(body, bodyValuesMax);
+    const parsed = parse();
     least = Math.min(least, threadMs() - start);
     if (!parsed.ok) throw new Error(`${name}: ${parsed.fault.message}`);
   }
-  return { body: name, MiB: (body.length / 2 ** 20).toFixed(1), ms: least.toFixed(1) };
-});
-console.table(rows);
+  return { read: name, MiB: (bytes.length / 2 ** 20).toFixed(1), ms: least.toFixed(1) };
+}

@@ -99,7 +99,7 @@ const members: Readonly<Record<string, () => Asked>> = {
   metrics: () => ({ path: '/metrics', body: null }),
   models: () => ({ path: '/v1/models', body: null }),
   openapi: () => ({ path: '/openapi.json', body: null }),
-  'native, 15 MiB of text': () => ({ path: 'native text', body: null }),
+  'native, 3.9 MiB of text': () => ({ path: 'native text', body: null }),
   'native, 3,000 messages': () => ({ path: 'native messages', body: null }),
 };
 
@@ -117,7 +117,7 @@ async function askNative(url: string, path: string): Promise<string> {
   const client = await NativeClient.connect(webSocketTo(url, options), { client: 'portions' });
   try {
     const session = client.open();
-    const content = path === 'native text' ? { text: text(15 * MIB) } : { messages: messages(3000, 20) };
+    const content = path === 'native text' ? { text: text(3.9 * MIB) } : { messages: messages(3000, 20) };
     await session.append(content);
     await session.generate({ maxTokens: 1 }).end;
     return 'answered';

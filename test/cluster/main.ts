@@ -33,7 +33,7 @@ interface Fault {
   readonly resumeMsMax: number;
 }
 
-const rig = new Rig();
+const rig = new Rig('dist/sparklane.js');
 const seeds = (env['SEEDS'] || '1,2,3').split(',').map(Number);
 const DEVICES: Readonly<Record<string, readonly [RigDevice, RigDevice, RigDevice]>> = {
   sim: ['sim', 'sim', 'sim'],
@@ -145,7 +145,7 @@ async function main(): Promise<number> {
   const toNodes = await Promise.all(nodes.map(({ port }) => Relay.to(port, lines)));
   const { url } = await rig.envoy(toNodes.map(({ port }) => port));
   const cluster: Cluster = { nodes, redis, url, toNodes, toStore };
-  const alone = await rig.node('alone', { redis: null, compiled: true, device: devices[0] });
+  const alone = await rig.node('alone', { redis: null, device: devices[0] });
   let broken = 0;
   const only = env['ONLY'] ?? '';
   for (const seed of seeds) {
@@ -166,7 +166,7 @@ async function main(): Promise<number> {
 function startNode(index: number, { port }: Relay, at?: number): Promise<Started> {
   const given = at === undefined ? {} : { port: at };
   const device = devices![index]!;
-  return rig.node(NAMES[index]!, { ...given, redis: `redis://127.0.0.1:${port}`, compiled: true, device });
+  return rig.node(NAMES[index]!, { ...given, redis: `redis://127.0.0.1:${port}`, device });
 }
 
 /** All that is walked at the same time: native sessions, sockets of the Responses API, responses in the background, chats. */

@@ -40,7 +40,12 @@ const DEVICE_FLAGS = {
 export type RigDevice = keyof typeof DEVICE_FLAGS;
 
 export class Rig {
+  readonly #program: string; // what Node runs
   readonly #children: ChildProcess[] = [];
+
+  constructor(program: string) {
+    this.#program = program;
+  }
 
   /** Ends whatever still runs. */
   end(): void {
@@ -67,7 +72,7 @@ export class Rig {
 
   /** Resolves once it serves, and has its store where it has one. */
   async node(name: string, options: NodeOptions): Promise<Started> {
-    const { redis, keys = {}, compiled = false } = options;
+    const { redis, keys = {} } = options;
     const port = options.port ?? (await freePort());
     const { device: kind = 'sim' } = options;
     const device = [
@@ -77,7 +82,6 @@ export class Rig {
     // What it is compared with has no store, which would say so too; without it near ties turn with the load.
     if (kind !== 'sim' && redis === null) device.push('--invariance', 'full');
     const cluster = redis === null ? [] : ['--cluster', redis];
-    const program = compiled ? ['dist/sparklane.js'] : ['--import', 'tsx', 'sparklane.ts'];
     const flags = [
       'serve',
       '--port',
@@ -88,7 +92,7 @@ export class Rig {
       ...cluster,
       ...(options.flags ?? []),
     ];
-    const child = this.#spawn(process.execPath, [...program, ...flags], { ...listenerEnv, ...keys });
+    const child = this.#spawn(process.execPath, [this.#program, ...flags], { ...listenerEnv, ...keys });
     const stored = redis === null ? null : said(child, 'stderr', /store is there/);
     const [, url] = await said(child, 'stdout', /url\s+(\S+)/);
     await stored;
@@ -132,7 +136,6 @@ export interface NodeOptions {
   readonly port?: number;
   readonly keys?: Readonly<Record<string, string>>; // of its environment
   readonly flags?: readonly string[];
-  readonly compiled?: boolean; // dist/ instead of the source, which starts quicker
   readonly device?: RigDevice;
 }
 

@@ -303,19 +303,25 @@ describeEach('WebSockets', () => {
     refused.terminate();
   });
 
-  test('a frame over its bound closes the socket', async () => {
+  test('a frame over its bound closes the socket with a reason; one of many times the bound is not read', async () => {
     const log: string[] = [];
     const port = await listen(
       () => {},
       () => echo(log),
     );
-    const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
-    await once(socket, 'open');
-    socket.send(Buffer.alloc(bounds.frameSizeMax + 1));
-    socket.on('error', () => {});
-    await once(socket, 'close');
-    while (log.length === 0) await new Promise(setImmediate);
-    expect(log).toEqual(['closed 1006']);
+    for (const [size, code, reason] of [
+      [bounds.frameSizeMax + 1, 1009, 'a message of 65537 bytes: at most 65536 (--frame-size)'],
+      [4 * bounds.frameSizeMax + 1, kind === 'uws' ? 1006 : 1009, ''],
+    ] as const) {
+      const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
+      await once(socket, 'open');
+      socket.on('error', () => {});
+      socket.send(Buffer.alloc(size));
+      const [closed, why] = (await once(socket, 'close')) as [number, Buffer];
+      expect([closed, `${why}`]).toEqual([code, reason]);
+      while (log.length === 0) await new Promise(setImmediate);
+      expect(log.splice(0)[0]).toMatch(/^closed 10/);
+    }
   });
 
   test('closing in open() tells the events once, and a long reason is cut at a character', async () => {

@@ -66,7 +66,7 @@ describe('frames', () => {
     expect(read.type).toBe('response.completed');
     socket.send('x'.repeat(1_600_000));
     const [code] = (await once(socket, 'close')) as [number];
-    expect([1006, 1009]).toContain(code); // as the listener has it
+    expect(code).toBe(1009);
     expect((await ask(other, { input: 'Hi', store: false })).type).toBe('response.completed');
     other.close();
   });

@@ -7,11 +7,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import type { NativeClient } from '../../server/client/client.ts';
 import { connect } from '../../server/client/published.ts';
+import { programFile } from '../built-program.ts';
 import { Rig, redisProgram, type Started } from '../cluster/rig.ts';
 
 if (redisProgram === null) console.log('skipped: there is no redis-server and no valkey-server');
 
-const rig = new Rig();
+const rig = new Rig(programFile('sparklane.ts'));
 const clients: NativeClient[] = [];
 
 afterEach(() => {

@@ -6,11 +6,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { StoreFullError } from '../../server/cluster/block-store.ts';
 import { RedisBlocks } from '../../server/cluster/redis-blocks.ts';
 import { RedisLink } from '../../server/cluster/store-link.ts';
+import { programFile } from '../built-program.ts';
 import { Rig, redisProgram, type Started } from '../cluster/rig.ts';
 
 if (redisProgram === null) console.log('skipped: there is no redis-server and no valkey-server');
 
-const rig = new Rig();
+const rig = new Rig(programFile('sparklane.ts'));
 const links: RedisLink[] = [];
 const BLOCK = 1000; // bytes
 

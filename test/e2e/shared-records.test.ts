@@ -8,12 +8,13 @@ import { RedisCounts } from '../../server/cluster/count-store.ts';
 import type { RecordBounds, RecordStore } from '../../server/cluster/record-store.ts';
 import { RedisRecords } from '../../server/cluster/redis-records.ts';
 import { RedisLink } from '../../server/cluster/store-link.ts';
+import { programFile } from '../built-program.ts';
 import { Rig, redisProgram, type Started } from '../cluster/rig.ts';
 import { MemoryRecords } from '../memory-records.ts';
 
 if (redisProgram === null) console.log('skipped: there is no redis-server and no valkey-server');
 
-const rig = new Rig();
+const rig = new Rig(programFile('sparklane.ts'));
 const links: RedisLink[] = [];
 
 afterAll(() => {

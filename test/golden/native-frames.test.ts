@@ -51,7 +51,7 @@ const fromServer: readonly ServerMessage[] = [
     device: 'cpu',
     limits: {
       contextTokensMax: 4096,
-      frameSizeMax: 16_777_216,
+      frameSizeMax: 4_194_304,
       sessionCountMax: 64,
       sessionIdleSeconds: 1800,
       replayTokensMax: 4096,

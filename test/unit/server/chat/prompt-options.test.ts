@@ -131,7 +131,7 @@ test('n_predict bounds a chat; a prompt far too long says how long it is at leas
   expect(cut).toMatchObject({ choices: [{ finish_reason: 'length', message: { content: 'Ye' } }] });
   const long = post('/v1/chat/completions', { messages: [{ role: 'user', content: 'x'.repeat(400_000) }] });
   expect((long.json as { error: { message: string } }).error.message).toMatch(
-    /more than \d+ tokens .* holds \d+/,
+    /more than \d+ tokens .* length is \d+ tokens/,
   );
 });
 

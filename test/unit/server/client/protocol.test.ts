@@ -1,6 +1,7 @@
-import { Packr, pack } from 'msgpackr';
+import { Packr, pack, Unpackr } from 'msgpackr';
 import { describe, expect, test } from 'vitest';
 import { FRAME_DEPTH_MAX, frameFault } from '../../../../server/client/frame-guard.ts';
+import { readFrame } from '../../../../server/client/frame-reader.ts';
 import type { ServerMessage, TokensFrame } from '../../../../server/client/messages.ts';
 import {
   decodeClientFrame,
@@ -79,6 +80,75 @@ describe('what a client sends', () => {
     const message = { type: 'generate', session: 1, generation: 2, maxTokens: 16, stop: ['\n\n'] } as const;
     const decoded = decodeClientFrame(encodeClientMessage({ ...message, stop: [...message.stop] }));
     expect(decoded).toEqual({ ok: true, message });
+  });
+});
+
+describe('the value of a frame', () => {
+  const integers = [0, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1, -1, -32, -33];
+  const values = {
+    integers: [
+      ...integers,
+      -128,
+      -129,
+      -32_768,
+      -32_769,
+      -(2 ** 31),
+      -(2 ** 31) - 1,
+      2n ** 64n - 1n,
+      -(2n ** 63n),
+    ],
+    numbers: [0.5, -1e300, -0, Number.POSITIVE_INFINITY, Number.NaN, 5e-324],
+    texts: [
+      '',
+      'a',
+      'é',
+      'a'.repeat(31),
+      'b'.repeat(32),
+      `${'b'.repeat(31)}é`,
+      'c'.repeat(200),
+      'é😀\ufeff\0'.repeat(9000),
+    ],
+    others: [true, false, null, [], {}, [[[{ 7: { '': [1] } }]]]],
+    long: Array.from({ length: 70_000 }, (_, index) => index),
+    wide: Object.fromEntries(Array.from({ length: 70_000 }, (_, index) => [`k${index}`, index])),
+  };
+
+  test('is what msgpackr reads, whatever kind it is of', () => {
+    const options = { useRecords: false, mapsAsObjects: true, int64AsType: 'auto' as 'bigint' };
+    for (const more of [{}, { useFloat32: 1 }]) {
+      const frame = new Packr({ useRecords: false, variableMapSize: true, ...more }).pack(values);
+      const plain = (value: unknown) =>
+        JSON.parse(
+          JSON.stringify(value, (_, one) =>
+            typeof one === 'bigint' || Object.is(one, -0) ? `${one}n` : one,
+          ),
+        );
+      expect(plain(readFrame(frame))).toEqual(plain(new Unpackr(options).unpack(frame)));
+    }
+  });
+
+  test('has bytes of its own', () => {
+    const bytes = [3, 300, 70_000].map((size) => new Uint8Array(size).fill(7));
+    const frame = pack(bytes);
+    const value = readFrame(frame);
+    frame.fill(0);
+    expect(value).toEqual(bytes);
+  });
+
+  test('keeps a byte order mark; a text that is no UTF-8 is refused', () => {
+    expect(readFrame(pack(`\ufeff${'é'.repeat(100)}`))).toBe(`\ufeff${'é'.repeat(100)}`);
+    for (const size of [1, 40, 300]) {
+      const frame = pack({ type: 'session.append', session: 1, text: 'e'.repeat(size) });
+      frame[frame.length - 1] = 0xff;
+      expect(refusedCode(frame)).toBe('malformed_frame');
+    }
+  });
+
+  test('has no member that would be its prototype', () => {
+    const frame = Buffer.from(pack({ _proto___: { type: 'ping' }, a: 1 }));
+    frame.write('__proto__', frame.indexOf('_proto___'));
+    const value = readFrame(frame);
+    expect([Object.keys(value as object), Object.getPrototypeOf(value)]).toEqual([['a'], Object.prototype]);
   });
 });
 

@@ -48,7 +48,7 @@ describe('t_max_predict_ms', () => {
 
   test('holds in a stream, too, whose last object says so', async () => {
     const { call } = await infill(lines, { t_max_predict_ms: 1, stream: true });
-    const events = call.events.filter((event) => event !== '[DONE]') as Record<string, unknown>[];
+    const events = call.events as Record<string, unknown>[];
     expect(events.map(({ content }) => content).join('')).toBe('one\n');
     expect(events.at(-1)).toMatchObject({ stop: true, stop_type: 'limit', tokens_predicted: 4 });
   });
@@ -184,7 +184,7 @@ describe('POST /completion', () => {
     }
     expect(server.prompts).toEqual(['Hi', 'Hi']);
     const stream = await server.request('POST', '/completion', { prompt: 'Hi', stream: true });
-    const events = stream.events.filter((event) => event !== '[DONE]') as Record<string, unknown>[];
+    const events = stream.events as Record<string, unknown>[];
     expect(events.map(({ content }) => content).join('')).toBe('a\nb');
     expect(events.at(-1)).toMatchObject({ stop: true, stop_type: 'eos', timings: { predicted_n: 4 } });
   });
@@ -222,6 +222,19 @@ describe('POST /completion', () => {
     const told = server.server.submitted.map(({ sampling }) => Object.fromEntries(sampling.logitBias!));
     const both = { 72: 3, 105: 3 };
     expect(told).toEqual([{ 72: -5 }, { 72: -5 }, both, both, { 50: 2, 55: 2 }, { 72: -1e9 }]);
+  });
+
+  test('tells the biases that it drew with: null is never', async () => {
+    const server = await responsesServer({ say: () => 'x' });
+    const biases = async (body: object) => {
+      const call = await server.request('POST', '/completion', { prompt: 'Hi', n_predict: 1, ...body });
+      return (call.json as { generation_settings: { logit_bias: unknown } }).generation_settings.logit_bias;
+    };
+    expect(await biases({})).toEqual([]);
+    const logit_bias = [[72, -5], [73, false]]; // biome-ignore format: pairs
+    const asked = [{ token: 72, bias: -5 }, { token: 73, bias: null }]; // biome-ignore format: likewise
+    expect(await biases({ logit_bias })).toEqual(asked);
+    expect(await biases({ ignore_eos: true })).toEqual([{ token: BYTE_EOS, bias: null }]);
   });
 
   test('tells the likeliest tokens, whole and as a stream', async () => {

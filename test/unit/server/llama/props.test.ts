@@ -33,6 +33,7 @@ describe('GET /props', () => {
       modalities: { vision: false, audio: false },
       chat_template_caps: { supports_tools: true, supports_system_role: true },
       build_info: 'sparklane-0.0.0',
+      is_sleeping: false,
     });
   });
 
@@ -49,6 +50,33 @@ describe('GET /props', () => {
     for (const path of ['/props', '/slots', '/version', '/api/v0/models']) {
       expect([path, (await server.request('GET', path)).status]).toEqual([path, 401]);
     }
+  });
+});
+
+describe('what llama-server has where it is told to', () => {
+  test.each(['/slots/0?action=save', '/slots/1?action=erase', '/rerank', '/v1/reranking', '/v2/rerank'])(
+    'POST %s says 501, why, and what there is instead',
+    async (path) => {
+      const server = await world();
+      const call = await server.request('POST', path, { query: 'a', documents: ['b'] });
+      const message = expect.stringMatching(/^This server does not support (slots action|reranking): /);
+      const error = { code: 501, type: 'not_supported_error', message };
+      expect([call.status, call.json]).toEqual([501, { error }]);
+    },
+  );
+
+  test('properties and adapters are those of the start', async () => {
+    const server = await world();
+    const adapters = await server.request('GET', '/lora-adapters');
+    expect([adapters.status, adapters.json]).toEqual([200, []]);
+    for (const path of ['/lora-adapters', '/props'])
+      expect((await server.request('POST', path, [])).status).toBe(501);
+  });
+
+  test('wants a key first, in the same envelope', async () => {
+    const server = await world({ flags: { apiKeys: ['a-key-of-editors'] } });
+    const call = await server.request('POST', '/rerank', {});
+    expect([call.status, call.json]).toMatchObject([401, { error: { type: 'authentication_error' } }]);
   });
 });
 

@@ -32,6 +32,7 @@ describe('refused, in its own envelope:', () => {
       'output_config.format',
       { output_config: { format: { type: 'json_schema', schema: { type: 'sausage' } } } },
     ],
+    ['output_config.format.schema', { output_config: { format: { type: 'json_schema' } } }],
     ['mcp_servers', { mcp_servers: [{}] }],
     ['container', { container: 'c' }],
     ['compaction', { compaction: {} }],
@@ -81,6 +82,9 @@ describe('refused, in its own envelope:', () => {
     const long = await server.request('POST', PATH, body({ system: 'x'.repeat(200) }));
     expect(long.status).toBe(400);
     expect(JSON.stringify(long.json)).toMatch(/prompt is too long: 2\d\d tokens > 100 maximum/);
+    // Not counted to its end: the numbers are the least that it has, and the context.
+    const longer = await server.request('POST', PATH, body({ system: 'x'.repeat(3500) }));
+    expect(JSON.stringify(longer.json)).toMatch(/prompt is too long: \d{3,4} tokens > 100 maximum/);
   });
 
   test('what finds the queue full, or the server on its way out', async () => {

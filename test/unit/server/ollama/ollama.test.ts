@@ -341,8 +341,9 @@ describe('what is here', () => {
 
   test('what there is not is refused by name', async () => {
     const server = await world('');
-    for (const path of ['/api/embed', '/api/embeddings', '/api/create', '/api/copy', '/api/push']) {
-      const call = await server.request('POST', path, { model: 'bytes', input: 'a' });
+    for (const path of ['embed', 'embeddings', 'create', 'copy', 'push', 'blobs/sha256:00', 'delete']) {
+      const method = path === 'delete' ? 'DELETE' : 'POST';
+      const call = await server.request(method, `/api/${path}`, { model: 'bytes', input: 'a' });
       expect([path, call.status, call.json]).toEqual([path, 400, { error: expect.any(String) }]);
     }
   });

@@ -49,6 +49,11 @@ describe('a form that cannot be held is refused with its field', () => {
   test.each<[Json, string]>([
     [{ response_format: { type: 'sound' } }, 'response_format.type'],
     [{ response_format: { type: 'json_schema', json_schema: 7 } }, 'response_format.json_schema'],
+    [{ response_format: { type: 'json_schema' } }, 'response_format.schema'],
+    [
+      { response_format: { type: 'json_schema', json_schema: { name: 'x' } } },
+      'response_format.json_schema.schema',
+    ],
     [{ json_schema: schema, grammar: 'root ::= "a"' }, 'json_schema'],
     [{ guided_json: '{' }, 'guided_json'],
     [{ grammar: 'root ::= "a' }, 'grammar'],

@@ -247,7 +247,9 @@ describe('refusals', () => {
     const { ask } = await world({ engine: { ...says('ok'), contextTokensMax: 21 } });
     const call = ask({});
     expect([call.status, call.json]).toMatchObject([400, { error: { code: 'context_length_exceeded' } }]);
-    expect(call.text).toContain('the prompt has 21 tokens; the context holds 21');
+    // Clients know it by these words, other servers' each.
+    expect(call.text).toContain('the prompt has 21 tokens, which exceeds the available context size: ');
+    expect(call.text).toContain("this model's maximum context length is 21 tokens");
   });
 
   test('output beyond the context is cut, not refused', async () => {
@@ -275,6 +277,9 @@ describe('refusals', () => {
     [{ seed: 0.5 }, 'seed'],
     [{ stream: 'yes' }, 'stream'],
     [{ frequency_penalty: 3 }, 'frequency_penalty'],
+    [{ tools: [{ type: 'web_search' }] }, 'tools[0].type'],
+    [{ tools: [{ type: 'function', name: 'f' }, { type: 'function' }] }, 'tools[1].name'],
+    [{ tools: [{ type: 'custom', custom: { name: '' } }] }, 'tools[0].custom.name'],
   ])('%j is refused, naming %s', async (body, param) => {
     const { ask } = await world();
     const call = ask(body);

@@ -45,7 +45,12 @@ describe('prompts', () => {
       created: 1_795_176_000,
       model: 'bytes',
       system_fingerprint: expect.any(String),
-      choices: [{ text: 'ABCDEFGHIJKLMNOP', index: 0, logprobs: null, finish_reason: 'length' }],
+      choices: [
+        {
+          ...{ text: 'ABCDEFGHIJKLMNOP', index: 0, logprobs: null, finish_reason: 'length' },
+          prompt_logprobs: null, // vLLM's
+        },
+      ],
       usage: {
         prompt_tokens: 26,
         completion_tokens: 16,
@@ -200,7 +205,7 @@ describe('echo and logprobs', () => {
 describe('tokenize and detokenize', () => {
   test('speak llama-server’s and vLLM’s words', async () => {
     const { post } = await world();
-    const whole = { tokens: [104, 105], count: 2, max_model_len: 4096 };
+    const whole = { tokens: [104, 105], count: 2, max_model_len: 4096, token_strs: null };
     expect(post('/tokenize', { content: 'hi' }).json).toEqual(whole);
     expect(post('/tokenize', { prompt: 'hi', model: 'bytes' }).json).toEqual(whole);
     expect(post('/tokenize', { content: 'é', with_pieces: true }).json).toMatchObject({

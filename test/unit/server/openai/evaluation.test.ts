@@ -48,6 +48,7 @@ describe('echo with log-probabilities', () => {
           top_logprobs: [null, { b: -0.5 }, { c: -0.5 }],
           text_offset: [0, 1, 2],
         },
+        prompt_logprobs: null,
       },
     ]);
     expect(submitted[0]).toMatchObject({ maxTokens: 0, promptLogprobs: 1 });
@@ -198,6 +199,7 @@ describe('which tokens', () => {
     [{ documents: [{ text: 'x' }] }, 'documents'],
     [{ echo: true }, 'echo'],
     [{ include_reasoning: false }, 'include_reasoning'],
+    [{ web_search_options: {} }, 'web_search_options'],
   ])(
     '%j of a chat, which would change the answer, is refused by name, unless it asks for nothing',
     async (fields, param) => {
@@ -206,7 +208,7 @@ describe('which tokens', () => {
       expect([call.status, call.json]).toMatchObject([400, { error: { param } }]);
       const idle = { use_beam_search: false, length_penalty: 1, mirostat: 0, dry_multiplier: 0, echo: false };
       const taken = await ask(
-        { messages, ...idle, include_reasoning: true, documents: null },
+        { messages, ...idle, include_reasoning: true, documents: null, web_search_options: null },
         '/v1/chat/completions',
       );
       expect(taken.status).toBe(200);

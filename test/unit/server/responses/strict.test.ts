@@ -25,6 +25,13 @@ test('a response has both penalties as numbers, and functions all their fields',
   expect(set).toMatchObject({ presence_penalty: 0.5, frequency_penalty: -1 });
 });
 
+test('a prompt that is kept with OpenAI is refused, not left out', async () => {
+  const server = await responsesServer({ say: () => 'Hi.' });
+  const refused = await soon(server, { input: 'Hi', prompt: { id: 'pmpt_1', variables: { a: 'b' } } });
+  expect(refused).toMatchObject({ status: 400, error: { param: 'prompt' } });
+  expect(await soon(server, { input: 'Hi', prompt: null })).toMatchObject({ status: 'completed' });
+});
+
 test('input items are listed with parts, ids and status', async () => {
   const server = await responsesServer({ say: () => 'Hi.' });
   const { id } = await soon(server, {
