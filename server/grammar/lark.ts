@@ -169,6 +169,7 @@ class LarkRules {
         return oneOf(codePoints([[from!, to!]]), { table, form });
       }
       case 'pattern':
+        pace.spend(node.source.length);
         return compilePattern(node.source, {
           table,
           form,

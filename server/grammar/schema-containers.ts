@@ -101,7 +101,7 @@ function* keyPatterns(
       compilePattern(source, { table, form: 'json', path: at, search: true, bounds }),
     );
     if (regex !== null) known.push({ regex, schema: inner, path: at });
-    if (context.pace.due()) yield;
+    if (context.pace.due(source.length)) yield;
   }
   if (known.length <= patternsMax) return known;
   throw new GrammarError('too-large', `more than ${patternsMax} patterns`, place);

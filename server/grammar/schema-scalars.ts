@@ -48,7 +48,7 @@ function* patternsOf(schema: Schema, path: string, { reader, context }: ScalarPa
       compilePattern(source, { table, form: 'json', path: at, search: true, bounds }),
     );
     if (regex !== null) held.push(write(regex));
-    if (context.pace.due()) yield;
+    if (context.pace.due(source.length)) yield;
   }
   for (const source of [...(pattern === undefined ? [] : [pattern]), ...listOf(allPatterns)])
     yield* add('pattern', source, (regex) => regex);
