@@ -62,7 +62,7 @@ function chatSchema(bounds: RequestBounds) {
     prompt_cache_key: z.string().max(1024).nullish(), // names the conversation, for lanes
     metadata: z.looseObject({ task_id: z.string().max(512).nullish() }).nullish(), // names the task, likewise
     prediction: z
-      .object({ type: z.string(), content: z.union([z.string(), z.array(contentPart)]) })
+      .object({ type: z.literal('content'), content: z.union([z.string(), z.array(contentPart)]) })
       .nullish(),
   });
 }

@@ -201,4 +201,13 @@ describe('speculation', () => {
     if (expected === null) expect(speculation).toBeNull();
     else expect(speculation).toMatchObject(expected);
   });
+
+  test('a prediction of another type is refused', async () => {
+    const server = await responsesServer({ say: () => 'Hi' });
+    const call = await server.request('POST', path, {
+      messages,
+      prediction: { type: 'diff', content: 'Hi' },
+    });
+    expect([call.status, call.json]).toMatchObject([400, { error: { param: 'prediction.type' } }]);
+  });
 });
