@@ -24,12 +24,13 @@ const MIB = 2 ** 20;
 const accuracyLevel = 4; // activations are rounded to int8 per row and block; fp32 activations cost twice the time
 
 /**
- * An outlier among the activations spoils its own block, so small ones err least (PERFORMANCE.md, "Accuracy"); with VNNI
- * they cost a sixth of a chunk's time. Where outliers have been smoothed away 64 do at 8 bits. Larger ones never: their
+ * Rounding the activations is three quarters of what 8 bits lose, and an outlier among them spoils its own block: small
+ * ones err least (docs/lab/precision.md, "Accuracy"). With VNNI, where products are exact, they cost a sixth of a chunk's time, and
+ * 64 do where outliers have been smoothed away; without it a token is no slower with 32. Larger ones never: their
  * kernel for AVX-512 without VNNI computes rows in pairs, and a last odd row another way than among others.
  */
 const fineBlockSize = 32;
-const smoothedBlockSize = 64;
+const coarseBlockSize = 64;
 
 interface Blocks {
   readonly bits: Bits;
@@ -48,13 +49,13 @@ const fourBitPlan: Readonly<Record<LinearRole, Bits>> = {
 };
 
 /**
- * `bits` of every matrix; `stored`: those it is stored in where a kernel takes them as they are, else 8. `exactProducts`: the
- * head of a large vocabulary is the finer one.
+ * `bits` of every matrix; `stored`: those it is stored in where a kernel takes them as they are, else 8. `coarse`:
+ * matrices have larger blocks; `fineHead`: the head of a large vocabulary is the finer one.
  */
 export function blockArithmetic(
   source: WeightSource,
   bits: Bits | 'stored',
-  { smoothed, exactProducts }: { readonly smoothed: boolean; readonly exactProducts: boolean },
+  { coarse, fineHead }: Readonly<Record<'coarse' | 'fineHead', boolean>>,
 ): Arithmetic {
   const bitsOf = ({ role, weights }: Linear): Bits => {
     if (bits === 'stored') return commonLayout(source, weights)?.bits ?? 8;
@@ -66,7 +67,7 @@ export function blockArithmetic(
   };
   const layoutOf = (linear: Linear): Blocks => ({
     bits: bitsOf(linear),
-    blockSize: smoothed && linear.inSize % smoothedBlockSize === 0 ? smoothedBlockSize : fineBlockSize,
+    blockSize: coarse && linear.inSize % coarseBlockSize === 0 ? coarseBlockSize : fineBlockSize,
   });
   return {
     // At 4 bits of our own the operator would lose the zero points that make them bearable.
@@ -87,7 +88,7 @@ export function blockArithmetic(
       });
     },
     unembed: (writer, input, head) =>
-      exactProducts && isFineHead(head)
+      fineHead && isFineHead(head)
         ? unembedFinely(writer, source, input, head)
         : unembedBlocks(writer, source, input, { ...head, blocks: tableOf(head) }),
   };

@@ -28,7 +28,7 @@ import { readShippedRanges } from './shipped-ranges.ts';
 import { type ActivationRanges, smoothed } from './smoothing.ts';
 
 // Part of every entry's key: raise it whenever the same checkpoint would give other files.
-const builderVersion = '19';
+const builderVersion = '20';
 
 const modelFiles: Readonly<Record<KvPrecision, string>> = { fp32: 'model.onnx', int8: 'model-kv-int8.onnx' };
 const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
@@ -204,9 +204,7 @@ async function writeEntry(
     files.push(await writeModel(directory, modelFiles[kv], graph, builderVersion));
     files.push(await writeModel(directory, bindingModelFiles[kv], guarded, builderVersion));
   }
-  // Its head multiplies the embeddings' blocks, which a finer head leaves in the file.
-  const deviceFormat = { ...format, exactProducts: false, target: 'device' } as const;
-  const device = writeDecoder(spec, { ...deviceFormat, kv: 'fp32' }, source);
+  const device = writeDecoder(spec, { ...format, target: 'device', kv: 'fp32' }, source);
   const deviceGraph = graphOf('decoder', device, weights, decoderInterface(spec, 'fp32'));
   files.push(await writeModel(directory, deviceFile, deviceGraph, builderVersion));
   const writer = writeDecoder(spec, { ...format, kv: 'fp32', answers: 'states' }, source);

@@ -63,10 +63,10 @@ export function writeDecoder(spec: ModelSpec, format: DecoderFormat, unscaled: W
   const { precision, kv, target = 'cpu', smoothed = false, stretch, answers = 'tokens' } = format;
   const writer = new GraphWriter();
   const source = scoresScaled(spec, unscaled);
-  const arithmetic = arithmeticOf(precision, source, {
-    smoothed,
-    exactProducts: format.exactProducts ?? false,
-  });
+  const exactProducts = format.exactProducts ?? false;
+  // Another device's head multiplies the embeddings' blocks, which a finer head leaves in the file.
+  const fineHead = exactProducts && target === 'cpu';
+  const arithmetic = arithmeticOf(precision, source, { smoothed, exactProducts, fineHead });
   // int8 keys are multiplied row by row as it is.
   const guesses = target === 'cpu' && kv === 'fp32' && answers === 'tokens' && stretch === undefined;
   const probed = stretch !== undefined;

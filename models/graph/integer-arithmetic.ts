@@ -23,8 +23,8 @@ interface Quantised {
   readonly peaks: string; // float [..., 1], the row's largest magnitude
 }
 
-/** `exactProducts`: as of Calibration (build.ts). */
-export function integerArithmetic(source: WeightSource, exactProducts: boolean): Arithmetic {
+/** `fineHead`: the head of a large vocabulary is the finer one. */
+export function integerArithmetic(source: WeightSource, fineHead: boolean): Arithmetic {
   return {
     expertBits: 8,
     embed(writer, ids, table) {
@@ -46,12 +46,7 @@ export function integerArithmetic(source: WeightSource, exactProducts: boolean):
     // In blocks, which err least. A small head has a matrix of its own anyway, and several rows are faster in integers.
     unembed(writer, input, head) {
       if (!prefersFloatTable(head))
-        return (exactProducts && isFineHead(head) ? unembedFinely : unembedBlocks)(
-          writer,
-          source,
-          input,
-          head,
-        );
+        return (fineHead && isFineHead(head) ? unembedFinely : unembedBlocks)(writer, source, input, head);
       const { weight, vocabSize: outSize, hiddenSize: inSize } = head;
       const matrix = `${weight}.head`;
       writeChannels(writer, source, matrix, { inSize, outSize, weights: [weight] });

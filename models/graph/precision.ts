@@ -26,23 +26,27 @@ export function hasFineHead(precision: Precision): boolean {
   return precision !== 'fp32' && precision !== 'stored';
 }
 
-/** `smoothed`: whether the source's activations have been evened out (smoothing.ts); `exactProducts`: as of Calibration (build.ts). */
+/**
+ * `smoothed`: whether the source's activations have been evened out (smoothing.ts); `exactProducts`: as of Calibration (build.ts);
+ * `fineHead`: whether a large head is the finer one.
+ */
 export function arithmeticOf(
   precision: Precision,
   source: WeightSource,
-  { smoothed, exactProducts }: { readonly smoothed: boolean; readonly exactProducts: boolean },
+  { smoothed, exactProducts, fineHead }: Record<'smoothed' | 'exactProducts' | 'fineHead', boolean>,
 ): Arithmetic {
+  const options = { coarse: smoothed && exactProducts, fineHead };
   switch (precision) {
     case 'fp32':
       return floatArithmetic(source);
     case 'int8':
-      return blockArithmetic(source, 8, { smoothed, exactProducts });
+      return blockArithmetic(source, 8, options);
     case 'int4':
-      return blockArithmetic(source, 4, { smoothed, exactProducts });
+      return blockArithmetic(source, 4, options);
     case 'w8a8':
-      return integerArithmetic(source, exactProducts);
+      return integerArithmetic(source, fineHead);
     case 'stored':
-      return blockArithmetic(source, 'stored', { smoothed, exactProducts: false });
+      return blockArithmetic(source, 'stored', { coarse: false, fineHead: false });
   }
 }
 

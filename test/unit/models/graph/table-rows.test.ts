@@ -10,7 +10,7 @@ const values = Float32Array.from({ length: vocabSize * hiddenSize }, () => rando
 
 function bytesOf(source: WeightSource): readonly Uint8Array[] {
   const writer = new GraphWriter();
-  blockArithmetic(source, 8, { smoothed: false, exactProducts: false }).embed(writer, 'ids', {
+  blockArithmetic(source, 8, { coarse: false, fineHead: false }).embed(writer, 'ids', {
     weight: 'table',
     vocabSize,
     hiddenSize,
