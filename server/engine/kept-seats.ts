@@ -45,8 +45,13 @@ export class KeptSeats {
    * them together passes over an empty seat, and would have to attend to a full one, or compute them apart.
    */
   suits(row: Row, slot: number): boolean {
-    const { first, last } = rangeOf(row);
-    return slot <= first || slot >= last;
+    // From the seat outwards, where the next taken one is near: whoever leaves a full simulated device asks this.
+    let before = slot - 1;
+    while (before >= 0 && row[before] === null) before--;
+    if (before < 0) return true;
+    let after = slot + 1;
+    while (after < row.length && row[after] === null) after++;
+    return after === row.length;
   }
 
   /** The seat that has to be forgotten before another one of the replica keeps anything; null: there is room. */
