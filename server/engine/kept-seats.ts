@@ -176,12 +176,7 @@ export class KeptSeats {
 
 /** Whether no free seat would lie between this free one and those that are taken: devices batch contiguous seats. */
 function joins(row: Row, slot: number): boolean {
-  const { first, last } = rangeOf(row);
-  return last === -1 || (slot >= first - 1 && slot <= last + 1);
-}
-
-/** Of the seats that are taken; `last` −1: none is. */
-function rangeOf(row: Row): { readonly first: number; readonly last: number } {
   const first = row.findIndex((sequence) => sequence !== null);
-  return { first, last: row.findLastIndex((sequence) => sequence !== null) };
+  const last = row.findLastIndex((sequence) => sequence !== null);
+  return last === -1 || (slot >= first - 1 && slot <= last + 1);
 }
