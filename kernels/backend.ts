@@ -2,7 +2,7 @@
 // store of KV blocks that outlive them; a step computes rows of tokens and answers once. The engine decides
 // what to compute (server/engine/scheduler.ts); a backend decides how. Types and their assertions only.
 import assert from 'node:assert/strict';
-import type { SamplingDefaults } from '../models/sampling-defaults.ts';
+import type { SamplingDefaults } from '../models/config/sampling-defaults.ts';
 import type { DevicePlan } from './device-plan.ts';
 
 /** What a device can hold and do. Fixed for the life of the backend. */

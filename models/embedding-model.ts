@@ -1,13 +1,15 @@
 // A model as what makes vectors of texts: an encoder, or a decoder by the states of its tokens. Tokenizer, pooling, sizes;
 // weights stay on disk. Before it: a path; after it: server/embeddings and server/device.
+
+import { loadTokenizer } from './checkpoint/tokenizer-source.ts';
 import { readEncoderSpec } from './encoder/encoder-config.ts';
 import { type Pooling, type PoolingMode, pooledSize, readPooling } from './encoder/pooling.ts';
+import { CheckpointError } from './files/model-file.ts';
 import { findGguf } from './gguf/find-gguf.ts';
 import { openGguf } from './gguf/gguf-file.ts';
 import { GgufMetadata } from './gguf/gguf-metadata.ts';
 import type { Model } from './model.ts';
-import { CheckpointError } from './model-file.ts';
-import { Tokenizer } from './tokenizer.ts';
+import type { Tokenizer } from './tokenizer/tokenizer.ts';
 
 export interface EmbeddingModel {
   readonly name: string;
@@ -24,7 +26,7 @@ export interface EmbeddingModel {
 /** Throws CheckpointError. */
 export function loadEncoderModel(path: string): EmbeddingModel {
   const spec = readEncoderSpec(path);
-  const tokenizer = Tokenizer.load(path);
+  const tokenizer = loadTokenizer(path);
   if (tokenizer.addedFrom(spec.vocabSize) === null) {
     const problem = `its ids reach ${tokenizer.vocabSize - 1}, the model knows ${spec.vocabSize}`;
     throw new CheckpointError(problem, { file: path, field: 'tokenizer.json' });

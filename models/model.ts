@@ -1,24 +1,25 @@
 // A model by name, directory or GGUF file, ready for text: spec, tokenizer, chat template, sampling defaults, fill-in-the-
-// middle tokens. Weights stay on disk (checkpoint.ts, graph/build.ts). After it: whoever serves it, or computes with it.
+// middle tokens. Weights stay on disk (checkpoint/checkpoint.ts, graph/build.ts). After it: whoever serves it, or computes with it.
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { ChatTemplate } from './chat-template.ts';
-import { readModelSpec } from './checkpoint-config.ts';
-import { endTokens } from './end-tokens.ts';
-import { exportSize, isExport } from './export/onnx-export.ts';
+import { readModelSpec } from './checkpoint/checkpoint-config.ts';
+import { type AdapterChoice, adaptedName, adapterConfig, baseModelOf } from './checkpoint/lora.ts';
+import { loadTokenizer } from './checkpoint/tokenizer-source.ts';
+import { type SamplingDefaults, samplingDefaults } from './config/sampling-defaults.ts';
+import { insideHubFolder } from './files/hub-cache.ts';
+import { CheckpointError, readOptionalJson } from './files/model-file.ts';
 import { findGguf } from './gguf/find-gguf.ts';
 import { openGguf } from './gguf/gguf-file.ts';
 import { GgufMetadata } from './gguf/gguf-metadata.ts';
 import { type Advice, ggufAdvice, ggufFimTokens, ggufTemplate } from './gguf/gguf-text.ts';
-import { insideHubFolder } from './hub-cache.ts';
-import { type AdapterChoice, adaptedName, adapterConfig, baseModelOf } from './lora.ts';
-import { CheckpointError, readOptionalJson } from './model-file.ts';
-import { type SamplingDefaults, samplingDefaults } from './sampling-defaults.ts';
+import { exportSize, isExport } from './onnx/onnx-export.ts';
 import type { ModelSpec } from './spec.ts';
-import { Tokenizer } from './tokenizer.ts';
-import { weightSize } from './weight-files.ts';
+import { ChatTemplate } from './template/chat-template.ts';
+import { endTokens } from './template/end-tokens.ts';
+import type { Tokenizer } from './tokenizer/tokenizer.ts';
+import { weightSize } from './weights/weight-files.ts';
 
 /** Prompt order: prefixId, text before, suffixId, text after, middleId; the model goes on with the middle. */
 export interface FimTokens {
@@ -50,7 +51,7 @@ const fimSpellings = [
 
 /**
  * Loads everything but weights. A name without a slash is an embedded model unless it ends in `.gguf`, anything else a
- * path; a directory with an adapter alone is its base model with it. `now` is the time that a chat template may print (chat-template.ts); `adapters` are named, and read with the
+ * path; a directory with an adapter alone is its base model with it. `now` is the time that a chat template may print (template/chat-template.ts); `adapters` are named, and read with the
  * weights. Throws CheckpointError when there is no such
  * model, or a file of it is bad.
  */
@@ -63,7 +64,7 @@ export function loadModel(
   const own = isAdapter(given) ? given : null;
   const path = own === null ? given : baseOf(own);
   const spec = readModelSpec(path);
-  const tokenizer = Tokenizer.load(path);
+  const tokenizer = loadTokenizer(path);
   const gguf = openMetadata(path);
   const strangers = tokenizer.addedFrom(spec.vocabSize);
   if (strangers === null) {

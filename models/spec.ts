@@ -1,5 +1,5 @@
 // ModelSpec: the dimensions of a decoder, as data. It owns no weights and does no I/O.
-// checkpoint-config.ts makes one from a Hugging Face config.json, gguf/gguf-spec.ts from GGUF metadata; graphs, devices and
+// checkpoint/checkpoint-config.ts makes one from a Hugging Face config.json, gguf/gguf-spec.ts from GGUF metadata; graphs, devices and
 // the engine only read it. What families differ in is said here, field by field, and computed by whoever reads it: no
 // reader asks for a family's name.
 

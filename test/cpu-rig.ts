@@ -10,8 +10,9 @@ import {
 } from '../kernels/backend.ts';
 import { WallClock } from '../kernels/clock.ts';
 import { type CpuBackend, type CpuBackendOptions, createCpuBackend } from '../kernels/onnx/backend.ts';
-import { type Checkpoint, loadCheckpoint } from '../models/checkpoint.ts';
+import { loadCheckpoint } from '../models/checkpoint/checkpoint.ts';
 import { type BuiltGraph, buildGraph } from '../models/graph/build.ts';
+import type { Checkpoint } from '../models/weights/weights.ts';
 import { writeTinyModel } from './golden/tiny-model.ts';
 import { createReferenceDecoder, type ReferenceDecoder } from './reference-decoder.ts';
 

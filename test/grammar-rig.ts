@@ -4,13 +4,13 @@ import { maskAllows } from '../kernels/backend.ts';
 import { VirtualClock } from '../kernels/clock.ts';
 import type { Random } from '../kernels/random.ts';
 import { babbleLogits, emptyContext, extendContext } from '../kernels/sim/babble.ts';
+import { loadTokenizer } from '../models/checkpoint/tokenizer-source.ts';
 import { resolveModel } from '../models/model.ts';
-import { Tokenizer } from '../models/tokenizer.ts';
 import type { TokenConstraint } from '../server/engine/request.ts';
 import { type GrammarBounds, grammarBounds } from '../server/grammar/bounds.ts';
 import { GrammarCompiler } from '../server/grammar/compiler.ts';
 
-export const tokenizer = Tokenizer.load(resolveModel('spark-nano'));
+export const tokenizer = loadTokenizer(resolveModel('spark-nano'));
 export const stopTokenId = tokenizer.specialTokenId('<|im_end|>')!;
 export const vocabSize = tokenizer.vocabSize;
 

@@ -2,7 +2,6 @@
 // the engine's and the graphs' tests, so it is written to be read against the model's definition, not to be fast.
 // The frequencies of rotary embeddings are the graphs' own: golden outputs hold both to transformers.
 import assert from 'node:assert/strict';
-import { type Checkpoint, requiredTensors } from '../models/checkpoint.ts';
 import { type RotaryKind, rotaryFrequencies, rotaryMagnitude } from '../models/graph/rotary.ts';
 import {
   type Activation,
@@ -11,6 +10,8 @@ import {
   type ModelSpec,
   scoreGrowthAt,
 } from '../models/spec.ts';
+import { requiredTensors } from '../models/weights/required-tensors.ts';
+import type { Checkpoint } from '../models/weights/weights.ts';
 
 type Vector = Float64Array;
 

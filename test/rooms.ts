@@ -3,19 +3,38 @@
 /** Wires the layers, and stands beside them. */
 export const PROGRAM = 'sparklane.ts';
 
+/** The rooms of models/ in their order: a file imports its own room and earlier ones. */
+const modelRooms: readonly Room[] = [
+  { room: 'spec.ts', packages: [] },
+  { room: 'thread-entry.ts', earlier: [], packages: [] }, // starts threads; knows no model
+  { room: 'files', earlier: [], packages: ['zod'] }, // what lies where; knows no format
+  { room: 'config', packages: ['zod'] },
+  { room: 'weights', packages: ['zod'] },
+  { room: 'tokenizer', earlier: ['files'], packages: ['@huggingface/', 'zod'] },
+  { room: 'jinja', earlier: [], packages: [] },
+  { room: 'template', earlier: ['files', 'tokenizer', 'jinja'], packages: ['zod'] },
+  { room: 'gguf', packages: [] },
+  { room: 'onnx', packages: ['@bufbuild/', 'zod'] },
+  { room: 'checkpoint', packages: ['zod'] }, // a model's files, whatever their format
+  { room: 'graph', packages: [] },
+  { room: 'encoder', packages: ['zod'] },
+  { room: 'model.ts', packages: ['zod'] },
+  { room: 'embedding-model.ts', packages: [] },
+];
+
 /** The rooms of server/ in their order: a file imports its own room and earlier ones, and outside of server/ what its row says. */
-export const rooms: readonly Room[] = [
+const serverRooms: readonly Room[] = [
   {
     room: 'engine',
     outside: ['kernels/backend.ts', 'kernels/clock.ts', 'kernels/random.ts', 'models/spec.ts'],
     packages: ['node:assert/strict'],
   },
   { room: 'grammar', outside: ['kernels/clock.ts'], packages: [] },
-  { room: 'base', outside: ['models/content-part.ts'], packages: ['pino', 'zod'] },
+  { room: 'base', outside: ['models/template/content-part.ts'], packages: ['pino', 'zod'] },
   {
     room: 'hub', // fetches models; knows no server
     earlier: ['base'],
-    outside: ['kernels/clock.ts', 'models/hub-cache.ts'],
+    outside: ['kernels/clock.ts', 'models/files/hub-cache.ts'],
     packages: ['undici', 'zod'],
   },
   { room: 'config', outside: ['models/'], packages: ['zod'] },
@@ -27,7 +46,7 @@ export const rooms: readonly Room[] = [
     packages: ['msgpackr', 'ws', 'zod'],
   },
   { room: 'generation', outside: ['kernels/'], packages: [] },
-  { room: 'telemetry', outside: [], packages: ['@opentelemetry/'] },
+  { room: 'telemetry', packages: ['@opentelemetry/'] },
   { room: 'archive', outside: ['kernels/', 'models/model.ts'], packages: [] },
   { room: 'tools', outside: ['models/'], packages: [] },
   { room: 'metrics', outside: ['kernels/backend.ts'], packages: ['prom-client'] },
@@ -71,16 +90,19 @@ export const rooms: readonly Room[] = [
   { room: 'main.ts', outside: ['kernels/clock.ts'], packages: [] },
 ];
 
+/** By layer. */
+export const rooms = { models: modelRooms, server: serverRooms } as const;
+
 export interface Room {
-  readonly room: string; // a folder of server/, or one of the files that wire the whole
+  readonly room: string; // a folder of its layer, or one of the files beside those
   readonly earlier?: readonly string[]; // only these of the earlier rooms
-  readonly outside: readonly string[];
+  readonly outside?: readonly string[]; // of other layers; absent: nothing
   readonly packages: readonly string[];
 }
 
 /** For each place, what it may import beside itself: folders or files of ours, and packages. */
 export const importTable: readonly Rule[] = [
-  { where: 'models/', ours: [], packages: ['@huggingface/', '@bufbuild/', 'zod'] },
+  ...rowsOf('models'),
   {
     where: 'kernels/onnx/',
     ours: ['kernels/', 'models/'],
@@ -93,14 +115,18 @@ export const importTable: readonly Rule[] = [
     ours: ['kernels/device-plan.ts'],
     packages: ['preact', 'marked', 'eventsource-parser', 'diff', 'uplot'],
   },
-  ...rooms.map(({ room, earlier, outside, packages }, index) => ({
-    where: placeOf(room),
-    ours: [...(earlier ?? rooms.slice(0, index).map((before) => before.room)).map(placeOf), ...outside],
-    packages,
-  })),
+  ...rowsOf('server'),
   ...loadtestRows(),
   { where: PROGRAM, ours: ['server/main.ts', 'loadtest/main.ts', 'loadtest/commands.ts'], packages: [] },
 ];
+
+function rowsOf(layer: keyof typeof rooms): Rule[] {
+  return rooms[layer].map(({ room, earlier, outside = [], packages }, index, all) => {
+    const before = earlier ?? all.slice(0, index).map((one) => one.room);
+    const ours = [...before.map((one) => placeOf(layer, one)), ...outside];
+    return { where: placeOf(layer, room), ours, packages };
+  });
+}
 
 /**
  * The rooms of loadtest/ in their order. What simulates, what reports on tasks and what measures do not know each other;
@@ -145,6 +171,6 @@ export const fenced: Readonly<Record<string, readonly string[]>> = {
   undici: ['server/upstream/undici-wire.ts', 'server/hub/undici-fetch.ts', 'loadtest/measure/wires/'],
 };
 
-export function placeOf(room: string): string {
-  return room.endsWith('.ts') ? `server/${room}` : `server/${room}/`;
+export function placeOf(layer: string, room: string): string {
+  return room.endsWith('.ts') ? `${layer}/${room}` : `${layer}/${room}/`;
 }

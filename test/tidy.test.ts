@@ -88,22 +88,29 @@ test('no file is longer than 400 lines', () => {
   expect(long.map(({ path }) => path)).toEqual([]);
 });
 
-test('every file of the server is in a room, and only those that wire the whole are loose', () => {
-  const inServer = sources.filter(({ path }) => path.startsWith('server/'));
-  const homeless = inServer.filter(({ path }) => !rooms.some(({ room }) => path.startsWith(placeOf(room))));
-  expect(homeless.map(({ path }) => path)).toEqual([]);
-  for (const { room } of rooms)
-    expect(inServer.some(({ path }) => path.startsWith(placeOf(room)))).toBe(true);
+const roomed = Object.entries(rooms).map(([layer, ordered]) => ({
+  layer,
+  names: ordered.map(({ room }) => room),
+  places: ordered.map(({ room }) => placeOf(layer, room)),
+}));
+
+test.each(roomed)('every file of $layer/ is in a room, and every room has files', ({ layer, places }) => {
+  const paths = sources.map(({ path }) => path).filter((path) => path.startsWith(`${layer}/`));
+  const homeless = paths.filter((path) => !places.some((place) => path.startsWith(place)));
+  expect(homeless).toEqual([]);
+  const empty = places.filter((place) => !paths.some((path) => path.startsWith(place)));
+  expect(empty).toEqual([]);
 });
 
-test('ARCHITECTURE.md tells the rooms in their order', () => {
-  const [, table] = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8').split('| | rooms | |');
+test.each(roomed)('ARCHITECTURE.md tells the rooms of $layer/ in their order', ({ layer, names }) => {
+  const head = `| | rooms of \`${layer}/\` | |`;
+  const [, table] = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8').split(head);
   const rows = table!
     .slice(0, table!.indexOf('\n\n'))
     .split('\n')
     .map((row) => row.split('|')[2] ?? '');
-  const told = rows.flatMap((row) => Array.from(row.matchAll(/`([\w.]+)`/g), ([, name]) => name!));
-  expect(told).toEqual(rooms.map(({ room }) => room));
+  const told = rows.flatMap((row) => Array.from(row.matchAll(/`([\w.-]+)`/g), ([, name]) => name!));
+  expect(told).toEqual(names);
 });
 
 test('no file imports itself by way of others', () => {

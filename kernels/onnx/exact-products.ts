@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bytesOf } from '../../models/graph/graph-writer.ts';
-import { encodeModel, microsoftDomain } from '../../models/onnx-proto.ts';
+import { encodeModel, microsoftDomain } from '../../models/onnx/onnx-proto.ts';
 import { openSession } from './ort.ts';
 
 const size = 64;

@@ -2,7 +2,7 @@
 // range of tokens out of seats, and rows into them, in place. Shapes as in kv-memory.ts. Before it: backend.ts, which
 // opens them beside the decoder; after it: device-seats.ts runs them.
 import { GraphWriter } from '../../models/graph/graph-writer.ts';
-import { encodeModel, type GraphProto, type ValueInfo } from '../../models/onnx-proto.ts';
+import { encodeModel, type GraphProto, type ValueInfo } from '../../models/onnx/onnx-proto.ts';
 import type { KvShape } from './kv-memory.ts';
 
 type Sizes = Pick<KvShape, 'layerCount' | 'kvHeadCount' | 'headSize'>;

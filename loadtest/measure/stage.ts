@@ -1,8 +1,9 @@
 // Stage: what all runs of a campaign share: clock, target, workload, tokenizer, and the server in this process where there is one.
 // Opened from the settings by campaign.ts, and by each thread that plays a part of a run.
 import { type Clock, VirtualClock } from '../../kernels/clock.ts';
+import { loadTokenizer } from '../../models/checkpoint/tokenizer-source.ts';
 import { resolveModel } from '../../models/model.ts';
-import { Tokenizer } from '../../models/tokenizer.ts';
+import type { Tokenizer } from '../../models/tokenizer/tokenizer.ts';
 import { packageVersion } from '../../server/base/package-version.ts';
 import { openWorkload } from '../workload/catalog.ts';
 import { fillerText } from '../workload/filler.ts';
@@ -123,10 +124,10 @@ async function probe(settings: Settings, apiKey: string | null): Promise<ServerF
 
 /** The tokenizer that was asked for, or the embedded model's own; null if there is none. */
 function findTokenizer(asked: string | null, model: string): Tokenizer | null {
-  if (asked !== null) return Tokenizer.load(resolveModel(asked));
+  if (asked !== null) return loadTokenizer(resolveModel(asked));
   if (/[/\\]/.test(model)) return null;
   try {
-    return Tokenizer.load(resolveModel(model));
+    return loadTokenizer(resolveModel(model));
   } catch {
     return null; // somebody else's model
   }

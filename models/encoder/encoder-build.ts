@@ -2,7 +2,7 @@
 // Before it: encoder-checkpoint.ts; after it: kernels/onnx/embedder.ts opens the file.
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { hashFiles, openEntry } from '../cache.ts';
+import { hashFiles, openEntry } from '../files/cache.ts';
 import { type BuildProgress, graphOf, weightsFile, writeModel, writeWeights } from '../graph/graph-files.ts';
 import { tensorSize } from '../graph/graph-writer.ts';
 import type { Precision } from '../graph/precision.ts';

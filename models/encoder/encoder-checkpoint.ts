@@ -1,11 +1,11 @@
 // An encoder's directory → EncoderSpec and float32 tensors by our names. At load every tensor that is computed with is
 // checked for presence, dtype and shape; values are read when asked for. Before it: encoder-config.ts; after it:
 // encoder-graph.ts.
-import { CheckpointError } from '../model-file.ts';
-import { isReadableDtype, readTensor, SafetensorsError } from '../safetensors.ts';
-import type { TensorRows } from '../stored-tensors.ts';
-import { openWeightFiles, type WeightFiles } from '../weight-files.ts';
-import type { WeightSource } from '../weights.ts';
+import { CheckpointError } from '../files/model-file.ts';
+import { isReadableDtype, readTensor, SafetensorsError } from '../weights/safetensors.ts';
+import type { TensorRows } from '../weights/stored-tensors.ts';
+import { openWeightFiles, type WeightFiles } from '../weights/weight-files.ts';
+import type { WeightSource } from '../weights/weights.ts';
 import { readEncoderSpec } from './encoder-config.ts';
 import { type EncoderFamily, encoderFamilies } from './encoder-families.ts';
 import { type EncoderSpec, encoderTensors } from './encoder-spec.ts';

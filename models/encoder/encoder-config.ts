@@ -3,10 +3,10 @@
 // encoder-checkpoint.ts.
 import { join } from 'node:path';
 import { z } from 'zod';
-import { activationNamed } from '../activation-name.ts';
+import { activationNamed } from '../config/activation-name.ts';
+import { CheckpointError, readJson, readOptionalJson } from '../files/model-file.ts';
+import { modelName } from '../files/model-name.ts';
 import { findGguf } from '../gguf/find-gguf.ts';
-import { CheckpointError, readJson, readOptionalJson } from '../model-file.ts';
-import { modelName } from '../model-name.ts';
 import { type EncoderFamily, encoderFamilies, encoderFields } from './encoder-families.ts';
 import type { EncoderSpec } from './encoder-spec.ts';
 

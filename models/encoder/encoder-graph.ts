@@ -7,8 +7,8 @@
 import type { Arithmetic, LinearRole } from '../graph/arithmetic.ts';
 import { bytesOf, GraphWriter } from '../graph/graph-writer.ts';
 import { arithmeticOf, type Precision } from '../graph/precision.ts';
-import type { GraphProto } from '../onnx-proto.ts';
-import type { WeightSource } from '../weights.ts';
+import type { GraphProto } from '../onnx/onnx-proto.ts';
+import type { WeightSource } from '../weights/weights.ts';
 import { type EncoderSpec, isFirstNormLeftOut } from './encoder-spec.ts';
 
 interface Context {

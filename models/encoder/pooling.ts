@@ -4,8 +4,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { CheckpointError, readJson, readOptionalJson } from '../model-file.ts';
-import { openSafetensors, readTensor, SafetensorsError } from '../safetensors.ts';
+import { CheckpointError, readJson, readOptionalJson } from '../files/model-file.ts';
+import { openSafetensors, readTensor, SafetensorsError } from '../weights/safetensors.ts';
 
 const modes = ['cls', 'mean', 'max', 'mean-sqrt', 'weighted-mean', 'last'] as const;
 export type PoolingMode = (typeof modes)[number];

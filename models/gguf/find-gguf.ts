@@ -2,9 +2,9 @@
 // at the first bytes of a file whose name says nothing. Before it: a path from model.ts; after it: gguf-file.ts opens what was found.
 import { closeSync, existsSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { CheckpointError } from '../model-file.ts';
-import { indexName, singleName } from '../weight-files.ts';
-import { beginsGguf } from './gguf-file.ts';
+import { beginsGguf } from '../files/gguf-name.ts';
+import { CheckpointError } from '../files/model-file.ts';
+import { indexName, singleName } from '../weights/weight-files.ts';
 
 /** The file (the first shard), or null where the path is no GGUF model's. Throws CheckpointError where it is several's. */
 export function findGguf(path: string): string | null {
@@ -13,7 +13,7 @@ export function findGguf(path: string): string | null {
   if (found?.isFile()) return beginsAsGguf(path) ? path : null; // caches name files by their sums
   if (!found?.isDirectory()) return null;
   if ([singleName, indexName].some((name) => existsSync(join(path, name)))) return null;
-  const names = readdirSync(path).filter((name) => beginsGguf(name) && !isProjector(name));
+  const names = readdirSync(path).filter(beginsGguf);
   if (names.length <= 1) return names.length === 0 ? null : join(path, names[0]!);
   const listed = names.sort().join(', ');
   throw new CheckpointError(`holds several GGUF models: name one of ${listed}`, { file: path });
@@ -27,9 +27,4 @@ function beginsAsGguf(path: string): boolean {
   } finally {
     closeSync(fd);
   }
-}
-
-/** Image encoders lie beside their language models under this name. */
-function isProjector(name: string): boolean {
-  return /^mmproj/i.test(name);
 }

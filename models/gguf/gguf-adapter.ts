@@ -1,8 +1,9 @@
 // A LoRA adapter as GGUF: `general.type` adapter, tensors `….lora_a` [r, in] and `….lora_b` [out, r] under the names of
-// the weights that they change. Before it: gguf-file.ts; after it: lora.ts.
-import type { Adapter, LowRank } from '../adapter.ts';
-import { CheckpointError } from '../model-file.ts';
+// the weights that they change. Before it: gguf-file.ts; after it: checkpoint/lora.ts.
+
+import { CheckpointError } from '../files/model-file.ts';
 import type { ModelSpec } from '../spec.ts';
+import type { Adapter, LowRank } from '../weights/adapter.ts';
 import { architectureOf } from './gguf-architectures.ts';
 import { decoderTensorName, separateHalves } from './gguf-checkpoint.ts';
 import { decodeBlocks, openGguf, readBlocks } from './gguf-file.ts';

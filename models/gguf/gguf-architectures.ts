@@ -1,14 +1,14 @@
 // The architectures of GGUF files that our graphs compute, and what their metadata leave to the reader. What a family is
-// otherwise stands in families.ts. Before it: gguf-metadata.ts; after it: gguf-spec.ts and gguf-checkpoint.ts.
+// otherwise stands in config/families.ts. Before it: gguf-metadata.ts; after it: gguf-spec.ts and gguf-checkpoint.ts.
 // Keys and tensor names: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md and llama.cpp's own tables.
-import type { StoredPart } from '../families.ts';
+import type { StoredPart } from '../config/families.ts';
+import { insteadOf } from '../config/unsupported.ts';
 import type { Activation, Experts } from '../spec.ts';
-import { insteadOf } from '../unsupported.ts';
 import type { GgufFile } from './gguf-file.ts';
 import { GgufMetadata } from './gguf-metadata.ts';
 
 export interface GgufArchitecture {
-  readonly name: string; // also the family's (families.ts), and the prefix of its keys
+  readonly name: string; // also the family's (config/families.ts), and the prefix of its keys
   readonly interleavesHeads: boolean; // q and k rows in pairs of neighbours; Hugging Face's order is the two halves
   readonly activation: Activation;
   /** Null: a window is refused. `pattern`: attention.sliding_window_pattern, where it is a number. */

@@ -1,10 +1,10 @@
 // The tensors of a GGUF file under Hugging Face's names and in their order of rows. Owns the two ways in which the
 // formats differ: names, and the rows of q and k where the rotary embedding turns neighbours instead of halves.
-// Before it: gguf-file.ts and gguf-spec.ts; after it: checkpoint.ts.
-import { CheckpointError } from '../model-file.ts';
+// Before it: gguf-file.ts and gguf-spec.ts; after it: checkpoint/checkpoint.ts.
+import { CheckpointError } from '../files/model-file.ts';
 import type { ModelSpec } from '../spec.ts';
-import { hasShape, type StoredTensor, storedPart } from '../stored-tensors.ts';
-import type { Checkpoint } from '../weights.ts';
+import { hasShape, type StoredTensor, storedPart } from '../weights/stored-tensors.ts';
+import type { Checkpoint } from '../weights/weights.ts';
 import { architectureOf, type GgufArchitecture, layerParts } from './gguf-architectures.ts';
 import { decodeBlocks, type GgufFile, readBlocks } from './gguf-file.ts';
 import type { GgufTensor } from './gguf-header.ts';

@@ -3,7 +3,8 @@
 // Before it: a path from model.ts; after it: gguf-checkpoint.ts and gguf-tokenizer.ts give it meaning.
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { CheckpointError } from '../model-file.ts';
+import { shardName } from '../files/gguf-name.ts';
+import { CheckpointError } from '../files/model-file.ts';
 import { readableTypeNames } from './block-types.ts';
 import { type GgufTensor, type GgufValue, readHeader } from './gguf-header.ts';
 import { HeaderCursor, readFully } from './header-cursor.ts';
@@ -16,19 +17,6 @@ export interface GgufFile {
 }
 
 const shardCountMax = 4096; // files; the largest published models have a few dozen
-const shardName = /^(?<stem>.*)-(?<number>\d{5})-of-(?<count>\d{5})\.gguf$/i;
-
-/** The model's name: the file's, without extension and shard number. */
-export function ggufName(path: string): string {
-  const file = basename(path);
-  return shardName.exec(file)?.groups?.['stem'] ?? file.replace(/\.gguf$/i, '');
-}
-
-/** Whether the path names a GGUF file that begins a model: the only file of it, or the first shard. */
-export function beginsGguf(file: string): boolean {
-  const number = shardName.exec(basename(file))?.groups?.['number'];
-  return /\.gguf$/i.test(file) && (number === undefined || Number(number) === 1);
-}
 
 /** Reads and checks the heads of all shards. Throws CheckpointError; touches no tensor. */
 export function openGguf(path: string): GgufFile {

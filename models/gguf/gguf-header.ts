@@ -3,8 +3,8 @@
 // Before it: header-cursor.ts; after it: gguf-file.ts joins the shards.
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
-import { lfsProblem } from '../lfs-pointer.ts';
-import type { CheckpointError } from '../model-file.ts';
+import { lfsProblem } from '../files/lfs-pointer.ts';
+import type { CheckpointError } from '../files/model-file.ts';
 import { type BlockType, blockTypes } from './block-types.ts';
 import type { HeaderCursor } from './header-cursor.ts';
 
@@ -31,7 +31,7 @@ export interface GgufHeader {
 }
 
 const magic = 0x46554747; // 'GGUF', little endian
-const lfsMagic = 0x73726576; // 'vers', as lfs-pointer.ts has it
+const lfsMagic = 0x73726576; // 'vers', as files/lfs-pointer.ts has it
 const entryCountMax = 65_536; // of metadata, and of tensors; published files have under 100 and under 2,000
 const dimensionCountMax = 4; // source: GGML_MAX_DIMS
 const alignmentDefault = 32; // bytes

@@ -1,6 +1,6 @@
 // Typed access to a GGUF file's metadata: absent, present or wrong, and then with the key's name. Owns no meaning.
 // Before it: gguf-file.ts; after it: gguf-spec.ts, gguf-tokenizer.ts and model.ts.
-import { CheckpointError } from '../model-file.ts';
+import { CheckpointError } from '../files/model-file.ts';
 import type { GgufFile } from './gguf-file.ts';
 import type { GgufValue } from './gguf-header.ts';
 

@@ -1,6 +1,6 @@
 // Rotary settings of GGUF metadata, and the tensors of divisors beside them, → the fields of ModelSpec. Before it:
 // gguf-file.ts; after it: gguf-spec.ts.
-import { CheckpointError } from '../model-file.ts';
+import { CheckpointError } from '../files/model-file.ts';
 import type { ModelSpec, RopeScaling } from '../spec.ts';
 import type { GgufArchitecture } from './gguf-architectures.ts';
 import { decodeBlocks, type GgufFile, readBlocks } from './gguf-file.ts';

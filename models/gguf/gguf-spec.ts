@@ -1,8 +1,8 @@
 // GGUF metadata → ModelSpec, by the table of the architectures that our graphs compute. Whatever a file asks for beyond
-// that is refused with its key. Before it: gguf-architectures.ts; after it: checkpoint.ts.
+// that is refused with its key. Before it: gguf-architectures.ts; after it: checkpoint/checkpoint.ts.
 // Keys: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
-import { familyNamed } from '../families.ts';
-import { CheckpointError } from '../model-file.ts';
+import { familyNamed } from '../config/families.ts';
+import { CheckpointError } from '../files/model-file.ts';
 import { type LayerAttention, layerCountMax, type ModelSpec } from '../spec.ts';
 import { architectureOf, type GgufArchitecture } from './gguf-architectures.ts';
 import type { GgufFile } from './gguf-file.ts';

@@ -1,7 +1,8 @@
 // What a GGUF file says about text beyond its tokenizer: chat template, sampling advice, fill-in-the-middle tokens.
 // Before it: gguf-metadata.ts; after it: model.ts.
-import { ChatTemplate, type TemplateTokens } from '../chat-template.ts';
-import { samplingDefaults } from '../sampling-defaults.ts';
+
+import { samplingDefaults } from '../config/sampling-defaults.ts';
+import { ChatTemplate, type TemplateTokens } from '../template/chat-template.ts';
 import type { GgufMetadata } from './gguf-metadata.ts';
 
 /** Sampling defaults, and what of them was not usable. */

@@ -1,12 +1,12 @@
 // The tokenizer that a GGUF file describes, in the terms of tokenizer.json: byte-level BPE ('gpt2') with the steps that
 // its pre-tokenizer's name stands for, or SentencePiece's BPE ('llama') with scores in place of merges. Before it:
-// gguf-file.ts; after it: tokenizer.ts.
-import type { AddedToken } from '../added-tokens.ts';
-import { compileNormalizer } from '../text-normalizer.ts';
-import { compileSplitter } from '../text-splitter.ts';
-import { byteSpelling, sentencePieceSpelling } from '../token-spelling.ts';
-import type { BpeModel, TokenizerFile } from '../tokenizer-file.ts';
-import type { TokenizerStep } from '../tokenizer-step.ts';
+// gguf-file.ts; after it: tokenizer/tokenizer.ts.
+import type { AddedToken } from '../tokenizer/added-tokens.ts';
+import { compileNormalizer } from '../tokenizer/text-normalizer.ts';
+import { compileSplitter } from '../tokenizer/text-splitter.ts';
+import { byteSpelling, sentencePieceSpelling } from '../tokenizer/token-spelling.ts';
+import type { BpeModel, TokenizerFile } from '../tokenizer/tokenizer-file.ts';
+import type { TokenizerStep } from '../tokenizer/tokenizer-step.ts';
 import type { GgufFile } from './gguf-file.ts';
 import { GgufMetadata } from './gguf-metadata.ts';
 import { type PreTokenizer, preTokenizers } from './pre-tokenizers.ts';

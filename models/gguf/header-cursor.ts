@@ -2,7 +2,7 @@
 // are asked for. Owns the bounds: nothing is read or allocated beyond the file's end or 256 MiB, whatever lengths and
 // counts the file claims. Before it: gguf-header.ts; after it: the disk.
 import { readSync } from 'node:fs';
-import { CheckpointError } from '../model-file.ts';
+import { CheckpointError } from '../files/model-file.ts';
 
 const headerSizeMax = 2 ** 28; // bytes; vocabularies of 262,144 tokens with merges and scores take some 15 MB
 const firstReadSize = 2 ** 20; // bytes, doubled whenever they do not suffice

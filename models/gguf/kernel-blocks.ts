@@ -1,7 +1,7 @@
 // The GGUF types that a kernel of ONNX Runtime computes with as they are: Q4_0 and Q8_0, whose levels and scales
 // MatMulNBits takes once they lie in its order. Bit for bit the file's numbers. Pure. Before it: gguf-checkpoint.ts;
 // after it: graph/block-arithmetic.ts.
-import type { BlockQuantised, StoredLayout } from '../weights.ts';
+import type { BlockQuantised, StoredLayout } from '../weights/weights.ts';
 import { halfAt } from './small-blocks.ts';
 
 const length = 32; // values a block

@@ -1,8 +1,8 @@
 // The pre-tokenizers that GGUF files name instead of writing them out: each name's steps and normaliser as the published
 // tokenizer.json has them. A name that is not here is refused: another's steps would cut texts where the model never saw
 // them cut. Names: llama_vocab of llama.cpp; patterns: the tokenizer.json of the models they are named after, which
-// llama.cpp quotes. Before it: gguf-tokenizer.ts; after it: text-splitter.ts.
-import type { TokenizerStep } from '../tokenizer-step.ts';
+// llama.cpp quotes. Before it: gguf-tokenizer.ts; after it: tokenizer/text-splitter.ts.
+import type { TokenizerStep } from '../tokenizer/tokenizer-step.ts';
 
 export interface PreTokenizer {
   readonly steps: readonly TokenizerStep[];

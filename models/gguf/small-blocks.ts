@@ -3,7 +3,7 @@
 // in float32, so that storing rounds once, as the reference does. Pure. Before it: block-types.ts.
 // Layouts: ggml's block_q4_0 … block_q8_0, block_iq4_nl, block_mxfp4. The low nibble of byte i is value i of its
 // block, the high one value i + 16.
-import { halfToFloat, widenBf16, widenF16 } from '../half-floats.ts';
+import { halfToFloat, widenBf16, widenF16 } from '../weights/half-floats.ts';
 
 /** Widens whole blocks; `values` has room for exactly them. */
 export type BlockDecoder = (bytes: Uint8Array, values: Float32Array) => void;

@@ -1,10 +1,10 @@
-// An export becomes a graph with the inputs and outputs of our own decoders (graph/decoder.ts): mask and positions are made of
+// An export becomes a graph with the inputs and outputs of our own decoders (decoder.ts): mask and positions are made of
 // lengths, wanted rows are picked out of all logits and ranked; keys and values keep their place. Its nodes and weights stay
-// as they are. Owns the file in the cache. Before it: export/onnx-export.ts; after it: kernels/onnx opens the file.
+// as they are. Owns the file in the cache. Before it: onnx/onnx-export.ts; after it: kernels/onnx opens the file.
 import { createHash } from 'node:crypto';
 import { copyFile, link, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type FileDigest, hashFiles, openEntry } from '../cache.ts';
+import { type FileDigest, hashFiles, openEntry } from '../files/cache.ts';
 import {
   dataPath,
   exportFiles,
@@ -12,9 +12,9 @@ import {
   layerName,
   type OnnxExport,
   openExport,
-} from '../export/onnx-export.ts';
-import { joinOnnx, renamedNode } from '../export/onnx-file.ts';
-import { encodeNode, encodeTensor, encodeValueInfo } from '../onnx-proto.ts';
+} from '../onnx/onnx-export.ts';
+import { joinOnnx, renamedNode } from '../onnx/onnx-file.ts';
+import { encodeNode, encodeTensor, encodeValueInfo } from '../onnx/onnx-proto.ts';
 import type { ModelSpec } from '../spec.ts';
 import type { BuiltGraph } from './build.ts';
 import { decoderInterface, rankTokens, topCount } from './decoder.ts';

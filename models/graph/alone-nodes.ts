@@ -2,7 +2,7 @@
 // change answers. Matrix products give a row the same bits in any company; attention over fp32 keys multiplies a single
 // row by another kernel than several. So where the step says so, each token's attention is computed by itself, over the
 // keys and values that are there by then. A branch costs 1 to 6 µs a layer. Before it: attention-nodes.ts.
-import { type Attribute, microsoftDomain } from '../onnx-proto.ts';
+import { type Attribute, microsoftDomain } from '../onnx/onnx-proto.ts';
 import type { DecoderContext } from './decoder-context.ts';
 import { GraphWriter } from './graph-writer.ts';
 

@@ -1,8 +1,8 @@
 // What a decoder needs of a number format: look up embeddings, multiply by matrices, answer logits. The interface
 // and what its implementations share; each format is a file of its own.
 // Before it: decoder.ts; after it: float-, block- and integer-arithmetic.ts.
-import type { Attribute } from '../onnx-proto.ts';
-import type { StoredLayout, WeightSource } from '../weights.ts';
+import type { Attribute } from '../onnx/onnx-proto.ts';
+import type { StoredLayout, WeightSource } from '../weights/weights.ts';
 import { bytesOf, type GraphWriter } from './graph-writer.ts';
 
 /** The layout in which all of these are stored; null when there is none. */

@@ -1,7 +1,7 @@
 // int8 and int4: weights in blocks along the input, each with its scale; MatMulNBits quantises activations by the
 // same blocks inside one operator. Fewest operators, so the fastest single row of a small model.
 // Before it: precision.ts; after it: graph-writer.ts.
-import type { Bits, BlockQuantised, WeightSource } from '../weights.ts';
+import type { Bits, BlockQuantised, WeightSource } from '../weights/weights.ts';
 import {
   type Arithmetic,
   commonLayout,

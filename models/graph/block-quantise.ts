@@ -1,7 +1,7 @@
 // Weights as small integers with one scale per block, in the layout of ONNX Runtime's MatMulNBits and
 // GatherBlockQuantized: 8 bits about a zero in the middle, 4 bits about a zero point of each block's own.
 // Pure arithmetic on one matrix at a time. Before it: block-arithmetic.ts.
-import type { Bits, BlockQuantised } from '../weights.ts';
+import type { Bits, BlockQuantised } from '../weights/weights.ts';
 
 interface Layout {
   readonly columns: number;

@@ -1,14 +1,14 @@
 // A checkpoint becomes a decoder graph on disk: model.onnx, the same for the official binding, and one file of
-// weights, streamed tensor by tensor. Owns the entry's content and its key; models/cache.ts owns the entry itself.
-// Before it: checkpoint.ts; after it: kernels/onnx opens the files.
+// weights, streamed tensor by tensor. Owns the entry's content and its key; models/files/cache.ts owns the entry itself.
+// Before it: checkpoint/checkpoint.ts; after it: kernels/onnx opens the files.
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { type FileDigest, hasEntry, hashFiles, openEntry } from '../cache.ts';
-import { type Checkpoint, requiredTensors } from '../checkpoint.ts';
-import type { AdapterChoice } from '../lora.ts';
-import type { ValueInfo } from '../onnx-proto.ts';
+import type { AdapterChoice } from '../checkpoint/lora.ts';
+import { type FileDigest, hasEntry, hashFiles, openEntry } from '../files/cache.ts';
+import type { ValueInfo } from '../onnx/onnx-proto.ts';
 import type { ModelSpec } from '../spec.ts';
-import type { WeightSource } from '../weights.ts';
+import { requiredTensors } from '../weights/required-tensors.ts';
+import type { Checkpoint, WeightSource } from '../weights/weights.ts';
 import { type DecoderFormat, decoderInterface, statesInterface, topCount, writeDecoder } from './decoder.ts';
 import type { KvPrecision } from './decoder-context.ts';
 import {

@@ -1,7 +1,7 @@
 // What every part of a decoder graph is written with, and the probes between the parts. Before it: decoder.ts makes it;
 // after it: norm-nodes.ts, attention-nodes.ts, feed-forward-nodes.ts.
 import type { ModelSpec } from '../spec.ts';
-import type { WeightSource } from '../weights.ts';
+import type { WeightSource } from '../weights/weights.ts';
 import type { Arithmetic, Linear, LinearRole } from './arithmetic.ts';
 import type { GraphWriter } from './graph-writer.ts';
 import type { SmoothedRole } from './smoothing.ts';

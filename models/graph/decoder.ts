@@ -14,9 +14,9 @@
 //
 // ONNX Runtime's CPU kernel allows B > 1 with a past only where n = 1: a chunk is of one sequence.
 // Before it: build.ts with a checkpoint; after it: the parts (attention-nodes.ts …), precision.ts for every matrix.
-import type { DataType, GraphProto, ValueInfo } from '../onnx-proto.ts';
+import type { DataType, GraphProto, ValueInfo } from '../onnx/onnx-proto.ts';
 import type { ModelSpec } from '../spec.ts';
-import type { WeightSource } from '../weights.ts';
+import type { WeightSource } from '../weights/weights.ts';
 import { writeAttention, writeOutputProjection, writeRotaryTables } from './attention-nodes.ts';
 import {
   type DecoderContext,

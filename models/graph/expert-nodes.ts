@@ -3,7 +3,7 @@
 // decoder.ts; after it: graph-writer.ts.
 //
 // The operator wants gate and up of an expert as one matrix with their rows in turns, and no other activation.
-import type { BlockQuantised, WeightSource } from '../weights.ts';
+import type { BlockQuantised, WeightSource } from '../weights/weights.ts';
 import { commonLayout } from './arithmetic.ts';
 import { quantiseBlocks } from './block-quantise.ts';
 import type { DecoderContext } from './decoder-context.ts';

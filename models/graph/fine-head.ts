@@ -3,7 +3,7 @@
 // read half as much again a second as blocks do. Columns are made more equal first, which sixteen bits can bear. Each row is by
 // itself. Only where products are exact for all weights.
 // Before it: block- and integer-arithmetic.ts; after it: channel-quantise.ts.
-import type { WeightSource } from '../weights.ts';
+import type { WeightSource } from '../weights/weights.ts';
 import { type LogitsHead, prefersFloatTable } from './arithmetic.ts';
 import { quantiseChannels } from './channel-quantise.ts';
 import { bytesOf, type GraphWriter } from './graph-writer.ts';

@@ -1,6 +1,6 @@
 // fp32: the weights as they are. The graph that golden tests hold to 1e-3 of the checkpoint's own logits.
 // Before it: precision.ts; after it: graph-writer.ts.
-import type { WeightSource } from '../weights.ts';
+import type { WeightSource } from '../weights/weights.ts';
 import { type Arithmetic, embedFloat, readStacked, writeBias } from './arithmetic.ts';
 import { bytesOf } from './graph-writer.ts';
 

@@ -4,8 +4,8 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { FileDigest } from '../cache.ts';
-import { encodeModel, type GraphProto, type TensorProto } from '../onnx-proto.ts';
+import type { FileDigest } from '../files/cache.ts';
+import { encodeModel, type GraphProto, type TensorProto } from '../onnx/onnx-proto.ts';
 import { type GraphWriter, type TensorRecipe, tensorSize } from './graph-writer.ts';
 import { madeHere } from './recipe-threads.ts';
 

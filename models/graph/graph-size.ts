@@ -1,7 +1,7 @@
 // How large a graph's weights will be, from the dimensions alone: said before anything is converted. Pure. Before it:
 // server/device/device.ts asks; after it: decoder.ts lists the tensors.
 import type { ModelSpec } from '../spec.ts';
-import type { WeightSource } from '../weights.ts';
+import type { WeightSource } from '../weights/weights.ts';
 import { writeDecoder } from './decoder.ts';
 import { tensorSize } from './graph-writer.ts';
 import type { Precision } from './precision.ts';

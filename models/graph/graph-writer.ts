@@ -1,13 +1,13 @@
 // A graph under construction: nodes in order and the tensors they need, each with a recipe that makes its bytes
 // when they are due, so that no model is ever whole in memory. Owns names; knows no architecture.
-// Before it: decoder.ts and precision.ts; after it: build.ts streams the recipes, onnx-proto.ts writes the nodes.
+// Before it: decoder.ts and precision.ts; after it: build.ts streams the recipes, onnx/onnx-proto.ts writes the nodes.
 import {
   type DataType,
   elementSizes,
   microsoftDomain,
   type NodeProto,
   type TensorProto,
-} from '../onnx-proto.ts';
+} from '../onnx/onnx-proto.ts';
 
 export interface TensorShape {
   readonly name: string;

@@ -2,7 +2,7 @@
 // every row by itself: fastest for a token or a few guesses, and their bits do not depend on how many come together, but it
 // widens keys and values anew for every row. So `wide` rows, those of prompts, are computed at fp32, from numbers that were
 // rounded first. Before it: attention-nodes.ts; after it: graph-writer.ts.
-import type { NodeProto, ValueInfo } from '../onnx-proto.ts';
+import type { NodeProto, ValueInfo } from '../onnx/onnx-proto.ts';
 import type { ModelSpec } from '../spec.ts';
 import { type DecoderContext, isPacked } from './decoder-context.ts';
 

@@ -1,7 +1,7 @@
 // w8a8: weights int8 with a scale per output, activations uint8 with a scale per row, made in the graph:
 // x → x / max|x| → round(127 · …) + 128. Rows never see each other and integer sums do not depend on their order,
 // so a row's product is the same whatever else is in the step. Before it: precision.ts; after it: graph-writer.ts.
-import type { WeightSource } from '../weights.ts';
+import type { WeightSource } from '../weights/weights.ts';
 import {
   type Arithmetic,
   embedFloat,

@@ -2,7 +2,7 @@
 // where nothing is, and come out the same: zeros add nothing to a score, and pairs that are not turned have an angle of 0. Only
 // the order within a head changes, the same for queries and keys. Pure. Before it: build.ts; after it: decoder.ts.
 import { computedHeadSize, type ModelSpec } from '../spec.ts';
-import type { Checkpoint } from '../weights.ts';
+import type { Checkpoint } from '../weights/weights.ts';
 
 /** The checkpoint as it is where its heads fit. */
 export function paddedHeads(checkpoint: Checkpoint): Checkpoint {

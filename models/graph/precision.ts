@@ -1,8 +1,9 @@
 // Which number formats a graph can be built in, and which one a model gets by default. Before it: build.ts and the
 // server's configuration; after it: one arithmetic each.
-import { requiredTensors } from '../required-tensors.ts';
+
 import { type ModelSpec, weightCount } from '../spec.ts';
-import type { WeightSource } from '../weights.ts';
+import { requiredTensors } from '../weights/required-tensors.ts';
+import type { WeightSource } from '../weights/weights.ts';
 import type { Arithmetic } from './arithmetic.ts';
 import { blockArithmetic } from './block-arithmetic.ts';
 import { floatArithmetic } from './float-arithmetic.ts';

@@ -3,8 +3,8 @@
 // kernels/onnx/activation-probe.ts runs them.
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Checkpoint } from '../checkpoint.ts';
 import { type ModelSpec, weightCount } from '../spec.ts';
+import type { Checkpoint } from '../weights/weights.ts';
 import { type Stretch, stretchInterface, writeDecoder } from './decoder.ts';
 import { graphOf, weightsFile, writeModel, writeWeights } from './graph-files.ts';
 

@@ -1,8 +1,8 @@
 // Worker-thread entry: opens the same checkpoint as the builder, makes the bytes of the recipes that it is asked for, and ends
 // with its port. Before it: recipe-threads.ts; after it: decoder.ts.
 import { parentPort, workerData } from 'node:worker_threads';
-import { loadCheckpoint } from '../checkpoint.ts';
-import { withAdapters } from '../lora.ts';
+import { loadCheckpoint } from '../checkpoint/checkpoint.ts';
+import { withAdapters } from '../checkpoint/lora.ts';
 import { writeDecoder } from './decoder.ts';
 import { paddedHeads } from './padded-heads.ts';
 import type { MadeRecipe, RecipeTask } from './recipe-threads.ts';

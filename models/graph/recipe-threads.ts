@@ -2,7 +2,7 @@
 // for, and no tensor's bytes depend on another's. Owns the order, the threads and how much is under way at a time.
 // Before it: build.ts; after it: recipe-thread.ts, and graph-files.ts writes what comes.
 import type { Worker } from 'node:worker_threads';
-import type { AdapterChoice } from '../lora.ts';
+import type { AdapterChoice } from '../checkpoint/lora.ts';
 import type { ModelSpec } from '../spec.ts';
 import { startThread } from '../thread-entry.ts';
 import type { DecoderFormat } from './decoder.ts';

@@ -2,7 +2,7 @@
 // factor only as 1, and halves the time then, so the queries' weights carry it: exactly where it is a power of two, as it is
 // for heads of 64. Before it: decoder.ts; after it: the arithmetic reads the weights.
 import type { ModelSpec } from '../spec.ts';
-import type { WeightSource } from '../weights.ts';
+import type { WeightSource } from '../weights/weights.ts';
 
 /** The same decoder, whose scores need no factor any more. Changes in place what `source` reads, which is a fresh array. */
 export function scoresScaled(spec: ModelSpec, source: WeightSource): WeightSource {

@@ -3,7 +3,7 @@
 // carries a part of the range (SmoothQuant, arXiv:2211.10438, with its α = ½). The divisions are exact elsewhere: in the
 // norm's gains, and in the rows of `up_proj`. Before it: build.ts with measured ranges; after it: decoder.ts.
 import type { ModelSpec } from '../spec.ts';
-import type { WeightSource } from '../weights.ts';
+import type { WeightSource } from '../weights/weights.ts';
 
 /** Inputs whose channels can be divided at no cost; see LinearRole. */
 export type SmoothedRole = 'attention-in' | 'feed-in' | 'feed-out';

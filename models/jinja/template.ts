@@ -1,6 +1,6 @@
 // A chat template, compiled once and rendered often, with the results of transformers' apply_chat_template: Jinja as
 // Python's library has it, with its sandbox, trim_blocks, lstrip_blocks, loop controls and `generation`. Owns the bounds
-// of one rendering. After it: chat-template.ts.
+// of one rendering. After it: template/chat-template.ts.
 import { Effort, Scope } from './expressions.ts';
 import { globals } from './globals.ts';
 import { JinjaError } from './jinja-error.ts';

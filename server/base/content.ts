@@ -1,5 +1,5 @@
 // Contents of messages and items, as any API's clients write them: their text. Pure.
-import { partText } from '../../models/content-part.ts';
+import { partText } from '../../models/template/content-part.ts';
 
 /** The text of a content: a string, or parts of which those of other kinds leave a note for the model. */
 export function contentText(content: unknown): string {

@@ -1,6 +1,6 @@
 // What an upstream is asked: a body of chat completions made of any API's request. Owns the spelling of messages, tools and
 // formats; which other fields travel is upstream-fields.ts's. Pure. Before it: the dialects say what lanes/visit.ts is to ask.
-import type { ChatMessage } from '../../models/chat-template.ts';
+import type { ChatMessage } from '../../models/template/chat-template.ts';
 import type { Parsed } from '../base/json-body.ts';
 import type { GrammarSource } from '../grammar/compiler.ts';
 import type { UpstreamOf } from '../lanes/visit.ts';

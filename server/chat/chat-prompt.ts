@@ -1,6 +1,6 @@
 // A conversation with tools → the tokens that the model goes on with. Shared by chat completions and the Responses API.
 // Pure. Before it: openai/chat.ts and responses/plan.ts; after it: server/tools/prompt.ts and prompt-encoder.ts.
-import { type ChatMessage, ChatTemplateError } from '../../models/chat-template.ts';
+import { type ChatMessage, ChatTemplateError } from '../../models/template/chat-template.ts';
 import { contextFault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { tooMuchSaid } from '../text/prompt-text.ts';
@@ -46,7 +46,7 @@ export function chatPrompt(
   return { ok: true, value: { tokens: tokens.value, origin, reasoning } };
 }
 
-/** What the template makes of a conversation, callers' texts guarded (models/text-guard.ts). */
+/** What the template makes of a conversation, callers' texts guarded (models/tokenizer/text-guard.ts). */
 export function chatText(
   { messages, tools, options }: ChatPromptParts,
   { model, forms }: Pick<LocalModel, 'model' | 'forms'>,

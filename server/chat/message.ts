@@ -1,7 +1,7 @@
 // One message of a conversation as OpenAI's and llama-server's clients write it: its zod type, and the same message as the
 // model's template takes it. Pure.
 import { z } from 'zod';
-import type { ChatMessage } from '../../models/chat-template.ts';
+import type { ChatMessage } from '../../models/template/chat-template.ts';
 
 export const contentPart = z.looseObject({ type: z.string(), text: z.string().optional() });
 

@@ -1,7 +1,7 @@
 // How a conversation is to become a prompt, as requests say it: where it ends, the template's own switches, how much to
 // reason. Owns the fields' names and which of them exclude each other; pure. Before it: the routes; after it: chat-prompt.ts.
 import { z } from 'zod';
-import { reasoningVariables } from '../../models/reasoning-marks.ts';
+import { reasoningVariables } from '../../models/template/reasoning-marks.ts';
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import type { ServedModel } from '../text/served-model.ts';

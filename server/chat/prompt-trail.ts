@@ -2,7 +2,7 @@
 // where a prefix cache stops to help. Owns what is remembered (digests of messages and tools, and the prompt's tokens, by API
 // key; bounded) and the comparison. Before it: local-answering.ts; after it: generation/prefix-report.ts tells it.
 import { createHash } from 'node:crypto';
-import type { ChatMessage } from '../../models/chat-template.ts';
+import type { ChatMessage } from '../../models/template/chat-template.ts';
 import type { LastTurn, PrefixBreak } from '../generation/prefix-report.ts';
 import type { ServedModel } from '../text/served-model.ts';
 import type { Tool } from '../tools/definition.ts';

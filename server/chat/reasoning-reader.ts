@@ -1,7 +1,7 @@
 // Reasoning that a model writes before its answer, between marks or up to one where the prompt has opened it. Owns the
 // border between the two; the marks and the white space beside them are shown to nobody. Before it: generations' text;
 // after it: the reader of the answer itself (answer-reader.ts).
-import type { ReasoningMarks } from '../../models/reasoning-marks.ts';
+import type { ReasoningMarks } from '../../models/template/reasoning-marks.ts';
 import { partialTag } from '../tools/call-parser.ts';
 import type { AnswerEvents, AnswerReader } from './answer-reader.ts';
 

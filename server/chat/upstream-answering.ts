@@ -1,7 +1,7 @@
 // The upstream of a lane as who answers. It has been asked already, in messages: nothing is laid out or counted here, and
 // it sees to the form by itself. Owns what its events mean to the request's tools. Before it: lane-edge.ts; after it:
 // upstream/answer.ts.
-import { commonMarks } from '../../models/reasoning-marks.ts';
+import { commonMarks } from '../../models/template/reasoning-marks.ts';
 import type { AnswerEvent } from '../generation/generation.ts';
 import type { LaneEntry } from '../lanes/entry.ts';
 import { customInputKey } from '../tools/definition.ts';

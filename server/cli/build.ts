@@ -1,6 +1,6 @@
 // `sparklane build MODEL`: makes the graph that a device will open, ahead of the first start. Owns what is printed.
 // Before it: program.ts; after it: models/graph/build.ts.
-import { adapterChoice } from '../../models/lora.ts';
+import { adapterChoice } from '../../models/checkpoint/lora.ts';
 import { loadModel } from '../../models/model.ts';
 import type { Config } from '../config/config.ts';
 import { graphFor } from '../device/device.ts';

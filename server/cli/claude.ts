@@ -3,7 +3,7 @@
 // file system.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readModelSpec } from '../../models/checkpoint-config.ts';
+import { readModelSpec } from '../../models/checkpoint/checkpoint-config.ts';
 import { resolveModel } from '../../models/model.ts';
 import { jsonValue } from '../base/json-text.ts';
 import { boundsForModel, type Config } from '../config/config.ts';

@@ -3,7 +3,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { readModelSpec } from '../../models/checkpoint-config.ts';
+import { readModelSpec } from '../../models/checkpoint/checkpoint-config.ts';
 import { resolveModel } from '../../models/model.ts';
 import { boundsForModel, type Config } from '../config/config.ts';
 import { OPTIONS } from '../config/options.ts';

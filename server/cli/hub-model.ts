@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { readModelSpec } from '../../models/checkpoint-config.ts';
+import { readModelSpec } from '../../models/checkpoint/checkpoint-config.ts';
 import { architectureOf } from '../../models/gguf/gguf-architectures.ts';
 import type { Config } from '../config/config.ts';
 import { findCached } from '../hub/cached-model.ts';

@@ -2,7 +2,7 @@
 // where ids, seeds and times come from. Before it: serve.ts and connect.ts; after it: device/device.ts and compose.ts.
 import { randomBytes } from 'node:crypto';
 import { Random } from '../../kernels/random.ts';
-import { adapterChoice } from '../../models/lora.ts';
+import { adapterChoice } from '../../models/checkpoint/lora.ts';
 import { loadModel, type Model } from '../../models/model.ts';
 import { type OpenArchiveParts, openArchive } from '../archive/open-archive.ts';
 import { createLog, type Log } from '../base/log.ts';

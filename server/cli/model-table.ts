@@ -1,14 +1,15 @@
 // The models beside the server's own: presets of the config file and what lies in --models-dir. Reads what each of them is at
 // start, so that lists are whole and what cannot be served is known by name; opens none before it is asked for. Before it:
 // local-server.ts; after it: catalogue/catalogue.ts and serving/served-decoder.ts.
+
+import { adapterChoice } from '../../models/checkpoint/lora.ts';
 import { loadEncoderModel } from '../../models/embedding-model.ts';
 import { isEncoder, readEncoderSpec } from '../../models/encoder/encoder-config.ts';
 import { encoderWeightCount } from '../../models/encoder/encoder-spec.ts';
-import { adapterChoice } from '../../models/lora.ts';
+import { modelsIn } from '../../models/files/models-directory.ts';
 import { loadModel, type Model } from '../../models/model.ts';
-import { modelsIn } from '../../models/models-directory.ts';
 import { weightCount } from '../../models/spec.ts';
-import { weightSize } from '../../models/weight-files.ts';
+import { weightSize } from '../../models/weights/weight-files.ts';
 import type { OtherModels } from '../app.ts';
 import { Catalogue, type CatalogueEntry, type UnreadableModel } from '../catalogue/catalogue.ts';
 import type { CatalogueModel } from '../chat/catalogue-model.ts';

@@ -1,6 +1,6 @@
 // The server's own model on the shelf with all others: one that comes and goes where it may, else one that always takes its
 // memory. Before it: local-server.ts; after it: device/decoder-device.ts and shelf/shelf.ts.
-import { CheckpointError } from '../../models/checkpoint.ts';
+import { CheckpointError } from '../../models/files/model-file.ts';
 import type { BuildProgress } from '../../models/graph/graph-files.ts';
 import type { Model } from '../../models/model.ts';
 import { type Config, computes } from '../config/config.ts';

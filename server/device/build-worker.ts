@@ -1,7 +1,7 @@
 // Worker-thread entry: converts a model into the cache, tells how far it is, and ends. Before it: build-thread.ts; after it:
 // device.ts.
 import { parentPort, workerData } from 'node:worker_threads';
-import { adapterChoice } from '../../models/lora.ts';
+import { adapterChoice } from '../../models/checkpoint/lora.ts';
 import { loadModel } from '../../models/model.ts';
 import type { BuildNews, BuildTask } from './build-thread.ts';
 import { graphFor } from './device.ts';

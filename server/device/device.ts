@@ -6,10 +6,12 @@ import type { Backend, BackendLimits } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
 import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
 import { type BackendLog, createBackend } from '../../kernels/registry.ts';
-import { calibrationTokens, calibrationVersion } from '../../models/calibration.ts';
-import { type Checkpoint, CheckpointError, loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
+import { withAdapters } from '../../models/checkpoint/lora.ts';
+import { CheckpointError } from '../../models/files/model-file.ts';
 import { adoptExport } from '../../models/graph/adopted-graph.ts';
 import { type BuiltGraph, buildGraph, isBuilt } from '../../models/graph/build.ts';
+import { calibrationTokens, calibrationVersion } from '../../models/graph/calibration.ts';
 import { topCount } from '../../models/graph/decoder.ts';
 import type { BuildProgress } from '../../models/graph/graph-files.ts';
 import { graphSize, sizeProblem } from '../../models/graph/graph-size.ts';
@@ -19,9 +21,9 @@ import {
   expectedDivergence,
   type Precision,
 } from '../../models/graph/precision.ts';
-import { withAdapters } from '../../models/lora.ts';
 import type { Model } from '../../models/model.ts';
 import { type ModelSpec, servedSpec } from '../../models/spec.ts';
+import type { Checkpoint } from '../../models/weights/weights.ts';
 import {
   boundsForModel,
   type Config,

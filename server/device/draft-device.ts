@@ -2,8 +2,8 @@
 // must have the same vocabulary. Opens nothing unless a draft model is asked for. Before it: cli/local-server.ts; after
 // it: device.ts and engine/draft-model.ts.
 import type { Backend } from '../../kernels/backend.ts';
+import { vocabularyDifference } from '../../models/checkpoint/vocabulary-difference.ts';
 import { loadModel, type Model } from '../../models/model.ts';
-import { vocabularyDifference } from '../../models/vocabulary-difference.ts';
 import { type Config, ConfigError } from '../config/config.ts';
 import { type DeviceParts, type OpenDevice, openDevice } from './device.ts';
 

@@ -1,7 +1,7 @@
 // The desk of a decoder that also embeds. Before it: cli/local-server.ts; after it: embedding-desk.ts.
 import { embeddingModelOf } from '../../models/embedding-model.ts';
+import { CheckpointError } from '../../models/files/model-file.ts';
 import type { Model } from '../../models/model.ts';
-import { CheckpointError } from '../../models/model-file.ts';
 import type { Log } from '../base/log.ts';
 import { type Config, computes } from '../config/config.ts';
 import { decoderStatesDevice } from '../device/embedding-device.ts';

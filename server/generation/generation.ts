@@ -94,7 +94,7 @@ export interface TextOptions {
   readonly specials: boolean; // shown, every one
 }
 
-/** Ids in, text out, for one output; never half a character. models/detokenizer.ts is one. */
+/** Ids in, text out, for one output; never half a character. models/tokenizer/detokenizer.ts is one. */
 export interface IncrementalText {
   push(id: number): string;
   flush(): string;

@@ -1,7 +1,7 @@
 // A vocabulary's tokens as a trie of their bytes, laid out flat in depth-first order, so that a walk is one loop over
 // arrays and a refused byte skips all tokens that begin so. Built once per model. After it: token-masks.ts.
 
-/** What server/grammar knows of a tokenizer; models/tokenizer.ts is one. */
+/** What server/grammar knows of a tokenizer; models/tokenizer/tokenizer.ts is one. */
 export interface TokenBytes {
   readonly vocabSize: number;
   tokenBytes(id: number): Uint8Array;

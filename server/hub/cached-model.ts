@@ -2,7 +2,7 @@
 // by the command line.
 import { existsSync, readdirSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
-import { hubFolder, MAIN, snapshotOf, snapshotsOf } from '../../models/hub-cache.ts';
+import { hubFolder, MAIN, snapshotOf, snapshotsOf } from '../../models/files/hub-cache.ts';
 import { jsonFile } from '../base/json-text.ts';
 import { chooseFiles, type FileChoice } from './file-choice.ts';
 import { HubError } from './hub-error.ts';

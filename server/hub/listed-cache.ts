@@ -1,7 +1,7 @@
 // What the cache holds, for `sparklane models`. Owns the reading of its folders; changes nothing.
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { hubIdOf, insideHubFolder } from '../../models/hub-cache.ts';
+import { hubIdOf, insideHubFolder } from '../../models/files/hub-cache.ts';
 import { INCOMPLETE } from './blob.ts';
 import { snapshotFiles } from './cached-model.ts';
 

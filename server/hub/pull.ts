@@ -3,7 +3,7 @@
 // before it is whole. Before it: cli/hub-model.ts; after it: blob.ts.
 import { cp, lstat, mkdir, rename, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import { hubFolder } from '../../models/hub-cache.ts';
+import { hubFolder } from '../../models/files/hub-cache.ts';
 import { diskError, fetchBlob, INCOMPLETE, isBlobRight } from './blob.ts';
 import { type CachedModel, openedPath, shardsOf } from './cached-model.ts';
 import { chooseFiles } from './file-choice.ts';

@@ -1,6 +1,6 @@
 // A model's name as people write it → what to look for: OWNER/NAME, with @revision and with :quant or :FILE.gguf, as
 // llama.cpp's -hf takes them. Owns that grammar. After it: file-choice.ts and pull.ts.
-import { MAIN } from '../../models/hub-cache.ts';
+import { MAIN } from '../../models/files/hub-cache.ts';
 import { HubError } from './hub-error.ts';
 
 export interface HubReference {

@@ -1,8 +1,8 @@
 // What llama-server's clients (Zed, llama.vscode, its web page) ask before their first question: GET /props and /slots,
 // POST /apply-template. Owns their shapes; generates nothing. Before it: http/door.ts; after it: chat/model-facts.ts and chat/chat-prompt.ts.
 import { z } from 'zod';
-import { ChatTemplateError } from '../../models/chat-template.ts';
-import { unguarded } from '../../models/text-guard.ts';
+import { ChatTemplateError } from '../../models/template/chat-template.ts';
+import { unguarded } from '../../models/tokenizer/text-guard.ts';
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { chatText } from '../chat/chat-prompt.ts';

@@ -1,8 +1,8 @@
 // Messages and blocks of Anthropic's API → the messages that a chat template takes. Owns what each kind of block says to
 // the model: what it cannot see leaves a note, so that no turn is lost over a screenshot. Pure. Before it: schema.ts;
 // after it: request.ts.
-import type { ChatMessage } from '../../models/chat-template.ts';
-import { partText } from '../../models/content-part.ts';
+import type { ChatMessage } from '../../models/template/chat-template.ts';
+import { partText } from '../../models/template/content-part.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import type { Block, CountRequest } from './schema.ts';

@@ -1,7 +1,7 @@
 // POST /v1/messages and /v1/messages/count_tokens: Anthropic's Messages API as a third dialect over the one meaning of
 // chat. Owns the way from a checked body through its lane to a generation; never generates. Before it: http/door.ts; after it:
 // answer.ts.
-import type { ChatMessage } from '../../models/chat-template.ts';
+import type { ChatMessage } from '../../models/template/chat-template.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { chatFormat, upstreamBody } from '../chat/chat-body.ts';
 import type { ChatPrompt } from '../chat/chat-prompt.ts';

@@ -2,7 +2,7 @@
 // earliest call of its tool that has none yet; pictures stand beside the text and leave a note in it. Pure.
 // Before it: chat.ts; after it: chat/chat-prompt.ts.
 import { z } from 'zod';
-import type { ChatMessage } from '../../models/chat-template.ts';
+import type { ChatMessage } from '../../models/template/chat-template.ts';
 import { IMAGE_COUNT_MAX } from './fields.ts';
 
 const callSchema = z.looseObject({

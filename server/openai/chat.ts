@@ -1,7 +1,7 @@
 // POST /v1/chat/completions: the request's fields, the conversation's way through the model's template to a prompt.
 // Never generates. Before it: http/door.ts; after it: chat/answer.ts.
 import { z } from 'zod';
-import type { ChatMessage } from '../../models/chat-template.ts';
+import type { ChatMessage } from '../../models/template/chat-template.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { type AnswerPlan, answerInForm } from '../chat/answer.ts';

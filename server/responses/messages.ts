@@ -1,7 +1,7 @@
 // Items → the messages that a chat template takes. Owns which items the model sees and in what role; calls become
 // `tool_calls` of the assistant's turn, their outputs messages of the role `tool`. Pure.
 // Before it: items.ts; after it: tools/prompt.ts.
-import type { ChatMessage } from '../../models/chat-template.ts';
+import type { ChatMessage } from '../../models/template/chat-template.ts';
 import { contentText, outputText, textField } from '../base/content.ts';
 import { wireToolName } from '../chat/tool-set.ts';
 import { customInputKey } from '../tools/definition.ts';

@@ -2,8 +2,8 @@
 // server's own, the whole of it over a device that comes and goes. Before it: compose.ts and cli/model-table.ts; after it:
 // model-service.ts.
 import type { Backend } from '../../kernels/backend.ts';
-import { Detokenizer } from '../../models/detokenizer.ts';
 import type { Model } from '../../models/model.ts';
+import { Detokenizer } from '../../models/tokenizer/detokenizer.ts';
 import type { Config } from '../config/config.ts';
 import type { DecoderDevice } from '../device/decoder-device.ts';
 import { Engine, type EngineBounds } from '../engine/engine.ts';

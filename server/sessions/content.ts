@@ -1,5 +1,5 @@
 // What is appended to a session. Types only. Before it: native/question.ts; after it: session.ts lays it into its transcript.
-import type { ChatMessage } from '../../models/chat-template.ts';
+import type { ChatMessage } from '../../models/template/chat-template.ts';
 
 /** What an append brings: exactly one of the three kinds. */
 export type Content =

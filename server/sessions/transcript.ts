@@ -2,8 +2,8 @@
 // an answer leaves behind; never runs anything. A transcript is either raw (text and ids) or a chat (messages laid
 // out by the model's template); its first append decides. Before it: session.ts; after it: the engine copies it.
 import assert from 'node:assert/strict';
-import { type ChatMessage, ChatTemplateError } from '../../models/chat-template.ts';
 import type { FimTokens, Model } from '../../models/model.ts';
+import { type ChatMessage, ChatTemplateError } from '../../models/template/chat-template.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import { tooManyTokens, tooMuchSaid } from '../text/prompt-text.ts';
 import { strangerIn } from '../text/stranger.ts';
@@ -23,7 +23,7 @@ export interface TranscriptModel {
 
 interface Chat {
   messages: readonly ChatMessage[];
-  text: string; // what the tokens say, special tokens included, the messages' own guarded (models/text-guard.ts)
+  text: string; // what the tokens say, special tokens included, the messages' own guarded (models/tokenizer/text-guard.ts)
 }
 
 /** All of a transcript, as plain data. */

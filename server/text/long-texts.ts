@@ -3,8 +3,12 @@
 // where it meets a long text that is not known yet, and run again once it is. So whatever it does before it asks for
 // tokens must be without effect; what comes after happens once. Texts met outside of `run` are tokenised on the spot.
 // Before it: http/http-call.ts and the sockets; after it: the tokenizer, or text-thread.ts.
-import { type ChatMessage, ChatTemplateError, type RenderOptions } from '../../models/chat-template.ts';
-import type { EncodeMode } from '../../models/tokenizer.ts';
+import {
+  type ChatMessage,
+  ChatTemplateError,
+  type RenderOptions,
+} from '../../models/template/chat-template.ts';
+import type { EncodeMode } from '../../models/tokenizer/tokenizer.ts';
 import type { ServedModel } from './served-model.ts';
 
 export type Encoded =

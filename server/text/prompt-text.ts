@@ -1,7 +1,7 @@
 // Text of a prompt → tokens, without looking at all of one that is far too long for the context. Before it: openai/chat.ts,
 // sessions/transcript.ts; after it: the tokenizer, which has long texts looked at elsewhere (long-texts.ts).
-import type { ChatMessage } from '../../models/chat-template.ts';
-import type { EncodeMode } from '../../models/tokenizer.ts';
+import type { ChatMessage } from '../../models/template/chat-template.ts';
+import type { EncodeMode } from '../../models/tokenizer/tokenizer.ts';
 import { contextFault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import type { ServedModel } from './served-model.ts';

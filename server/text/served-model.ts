@@ -1,9 +1,10 @@
 // ServedModel: what the routes need of a model. A type only; models/model.ts makes one.
-import type { ChatTemplate } from '../../models/chat-template.ts';
+
+import type { SamplingDefaults } from '../../models/config/sampling-defaults.ts';
 import type { FimTokens } from '../../models/model.ts';
-import type { SamplingDefaults } from '../../models/sampling-defaults.ts';
 import type { ModelSpec } from '../../models/spec.ts';
-import type { Tokenizer } from '../../models/tokenizer.ts';
+import type { ChatTemplate } from '../../models/template/chat-template.ts';
+import type { Tokenizer } from '../../models/tokenizer/tokenizer.ts';
 
 /** A Model (models/model.ts) is one; tests may bring smaller ones. */
 export interface ServedModel {

@@ -2,9 +2,9 @@
 // the first of them (a second copy of the vocabulary costs tens of MB and up to a second) and again after it has died. They are
 // taken in their order. Before it: long-texts.ts; after it: text-worker.ts.
 import type { Worker } from 'node:worker_threads';
-import type { ChatMessage, RenderOptions } from '../../models/chat-template.ts';
+import type { ChatMessage, RenderOptions } from '../../models/template/chat-template.ts';
 import { startThread } from '../../models/thread-entry.ts';
-import type { EncodeMode } from '../../models/tokenizer.ts';
+import type { EncodeMode } from '../../models/tokenizer/tokenizer.ts';
 import type { Encoded, EncodeElsewhere, RenderedElsewhere } from './long-texts.ts';
 
 export interface TextSetup {

@@ -1,8 +1,8 @@
 // Worker-thread entry: loads a model's tokenizer and chat template, then tokenises text after text and lays out conversation
-// after conversation until it is terminated. Before it: text-thread.ts; after it: models/tokenizer.ts and models/chat-template.ts.
+// after conversation until it is terminated. Before it: text-thread.ts; after it: models/tokenizer/tokenizer.ts and models/template/chat-template.ts.
 import { parentPort, workerData } from 'node:worker_threads';
-import { ChatTemplateError } from '../../models/chat-template.ts';
 import { loadModel } from '../../models/model.ts';
+import { ChatTemplateError } from '../../models/template/chat-template.ts';
 import type { FromText, Rendered, RenderTask, TextSetup, ToText } from './text-thread.ts';
 
 const port = parentPort!;

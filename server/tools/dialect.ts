@@ -1,7 +1,7 @@
 // How a model family writes a tool call, told by what its template makes of one. Hermes (Qwen, most others): JSON between tags, anywhere in the text.
 // Llama 3: the answer is JSON from its first character on. Before it: the model's tokenizer; after it: call-parser.ts
 // and call-grammar.ts, which must agree.
-import { type ChatTemplate, ChatTemplateError } from '../../models/chat-template.ts';
+import { type ChatTemplate, ChatTemplateError } from '../../models/template/chat-template.ts';
 import { deepseek, type ForeignSyntax, mistral, qwenXml } from './foreign-syntax.ts';
 
 export interface ToolDialect {

@@ -1,8 +1,8 @@
 // A conversation with tools → a prompt. Templates that know tools get them as they expect; for the others tools, calls
 // and results are written into the messages, in the words that Qwen and Hermes models were trained on.
-// Before it: the API routes; after it: models/chat-template.ts.
-import type { ChatMessage, ChatTemplate } from '../../models/chat-template.ts';
-import { partText } from '../../models/content-part.ts';
+// Before it: the API routes; after it: models/template/chat-template.ts.
+import type { ChatMessage, ChatTemplate } from '../../models/template/chat-template.ts';
+import { partText } from '../../models/template/content-part.ts';
 import { asFunction, type Tool } from './definition.ts';
 import { dialectOf, type ToolDialect, type ToolSyntax, takesTools } from './dialect.ts';
 import type { ForeignSyntax } from './foreign-syntax.ts';

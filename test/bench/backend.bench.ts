@@ -9,7 +9,7 @@ import type { RowOutcome, SamplingParams, StepPlan } from '../../kernels/backend
 import { WallClock } from '../../kernels/clock.ts';
 import { type CpuBackend, createCpuBackend } from '../../kernels/onnx/backend.ts';
 import { openSession } from '../../kernels/onnx/ort.ts';
-import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
 import type { Precision } from '../../models/graph/precision.ts';
 import { resolveModel } from '../../models/model.ts';

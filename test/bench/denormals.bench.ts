@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { argv } from 'node:process';
 import { measuredTuning, openSession } from '../../kernels/onnx/ort.ts';
 import { Random } from '../../kernels/random.ts';
-import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
 import type { Precision } from '../../models/graph/precision.ts';
 import { resolveModel } from '../../models/model.ts';

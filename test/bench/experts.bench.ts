@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openSession } from '../../kernels/onnx/ort.ts';
-import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import { weightCount } from '../../models/spec.ts';
 import { GraphRunner } from '../golden/graph-runner.ts';

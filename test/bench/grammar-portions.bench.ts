@@ -6,8 +6,8 @@ import { PerformanceObserver } from 'node:perf_hooks';
 import { argv } from 'node:process';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Clock, WallClock } from '../../kernels/clock.ts';
+import { loadTokenizer } from '../../models/checkpoint/tokenizer-source.ts';
 import { resolveModel } from '../../models/model.ts';
-import { Tokenizer } from '../../models/tokenizer.ts';
 import { GrammarCompiler, type GrammarSource } from '../../server/grammar/compiler.ts';
 import { threadMs } from './thread-time.ts';
 
@@ -50,7 +50,7 @@ interface Stretch {
 const collections: { readonly startTime: number; readonly duration: number }[] = [];
 new PerformanceObserver((list) => collections.push(...list.getEntries())).observe({ entryTypes: ['gc'] });
 
-const tokenizer = Tokenizer.load(resolveModel('smollm2-135m-instruct'));
+const tokenizer = loadTokenizer(resolveModel('smollm2-135m-instruct'));
 const rows: Record<string, object> = {};
 for (const [name, source] of Object.entries(sources)) {
   if (name.startsWith(argv[2] ?? '')) rows[name] = await measured(source);

@@ -4,8 +4,8 @@
 // random joins of them. CPU time of the cold document (all of it, in ms) is what a busy machine leaves comparable.
 import { WallClock } from '../../kernels/clock.ts';
 import { Random } from '../../kernels/random.ts';
+import { loadTokenizer } from '../../models/checkpoint/tokenizer-source.ts';
 import { resolveModel } from '../../models/model.ts';
-import { Tokenizer } from '../../models/tokenizer.ts';
 import { type CustomGrammar, GrammarCompiler, type GrammarSource } from '../../server/grammar/compiler.ts';
 import type { TokenBytes } from '../../server/grammar/token-trie.ts';
 import { toolGrammar } from '../../server/tools/call-grammar.ts';
@@ -14,7 +14,7 @@ import { hermes } from '../../server/tools/dialect.ts';
 
 const documentCount = 12;
 const random = new Random(1);
-const tokenizer = Tokenizer.load(resolveModel('spark-nano'));
+const tokenizer = loadTokenizer(resolveModel('spark-nano'));
 const stopTokenIds = [tokenizer.specialTokenId('<|im_end|>')!];
 
 interface Scenario {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { argv, memoryUsage } from 'node:process';
 import { measuredTuning, openSession, type SessionTuning } from '../../kernels/onnx/ort.ts';
-import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
 import { type Precision, precisions } from '../../models/graph/precision.ts';
 import { resolveModel } from '../../models/model.ts';

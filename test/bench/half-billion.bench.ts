@@ -5,9 +5,10 @@
 import { argv } from 'node:process';
 import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
 import { openSession } from '../../kernels/onnx/ort.ts';
-import { type Checkpoint, loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import type { Precision } from '../../models/graph/precision.ts';
+import type { Checkpoint } from '../../models/weights/weights.ts';
 import { GraphRunner } from '../golden/graph-runner.ts';
 import { cacheDirectory, prepareModel } from '../peer/peer-models.ts';
 import { noiseTokens } from '../peer/side.ts';

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { argv } from 'node:process';
-import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import { defaultPrecision } from '../../models/graph/precision.ts';
 import { loadModel, type Model } from '../../models/model.ts';

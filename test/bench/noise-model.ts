@@ -3,8 +3,8 @@
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Random } from '../../kernels/random.ts';
-import { readModelSpec } from '../../models/checkpoint-config.ts';
-import { requiredTensors } from '../../models/required-tensors.ts';
+import { readModelSpec } from '../../models/checkpoint/checkpoint-config.ts';
+import { requiredTensors } from '../../models/weights/required-tensors.ts';
 
 const partSize = 8 * 2 ** 20; // bytes
 

@@ -5,7 +5,7 @@ import { pack } from 'msgpackr';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { WallClock } from '../../kernels/clock.ts';
-import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
 import { NativeClient } from '../../server/client/client.ts';
 import type { ServerMessage } from '../../server/client/messages.ts';

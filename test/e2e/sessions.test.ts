@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WallClock } from '../../kernels/clock.ts';
-import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { HEADER_SIZE } from '../../server/archive/record.ts';
 import { runProgram } from '../../server/cli/program.ts';
 import { NativeClient } from '../../server/client/client.ts';

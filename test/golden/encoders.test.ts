@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openSession } from '../../kernels/onnx/ort.ts';
 import { TextStates } from '../../kernels/onnx/text-states.ts';
-import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
+import { loadTokenizer } from '../../models/checkpoint/tokenizer-source.ts';
 import { buildEncoder } from '../../models/encoder/encoder-build.ts';
 import { loadEncoder } from '../../models/encoder/encoder-checkpoint.ts';
 import { isEncoder } from '../../models/encoder/encoder-config.ts';
 import { pooled, readPooling } from '../../models/encoder/pooling.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import type { Precision } from '../../models/graph/precision.ts';
-import { Tokenizer } from '../../models/tokenizer.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 interface Case {
@@ -65,7 +65,7 @@ describe.each(readdirSync(root))('%s', (name) => {
   });
 
   test('texts are framed and cut into tokens as Hugging Face tokenizers does it', () => {
-    const tokenizer = Tokenizer.load(directory);
+    const tokenizer = loadTokenizer(directory);
     const { startIds, endIds } = tokenizer;
     const texts = cases.filter(({ text }) => text !== undefined);
     expect(texts.length).toBeGreaterThan(2);
@@ -88,7 +88,7 @@ const sentences = ['A man is eating food.', 'A man eats a piece of bread.', 'The
 test.skipIf(!existsSync(real))(
   'all-MiniLM-L6-v2 tells near sentences from far ones (SPARKLANE_MINILM)',
   async () => {
-    const tokenizer = Tokenizer.load(real);
+    const tokenizer = loadTokenizer(real);
     const { vectorOf, close } = await open(real, 'fp32');
     const [first, near, far] = sentences.map((text) =>
       vectorOf([...tokenizer.startIds, ...tokenizer.encode(text, 'plain'), ...tokenizer.endIds]),

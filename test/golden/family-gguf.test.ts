@@ -3,9 +3,10 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { loadCheckpoint, requiredTensors } from '../../models/checkpoint.ts';
-import { readTensor } from '../../models/safetensors.ts';
-import { openWeightFiles } from '../../models/weight-files.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
+import { requiredTensors } from '../../models/weights/required-tensors.ts';
+import { readTensor } from '../../models/weights/safetensors.ts';
+import { openWeightFiles } from '../../models/weights/weight-files.ts';
 import { type GgufTensor, type MetadataValue, writeGguf } from '../peer/gguf-file.ts';
 import { interleaveHalves } from '../peer/gguf-model.ts';
 import { createReferenceDecoder } from '../reference-decoder.ts';

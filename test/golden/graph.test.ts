@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { openBindingSession, openSession } from '../../kernels/onnx/ort.ts';
 import type { GraphSession } from '../../kernels/onnx/runtime.ts';
-import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
 import type { Precision } from '../../models/graph/precision.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';

@@ -8,7 +8,7 @@ import { GraphBindings } from '../../kernels/onnx/bindings.ts';
 import { measureKvScales } from '../../kernels/onnx/kv-calibration.ts';
 import { allocateSeats, type KvShape } from '../../kernels/onnx/kv-memory.ts';
 import { openSession } from '../../kernels/onnx/ort.ts';
-import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import { servedSpec } from '../../models/spec.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';

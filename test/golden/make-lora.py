@@ -1,4 +1,4 @@
-"""Adapters with random weights on test/golden/models/llama-gqa, and what PEFT says with them: golden of models/lora.ts.
+"""Adapters with random weights on test/golden/models/llama-gqa, and what PEFT says with them: golden of models/checkpoint/lora.ts.
 
     pip install torch transformers peft safetensors gguf numpy
     python test/golden/make-lora.py

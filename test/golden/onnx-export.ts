@@ -3,11 +3,11 @@
 // answer the logits of every token. For tests of models/export.
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadCheckpoint } from '../../models/checkpoint.ts';
-import { joinOnnx, readOnnx, renamedNode } from '../../models/export/onnx-file.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import { GraphWriter } from '../../models/graph/graph-writer.ts';
-import { encodeNode, encodeTensor, encodeValueInfo, type ValueInfo } from '../../models/onnx-proto.ts';
+import { joinOnnx, readOnnx, renamedNode } from '../../models/onnx/onnx-file.ts';
+import { encodeNode, encodeTensor, encodeValueInfo, type ValueInfo } from '../../models/onnx/onnx-proto.ts';
 
 export type ExportLayout = 'community' | 'genai';
 

@@ -3,8 +3,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { type ChatMessage, ChatTemplate, ChatTemplateError } from '../../models/chat-template.ts';
-import { Tokenizer } from '../../models/tokenizer.ts';
+import { loadTokenizer } from '../../models/checkpoint/tokenizer-source.ts';
+import { type ChatMessage, ChatTemplate, ChatTemplateError } from '../../models/template/chat-template.ts';
 
 interface Expected {
   readonly texts: readonly (readonly [text: string, ids: readonly number[]])[];
@@ -30,14 +30,14 @@ const expected = (model: string) =>
   JSON.parse(readFileSync(join(model, 'expected.json'), 'utf8')) as Expected;
 
 test.skipIf(models.length === 0).each(named)('%s: texts', (model) => {
-  const tokenizer = Tokenizer.load(model);
+  const tokenizer = loadTokenizer(model);
   const { texts } = expected(model);
   expect(texts.length).toBeGreaterThan(400);
   for (const [text, ids] of texts) expect([...tokenizer.encode(text)], JSON.stringify(text)).toEqual(ids);
 });
 
 test.skipIf(models.length === 0).each(named)('%s: conversations', (model) => {
-  const tokenizer = Tokenizer.load(model);
+  const tokenizer = loadTokenizer(model);
   const template = ChatTemplate.load(model, tokenizer);
   for (const { messages, tools, kwargs, ids } of expected(model).templates) {
     const render = () =>

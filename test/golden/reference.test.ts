@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { argmax, createReferenceDecoder } from '../reference-decoder.ts';
 import { goldenModels, sparkNanoGolden } from './golden-models.ts';
 

@@ -3,11 +3,11 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { readModelSpec } from '../../models/checkpoint-config.ts';
+import { readModelSpec } from '../../models/checkpoint/checkpoint-config.ts';
 import { graphSize, sizeProblem } from '../../models/graph/graph-size.ts';
 import { defaultPrecision } from '../../models/graph/precision.ts';
 import { weightCount } from '../../models/spec.ts';
-import type { WeightSource } from '../../models/weights.ts';
+import type { WeightSource } from '../../models/weights/weights.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 const directory = temporaryDirectory();

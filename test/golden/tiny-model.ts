@@ -3,10 +3,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Random } from '../../kernels/random.ts';
-import { byteCharacters } from '../../models/byte-level.ts';
-import { requiredTensors } from '../../models/checkpoint.ts';
-import { readModelSpec } from '../../models/checkpoint-config.ts';
+import { readModelSpec } from '../../models/checkpoint/checkpoint-config.ts';
 import type { ModelSpec, RopeScaling } from '../../models/spec.ts';
+import { byteCharacters } from '../../models/tokenizer/byte-level.ts';
+import { requiredTensors } from '../../models/weights/required-tensors.ts';
 import { floatTensor, writeSafetensors } from './safetensors-writer.ts';
 
 export interface TinyModelOptions {

@@ -3,7 +3,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { Tokenizer } from '../../models/tokenizer.ts';
+import { loadTokenizer } from '../../models/checkpoint/tokenizer-source.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 interface Case {
@@ -22,7 +22,7 @@ test.each(cases)('$name', ({ name, tokenizer: json, ids, decoded }) => {
   const directory = join(root, name.replaceAll(/\W/g, '-'));
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, 'tokenizer.json'), JSON.stringify(json));
-  const tokenizer = Tokenizer.load(directory);
+  const tokenizer = loadTokenizer(directory);
   const found = texts.map((text) => [...tokenizer.encode(text)]);
   expect(Object.fromEntries(texts.map((text, index) => [text, found[index]]))).toEqual(
     Object.fromEntries(texts.map((text, index) => [text, ids[index]])),

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { Tokenizer } from '../../models/tokenizer.ts';
+import { loadTokenizer } from '../../models/checkpoint/tokenizer-source.ts';
 import { sparkNanoGolden } from './golden-models.ts';
 
 const nano = sparkNanoGolden();
 
 test.skipIf(!nano)('texts are encoded as Hugging Face tokenizers encodes them', () => {
-  const tokenizer = Tokenizer.load(nano!.directory);
+  const tokenizer = loadTokenizer(nano!.directory);
   expect(nano!.golden.tokenizer.length).toBeGreaterThan(0);
   for (const { text, ids } of nano!.golden.tokenizer) {
     expect([...tokenizer.encode(text)], JSON.stringify(text)).toEqual(ids);
@@ -14,7 +14,7 @@ test.skipIf(!nano)('texts are encoded as Hugging Face tokenizers encodes them', 
 });
 
 test.skipIf(!nano)('prompts are encoded as Hugging Face tokenizers encodes them', () => {
-  const tokenizer = Tokenizer.load(nano!.directory);
+  const tokenizer = loadTokenizer(nano!.directory);
   for (const { prompt, input_ids: ids } of nano!.golden.cases) {
     expect([...tokenizer.encode(prompt)]).toEqual(ids);
   }

@@ -1,7 +1,7 @@
 // Every kind of reply and event of OpenAI's APIs, by OpenAI's published document: whole and streamed answers of chat and text
 // completions, responses over HTTP and WebSocket, conversations, lists, errors. What the document has no word for is listed.
 import { describe, expect, test } from 'vitest';
-import { ChatTemplate } from '../../models/chat-template.ts';
+import { ChatTemplate } from '../../models/template/chat-template.ts';
 import { wholeByteModel } from '../http-world.ts';
 import { lanesServer } from '../lanes-world.ts';
 import type { MemoryCall } from '../memory-transport.ts';

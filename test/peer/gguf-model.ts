@@ -1,9 +1,9 @@
 // A checkpoint as one GGUF file for llama.cpp: names, dimensions, tokenizer and weights of the Qwen2 and Llama
 // architectures. For the peer benchmark and tests: the product reads GGUF and writes none. After it: gguf-file.ts.
 import { join } from 'node:path';
-import type { Checkpoint } from '../../models/checkpoint.ts';
 import type { ModelSpec } from '../../models/spec.ts';
-import { readTokenizerFile } from '../../models/tokenizer-file.ts';
+import { readTokenizerFile } from '../../models/tokenizer/tokenizer-file.ts';
+import type { Checkpoint } from '../../models/weights/weights.ts';
 import type { GgmlType } from './gguf-blocks.ts';
 import { type GgufTensor, type MetadataValue, writeGguf } from './gguf-file.ts';
 

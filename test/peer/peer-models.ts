@@ -2,8 +2,9 @@
 // directory beside the server's own. Written once.
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Checkpoint, loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { resolveModel } from '../../models/model.ts';
+import type { Checkpoint } from '../../models/weights/weights.ts';
 import { loadConfig } from '../../server/config/config.ts';
 import { type GgufFormat, writeGgufModel } from './gguf-model.ts';
 import { ensureRandomModel } from './random-model.ts';

@@ -13,9 +13,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { mix32 } from '../../kernels/random.ts';
-import { requiredTensors } from '../../models/checkpoint.ts';
-import { readModelSpec } from '../../models/checkpoint-config.ts';
+import { readModelSpec } from '../../models/checkpoint/checkpoint-config.ts';
 import { resolveModel } from '../../models/model.ts';
+import { requiredTensors } from '../../models/weights/required-tensors.ts';
 
 // Source: config.json of Qwen/Qwen2.5-Coder-0.5B.
 const config = {

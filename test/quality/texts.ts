@@ -3,7 +3,7 @@
 // them. Before it: main.ts.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Tokenizer } from '../../models/tokenizer.ts';
+import type { Tokenizer } from '../../models/tokenizer/tokenizer.ts';
 
 export const textNames = ['typescript', 'python', 'documents', 'prose'] as const;
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { loadCheckpoint } from '../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { rotaryFrequencies } from '../../models/graph/rotary.ts';
 import type { RopeScaling } from '../../models/spec.ts';
 import { type TinyModelOptions, tinyVocabSize, writeTinyModel } from '../golden/tiny-model.ts';

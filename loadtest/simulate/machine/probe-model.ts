@@ -1,8 +1,9 @@
 // Decoders of random weights, to measure a machine with: real graphs on real kernels, of sizes that tell a layer's own time from
 // its weights'. Held in no file: a Checkpoint that makes its values when it is read. Before it: probe-run.ts.
 import { mix32 } from '../../../kernels/random.ts';
-import { type Checkpoint, requiredTensors } from '../../../models/checkpoint.ts';
 import { type ModelSpec, plainDecoder } from '../../../models/spec.ts';
+import { requiredTensors } from '../../../models/weights/required-tensors.ts';
+import type { Checkpoint } from '../../../models/weights/weights.ts';
 
 export interface ProbeSizes {
   readonly layerCount: number;

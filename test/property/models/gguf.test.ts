@@ -2,8 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { CheckpointError } from '../../../models/files/model-file.ts';
 import { decodeBlocks, openGguf, readBlocks } from '../../../models/gguf/gguf-file.ts';
-import { CheckpointError } from '../../../models/model-file.ts';
 import { writeGguf } from '../../peer/gguf-file.ts';
 import { temporaryDirectory } from '../../temporary-directory.ts';
 

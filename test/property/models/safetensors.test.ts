@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { openSafetensors, readTensor, SafetensorsError } from '../../../models/safetensors.ts';
+import { openSafetensors, readTensor, SafetensorsError } from '../../../models/weights/safetensors.ts';
 import { safetensorsBytes } from '../../golden/safetensors-writer.ts';
 import { temporaryDirectory } from '../../temporary-directory.ts';
 

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { Tokenizer as PackageTokenizer } from '@huggingface/tokenizers';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Detokenizer } from '../../../models/detokenizer.ts';
+import { loadTokenizer } from '../../../models/checkpoint/tokenizer-source.ts';
 import { resolveModel } from '../../../models/model.ts';
-import { Tokenizer } from '../../../models/tokenizer.ts';
+import { Detokenizer } from '../../../models/tokenizer/detokenizer.ts';
 
 const directory = resolveModel('spark-nano'); // for its thousands of merges, not for what it says
-const tokenizer = Tokenizer.load(directory);
+const tokenizer = loadTokenizer(directory);
 const json = JSON.parse(readFileSync(join(directory, 'tokenizer.json'), 'utf8')) as {
   added_tokens: { content: string }[];
 };

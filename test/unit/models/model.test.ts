@@ -1,9 +1,9 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { isAbsolute, join, relative } from 'node:path';
 import { expect, test } from 'vitest';
-import { CheckpointError } from '../../../models/checkpoint.ts';
+import { plainDefaults } from '../../../models/config/sampling-defaults.ts';
+import { CheckpointError } from '../../../models/files/model-file.ts';
 import { loadModel, resolveModel } from '../../../models/model.ts';
-import { plainDefaults } from '../../../models/sampling-defaults.ts';
 import { strangerIn } from '../../../server/text/stranger.ts';
 import { tinyTokenIds, tinyTokenizerJson, writeTinyModel } from '../../golden/tiny-model.ts';
 import { temporaryDirectory } from '../../temporary-directory.ts';

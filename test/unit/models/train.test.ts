@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { loadCheckpoint } from '../../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../../models/checkpoint/checkpoint.ts';
 import { loadModel } from '../../../models/model.ts';
 import { argmax, createReferenceDecoder } from '../../reference-decoder.ts';
 import { temporaryDirectory } from '../../temporary-directory.ts';

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { loadCheckpoint } from '../../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../../models/checkpoint/checkpoint.ts';
 import { loadModel } from '../../../models/model.ts';
 import { floatTensor, writeSafetensors } from '../../golden/safetensors-writer.ts';
 import { tinyVocabSize, writeTinyModel } from '../../golden/tiny-model.ts';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { loadCheckpoint } from '../../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../../models/checkpoint/checkpoint.ts';
 import { tinyTokenIds, tinyVocabSize, writeTinyModel } from '../../golden/tiny-model.ts';
 import { type GgufTensor, writeGguf } from '../../peer/gguf-file.ts';
 import { ggufTensors, interleaveHalves, writeGgufModel } from '../../peer/gguf-model.ts';

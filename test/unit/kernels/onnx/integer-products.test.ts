@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openSession } from '../../../../kernels/onnx/ort.ts';
 import { bytesOf } from '../../../../models/graph/graph-writer.ts';
-import { encodeModel, microsoftDomain } from '../../../../models/onnx-proto.ts';
+import { encodeModel, microsoftDomain } from '../../../../models/onnx/onnx-proto.ts';
 import { temporaryDirectory } from '../../../temporary-directory.ts';
 
 const directory = temporaryDirectory();

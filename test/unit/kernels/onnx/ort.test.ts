@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadFloatMode } from '../../../../kernels/onnx/float-mode.ts';
 import { attachSession, OrtError, openBindingSession, openSession } from '../../../../kernels/onnx/ort.ts';
 import type { GraphSession, SessionOptions } from '../../../../kernels/onnx/runtime.ts';
-import { encodeModel, type GraphProto, type NodeProto } from '../../../../models/onnx-proto.ts';
+import { encodeModel, type GraphProto, type NodeProto } from '../../../../models/onnx/onnx-proto.ts';
 
 const node = (operator: string, inputs: string[], outputs: string[]): NodeProto => ({
   operator,

@@ -1,9 +1,11 @@
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { type Checkpoint, loadCheckpoint, requiredTensors } from '../../../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../../../models/checkpoint/checkpoint.ts';
 import { rotaryFrequencies } from '../../../../models/graph/rotary.ts';
 import { loadModel } from '../../../../models/model.ts';
+import { requiredTensors } from '../../../../models/weights/required-tensors.ts';
+import type { Checkpoint } from '../../../../models/weights/weights.ts';
 import { type TinyModelOptions, writeTinyModel } from '../../../golden/tiny-model.ts';
 import { type GgufTensor, type MetadataValue, writeGguf } from '../../../peer/gguf-file.ts';
 import { ggufMetadata, ggufTensors } from '../../../peer/gguf-model.ts';

@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { decodeBlocks, ggufName, openGguf, readBlocks } from '../../../../models/gguf/gguf-file.ts';
-import { CheckpointError } from '../../../../models/model-file.ts';
+import { ggufName } from '../../../../models/files/gguf-name.ts';
+import { CheckpointError } from '../../../../models/files/model-file.ts';
+import { decodeBlocks, openGguf, readBlocks } from '../../../../models/gguf/gguf-file.ts';
 import { type MetadataValue, writeGguf } from '../../../peer/gguf-file.ts';
 import { temporaryDirectory } from '../../../temporary-directory.ts';
 

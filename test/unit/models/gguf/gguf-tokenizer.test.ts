@@ -4,8 +4,8 @@ import { expect, test } from 'vitest';
 import type { GgufValue } from '../../../../models/gguf/gguf-header.ts';
 import { ggufTokenizer } from '../../../../models/gguf/gguf-tokenizer.ts';
 import { preTokenizers } from '../../../../models/gguf/pre-tokenizers.ts';
-import { compileSplitter } from '../../../../models/text-splitter.ts';
-import { Tokenizer } from '../../../../models/tokenizer.ts';
+import { compileSplitter } from '../../../../models/tokenizer/text-splitter.ts';
+import { Tokenizer } from '../../../../models/tokenizer/tokenizer.ts';
 
 const golden = join(import.meta.dirname, '../../../golden/tokenizers');
 const published = readJson<{ texts: string[]; pieces: Record<string, string[][]> }>('pre-tokenizers.json');

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { loadCheckpoint } from '../../../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../../../models/checkpoint/checkpoint.ts';
 import { decodeBlocks, openGguf, readBlocks } from '../../../../models/gguf/gguf-file.ts';
 import { kernelBlocks, kernelLayout } from '../../../../models/gguf/kernel-blocks.ts';
 import { buildGraph } from '../../../../models/graph/build.ts';

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openSession } from '../../../../kernels/onnx/ort.ts';
-import { loadCheckpoint } from '../../../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../../../models/checkpoint/checkpoint.ts';
 import { buildGraph } from '../../../../models/graph/build.ts';
 import type { BuildProgress } from '../../../../models/graph/graph-files.ts';
 import { defaultPrecision, type Precision, precisions } from '../../../../models/graph/precision.ts';

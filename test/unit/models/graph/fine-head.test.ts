@@ -7,8 +7,8 @@ import { openSession } from '../../../../kernels/onnx/ort.ts';
 import { Random } from '../../../../kernels/random.ts';
 import { unembedFinely } from '../../../../models/graph/fine-head.ts';
 import { bytesOf, GraphWriter } from '../../../../models/graph/graph-writer.ts';
-import { encodeModel } from '../../../../models/onnx-proto.ts';
-import type { WeightSource } from '../../../../models/weights.ts';
+import { encodeModel } from '../../../../models/onnx/onnx-proto.ts';
+import type { WeightSource } from '../../../../models/weights/weights.ts';
 import { temporaryDirectory } from '../../../temporary-directory.ts';
 
 const directory = temporaryDirectory();

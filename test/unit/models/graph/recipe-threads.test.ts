@@ -1,7 +1,7 @@
 // Recipes that several threads make are the bytes that one makes, in their order; what no thread can make is made here.
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { loadCheckpoint } from '../../../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../../../models/checkpoint/checkpoint.ts';
 import { type DecoderFormat, writeDecoder } from '../../../../models/graph/decoder.ts';
 import { madeByThreads, madeHere, type RecipeTask } from '../../../../models/graph/recipe-threads.ts';
 import { type ActivationRanges, smoothed, smoothedRoles } from '../../../../models/graph/smoothing.ts';

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { scoresScaled } from '../../../../models/graph/score-scale.ts';
 import { loadModel } from '../../../../models/model.ts';
-import type { BlockQuantised } from '../../../../models/weights.ts';
+import type { BlockQuantised } from '../../../../models/weights/weights.ts';
 
 const { spec } = loadModel('spark-nano');
 const blocks = (): BlockQuantised => ({

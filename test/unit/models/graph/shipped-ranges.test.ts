@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { calibrationOn } from '../../../../kernels/onnx/activation-probe.ts';
-import { hashFiles } from '../../../../models/cache.ts';
-import { calibrationTokens } from '../../../../models/calibration.ts';
-import { loadCheckpoint } from '../../../../models/checkpoint.ts';
+import { loadCheckpoint } from '../../../../models/checkpoint/checkpoint.ts';
+import { hashFiles } from '../../../../models/files/cache.ts';
+import { calibrationTokens } from '../../../../models/graph/calibration.ts';
 import { readShippedRanges, shippedRanges } from '../../../../models/graph/shipped-ranges.ts';
 import { loadModel } from '../../../../models/model.ts';
 

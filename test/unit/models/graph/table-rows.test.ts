@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { Random } from '../../../../kernels/random.ts';
 import { blockArithmetic } from '../../../../models/graph/block-arithmetic.ts';
 import { GraphWriter } from '../../../../models/graph/graph-writer.ts';
-import type { WeightSource } from '../../../../models/weights.ts';
+import type { WeightSource } from '../../../../models/weights/weights.ts';
 
 const [vocabSize, hiddenSize] = [65_537, 160]; // 40 MiB in float: more than a part
 const random = new Random(3);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
-import { ChatTemplate } from '../../../../models/chat-template.ts';
+import { ChatTemplate } from '../../../../models/template/chat-template.ts';
 import { BYTE_EOS, encodeBytes } from '../../../byte-text.ts';
 import { type HttpWorldOptions, httpServer, wholeByteModel } from '../../../http-world.ts';
 import { MemoryTransport } from '../../../memory-transport.ts';

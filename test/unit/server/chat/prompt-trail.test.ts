@@ -1,6 +1,6 @@
 // What broke a conversation's prefix: tools, a message, or how the template renders them, beside the last turn's prompt.
 import { describe, expect, test } from 'vitest';
-import type { ChatMessage } from '../../../../models/chat-template.ts';
+import type { ChatMessage } from '../../../../models/template/chat-template.ts';
 import { PromptTrail, type TrailBounds } from '../../../../server/chat/prompt-trail.ts';
 import type { Tool } from '../../../../server/tools/definition.ts';
 import { encodeBytes } from '../../../byte-text.ts';

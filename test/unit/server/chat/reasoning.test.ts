@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
-import { ChatTemplate } from '../../../../models/chat-template.ts';
-import { commonMarks } from '../../../../models/reasoning-marks.ts';
+import { ChatTemplate } from '../../../../models/template/chat-template.ts';
+import { commonMarks } from '../../../../models/template/reasoning-marks.ts';
 import { plainReader } from '../../../../server/chat/answer-reader.ts';
 import { ReasoningReader } from '../../../../server/chat/reasoning-reader.ts';
 import { BYTE_EOS, encodeBytes } from '../../../byte-text.ts';

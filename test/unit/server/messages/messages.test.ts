@@ -1,7 +1,7 @@
 // POST /v1/messages: what an answer looks like, whole and streamed, and that a caller who is slow, or gone, costs nobody
 // anything.
 import { describe, expect, test } from 'vitest';
-import { ChatTemplate } from '../../../../models/chat-template.ts';
+import { ChatTemplate } from '../../../../models/template/chat-template.ts';
 import { upstreamFields } from '../../../../server/chat/upstream-fields.ts';
 import { upstreamThinking } from '../../../../server/messages/request.ts';
 import { countSchema } from '../../../../server/messages/schema.ts';

@@ -1,7 +1,7 @@
 // Answers whose reasoning is told apart: in frames of its own place, whatever the pace; to a reader who comes back; at the end.
 import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
-import { commonMarks } from '../../../../models/reasoning-marks.ts';
+import { commonMarks } from '../../../../models/template/reasoning-marks.ts';
 import type { GenerationEnded, TokensFrame } from '../../../../server/client/messages.ts';
 import { reasoningSplit } from '../../../../server/native/reasoning-split.ts';
 import { BYTE_EOS, encodeBytes } from '../../../byte-text.ts';

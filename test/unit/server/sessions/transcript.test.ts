@@ -98,7 +98,7 @@ test('an answer dropped after its opening rewrote history leaves what stood befo
 });
 
 test('a conversation that the template refuses changes nothing', async () => {
-  const { ChatTemplateError } = await import('../../../../models/chat-template.ts');
+  const { ChatTemplateError } = await import('../../../../models/template/chat-template.ts');
   const chatTemplate = {
     render: () => {
       throw new ChatTemplateError('roles must alternate');

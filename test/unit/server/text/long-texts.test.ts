@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
 import { loadModel } from '../../../../models/model.ts';
-import type { EncodeMode } from '../../../../models/tokenizer.ts';
+import type { EncodeMode } from '../../../../models/tokenizer/tokenizer.ts';
 import { type Encoded, LongTexts, type RenderedElsewhere } from '../../../../server/text/long-texts.ts';
 import { TextThread } from '../../../../server/text/text-thread.ts';
 import { encodeBytes } from '../../../byte-text.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ChatTemplate } from '../../../../models/chat-template.ts';
+import { ChatTemplate } from '../../../../models/template/chat-template.ts';
 import { plainPrompt } from '../../../../server/chat/prompt-options.ts';
 import type { Tool } from '../../../../server/tools/definition.ts';
 import { toolSyntaxOf } from '../../../../server/tools/dialect.ts';

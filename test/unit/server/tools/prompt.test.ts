@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { ChatTemplate } from '../../../../models/chat-template.ts';
 import { resolveModel } from '../../../../models/model.ts';
+import { ChatTemplate } from '../../../../models/template/chat-template.ts';
 import { plainPrompt } from '../../../../server/chat/prompt-options.ts';
 import type { Tool } from '../../../../server/tools/definition.ts';
 import { hermes, llama3, takesTools } from '../../../../server/tools/dialect.ts';
