@@ -15,7 +15,7 @@ const calibrated = [...MIXTURE_ROWS, ...DENSE_2026_ROWS, ...LOAD_ROWS].filter(
 );
 
 /** What the rows of one model on one machine have in common. */
-export function kindOf({ model, chip, gpuCount, stageCount, precision }: LoadRow): string {
+function kindOf({ model, chip, gpuCount, stageCount, precision }: LoadRow): string {
   return `${model} ${precision} on ${chip}x${gpuCount}/${stageCount}`;
 }
 
