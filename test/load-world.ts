@@ -1,8 +1,8 @@
 // What load-test tests share: a small workload, a run in virtual time, a busy wait on the wall clock.
 import { VirtualClock } from '../kernels/clock.ts';
 import type { FinishedTurn } from '../loadtest/measure/play/recorder.ts';
-import { type RunPlan, type Surroundings, startRun } from '../loadtest/measure/runs/run.ts';
-import type { RunReport } from '../loadtest/measure/runs/run-report.ts';
+import type { RunReport, Surroundings } from '../loadtest/measure/runs/report-schema.ts';
+import { type RunPlan, startRun } from '../loadtest/measure/runs/run.ts';
 import { type GeneratedOptions, generated } from '../loadtest/workload/generated.ts';
 import type { Workload } from '../loadtest/workload/turn.ts';
 import { type Script, ScriptedTarget } from './scripted-target.ts';

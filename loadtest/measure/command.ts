@@ -7,7 +7,7 @@ import { WORKLOADS } from '../workload/catalog.ts';
 import { runCampaign } from './campaign.ts';
 import { FlagReader } from './flag-reader.ts';
 import type { LoadtestIo } from './io.ts';
-import { reportJsonSchema } from './report/report-schema.ts';
+import { reportJsonSchema } from './runs/report-schema.ts';
 import { type Flags, parseSettings } from './settings.ts';
 import { TARGET_KINDS } from './wires/catalog.ts';
 import { undiciForward } from './wires/undici-forward.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { runLoadtest } from '../../loadtest/main.ts';
 import { reportPage } from '../../loadtest/measure/report/page.ts';
-import type { RunReport } from '../../loadtest/measure/runs/run-report.ts';
+import type { RunReport } from '../../loadtest/measure/runs/report-schema.ts';
 import { withHabits } from '../../loadtest/workload/generated.ts';
 import { programFile } from '../built-program.ts';
 import { smallPlan, smallWorkload, virtualRun } from '../load-world.ts';

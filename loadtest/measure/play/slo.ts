@@ -50,16 +50,5 @@ export function isGood(outcome: Outcome, measures: TurnMeasures, slo: Slo): bool
 }
 
 export function latencyMsOf(measures: TurnMeasures, metric: SloMetric): number | null {
-  switch (metric) {
-    case 'ttft':
-      return measures.ttftMs;
-    case 'ttfo':
-      return measures.ttfoMs;
-    case 'tpot':
-      return measures.tpotMs;
-    case 'stall':
-      return measures.stallMs;
-    case 'e2e':
-      return measures.e2eMs;
-  }
+  return measures[`${metric}Ms` as const];
 }

@@ -4,11 +4,9 @@ import * as Plot from '@observablehq/plot';
 import { formatMs, formatShare } from '../../show/format.ts';
 import { draw, nothing } from '../../show/plot.ts';
 import { STALL_BOUNDS_MS } from '../../statistics/heat-map.ts';
-import type { ComparisonReport } from '../runs/comparison.ts';
 import type { LatencyKey } from '../runs/latencies.ts';
-import { latencyOf, type RunReport } from '../runs/run-report.ts';
-import type { TurnSample } from '../runs/session-sample.ts';
-import type { SweepReport } from '../runs/sweep.ts';
+import type { ComparisonReport, RunReport, SweepReport, TurnSample } from '../runs/report-schema.ts';
+import { latencyOf } from '../runs/run-report.ts';
 
 const COLOURS = ['#3e63dd', '#e5484d', '#30a46c', '#f76b15', '#8e4ec6'];
 const WAIT_COLOUR = '#f5d90a';

@@ -1,6 +1,6 @@
 // A run as OpenTelemetry metrics (OTLP over HTTP, JSON), which collectors take, and Prometheus itself at
 // /api/v1/otlp/v1/metrics. Pure: an object out. Source: opentelemetry-proto, metrics/v1, JSON mapping.
-import type { RunReport } from '../runs/run-report.ts';
+import type { RunReport } from '../runs/report-schema.ts';
 
 interface Point {
   readonly value: number;

@@ -5,11 +5,9 @@ import { formatInterval, formatMs, formatNumber, formatShare, MISSING } from '..
 import { definitions, htmlTable, type MarkupCell, tiles } from '../../show/markup.ts';
 import { escaped, framedPage, section } from '../../show/page-frame.ts';
 import { formatSlo } from '../play/slo.ts';
-import type { ComparisonReport } from '../runs/comparison.ts';
 import type { GateResult } from '../runs/gate.ts';
-import type { RunReport } from '../runs/run-report.ts';
+import type { ComparisonReport, RunReport, SweepReport } from '../runs/report-schema.ts';
 import type { ScrapeReport } from '../runs/scrape.ts';
-import type { SweepReport } from '../runs/sweep.ts';
 import { forestPlot, latencyCdf, sloMatrix, stallHeatMap, swimLanes, ttftAgainstLoad } from './charts.ts';
 import { latencyCurves, throughputCurves } from './sweep-charts.ts';
 import { capacityText } from './table.ts';

@@ -1,7 +1,7 @@
 // A run for Prometheus' remote write (version 1), which Prometheus, Mimir, Thanos and VictoriaMetrics take: the series of otlp.ts as a
 // WriteRequest, in snappy's block format. Pure: bytes out. Sources: prometheus/prompb (remote.proto), google/snappy
 // (format_description.txt). Snappy is literals alone, which every reader takes: a run is a few kilobytes.
-import type { RunReport } from '../runs/run-report.ts';
+import type { RunReport } from '../runs/report-schema.ts';
 import { otlpMetrics } from './otlp.ts';
 
 export const remoteWriteHeaders: Readonly<Record<string, string>> = {

@@ -1,8 +1,8 @@
 // Curves of a sweep: what all users get together, and how long each waits, against the load. Static SVG.
 import * as Plot from '@observablehq/plot';
 import { draw, nothing } from '../../show/plot.ts';
+import type { SweepReport } from '../runs/report-schema.ts';
 import { latencyOf } from '../runs/run-report.ts';
-import type { SweepReport } from '../runs/sweep.ts';
 
 const COLOURS = ['#3e63dd', '#30a46c', '#f76b15', '#8e4ec6'];
 

@@ -4,10 +4,9 @@ import { formatInterval, formatMs, formatNumber, formatShare, MISSING } from '..
 import { columns } from '../../show/text-table.ts';
 import { formatPercent } from '../../statistics/quantile-bound.ts';
 import { formatSlo } from '../play/slo.ts';
-import type { ComparisonReport } from '../runs/comparison.ts';
 import type { GateResult } from '../runs/gate.ts';
-import { type LatencySummary, latencyOf, type RunReport } from '../runs/run-report.ts';
-import type { SweepReport } from '../runs/sweep.ts';
+import type { ComparisonReport, LatencySummary, RunReport, SweepReport } from '../runs/report-schema.ts';
+import { latencyOf } from '../runs/run-report.ts';
 
 export function runTable(report: RunReport): string {
   const { provenance: p, rates, counters } = report;

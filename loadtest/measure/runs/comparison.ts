@@ -3,14 +3,14 @@
 // noise floor.
 import type { Clock } from '../../../kernels/clock.ts';
 import { Random } from '../../../kernels/random.ts';
-import { type PairedRatio, type PairedSession, pairedRatio } from '../../statistics/paired-ratio.ts';
+import { type PairedSession, pairedRatio } from '../../statistics/paired-ratio.ts';
 import { joinSeeds, labelOf, type PlannedSession, type Workload } from '../../workload/turn.ts';
 import { Driver } from '../play/driver.ts';
 import type { DriverPlan } from '../play/driver-plan.ts';
 import type { FinishedTurn } from '../play/recorder.ts';
 import { formatSlo, latencyMsOf, SLO_METRICS, type Slo, type SloMetric } from '../play/slo.ts';
 import type { Target } from '../wires/target.ts';
-import type { Surroundings } from './run.ts';
+import type { ComparisonReport, Surroundings } from './report-schema.ts';
 
 export interface ComparisonPlan {
   readonly blocks: number; // ABBA blocks, one workload session each
@@ -29,30 +29,6 @@ export interface ComparisonParts {
   readonly countTokens: ((text: string) => number) | null;
   readonly surroundings: Surroundings;
   readonly onBlock: (done: number, all: number) => void;
-}
-
-interface ComparisonRow {
-  readonly metric: SloMetric;
-  readonly aOverB: PairedRatio | null;
-  readonly aOverA: PairedRatio | null; // noise floor: second A over first A of each block
-  readonly bOverB: PairedRatio | null;
-  readonly meanMs: { readonly a: number | null; readonly b: number | null };
-}
-
-export interface ComparisonReport {
-  readonly format: 'sparklane loadtest comparison';
-  readonly formatVersion: number;
-  readonly a: string;
-  readonly b: string;
-  readonly workload: string;
-  readonly seed: number;
-  readonly blockCount: number;
-  readonly failedTurns: { readonly a: number; readonly b: number };
-  readonly method: string;
-  readonly slo: string;
-  readonly surroundings: Surroundings;
-  readonly rows: readonly ComparisonRow[];
-  readonly partial: boolean;
 }
 
 export interface ActiveComparison {
@@ -192,7 +168,11 @@ function reportOf(
   };
 }
 
-function rowOf(metric: SloMetric, blocks: readonly Block[], random: Random): ComparisonRow {
+function rowOf(
+  metric: SloMetric,
+  blocks: readonly Block[],
+  random: Random,
+): ComparisonReport['rows'][number] {
   const value = (turn: FinishedTurn | undefined): number | null =>
     turn === undefined || (turn.outcome !== 'ok' && turn.outcome !== 'interrupted')
       ? null

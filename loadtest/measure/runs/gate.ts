@@ -4,9 +4,8 @@
 import { FlagError } from '../../base/flag-error.ts';
 import type { Interval } from '../../statistics/bootstrap.ts';
 import { parseTimeMs, SLO_METRICS, type SloMetric } from '../play/slo.ts';
-import type { ComparisonReport } from './comparison.ts';
 import { LATENCY_KEYS, type LatencyKey } from './latencies.ts';
-import type { RunReport } from './run-report.ts';
+import type { ComparisonReport, RunReport } from './report-schema.ts';
 
 type Subject =
   | { readonly kind: 'quantile'; readonly q: number; readonly key: LatencyKey }

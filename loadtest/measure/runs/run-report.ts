@@ -1,113 +1,20 @@
-// RunReport: everything a run says, as plain data; the JSON file is this, table and page are drawn from it. Made from
+// The report of a run, everything it says, as plain data: the JSON file is this, table and page are drawn from it. Made from
 // RunStatistics when the run is over. Decides whether the run is valid, and which quantiles may be stated.
 import { Random } from '../../../kernels/random.ts';
 import { type Interval, quantileInterval, RESAMPLES, ratioInterval } from '../../statistics/bootstrap.ts';
-import type { HeatCell } from '../../statistics/heat-map.ts';
-import type { CdfPoint, Histogram } from '../../statistics/histogram.ts';
+import type { Histogram } from '../../statistics/histogram.ts';
 import { refusalOf } from '../../statistics/quantile-bound.ts';
-import type { Slo } from '../play/slo.ts';
+import { SLO_METRICS, type Slo } from '../play/slo.ts';
 import { FORMULAS, LATENCIES, LATENCY_KEYS, type LatencyKey } from './latencies.ts';
-import type { Counters, Lane, RunStatistics } from './run-statistics.ts';
-import type { ScrapeReport } from './scrape.ts';
-import type { TurnSample } from './session-sample.ts';
-import { type Validity, validityOf } from './validity.ts';
+import type { LatencySummary, Provenance, RunReport, TurnSample } from './report-schema.ts';
+import type { RunStatistics } from './run-statistics.ts';
+import { validityOf } from './validity.ts';
 
 const FORMAT_VERSION = 1;
-
-/** What was run, where and how: enough to run it again. */
-export interface Provenance {
-  readonly command: string;
-  readonly startedAt: string; // ISO 8601; '' in virtual time
-  readonly target: string;
-  readonly device: string; // as the server calls it, or "unknown"
-  readonly model: string;
-  readonly workload: string; // with the sha256 of its trace
-  readonly workloadSource: string;
-  readonly workloadNotes: readonly string[];
-  readonly scale: number;
-  readonly load: string;
-  readonly seed: number;
-  readonly clock: 'measured, wall clock' | 'simulated, virtual clock';
-  readonly machine: string;
-  readonly node: string;
-  readonly version: string; // of sparklane
-  readonly plannedMs: number;
-  readonly warmupMs: number; // as stated, or as found
-}
-
-interface QuantileValue {
-  readonly q: number;
-  readonly ms: number | null; // null: refused
-  readonly interval: Interval | null; // of whole-session bootstrap, where turns were sampled
-  readonly refusal: string | null;
-}
-
-export interface LatencySummary {
-  readonly key: LatencyKey;
-  readonly name: string;
-  readonly formula: string;
-  readonly count: number;
-  readonly meanMs: number | null;
-  readonly minMs: number | null;
-  readonly maxMs: number | null;
-  readonly quantiles: readonly QuantileValue[];
-  readonly cdf: readonly CdfPoint[];
-}
-
-/** A share or a rate with its 95 % interval. */
-interface Estimate {
-  readonly value: number | null;
-  readonly interval: Interval | null;
-}
-
-export interface RunReport {
-  readonly format: 'sparklane loadtest run';
-  readonly formatVersion: number;
-  readonly provenance: Provenance;
-  readonly partial: boolean; // ended before its time
-  readonly stopReason: string | null; // why
-  readonly validity: Validity;
-  readonly slo: Slo;
-  readonly windowMs: number;
-  readonly counters: Readonly<Counters>;
-  readonly outcomes: Readonly<Record<string, number>>;
-  readonly errors: readonly { readonly kind: string; readonly turns: number; readonly message: string }[];
-  readonly countedBy: Readonly<Record<string, number>>;
-  readonly rates: {
-    readonly requestsPerSecond: number | null;
-    readonly tokensPerSecond: number | null; // null: unknown
-    readonly goodputPerSecond: Estimate;
-    readonly goodShare: Estimate;
-    readonly failedShare: Estimate;
-    readonly sessionGoodShare: number | null;
-    readonly servedCacheShare: number | null;
-    readonly idealCacheShare: number | null;
-    readonly promptLengthRatio: number | null; // reported / planned prompt tokens
-    readonly acceptedPerStep: number | null;
-    readonly wastedTokensPerStop: number | null;
-    readonly usefulEditShare: number | null;
-  };
-  readonly latencies: readonly LatencySummary[];
-  readonly formulas: Readonly<Record<string, string>>;
-  readonly stalls: readonly HeatCell[];
-  readonly lanes: readonly Lane[];
-  readonly samples: readonly TurnSample[]; // for scatter plots and the SLO matrix; at most SAMPLES_SHOWN
-  readonly sampleShare: number; // of the sessions that intervals are made of
-  readonly serverMetrics: ScrapeReport | null; // as the server tells them
-}
 
 const QUANTILES = [0.5, 0.9, 0.95, 0.99] as const;
 const CDF_POINTS = 160;
 const SAMPLES_SHOWN = 4000;
-
-/** Latencies that every turn has once: their intervals come from the sampled sessions. */
-const SAMPLED: Partial<Record<LatencyKey, (sample: TurnSample) => number | null>> = {
-  ttft: (sample) => sample.ttftMs,
-  ttfo: (sample) => sample.ttfoMs,
-  tpot: (sample) => sample.tpotMs,
-  stall: (sample) => sample.stallMs,
-  e2e: (sample) => sample.e2eMs,
-};
 
 export interface ReportInput {
   readonly provenance: Provenance;
@@ -199,7 +106,7 @@ function shareEstimate(
   clusters: readonly (readonly TurnSample[])[],
   is: (turn: TurnSample) => boolean,
   random: Random,
-): Estimate {
+): RunReport['rates']['goodShare'] {
   const sums = clusters.map((turns) => ({ numerator: turns.filter(is).length, denominator: turns.length }));
   const denominator = sums.reduce((sum, cluster) => sum + cluster.denominator, 0);
   const numerator = sums.reduce((sum, cluster) => sum + cluster.numerator, 0);
@@ -224,11 +131,12 @@ function summaryOf(
   clusters: readonly (readonly TurnSample[])[],
   random: Random,
 ): LatencySummary {
-  const take = SAMPLED[key];
+  // What every turn has once: the intervals come from the sampled sessions.
+  const metric = SLO_METRICS.find((one) => one === key);
   const values =
-    take === undefined || histogram.count === 0
+    metric === undefined || histogram.count === 0
       ? null
-      : clusters.map((turns) => turns.map(take).filter((value) => value !== null));
+      : clusters.map((turns) => turns.map((turn) => turn[`${metric}Ms`]).filter((value) => value !== null));
   return {
     key,
     ...LATENCIES[key],

@@ -8,6 +8,7 @@ import { isGood, type Slo } from '../play/slo.ts';
 import type { CountedBy } from '../play/timeline.ts';
 import type { Outcome } from '../wires/target.ts';
 import { LATENCY_KEYS, type LatencyKey } from './latencies.ts';
+import { COUNTERS, type Counters, type Lane } from './report-schema.ts';
 import { SessionSample } from './session-sample.ts';
 
 const SAMPLE_TURNS_MAX = 50_000;
@@ -15,60 +16,18 @@ const ERROR_KINDS_MAX = 64;
 const LANES_MAX = 28; // sessions drawn as swim lanes
 const LANE_TURNS_MAX = 200;
 
-/** One turn of a swim lane; milliseconds since the start of the run. */
-interface LaneTurn {
-  readonly intendedMs: number;
-  readonly firstMs: number | null;
-  readonly endMs: number;
-  readonly outcome: Outcome;
-  readonly good: boolean;
-}
-
-export interface Lane {
-  readonly session: number;
-  readonly name: string;
-  readonly turns: LaneTurn[];
-}
-
-export interface Counters {
-  turns: number; // counted
-  good: number;
-  outputTokens: number; // of turns whose tokens were counted
-  uncountedTurns: number; // with an answer whose tokens nobody counted
-  plannedPromptTokens: number;
-  // Of turns whose server reported its cache:
-  reportedPromptTokens: number;
-  cachedTokens: number;
-  idealCachedTokens: number;
-  idealPromptTokens: number;
-  // Of turns whose server reported its speculation:
-  speculatedTokens: number;
-  acceptedTokens: number;
-  rejectedTokens: number;
-  interrupted: number;
-  wastedTokens: number;
-  shortAnswers: number; // ended before the length that the trace asked for
-  editTurns: number;
-  usefulEdits: number;
-  warmupTurns: number;
-  unfinishedTurns: number;
-  sessions: number; // counted
-  goodSessions: number;
-  completeSessions: number;
-  skippedTurns: number; // planned after a failed turn, never sent
-  shedSessions: number; // arrivals that the load generator could not take
-}
-
 export class RunStatistics implements DriverRecorder {
-  readonly latencies: Readonly<Record<LatencyKey, Histogram>>;
-  readonly counters: Counters;
+  readonly latencies = Object.fromEntries(LATENCY_KEYS.map((key) => [key, new Histogram()])) as Readonly<
+    Record<LatencyKey, Histogram>
+  >;
+  readonly counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Counters;
   readonly outcomes = new Map<Outcome, number>();
   readonly errors = new Map<string, number>(); // kind → turns
   readonly messages = new Map<string, string>(); // kind → the first message of that kind
   readonly countedBy = new Map<CountedBy, number>();
   readonly sample = new SessionSample(SAMPLE_TURNS_MAX);
   readonly stalls = new HeatMap();
-  readonly lanes = new Map<number, Lane>();
+  readonly lanes = new Map<number, Omit<Lane, 'turns'> & { readonly turns: Lane['turns'][number][] }>();
   lastEndMs = 0; // of counted turns
   readonly #slo: Slo;
   readonly #warmupMs: number;
@@ -76,10 +35,6 @@ export class RunStatistics implements DriverRecorder {
   constructor(slo: Slo, warmupMs: number) {
     this.#slo = slo;
     this.#warmupMs = warmupMs;
-    const latencies = {} as Record<LatencyKey, Histogram>;
-    for (const key of LATENCY_KEYS) latencies[key] = new Histogram();
-    this.latencies = latencies;
-    this.counters = zeroCounters();
   }
 
   onTurn(turn: FinishedTurn): boolean {
@@ -223,33 +178,4 @@ function isAnswer(outcome: Outcome): boolean {
 
 function bump<K>(counts: Map<K, number>, key: K): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
-}
-
-function zeroCounters(): Counters {
-  return {
-    turns: 0,
-    good: 0,
-    outputTokens: 0,
-    uncountedTurns: 0,
-    plannedPromptTokens: 0,
-    reportedPromptTokens: 0,
-    cachedTokens: 0,
-    idealCachedTokens: 0,
-    idealPromptTokens: 0,
-    speculatedTokens: 0,
-    acceptedTokens: 0,
-    rejectedTokens: 0,
-    interrupted: 0,
-    wastedTokens: 0,
-    shortAnswers: 0,
-    editTurns: 0,
-    usefulEdits: 0,
-    warmupTurns: 0,
-    unfinishedTurns: 0,
-    sessions: 0,
-    goodSessions: 0,
-    completeSessions: 0,
-    skippedTurns: 0,
-    shedSessions: 0,
-  };
 }

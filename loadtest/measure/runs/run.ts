@@ -12,7 +12,8 @@ import { LagProbe } from '../play/lag-probe.ts';
 import type { DriverRecorder, FinishedSession, FinishedTurn } from '../play/recorder.ts';
 import type { Slo } from '../play/slo.ts';
 import type { Target } from '../wires/target.ts';
-import { type Provenance, type RunReport, runReport } from './run-report.ts';
+import type { Provenance, RunReport, Surroundings } from './report-schema.ts';
+import { runReport } from './run-report.ts';
 import { RunStatistics } from './run-statistics.ts';
 
 export interface RunPlan extends DriverPlan {
@@ -23,12 +24,6 @@ export interface RunPlan extends DriverPlan {
   readonly abortShare: number | null; // of the latest turns that failed: then the run ends
   readonly autoWarmup: boolean; // warmupMs is found when the run is over
 }
-
-/** What of the provenance does not follow from the plan. */
-export type Surroundings = Pick<
-  Provenance,
-  'command' | 'startedAt' | 'device' | 'model' | 'clock' | 'machine' | 'node' | 'version'
->;
 
 export interface RunParts {
   readonly clock: Clock;

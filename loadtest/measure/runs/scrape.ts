@@ -3,29 +3,13 @@
 import type { Clock, Timer } from '../../../kernels/clock.ts';
 import { get } from '../wires/probe.ts';
 import type { HttpWire } from '../wires/wire.ts';
+import type { RunReport } from './report-schema.ts';
 
 const PERIOD_MS = 1000;
 const SERIES_MAX = 2000;
 const LEFT_OUT = /_(bucket|created)$/; // histograms are told by their sums and counts
 
-/** One series over the run. A counter's change is last − first. */
-export interface ScrapedSeries {
-  readonly name: string; // with its labels, as the server writes them
-  readonly kind: string; // counter, gauge, histogram, summary or untyped
-  readonly first: number;
-  readonly last: number;
-  readonly min: number;
-  readonly max: number;
-  readonly mean: number;
-}
-
-export interface ScrapeReport {
-  readonly route: string;
-  readonly samples: number; // pages read
-  readonly failures: number; // pages that could not be
-  readonly message: string | null; // of the first failure
-  readonly series: readonly ScrapedSeries[];
-}
+export type ScrapeReport = NonNullable<RunReport['serverMetrics']>;
 
 interface Sums {
   readonly kind: string;

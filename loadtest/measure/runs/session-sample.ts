@@ -1,23 +1,9 @@
 // SessionSample: whole sessions kept for intervals and charts, in bounded memory. Every session is kept until there are
 // too many turns; then a seeded half of the sessions is dropped, and the same half of all later ones. Unbiased by session.
 import { mix32 } from '../../../kernels/random.ts';
+import type { TurnSample } from './report-schema.ts';
 
 const UINT32 = 2 ** 32;
-
-/** One counted turn. Milliseconds; null where it has no meaning. */
-export interface TurnSample {
-  readonly session: number;
-  readonly turn: number;
-  readonly intendedMs: number;
-  readonly ttftMs: number | null;
-  readonly ttfoMs: number | null;
-  readonly tpotMs: number | null;
-  readonly stallMs: number | null;
-  readonly e2eMs: number | null; // null: no answer
-  readonly good: boolean;
-  readonly failed: boolean; // error, rejection or truncation
-  readonly inFlight: number;
-}
 
 export class SessionSample {
   readonly #turnsMax: number;

@@ -1,43 +1,13 @@
 // Several runs at different loads: a sweep with its knee, and the search for the capacity. Each run starts after the
 // last one has drained, with content of its own, on the same seeded workload.
 
-import {
-  type SearchPlan,
-  type SearchResult,
-  searchCapacity,
-  type TrialPhase,
-} from '../../statistics/bisection.ts';
+import { type SearchPlan, searchCapacity } from '../../statistics/bisection.ts';
 import { kneeIndex } from '../../statistics/knee.ts';
-import type { RunReport } from './run-report.ts';
+import type { RunReport, SweepPoint, SweepReport } from './report-schema.ts';
 import { latencyOf } from './run-report.ts';
 
 /** One run at one load. All loads and repeats draw the same arrivals, stretched in time. */
 export type RunAt = (load: number) => Promise<RunReport>;
-
-interface SweepPoint {
-  readonly load: number;
-  readonly phase: 'sweep' | TrialPhase;
-  readonly passed: boolean | null; // null in a sweep without a goal
-  readonly report: RunReport;
-}
-
-export interface SweepReport {
-  readonly format: 'sparklane loadtest sweep';
-  readonly formatVersion: number;
-  readonly loadName: string; // what `load` counts: sessions/s, users, trace speed
-  readonly points: readonly SweepPoint[]; // in the order they were run
-  readonly kneeLoad: number | null;
-  readonly kneeMethod: string;
-  readonly capacity: {
-    readonly goal: string;
-    readonly result: Exclude<SearchResult['kind'], never>;
-    readonly load: number | null; // highest that passed
-    readonly failsAt: number | null;
-    readonly tolerance: number;
-    readonly repeats: number;
-  } | null;
-  readonly partial: boolean;
-}
 
 const KNEE_METHOD =
   'of TTFT over load: largest distance below the chord, axes scaled to the unit square (Kneedle); none below 0.1';

@@ -3,14 +3,8 @@
 import type { Histogram } from '../../statistics/histogram.ts';
 import { steadyIndex } from '../../statistics/steady.ts';
 import type { Slo } from '../play/slo.ts';
+import type { RunReport } from './report-schema.ts';
 import type { RunStatistics } from './run-statistics.ts';
-
-export interface Validity {
-  readonly isVoid: boolean;
-  readonly reasons: readonly string[]; // why it is void
-  readonly warnings: readonly string[]; // it counts, but know this
-  readonly rule: string;
-}
 
 const REFERENCE_MS = 1000; // stands in for an objective where there is none
 /** Between tokens an objective below this cannot be told from the granularity of timers. */
@@ -24,7 +18,7 @@ export interface ValidityInput {
 }
 
 /** The p99 of dispatch lag may take `voidShare` of the TTFT objective; the p99 of loop delay, of the tightest one. */
-export function validityOf({ statistics, loopDelay, slo, voidShare }: ValidityInput): Validity {
+export function validityOf({ statistics, loopDelay, slo, voidShare }: ValidityInput): RunReport['validity'] {
   const ttftMs = Math.min(
     REFERENCE_MS,
     ...slo.filter(({ metric }) => metric === 'ttft').map(({ msMax }) => msMax),

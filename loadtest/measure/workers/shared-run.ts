@@ -3,8 +3,8 @@
 import { startThread } from '../../../models/thread-entry.ts';
 import { Histogram } from '../../statistics/histogram.ts';
 import type { WorkShare } from '../../workload/share.ts';
+import type { RunReport } from '../runs/report-schema.ts';
 import { type ActiveRun, type RunParts, type RunPlan, RunRecorder, settledReport } from '../runs/run.ts';
-import type { RunReport } from '../runs/run-report.ts';
 import { RunStatistics } from '../runs/run-statistics.ts';
 import type { Flags } from '../settings.ts';
 import { turnOf, type WorkerMessage } from './turn-message.ts';

@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Random } from '../../../../kernels/random.ts';
-import { SessionSample, type TurnSample } from '../../../../loadtest/measure/runs/session-sample.ts';
+import type { TurnSample } from '../../../../loadtest/measure/runs/report-schema.ts';
+import { SessionSample } from '../../../../loadtest/measure/runs/session-sample.ts';
 import { searchCapacity } from '../../../../loadtest/statistics/bisection.ts';
 import { quantileInterval, ratioInterval } from '../../../../loadtest/statistics/bootstrap.ts';
 import { HeatMap } from '../../../../loadtest/statistics/heat-map.ts';

@@ -1,8 +1,9 @@
 // The driver against a server with known delays, in virtual time: it must recover them, and nothing may hide a pause.
 import { expect, test } from 'vitest';
 import { type Clock, type Timer, VirtualClock } from '../../../../../kernels/clock.ts';
+import type { RunReport } from '../../../../../loadtest/measure/runs/report-schema.ts';
 import { startRun } from '../../../../../loadtest/measure/runs/run.ts';
-import { latencyOf, type RunReport } from '../../../../../loadtest/measure/runs/run-report.ts';
+import { latencyOf } from '../../../../../loadtest/measure/runs/run-report.ts';
 import { generated, withHabits } from '../../../../../loadtest/workload/generated.ts';
 import { smallPlan, smallWorkload, surroundings, virtualRun } from '../../../../load-world.ts';
 import { ScriptedTarget } from '../../../../scripted-target.ts';

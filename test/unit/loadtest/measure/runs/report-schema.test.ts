@@ -3,7 +3,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterEach, expect, test } from 'vitest';
 import { runLoadtest } from '../../../../../loadtest/main.ts';
 import { junitXml } from '../../../../../loadtest/measure/report/junit.ts';
-import { reportJsonSchema, reportSchema } from '../../../../../loadtest/measure/report/report-schema.ts';
+import { reportJsonSchema, reportSchema } from '../../../../../loadtest/measure/runs/report-schema.ts';
 import { parseMetrics } from '../../../../../loadtest/measure/runs/scrape.ts';
 import { MemoryIo } from '../../../../memory-io.ts';
 import { type Answer, ScriptedServer } from '../../../../sse-server.ts';
