@@ -2,14 +2,13 @@
 import { jsonValue } from '../../server/base/json-text.ts';
 import { FlagError } from '../base/flag-error.ts';
 import { type Load, parseLoad } from '../workload/arrival.ts';
-import { entryOf, type WorkloadOptions } from '../workload/catalog.ts';
+import { entryOf } from '../workload/catalog.ts';
 import { parseLengths } from '../workload/lengths.ts';
 import { FlagReader } from './flag-reader.ts';
 import { parseSlo } from './play/slo.ts';
-import { type Gate, parseGates } from './runs/gate.ts';
-import type { RunPlan } from './runs/run.ts';
+import { parseGates } from './runs/gate.ts';
 import { parseAddress, type ServerAddress } from './wires/address.ts';
-import { parseTargetKind, type TargetKind, type TargetOptions } from './wires/catalog.ts';
+import { parseTargetKind, type TargetKind } from './wires/catalog.ts';
 import { type Connection, readCa } from './wires/connection.ts';
 import { PLAIN_ROUTE_NAMES, parseRoute } from './wires/whole-routes.ts';
 
@@ -18,33 +17,7 @@ export interface TargetSettings {
   readonly address: ServerAddress | null; // null: in process
 }
 
-export interface Settings
-  extends Omit<WorkloadOptions, 'name' | 'countTokens'>,
-    Omit<RunPlan, 'salt'>,
-    Pick<TargetOptions, 'apiKey' | 'headers' | 'as' | 'temperature' | 'plain' | 'extraBody'> {
-  readonly target: TargetSettings;
-  readonly inProcess: { readonly device: string; readonly virtual: boolean } | null;
-  readonly other: TargetSettings | null; // B of a comparison
-  readonly connection: Connection;
-  readonly model: string | null; // null: the server's first
-  readonly tokenizer: string | null;
-  readonly workload: string;
-  readonly workers: number; // threads that play; more than one: this one counts only
-  readonly flags: Flags; // as they came, for those threads
-  readonly sweeps: readonly SweepSettings[];
-  readonly scrape: string | null; // route of the server's own metrics
-  readonly junitPath: string | null;
-  readonly otlp: ServerAddress | null; // collector that every run is told to
-  readonly remoteWrite: ServerAddress | null; // likewise, as Prometheus writes to others
-  readonly capacity: { readonly low: number; readonly high: number } | null;
-  readonly goal: number;
-  readonly tolerance: number;
-  readonly repeats: number;
-  readonly blocks: number;
-  readonly gates: readonly Gate[];
-  readonly outDirectory: string | null;
-  readonly showLive: boolean;
-}
+export type Settings = Readonly<ReturnType<typeof parseSettings>>;
 
 /** Runs of one kind of load, one after the other. */
 export interface SweepSettings {
@@ -65,23 +38,14 @@ function optionalAddress(flag: string, text: string | null): ServerAddress | nul
 }
 
 /** Throws FlagError with the flag, what was given and what would have been taken. */
-export function parseSettings(flags: Flags): Settings {
+export function parseSettings(flags: Flags) {
   const read = new FlagReader(flags);
   const route = read.text('routes');
   const workload = read.text('workload') ?? (route === null ? 'agent-sessions' : 'ping');
   const entry = entryOf(workload);
   const url = parseAddress('url', read.text('url') ?? DEFAULT_URL);
   const durationMs = read.timeMs('duration') ?? entry.durationMs;
-  const capacityText = read.text('capacity');
-  const sweepText = read.text('sweep');
-  const abText = flags['ab'] === true ? 'completions' : read.text('ab');
-  if ([capacityText, sweepText, abText].filter((text) => text !== null).length > 1) {
-    throw new FlagError(
-      'capacity',
-      capacityText ?? sweepText ?? '',
-      'one of --sweep, --capacity and --ab at a time',
-    );
-  }
+  const { capacityText, sweepText, abText } = experimentOf(read, flags['ab'] === true);
   const inProcess = flags['inProcess'] === true || read.text('device') !== null;
   const address = inProcess ? null : url;
   const kind =
@@ -98,11 +62,12 @@ export function parseSettings(flags: Flags): Settings {
     inProcess: inProcess
       ? { device: read.text('device') ?? 'sim', virtual: flags['wallClock'] !== true }
       : null,
-    other: abText === null ? null : parseOther(abText, address),
+    other: abText === null ? null : parseOther(abText, address), // B of a comparison
     apiKey: read.text('apiKey'),
     headers: parseHeaders(read.texts('header')),
     connection: parseConnection(read, flags['insecure'] === true),
-    ...{ model: read.text('model'), tokenizer: read.text('tokenizer') },
+    model: read.text('model'), // null: the server's first
+    tokenizer: read.text('tokenizer'),
     as: read.choice('content', ['text', 'tokens', 'messages'] as const) ?? 'text',
     temperature: read.number('temperature', 0, 100),
     plain: flags['plain'] === true,
@@ -116,18 +81,31 @@ export function parseSettings(flags: Flags): Settings {
     leadMs: read.timeMs('lead') ?? 250,
     turnTimeoutMs: read.timeMs('timeout') ?? 120_000,
     sessionsInFlightMax: read.integer('inFlight', 1, 100_000) ?? 4096,
-    ...{ flags, workers: parseWorkers(read, inProcess || abText !== null) },
+    flags, // as they came, for the threads
+    workers: parseWorkers(read, inProcess || abText !== null), // threads that play; more than one: this one counts only
     seed: read.integer('seed', 0, 0xffff_ffff) ?? 1,
     ...parseJudging(read, kind),
     sweeps: sweepText === null ? [] : sweepText.split(';').map((part) => parseSweep(part.trim(), load)),
     capacity: capacityText === null ? null : parseRange(capacityText),
     autoWarmup,
-    otlp: optionalAddress('otlp', read.text('otlp')),
-    remoteWrite: optionalAddress('remote-write', read.text('remoteWrite')),
-    scrape: flags['scrape'] === true ? '/metrics' : read.text('scrape'),
+    otlp: optionalAddress('otlp', read.text('otlp')), // collector that every run is told to
+    remoteWrite: optionalAddress('remote-write', read.text('remoteWrite')), // likewise, as Prometheus writes to others
+    scrape: flags['scrape'] === true ? '/metrics' : read.text('scrape'), // route of the server's own metrics
     outDirectory: read.text('out'),
     showLive: flags['live'] !== false,
   };
+}
+
+/** At most one of them is given. */
+function experimentOf(read: FlagReader, isPlainAb: boolean) {
+  const capacityText = read.text('capacity');
+  const sweepText = read.text('sweep');
+  const abText = isPlainAb ? 'completions' : read.text('ab');
+  if ([capacityText, sweepText, abText].filter((text) => text !== null).length > 1) {
+    const given = capacityText ?? sweepText ?? '';
+    throw new FlagError('capacity', given, 'one of --sweep, --capacity and --ab at a time');
+  }
+  return { capacityText, sweepText, abText };
 }
 
 const WORKERS_MAX = 32;
@@ -139,13 +117,7 @@ function parseWorkers(read: FlagReader, alone: boolean): number {
 }
 
 /** What is good, what is searched for, and what is proven. */
-function parseJudging(
-  read: FlagReader,
-  kind: TargetKind,
-): Pick<
-  Settings,
-  'slo' | 'voidShare' | 'abortShare' | 'goal' | 'tolerance' | 'repeats' | 'blocks' | 'gates' | 'junitPath'
-> {
+function parseJudging(read: FlagReader, kind: TargetKind) {
   return {
     slo: parseSlo(read.text('slo') ?? (WHOLE_KINDS.includes(kind) ? 'e2e<1s' : 'ttft<1s,stall<500ms')),
     voidShare: read.share('voidShare') ?? 0.1,
@@ -160,25 +132,7 @@ function parseJudging(
 }
 
 /** What the workload is made of. */
-function parseContent(
-  read: FlagReader,
-): Pick<
-  Settings,
-  | 'tracePath'
-  | 'promptsPath'
-  | 'scale'
-  | 'contextTokens'
-  | 'gapScale'
-  | 'gapMsMax'
-  | 'editFormat'
-  | 'fileTokens'
-  | 'promptLengths'
-  | 'outputLengths'
-  | 'prefixShare'
-  | 'turns'
-  | 'interruptShare'
-  | 'steerShare'
-> {
+function parseContent(read: FlagReader) {
   return {
     tracePath: read.text('trace'),
     promptsPath: read.text('prompts'),

@@ -18,44 +18,12 @@ export interface Prices {
   readonly usdPerKWh: number | null;
 }
 
-export interface Summary {
-  readonly device: string;
-  readonly model: string;
-  readonly precision: string;
-  readonly simulated: true;
-  readonly load: string;
-  readonly requestCount: number; // ended while counting
-  readonly refusedCount: number;
-  readonly failedCount: number;
-  readonly elapsedSeconds: number; // virtual
-  readonly ttftMs: Quantiles | null; // first token − intended send
-  readonly itlMs: Quantiles | null; // each gap between tokens
-  readonly tpotMs: Quantiles | null; // (last − first) / (tokens − 1), per answer
-  readonly e2eMs: Quantiles | null;
-  readonly queueMs: Quantiles | null; // submitted → first seat
-  readonly userTokensPerSecond: number | null; // 1000 / mean TPOT
-  readonly tokensPerSecond: number; // output, all users
-  readonly requestsPerSecond: number;
-  readonly goodputPerSecond: number; // requests inside both objectives
-  readonly goodShare: number;
-  readonly cachedShare: number; // prompt tokens found in the prefix cache / prompt tokens
-  readonly kvShareMean: number; // blocks in use / blocks, over time
-  readonly kvShareMax: number;
-  readonly kvTokens: number; // room
-  readonly runningMax: number;
-  readonly rowsPerStep: number;
-  readonly preemptionCount: number;
-  readonly evictedBlockCount: number;
-  readonly busyShare: number; // GPU: time in steps; wafer: time its busiest stage works
-  readonly joulesPerToken: number | null; // stated power × elapsed / output tokens
-  readonly usdPerMillionTokens: number | null; // null: no price stated
-  readonly bound: string; // of throughput
-}
+export type Summary = Readonly<ReturnType<typeof summarise>>;
 
 export function summarise(
   result: SimulationResult,
   { device, load, prices }: { readonly device: SimDevice; readonly load: string; readonly prices: Prices },
-): Summary {
+) {
   const { tally, elapsedMs } = result;
   const seconds = elapsedMs / 1000;
   let refusedCount = 0;
@@ -68,31 +36,31 @@ export function summarise(
     device: device.name,
     model: device.shape.name,
     precision: device.precision,
-    simulated: true,
+    simulated: true as const,
     load,
-    requestCount: tally.requestCount,
+    requestCount: tally.requestCount, // ended while counting
     refusedCount,
     failedCount: tally.failedCount,
-    elapsedSeconds: seconds,
-    ttftMs: quantiles(tally.ttft),
-    itlMs: quantiles(tally.itl),
-    tpotMs: quantiles(tally.tpot),
+    elapsedSeconds: seconds, // virtual
+    ttftMs: quantiles(tally.ttft), // first token − intended send
+    itlMs: quantiles(tally.itl), // each gap between tokens
+    tpotMs: quantiles(tally.tpot), // (last − first) / (tokens − 1), per answer
     e2eMs: quantiles(tally.e2e),
-    queueMs: quantiles(tally.queue),
+    queueMs: quantiles(tally.queue), // submitted → first seat
     userTokensPerSecond: tpotMean === null || tpotMean === 0 ? null : 1000 / tpotMean,
-    tokensPerSecond: tally.outputTokens / seconds,
+    tokensPerSecond: tally.outputTokens / seconds, // output, all users
     requestsPerSecond: tally.requestCount / seconds,
-    goodputPerSecond: tally.goodCount / seconds,
+    goodputPerSecond: tally.goodCount / seconds, // requests inside both objectives
     goodShare: tally.requestCount === 0 ? 0 : tally.goodCount / tally.requestCount,
-    cachedShare: tally.promptTokens === 0 ? 0 : tally.cachedTokens / tally.promptTokens,
-    kvShareMean: tally.kvShareMean,
+    cachedShare: tally.promptTokens === 0 ? 0 : tally.cachedTokens / tally.promptTokens, // found in the prefix cache
+    kvShareMean: tally.kvShareMean, // blocks in use / blocks, over time
     kvShareMax,
-    kvTokens: device.limits.blockCount * device.limits.blockSize,
+    kvTokens: device.limits.blockCount * device.limits.blockSize, // room
     runningMax,
     rowsPerStep: tally.stepCount === 0 ? 0 : tally.rowCount / tally.stepCount,
     preemptionCount: tally.preemptionCount,
     evictedBlockCount: tally.evictionCount,
-    busyShare,
+    busyShare, // GPU: time in steps; wafer: time its busiest stage works
     ...costs(device, tally.outputTokens, seconds, prices),
     bound: throughputBound(device, {
       ...{ kvShareMax, runningMax, busyShare, waited },
@@ -122,9 +90,9 @@ function costs(
   outputTokens: number,
   seconds: number,
   { usdPerChipHour, usdPerKWh }: Prices,
-): Pick<Summary, 'joulesPerToken' | 'usdPerMillionTokens'> {
+): { readonly joulesPerToken: number | null; readonly usdPerMillionTokens: number | null } {
   if (outputTokens === 0) return { joulesPerToken: null, usdPerMillionTokens: null };
-  const joulesPerToken = device.powerW === 0 ? null : (device.powerW * seconds) / outputTokens;
+  const joulesPerToken = device.powerW === 0 ? null : (device.powerW * seconds) / outputTokens; // at stated power
   const chipPrice = usdPerChipHour.get(device.setup.chip.name);
   if (chipPrice === undefined) return { joulesPerToken, usdPerMillionTokens: null };
   const hours = seconds / 3600;
