@@ -15,7 +15,6 @@ import {
   isReadableDtype,
   readBytes,
   readTensor,
-  SafetensorsError,
   sameTensors,
   type TensorEntry,
 } from '../weights/safetensors.ts';
@@ -56,7 +55,7 @@ function loadDirectory(directory: string): Checkpoint {
     throw new CheckpointError('is not a directory', { file: directory });
   }
   const configured = readModelSpec(directory);
-  const weights = naming(() => openWeightFiles(directory));
+  const weights = openWeightFiles(directory);
   const spell = spellingOf(weights);
   const spec = { ...configured, tiedEmbeddings: configured.tiedEmbeddings && !hasOwnHead(weights, spell) };
   const stored = (name: string): StoredTensor => {
@@ -70,11 +69,9 @@ function loadDirectory(directory: string): Checkpoint {
   };
   checkTensors(spec, weights, { entry, stored });
   const microscaled = ({ name, rows, scales }: StoredTensor): BlockQuantised =>
-    naming(() =>
-      levelsOf(
-        readBytes(weights.byTensor.get(name)!, name, rows!),
-        readBytes(weights.byTensor.get(scales!)!, scales!, rows!),
-      ),
+    levelsOf(
+      readBytes(weights.byTensor.get(name)!, name, rows!),
+      readBytes(weights.byTensor.get(scales!)!, scales!, rows!),
     );
   return {
     spec,
@@ -94,7 +91,7 @@ function loadDirectory(directory: string): Checkpoint {
       entry(place.name);
       if (place.scales !== null) return widened(microscaled(place));
       const file = weights.byTensor.get(place.name)!;
-      const values = naming(() => readTensor(file, place.name, place.rows));
+      const values = readTensor(file, place.name, place.rows);
       checkFinite(values, { file: file.path, field: place.name });
       if (place.offset !== 0) for (let at = 0; at < values.length; at++) values[at]! += place.offset;
       return values;
@@ -104,7 +101,7 @@ function loadDirectory(directory: string): Checkpoint {
       if (place.scales !== null || place.rows !== null || place.offset !== 0)
         throw new CheckpointError('is no table of its own', { file: directory, field: name });
       const file = weights.byTensor.get(place.name)!;
-      const values = naming(() => readTensor(file, place.name, rows));
+      const values = readTensor(file, place.name, rows);
       checkFinite(values, { file: file.path, field: place.name });
       return values;
     },
@@ -135,7 +132,7 @@ function hasOwnHead({ byTensor }: WeightFiles, spell: (name: string) => string):
   const [head, embedding] = [spell('lm_head.weight'), spell('model.embed_tokens.weight')];
   const [own, shared] = [byTensor.get(head), byTensor.get(embedding)];
   if (own === undefined || shared === undefined) return false;
-  return naming(() => !sameTensors({ file: own, name: head }, { file: shared, name: embedding }));
+  return !sameTensors({ file: own, name: head }, { file: shared, name: embedding });
 }
 
 function checkTensors(
@@ -200,15 +197,4 @@ function checkFinite(values: Float32Array, place: { readonly file: string; reado
   if (sum === 0) return;
   const index = values.findIndex((value) => !Number.isFinite(value));
   throw new CheckpointError(`value ${index} is ${values[index]}, not a finite number`, place);
-}
-
-/** Callers need to know one error: a broken weight file is a broken checkpoint. */
-function naming<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof SafetensorsError)) throw error;
-    const field = error.tensor;
-    throw new CheckpointError(error.problem, { file: error.file, field, cause: error });
-  }
 }

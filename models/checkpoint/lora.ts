@@ -12,7 +12,7 @@ import { openGgufAdapter } from '../gguf/gguf-adapter.ts';
 import type { ModelSpec } from '../spec.ts';
 import type { Adapter, LowRank } from '../weights/adapter.ts';
 import { requiredTensors } from '../weights/required-tensors.ts';
-import { isReadableDtype, openSafetensors, readTensor, SafetensorsError } from '../weights/safetensors.ts';
+import { isReadableDtype, openSafetensors, readTensor } from '../weights/safetensors.ts';
 import { storedTensor } from '../weights/stored-tensors.ts';
 import type { Checkpoint, TableRows } from '../weights/weights.ts';
 
@@ -133,13 +133,13 @@ function openDirectory(directory: string): Adapter {
   refuseOthers(config, configFile);
   const file = join(directory, adapterWeights);
   if (!existsSync(file)) throw new CheckpointError('is missing', { file });
-  const weights = naming(() => openSafetensors(file));
+  const weights = openSafetensors(file);
   const halves = new Map<string, { a?: string; b?: string }>();
   const copies = new Map<string, () => Float32Array>();
   for (const [name, { dtype }] of weights.tensors) {
     const copied = /^base_model\.model\.(.+)\.base_layer\.weight$/.exec(name)?.[1];
     if (copied !== undefined) {
-      copies.set(`${copied}.weight`, () => naming(() => readTensor(weights, name)));
+      copies.set(`${copied}.weight`, () => readTensor(weights, name));
       continue;
     }
     const [, module, half] = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/.exec(name) ?? [];
@@ -164,8 +164,8 @@ function openDirectory(directory: string): Adapter {
       scale: alpha / (config.use_rslora === true ? Math.sqrt(rank) : rank),
       aShape: weights.tensors.get(a)!.shape,
       bShape: weights.tensors.get(b)!.shape,
-      a: () => naming(() => readTensor(weights, a)),
-      b: () => naming(() => readTensor(weights, b)),
+      a: () => readTensor(weights, a),
+      b: () => readTensor(weights, b),
     });
   }
   return { path: directory, files: [file, configFile], targets, copies };
@@ -236,13 +236,4 @@ function matrixShapes(spec: ModelSpec): ReadonlyMap<string, readonly [rows: numb
     shapes.set(stored, [rows?.of ?? shape[0]!, shape[1]!]);
   }
   return shapes;
-}
-
-function naming<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof SafetensorsError)) throw error;
-    throw new CheckpointError(error.problem, { file: error.file, field: error.tensor, cause: error });
-  }
 }

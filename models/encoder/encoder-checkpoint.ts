@@ -2,7 +2,7 @@
 // checked for presence, dtype and shape; values are read when asked for. Before it: encoder-config.ts; after it:
 // encoder-graph.ts.
 import { CheckpointError } from '../files/model-file.ts';
-import { isReadableDtype, readTensor, SafetensorsError } from '../weights/safetensors.ts';
+import { isReadableDtype, readTensor } from '../weights/safetensors.ts';
 import type { TensorRows } from '../weights/stored-tensors.ts';
 import { openWeightFiles, type WeightFiles } from '../weights/weight-files.ts';
 import type { WeightSource } from '../weights/weights.ts';
@@ -24,7 +24,7 @@ interface Place {
 /** Throws CheckpointError; holds no file open. */
 export function loadEncoder(directory: string): EncoderCheckpoint {
   const spec = readEncoderSpec(directory);
-  const weights = naming(() => openWeightFiles(directory));
+  const weights = openWeightFiles(directory);
   const family = [...encoderFamilies.values()].find(({ name }) => name === spec.architecture)!;
   const placeOf = places(family, spec, weights);
   for (const [name, shape] of encoderTensors(spec)) checkTensor(placeOf(name), shape, weights, directory);
@@ -35,7 +35,7 @@ export function loadEncoder(directory: string): EncoderCheckpoint {
     read(name) {
       const { name: stored, rows } = placeOf(name);
       const file = weights.byTensor.get(stored)!;
-      const values = naming(() => readTensor(file, stored, rows));
+      const values = readTensor(file, stored, rows);
       if (values.every(Number.isFinite)) return values;
       throw new CheckpointError('has a value that is no finite number', { file: file.path, field: stored });
     },
@@ -78,14 +78,4 @@ function checkTensor(
     return;
   const problem = `has shape [${found.shape.join(', ')}], config.json asks for [${needed.join(', ')}]`;
   throw new CheckpointError(problem, place);
-}
-
-/** Callers need to know one error: a broken weight file is a broken checkpoint. */
-function naming<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof SafetensorsError)) throw error;
-    throw new CheckpointError(error.problem, { file: error.file, field: error.tensor, cause: error });
-  }
 }

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { CheckpointError, readJson, readOptionalJson } from '../files/model-file.ts';
-import { openSafetensors, readTensor, SafetensorsError } from '../weights/safetensors.ts';
+import { openSafetensors, readTensor } from '../weights/safetensors.ts';
 
 const modes = ['cls', 'mean', 'max', 'mean-sqrt', 'weighted-mean', 'last'] as const;
 export type PoolingMode = (typeof modes)[number];
@@ -102,19 +102,14 @@ function readDense(directory: string): DenseLayer {
     throw new CheckpointError(`${activation} is not supported`, { file, field: 'activation_function' });
   const path = join(directory, 'model.safetensors');
   if (!existsSync(path)) throw new CheckpointError('is missing', { file: path });
-  try {
-    const weights = openSafetensors(path);
-    const read = (name: string, size: number) => {
-      const values = readTensor(weights, name);
-      if (values.length === size && values.every(Number.isFinite)) return values;
-      throw new CheckpointError(`is not ${size} finite numbers`, { file: path, field: name });
-    };
-    const bias = config.bias ? read('linear.bias', outSize) : null;
-    return { weight: read('linear.weight', inSize * outSize), bias, outSize, hasTanh };
-  } catch (error) {
-    if (!(error instanceof SafetensorsError)) throw error;
-    throw new CheckpointError(error.problem, { file: error.file, field: error.tensor, cause: error });
-  }
+  const weights = openSafetensors(path);
+  const read = (name: string, size: number) => {
+    const values = readTensor(weights, name);
+    if (values.length === size && values.every(Number.isFinite)) return values;
+    throw new CheckpointError(`is not ${size} finite numbers`, { file: path, field: name });
+  };
+  const bias = config.bias ? read('linear.bias', outSize) : null;
+  return { weight: read('linear.weight', inSize * outSize), bias, outSize, hasTanh };
 }
 
 /** Elements of the one vector. */

@@ -1,10 +1,11 @@
 // A GGUF model on disk: one file, or shards named …-00001-of-0000N.gguf. Owns which file holds which tensor and reads
 // rows of them by position, so that no more than what is asked for is in memory; holds no file open between reads.
 // Before it: a path from model.ts; after it: gguf-checkpoint.ts and gguf-tokenizer.ts give it meaning.
-import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { shardName } from '../files/gguf-name.ts';
 import { CheckpointError } from '../files/model-file.ts';
+import { withFile } from '../files/regular-file.ts';
 import { readableTypeNames } from './block-types.ts';
 import { type GgufTensor, type GgufValue, readHeader } from './gguf-header.ts';
 import { HeaderCursor, readFully } from './header-cursor.ts';
@@ -109,19 +110,4 @@ export function decodeBlocks(name: string, tensor: GgufTensor, bytes: Uint8Array
   const values = new Float32Array((bytes.length / type.size) * type.length);
   type.decode(bytes, values);
   return values;
-}
-
-function withFile<T>(path: string, use: (fd: number) => T): T {
-  let fd: number | null = null;
-  try {
-    // Asked before it is opened: opening a pipe would wait for a writer.
-    if (!statSync(path).isFile()) throw new CheckpointError('is not a regular file', { file: path });
-    fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)); // a FIFO would be waited for
-    return use(fd);
-  } catch (error) {
-    if (!(error instanceof Error && 'syscall' in error)) throw error;
-    throw new CheckpointError(`cannot be read: ${error.message}`, { file: path, cause: error });
-  } finally {
-    if (fd !== null) closeSync(fd);
-  }
 }

@@ -2,11 +2,13 @@
 // overlap, shape against bytes) and the decoding of F32, F16 and BF16; it never holds more than one tensor and
 // never trusts a number from the file. Before it: the disk; after it: checkpoint/checkpoint.ts.
 // Format: https://huggingface.co/docs/safetensors (8-byte length, JSON header, one buffer without holes).
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { fstatSync, readSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { z } from 'zod';
 import { findDuplicateKey } from '../files/json-keys.ts';
 import { isLfsPointer, lfsProblem } from '../files/lfs-pointer.ts';
+import { CheckpointError } from '../files/model-file.ts';
+import { withFile } from '../files/regular-file.ts';
 import { widenBf16, widenF16 } from './half-floats.ts';
 import type { TensorRows } from './stored-tensors.ts';
 
@@ -40,24 +42,6 @@ const headerSchema = z.record(
   z.strictObject({ dtype: z.string(), shape: z.array(size).max(8), data_offsets: z.tuple([size, size]) }),
 );
 
-/** A file that is not what it says. The message names the file and, where there is one, the tensor. */
-export class SafetensorsError extends Error {
-  override readonly name = 'SafetensorsError';
-  readonly file: string;
-  readonly tensor: string | null;
-  readonly problem: string; // the message without file and tensor
-
-  constructor(problem: string, where: { file: string; tensor?: string | null; cause?: unknown }) {
-    const tensor = where.tensor ?? null;
-    super(`${where.file}: ${tensor === null ? '' : `tensor ${JSON.stringify(tensor)}: `}${problem}`, {
-      cause: where.cause,
-    });
-    this.file = where.file;
-    this.tensor = tensor;
-    this.problem = problem;
-  }
-}
-
 export interface TensorEntry {
   readonly dtype: string; // a key of dtypeSizes; only F32, F16 and BF16 can be read
   readonly shape: readonly number[]; // row-major; [] is a scalar
@@ -76,24 +60,22 @@ export function isReadableDtype(dtype: string): boolean {
   return dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
 }
 
-/** Reads and checks the header only; no tensor is touched. Throws SafetensorsError. */
+/** Reads and checks the header only; no tensor is touched. Throws CheckpointError. */
 export function openSafetensors(path: string): SafetensorsFile {
   return withFile(path, (fd) => {
-    const stats = fstatSync(fd);
-    if (!stats.isFile()) throw new SafetensorsError('is not a regular file', { file: path });
-    const fileSize = stats.size;
-    if (fileSize < lengthSize) throw new SafetensorsError(`${fileSize} bytes are too few`, { file: path });
+    const fileSize = fstatSync(fd).size;
+    if (fileSize < lengthSize) throw new CheckpointError(`${fileSize} bytes are too few`, { file: path });
     const lengthBytes = new Uint8Array(lengthSize);
     readFully(fd, lengthBytes, { file: path, offset: 0 });
-    if (isLfsPointer(lengthBytes)) throw new SafetensorsError(lfsProblem, { file: path });
+    if (isLfsPointer(lengthBytes)) throw new CheckpointError(lfsProblem, { file: path });
     const headerLength = new DataView(lengthBytes.buffer).getBigUint64(0, true);
     if (headerLength > BigInt(headerSizeMax)) {
-      throw new SafetensorsError(`header of ${headerLength} bytes exceeds ${headerSizeMax}`, { file: path });
+      throw new CheckpointError(`header of ${headerLength} bytes exceeds ${headerSizeMax}`, { file: path });
     }
     const headerSize = Number(headerLength);
     const dataStart = lengthSize + headerSize;
     if (dataStart > fileSize) {
-      throw new SafetensorsError(`header ends at byte ${dataStart} of ${fileSize}`, { file: path });
+      throw new CheckpointError(`header ends at byte ${dataStart} of ${fileSize}`, { file: path });
     }
     const header = new Uint8Array(headerSize);
     readFully(fd, header, { file: path, offset: lengthSize });
@@ -102,7 +84,7 @@ export function openSafetensors(path: string): SafetensorsFile {
 }
 
 /**
- * One tensor as float32, row-major; F16 and BF16 are widened exactly. Throws SafetensorsError when the tensor is
+ * One tensor as float32, row-major; F16 and BF16 are widened exactly. Throws CheckpointError when the tensor is
  * unknown, has another dtype, or the file has changed since it was opened.
  */
 export function readTensor(
@@ -112,20 +94,20 @@ export function readTensor(
 ): Float32Array {
   const entry = rowsOf(file, tensor, rows);
   if (!isReadableDtype(entry.dtype)) {
-    throw new SafetensorsError(`dtype ${entry.dtype} is not one of F32, F16, BF16`, {
+    throw new CheckpointError(`dtype ${entry.dtype} is not one of F32, F16, BF16`, {
       file: file.path,
-      tensor,
+      field: tensor,
     });
   }
   // Typed arrays below alias the file's little-endian bytes.
-  if (endianness() !== 'LE') throw new SafetensorsError('this machine is big-endian', { file: file.path });
+  if (endianness() !== 'LE') throw new CheckpointError('this machine is big-endian', { file: file.path });
   const values = withUnchanged(file, (fd) =>
     entry.dtype === 'F32' ? readF32(fd, file.path, entry) : readHalf(fd, file.path, entry),
   );
   return rows === null ? values : everyStep(values, rows);
 }
 
-/** The bytes of a tensor of type U8, or of some of its rows. Throws SafetensorsError. */
+/** The bytes of a tensor of type U8, or of some of its rows. Throws CheckpointError. */
 export function readBytes(file: SafetensorsFile, tensor: string, rows: TensorRows): Uint8Array {
   const entry = rowsOf(file, tensor, rows);
   const bytes = new Uint8Array(entry.size);
@@ -136,7 +118,7 @@ export function readBytes(file: SafetensorsFile, tensor: string, rows: TensorRow
 /** As if the tensor were those of its rows that lie between the first and the last wanted one. */
 function rowsOf(file: SafetensorsFile, tensor: string, rows: TensorRows | null): TensorEntry {
   const entry = file.tensors.get(tensor);
-  if (!entry) throw new SafetensorsError('not in this file', { file: file.path, tensor });
+  if (!entry) throw new CheckpointError('not in this file', { file: file.path, field: tensor });
   if (rows === null) return entry;
   const rowSize = entry.size / rows.of;
   const count = (rows.count - 1) * (rows.step ?? 1) + 1;
@@ -154,7 +136,7 @@ function everyStep<T extends Float32Array | Uint8Array>(values: T, { count, step
 function withUnchanged<T>(file: SafetensorsFile, read: (fd: number) => T): T {
   return withFile(file.path, (fd) => {
     if (fstatSync(fd).size !== file.fileSize) {
-      throw new SafetensorsError('the file has changed size since its header was read', { file: file.path });
+      throw new CheckpointError('the file has changed size since its header was read', { file: file.path });
     }
     return read(fd);
   });
@@ -167,7 +149,7 @@ interface PlacedTensor {
 
 /**
  * Whether two tensors have the same shape and, where their dtypes are the same, the same bytes: read piece by piece, up to
- * the first difference. Other dtypes are compared as float32. Throws SafetensorsError.
+ * the first difference. Other dtypes are compared as float32. Throws CheckpointError.
  */
 export function sameTensors(a: PlacedTensor, b: PlacedTensor): boolean {
   const [left, right] = [a.file.tensors.get(a.name), b.file.tensors.get(b.name)];
@@ -201,7 +183,7 @@ function checkHeader(
   const spans: { name: string; begin: number; end: number }[] = [];
   for (const [name, { dtype, shape, data_offsets }] of Object.entries(header)) {
     const [begin, end] = data_offsets;
-    const fail = (problem: string) => new SafetensorsError(problem, { file, tensor: name });
+    const fail = (problem: string) => new CheckpointError(problem, { file, field: name });
     const elementSize = dtypeSizes.get(dtype);
     if (elementSize === undefined) throw fail(`unknown dtype ${JSON.stringify(dtype)}`);
     if (begin > end || end > dataSize) {
@@ -228,18 +210,18 @@ function checkCover(
   let covered = 0;
   for (const { name, begin, end } of spans) {
     if (begin < covered) {
-      throw new SafetensorsError(`overlaps the tensor before it by ${covered - begin} bytes`, {
+      throw new CheckpointError(`overlaps the tensor before it by ${covered - begin} bytes`, {
         file,
-        tensor: name,
+        field: name,
       });
     }
     if (begin > covered) {
-      throw new SafetensorsError(`follows a hole of ${begin - covered} bytes`, { file, tensor: name });
+      throw new CheckpointError(`follows a hole of ${begin - covered} bytes`, { file, field: name });
     }
     covered = end;
   }
   if (covered !== dataSize) {
-    throw new SafetensorsError(`${dataSize - covered} bytes after the last tensor`, { file });
+    throw new CheckpointError(`${dataSize - covered} bytes after the last tensor`, { file });
   }
 }
 
@@ -252,26 +234,26 @@ function parseHeader(file: string, bytes: Uint8Array): z.infer<typeof headerSche
     if (duplicate !== null) throw new SyntaxError(`duplicate name ${JSON.stringify(duplicate)}`);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    throw new SafetensorsError(`header is not valid JSON: ${message}`, { file, cause: error });
+    throw new CheckpointError(`header is not valid JSON: ${message}`, { file, cause: error });
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new SafetensorsError('header is not a JSON object', { file });
+    throw new CheckpointError('header is not a JSON object', { file });
   }
   const { __metadata__: metadata, ...tensors } = json as Record<string, unknown>;
   if (metadata !== undefined && !z.record(z.string(), z.string()).safeParse(metadata).success) {
-    throw new SafetensorsError('__metadata__ is not an object of strings', { file });
+    throw new CheckpointError('__metadata__ is not an object of strings', { file });
   }
   const count = Object.keys(tensors).length;
   if (count > tensorCountMax) {
-    throw new SafetensorsError(`${count} tensors are more than ${tensorCountMax}`, { file });
+    throw new CheckpointError(`${count} tensors are more than ${tensorCountMax}`, { file });
   }
   const parsed = headerSchema.safeParse(tensors);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const [tensor, ...field] = issue!.path;
-  throw new SafetensorsError(`${field.join('.') || 'entry'}: ${issue!.message}`, {
+  throw new CheckpointError(`${field.join('.') || 'entry'}: ${issue!.message}`, {
     file,
-    tensor: String(tensor),
+    field: String(tensor),
     cause: parsed.error,
   });
 }
@@ -303,21 +285,7 @@ function readFully(fd: number, target: Uint8Array, from: { file: string; offset:
   while (done < target.length) {
     const length = Math.min(target.length - done, chunkSize);
     const count = readSync(fd, target, done, length, from.offset + done);
-    if (count === 0) throw new SafetensorsError('the file ends early', { file: from.file });
+    if (count === 0) throw new CheckpointError('the file ends early', { file: from.file });
     done += count;
-  }
-}
-
-function withFile<T>(path: string, use: (fd: number) => T): T {
-  let fd: number | null = null;
-  try {
-    fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)); // a FIFO would be waited for
-    return use(fd);
-  } catch (error) {
-    // Errors of the operating system: no such file, a directory, a disk that fails.
-    if (!(error instanceof Error && 'syscall' in error)) throw error;
-    throw new SafetensorsError(`cannot be read: ${error.message}`, { file: path, cause: error });
-  } finally {
-    if (fd !== null) closeSync(fd);
   }
 }

@@ -17,7 +17,7 @@ export interface WeightFiles {
   readonly byTensor: ReadonlyMap<string, SafetensorsFile>;
 }
 
-/** Opens every weight file and checks its header. Throws CheckpointError or SafetensorsError. */
+/** Opens every weight file and checks its header. Throws CheckpointError. */
 export function openWeightFiles(directory: string): WeightFiles {
   const single = join(directory, singleName);
   if (existsSync(single)) {

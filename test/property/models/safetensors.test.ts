@@ -2,7 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { openSafetensors, readTensor, SafetensorsError } from '../../../models/weights/safetensors.ts';
+import { CheckpointError } from '../../../models/files/model-file.ts';
+import { openSafetensors, readTensor } from '../../../models/weights/safetensors.ts';
 import { safetensorsBytes } from '../../golden/safetensors-writer.ts';
 import { temporaryDirectory } from '../../temporary-directory.ts';
 
@@ -18,7 +19,7 @@ const sound = safetensorsBytes(
   Uint8Array.from({ length: 24 }, (_, i) => i),
 );
 
-/** Reads everything there is; anything but a SafetensorsError is a fault of ours. */
+/** Reads everything there is; anything but a CheckpointError is a fault of ours. */
 function readAll(bytes: Uint8Array): void {
   writeFileSync(path, bytes);
   try {
@@ -27,7 +28,7 @@ function readAll(bytes: Uint8Array): void {
       expect(readTensor(file, name)).toHaveLength(shape.reduce((a, b) => a * b, 1));
     }
   } catch (error) {
-    if (!(error instanceof SafetensorsError)) throw error;
+    if (!(error instanceof CheckpointError)) throw error;
   }
 }
 

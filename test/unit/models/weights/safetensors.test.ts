@@ -1,7 +1,8 @@
 import { closeSync, ftruncateSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { openSafetensors, readTensor, SafetensorsError } from '../../../../models/weights/safetensors.ts';
+import { CheckpointError } from '../../../../models/files/model-file.ts';
+import { openSafetensors, readTensor } from '../../../../models/weights/safetensors.ts';
 import { floatTensor, safetensorsBytes, writeSafetensors } from '../../../golden/safetensors-writer.ts';
 import { temporaryDirectory } from '../../../temporary-directory.ts';
 
@@ -9,16 +10,16 @@ const directory = temporaryDirectory();
 const path = join(directory, 'model.safetensors');
 
 /** Writes header and data as they are and returns the error of opening the file. */
-function refusal(header: string | object, dataSize: number): SafetensorsError {
+function refusal(header: string | object, dataSize: number): CheckpointError {
   const text = typeof header === 'string' ? header : JSON.stringify(header);
   writeFileSync(path, safetensorsBytes(text, new Uint8Array(dataSize)));
   try {
     openSafetensors(path);
   } catch (error) {
-    expect(error).toBeInstanceOf(SafetensorsError);
-    expect((error as SafetensorsError).file).toBe(path);
-    expect((error as SafetensorsError).message).toContain(path);
-    return error as SafetensorsError;
+    expect(error).toBeInstanceOf(CheckpointError);
+    expect((error as CheckpointError).file).toBe(path);
+    expect((error as CheckpointError).message).toContain(path);
+    return error as CheckpointError;
   }
   throw new Error('the file was accepted');
 }
@@ -107,34 +108,34 @@ test.each([
   ['no object', { w: 5 }, 0, 'entry'],
 ])('a tensor with %s is refused by name', (_, header, dataSize, problem) => {
   const error = refusal(header, dataSize);
-  expect(error.tensor).toBe('w');
-  expect(error.message).toContain('tensor "w"');
+  expect(error.field).toBe('w');
+  expect(error.message).toContain('w: ');
   expect(error.message).toContain(problem);
 });
 
 test('overlapping tensors are refused', () => {
   const error = refusal({ a: tensor('F32', [2], 0, 8), b: tensor('F32', [2], 4, 12) }, 12);
-  expect(error).toMatchObject({ tensor: 'b', problem: expect.stringContaining('overlaps') });
+  expect(error).toMatchObject({ field: 'b', message: expect.stringContaining('overlaps') });
 });
 
 test('two tensors over the same bytes are refused', () => {
-  expect(refusal({ a: tensor('F32', [2], 0, 8), b: tensor('F32', [2], 0, 8) }, 8).problem).toContain(
+  expect(refusal({ a: tensor('F32', [2], 0, 8), b: tensor('F32', [2], 0, 8) }, 8).message).toContain(
     'overlaps',
   );
 });
 
 test('holes and trailing bytes are refused, as the format demands', () => {
   const hole = refusal({ a: tensor('F32', [1], 0, 4), b: tensor('F32', [1], 8, 12) }, 12);
-  expect(hole).toMatchObject({ tensor: 'b', problem: 'follows a hole of 4 bytes' });
+  expect(hole).toMatchObject({ field: 'b', message: `${path}: b: follows a hole of 4 bytes` });
   const trailing = refusal({ a: tensor('F32', [1], 0, 4) }, 9);
-  expect(trailing).toMatchObject({ tensor: null, problem: '5 bytes after the last tensor' });
+  expect(trailing).toMatchObject({ field: null, message: `${path}: 5 bytes after the last tensor` });
 });
 
 test('a name that stands twice in the header is refused', () => {
   const entry = JSON.stringify(tensor('F32', [1], 0, 4));
-  expect(refusal(`{"w":${entry},"w":${entry}}`, 4).problem).toContain('duplicate name "w"');
-  expect(refusal(`{"\\u0077":${entry},"w" :${entry}}`, 4).problem).toContain('duplicate name "w"');
-  expect(refusal('{"w":{"dtype":"U8","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4).problem).toContain(
+  expect(refusal(`{"w":${entry},"w":${entry}}`, 4).message).toContain('duplicate name "w"');
+  expect(refusal(`{"\\u0077":${entry},"w" :${entry}}`, 4).message).toContain('duplicate name "w"');
+  expect(refusal('{"w":{"dtype":"U8","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4).message).toContain(
     'duplicate name "dtype"',
   );
 });
@@ -146,7 +147,7 @@ test.each([
   ['nothing', ''],
   ['metadata that are no strings', '{"__metadata__":{"a":1}}'],
 ])('a header that is %s is refused', (_, header) => {
-  expect(refusal(header, 0).tensor).toBeNull();
+  expect(refusal(header, 0).field).toBeNull();
 });
 
 test('a header of invalid UTF-8 is refused', () => {
@@ -155,7 +156,7 @@ test('a header of invalid UTF-8 is refused', () => {
   const bytes = safetensorsBytes('{"w":{}}', new Uint8Array(0));
   header.copy(bytes, 8);
   writeFileSync(path, bytes);
-  expect(() => openSafetensors(path)).toThrow(SafetensorsError);
+  expect(() => openSafetensors(path)).toThrow(CheckpointError);
 });
 
 test('a header longer than the file, or than 16 MiB, is refused before it is read', () => {
@@ -174,8 +175,8 @@ test('a header longer than the file, or than 16 MiB, is refused before it is rea
 test('an empty file, a missing file and a directory are refused', () => {
   writeFileSync(path, '');
   expect(() => openSafetensors(path)).toThrow('0 bytes are too few');
-  expect(() => openSafetensors(join(directory, 'absent'))).toThrow(SafetensorsError);
-  expect(() => openSafetensors(directory)).toThrow(SafetensorsError);
+  expect(() => openSafetensors(join(directory, 'absent'))).toThrow(CheckpointError);
+  expect(() => openSafetensors(directory)).toThrow(CheckpointError);
 });
 
 test('a file without tensors is a file', () => {
