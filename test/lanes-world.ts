@@ -4,7 +4,7 @@ import { VirtualClock } from '../kernels/clock.ts';
 import { Random } from '../kernels/random.ts';
 import { createLog } from '../server/base/log.ts';
 import type { Route } from '../server/http/route.ts';
-import { LaneMetrics } from '../server/lanes/lane-metrics.ts';
+import { laneMetrics } from '../server/lanes/lane-metrics.ts';
 import { Lanes } from '../server/lanes/lanes.ts';
 import { parseLanes } from '../server/lanes/lanes-file.ts';
 import type { LaneEndReport, LaneObserver, RoutedReport } from '../server/lanes/observer.ts';
@@ -87,7 +87,7 @@ export async function lanesServer(options: LanesServerOptions = {}): Promise<Lan
   const logLines: string[] = [];
   const metrics = new ServerMetrics({ nodeMetrics: false });
   const { observer: another, routes = [] } = options.beside?.(clock) ?? {};
-  const counted = new LaneMetrics(metrics.registry, () => lanes);
+  const counted = laneMetrics(metrics.registry, () => lanes);
   const observer: LaneObserver = {
     onRouted: (report) => {
       routed.push(report);

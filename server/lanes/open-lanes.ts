@@ -13,7 +13,7 @@ import { openUpstreamWire } from '../upstream/undici-wire.ts';
 import type { UpstreamWire } from '../upstream/wire.ts';
 import { chatConversation } from './conversation.ts';
 import type { SharedLimits } from './lane.ts';
-import { LaneMetrics } from './lane-metrics.ts';
+import { laneMetrics } from './lane-metrics.ts';
 import { Lanes } from './lanes.ts';
 import { AUTO, LanesError, type LanesFile, parseLanes, type UpstreamConfig } from './lanes-file.ts';
 import type { LaneObserver } from './observer.ts';
@@ -35,7 +35,7 @@ export interface OpenLanesParts {
 export function openLanes(host: OpenLanesParts): Lanes {
   const { path, clock, log, metrics, observers = [] } = host;
   const file = readLanes(path);
-  const counted = new LaneMetrics(metrics.registry, () => lanes);
+  const counted = laneMetrics(metrics.registry, () => lanes);
   const policies = new PolicySource({
     file: policyFile(policyPathOf(path, file)),
     lanes: Object.keys(file.lanes),

@@ -6,7 +6,7 @@ import type { Log } from '../base/log.ts';
 import { ownedKey } from '../base/owner.ts';
 import type { Config } from '../config/config.ts';
 import type { ServerMetrics } from '../metrics/metrics.ts';
-import { OutcomeMetrics } from './outcome-metrics.ts';
+import { type OutcomeMetrics, outcomeMetrics } from './outcome-metrics.ts';
 import { Recorder } from './recorder.ts';
 import { openStoreThread, type StorePort } from './store-port.ts';
 
@@ -30,7 +30,7 @@ export class Outcomes {
   readonly #apiKeys: readonly string[];
 
   constructor({ port, config, clock, epochMs, freshId, log, metrics }: OutcomesParts) {
-    this.metrics = new OutcomeMetrics(metrics.registry);
+    this.metrics = outcomeMetrics(metrics.registry);
     this.clock = clock;
     this.epochMs = epochMs;
     this.freshId = freshId;

@@ -1,7 +1,7 @@
 // How long GET /metrics holds the event loop: what a server has to tell whose every route was asked and answered with many a
 // status, with many lanes, each routed to by many rules, in ms of the thread's own time, the least and the longest of several.
 // Run: npx tsx test/bench/metrics.bench.ts
-import { LaneMetrics } from '../../server/lanes/lane-metrics.ts';
+import { laneMetrics } from '../../server/lanes/lane-metrics.ts';
 import { ServerMetrics } from '../../server/metrics/metrics.ts';
 import { threadMs } from './thread-time.ts';
 
@@ -18,7 +18,7 @@ async function measured(laneCount: number): Promise<object> {
   }
   const names = Array.from({ length: laneCount }, (_, index) => `lane-${index}`);
   const report = names.map((name) => ({ name, running: 1, waiting: 0, circuit: 'closed' }));
-  const lanes = new LaneMetrics(metrics.registry, () => ({ report }) as unknown as ReturnType<LanesNow>);
+  const lanes = laneMetrics(metrics.registry, () => ({ report }) as unknown as ReturnType<LanesNow>);
   for (const lane of names) {
     for (const rule of ['edit', 'rename', 'question', 'feature']) {
       const decision = { taskClass: rule, rule, move: 'start' };
@@ -48,9 +48,9 @@ async function measured(laneCount: number): Promise<object> {
   };
 }
 
-type LanesNow = ConstructorParameters<typeof LaneMetrics>[1];
-type Routed = Parameters<LaneMetrics['onRouted']>[0];
-type Ended = Parameters<LaneMetrics['onLaneEnd']>[0];
+type LanesNow = Parameters<typeof laneMetrics>[1];
+type Routed = Parameters<ReturnType<typeof laneMetrics>['onRouted']>[0];
+type Ended = Parameters<ReturnType<typeof laneMetrics>['onLaneEnd']>[0];
 
 const rows: object[] = [];
 for (const laneCount of [0, 2, 16, 64]) rows.push(await measured(laneCount));

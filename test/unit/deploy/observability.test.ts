@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { collectDefaultMetrics } from 'prom-client';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { LaneMetrics } from '../../../server/lanes/lane-metrics.ts';
+import { laneMetrics } from '../../../server/lanes/lane-metrics.ts';
 import { memoryServer } from '../../memory-server.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
@@ -18,7 +18,7 @@ const registered = new Map<string, Registered>();
 
 beforeAll(async () => {
   const { metrics, stop } = await memoryServer();
-  new LaneMetrics(metrics.registry, () => {
+  laneMetrics(metrics.registry, () => {
     throw new Error('nobody reads them here');
   });
   collectDefaultMetrics({ register: metrics.registry, prefix: 'sparklane_' });
