@@ -7,7 +7,6 @@ import type { MeasuredSteps } from '../../kernels/sim/gpu/measured-steps.ts';
 import type { Sharding } from '../../kernels/sim/gpu/roofline.ts';
 import { kvPrecisionOf, type SimPrecision } from '../../kernels/sim/precision.ts';
 import { layerBytes, type ModelShape } from '../../kernels/sim/shapes.ts';
-import { median } from '../statistics/median.ts';
 import { LEFT_OUT_MEDIAN, TRUST_TABLE } from './trust-table.ts';
 
 /** load: as many users as fit. users: latency and throughput of some users. one user: the rate for one, of wafers, LPUs and RDUs. region: one region of a wafer's cores. */
@@ -27,18 +26,6 @@ export interface Likeness {
   readonly precision: string;
   readonly sharding: Spread;
   readonly regime: Regime;
-}
-
-/** One line of the table: likeness, rows, largest number of chips, longest prompt, median and worst error in %. */
-export function trustLine(
-  like: Likeness,
-  found: { readonly errors: readonly number[]; readonly chips: number; readonly tokens: number },
-): string {
-  const share = (value: number): string => (value * 100).toFixed(1);
-  const key = [like.family, like.chip, like.precision, like.sharding, like.regime.replace(' ', '-')].join(
-    ' ',
-  );
-  return `${key} ${found.errors.length} ${found.chips} ${found.tokens} ${share(median(found.errors) ?? 0)} ${share(Math.max(...found.errors))}`;
 }
 
 interface Entry extends Likeness {

@@ -4,7 +4,6 @@ import { namedShape } from '../../kernels/sim/catalogue.ts';
 import { planDefaults, planSimDevice } from '../../kernels/sim/device.ts';
 import { draftTokensDefault } from '../../kernels/sim/drafts.ts';
 import { loadRate, loadSetup } from '../../kernels/sim/fit/gpu-fit.ts';
-import { LEFT_OUT } from '../../kernels/sim/fit/left-out.ts';
 import { type LoadRow, tensor } from '../../kernels/sim/fit/load-row.ts';
 import { ENGINE_ROWS, LOAD_ROWS } from '../../kernels/sim/fit/load-rows.ts';
 import { requestsAtMaxLoad, sequencesAtMaxLoad } from '../../kernels/sim/fit/max-load.ts';
@@ -29,7 +28,7 @@ import { table } from '../show/text-table.ts';
 import { median } from '../statistics/median.ts';
 import { burstLoad, closedLoad, poissonLoad } from './load.ts';
 import { type SimulationOptions, simulate } from './simulation.ts';
-import { familyOf, type Likeness, spreadOf, trustLine } from './trust.ts';
+import { familyOf, type Likeness, spreadOf } from './trust.ts';
 
 export interface ValidationRow {
   readonly group: string;
@@ -66,7 +65,7 @@ const groups = {
 const looseSlo = { ttftMsMax: 1e9, tpotMsMax: 1e9 };
 const seed = 1;
 
-function errorOf(row: ValidationRow): number {
+export function errorOf(row: ValidationRow): number {
   return row.predicted / row.published - 1;
 }
 
@@ -291,32 +290,6 @@ function medianOf(errors: readonly number[]): number {
 function goal(what: string, errorMax: number, error: number): ValidationGoal {
   return { what, errorMax, error, met: error <= errorMax };
 }
-
-/** For predictions of each kind, how far the rows that were not fitted are off: the text of trust-table.ts. */
-export function trustTable(rows: readonly ValidationRow[]): string {
-  const held = rows.filter(({ status, like }) => status === 'validated' && like !== null);
-  const kinds = new Map<string, ValidationRow[]>();
-  for (const row of held) {
-    const kind = JSON.stringify(Object.entries(row.like!).sort());
-    kinds.set(kind, [...(kinds.get(kind) ?? []), row]);
-  }
-  const lines = [...kinds.values()].map((kind) =>
-    trustLine(kind[0]!.like!, {
-      errors: kind.map((row) => Math.abs(errorOf(row))),
-      chips: Math.max(...kind.map(({ chipCount }) => chipCount)),
-      tokens: Math.max(...kind.map(({ promptTokens }) => promptTokens)),
-    }),
-  );
-  const body = lines.map((line) => `  '${line}',\n`).join('');
-  return `${tableHead}export const LEFT_OUT_MEDIAN = '${LEFT_OUT.median.toFixed(1)}';
-
-export const TRUST_TABLE: readonly string[] = [\n${body}];\n`;
-}
-
-const tableHead = `// Written by test/golden/validation.test.ts (make bless); do not edit. For each kind of prediction: family, chip, format,
-// parallelism, regime; rows that were not fitted, most chips, longest prompt, median and worst error in %. Before them: the median error in % of the
-// mixtures' calibrated rows, each kind by constants that were fitted without it.
-`;
 
 /** The whole report as text. */
 export function formatValidation(rows: readonly ValidationRow[], goals: readonly ValidationGoal[]): string {
