@@ -7,6 +7,7 @@ import { Answer, field, textOr } from './answer.ts';
 import {
   type Ask,
   type Conversation,
+  lostEnd,
   plainEnd,
   type Target,
   type TurnEnd,
@@ -163,8 +164,7 @@ class HttpTurn<H> implements HttpEvents {
   onError(kind: string, message: string): void {
     if (this.#stopped === 'interrupted') this.#end(this.answer.end(this.#ask, 'interrupted'));
     else if (this.#stopped !== null) this.#end(plainEnd('unfinished'));
-    else if (this.answer.text !== '') this.#end(plainEnd('truncated', `cut off: ${kind}`, message));
-    else this.#end(plainEnd('error', kind, message));
+    else this.#end(lostEnd(this.answer.text, kind, message));
   }
 
   #read(data: string): void {

@@ -1,7 +1,6 @@
 // Our own protocol: a session appends what is new and asks; tokens come back stamped with their index. One socket per
 // session, as an editor has. Speaks through server/client/protocol.ts rather than the promise-based client, so that the
 // times are those of the frames and a run in virtual time needs no promises.
-import type { Clock } from '../../../kernels/clock.ts';
 import type {
   ClientMessage,
   ErrorMessage,
@@ -15,12 +14,13 @@ import { type ContentOptions, messagesOf, textOf, tokensOf } from './content.ts'
 import {
   type Ask,
   type Conversation,
+  lostEnd,
   plainEnd,
   type Target,
   type TurnEnd,
   type TurnEvents,
 } from './target.ts';
-import type { SocketWire, WireSocket } from './wire.ts';
+import type { SocketEndpoint, WireSocket } from './wire.ts';
 
 export interface NativeOptions {
   readonly as: 'text' | 'tokens' | 'messages';
@@ -28,18 +28,11 @@ export interface NativeOptions {
   readonly content: ContentOptions;
 }
 
-export interface NativeEndpoint {
-  readonly wire: SocketWire;
-  readonly clock: Clock;
-  readonly address: string;
-  readonly headers: Readonly<Record<string, string>>;
-}
-
 const PATH = '/v1/sparklane';
 const VERSION = 1;
 const US_PER_MS = 1000;
 
-export function nativeTarget(options: NativeOptions, endpoint: NativeEndpoint): Target {
+export function nativeTarget(options: NativeOptions, endpoint: SocketEndpoint): Target {
   return {
     name: `native WebSocket at ${endpoint.address}`,
     isWhole: false,
@@ -57,7 +50,7 @@ interface RunningTurn {
 
 class NativeConversation implements Conversation {
   readonly #options: NativeOptions;
-  readonly #endpoint: NativeEndpoint;
+  readonly #endpoint: SocketEndpoint;
   readonly #socket: WireSocket;
   readonly #onReady: () => void;
   #unsent: { readonly message: ClientMessage; readonly onSent: () => void }[] | null = []; // until the socket stands
@@ -68,7 +61,7 @@ class NativeConversation implements Conversation {
   #lost: TurnEnd | null = null; // how the connection ended, if it has
   #nowMs = 0; // when the frame that is being read arrived
 
-  constructor(options: NativeOptions, endpoint: NativeEndpoint, onReady: () => void) {
+  constructor(options: NativeOptions, endpoint: SocketEndpoint, onReady: () => void) {
     this.#options = options;
     this.#endpoint = endpoint;
     this.#onReady = onReady;
@@ -202,11 +195,7 @@ class NativeConversation implements Conversation {
   }
 
   #onClosed(code: number, reason: string): void {
-    const kind = `closed ${code}`;
-    const hasText = (this.#turn?.answer.text ?? '') !== '';
-    this.#lost = hasText
-      ? plainEnd('truncated', `cut off: ${kind}`, reason)
-      : plainEnd('error', kind, reason);
+    this.#lost = lostEnd(this.#turn?.answer.text ?? '', `closed ${code}`, reason);
     this.#end(() => this.#lost!);
     if (!this.#closed) this.#onReady(); // a closed-loop user finds out at the first turn
   }

@@ -1,7 +1,6 @@
 // The Responses API's WebSocket mode: one socket per session, `response.create` with previous_response_id and only what
 // is new. Behaves as the Codex CLI was seen to: Esc drops the socket, and the next turn comes on a new one with the
 // full input and without the half answer.
-import type { Clock } from '../../../kernels/clock.ts';
 import { jsonValue } from '../../../server/base/json-text.ts';
 import { Answer, field, textOr } from './answer.ts';
 import {
@@ -15,24 +14,19 @@ import {
 import {
   type Ask,
   type Conversation,
+  lostEnd,
   plainEnd,
   type Target,
   type TurnEnd,
   type TurnEvents,
 } from './target.ts';
-import type { SocketWire, WireSocket } from './wire.ts';
+import type { SocketEndpoint, WireSocket } from './wire.ts';
 
-export interface SocketEndpoint {
-  readonly wire: SocketWire;
-  readonly clock: Clock;
-  readonly address: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly extraBody: Readonly<Record<string, unknown>>;
-}
+type ResponsesEndpoint = SocketEndpoint & { readonly extraBody: Readonly<Record<string, unknown>> };
 
 const PATH = '/v1/responses';
 
-export function responsesSocketTarget(options: ResponsesOptions, endpoint: SocketEndpoint): Target {
+export function responsesSocketTarget(options: ResponsesOptions, endpoint: ResponsesEndpoint): Target {
   return {
     name: `Responses WebSocket at ${endpoint.address}`,
     isWhole: false,
@@ -51,7 +45,7 @@ interface RunningTurn {
 
 class SocketConversation implements Conversation {
   readonly #options: ResponsesOptions;
-  readonly #endpoint: SocketEndpoint;
+  readonly #endpoint: ResponsesEndpoint;
   readonly #onReady: () => void;
   readonly #decoder = new TextDecoder();
   #history: InputItem[] = [];
@@ -62,7 +56,7 @@ class SocketConversation implements Conversation {
   #turn: RunningTurn | null = null;
   #nowMs = 0; // when the frame that is being read arrived
 
-  constructor(options: ResponsesOptions, endpoint: SocketEndpoint, onReady: () => void) {
+  constructor(options: ResponsesOptions, endpoint: ResponsesEndpoint, onReady: () => void) {
     this.#options = options;
     this.#endpoint = endpoint;
     this.#onReady = onReady;
@@ -170,12 +164,7 @@ class SocketConversation implements Conversation {
     this.#socket = null;
     this.#isOpen = false;
     this.#previousId = null;
-    const kind = `closed ${code}`;
-    this.#end((turn) =>
-      turn.answer.text === ''
-        ? plainEnd('error', kind, reason)
-        : plainEnd('truncated', `cut off: ${kind}`, reason),
-    );
+    this.#end(({ answer }) => lostEnd(answer.text, `closed ${code}`, reason));
     this.#onReady(); // a closed-loop user finds out at the first turn
   }
 

@@ -83,6 +83,11 @@ export function plainEnd(
   };
 }
 
+/** The connection is gone; `text`: what of the answer had come. */
+export function lostEnd(text: string, kind: string, message: string): TurnEnd {
+  return text === '' ? plainEnd('error', kind, message) : plainEnd('truncated', `cut off: ${kind}`, message);
+}
+
 /** Whether an answer that ended by itself is complete. `reason` as in OpenAI's finish_reason. */
 export function finishedOutcome(reason: string | null, ask: Ask): Pick<TurnEnd, 'outcome' | 'errorKind'> {
   if (reason === null) return { outcome: 'truncated', errorKind: 'stream ended without a finish reason' };

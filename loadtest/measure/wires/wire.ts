@@ -1,5 +1,6 @@
 // The two kinds of connection that targets speak over, as callbacks: real sockets (undici-wire.ts, ws-wire.ts) or
 // memory (memory-wire.ts), so that every protocol also runs in process and in virtual time.
+import type { Clock } from '../../../kernels/clock.ts';
 
 export interface HttpEvents {
   onSent(): void; // the last byte of the request was handed to the operating system
@@ -43,4 +44,12 @@ export interface WireSocket {
 
 export interface SocketWire {
   open(path: string, headers: Readonly<Record<string, string>>, events: SocketWireEvents): WireSocket;
+}
+
+/** What a protocol over sockets is given. */
+export interface SocketEndpoint {
+  readonly wire: SocketWire;
+  readonly clock: Clock;
+  readonly address: string; // for people
+  readonly headers: Readonly<Record<string, string>>;
 }
