@@ -7,7 +7,7 @@ import { DoesNotFitError } from '../fit-error.ts';
 import { keptKvBytesPerToken, layerBytes, shapeKvBytesPerToken, totalBytes } from '../shapes.ts';
 import { draftedStepMs } from './drafted-steps.ts';
 import { activationBytes, type GpuSetup, kvCopies, type StepCounts } from './roofline.ts';
-import { stagedTerms, stageGroup } from './stage-steps.ts';
+import { stagedPricing, stageGroup } from './stage-steps.ts';
 
 export interface GpuBounds {
   readonly sequenceCountMax: number; // max_num_seqs, max_batch_size
@@ -92,8 +92,10 @@ export function gpuLimits(setup: GpuSetup, bounds: GpuBounds): BackendLimits {
 
 export function gpuCostModel(setup: GpuSetup): CostModel {
   const { drafts } = setup;
-  if (drafts === undefined)
-    return { stepDurationMs: ({ rows }) => stagedTerms(setup, countsOf(rows)).totalMs };
+  if (drafts === undefined) {
+    const pricing = stagedPricing(setup);
+    return { stepDurationMs: ({ rows }) => pricing(countsOf(rows)).totalMs };
+  }
   const drafted = { ...setup, drafts };
   return {
     stepDurationMs({ rows }) {
@@ -121,6 +123,13 @@ function countsOf(rows: StepPlan['rows']): StepCounts {
     prefillRows++;
     prefillTokens += n;
   }
-  const prefill = { attentionPairs, prefillRows, prefillTokens };
-  return { rowCount: rows.length, tokenCount, sampledCount, contextRead, ...prefill };
+  return {
+    rowCount: rows.length,
+    tokenCount,
+    sampledCount,
+    contextRead,
+    attentionPairs,
+    prefillRows,
+    prefillTokens,
+  };
 }

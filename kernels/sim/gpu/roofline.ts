@@ -57,47 +57,69 @@ export function stepTerms(
   fitted: GpuCoefficients = gpuFitted,
   mixture: MixtureCoefficients = mixtureFitted,
 ): StepTerms {
+  return stepPricing(setup, fitted, mixture)(counts);
+}
+
+/** What a step with these counts takes. */
+export type StepPricing = (counts: StepCounts) => StepTerms;
+
+/** The same for many steps: what depends on the setup alone is computed once. */
+export function stepPricing(
+  setup: GpuSetup,
+  fitted: GpuCoefficients,
+  mixture: MixtureCoefficients,
+): StepPricing {
   const { chip, gpuCount, shape, precision, sharding } = setup;
-  if (chip.measured !== undefined) return measuredTerms(shape, chip.measured, counts);
+  const { measured } = chip;
+  if (measured !== undefined) return (counts) => measuredTerms(shape, measured, counts);
   const own = constantsOf(setup, fitted, mixture);
   const bytesPerMs = (gpuCount * chip.memoryBytesPerSecond * own.bandwidthUtilisation) / 1e3;
   const flopsPerMs = (gpuCount * peakFlops(chip, precision, 'common') * own.productUtilisation) / 1e3;
   // Under data-parallel attention every GPU reads all that is not an expert, for its own rows.
   const copies = sharding === 'expert' ? gpuCount : 1;
-  const padded = (count: number): number => (count === 0 ? 0 : count + (copies * own.tileTokens) / 2);
-  const linearMacs =
-    padded(counts.tokenCount) * commonWeights(shape) + padded(counts.sampledCount) * headWeights(shape);
+  const halfTiles = (copies * own.tileTokens) / 2;
   const read = copies * (layerBytes(shape, precision).common + headBytes(shape, precision));
   const weightsMs = read / bytesPerMs;
-  const linearMs = (2 * linearMacs) / flopsPerMs;
-  const activationsMs = chip.own === undefined ? activationsMoved(setup, counts.tokenCount) / bytesPerMs : 0;
-  const experts = expertTerms(setup, counts.tokenCount, bytesPerMs, mixture);
+  const [commonCount, headCount] = [commonWeights(shape), headWeights(shape)];
+  const movedPerToken = chip.own === undefined ? activationsMoved(setup) : 0;
+  const expertTerms = expertPricing(setup, bytesPerMs, mixture);
   const attentionFlopsPerMs = (gpuCount * attentionPeak(setup) * own.computeUtilisation) / 1e3;
-  const kvMs = Math.max(
-    kvBytesRead(setup, counts) / bytesPerMs,
-    decodeAttentionMs(setup, counts, attentionFlopsPerMs),
-  );
-  const pairs = windowed(shape, counts.attentionPairs, counts.tokenCount);
-  const attentionMs = (2 * attentionMacs(shape, pairs)) / attentionFlopsPerMs;
   const launchMs = (shape.layerCount * own.layerUs + shape.mixtureLayerCount * own.mixtureLayerUs) / 1e3;
-  const rowsMs = ((counts.rowCount / copies) * own.rowUs) / 1e3; // a rank schedules its own rows
-  const linkMs = linkMsOf(setup, counts.tokenCount, fitted);
-  const paired = [
-    Math.max(weightsMs, linearMs),
-    activationsMs,
-    experts.totalMs,
-    kvMs,
-    attentionMs,
-    launchMs,
-    rowsMs,
-    linkMs,
-  ];
-  return {
-    ...{ weightsMs, linearMs, activationsMs, expertWeightsMs: experts.readMs },
-    ...{ expertLinearMs: experts.linearMs, routingMs: experts.routingMs },
-    ...{ kvMs, attentionMs, launchMs, rowsMs, linkMs },
-    totalMs: imbalanceOf(copies, counts, mixture) * paired.reduce((sum, ms) => sum + ms, 0),
+  return (counts) => {
+    const linearMacs =
+      padded(counts.tokenCount, halfTiles) * commonCount + padded(counts.sampledCount, halfTiles) * headCount;
+    const linearMs = (2 * linearMacs) / flopsPerMs;
+    const activationsMs = (counts.tokenCount * movedPerToken * activationBytes) / bytesPerMs;
+    const experts = expertTerms(counts.tokenCount);
+    const readMs = kvBytesRead(setup, counts) / bytesPerMs;
+    const kvMs = Math.max(readMs, decodeAttentionMs(setup, counts, attentionFlopsPerMs));
+    const pairs = windowed(shape, counts.attentionPairs, counts.tokenCount);
+    const attentionMs = (2 * attentionMacs(shape, pairs)) / attentionFlopsPerMs;
+    const rowsMs = ((counts.rowCount / copies) * own.rowUs) / 1e3; // a rank schedules its own rows
+    const linkMs = linkMsOf(setup, counts.tokenCount, fitted);
+    const computedMs = Math.max(weightsMs, linearMs) + activationsMs + experts.totalMs + kvMs + attentionMs;
+    const sumMs = computedMs + launchMs + rowsMs + linkMs;
+    // Field by field: a literal that spreads others is a hundred times as slow, and one is made for every step.
+    return {
+      weightsMs,
+      linearMs,
+      activationsMs,
+      expertWeightsMs: experts.readMs,
+      expertLinearMs: experts.linearMs,
+      routingMs: experts.routingMs,
+      kvMs,
+      attentionMs,
+      launchMs,
+      rowsMs,
+      linkMs,
+      totalMs: imbalanceOf(copies, counts, mixture) * sumMs,
+    };
   };
+}
+
+// Half of a product's last tile is empty on average.
+function padded(count: number, halfTiles: number): number {
+  return count === 0 ? 0 : count + halfTiles;
 }
 
 // All data-parallel ranks wait for the fullest: the more there are, the more so, and most where some have a prompt and others none.
@@ -118,7 +140,7 @@ interface StepConstants
     'layerUs' | 'mixtureLayerUs' | 'rowUs' | 'bandwidthUtilisation' | 'computeUtilisation'
   > {
   readonly productUtilisation: number; // as computeUtilisation, of products in the weights' format
-  readonly tileTokens: number; // half of a product's last tile is empty on average
+  readonly tileTokens: number;
 }
 
 // The chip's own constants, or those that were fitted to GPUs.
@@ -149,15 +171,15 @@ function attentionPeak({ chip, kvPrecision, precision }: GpuSetup): number {
   return chip.bf16FlopsPerSecond;
 }
 
-// Bytes of activations that `tokenCount` tokens' products write and the next ones read, experts' apart (they are routed): norms and
+// Elements of activations that a token's products write and the next ones read, experts' apart (they are routed): norms and
 // residual six times, on each GPU that shares a layer; queries, keys and values four times; a feed-forward part's width six times.
-function activationsMoved({ shape, gpuCount, sharding }: GpuSetup, tokenCount: number): number {
+function activationsMoved({ shape, gpuCount, sharding }: GpuSetup): number {
   const { layerCount, mixtureLayerCount, hiddenSize, headCount, kvHeadCount, headSize } = shape;
   const residual = 6 * hiddenSize * (sharding === 'expert' ? 1 : gpuCount);
   const attention = 4 * (headCount + kvHeadCount) * headSize;
   const widths =
     (layerCount - mixtureLayerCount) * shape.denseFfnSize + mixtureLayerCount * shape.sharedFfnSize;
-  return tokenCount * (layerCount * (residual + attention) + 6 * widths) * activationBytes;
+  return layerCount * (residual + attention) + 6 * widths;
 }
 
 /** The largest term of a step, for people. */
@@ -187,36 +209,39 @@ interface ExpertTerms {
   readonly totalMs: number;
 }
 
-// A mixture's experts are read if any token meets them.
-function expertTerms(
+const noExperts: ExpertTerms = { readMs: 0, linearMs: 0, routingMs: 0, totalMs: 0 };
+
+// What a mixture's experts take of a step of so many tokens. They are read if any token meets them.
+function expertPricing(
   { chip, gpuCount, shape, precision, sharding }: GpuSetup,
-  tokenCount: number,
   bytesPerMs: number,
   fitted: MixtureCoefficients,
-): ExpertTerms {
+): (tokenCount: number) => ExpertTerms {
   const { expertCount, activeExpertCount, mixtureLayerCount, hiddenSize, ffnSize } = shape;
-  if (mixtureLayerCount === 0) return { readMs: 0, linearMs: 0, routingMs: 0, totalMs: 0 };
-  const met = metShare(shape, tokenCount);
-  const readMs = (layerBytes(shape, precision).routed * met) / bytesPerMs;
-  const flopsPerMs =
-    (gpuCount *
-      peakFlops(chip, precision, 'expert') *
-      expertUtilisation({ chip, shape, precision }, fitted)) /
-    1e3;
-  // A product's tile is as high as `tileTokens`: of each expert's last one, half is empty on average.
-  const padding = (fitted.tileTokens / 2) * ((expertCount * met) / activeExpertCount);
-  const linearMs = (2 * (tokenCount + padding) * activeRoutedWeights(shape)) / flopsPerMs;
+  if (mixtureLayerCount === 0) return () => noExperts;
+  const { routed } = layerBytes(shape, precision);
+  const utilisation = expertUtilisation({ chip, shape, precision }, fitted);
+  const flopsPerMs = (gpuCount * peakFlops(chip, precision, 'expert') * utilisation) / 1e3;
+  const activeCount = activeRoutedWeights(shape);
   // Kernels that widen MXFP4 (TensorRT-LLM's Triton backend) sort, fill and sum over all tokens that ranks have gathered, whoever
   // has their experts. Source: its fused_moe_triton; no constant of its own.
-  // A token's vector is copied to each of its experts, passes through gate, up and down, and is summed again.
-  const handled = tokenCount * (sharding === 'expert' && isWidened(chip, precision) ? gpuCount : 1);
-  const moved = handled * mixtureLayerCount * activeExpertCount * (hiddenSize + ffnSize) * activationBytes;
+  const gathered = sharding === 'expert' && isWidened(chip, precision) ? gpuCount : 1;
   // Sorting, quantising and the activation function are work of the vector units on the same elements.
   const vectorOpsPerMs = (gpuCount * chip.vectorFlopsPerSecond) / 1e3;
-  const routingMs =
-    (fitted.routingPasses * moved) / bytesPerMs +
-    (fitted.routingOps * moved) / activationBytes / vectorOpsPerMs;
-  return { readMs, linearMs, routingMs, totalMs: Math.max(readMs, linearMs) + routingMs };
+  return (tokenCount) => {
+    const met = metShare(shape, tokenCount);
+    const readMs = (routed * met) / bytesPerMs;
+    // A product's tile is as high as `tileTokens`: of each expert's last one, half is empty on average.
+    const padding = (fitted.tileTokens / 2) * ((expertCount * met) / activeExpertCount);
+    const linearMs = (2 * (tokenCount + padding) * activeCount) / flopsPerMs;
+    // A token's vector is copied to each of its experts, passes through gate, up and down, and is summed again.
+    const handled = tokenCount * gathered;
+    const moved = handled * mixtureLayerCount * activeExpertCount * (hiddenSize + ffnSize) * activationBytes;
+    const routingMs =
+      (fitted.routingPasses * moved) / bytesPerMs +
+      (fitted.routingOps * moved) / activationBytes / vectorOpsPerMs;
+    return { readMs, linearMs, routingMs, totalMs: Math.max(readMs, linearMs) + routingMs };
+  };
 }
 
 function expertUtilisation(

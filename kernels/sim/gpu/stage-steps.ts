@@ -8,7 +8,9 @@ import {
   type GpuSetup,
   type MixtureCoefficients,
   type StepCounts,
+  type StepPricing,
   type StepTerms,
+  stepPricing,
   stepTerms,
 } from './roofline.ts';
 
@@ -46,6 +48,17 @@ export function stagedTerms(
   const partCount = Math.min(stageCount, Math.max(1, counts.rowCount)); // under way at a time
   const totalMs = Math.max(terms.totalMs, partCount * slowestMs) + hopsMs;
   return { ...terms, linkMs: terms.linkMs + hopsMs, totalMs };
+}
+
+/** The same for many steps, as stepPricing(). */
+export function stagedPricing(
+  setup: GpuSetup,
+  fitted: GpuCoefficients = gpuFitted,
+  mixture: MixtureCoefficients = mixtureFitted,
+): StepPricing {
+  const { stageCount = 1 } = setup;
+  if (stageCount === 1) return stepPricing(setup, fitted, mixture);
+  return (counts) => stagedTerms(setup, counts, fitted, mixture);
 }
 
 // What the output projection takes of a step.
