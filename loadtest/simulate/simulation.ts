@@ -121,8 +121,7 @@ class Stage {
 
   turnEnded(end: SequenceEnd, times: { readonly intendedMs: number; readonly firstMs: number }): void {
     this.endedCount++;
-    const { tally, clock } = this.parts;
-    if (tally.counting) this.#count(end, { ...times, endMs: clock.nowMs() });
+    if (this.parts.tally.counting) this.#count(end, times);
     this.#closeWhenCounted();
   }
 
@@ -158,10 +157,11 @@ class Stage {
 
   #count(
     end: SequenceEnd,
-    { intendedMs, firstMs, endMs }: { intendedMs: number; firstMs: number; endMs: number },
+    { intendedMs, firstMs }: { readonly intendedMs: number; readonly firstMs: number },
   ): void {
-    const { tally } = this.parts;
+    const { tally, clock } = this.parts;
     const { slo } = this.options;
+    const endMs = clock.nowMs();
     const { promptTokens, cachedTokens, outputTokens } = end.usage;
     tally.requestCount++;
     if (end.reason === 'failed') {

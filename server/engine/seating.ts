@@ -99,7 +99,7 @@ export class Seating {
     this.#seats[place.replica]![place.slot] = sequence;
     this.#change(sequence, place.replica, 1);
     if (this.#kept.forget(place) && presentCount === 0) this.#backend.releaseSlot(place.replica, place.slot);
-    return { ...place, presentCount };
+    return { replica: place.replica, slot: place.slot, presentCount };
   }
 
   /** `sound`: its seat may keep what it has computed. */
