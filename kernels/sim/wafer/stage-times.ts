@@ -4,7 +4,7 @@
 import { draftedTimes } from './drafted-times.ts';
 import { type Stage, type WaferSetup, waferActivationBytes } from './floorplan.ts';
 import { decodeLayerCycles, headCycles, productLayerCycles } from './latency.ts';
-import { idleTimes, type StageTimes, type Work, walkThrough } from './walk.ts';
+import { idleTimes, type StageTimes, type Work, walkOfToken, walkThrough } from './walk.ts';
 
 export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLatencyUs: number): StageTimes {
   const { shape, chip } = setup;
@@ -32,7 +32,11 @@ export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLate
   );
   const linkMs = (index: number, tokenCount: number): number =>
     hops[index] === 0 ? 0 : linkLatencyUs / 1e3 + tokenCount * tokenLinkMs;
-  const walk = walkThrough(stageCount, { workMs, handMs, linkMs });
+  const link = Float64Array.from(stages, (_, index) => linkMs(index, 1));
+  const walkToken = walkOfToken({ base: table.base, slope: table.slope, link, isHead });
+  const walkChunk = walkThrough(stageCount, { workMs, handMs, linkMs });
+  const walk: StageTimes['walk'] = (work, startMs, freeAtMs, busyMs) =>
+    (work.tokenCount === 1 ? walkToken : walkChunk)(work, startMs, freeAtMs, busyMs);
   const times = { stageCount, workMs, linkMs, walk, ...idleTimes(stageCount, workMs, walk) };
   return setup.drafts === undefined ? times : draftedTimes(times, { ...setup, drafts: setup.drafts }, stages);
 }

@@ -58,6 +58,31 @@ export function walkThrough(stageCount: number, { workMs, handMs, linkMs }: Step
   };
 }
 
+/** [stage] milliseconds of one token: base + slope · position; link: on its way to the next stage. */
+export interface TokenTimes {
+  readonly base: Float64Array;
+  readonly slope: Float64Array;
+  readonly link: Float64Array;
+  readonly isHead: Uint8Array; // 1: works only for tokens that draw
+}
+
+/** As walkThrough(), of one token: a stage has all of it or nothing, so its two ends are one, and nobody is asked for each stage. */
+export function walkOfToken({ base, slope, link, isHead }: TokenTimes): StageTimes['walk'] {
+  const last = base.length - 1;
+  return ({ position, draws }, startMs, freeAtMs, busyMs) => {
+    let there = Math.max(startMs, freeAtMs[0]!);
+    for (let index = 0; index <= last; index++) {
+      const ms = isHead[index] === 1 && !draws ? 0 : base[index]! + slope[index]! * position;
+      if (busyMs !== null) busyMs[index]! += ms;
+      there += ms;
+      if (index < last) there = Math.max(there, freeAtMs[index + 1]!);
+      freeAtMs[index] = there;
+      there += link[index]!;
+    }
+    return there;
+  };
+}
+
 export function idleTimes(
   stageCount: number,
   workMs: StageTimes['workMs'],
