@@ -342,13 +342,13 @@ function newNode(parent: PrefixNode | null, key: string, block: number): PrefixN
 
 /** Two UTF-16 units per token id (ids < 2^32): exact, so that equal keys are equal tokens, not merely equal hashes. */
 export function blockKey(tokens: Int32Array, start: number, blockSize: number): string {
-  if (units.length !== 2 * blockSize) units = new Uint16Array(2 * blockSize);
+  if (units.length !== 2 * blockSize) units = Array.from({ length: 2 * blockSize }, () => 0);
   for (let index = 0; index < blockSize; index++) {
     const id = tokens[start + index]!;
-    units[2 * index] = id; // the lower half
+    units[2 * index] = id & 0xffff;
     units[2 * index + 1] = id >>> 16;
   }
-  return String.fromCharCode.apply(null, units as unknown as number[]);
+  return String.fromCharCode.apply(null, units);
 }
 
-let units = new Uint16Array(0); // of the key that is being made
+let units: number[] = []; // of the key that is being made; a typed array would take three times as long to become a string

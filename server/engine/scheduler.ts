@@ -300,8 +300,7 @@ export class Scheduler {
   // A reader that is slow or gone must not keep others from their seats and blocks: its sequence stands up for whoever
   // found no room, and waits for its turn again when it is resumed.
   #standPaused(replica: number): boolean {
-    const isHungry = (other: Sequence) => !other.paused && other.coldFetch?.ended !== false;
-    if (!this.#waiting.some(isHungry)) return false;
+    if (!this.#waiting.some((other) => !other.paused && other.coldFetch?.ended !== false)) return false;
     const paused = this.#seating.at(replica).filter((seated) => seated?.paused && !seated.inFlight);
     for (const sequence of paused) if (sequence?.departure === null) this.preempt(sequence);
     return paused.length > 0;
