@@ -11,7 +11,6 @@ import {
   type StepOutcome,
   type StepPlan,
   type StepRow,
-  type TokenLogprobs,
 } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
 import { admissionRefusal } from './admission.ts';
@@ -23,8 +22,10 @@ import type { EngineObserver } from './observer.ts';
 import type { StepTimes } from './reporter.ts';
 import type { SequenceEnd, SequenceEngine, SequenceRequest, SequenceSink, SubmitResult } from './request.ts';
 import { type EngineLoad, seatsOf } from './seats.ts';
-import { type Departure, newSequence, type Sequence } from './sequence.ts';
+import type { Departure, Sequence } from './sequence.ts';
 import { judgeDraft } from './sequence-draft.ts';
+import { SequenceTable } from './sequence-table.ts';
+import { type Drawn, Untold } from './untold.ts';
 
 export type { EngineBounds } from './floor.ts';
 
@@ -34,12 +35,10 @@ export class Engine implements SequenceEngine {
   readonly #draftModel: DraftModel | null;
   #floor: Floor;
   #replacement: Replacement | null = null; // from the wish to the move
-  readonly #sequences = new Map<number, Sequence>(); // bounded: queueLengthMax + seats
+  readonly #sequences = new SequenceTable(); // bounded: queueLengthMax + seats
   readonly #departing: Sequence[] = []; // to leave at the next pump
-  readonly #drawn: Drawn[] = []; // tokens to be told once the next step is on its way
-  readonly #ended: { readonly sequence: Sequence; readonly end: SequenceEnd }[] = []; // likewise, after them
+  readonly #untold = new Untold(); // to be told once the next step is on its way
   readonly #idleCallbacks: (() => void)[] = [];
-  #nextId = 1;
   #pausedCount = 0;
   #pumpScheduled = false;
   #pumpMs = 0; // when the latest pump began
@@ -73,8 +72,7 @@ export class Engine implements SequenceEngine {
       return refusal;
     }
     const nowMs = this.#clock.nowMs();
-    const sequence = newSequence(this.#nextId++, request, sink, nowMs);
-    this.#sequences.set(sequence.id, sequence);
+    const sequence = this.#sequences.open(request, sink, nowMs);
     scheduler.enqueue(sequence);
     if (request.deadlineMs !== null) {
       const message = `the request's time ran out after ${Math.round(request.deadlineMs - nowMs)} ms`;
@@ -124,14 +122,14 @@ export class Engine implements SequenceEngine {
   /** Refuses everything new; calls back once the last sequence has ended. */
   drain(onIdle: () => void): void {
     this.#draining = true;
-    if (this.#sequences.size === 0) this.#clock.defer(onIdle);
+    if (this.#sequences.count === 0) this.#clock.defer(onIdle);
     else this.#idleCallbacks.push(onIdle);
   }
 
   /** Ends every sequence with 'failed' / 'shutdown'; those in flight once their step has answered. */
   abortAll(message: string): void {
     this.#draining = true;
-    for (const sequence of this.#sequences.values()) {
+    for (const sequence of this.#sequences.all()) {
       this.#depart(sequence, { reason: 'failed', code: 'shutdown', message });
     }
   }
@@ -140,7 +138,7 @@ export class Engine implements SequenceEngine {
   get load(): EngineLoad {
     const { scheduler, kv } = this.#floor;
     const { waitingCount, runningCount } = scheduler;
-    return { waitingCount, runningCount, kv, seats: seatsOf(this.#sequences.values()) };
+    return { waitingCount, runningCount, kv, seats: seatsOf(this.#sequences.all()) };
   }
 
   /** What the prefix cache holds, for people; costs as much as its bounds allow. */
@@ -148,7 +146,7 @@ export class Engine implements SequenceEngine {
 
   /** Full audit of block and seat accounting, O(blocks). Throws AssertionError on the first inconsistency. */
   check(): void {
-    this.#floor.check(this.#sequences.values());
+    this.#floor.check(this.#sequences.all());
   }
 
   #newFloor(backend: Backend, bounds: EngineBounds, archive: BlockArchive | null): Floor {
@@ -185,7 +183,7 @@ export class Engine implements SequenceEngine {
       for (const sequence of floor.scheduler.takeComplete()) this.#end(sequence, 'length', null);
     }
     floor.report(this.#pausedCount);
-    this.#tellDrawn();
+    this.#untold.tellDrawn();
     this.#tellEnded();
   }
 
@@ -209,6 +207,7 @@ export class Engine implements SequenceEngine {
   }
 
   #dismissDeparting(): void {
+    if (this.#departing.length === 0) return;
     let kept = 0;
     for (const sequence of this.#departing) {
       if (sequence.phase === 'ended') continue;
@@ -271,7 +270,7 @@ export class Engine implements SequenceEngine {
     }
     times.sentMs = nowMs;
     if (plan.rows.some((row) => this.#needsPlan(row, plan.rows.length))) this.#floor.interrupt();
-    this.#clock.defer(() => this.#tellDrawn());
+    this.#clock.defer(() => this.#untold.tellDrawn());
   }
 
   #needsPlan({ sequenceId }: StepRow, rowCount: number): boolean {
@@ -297,7 +296,7 @@ export class Engine implements SequenceEngine {
       if (sequence.departure === null) drawn.judged = sequence.takeJudged();
       if (drawn.tokens.length === 0 && drawn.judged === null) continue;
       if (drawn.tokens.length > 0) this.#floor.reporter.tokens(sequence, nowMs, drawn.tokens.length);
-      this.#drawn.push(drawn);
+      this.#untold.drew(drawn);
     }
   }
 
@@ -320,10 +319,11 @@ export class Engine implements SequenceEngine {
     const count = Math.min(acceptedCount + 1, tokens.length);
     sequence.take(tokens, count, this.contextTokensMax);
     if (sequence.ending === null && count <= acceptedCount) sequence.fail(failure!);
-    for (let i = 0; i < sequence.outputCount - from; i++) {
-      drawn.tokens.push(tokens[i]!);
-      if (drawn.logprobs !== null) drawn.logprobs.push(logprobs![i]!);
-    }
+    const taken = sequence.outputCount - from;
+    // Nearly always the step's only tokens: pushed, one alone would take the room of 17.
+    if (drawn.tokens.length === 0) drawn.tokens = tokens.slice(0, taken);
+    else for (let i = 0; i < taken; i++) drawn.tokens.push(tokens[i]!);
+    if (drawn.logprobs !== null) for (let i = 0; i < taken; i++) drawn.logprobs.push(logprobs![i]!);
   }
 
   // Its step has answered: what is computed is kept, and whoever is through leaves.
@@ -348,7 +348,7 @@ export class Engine implements SequenceEngine {
 
   #end(sequence: Sequence, reason: SequenceEnd['reason'], failure: SequenceEnd['failure']): void {
     this.#floor.scheduler.remove(sequence, reason !== 'failed');
-    this.#sequences.delete(sequence.id);
+    this.#sequences.close(sequence);
     if (sequence.paused) this.#pausedCount--;
     sequence.deadline?.cancel();
     const queueMs = (sequence.seatedMs < 0 ? this.#clock.nowMs() : sequence.seatedMs) - sequence.submitMs;
@@ -361,39 +361,17 @@ export class Engine implements SequenceEngine {
       queueMs,
       missReason: sequence.missReason,
     };
-    this.#ended.push({ sequence, end: { reason, failure, usage } });
+    this.#untold.ended(sequence, { reason, failure, usage });
   }
 
   // Readers are told after the next step has been sent: their work overlaps the device's.
-  #tellDrawn(): void {
-    for (const { sequence, tokens, index, logprobs, judged } of this.#drawn) {
-      if (sequence.departure !== null) continue; // another reader's reaction cancelled it
-      if (judged !== null) sequence.sink.onPrompt?.(judged);
-      if (tokens.length > 0 && sequence.departure === null) sequence.sink.onTokens(tokens, index, logprobs);
-    }
-    this.#drawn.length = 0;
-  }
-
   #tellEnded(): void {
-    if (this.#ended.length === 0) return;
-    const ended = this.#ended.splice(0);
-    for (const { sequence, end } of ended) {
-      this.#floor.reporter.end(sequence, end);
-      sequence.sink.onEnd(end);
-    }
-    if (this.#sequences.size === 0) for (const onIdle of this.#idleCallbacks.splice(0)) onIdle();
+    if (!this.#untold.tellEnds(this.#floor.reporter)) return;
+    if (this.#sequences.count === 0) for (const onIdle of this.#idleCallbacks.splice(0)) onIdle();
   }
 }
 
 interface Replacement {
   readonly floor: Floor;
   readonly done: (report: { readonly moved: number; readonly failed: number }) => void;
-}
-
-interface Drawn {
-  readonly sequence: Sequence;
-  readonly index: number; // of its first token within the output
-  readonly tokens: number[];
-  readonly logprobs: TokenLogprobs[] | null;
-  judged: readonly TokenLogprobs[] | null; // tokens of the prompt, all of them
 }

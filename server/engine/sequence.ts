@@ -13,6 +13,7 @@ import type {
   SequenceSink,
 } from './request.ts';
 import { Speculation } from './speculation.ts';
+import type { TokenSlab } from './token-slab.ts';
 
 export type Phase = 'waiting' | 'running' | 'ended';
 
@@ -94,13 +95,13 @@ class SequenceState {
   readonly #judged: TokenLogprobs[] = []; // of prompt tokens 1, 2, …
   #judgedTold = false;
 
-  constructor(id: number, request: SequenceRequest, sink: SequenceSink, submitMs: number) {
+  constructor(id: number, request: SequenceRequest, sink: SequenceSink, submitMs: number, slab: TokenSlab) {
     this.id = id;
     this.request = request;
     this.sink = sink;
     this.submitMs = submitMs;
     this.promptCount = request.tokens.length;
-    this.tokens = new Int32Array(this.promptCount + Math.min(request.maxTokens, 256));
+    this.tokens = slab.take(this.promptCount + Math.min(request.maxTokens, 256));
     this.tokens.set(request.tokens);
     this.tokenCount = this.promptCount;
     this.chunkedCount = this.promptCount;
@@ -266,7 +267,6 @@ class SequenceState {
     return draft;
   }
 
-  /** From a draft model. */
   hear(guess: ModelGuess): void {
     this.modelGuess = guess;
   }

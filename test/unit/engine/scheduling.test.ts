@@ -9,6 +9,7 @@ import { matchLimit } from '../../../server/engine/chunks.ts';
 import { Engine, type EngineBounds } from '../../../server/engine/engine.ts';
 import type { Priority, SequenceRequest } from '../../../server/engine/request.ts';
 import { newSequence } from '../../../server/engine/sequence.ts';
+import { TokenSlab } from '../../../server/engine/token-slab.ts';
 import { quietObserver } from '../../sim/observer.ts';
 import { oracleAnswer } from '../../sim/oracle.ts';
 
@@ -153,7 +154,9 @@ test('after a cache hit a last token is computed alone only where it would be al
     expect([count, found === 1]).toEqual([count, fresh === 1]);
     // A chunk of 8 ends at each multiple of 8: alone is the token after it.
     expect([count, fresh === 1]).toEqual([count, count % 8 === 1]);
-    const sequence = newSequence(1, { ...defaults, tokens: prompt(count) }, { onTokens() {}, onEnd() {} }, 0);
+    const request = { ...defaults, tokens: prompt(count) };
+    const sink = { onTokens() {}, onEnd() {} };
+    const sequence = newSequence(1, request, sink, 0, new TokenSlab());
     expect(matchLimit(sequence, 8)).toBe(count % 8 === 1 ? count - 1 : count - 2);
   }
 });
