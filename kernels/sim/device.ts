@@ -217,12 +217,8 @@ function planGpu(
   });
   return {
     kind: 'gpu',
-    name: gpuCount === 1 ? chip.name : `${chip.name}x${gpuCount}`,
-    count: gpuCount,
-    shape: options.shape,
-    precision: options.precision,
+    ...factsOf(options, chip, gpuCount),
     limits,
-    powerW: gpuCount * chip.powerW,
     prefillChunkTokens: chunkTokens,
     prefillTokensPerStep: chunkTokens,
     setup,
@@ -279,6 +275,12 @@ function refuseSplit(gpuCount: number, stageCount: number, { layerCount, name }:
     throw new DoesNotFitError(`${stageCount} pipeline stages: ${name} has ${layerCount} layers`);
 }
 
+// What is said of any device.
+function factsOf({ shape, precision }: Decided, chip: { name: string; powerW: number }, count: number) {
+  const name = count === 1 ? chip.name : `${chip.name}x${count}`;
+  return { name, count, shape, precision, powerW: count * chip.powerW };
+}
+
 // What the plans of wafers have in common.
 function waferBase(options: Decided, chip: WaferSetup['chip'], wanted: number | null) {
   if (wanted !== null && wanted > wafersMax) {
@@ -314,12 +316,8 @@ function planStreamed(options: Decided, chip: WaferSetup['chip'], wanted: number
   const { waferCount, chunkTokens } = setup;
   return {
     kind: 'streamed',
-    name: waferCount === 1 ? chip.name : `${chip.name}x${waferCount}`,
-    count: waferCount,
-    shape: options.shape,
-    precision: options.precision,
+    ...factsOf(options, chip, waferCount),
     limits: streamedLimits(setup, floor, options.contextTokensMax ?? Number.POSITIVE_INFINITY),
-    powerW: waferCount * chip.powerW,
     prefillChunkTokens: chunkTokens,
     prefillTokensPerStep: chunkTokens,
     setup,
@@ -351,12 +349,8 @@ function planWafer(options: Decided, chip: WaferSetup['chip'], wanted: number | 
   const limits = waferLimits(setup, placement, bounds);
   return {
     kind: 'wafer',
-    name: waferCount === 1 ? chip.name : `${chip.name}x${waferCount}`,
-    count: waferCount,
-    shape: options.shape,
-    precision: options.precision,
+    ...factsOf(options, chip, waferCount),
     limits,
-    powerW: waferCount * chip.powerW,
     // A prompt is one row: the wafer cuts it into chunks itself, because they follow each other through the pipe.
     prefillChunkTokens: limits.rowTokensMax,
     prefillTokensPerStep: limits.rowTokensMax,

@@ -174,6 +174,6 @@ function collected(value: string, before: readonly string[]): readonly string[] 
 
 function workloadHelp(): string {
   return Object.entries(WORKLOADS)
-    .map(([name, { help, load, scale }]) => `  ${name.padEnd(16)} ${help} (${load}, scale ${scale})`)
+    .map(([name, { help, load, scale = 1 }]) => `  ${name.padEnd(16)} ${help} (${load}, scale ${scale})`)
     .join('\n');
 }

@@ -28,39 +28,9 @@ export interface Faster {
   readonly shorterShare: number;
 }
 
-export interface ReportRow {
-  readonly lane: string; // ALL: of every lane
-  readonly taskClass: string; // ALL: of every class
-  readonly taskCount: number;
-  readonly derivedCount: number; // tasks of which traffic alone told
-  readonly openCount: number; // neither accepted nor reverted
-  readonly acceptedCount: number; // whose change stands
-  readonly firstPassCount: number;
-  readonly revertedCount: number; // that ended reverted
-  readonly firstDiff: Spread;
-  readonly endToEnd: Spread;
-  readonly timedCount: number; // tasks with any phase known: those of the means below
-  readonly phaseMeanMs: Readonly<Record<TaskPhase, number>>;
-  readonly phaseShare: Readonly<Record<TaskPhase, number>> | null; // sums to 1; null: no time is known
-  readonly totalMeanMs: number | null;
-  readonly faster: Faster | null;
-  readonly firstPass: Rate;
-  readonly rollback: Rate;
-  readonly reworkCycles: Rate; // mean
-  readonly costPerAccepted: Rate; // money
-}
+export type ReportRow = Readonly<ReturnType<typeof rowOf>>;
 
-export interface TaskReport {
-  readonly format: 'sparklane outcomes';
-  readonly formatVersion: 1;
-  readonly taskCount: number;
-  readonly fromMs: number | null; // oldest task
-  readonly toMs: number | null; // latest event
-  readonly sampleRule: string;
-  readonly formulas: typeof TASK_FORMULAS;
-  readonly rows: readonly ReportRow[];
-  readonly tasks: readonly TaskSummary[];
-}
+export type TaskReport = Readonly<ReturnType<typeof taskReport>>;
 
 export interface ReportOptions {
   readonly lane: string | null; // only tasks that were in it
@@ -71,18 +41,18 @@ export const ALL = 'all';
 const UNKNOWN = 'unknown';
 const P95 = 0.95;
 
-export function taskReport(records: readonly TaskRecord[], { lane, faster }: ReportOptions): TaskReport {
+export function taskReport(records: readonly TaskRecord[], { lane, faster }: ReportOptions) {
   const chosen = records
     .map((record) => ({ record, summary: summariseTask(record) }))
     .filter(({ summary }) => lane === null || lanesOf(summary).includes(lane));
   const tasks = chosen.map(({ summary }) => summary);
   const times = chosen.map(({ record: { task } }) => task);
   return {
-    format: 'sparklane outcomes',
-    formatVersion: 1,
+    format: 'sparklane outcomes' as const,
+    formatVersion: 1 as const,
     taskCount: tasks.length,
-    fromMs: times.length === 0 ? null : times.reduce((ms, task) => Math.min(ms, task.createdMs), Infinity),
-    toMs: times.length === 0 ? null : times.reduce((ms, task) => Math.max(ms, task.updatedMs), -Infinity),
+    fromMs: times.length === 0 ? null : times.reduce((ms, task) => Math.min(ms, task.createdMs), Infinity), // oldest task
+    toMs: times.length === 0 ? null : times.reduce((ms, task) => Math.max(ms, task.updatedMs), -Infinity), // latest event
     sampleRule: `p95 is stated from ${samplesNeeded(P95)} tasks on, below which 95 % confidence cannot bound it`,
     formulas: TASK_FORMULAS,
     rows: rowsOf(tasks, faster),
@@ -104,14 +74,14 @@ function rowsOf(tasks: readonly TaskSummary[], faster: number | null): ReportRow
 }
 
 function rowOf(
-  name: Pick<ReportRow, 'lane' | 'taskClass'>,
+  name: { readonly lane: string; readonly taskClass: string }, // ALL: of every one
   tasks: readonly TaskSummary[],
   factor: number | null,
-): ReportRow {
+) {
   const count = (fits: (task: TaskSummary) => boolean) => tasks.filter(fits).length;
-  const acceptedCount = count(({ outcome }) => outcome === 'accepted');
+  const acceptedCount = count(({ outcome }) => outcome === 'accepted'); // whose change stands
   const firstPassCount = count(({ firstPass }) => firstPass);
-  const openCount = count(({ outcome }) => outcome === 'open');
+  const openCount = count(({ outcome }) => outcome === 'open'); // neither accepted nor reverted
   const decided = tasks.length - openCount;
   const share = (part: number): Rate => ({ value: decided === 0 ? null : part / decided, count: decided });
   const cycles = total(tasks.filter(({ outcome }) => outcome !== 'open').map((task) => task.reworkCycles));
@@ -119,25 +89,22 @@ function rowOf(
   return {
     ...name,
     taskCount: tasks.length,
-    derivedCount: count(({ source }) => source === 'derived'),
+    derivedCount: count(({ source }) => source === 'derived'), // tasks of which traffic alone told
     ...{ openCount, acceptedCount, firstPassCount },
-    revertedCount: count(({ outcome }) => outcome === 'reverted'),
+    revertedCount: count(({ outcome }) => outcome === 'reverted'), // that ended reverted
     firstDiff: spreadOf(tasks.map(({ firstDiffMs }) => firstDiffMs)),
     endToEnd: spreadOf(tasks.map(({ endToEndMs }) => endToEndMs)),
     ...timesOf(tasks, factor),
     firstPass: share(firstPassCount),
     rollback: share(count(({ reverted, outcome }) => reverted && outcome !== 'open')),
-    reworkCycles: share(cycles),
-    costPerAccepted: { value: acceptedCount === 0 ? null : cost / acceptedCount, count: acceptedCount },
+    reworkCycles: share(cycles), // mean
+    costPerAccepted: { value: acceptedCount === 0 ? null : cost / acceptedCount, count: acceptedCount }, // money
   };
 }
 
-function timesOf(
-  tasks: readonly TaskSummary[],
-  factor: number | null,
-): Pick<ReportRow, 'timedCount' | 'phaseMeanMs' | 'phaseShare' | 'totalMeanMs' | 'faster'> {
+function timesOf(tasks: readonly TaskSummary[], factor: number | null) {
   const timed = tasks.filter(({ totalMs }) => totalMs > 0);
-  const timedCount = timed.length;
+  const timedCount = timed.length; // tasks with any phase known: those of the means below
   const sums = byPhase((phase) => total(timed.map(({ phaseMs }) => phaseMs[phase])));
   const whole = total(PHASES.map((phase) => sums[phase]));
   if (whole === 0) {
@@ -147,7 +114,7 @@ function timesOf(
   const totalMeanMs = whole / timedCount;
   return {
     ...{ timedCount, phaseMeanMs, totalMeanMs },
-    phaseShare: byPhase((phase) => sums[phase] / whole),
+    phaseShare: byPhase((phase) => sums[phase] / whole), // sums to 1; null where no time is known
     faster: factor === null ? null : fasterBy(factor, phaseMeanMs.model, totalMeanMs),
   };
 }

@@ -47,26 +47,7 @@ export interface Move {
   readonly known: boolean; // false: the new lane has no records, nothing can be said
 }
 
-export interface WhatIfReport {
-  readonly format: 'sparklane what-if';
-  readonly formatVersion: 1;
-  readonly policy: string;
-  readonly recordedPolicies: readonly string[];
-  readonly seed: number;
-  readonly resamples: number;
-  readonly taskCount: number;
-  readonly requestCount: number;
-  readonly pinnedCount: number; // requests that named their lane
-  readonly unendedCount: number; // without an end: routed, but neither timed nor priced
-  readonly movedCount: number;
-  readonly moves: readonly Move[];
-  readonly modelMs: Change; // waiting for models, of requests that somebody waited for
-  readonly totalMs: Change; // T_total of all tasks
-  readonly cost: Change;
-  readonly lanes: readonly { readonly lane: string; readonly count: number; readonly rate: LaneRate }[];
-  readonly unknownWords: readonly string[]; // categories of the policy that the record does not have
-  readonly assumptions: readonly string[];
-}
+export type WhatIfReport = Readonly<ReturnType<typeof whatIf>>;
 
 /** What one task brings to the sums. */
 interface TaskSums {
@@ -80,7 +61,7 @@ interface TaskSums {
   readonly totalMs: number;
 }
 
-export function whatIf(records: readonly TaskRecord[], options: WhatIfOptions): WhatIfReport {
+export function whatIf(records: readonly TaskRecord[], options: WhatIfOptions) {
   const { policy, prices, seed } = options;
   const replayed = replay(records, policy);
   const ended = replayed.filter(({ request }) => request.end !== null);
@@ -94,22 +75,22 @@ export function whatIf(records: readonly TaskRecord[], options: WhatIfOptions): 
   const spread = resampled(tasks, whole.rates, options);
   const moved = replayed.filter(isMoved);
   return {
-    format: 'sparklane what-if',
-    formatVersion: 1,
+    format: 'sparklane what-if' as const,
+    formatVersion: 1 as const,
     policy: policy.name,
     recordedPolicies: [...new Set(replayed.map(({ request }) => request.policy))].sort(),
     ...{ seed, resamples: RESAMPLES },
     taskCount: records.length,
     requestCount: replayed.length,
-    pinnedCount: replayed.filter(({ pinned }) => pinned).length,
-    unendedCount: replayed.length - ended.length,
+    pinnedCount: replayed.filter(({ pinned }) => pinned).length, // requests that named their lane
+    unendedCount: replayed.length - ended.length, // without an end: routed, but neither timed nor priced
     movedCount: moved.length,
     moves: movesOf(moved, ended, isKnown),
-    modelMs: changeOf(whole.recordedMs, whole.estimatedMs, spread.modelMs),
-    totalMs: changeOf(whole.totalMs, whole.totalMs + whole.estimatedMs - whole.recordedMs, spread.totalMs),
+    modelMs: changeOf(whole.recordedMs, whole.estimatedMs, spread.modelMs), // waiting for models, of requests that somebody waited for
+    totalMs: changeOf(whole.totalMs, whole.totalMs + whole.estimatedMs - whole.recordedMs, spread.totalMs), // T_total of all tasks
     cost: changeOf(whole.recordedCost, whole.estimatedCost, spread.cost),
     lanes: [...whole.rates].map(([lane, rate]) => ({ lane, count: whole.counts.get(lane)!, rate })),
-    unknownWords: unknownWords(policy, replayed),
+    unknownWords: unknownWords(policy, replayed), // categories of the policy that the record does not have
     assumptions: ASSUMPTIONS,
   };
 }

@@ -34,9 +34,9 @@ export interface WorkloadOptions {
 interface Entry {
   readonly help: string;
   readonly load: string; // default
-  readonly durationMs: number; // default
-  readonly scale: number; // default
-  readonly trace: string | null; // bundled file
+  readonly durationMs?: number; // default; a minute where it is not said
+  readonly scale?: number; // default; 1
+  readonly trace?: string; // bundled file
   open(
     options: WorkloadOptions & { readonly path: string; readonly scale: number },
   ): Workload | Promise<Workload>;
@@ -50,7 +50,6 @@ export const WORKLOADS: Readonly<Record<string, Entry>> = {
   'agent-sessions': {
     help: 'recorded coding-agent sessions: many turns, growing prompts, tool and human gaps',
     load: 'closed:4',
-    durationMs: MINUTE_MS,
     scale: 16,
     trace: 'agent-sessions-40.rle.jsonl.gz',
     open: agentSessions,
@@ -58,7 +57,6 @@ export const WORKLOADS: Readonly<Record<string, Entry>> = {
   interrupts: {
     help: 'agent sessions in which people stop 10 % of the answers and redirect another 10 %',
     load: 'closed:4',
-    durationMs: MINUTE_MS,
     scale: 4,
     trace: 'agent-sessions-40.rle.jsonl.gz',
     open: (options) =>
@@ -75,16 +73,12 @@ export const WORKLOADS: Readonly<Record<string, Entry>> = {
   edits: {
     help: 'fix a human-written bug in a file of 0.5k, 2k or 8k tokens (HumanEvalPack)',
     load: 'closed:1',
-    durationMs: MINUTE_MS,
-    scale: 1,
     trace: 'humanevalpack-js.jsonl.gz',
     open: (options) => edits({ ...options, set: 'humanevalpack', format: options.editFormat }),
   },
   'edits-contrast': {
     help: 'make a program faster: edits where copying from the input helps little (NoFunEval)',
     load: 'closed:1',
-    durationMs: MINUTE_MS,
-    scale: 1,
     trace: 'nofuneval-runtime.jsonl.gz',
     open: (options) => edits({ ...options, set: 'nofuneval', format: options.editFormat, fileTokens: [] }),
   },
@@ -100,16 +94,11 @@ export const WORKLOADS: Readonly<Record<string, Entry>> = {
     help: 'a trace of yours (--trace): Azure, BurstGPT, Vidur, Mooncake or Qwen-Bailian, told by its form',
     load: 'trace',
     durationMs: 5 * MINUTE_MS,
-    scale: 1,
-    trace: null,
     open: (options) => requestWorkload('requests', options),
   },
   dataset: {
     help: 'texts of yours (--trace): ShareGPT, or a data set’s rows as JSON lines or Parquet',
     load: 'closed:4',
-    durationMs: MINUTE_MS,
-    scale: 1,
-    trace: null,
     open: (options) => {
       const outputTokens = typicalLength(options.outputLengths);
       return dataset({
@@ -122,9 +111,6 @@ export const WORKLOADS: Readonly<Record<string, Entry>> = {
   synthetic: {
     help: 'prompts and answers of stated lengths: --isl, --osl, --prefix-share, --turns',
     load: 'closed:4',
-    durationMs: MINUTE_MS,
-    scale: 1,
-    trace: null,
     open: ({ seed, scale, contextTokens, promptLengths, outputLengths, prefixShare, turns }) => {
       const sharedTokens = Math.round(prefixShare * typicalLength(promptLengths));
       return generated({
@@ -147,7 +133,6 @@ export const WORKLOADS: Readonly<Record<string, Entry>> = {
     load: 'closed:64',
     durationMs: MINUTE_MS / 2,
     scale: 4,
-    trace: null,
     open: (options) =>
       generated({
         name: 'saturation',
@@ -165,8 +150,6 @@ export const WORKLOADS: Readonly<Record<string, Entry>> = {
     help: 'one short request per session, for --routes',
     load: 'closed:8',
     durationMs: MINUTE_MS / 6,
-    scale: 1,
-    trace: null,
     open: ({ seed, scale, contextTokens }) =>
       generated({
         ...{ name: 'ping', seed, scale, contextTokens, sharedTokens: 0 },
@@ -186,7 +169,7 @@ export const WORKLOADS: Readonly<Record<string, Entry>> = {
 /** Rejects with FlagError or TraceError. */
 export async function openWorkload(options: WorkloadOptions): Promise<Workload> {
   const entry = entryOf(options.name);
-  const path = options.tracePath ?? (entry.trace === null ? '' : bundledTrace(entry.trace));
+  const path = options.tracePath ?? (entry.trace === undefined ? '' : bundledTrace(entry.trace));
   const workload = await entry.open({ ...options, path, scale: options.scale ?? entry.scale });
   const { interruptShare, steerShare, seed } = options;
   if (interruptShare === null && steerShare === null) return workload;
@@ -207,10 +190,10 @@ function lessened(lengths: Lengths, tokens: number): Lengths {
   return { ...lengths, median: Math.max(1, lengths.median - tokens) };
 }
 
-export function entryOf(name: string): Entry {
+export function entryOf(name: string) {
   const entry = Object.hasOwn(WORKLOADS, name) ? WORKLOADS[name] : undefined;
   if (entry === undefined) throw new FlagError('workload', name, Object.keys(WORKLOADS).join(', '));
-  return entry;
+  return { durationMs: MINUTE_MS, scale: 1, ...entry };
 }
 
 /** Where the package keeps a trace, from source as from dist. */

@@ -13,7 +13,7 @@ import type { Item } from './items.ts';
 import { type LaneTurn, laneTurn, type TurnParts } from './lane-entry.ts';
 import { type OpenResponse, openResponse, repeatableRequest } from './open-response.ts';
 import { headOf, type ResponsePlan, withPlan } from './plan.ts';
-import { type ResponseHead, type ResponseObject, responseObject } from './response-object.ts';
+import { NOTHING_YET, type ResponseHead, type ResponseObject, responseObject } from './response-object.ts';
 import type { ResponsesService } from './responses-service.ts';
 import { ResponseRun, sayRefused } from './run.ts';
 
@@ -230,11 +230,3 @@ export class BackgroundResponse {
 export function responseLog({ store }: Pick<ResponsesService, 'store'>): EventLog {
   return new EventLog(store.sizeMax / LOGS_PER_STORE);
 }
-
-const NOTHING_YET = {
-  output: [],
-  usage: null,
-  error: null,
-  incompleteReason: null,
-  completedAt: null,
-} as const;

@@ -8,6 +8,7 @@ import type { WireTool } from '../chat/tool-set.ts';
 import { responseError } from './faults.ts';
 import type { Item } from './items.ts';
 import {
+  NOTHING_YET,
   promptUsage,
   type ResponseHead,
   type ResponseObject,
@@ -66,14 +67,7 @@ export class ResponseEvents {
   #open: OpenMessage | OpenReasoning | OpenCall | null = null;
   #sequence = 0;
   #failure: Fault | null = null;
-  #state: ResponseState = {
-    status: 'queued',
-    output: [],
-    usage: null,
-    error: null,
-    incompleteReason: null,
-    completedAt: null,
-  };
+  #state: ResponseState = { ...NOTHING_YET, status: 'queued' };
 
   constructor(service: EventParts) {
     this.#service = service;

@@ -31,6 +31,9 @@ export interface ResponseState {
   readonly completedAt: number | null; // time of day, seconds
 }
 
+/** But its status. */
+export const NOTHING_YET = { output: [], usage: null, error: null, incompleteReason: null, completedAt: null } as const satisfies Omit<ResponseState, 'status'>;
+
 export interface ResponseHead {
   readonly id: string;
   readonly createdAt: number; // time of day, seconds
