@@ -75,34 +75,10 @@ export type FrameLimits = Pick<
   | 'vocabSize'
 >;
 
-/** Arrays over shared memory: sent to a worker, they are the same arrays there. */
-export interface StepFrame {
-  readonly control: Int32Array; // controlWords
-  readonly runs: Int32Array; // [slotCount] of runWords, in the order they are computed
-  readonly cells: Int32Array; // [2 · slotCount] of cellWords: each run's seats, one run after the other
-  readonly tokens: Int32Array; // each run's [slotCount, tokenCount], one run after the other
-  readonly rows: Int32Array; // [slotCount] of rowWords, in the plan's order
-  readonly sampling: Float64Array; // [slotCount] of samplingWords, parallel to rows
-  readonly histories: Int32Array; // [slotCount, slotTokensMax] by seat
-  readonly restores: Int32Array; // of placeWords
-  readonly saves: Int32Array; // of placeWords
-  readonly maskSteps: Int32Array; // [samples of one round] the step that hasMask and masks were written for
-  readonly hasMask: Uint8Array; // [samples of one round] 1: masks has one
-  readonly masks: Uint32Array; // [samples of one round, maskSize]
-  readonly maskSize: number; // words
-  readonly targets: Int32Array; // [samples of one round] what is judged instead of drawing; −1: nothing
-  readonly logprobsMax: number;
-  readonly drawnSteps: Int32Array; // [samples] the step that the answer is to
-  readonly drawn: Int32Array; // [samples] the answer: token ids, or why there is none (undrawn)
-  readonly logprobs: Float64Array; // [samples] of the drawn token
-  readonly ranks: Int32Array; // [samples] of judged tokens
-  readonly topTokens: Int32Array; // [samples, logprobsMax]
-  readonly topLogprobs: Float64Array; // [samples, logprobsMax]
-  readonly deviceMs: Float64Array; // [roundsMax] what each round took
-  readonly carried: Float64Array; // carriedWords: bytes since the frame was made
-}
+export type StepFrame = Readonly<ReturnType<typeof createStepFrame>>;
 
-export function createStepFrame(limits: FrameLimits): StepFrame {
+/** Arrays over shared memory: sent to a worker, they are the same arrays there. */
+export function createStepFrame(limits: FrameLimits) {
   const { slotCount, slotTokensMax, logprobsMax, stepTokensMax, roundsMax = 1 } = limits;
   const placeCount = slotCount * Math.floor(slotTokensMax / limits.blockSize);
   const rowSamplesMax = Math.max(limits.sampleCountMax, limits.judgedTokensMax ?? 0);
@@ -112,28 +88,29 @@ export function createStepFrame(limits: FrameLimits): StepFrame {
   const maskSize = Math.ceil(limits.vocabSize / 32);
   return {
     control: integers(controlWords.size),
-    runs: integers(slotCount * runWords.size),
-    cells: integers(2 * slotCount * cellWords.size), // a seat has one row, and may fill a gap before its chunk
-    tokens: integers(stepTokensMax + slotCount),
-    rows: integers(slotCount * rowWords.size),
-    sampling: doubles(slotCount * samplingWords.size),
-    histories: integers(slotCount * slotTokensMax),
+    runs: integers(slotCount * runWords.size), // [slotCount] of runWords, in the order they are computed
+    // Each run's seats, one run after the other: a seat has one row, and may fill a gap before its chunk.
+    cells: integers(2 * slotCount * cellWords.size),
+    tokens: integers(stepTokensMax + slotCount), // each run's [slotCount, tokenCount], one run after the other
+    rows: integers(slotCount * rowWords.size), // [slotCount] of rowWords, in the plan's order
+    sampling: doubles(slotCount * samplingWords.size), // [slotCount] of samplingWords, parallel to rows
+    histories: integers(slotCount * slotTokensMax), // [slotCount, slotTokensMax] by seat
     restores: integers(placeCount * placeWords.size),
     saves: integers(placeCount * placeWords.size),
-    maskSteps: integers(inputCount),
-    hasMask: new Uint8Array(new SharedArrayBuffer(inputCount)),
-    masks: new Uint32Array(new SharedArrayBuffer(4 * inputCount * maskSize)),
-    maskSize,
-    targets: integers(inputCount),
+    maskSteps: integers(inputCount), // [samples of one round] the step that hasMask and masks were written for
+    hasMask: new Uint8Array(new SharedArrayBuffer(inputCount)), // [samples of one round] 1: masks has one
+    masks: new Uint32Array(new SharedArrayBuffer(4 * inputCount * maskSize)), // [samples of one round, maskSize]
+    maskSize, // words
+    targets: integers(inputCount), // [samples of one round] what is judged instead of drawing; −1: nothing
     logprobsMax,
-    drawnSteps: integers(sampleCount),
-    drawn: integers(sampleCount),
-    logprobs: doubles(sampleCount),
-    ranks: integers(sampleCount),
-    topTokens: integers(sampleCount * logprobsMax),
-    topLogprobs: doubles(sampleCount * logprobsMax),
-    deviceMs: doubles(roundsMax),
-    carried: doubles(carriedWords.size),
+    drawnSteps: integers(sampleCount), // [samples] the step that the answer is to
+    drawn: integers(sampleCount), // [samples] the answer: token ids, or why there is none (undrawn)
+    logprobs: doubles(sampleCount), // [samples] of the drawn token
+    ranks: integers(sampleCount), // [samples] of judged tokens
+    topTokens: integers(sampleCount * logprobsMax), // [samples, logprobsMax]
+    topLogprobs: doubles(sampleCount * logprobsMax), // [samples, logprobsMax]
+    deviceMs: doubles(roundsMax), // [roundsMax] what each round took
+    carried: doubles(carriedWords.size), // bytes since the frame was made
   };
 }
 

@@ -20,28 +20,9 @@ export interface ScheduledTransfer {
   readonly endUs: number;
 }
 
-export interface StreamedSchedule {
-  readonly weights: 'streamed';
-  readonly contextTokens: number; // of each user
-  readonly userCount: number; // who share the step: as planned for, or as many as fit
-  readonly coreBytes: number; // SRAM of a core
-  readonly waferCount: number;
-  /** Bytes of each core, the same on all; they add up to its SRAM. */
-  readonly holds: {
-    readonly program: number;
-    readonly head: number; // output projection
-    readonly resident: number; // layers that stay
-    readonly buffers: number;
-    readonly activations: number;
-    readonly kv: number; // in use with the context above
-    readonly free: number;
-  };
-  readonly layers: readonly ScheduledLayer[]; // in the order of a step
-  readonly transfers: readonly ScheduledTransfer[];
-  readonly stepUs: number; // one token of each user
-}
+export type StreamedSchedule = Readonly<ReturnType<typeof streamedSchedule>>;
 
-export function streamedSchedule(device: StreamedSimDevice, contextTokens: number): StreamedSchedule {
+export function streamedSchedule(device: StreamedSimDevice, contextTokens: number) {
   const { floor, setup, shape, limits, demand } = device;
   const blocksEach = Math.max(1, Math.ceil(contextTokens / limits.blockSize));
   const fitting = Math.max(1, Math.floor(floor.kvBlocks / blocksEach));
@@ -52,19 +33,22 @@ export function streamedSchedule(device: StreamedSimDevice, contextTokens: numbe
   const rowBlocks = Math.min(sram.blocksPerRow, Math.ceil((userCount * blocksEach) / setup.chip.rows));
   const used = {
     program: sram.reservedBytes,
-    head: sram.headBytes,
-    resident: sram.residentBytes,
+    head: sram.headBytes, // output projection
+    resident: sram.residentBytes, // layers that stay
     buffers: sram.bufferBytes,
     activations: sram.activationsBytes,
-    kv: rowBlocks * sram.blockBytes,
+    kv: rowBlocks * sram.blockBytes, // in use with that context
   };
   const free = Object.values(used).reduce((left, bytes) => left - bytes, coreBytes);
   return {
-    weights: 'streamed',
-    ...{ contextTokens, userCount, coreBytes, waferCount: setup.waferCount },
-    holds: { ...used, free },
-    ...timesOf(step, shape, floor.streamedLayerCount > 0),
-    stepUs: step.totalMs * 1000,
+    weights: 'streamed' as const,
+    contextTokens, // of each user
+    userCount, // who share the step: as planned for, or as many as fit
+    coreBytes, // SRAM of a core
+    waferCount: setup.waferCount,
+    holds: { ...used, free }, // bytes of each core, the same on all; they add up to its SRAM
+    ...timesOf(step, shape, floor.streamedLayerCount > 0), // in the order of a step
+    stepUs: step.totalMs * 1000, // one token of each user
   };
 }
 
@@ -72,7 +56,7 @@ function timesOf(
   { periods, layerMs, exchangeMs, routedMs, commonMs }: StreamedStep,
   shape: ModelShape,
   streams: boolean,
-): Pick<StreamedSchedule, 'layers' | 'transfers'> {
+) {
   const layers: ScheduledLayer[] = [];
   const transfers: ScheduledTransfer[] = [];
   const common = commonWeights(shape);

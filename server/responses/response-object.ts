@@ -32,7 +32,13 @@ export interface ResponseState {
 }
 
 /** But its status. */
-export const NOTHING_YET = { output: [], usage: null, error: null, incompleteReason: null, completedAt: null } as const satisfies Omit<ResponseState, 'status'>;
+export const NOTHING_YET = {
+  output: [],
+  usage: null,
+  error: null,
+  incompleteReason: null,
+  completedAt: null,
+} as const satisfies Omit<ResponseState, 'status'>;
 
 export interface ResponseHead {
   readonly id: string;

@@ -6,7 +6,6 @@ import { replayLoad } from '../replay.ts';
 import type { SloBounds } from '../tally.ts';
 import { type FailureWave, simulateFleet } from './fleet.ts';
 import { fleetSessions } from './fleet-load.ts';
-import type { FleetWindow } from './fleet-tally.ts';
 import type { PolicyName } from './router.ts';
 
 export interface FleetPlan {
@@ -35,31 +34,13 @@ export interface FleetJob {
   readonly nodeCount: number;
 }
 
-export interface FleetRow {
-  readonly policy: PolicyName;
-  readonly nodeCount: number;
-  readonly pools: string | null; // "8 + 24"
-  readonly turnCount: number; // answered while counting
-  readonly cachedShare: number;
-  readonly ttftP50Ms: number | null;
-  readonly ttftP99Ms: number | null;
-  readonly tpotMeanMs: number | null;
-  readonly goodShare: number;
-  readonly goodputPerSecond: number;
-  readonly goodputPerNode: number;
-  readonly tokensPerSecond: number;
-  readonly imbalance: number; // prompt tokens of the busiest node over the mean
-  readonly retryCount: number;
-  readonly lostCount: number;
-  readonly transferredGb: number | null; // of KV between pools
-  readonly windows: readonly FleetWindow[];
-}
+export type FleetRow = Readonly<ReturnType<typeof runFleetJob>>;
 
 const warmupShare = 0.2;
 const blockTokens = 64; // the traces' own
 
 /** Throws what its device and trace throw. */
-export function runFleetJob({ plan, policy, nodeCount }: FleetJob): FleetRow {
+export function runFleetJob({ plan, policy, nodeCount }: FleetJob) {
   const { flags, slo, seed, waves, eventDelayMs } = plan;
   const device = deviceOf(plan.device, flags, { blockSize: blockTokens });
   const contextTokensMax = Math.min(device.limits.slotTokensMax, device.limits.blockCount * blockTokens);
@@ -77,16 +58,18 @@ export function runFleetJob({ plan, policy, nodeCount }: FleetJob): FleetRow {
   const { total, ttft, tpot, outputTokens, retryCount, windows } = found.tally;
   const seconds = found.countedMs / 1000;
   return {
-    ...{ policy, nodeCount, turnCount: total.turns, retryCount, windows },
-    pools: pools === null ? null : `${pools.prefillCount} + ${pools.decodeCount}`,
+    ...{ policy, nodeCount, retryCount, windows },
+    turnCount: total.turns, // answered while counting
+    pools: pools === null ? null : `${pools.prefillCount} + ${pools.decodeCount}`, // "8 + 24"
     cachedShare: total.prompt === 0 ? 0 : total.cached / total.prompt,
     ...{ ttftP50Ms: at(ttft, 0.5), ttftP99Ms: at(ttft, 0.99), tpotMeanMs: tpot.meanMs },
     goodShare: total.turns === 0 ? 0 : total.good / total.turns,
     goodputPerSecond: total.good / seconds,
     goodputPerNode: total.good / seconds / nodeCount,
     tokensPerSecond: outputTokens / seconds,
-    ...{ imbalance: found.imbalance, lostCount: found.lostCount },
-    transferredGb: found.links === null ? null : found.links.bytes / 1e9,
+    imbalance: found.imbalance, // prompt tokens of the busiest node over the mean
+    lostCount: found.lostCount,
+    transferredGb: found.links === null ? null : found.links.bytes / 1e9, // of KV between pools
   };
 }
 
