@@ -1,28 +1,14 @@
 // `sparklane claude`: the settings with which Claude Code uses this server. Owns which of its variables are set and why,
 // and the care for what a person has in the same file: everything else there stays. Before it: program.ts; after it: the
 // file system.
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readModelSpec } from '../../models/checkpoint/checkpoint-config.ts';
-import { resolveModel } from '../../models/model.ts';
 import { jsonValue } from '../base/json-text.ts';
-import { boundsForModel, type Config } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
 import { OPTIONS } from '../config/options.ts';
+import { readOptional, type ServedFacts, servedFacts, type WritingOptions } from './client-settings.ts';
 import { withLocalModels } from './hub-model.ts';
 import { type Host, UsageError } from './terminal.ts';
-
-export interface ClaudeOptions {
-  readonly write: boolean;
-  readonly directory: string | null; // null: .claude where the command runs
-  readonly force: boolean; // also variables that a person has set to something else
-}
-
-export interface ClaudeFacts {
-  readonly url: string; // of the server
-  readonly model: string;
-  readonly contextTokens: number;
-  readonly needsKey: boolean;
-}
 
 type Settings = Readonly<Record<string, unknown>>;
 
@@ -30,17 +16,10 @@ const FILE = 'settings.local.json'; // the project's, and not for its repository
 const OUTPUT_SHARE = 4; // an answer may take a quarter of the context
 
 /** Prints the settings, or writes them. Rejects with UsageError, ConfigError, CheckpointError or the file system's errors. */
-export async function claude(given: Config, options: ClaudeOptions, host: Host): Promise<void> {
+export async function claude(given: Config, options: WritingOptions, host: Host): Promise<void> {
   const { terminal } = host;
   const config = await withLocalModels(given, host);
-  const spec = readModelSpec(resolveModel(config.model));
-  const { contextTokens } = boundsForModel(config, spec);
-  const settings = claudeSettings({
-    url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${config.port}`,
-    model: spec.name,
-    contextTokens,
-    needsKey: config.apiKeys.length > 0,
-  });
+  const settings = claudeSettings(servedFacts(config));
   const path = join(options.directory ?? '.claude', FILE);
   if (!options.write) {
     terminal.write(`${textOf(settings)}\n`);
@@ -54,7 +33,7 @@ export async function claude(given: Config, options: ClaudeOptions, host: Host):
 }
 
 /** What Claude Code reads as its environment, and where it gets the key. */
-export function claudeSettings({ url, model, contextTokens, needsKey }: ClaudeFacts): {
+export function claudeSettings({ url, model, contextTokens, needsKey }: ServedFacts): {
   readonly env: Readonly<Record<string, string>>;
   readonly apiKeyHelper?: string;
 } {
@@ -103,13 +82,8 @@ function differs(present: unknown, wanted: string): boolean {
 }
 
 async function readSettings(path: string): Promise<Settings> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
-    throw error;
-  }
+  const text = await readOptional(path);
+  if (text === null) return {};
   const settings = jsonValue(text);
   if (typeof settings === 'object' && settings !== null && !Array.isArray(settings))
     return settings as Settings;

@@ -1,28 +1,17 @@
 // `sparklane codex`: the config.toml and the model catalogue with which the Codex CLI uses this server. Owns their text
 // and the care not to overwrite what a person wrote. Before it: program.ts; after it: the file system.
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { readModelSpec } from '../../models/checkpoint/checkpoint-config.ts';
-import { resolveModel } from '../../models/model.ts';
-import { boundsForModel, type Config } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
 import { OPTIONS } from '../config/options.ts';
 import { codexCatalog } from '../openai/codex-catalog.ts';
+import { readOptional, type ServedFacts, servedFacts, type WritingOptions } from './client-settings.ts';
 import { withLocalModels } from './hub-model.ts';
 import { type Host, UsageError } from './terminal.ts';
 
-export interface CodexOptions {
-  readonly write: boolean;
-  readonly directory: string | null; // null: CODEX_HOME, or .codex in the user's home
-  readonly force: boolean; // overwrite a config.toml that a person wrote
-}
-
-export interface CodexFacts {
-  readonly url: string; // of the server
-  readonly model: string;
-  readonly contextTokens: number;
+export interface CodexFacts extends ServedFacts {
   readonly catalogPath: string;
-  readonly needsKey: boolean;
   readonly webSockets: boolean;
 }
 
@@ -30,22 +19,15 @@ const MARK = '# Written by `sparklane codex`.';
 const CATALOG = 'sparklane-models.json';
 
 /** Prints both files, or writes them. Rejects with UsageError, ConfigError, CheckpointError or the file system's errors. */
-export async function codex(given: Config, options: CodexOptions, host: Host): Promise<void> {
+export async function codex(given: Config, options: WritingOptions, host: Host): Promise<void> {
   const { terminal, env } = host;
   const config = await withLocalModels(given, host);
   const directory = options.directory ?? (env['CODEX_HOME'] || join(env['HOME'] ?? homedir(), '.codex'));
-  const spec = readModelSpec(resolveModel(config.model));
-  const { contextTokens } = boundsForModel(config, spec);
+  const facts = servedFacts(config);
   const catalogPath = join(directory, CATALOG);
-  const toml = codexConfig({
-    url: `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${config.port}`,
-    model: spec.name,
-    contextTokens,
-    catalogPath,
-    needsKey: config.apiKeys.length > 0,
-    webSockets: config.responsesWebSocket === 'on',
-  });
-  const catalog = `${JSON.stringify(codexCatalog({ name: spec.name, contextTokens }), null, 2)}\n`;
+  const toml = codexConfig({ ...facts, catalogPath, webSockets: config.responsesWebSocket === 'on' });
+  const { model: name, contextTokens } = facts;
+  const catalog = `${JSON.stringify(codexCatalog({ name, contextTokens }), null, 2)}\n`;
   if (!options.write) {
     terminal.write(`${toml}\n`);
     terminal.note(`${catalogPath} would be\n${catalog}\nsparklane codex --write writes both files\n`);
@@ -110,12 +92,3 @@ const LEFT_OUT = [
   'skill_search',
   'view_image',
 ];
-
-async function readOptional(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
-}

@@ -9,6 +9,7 @@ import { OPTIONS, type OptionName } from '../config/options.ts';
 import { build } from './build.ts';
 import { chat } from './chat.ts';
 import { claude } from './claude.ts';
+import type { WritingOptions } from './client-settings.ts';
 import { codex } from './codex.ts';
 import { complete, type FileCursor } from './complete.ts';
 import { withServer } from './connect.ts';
@@ -148,48 +149,34 @@ function addHub(program: Command, host: Host): void {
 }
 
 function addCodex(program: Command, host: Host): void {
-  const names: readonly OptionName[] = [
-    'host',
-    'port',
-    'model',
-    'contextTokens',
-    'kvCacheSizeMax',
-    'apiKeys',
-    'responsesWebSocket',
-  ];
   const command = program
     .command('codex')
     .description('print or write the config with which the Codex CLI uses this server')
     .option('--write', 'write config.toml and the model catalogue instead of printing them')
     .option('--directory <path>', 'where Codex looks for them; default: CODEX_HOME, or .codex in your home')
     .option('--force', 'overwrite a config.toml that sparklane has not written');
-  addConfigFlags(command, names)
+  addConfigFlags(command, [...SERVED_OPTIONS, 'responsesWebSocket'])
     .allowExcessArguments(false)
     .action((flags: Flags) => codex(configOf(flags, host), writingOf(flags), host));
 }
 
 function addClaude(program: Command, host: Host): void {
-  const names: readonly OptionName[] = [
-    'host',
-    'port',
-    'model',
-    'contextTokens',
-    'kvCacheSizeMax',
-    'apiKeys',
-  ];
   const command = program
     .command('claude')
     .description('print or write the settings with which Claude Code uses this server')
     .option('--write', 'write settings.local.json instead of printing it; what else is there stays')
     .option('--directory <path>', 'the folder of the settings; default: .claude in this one')
     .option('--force', 'replace variables that are set to something else');
-  addConfigFlags(command, names)
+  addConfigFlags(command, SERVED_OPTIONS)
     .allowExcessArguments(false)
     .action((flags: Flags) => claude(configOf(flags, host), writingOf(flags), host));
 }
 
+/** What a client has to know of the server. */
+const SERVED_OPTIONS = ['host', 'port', 'model', 'contextTokens', 'kvCacheSizeMax', 'apiKeys'] as const;
+
 /** Where a client's settings go, and over what. */
-function writingOf(flags: Flags) {
+function writingOf(flags: Flags): WritingOptions {
   return {
     write: flags['write'] === true,
     directory: textOf(flags, 'directory'),

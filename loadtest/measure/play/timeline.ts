@@ -14,23 +14,6 @@ const SEVERAL_WORDS = /\S\s+\S/;
 const WORDY_SHARE_MAX = 0.1; // of the chunks
 const CHUNK_LENGTH_MAX = 8; // characters, mean; tokens of code and prose have 3 to 5
 
-/** All in milliseconds or tokens; null where it has no meaning (no token came, nothing was interrupted, …). */
-export interface TurnMeasures {
-  readonly ttftMs: number | null;
-  readonly ttftFromSentMs: number | null; // what a client that only looks at its own clock would report
-  readonly ttfoMs: number | null;
-  readonly tpotMs: number | null;
-  readonly e2eMs: number;
-  readonly stallMs: number | null;
-  readonly dispatchLagMs: number;
-  readonly wireLagMs: number | null;
-  readonly tokenCount: number | null; // null: nobody counted, and chunks are more than tokens
-  readonly burstCount: number;
-  readonly countedBy: CountedBy;
-  readonly stopToSilenceMs: number | null;
-  readonly wastedTokens: number | null;
-}
-
 /** The times of a turn that is over. */
 export interface TurnTimes {
   readonly intendedMs: number;
@@ -50,6 +33,8 @@ export interface Bursts {
   readonly ms: readonly number[] | Float64Array;
   readonly tokens: readonly number[] | Int32Array;
 }
+
+export type TurnMeasures = Readonly<ReturnType<Timeline['measures']>>;
 
 export class Timeline implements TurnTimes {
   readonly intendedMs: number;
@@ -116,12 +101,13 @@ export class Timeline implements TurnTimes {
     this.#serverTokens = end.outputTokens;
   }
 
-  measures(): TurnMeasures {
+  /** All in milliseconds or tokens; null where it has no meaning (no token came, nothing was interrupted, …). */
+  measures() {
     const { intendedMs, firstMs, lastMs, sentMs, dispatchedMs, interruptedMs } = this;
     const tokenCount = this.#countedBy === 'unknown' ? null : sumOf(this.#burstTokens);
     return {
       ttftMs: firstMs === null ? null : firstMs - intendedMs,
-      ttftFromSentMs: firstMs === null || sentMs === null ? null : firstMs - sentMs,
+      ttftFromSentMs: firstMs === null || sentMs === null ? null : firstMs - sentMs, // what a client that only looks at its own clock would report
       ttfoMs: this.#firstAnswerMs === null ? null : this.#firstAnswerMs - intendedMs,
       tpotMs:
         tokenCount === null || tokenCount < 2
@@ -131,7 +117,7 @@ export class Timeline implements TurnTimes {
       stallMs: this.#longestGapMs(),
       dispatchLagMs: dispatchedMs - intendedMs,
       wireLagMs: sentMs === null ? null : sentMs - dispatchedMs,
-      tokenCount,
+      tokenCount, // null: nobody counted, and chunks are more than tokens
       burstCount: this.#burstMs.length,
       countedBy: this.#countedBy,
       stopToSilenceMs: interruptedMs === null ? null : Math.max(0, (lastMs ?? interruptedMs) - interruptedMs),
