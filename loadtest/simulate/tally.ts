@@ -166,8 +166,13 @@ export class Tally implements EngineObserver {
   #stageBusyShare(elapsedMs: number): number[] | null {
     if (this.#stageBusyMs === null) return null;
     const busyMs = this.#stageBusyMs();
-    const before = this.#sampledBusyMs ?? new Float64Array(busyMs.length);
-    this.#sampledBusyMs = Float64Array.from(busyMs);
-    return Array.from(busyMs, (ms, stage) => Math.min(1, (ms - before[stage]!) / elapsedMs));
+    this.#sampledBusyMs ??= new Float64Array(busyMs.length);
+    const before = this.#sampledBusyMs;
+    const shares: number[] = [];
+    for (let stage = 0; stage < busyMs.length; stage++) {
+      shares.push(Math.min(1, (busyMs[stage]! - before[stage]!) / elapsedMs));
+    }
+    before.set(busyMs);
+    return shares;
   }
 }

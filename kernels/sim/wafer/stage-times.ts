@@ -23,7 +23,7 @@ export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLate
   // A chunk that is computed token by token is handed on token by token; a matrix product only as a whole.
   const handMs = (index: number, work: Work, ms: number): number => {
     if (work.tokenCount === 1 || isHead[index] === 1) return ms;
-    return streamMs(index, work) <= productMs(index, work) ? ms / work.tokenCount : ms;
+    return streamMs(index, work) === ms ? ms / work.tokenCount : ms;
   };
   const tokenLinkMs = ((shape.hiddenSize * waferActivationBytes) / chip.ioBytesPerSecond) * 1e3;
   const hops = Uint8Array.from(

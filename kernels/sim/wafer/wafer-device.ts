@@ -82,21 +82,13 @@ export class WaferPace implements StepPace {
     return this.pipeline.busyMs;
   }
 
-  start(plan: StepPlan, answer: (deviceMs: number) => void): void {
+  start({ replica, rows }: StepPlan, answer: (deviceMs: number) => void): void {
     const startMs = this.#clock.nowMs();
-    const [only] = plan.rows;
-    if (plan.rows.length === 1 && only!.tokens.length === 1) {
-      this.#startToken(plan.replica, only!, () => answer(this.#clock.nowMs() - startMs));
-      return;
-    }
-    let open = plan.rows.length;
-    const finish = (): void => {
-      if (--open === 0) answer(this.#clock.nowMs() - startMs);
-    };
-    for (const row of plan.rows) {
-      const waitMs = this.#bringIn(plan.replica, row);
-      if (waitMs > 0) this.#clock.schedule(waitMs, () => this.#enter(row, finish));
-      else this.#enter(row, finish);
+    let open = rows.length;
+    for (const row of rows) {
+      this.#start(replica, row, () => {
+        if (--open === 0) answer(this.#clock.nowMs() - startMs);
+      });
     }
   }
 
@@ -104,13 +96,10 @@ export class WaferPace implements StepPace {
     this.floor.release(replica * this.#slotCount + slot);
   }
 
-  // Most steps are this: one token, one passage.
-  #startToken(replica: number, row: StepRow, leave: () => void): void {
-    const { position, sampleCount } = row;
-    const passage = { position, tokenCount: 1, draws: sampleCount > 0, entered: nobody, leave };
+  #start(replica: number, row: StepRow, leave: () => void): void {
     const waitMs = this.#bringIn(replica, row);
-    if (waitMs > 0) this.#clock.schedule(waitMs, () => this.pipeline.enter(passage));
-    else this.pipeline.enter(passage);
+    if (waitMs > 0) this.#clock.schedule(waitMs, () => this.#enter(row, row.position, leave));
+    else this.#enter(row, row.position, leave);
   }
 
   // KV that lies in the external store comes over the wafers' I/O first. Milliseconds to wait for it.
@@ -127,20 +116,17 @@ export class WaferPace implements StepPace {
     return this.#storeFreeMs - nowMs;
   }
 
-  // The chunks of a prompt: the next one queues when the one before it has entered, so that others get between them.
-  #enter(row: StepRow, finish: () => void): void {
+  // A token, or the chunks of a prompt: the next one queues when the one before it has entered, so that others get between them.
+  #enter(row: StepRow, position: number, leave: () => void): void {
     const end = row.position + row.tokens.length;
-    const enterFrom = (position: number): void => {
-      const tokenCount = Math.min(this.#chunkTokens, end - position);
-      const last = position + tokenCount === end;
-      this.pipeline.enter({
-        position,
-        tokenCount,
-        draws: last && row.sampleCount > 0,
-        entered: last ? nobody : () => enterFrom(position + tokenCount),
-        leave: last ? finish : nobody,
-      });
-    };
-    enterFrom(row.position);
+    const next = Math.min(position + this.#chunkTokens, end);
+    const isLast = next === end;
+    this.pipeline.enter({
+      position,
+      tokenCount: next - position,
+      draws: isLast && row.sampleCount > 0,
+      entered: isLast ? nobody : () => this.#enter(row, next, leave),
+      leave: isLast ? leave : nobody,
+    });
   }
 }

@@ -75,7 +75,7 @@ export function walkOfToken({ base, slope, link, isHead }: TokenTimes): StageTim
       const ms = isHead[index] === 1 && !draws ? 0 : base[index]! + slope[index]! * position;
       if (busyMs !== null) busyMs[index]! += ms;
       there += ms;
-      if (index < last) there = Math.max(there, freeAtMs[index + 1]!);
+      if (index < last && freeAtMs[index + 1]! > there) there = freeAtMs[index + 1]!;
       freeAtMs[index] = there;
       there += link[index]!;
     }
