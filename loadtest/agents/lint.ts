@@ -10,21 +10,15 @@ export interface PrefixBreak {
   readonly why: string;
 }
 
-export interface LintReport {
-  readonly format: 'sparklane lint';
-  readonly formatVersion: 1;
-  readonly sessions: number;
-  readonly requests: number;
-  readonly promptTokens: number; // about: characters / 4
-  readonly cacheableTokens: number; // of them, in the prompt before
-  readonly idealTokens: number; // of them, were nothing rewritten
-  readonly lostTokens: number; // ideal − cacheable
-  readonly served: { readonly promptTokens: number; readonly cachedTokens: number } | null; // as the server says
-  readonly breaks: readonly PrefixBreak[]; // the dearest first
-}
+export type LintReport = Readonly<ReturnType<typeof lint>>;
 
-export function lint(sessions: readonly RecordedSession[]): LintReport {
-  const sums = { requests: 0, promptTokens: 0, cacheableTokens: 0, idealTokens: 0 };
+export function lint(sessions: readonly RecordedSession[]) {
+  const sums = {
+    requests: 0,
+    promptTokens: 0, // about: characters / 4
+    cacheableTokens: 0, // of them, in the prompt before
+    idealTokens: 0, // of them, were nothing rewritten
+  };
   const served = { promptTokens: 0, cachedTokens: 0 };
   let isServed = false;
   const breaks: PrefixBreak[] = [];
@@ -61,9 +55,9 @@ export function lint(sessions: readonly RecordedSession[]): LintReport {
   }
   return {
     ...{ format: 'sparklane lint', formatVersion: 1, sessions: sessions.length, ...sums },
-    lostTokens: breaks.reduce((sum, { lostTokens }) => sum + lostTokens, 0),
-    served: isServed ? served : null,
-    breaks: breaks.sort((a, b) => b.lostTokens - a.lostTokens),
+    lostTokens: breaks.reduce((sum, { lostTokens }) => sum + lostTokens, 0), // ideal − cacheable
+    served: isServed ? served : null, // as the server says
+    breaks: breaks.sort((a, b) => b.lostTokens - a.lostTokens), // the dearest first
   };
 }
 

@@ -9,7 +9,7 @@ import { type FixedLengths, promptCount, type SimLoad } from './load.ts';
 import { type SimulationOptions, simulate } from './simulation.ts';
 import { type Prices, type Summary, summarise } from './summary.ts';
 import { type Sweep, sweepUsers } from './sweep.ts';
-import type { Sample, SloBounds } from './tally.ts';
+import type { Sample } from './tally.ts';
 import { planOf, trustOf } from './trust.ts';
 
 export interface CompareOptions
@@ -36,26 +36,20 @@ export interface DeviceComparison extends DeviceFigures {
   readonly device: SimDevice;
 }
 
-export interface Comparison {
-  readonly load: string;
-  readonly notes: readonly string[];
-  readonly lengths: FixedLengths; // of the sweep: the load's median request
-  readonly slo: SloBounds;
-  readonly devices: readonly DeviceComparison[];
-}
+export type Comparison = Readonly<ReturnType<typeof comparisonOf>>;
 
 /** `figures`: of each device, in the same order. */
 export function comparisonOf(
   { load, slo }: Pick<CompareOptions, 'load' | 'slo'>,
   devices: readonly SimDevice[],
   figures: readonly DeviceFigures[],
-): Comparison {
+) {
   return {
     load: load.label,
     notes: load.notes,
-    lengths: medianLengths(load),
+    lengths: medianLengths(load), // of the sweep
     slo,
-    devices: devices.map((device, index) => ({ device, ...figures[index]! })),
+    devices: devices.map((device, index): DeviceComparison => ({ device, ...figures[index]! })),
   };
 }
 

@@ -11,25 +11,7 @@ import {
   type TaskRequest,
 } from './task-record.ts';
 
-export type TaskOutcome = 'accepted' | 'reverted' | 'open';
-
-export interface TaskSummary {
-  readonly id: string;
-  readonly taskClass: string | null;
-  readonly lane: string | null; // of those that it went through, in order: "spark → reliability"
-  readonly source: Source | 'both';
-  readonly outcome: TaskOutcome;
-  readonly phaseMs: Readonly<Record<TaskPhase, number>>;
-  readonly phaseSource: Readonly<Record<TaskPhase, Source | null>>; // null: the phase took no time that is known of
-  readonly totalMs: number; // T_total, the sum of the phases
-  readonly firstDiffMs: number | null; // from the start to the first diff that applies
-  readonly endToEndMs: number | null; // from the start to the acceptance, on the clock; null: not accepted
-  readonly firstPass: boolean; // accepted, and neither reworked nor reverted
-  readonly reverted: boolean; // at any time
-  readonly reworkCycles: number;
-  readonly cost: number; // of requests and events, in the lanes file's currency
-  readonly outputTokens: number;
-}
+export type TaskSummary = Readonly<ReturnType<typeof summariseTask>>;
 
 export const TASK_FORMULAS = {
   T_total: 'T_plan + T_model + T_tools + T_verify + T_review + T_rework',
@@ -44,7 +26,7 @@ export const TASK_FORMULAS = {
   'cost per accepted change': 'cost of all tasks, failed ones included / tasks whose change stands',
 } as const;
 
-export function summariseTask({ task, events: told, requests }: TaskRecord): TaskSummary {
+export function summariseTask({ task, events: told, requests }: TaskRecord) {
   const events = inOrder(told);
   const foreground = inOrder(requests).filter(({ background }) => !background);
   const phases = phasesOf(events, foreground);
@@ -59,15 +41,18 @@ export function summariseTask({ task, events: told, requests }: TaskRecord): Tas
   return {
     id: task.id,
     taskClass: task.taskClass ?? foreground.at(-1)?.taskClass ?? null,
+    // Of those that it went through, in order: "spark → reliability".
     lane: laneOf(foreground) ?? task.lane ?? events.find(({ lane }) => lane !== null)?.lane ?? null,
     source: sourceOf(events, requests, task.source),
     outcome,
     ...phases,
-    firstDiffMs: diff === undefined ? null : diff.atMs - startMs,
+    firstDiffMs: diff === undefined ? null : diff.atMs - startMs, // from the start to the first diff that applies
+    // From the start to the acceptance, on the clock; null: not accepted.
     endToEndMs: accepted === undefined ? null : accepted.atMs - startMs,
-    firstPass: outcome === 'accepted' && reworkCycles === 0 && !reverted,
-    reverted,
+    firstPass: outcome === 'accepted' && reworkCycles === 0 && !reverted, // accepted, and neither reworked nor reverted
+    reverted, // at any time
     reworkCycles,
+    // Of requests and events, in the lanes file's currency.
     cost: sum(requests, ({ end }) => end?.cost ?? 0) + sum(events, ({ cost }) => cost ?? 0),
     outputTokens: sum(requests, ({ end }) => end?.outputTokens ?? 0),
   };
@@ -96,10 +81,7 @@ interface Stretch {
   readonly endMs: number;
 }
 
-function phasesOf(
-  events: readonly TaskEvent[],
-  requests: readonly TaskRequest[],
-): Pick<TaskSummary, 'phaseMs' | 'phaseSource' | 'totalMs'> {
+function phasesOf(events: readonly TaskEvent[], requests: readonly TaskRequest[]) {
   const phaseMs = Object.fromEntries(PHASES.map((phase) => [phase, 0])) as Record<TaskPhase, number>;
   const phaseSource = Object.fromEntries(PHASES.map((phase) => [phase, null])) as Record<
     TaskPhase,
@@ -118,7 +100,8 @@ function phasesOf(
     phaseMs[phase] += freshMs;
     phaseSource[phase] = 'derived';
   }
-  return { phaseMs, phaseSource, totalMs: sum(PHASES, (phase) => phaseMs[phase]) };
+  // Of a phase that took no time that is known of, the source is null.
+  return { phaseMs, phaseSource, totalMs: sum(PHASES, (phase) => phaseMs[phase]) }; // T_total, their sum
 }
 
 function stretchesOf(events: readonly TaskEvent[], requests: readonly TaskRequest[]): Stretch[] {
@@ -151,7 +134,7 @@ function sourceOf(
   events: readonly TaskEvent[],
   requests: readonly TaskRequest[],
   told: Source,
-): TaskSummary['source'] {
+): Source | 'both' {
   const sources = new Set(events.map(({ source }) => source));
   if (requests.length > 0) sources.add('derived');
   if (sources.size === 0) return told;
