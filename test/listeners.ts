@@ -10,10 +10,6 @@ export type ListenerKind = 'uws' | 'node';
 
 const log = createLog({ level: 'silent', write: () => {}, epochMs: () => 0 });
 
-/** For servers that a test starts with an environment of its own. */
-export const listenerEnv: Readonly<Record<string, string>> =
-  env['SPARKLANE_LISTENER'] === undefined ? {} : { SPARKLANE_LISTENER: env['SPARKLANE_LISTENER'] };
-
 /** `kind` goes before the environment; without either, the one that a server would take. */
 export function testListener(bounds: TransportBounds, kind?: ListenerKind): Promise<Transport> {
   const listener = kind ?? (env['SPARKLANE_LISTENER'] as ListenerChoice['listener'] | undefined) ?? 'auto';

@@ -6,9 +6,9 @@ import { WallClock } from '../kernels/clock.ts';
 import { type LocalServer, startLocalServer } from '../server/cli/local-server.ts';
 import { loadConfig } from '../server/config/config.ts';
 import { buildPage } from './built-page.ts';
-import { listenerEnv } from './listeners.ts';
 import { MemoryTerminal } from './memory-terminal.ts';
 import { builtGraphs } from './run-folders.ts';
+import { servedEnv } from './served-env.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -31,7 +31,7 @@ export async function pageRig(flags: Readonly<Record<string, unknown>>): Promise
   const cacheDirectory = builtGraphs();
   const config = loadConfig({
     flags: { port: 0, cacheDirectory, logLevel: 'warn', ...flags },
-    env: listenerEnv,
+    env: servedEnv,
   });
   const terminal = new MemoryTerminal();
   const clock = new WallClock();

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { env } from 'node:process';
 import { setTimeout as pause } from 'node:timers/promises';
-import { listenerEnv } from '../listeners.ts';
+import { servedEnv } from '../served-env.ts';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -92,7 +92,11 @@ export class Rig {
       ...cluster,
       ...(options.flags ?? []),
     ];
-    const child = this.#spawn(process.execPath, [this.#program, ...flags], { ...listenerEnv, ...keys });
+    const child = this.#spawn(process.execPath, [this.#program, ...flags], {
+      ...servedEnv,
+      SPARKLANE_THREADS: '2',
+      ...keys,
+    });
     const stored = redis === null ? null : said(child, 'stderr', /store is there/);
     const [, url] = await said(child, 'stdout', /url\s+(\S+)/);
     await stored;

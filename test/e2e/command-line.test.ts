@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { programFile } from '../built-program.ts';
-import { listenerEnv } from '../listeners.ts';
+import { servedEnv } from '../served-env.ts';
 
 const root = join(import.meta.dirname, '../..');
 const started: ChildProcess[] = [];
@@ -39,7 +39,7 @@ function sparklane(...args: string[]): Run {
 function program(source: string, ...args: string[]): Run {
   const child = spawn(process.execPath, [programFile(source), ...args], {
     cwd: root,
-    env: { ...listenerEnv, PATH: process.env['PATH'], HOME: process.env['HOME'] },
+    env: { ...servedEnv, PATH: process.env['PATH'], HOME: process.env['HOME'] },
   });
   started.push(child);
   const exit = once(child, 'close').then(([code]) => code as number | null);

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, expect, test } from 'vitest';
 import { programFile } from '../built-program.ts';
-import { listenerEnv } from '../listeners.ts';
+import { servedEnv } from '../served-env.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -97,7 +97,7 @@ async function startServer(model: string): Promise<string> {
     [programFile('sparklane.ts'), 'serve', ...given, ...kept, '--log-level', 'warn'],
     {
       cwd: root,
-      env: { ...listenerEnv, PATH: process.env['PATH'], HOME: process.env['HOME'] },
+      env: { ...servedEnv, PATH: process.env['PATH'], HOME: process.env['HOME'] },
     },
   );
   children.push(child);

@@ -7,9 +7,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WallClock } from '../../kernels/clock.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
 import { loadConfig } from '../../server/config/config.ts';
-import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 import { faultsBy } from '../openai/published-schemas.ts';
+import { servedEnv } from '../served-env.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 interface Case {
@@ -34,7 +34,7 @@ beforeAll(async () => {
     ...{ slots: '2', embeddingInputsMax: '4', embeddingTokensMax: '120' },
   };
   const host = { terminal, env: {}, clock: new WallClock(), epochMs: () => Date.now() };
-  server = await startLocalServer(loadConfig({ flags, env: listenerEnv }), host);
+  server = await startLocalServer(loadConfig({ flags, env: servedEnv }), host);
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
 });
 

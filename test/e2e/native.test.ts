@@ -13,9 +13,9 @@ import { decodeServerFrame } from '../../server/client/protocol.ts';
 import { webSocketTo } from '../../server/client/web-socket.ts';
 import { loadConfig } from '../../server/config/config.ts';
 import { writeTinyModel } from '../golden/tiny-model.ts';
-import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 import { createReferenceDecoder, type ReferenceDecoder } from '../reference-decoder.ts';
+import { servedEnv } from '../served-env.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 const directory = temporaryDirectory();
@@ -39,7 +39,7 @@ beforeAll(async () => {
     apiKeys: [KEY],
   };
   const terminal = new MemoryTerminal();
-  server = await startLocalServer(loadConfig({ flags, env: listenerEnv }), {
+  server = await startLocalServer(loadConfig({ flags, env: servedEnv }), {
     terminal,
     env: {},
     clock: new WallClock(),

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { programFile } from '../built-program.ts';
-import { listenerEnv } from '../listeners.ts';
+import { servedEnv } from '../served-env.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -31,7 +31,7 @@ function run(...args: string[]): {
 } {
   const child = spawn(process.execPath, [programFile('sparklane.ts'), ...args], {
     cwd: root,
-    env: { ...listenerEnv, PATH: process.env['PATH'], HOME: directory },
+    env: { ...servedEnv, PATH: process.env['PATH'], HOME: directory },
   });
   started.push(child);
   let out = '';

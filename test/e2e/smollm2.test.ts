@@ -3,9 +3,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WallClock } from '../../kernels/clock.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
 import { loadConfig } from '../../server/config/config.ts';
-import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 import { builtGraphs } from '../run-folders.ts';
+import { servedEnv } from '../served-env.ts';
 
 let server: LocalServer;
 let client: OpenAI;
@@ -20,7 +20,7 @@ beforeAll(async () => {
     logLevel: 'info',
   };
   const host = { terminal, env: {}, clock: new WallClock(), epochMs: () => Date.now() };
-  server = await startLocalServer(loadConfig({ flags, env: listenerEnv }), host);
+  server = await startLocalServer(loadConfig({ flags, env: servedEnv }), host);
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
 });
 

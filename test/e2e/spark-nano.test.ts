@@ -4,9 +4,9 @@ import { WallClock } from '../../kernels/clock.ts';
 import type { CpuBackend } from '../../kernels/onnx/backend.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
 import { loadConfig } from '../../server/config/config.ts';
-import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 import { builtGraphs } from '../run-folders.ts';
+import { servedEnv } from '../served-env.ts';
 
 let server: LocalServer;
 let client: OpenAI;
@@ -20,7 +20,7 @@ beforeAll(async () => {
     logLevel: 'error',
   };
   const host = { terminal: new MemoryTerminal(), env: {}, clock: new WallClock(), epochMs: Date.now };
-  server = await startLocalServer(loadConfig({ flags, env: listenerEnv }), host);
+  server = await startLocalServer(loadConfig({ flags, env: servedEnv }), host);
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
 });
 

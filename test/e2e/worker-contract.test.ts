@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { Unpackr } from 'msgpackr';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { programFile } from '../built-program.ts';
-import { listenerEnv } from '../listeners.ts';
+import { servedEnv } from '../served-env.ts';
 
 const root = join(import.meta.dirname, '../..');
 const zmq = await import('zeromq').catch((error: Error) => {
@@ -46,7 +46,7 @@ beforeAll(async () => {
   child = spawn(
     process.execPath,
     [programFile('sparklane.ts'), 'serve', '--port', '0', '--log-level', 'warn', ...device, ...events],
-    { cwd: root, env: { ...listenerEnv, PATH: process.env['PATH'], HOME: process.env['HOME'] } },
+    { cwd: root, env: { ...servedEnv, PATH: process.env['PATH'], HOME: process.env['HOME'] } },
   );
   child.stderr!.resume();
   let out = '';

@@ -13,8 +13,8 @@ import { type LocalServer, startLocalServer } from '../../server/cli/local-serve
 import { NativeClient } from '../../server/client/client.ts';
 import { webSocketTo } from '../../server/client/web-socket.ts';
 import { loadConfig } from '../../server/config/config.ts';
-import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
+import { servedEnv } from '../served-env.ts';
 
 /** Whose streams are compared, and who is rude. */
 export const ADA = 'key-of-ada-0001';
@@ -64,7 +64,7 @@ export class Arena {
   }
 
   static async start(cacheDirectory: string, flags: Readonly<Record<string, unknown>> = {}): Promise<Arena> {
-    const config = loadConfig({ flags: { ...ARENA_FLAGS, cacheDirectory, ...flags }, env: listenerEnv });
+    const config = loadConfig({ flags: { ...ARENA_FLAGS, cacheDirectory, ...flags }, env: servedEnv });
     const host = { terminal: new MemoryTerminal(), env: {}, clock: new WallClock(), epochMs: Date.now };
     const server = await startLocalServer(config, host);
     return new Arena(server.url, server);

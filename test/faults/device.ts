@@ -42,7 +42,7 @@ const TIMES: Readonly<Record<DeviceFault, number>> = { exit: 5, uncaught: 5, thr
 export const device: Family = {
   name: 'A worker that dies, hangs, draws no number',
   // KV that a fault takes is computed anew, in a chunk: what an earlier answer left must not tell in the next turn.
-  flags: { replicas: 2, slots: 8, stepTimeoutMs: 2000, deviceFaults: 'on', invariance: 'full' },
+  flags: { replicas: 2, threads: 2, slots: 8, stepTimeoutMs: 2000, deviceFaults: 'on', invariance: 'full' },
   faults: deviceFaults.map(
     (kind): Fault => ({
       id: `device/${kind}`,

@@ -6,9 +6,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WallClock } from '../../kernels/clock.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
 import { loadConfig } from '../../server/config/config.ts';
-import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
 import { builtGraphs } from '../run-folders.ts';
+import { servedEnv } from '../served-env.ts';
 
 interface SmolCase {
   readonly prompt?: string;
@@ -36,7 +36,7 @@ beforeAll(async () => {
     cacheDirectory: builtGraphs(),
   };
   const host = { terminal: new MemoryTerminal(), env: {}, clock: new WallClock(), epochMs: () => Date.now() };
-  server = await startLocalServer(loadConfig({ flags, env: listenerEnv }), host);
+  server = await startLocalServer(loadConfig({ flags, env: servedEnv }), host);
 }); // 540 MB of weights are written, once with gguf.test.ts
 
 afterAll(() => server.stop());

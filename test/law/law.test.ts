@@ -24,7 +24,7 @@ interface Served {
   readonly cases?: number; // in the long form: a larger model starts slowly
 }
 
-const shipped: Served = { name: 'as it is shipped', flags: {} };
+const shipped: Served = { name: 'as it is shipped', flags: { threads: '2' } };
 const drafted: Served = {
   name: 'guessing ahead with a draft model',
   flags: { draftModel: 'spark-nano', draftPrecision: 'int4' },
@@ -33,7 +33,7 @@ const drafted: Served = {
 const others: readonly Served[] = [
   {
     name: 'two replicas of two seats, KV as int8, guessing ahead',
-    flags: { replicas: '2', slots: '2', kvPrecision: 'int8' },
+    flags: { replicas: '2', threads: '2', slots: '2', kvPrecision: 'int8' },
     guesses: true,
   },
   {

@@ -6,8 +6,8 @@ import { Random } from '../../kernels/random.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
 import { loadConfig } from '../../server/config/config.ts';
 import { greedy } from '../cpu-rig.ts';
-import { listenerEnv } from '../listeners.ts';
 import { MemoryTerminal } from '../memory-terminal.ts';
+import { servedEnv } from '../served-env.ts';
 import { type Answer, ask, askAndLeave, connect, type Door, listening, wholeText } from './ask.ts';
 import { drawCase, type HttpCase, type LawCase, type NativeCase, pick } from './cases.ts';
 import { difference, Judge, ownDistribution } from './verdict.ts';
@@ -113,7 +113,7 @@ interface Scene {
 function open(flags: LawPlan['flags']): Promise<LocalServer> {
   const host = { terminal: new MemoryTerminal(), env: {}, clock: new WallClock(), epochMs: Date.now };
   return startLocalServer(
-    loadConfig({ flags: { port: 0, logLevel: 'error', apiKeys: keys, ...flags }, env: listenerEnv }),
+    loadConfig({ flags: { port: 0, logLevel: 'error', apiKeys: keys, ...flags }, env: servedEnv }),
     host,
   );
 }
