@@ -2,6 +2,7 @@
 import { WallClock } from '../../kernels/clock.ts';
 import { type LocalServer, startLocalServer } from '../../server/cli/local-server.ts';
 import { loadConfig } from '../../server/config/config.ts';
+import { servedEnv } from '../served-env.ts';
 
 export function startEmbeddedServer(given: Readonly<Record<string, unknown>> = {}): Promise<LocalServer> {
   // Answers of a small model may go on for ever; every request of Codex ends in reasonable time here.
@@ -16,6 +17,6 @@ export function startEmbeddedServer(given: Readonly<Record<string, unknown>> = {
     onInterrupt: () => () => {},
     onTerminate: () => () => {},
   };
-  const config = loadConfig({ flags, env: { HOME: process.env['HOME'] } });
+  const config = loadConfig({ flags, env: { ...servedEnv, HOME: process.env['HOME'] } });
   return startLocalServer(config, { terminal, env: {}, clock: new WallClock(), epochMs: () => Date.now() });
 }

@@ -10,6 +10,7 @@ import { Engine } from '../../server/engine/engine.ts';
 import type { SequenceEnd, SequenceRequest } from '../../server/engine/request.ts';
 import { greedy } from '../cpu-rig.ts';
 import { writeTinyModel } from '../golden/tiny-model.ts';
+import { servedEnv } from '../served-env.ts';
 import { quietObserver } from '../sim/observer.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 
@@ -22,7 +23,8 @@ const bounds = {
   ...{ classDelayMs: { turn: 0, side: 50, background: 500 }, retryAfterMs: 1000 },
 };
 
-const configWith = (more: object): Config => loadConfig({ flags: { ...flags, ...more }, env: process.env });
+const configWith = (more: object): Config =>
+  loadConfig({ flags: { ...flags, ...more }, env: { ...process.env, ...servedEnv } });
 let target: OpenDevice;
 let draft: OpenDevice;
 let engine: Engine;

@@ -2,9 +2,10 @@
 // Owns the process. Before it: processes.ts.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { execPath } from 'node:process';
+import process, { execPath } from 'node:process';
 import { createInterface } from 'node:readline';
 import { programFile } from '../built-program.ts';
+import { servedEnv } from '../served-env.ts';
 
 export interface ChildServer {
   readonly url: string;
@@ -22,7 +23,8 @@ export async function startChild(
   const args = [programFile('sparklane.ts'), 'serve'];
   for (const [name, value] of Object.entries(flags)) args.push(`--${name}`, value);
   const limit = descriptorCountMax === null ? '' : `ulimit -n ${descriptorCountMax}; `;
-  const child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, execPath, ...args]);
+  const env = { ...process.env, ...servedEnv };
+  const child = spawn('sh', ['-c', `${limit}exec "$0" "$@"`, execPath, ...args], { env });
   const lines: string[] = [];
   const url = await new Promise<string>((resolve, reject) => {
     for (const stream of [child.stdout, child.stderr]) {
