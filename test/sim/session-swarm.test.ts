@@ -4,7 +4,7 @@ import { runSessionSwarm } from './session-swarm.ts';
 const given = process.env['SEED'] || undefined;
 const seeds =
   given === undefined
-    ? Array.from({ length: Number(process.env['SEEDS'] ?? 25) }, (_, index) => index + 1)
+    ? Array.from({ length: Number(process.env['SEEDS'] ?? 15) }, (_, index) => index + 1)
     : [Number(given)];
 
 function run(seed: number) {

@@ -139,13 +139,13 @@ for (const [model, device, precision, sharding] of [
   ['llama-4-maverick', 'b200x4', 'nvfp4', 'expert'],
 ] as const) {
   test(`the closed form of a published maximum load says what the engine does: ${model}`, () => {
-    const lengths = { isl: 20_000, osl: 500 }; // 1,000 requests, rounds of them
+    const lengths = { isl: 10_000, osl: 250 }; // 600 requests, rounds of them
     const options = { device, shape: namedShape(model), precision, sharding } as const;
     const planned = planSimDevice({ ...options, sequencesMax: 8192 });
     if (planned.kind !== 'gpu') throw new Error('not a GPU');
     const sequencesMax = sequencesAtMaxLoad(planned.setup, lengths);
     const full = planSimDevice({ ...options, sequencesMax, chunkTokens: lengths.isl });
-    const { tally, elapsedMs } = run(full, burstLoad(lengths, 1000));
+    const { tally, elapsedMs } = run(full, burstLoad(lengths, 600));
     const closed = maxLoadRate(planned.setup, lengths);
     expect(Math.abs((tally.outputTokens * 1000) / elapsedMs / closed - 1)).toBeLessThan(0.1);
   });

@@ -9,7 +9,7 @@ import { type JsonSchema, jsonSchemas, valueFor } from './random-schema.ts';
 
 const ajv = new Ajv2020({ strict: false, multipleOfPrecision: 9, allErrors: false, validateFormats: true });
 addFormats.default(ajv);
-const schemaCount = 1000;
+const schemaCount = Number(process.env['SCHEMAS'] ?? 400); // 1,000 for whoever changes the compiler
 const seed = 20_261_120;
 
 const schemas = fc.sample(jsonSchemas, { numRuns: schemaCount, seed });
@@ -24,7 +24,7 @@ async function compiled(compiler: ReturnType<typeof openCompiler>, schema: JsonS
   }
 }
 
-test('1,000 random schemas never yield an invalid document', async () => {
+test(`${schemaCount} random schemas never yield an invalid document`, async () => {
   const compiler = openCompiler();
   let ended = 0;
   let unsatisfiable = 0;
@@ -57,7 +57,7 @@ test('every valid document is allowed, compact, spaced and indented', async () =
   const compiler = openCompiler();
   const random = new Random(seed);
   let fed = 0;
-  for (const [index, schema] of schemas.slice(0, 600).entries()) {
+  for (const [index, schema] of schemas.slice(0, 300).entries()) {
     const grammar = await compiled(compiler, schema);
     if (grammar === null) continue;
     const validate = ajv.compile(schema);
