@@ -229,7 +229,7 @@ test('a capacity search in virtual time finds the same capacity every time', asy
     loadtest([
       ...args,
       '--duration',
-      '1s',
+      '500ms',
       '--warmup',
       '100ms',
       '--slo',

@@ -31,14 +31,18 @@ afterAll(async () => {
 describe.each(FAMILIES)('$name', ({ name, flags, turns, faults }) => {
   let scene: Scene;
   let injected = 0;
+  let earlier = { compared: 0, cutShort: 0 }; // by the families before
 
   beforeAll(async () => {
     if (flags === undefined) common ??= open(flags, turns);
     scene = await (flags === undefined ? common! : open(flags, turns));
+    earlier = { ...scene.background.tally };
   }, HANGS_MS);
 
   afterAll(async () => {
-    if (whole) console.log(`${name}: ${injected} faults, ${JSON.stringify(scene?.background.tally)}`);
+    const { compared, cutShort } = scene?.background.tally ?? earlier;
+    const tally = `${compared - earlier.compared} streams compared, ${cutShort - earlier.cutShort} cut short`;
+    if (whole) console.log(`${name}: ${injected} faults, ${tally}`);
     if (flags !== undefined) await scene?.arena.stop();
   }, HANGS_MS);
 
