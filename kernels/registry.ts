@@ -32,7 +32,7 @@ export interface OpenedGraph {
 /** What runs on a simulated chip. */
 export interface SimulatedChoice {
   readonly model: string; // a known shape, or a directory with a config.json
-  readonly precision: SimPrecision;
+  readonly precision: SimPrecision | null; // null: as the model is published
   readonly weights: WeightsPlace; // of wafers
   readonly text: 'noise' | 'model'; // model: the served model's own answers, computed on the cpu
 }
@@ -105,7 +105,7 @@ export const backendNames: readonly string[] = Object.keys(devices).filter((name
 export interface DeviceCatalogue {
   readonly devices: readonly string[];
   readonly models: readonly string[];
-  readonly precisions: readonly SimulatedChoice['precision'][];
+  readonly precisions: readonly SimPrecision[];
 }
 
 export async function deviceCatalogue(): Promise<DeviceCatalogue> {
@@ -135,10 +135,11 @@ async function createSimulated(name: string, parts: BackendParts): Promise<Backe
   const { shapeNamed } = await import('./sim/shape-file.ts');
   const { simulated, clock, spec, sizes } = parts;
   const inner = simulated.text === 'model' ? await devices['cpu']!(parts) : null;
+  const shape = shapeNamed(simulated.model);
   return openSimulated({
     device: name,
-    shape: shapeNamed(simulated.model),
-    precision: simulated.precision,
+    shape,
+    precision: simulated.precision ?? shape.publishedPrecision,
     weights: simulated.weights,
     vocabSize: spec.vocabSize,
     contextTokensMax: sizes.slotTokensMax,

@@ -60,9 +60,9 @@ export const OPTIONS = {
   ),
   simPrecision: option(
     'sim-precision',
-    among(['fp16', 'bf16', 'fp8', 'int8', 'int4', 'nvfp4', 'mxfp4']),
-    'fp16',
-  ).says('simulated chips: format of the weights'),
+    orNull('auto', among(['fp16', 'bf16', 'fp8', 'int8', 'int4', 'nvfp4', 'mxfp4'])),
+    null,
+  ).says('simulated chips: format of the weights; auto is the one that the model is published in'),
   simWeights: option('sim-weights', among(['resident', 'streamed']), 'resident').says(
     'simulated wafers: all weights on them, or those that do not fit streamed from external memory in every step',
   ),

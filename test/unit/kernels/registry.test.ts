@@ -59,6 +59,15 @@ test('a simulated chip opens with the vocabulary that is served, and says how it
   }
 });
 
+test('a simulated chip takes the weights as they are published, unless another format is asked for', async () => {
+  const simulated = { ...world.simulated, model: 'gpt-oss-120b', precision: null };
+  const backend = await createBackend('h100', { ...world, simulated });
+  expect(backend.limits.slotCount).toBeGreaterThan(1); // 65 GB of mxfp4
+  await backend.close();
+  const wide = { ...simulated, precision: 'fp16' } as const;
+  await expect(createBackend('h100', { ...world, simulated: wide })).rejects.toThrow('GB');
+});
+
 test('wafers serve a model that they do not hold, all sequences in one step', async () => {
   const simulated = { ...world.simulated, model: 'llama-3.1-70b', weights: 'streamed' } as const;
   await expect(
