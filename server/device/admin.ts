@@ -16,7 +16,7 @@ const name = z.string().regex(/^[A-Za-z0-9][\w.-]{0,63}$/, 'must be a name of at
 const wishSchema = z.strictObject({
   backend: name,
   sim_model: name.nullish(),
-  sim_precision: z.enum(PRECISIONS).nullish(),
+  sim_precision: z.enum(['auto', ...PRECISIONS]).nullish(),
   sim_weights: z.enum(['resident', 'streamed']).nullish(),
   sim_text: z.enum(['noise', 'model']).nullish(),
 });
@@ -80,7 +80,7 @@ function wishOf(body: z.output<typeof wishSchema>): DeviceWish {
   return {
     backend,
     ...(simModel != null && { simModel }),
-    ...(simPrecision != null && { simPrecision }),
+    ...(simPrecision != null && { simPrecision: simPrecision === 'auto' ? null : simPrecision }),
     ...(simWeights != null && { simWeights }),
     ...(simText != null && { simText }),
   };

@@ -238,6 +238,10 @@ function scoresSize({ headCount }: ModelSpec, contextTokens: number): number {
   return headCount * contextTokens * Float32Array.BYTES_PER_ELEMENT;
 }
 
+function simulatedModel({ simModel, simPrecision }: Config): string {
+  return `${simModel} ${simPrecision === null ? 'as published' : `at ${simPrecision}`}`;
+}
+
 function describe(
   config: Config,
   { name, adapter, limits }: Backend,
@@ -246,7 +250,7 @@ function describe(
 ): string {
   const computing =
     graph === null
-      ? 'simulated: what it says is noise'
+      ? `simulated${config.backend === 'sim' ? '' : ` with ${simulatedModel(config)}`}: what it says is noise`
       : `${graph.precision}${config.kvPrecision === 'int8' ? ', KV int8' : ''}, ${config.replicas} × ${config.threadsPerReplica} threads`;
   const { slotCount, slotTokensMax, blockCount, blockSize } = limits;
   const cachedCount = blockCount * blockSize;

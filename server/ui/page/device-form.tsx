@@ -25,7 +25,7 @@ export function DeviceForm({ api, hardware, onReplaced }: DeviceFormProps): VNod
   const [backend, setBackend] = useState('wse3');
   const [chips, setChips] = useState('');
   const [model, setModel] = useState('llama-3.1-8b');
-  const [precision, setPrecision] = useState('fp16');
+  const [precision, setPrecision] = useState('auto');
   const [text, setText] = useState('noise');
   const [weights, setWeights] = useState('resident');
   const adminKey = useAdminKey();
@@ -69,7 +69,12 @@ export function DeviceForm({ api, hardware, onReplaced }: DeviceFormProps): VNod
                 <Choice options={hardware.models} value={model} onChange={setModel} />
               </Field>
               <Field label="Weights">
-                <Choice options={hardware.precisions} value={precision} onChange={setPrecision} />
+                <Choice
+                  options={['auto', ...hardware.precisions]}
+                  words={WORDS}
+                  value={precision}
+                  onChange={setPrecision}
+                />
               </Field>
               {isWafer && (
                 <Field label="Where they lie">
@@ -97,6 +102,7 @@ export function DeviceForm({ api, hardware, onReplaced }: DeviceFormProps): VNod
 }
 
 const WORDS = {
+  auto: 'as published',
   '': 'one, or as many as it takes',
   noise: 'noise, at its pace',
   model: 'the served model’s answers, at its pace',

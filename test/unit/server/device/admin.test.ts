@@ -100,14 +100,17 @@ test('a stream and a session go on across devices, and the caller hears what mov
   });
   expect(answer.body).toMatchObject({
     backend: server.device.name,
-    description: expect.stringContaining('h100'),
+    description: expect.stringContaining('h100 (simulated with llama-3.1-8b at fp8: '),
   });
   expect(await ended(transport.call({ path }))).toMatchObject({ body: server.device.facts });
   expect(closed).toEqual(['sim']);
   expect(logLines.join('\n')).toContain('"from":"sim"');
 
-  const again = await ended(replace({ backend: 'wse3' })); // model and precision stay
-  expect(again).toMatchObject({ status: 200, body: { moved: 1, failed: 0 } });
+  const again = await ended(replace({ backend: 'wse3', sim_precision: 'auto' })); // the model stays
+  expect(again).toMatchObject({
+    status: 200,
+    body: { moved: 1, failed: 0, description: expect.stringContaining('with llama-3.1-8b as published: ') },
+  });
   await settle(call.over());
   const events = call.events as ('[DONE]' | { choices: { finish_reason: string | null }[] })[];
   expect(events.at(-1)).toBe('[DONE]');
@@ -134,6 +137,7 @@ test('what cannot be opened is refused with the field, and the device stays', as
     [{ backend: 'h100', sim_model: 'gpt-9' }, 'sim_model', 'gpt-9'],
     [{ backend: 'h100', sim_model: '../etc' }, 'sim_model', 'a name'],
     [{ backend: 'a100', sim_model: 'llama-3.1-405b' }, 'sim_model', 'GB'],
+    [{ backend: 'h100', sim_model: 'gpt-oss-120b', sim_precision: 'fp16' }, 'sim_model', 'GB'],
     [{ backend: 'h100', sim_precision: 'fp64' }, 'sim_precision', 'fp8'],
     [{ backend: 'h100', sim_text: 'poems' }, 'sim_text', 'noise'],
     [{ backend: 'wse3', sim_weights: 'lent' }, 'sim_weights', 'streamed'],
