@@ -33,7 +33,10 @@ export function addLoadtestCommand(program: Command, io: LoadtestIo): void {
       await recordClient(flags['record'], flags, io);
       return;
     }
-    io.setExitCode(await runCampaign(parseSettings(flags), io));
+    const settings = parseSettings(flags);
+    // Read only where it is asked for: it takes a tenth of a second, which every command would wait for.
+    const run = flags['autocannon'] === true ? (await import('./autocannon.ts')).runAutocannon : runCampaign;
+    io.setExitCode(await run(settings, io));
   });
 }
 
@@ -136,6 +139,10 @@ function addExperimentFlags(command: Command): void {
     .option('--routes <route>', `drive a plain HTTP route instead: ${PLAIN_ROUTE_NAMES.join(', ')}`)
     .option('--connections <count>', 'of --routes (default 8)')
     .option('--rate <number>', 'of --routes, requests per second (default: as fast as the connections go)')
+    .option(
+      '--autocannon',
+      'of --routes: autocannon sends instead, to compare with; no sessions, gates or report',
+    )
     .option(
       '--gate <gates>',
       "exit 1 unless the whole interval holds: 'p95(ttft)<800ms; good>=99%; goodput>=2/s'",

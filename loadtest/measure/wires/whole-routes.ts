@@ -10,7 +10,7 @@ import type { HttpProtocol } from './http-target.ts';
 const CODE = 'function add(a, b) { return a + b; }\n';
 
 /** Asked the same every time. */
-const PLAIN_ROUTES = {
+export const PLAIN_ROUTES = {
   health: { method: 'GET', path: '/healthz', body: {} },
   models: { method: 'GET', path: '/v1/models', body: {} },
   tokenize: { method: 'POST', path: '/tokenize', body: { content: CODE, prompt: CODE } },
