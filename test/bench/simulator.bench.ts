@@ -1,8 +1,10 @@
 // What simulating costs: requests per second of processor time through the virtual-time player and the serving scheduler, one
 // process; beside another checkout's, round by round, where one is named.
+// ONLY=wafer plays one device alone in the process, as a simulation does: with all three in one the compiler has to reckon with
+// each of them everywhere.
 // Run: npx tsx test/bench/simulator.bench.ts [other checkout]
 import { join } from 'node:path';
-import { argv, cpuUsage } from 'node:process';
+import { argv, cpuUsage, env } from 'node:process';
 
 interface Player {
   readonly simulate: typeof import('../../loadtest/simulate/simulation.ts').simulate;
@@ -58,19 +60,22 @@ interface SimulatorRow {
 export async function simulatorBench(otherFolder?: string): Promise<SimulatorRow[]> {
   const own = await playerOf(join(import.meta.dirname, '../..'));
   const other = otherFolder === undefined ? null : await playerOf(otherFolder);
-  return cases.map((each): SimulatorRow => {
-    const rates: number[] = [];
-    const ratios: number[] = [];
-    for (let round = 0; round <= roundCount; round++) {
-      const mine = rate(own, each);
-      const theirs = other === null ? mine : rate(other, each);
-      if (round === 0) continue; // the compiler warms up
-      rates.push(mine);
-      ratios.push(mine / theirs);
-    }
-    const requestsPerSecond = Math.round(middle(rates));
-    return { name: each.name, requestsPerSecond, ratio: other === null ? null : middle(ratios) };
-  });
+  const only = env['ONLY'] ?? '';
+  return cases
+    .filter(({ name }) => name.startsWith(only))
+    .map((each): SimulatorRow => {
+      const rates: number[] = [];
+      const ratios: number[] = [];
+      for (let round = 0; round <= roundCount; round++) {
+        const mine = rate(own, each);
+        const theirs = other === null ? mine : rate(other, each);
+        if (round === 0) continue; // the compiler warms up
+        rates.push(mine);
+        ratios.push(mine / theirs);
+      }
+      const requestsPerSecond = Math.round(middle(rates));
+      return { name: each.name, requestsPerSecond, ratio: other === null ? null : middle(ratios) };
+    });
 }
 
 function middle(values: number[]): number {
