@@ -307,6 +307,20 @@ test('fragments come as one message, with a ping between them', async () => {
   await once(peer, 'close');
 });
 
+/** The text of a chunked body; how it is cut is Node's affair: 26 sends pieces of one turn as one. */
+function joined(body: string): string {
+  let text = '';
+  for (let at = 0; at < body.length; ) {
+    const size = /^[0-9a-f]+(?=\r\n)/.exec(body.slice(at))![0];
+    const start = at + size.length + 2;
+    const end = start + Number.parseInt(size, 16);
+    expect(body.slice(end, end + 2)).toBe('\r\n');
+    text += body.slice(start, end);
+    at = end + 2;
+  }
+  return text;
+}
+
 test('pieces of several answers on one connection come in order, framed, and none for HEAD', async () => {
   const peer = connect(port, '127.0.0.1');
   let said = '';
@@ -334,10 +348,6 @@ test('pieces of several answers on one connection come in order, framed, and non
   await until(() => said.endsWith('0\r\n\r\n') && said.includes('w'));
   const bodies = said.split(/HTTP\/1\.1 200 OK\r\n[\s\S]*?\r\n\r\n/).slice(1);
   const é = Buffer.from('é').toString('latin1');
-  expect(bodies).toEqual([
-    `1\r\na\r\n3\r\nb${é}\r\n1\r\nc\r\n1\r\nd\r\n0\r\n\r\n`,
-    '',
-    '1\r\nx\r\n2\r\nyz\r\n1\r\nw\r\n0\r\n\r\n',
-  ]);
+  expect(bodies.map(joined)).toEqual([`ab${é}cd`, '', 'xyzw']);
   peer.destroy();
 });
