@@ -4,27 +4,14 @@ import autocannon from 'autocannon';
 import { FlagError } from '../base/flag-error.ts';
 import type { LoadtestIo } from './io.ts';
 import type { Settings } from './settings.ts';
-import type { ServerAddress } from './wires/address.ts';
-import { headersOf, realWires } from './wires/catalog.ts';
-import { probeServer } from './wires/probe.ts';
+import { probe } from './stage.ts';
+import { headersOf } from './wires/catalog.ts';
 import { PLAIN_ROUTES, parseRoute } from './wires/whole-routes.ts';
 
 /** What it can do of what the load tester can; whatever else is asked for is refused. */
 const FLAGS = [
-  ...[
-    'autocannon',
-    'routes',
-    'connections',
-    'rate',
-    'url',
-    'apiKey',
-    'header',
-    'insecure',
-    'model',
-    'duration',
-    'timeout',
-  ],
-  ...['out', 'live'],
+  ...['autocannon', 'routes', 'connections', 'rate', 'url', 'apiKey', 'header', 'insecure', 'model'],
+  ...['duration', 'timeout', 'out', 'live'],
 ];
 
 interface AutocannonReport {
@@ -42,10 +29,11 @@ interface AutocannonReport {
 /** Resolves with the exit code: 1 where not one request was answered. Rejects with FlagError and ProbeError. */
 export async function runAutocannon(settings: Settings, io: LoadtestIo): Promise<number> {
   const { address, route, sending } = planOf(settings);
-  const headers = headersOf({ apiKey: settings.apiKey ?? io.apiKey, headers: settings.headers });
+  const apiKey = settings.apiKey ?? io.apiKey;
+  const headers = headersOf({ apiKey, headers: settings.headers });
   const { method, path, body } = PLAIN_ROUTES[route];
   const hasBody = method === 'POST';
-  const model = settings.model ?? (hasBody ? await servedModel(settings, address, headers) : '');
+  const model = settings.model ?? (hasBody ? (await probe(settings, apiKey)).model : '');
   const result = await new Promise<autocannon.Result>((resolve, reject) => {
     const options = {
       ...{ url: `${address.origin}${address.pathOf(path)}`, method, ...sending },
@@ -74,19 +62,6 @@ export async function runAutocannon(settings: Settings, io: LoadtestIo): Promise
     file.close();
   }
   return result['2xx'] === 0 ? 1 : 0;
-}
-
-async function servedModel(
-  { connection }: Settings,
-  address: ServerAddress,
-  headers: Readonly<Record<string, string>>,
-): Promise<string> {
-  const wire = realWires(address, connection, 1).http();
-  try {
-    return (await probeServer(wire, headers, address.text)).model;
-  } finally {
-    wire.close();
-  }
 }
 
 function planOf({ flags, target: { kind, address }, connection, load, durationMs }: Settings) {

@@ -111,7 +111,8 @@ function scraperOf(
   return new Scraper(scrape, { wire, headers: headersOf({ apiKey, headers }), clock });
 }
 
-async function probe(settings: Settings, apiKey: string | null): Promise<ServerFacts> {
+/** Asks the server there is who it is. Rejects with ProbeError. */
+export async function probe(settings: Settings, apiKey: string | null): Promise<ServerFacts> {
   const address = settings.target.address!;
   const wire = realWires(address, settings.connection, 1).http();
   try {
