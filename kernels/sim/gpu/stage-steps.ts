@@ -11,7 +11,6 @@ import {
   type StepPricing,
   type StepTerms,
   stepPricing,
-  stepTerms,
 } from './roofline.ts';
 
 /** The setup of one stage's GPUs, with all layers on them. */
@@ -32,22 +31,7 @@ export function stagedTerms(
   fitted: GpuCoefficients = gpuFitted,
   mixture: MixtureCoefficients = mixtureFitted,
 ): StepTerms {
-  const { stageCount = 1, shape, chip } = setup;
-  if (stageCount === 1) return stepTerms(setup, counts, fitted, mixture);
-  const part = partOf(counts, stageCount);
-  const terms = stepTerms(stageGroup(setup), part, fitted, mixture);
-  // Layers cannot be cut: when all stages have a part, they wait for the one that has a layer more.
-  const uneven = (Math.ceil(shape.layerCount / stageCount) * stageCount) / shape.layerCount;
-  const hopsMs = stageCount * hopMs(chip, part.tokenCount * shape.hiddenSize * activationBytes);
-  // The output projection is the last stage's alone; every stage's runtime schedules all rows of the part, and tells the next of each.
-  const group = stageGroup(setup);
-  const aloneMs = headMs(group, part, fitted, mixture) + terms.rowsMs;
-  const ranks = setup.sharding === 'expert' ? group.gpuCount : 1;
-  const toldMs = chip.own === undefined ? (mixture.stageRowUs * part.rowCount) / ranks / 1e3 : 0;
-  const slowestMs = (uneven * (terms.totalMs - aloneMs)) / stageCount + aloneMs + toldMs;
-  const partCount = Math.min(stageCount, Math.max(1, counts.rowCount)); // under way at a time
-  const totalMs = Math.max(terms.totalMs, partCount * slowestMs) + hopsMs;
-  return { ...terms, linkMs: terms.linkMs + hopsMs, totalMs };
+  return stagedPricing(setup, fitted, mixture)(counts);
 }
 
 /** The same for many steps, as stepPricing(). */
@@ -56,20 +40,28 @@ export function stagedPricing(
   fitted: GpuCoefficients = gpuFitted,
   mixture: MixtureCoefficients = mixtureFitted,
 ): StepPricing {
-  const { stageCount = 1 } = setup;
+  const { stageCount = 1, shape, chip } = setup;
   if (stageCount === 1) return stepPricing(setup, fitted, mixture);
-  return (counts) => stagedTerms(setup, counts, fitted, mixture);
-}
-
-// What the output projection takes of a step.
-function headMs(
-  group: GpuSetup,
-  part: StepCounts,
-  fitted: GpuCoefficients,
-  mixture: MixtureCoefficients,
-): number {
-  const without = { ...group, shape: { ...group.shape, vocabSize: 0 } };
-  return stepTerms(group, part, fitted, mixture).totalMs - stepTerms(without, part, fitted, mixture).totalMs;
+  const group = stageGroup(setup);
+  const pricing = stepPricing(group, fitted, mixture);
+  const headless = { ...group, shape: { ...group.shape, vocabSize: 0 } };
+  const pricingWithoutHead = stepPricing(headless, fitted, mixture);
+  // Layers cannot be cut: when all stages have a part, they wait for the one that has a layer more.
+  const uneven = (Math.ceil(shape.layerCount / stageCount) * stageCount) / shape.layerCount;
+  const ranks = setup.sharding === 'expert' ? group.gpuCount : 1;
+  return (counts) => {
+    const part = partOf(counts, stageCount);
+    const terms = pricing(part);
+    const hopsMs = stageCount * hopMs(chip, part.tokenCount * shape.hiddenSize * activationBytes);
+    // The output projection is the last stage's alone; every stage's runtime schedules all rows of the part, and tells the next of each.
+    const headMs = terms.totalMs - pricingWithoutHead(part).totalMs;
+    const aloneMs = headMs + terms.rowsMs;
+    const toldMs = chip.own === undefined ? (mixture.stageRowUs * part.rowCount) / ranks / 1e3 : 0;
+    const slowestMs = (uneven * (terms.totalMs - aloneMs)) / stageCount + aloneMs + toldMs;
+    const partCount = Math.min(stageCount, Math.max(1, counts.rowCount)); // under way at a time
+    const totalMs = Math.max(terms.totalMs, partCount * slowestMs) + hopsMs;
+    return { ...terms, linkMs: terms.linkMs + hopsMs, totalMs };
+  };
 }
 
 const hopLatencyUs = 8; // as a small all-reduce between two GPUs (chips.ts)
