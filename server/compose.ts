@@ -87,8 +87,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   const { draftBackend = null, page } = parts;
   for (const warning of model.warnings) log.warn(warning);
   const draftModel = draftBackend === null ? null : openDraftModel(draftBackend, parts);
-  const chat = model.chatTemplate !== null;
-  const ui = page === undefined ? null : new Ui({ ...parts, page, chat });
+  const ui = page === undefined ? null : new Ui({ ...parts, page, chat: model.chatTemplate !== null });
   const observer = ui?.observer ?? metrics;
   const engine = new Engine(backend, clock, engineBounds(config, backend), observer, archive, draftModel);
   parts.decoder?.attach(engine, (next) => engineBounds(config, next));
@@ -102,6 +101,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
     log,
   });
   metrics.watchDevice(() => device.backend);
+  metrics.watchRequestErrors((err) => log.error('a request met a fault of the server', { err }));
   const routes = [
     ...ownRoutes(parts, { device, engine }),
     ...(ui?.routes({

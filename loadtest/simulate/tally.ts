@@ -128,6 +128,9 @@ export class Tally implements EngineObserver {
   }
 
   onStepFailure(): void {}
+  onRequestError(error: Error): void {
+    throw error;
+  }
 
   onKv(report: KvReport): void {
     const nowMs = this.#nowMs();

@@ -148,6 +148,7 @@ const FAILURE_CODES: Readonly<Record<GenerationFailure['code'], ErrorCode>> = {
   deadline: 'deadline',
   shutdown: 'shutdown',
   'context-shrunk': 'context_shrunk',
+  'request-threw': 'internal_error',
   'upstream-failed': 'upstream_failed',
 };
 

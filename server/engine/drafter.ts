@@ -20,6 +20,11 @@ export interface Draft {
   readonly chances: Float64Array | null; // parallel: of each, those before it being right; null: only its source's record tells
 }
 
+/** Guesses as the device is to verify them. */
+export interface SequenceDraft extends Draft {
+  readonly masks: readonly (Uint32Array | null)[] | null; // [1 + tokens] what may be drawn in place of each and after the last
+}
+
 export class Drafter {
   readonly #prediction: Int32Array | null;
   readonly #predictionIndex: TokenIndex | null;

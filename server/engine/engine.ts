@@ -20,7 +20,14 @@ import { type EngineBounds, Floor } from './floor.ts';
 import { drawnOf, guessCountOf, rowDraws } from './judged-row.ts';
 import type { EngineObserver } from './observer.ts';
 import type { StepTimes } from './reporter.ts';
-import type { SequenceEnd, SequenceEngine, SequenceRequest, SequenceSink, SubmitResult } from './request.ts';
+import {
+  INTERNAL,
+  type SequenceEnd,
+  type SequenceEngine,
+  type SequenceRequest,
+  type SequenceSink,
+  type SubmitResult,
+} from './request.ts';
 import { type EngineLoad, seatsOf } from './seats.ts';
 import type { Departure, Sequence } from './sequence.ts';
 import { judgeDraft } from './sequence-draft.ts';
@@ -37,7 +44,7 @@ export class Engine implements SequenceEngine {
   #replacement: Replacement | null = null; // from the wish to the move
   readonly #sequences = new SequenceTable(); // bounded: queueLengthMax + seats
   readonly #departing: Sequence[] = []; // to leave at the next pump
-  readonly #untold = new Untold(); // to be told once the next step is on its way
+  readonly #untold = new Untold((sequence, error) => this.#onReaderThrew(sequence, error)); // to be told once the next step is on its way
   readonly #idleCallbacks: (() => void)[] = [];
   #pausedCount = 0;
   #pumpScheduled = false;
@@ -329,10 +336,18 @@ export class Engine implements SequenceEngine {
   // Its step has answered: what is computed is kept, and whoever is through leaves.
   #settle(sequence: Sequence): void {
     sequence.leaveStep();
+    if (sequence.rules.failure !== null) this.#observer.onRequestError(sequence.rules.failure);
     if (sequence.failure === null) this.#floor.register(sequence);
     else this.#floor.distrust(sequence);
     if (sequence.ending !== null && sequence.departure === null)
       this.#end(sequence, sequence.ending, sequence.failure);
+  }
+
+  // Whoever reads an answer is a request's own: nobody else hears of its fault.
+  #onReaderThrew(sequence: Sequence, thrown: unknown): void {
+    const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    this.#observer.onRequestError(error);
+    this.#depart(sequence, { reason: 'failed', code: 'request-threw', message: INTERNAL });
   }
 
   #failRows(plan: StepPlan, { code, message }: DeviceFailure): void {

@@ -6,7 +6,7 @@ import type { Sequence } from './sequence.ts';
 
 /** The row that computes `tokens`, from computedCount on. `history`: of a sequence with penalties, if this row draws. */
 export function judgedRow(sequence: Sequence, tokens: Int32Array, history: Int32Array | null): StepRow {
-  const { sampling, constraint, promptLogprobs } = sequence.request;
+  const { sampling, promptLogprobs } = sequence.request;
   const position = sequence.computedCount;
   const end = position + tokens.length;
   const draws = end === sequence.tokenCount && !sequence.prefillOnly;
@@ -23,7 +23,7 @@ export function judgedRow(sequence: Sequence, tokens: Int32Array, history: Int32
     sampling: { ...sampling, logprobs: Math.max(sampling.logprobs ?? 0, promptLogprobs!) },
     promptCount: sequence.promptCount,
     history,
-    masks: draws && constraint !== null ? [...free, constraint.mask()] : null,
+    masks: draws && sequence.rules.constrained ? [...free, sequence.rules.mask()] : null,
     targets,
     blocks: sequence.blocks,
   };

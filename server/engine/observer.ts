@@ -61,6 +61,8 @@ export interface EngineObserver {
   onCold(report: { readonly fetchedBlocks: number; readonly skippedBlocks: number }): void;
   onStep(report: StepReport): void;
   onStepFailure(code: DeviceFailureCode): void;
+  /** A request's constraint, end or reader threw: a fault of the server, of which that request alone hears. */
+  onRequestError(error: Error): void;
   /** After every commit. */
   onKv(report: KvReport): void;
 }

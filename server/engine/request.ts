@@ -58,15 +58,19 @@ export type FinishReason =
   | 'failed';
 
 /**
- * Why a sequence failed: the device lost it, there was no distribution to draw from, its time ran out, or the device
- * that replaced its own cannot hold it.
+ * Why a sequence failed: the device lost it, there was no distribution to draw from, its time ran out, the device that replaced
+ * its own cannot hold it, or what it brought along threw: its constraint, its end or its reader.
  */
 export type SequenceFailureCode =
   | DeviceFailureCode
   | 'sampling-failed'
   | 'deadline'
   | 'shutdown'
-  | 'context-shrunk';
+  | 'context-shrunk'
+  | 'request-threw';
+
+/** What the caller of a request that threw hears. */
+export const INTERNAL = 'an internal error; the log has it';
 
 export interface SequenceUsage {
   readonly promptTokens: number;

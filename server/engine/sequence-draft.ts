@@ -1,9 +1,8 @@
 // What to guess for a sequence's next step, if anything. Pure but for what the drafter remembers of the text. Used by
 // scheduler.ts; before it: drafter.ts finds guesses, speculation.ts says how many are worth it.
-import { type BackendLimits, maskAllows, type RowOutcome, type StepCosts } from '../../kernels/backend.ts';
-import type { Draft } from './drafter.ts';
-import type { TokenConstraint } from './request.ts';
-import type { Sequence, SequenceDraft } from './sequence.ts';
+import type { BackendLimits, RowOutcome, StepCosts } from '../../kernels/backend.ts';
+import type { Draft, SequenceDraft } from './drafter.ts';
+import type { Sequence } from './sequence.ts';
 
 /** At most `countMax` guesses to go into the same row as the token they follow, or null. */
 export function draftOf(
@@ -21,9 +20,8 @@ export function draftOf(
   if (count === 0) return null;
   const tokens = draft.tokens.subarray(0, count);
   const { source, chances } = draft;
-  const { constraint } = sequence.request;
-  if (constraint === null) return { source, tokens, chances, masks: null };
-  const masks = masksAlong(constraint.fork(), tokens);
+  if (!sequence.rules.constrained) return { source, tokens, chances, masks: null };
+  const masks = sequence.rules.masksAlong(tokens);
   return masks.length === 1 ? null : { source, tokens: tokens.subarray(0, masks.length - 1), chances, masks };
 }
 
@@ -56,18 +54,6 @@ export function judgeDraft(
   sequence.speculation!.learn(draft, { count, accepted });
   if (draft.source === 'model') draftModel?.learn({ count, accepted });
   return accepted;
-}
-
-/** The masks before each guess up to the first that is not allowed, and after the last of them. */
-function masksAlong(constraint: TokenConstraint, tokens: Int32Array): (Uint32Array | null)[] {
-  const masks = [constraint.mask()];
-  for (const token of tokens) {
-    const mask = masks.at(-1)!;
-    if (mask !== null && !maskAllows(mask, token)) break;
-    constraint.accept(token);
-    masks.push(constraint.mask());
-  }
-  return masks;
 }
 
 function guessOf(sequence: Sequence, limits: BackendLimits, countMax: number): Draft | null {

@@ -3,15 +3,17 @@
 import type { TokenLogprobs } from '../../kernels/backend.ts';
 import type { Timer } from '../../kernels/clock.ts';
 import type { BlockKey } from './block-archive.ts';
-import { type Draft, Drafter } from './drafter.ts';
+import { Drafter, type SequenceDraft } from './drafter.ts';
 import type { MissReason, PrefixNode } from './prefix-cache.ts';
-import type {
-  FinishReason,
-  SequenceEnd,
-  SequenceFailureCode,
-  SequenceRequest,
-  SequenceSink,
+import {
+  type FinishReason,
+  INTERNAL,
+  type SequenceEnd,
+  type SequenceFailureCode,
+  type SequenceRequest,
+  type SequenceSink,
 } from './request.ts';
+import { RequestRules } from './request-rules.ts';
 import { Speculation } from './speculation.ts';
 import type { TokenSlab } from './token-slab.ts';
 
@@ -33,11 +35,6 @@ export interface ColdFetch {
   ended: boolean;
 }
 
-/** Guesses as the device is to verify them. */
-export interface SequenceDraft extends Draft {
-  readonly masks: readonly (Uint32Array | null)[] | null; // [1 + tokens] what may be drawn in place of each and after the last
-}
-
 /** What a draft model guesses to come after the first `tokenCount` tokens. */
 export interface ModelGuess {
   readonly tokenCount: number;
@@ -54,6 +51,7 @@ export function newSequence(...parts: ConstructorParameters<typeof SequenceState
 class SequenceState {
   readonly id: number;
   readonly request: SequenceRequest;
+  readonly rules: RequestRules;
   readonly sink: SequenceSink;
   readonly submitMs: number;
   readonly promptCount: number;
@@ -98,6 +96,7 @@ class SequenceState {
   constructor(id: number, request: SequenceRequest, sink: SequenceSink, submitMs: number, slab: TokenSlab) {
     this.id = id;
     this.request = request;
+    this.rules = new RequestRules(request);
     this.sink = sink;
     this.submitMs = submitMs;
     this.promptCount = request.tokens.length;
@@ -365,15 +364,14 @@ class SequenceState {
 
   /** Appends the first `count` drawn tokens, or fewer if one of them is a reason to end. */
   take(tokens: readonly number[], count: number, contextTokensMax: number): void {
-    const { constraint, ignoreStopTokens, sampling, maxTokens, endsWith = null } = this.request;
-    for (let index = 0; index < count; index++) {
+    const { ignoreStopTokens, sampling, maxTokens } = this.request;
+    for (let index = 0; index < count && this.ending === null; index++) {
       const token = tokens[index]!;
-      this.#append(token);
-      constraint?.accept(token);
-      const isLast = endsWith?.(token) ?? false;
-      if (isLast || (!ignoreStopTokens && sampling.stopTokenIds.includes(token))) this.ending = 'stop';
+      const isLast = this.rules.take(token);
+      if (this.rules.failure === null) this.#append(token);
+      if (this.rules.failure !== null) this.fail(INTERNAL, 'request-threw');
+      else if (isLast || (!ignoreStopTokens && sampling.stopTokenIds.includes(token))) this.ending = 'stop';
       else if (this.outputCount >= maxTokens || this.tokenCount >= contextTokensMax) this.ending = 'length';
-      if (this.ending !== null) return;
     }
   }
 
@@ -383,9 +381,9 @@ class SequenceState {
   }
 
   /** Its row could not be sampled: nothing more can be drawn. */
-  fail(message: string): void {
+  fail(message: string, code: SequenceFailureCode = 'sampling-failed'): void {
     this.ending = 'failed';
-    this.failure = { code: 'sampling-failed', message };
+    this.failure = { code, message };
   }
 
   #append(token: number): void {

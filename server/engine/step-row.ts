@@ -25,7 +25,8 @@ export function dropRows({ rows, restores, saves }: Step, seats: readonly (Seque
 
 /** The row that computes tokens [computedCount, end) and the sequence's draft behind them. */
 export function newRow(sequence: Sequence, end: number): StepRow {
-  const { sampling, constraint } = sequence.request;
+  const { request, rules } = sequence;
+  const { sampling } = request;
   const draws = end === sequence.tokenCount && !sequence.prefillOnly;
   const penalised =
     sampling.repetitionPenalty !== 1 || sampling.frequencyPenalty !== 0 || sampling.presencePenalty !== 0;
@@ -42,7 +43,7 @@ export function newRow(sequence: Sequence, end: number): StepRow {
     sampling,
     promptCount: sequence.promptCount,
     history,
-    masks: draws && constraint !== null ? (sequence.draft?.masks ?? [constraint.mask()]) : null,
+    masks: draws && rules.constrained ? (sequence.draft?.masks ?? [rules.mask()]) : null,
     blocks: sequence.blocks,
   };
 }

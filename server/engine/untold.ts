@@ -19,11 +19,19 @@ interface Ended {
   readonly end: SequenceEnd;
 }
 
+/** A reader has thrown; it is told the end only. */
+type OnThrow = (sequence: Sequence, error: unknown) => void;
+
 export class Untold {
+  readonly #onThrow: OnThrow;
   // Counted, not emptied: an array that is cut to nothing after each step gets new memory in each step.
   readonly #drawn: (Drawn | null)[] = [];
   #drawnCount = 0;
   #ended: Ended[] = [];
+
+  constructor(onThrow: OnThrow) {
+    this.#onThrow = onThrow;
+  }
 
   drew(drawn: Drawn): void {
     this.#drawn[this.#drawnCount++] = drawn;
@@ -35,11 +43,13 @@ export class Untold {
 
   tellDrawn(): void {
     for (let at = 0; at < this.#drawnCount; at++) {
-      const { sequence, tokens, index, logprobs, judged } = this.#drawn[at]!;
+      const drawn = this.#drawn[at]!;
       this.#drawn[at] = null;
-      if (sequence.departure !== null) continue; // another reader's reaction cancelled it
-      if (judged !== null) sequence.sink.onPrompt?.(judged);
-      if (tokens.length > 0 && sequence.departure === null) sequence.sink.onTokens(tokens, index, logprobs);
+      try {
+        tellOne(drawn);
+      } catch (error) {
+        this.#onThrow(drawn.sequence, error);
+      }
     }
     this.#drawnCount = 0;
   }
@@ -51,8 +61,18 @@ export class Untold {
     this.#ended = [];
     for (const { sequence, end } of ended) {
       reporter.end(sequence, end);
-      sequence.sink.onEnd(end);
+      try {
+        sequence.sink.onEnd(end);
+      } catch (error) {
+        this.#onThrow(sequence, error);
+      }
     }
     return true;
   }
+}
+
+function tellOne({ sequence, tokens, index, logprobs, judged }: Drawn): void {
+  if (sequence.departure !== null) return; // another reader's reaction cancelled it
+  if (judged !== null) sequence.sink.onPrompt?.(judged);
+  if (tokens.length > 0 && sequence.departure === null) sequence.sink.onTokens(tokens, index, logprobs);
 }

@@ -31,6 +31,10 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
   readonly #planSeconds = this.#histogram('step_plan_seconds', 'Engine time per step', [], ENGINE_BUCKETS);
   readonly #stepRows = this.#histogram('step_rows', 'Batch size: sequences in a step', [], ROW_BUCKETS);
   readonly #stepTokens = this.#counter('step_tokens_total', 'Tokens computed', ['kind']);
+  readonly #requestErrors = this.#counter(
+    'request_errors_total',
+    'Requests that a fault of the server ended',
+  );
   readonly #stepFailures = this.#counter('step_failures_total', 'Steps that the device failed', ['code']);
   readonly #draftLosses = this.#counter('draft_model_losses_total', 'Draft models switched off', ['code']);
   readonly #promptTokens = this.#counter('prompt_tokens_total', 'Prompt tokens of ended sequences');
@@ -58,6 +62,7 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
   readonly #diskHits = this.#hits.labels('disk');
   readonly #prefillTokens = this.#stepTokens.labels('prefill');
   readonly #decodeTokens = this.#stepTokens.labels('decode');
+  #onRequestError: (error: Error) => void = () => {};
   #archiveSize = 0;
   #decodedTokens = 0;
   #endedPromptTokens = 0;
@@ -163,6 +168,16 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
     this.#stepFailures.inc({ code });
   }
 
+  onRequestError(error: Error): void {
+    this.#requestErrors.inc();
+    this.#onRequestError(error);
+  }
+
+  /** Who writes them down. */
+  watchRequestErrors(note: (error: Error) => void): void {
+    this.#onRequestError = note;
+  }
+
   onDraftModelLost(code: DeviceFailureCode): void {
     this.#draftLosses.inc({ code });
   }
@@ -229,6 +244,7 @@ export class ServerMetrics implements EngineObserver, ArchiveObserver {
       onCold: (report) => this.onCold(report),
       onStep: (report) => this.onStep(report),
       onStepFailure: (code) => this.onStepFailure(code),
+      onRequestError: (error) => this.onRequestError(error),
       onKv: (report) => void this.#kv.set(model, report),
     };
   }

@@ -13,7 +13,7 @@ const SAMPLES_MAX = 1024; // of one point; more are thinned out
 const STEP_SAMPLES_MAX = 64; // of each batch size
 const ROWS_MAX = 64; // batch sizes that are told apart
 
-type Ignored = 'onRefusal' | 'onPreemption' | 'onEviction' | 'onCold' | 'onStepFailure';
+type Ignored = 'onRefusal' | 'onPreemption' | 'onEviction' | 'onCold' | 'onStepFailure' | 'onRequestError';
 
 export class LiveRecorder implements Omit<EngineObserver, Ignored> {
   readonly #clock: Clock;

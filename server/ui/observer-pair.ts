@@ -30,6 +30,7 @@ export function observerPair(metrics: EngineObserver, recorder: LiveRecorder): E
       recorder.onStep(report);
     },
     onStepFailure: (code) => metrics.onStepFailure(code),
+    onRequestError: (error) => metrics.onRequestError(error),
     onKv: (report) => {
       metrics.onKv(report);
       recorder.onKv(report);

@@ -43,6 +43,9 @@ export function quietObserver(): QuietObserver {
     onStepFailure() {
       this.stepFailures++;
     },
+    onRequestError(error) {
+      throw error;
+    },
     onKv() {},
   };
 }

@@ -120,4 +120,7 @@ const deaf: EngineObserver = {
   ...{ onRefusal: ignore, onSeat: ignore, onFirstToken: ignore, onTokenGap: ignore, onEnd: ignore },
   ...{ onPreemption: ignore, onEviction: ignore, onCold: ignore, onStep: ignore, onStepFailure: ignore },
   onKv: ignore,
+  onRequestError: (error) => {
+    throw error;
+  },
 };
