@@ -9,6 +9,7 @@ import { FlagReader } from './flag-reader.ts';
 import type { LoadtestIo } from './io.ts';
 import { reportJsonSchema } from './runs/report-schema.ts';
 import { type Flags, parseSettings } from './settings.ts';
+import { unheardFlags } from './unheard-flags.ts';
 import { TARGET_KINDS } from './wires/catalog.ts';
 import { undiciForward } from './wires/undici-forward.ts';
 import { PLAIN_ROUTE_NAMES } from './wires/whole-routes.ts';
@@ -29,6 +30,7 @@ export function addLoadtestCommand(program: Command, io: LoadtestIo): void {
       io.write(`${JSON.stringify(reportJsonSchema(), null, 2)}\n`);
       return;
     }
+    for (const line of unheardFlags(flags)) io.note(`${line}\n`);
     if (typeof flags['record'] === 'string') {
       await recordClient(flags['record'], flags, io);
       return;

@@ -10,6 +10,10 @@ export class FlagReader {
     this.#flags = flags;
   }
 
+  flag(name: string): boolean {
+    return this.#flags[name] === true;
+  }
+
   text(name: string): string | null {
     const value = this.#flags[name];
     return typeof value === 'string' ? value : null;

@@ -169,6 +169,10 @@ function routeLoad(read: FlagReader, route: string | null): string | null {
       throw new FlagError('rate', String(rate), '--routes beside it, or --load constant:RATE');
     return null;
   }
+  if (rate !== null && connections !== null && !read.flag('autocannon')) {
+    const expected = 'no --rate beside it: that opens what it needs (--autocannon takes both)';
+    throw new FlagError('connections', String(connections), expected);
+  }
   if (rate !== null) return `constant:${rate}`;
   return connections === null ? null : `closed:${connections}`;
 }
