@@ -14,6 +14,7 @@ interface Kept {
   fence: number;
   readonly owner: string;
   number: number;
+  readonly position: number;
   head: Uint8Array;
   columns: Buffer[];
   drawn: Buffer;
@@ -40,7 +41,10 @@ export class MemorySessions extends MemoryLink implements SessionStore {
     return new SessionsView(this);
   }
 
-  async save(id: string, { fence, owner, keepMs, after, number, change }: StoredSession): Promise<Saved> {
+  async save(
+    id: string,
+    { fence, owner, keepMs, after, number, position, change }: StoredSession,
+  ): Promise<Saved> {
     this.reach();
     if (this.full) throw new Error('OOM command not allowed');
     const there = this.#find(id);
@@ -58,7 +62,16 @@ export class MemorySessions extends MemoryLink implements SessionStore {
     });
     const drawn = Buffer.alloc(0);
     const untilMs = this.#clock.nowMs() + keepMs;
-    this.#kept.set(id, { fence, owner, number, head: change.head.slice(), columns, drawn, untilMs });
+    this.#kept.set(id, {
+      fence,
+      owner,
+      number,
+      position,
+      head: change.head.slice(),
+      columns,
+      drawn,
+      untilMs,
+    });
     return 'kept';
   }
 
@@ -71,10 +84,11 @@ export class MemorySessions extends MemoryLink implements SessionStore {
     there.drawn = Buffer.concat([there.drawn.subarray(0, start), bytes]);
   }
 
-  async take(id: string, owner: string): Promise<TakenSession | null> {
+  async take(id: string, owner: string, position: number): Promise<TakenSession | 'behind' | null> {
     this.reach();
     const there = this.#find(id);
     if (there?.owner !== owner) return null;
+    if (there.position < position) return 'behind';
     there.fence++;
     return { fence: there.fence, state: { head: there.head, columns: there.columns }, drawn: there.drawn };
   }
@@ -94,21 +108,33 @@ export class MemorySessions extends MemoryLink implements SessionStore {
 export class SessionsView implements SessionStore {
   isCut = false;
   readonly #store: MemorySessions;
+  #arrival: Promise<void> | null = null; // of what is on its way
 
   constructor(store: MemorySessions) {
     this.#store = store;
   }
 
+  /** What this node says from now on arrives once the answer is called. */
+  delay(): () => void {
+    let arrive = () => {};
+    this.#arrival = new Promise((resolve) => {
+      arrive = resolve;
+    });
+    return arrive;
+  }
+
   async save(id: string, entry: StoredSession): Promise<Saved> {
-    return this.isCut ? 'kept' : this.#store.save(id, entry);
+    if (this.isCut) return 'kept';
+    await this.#arrival;
+    return this.#store.save(id, entry);
   }
 
   async draw(id: string, piece: DrawnPiece): Promise<void> {
     if (!this.isCut) await this.#store.draw(id, piece);
   }
 
-  async take(id: string, owner: string): Promise<TakenSession | null> {
-    return this.isCut ? null : this.#store.take(id, owner);
+  async take(id: string, owner: string, position: number): Promise<TakenSession | 'behind' | null> {
+    return this.isCut ? null : this.#store.take(id, owner, position);
   }
 
   async forget(id: string, fence: number): Promise<void> {

@@ -33,10 +33,11 @@ export type Beginning =
   | ({ readonly type: 'session.resume'; readonly id: string } & Partial<ResumePoint>)
   | { readonly type: 'session.fork'; readonly of: number; readonly count?: number };
 
-/** What the client has: `index` tokens of `generation`, its latest question. */
+/** What the client has: `index` tokens of `generation`, its latest question; and the latest `position` that it was told. */
 export interface ResumePoint {
   readonly generation: number;
   readonly index: number;
+  readonly position?: number;
 }
 
 /** Part of a session to be replaced: tokens, in a chat messages. */

@@ -98,7 +98,7 @@ export class NativeClient implements ClientSocketEvents, SessionLink {
    * has of its latest answer, which goes on in `continued()`; without it only what comes is heard. `opened` rejects
    * with unknown_session or replay_gone.
    */
-  resume(id: string, from: ResumePoint | null = null): ClientSession {
+  resume(id: string, from: ResumePoint | Pick<ResumePoint, 'position'> | null = null): ClientSession {
     return this.#begin({ type: 'session.resume', id, ...from });
   }
 

@@ -62,6 +62,7 @@ const sessionResume = z.object({
   id: z.string().min(1).max(NAME_LENGTH_MAX),
   generation: label.optional(), // the latest that the client asked; absent: nothing of before is wanted
   index: z.int().min(0).optional(), // tokens of it that the client has; absent: none
+  position: z.int().min(0).optional(), // the latest it was told: an older state of another node's is waited for, for a while
 });
 
 const contentFields = {

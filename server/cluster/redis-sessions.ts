@@ -18,8 +18,11 @@ export interface SessionStore {
   save(id: string, entry: StoredSession): Promise<Saved>;
   /** Tokens of the answer to its question, unless another state of it has been told since, or what comes before them is missing. */
   draw(id: string, piece: DrawnPiece): Promise<void>;
-  /** The session is this node's from now on; null: there is none of this owner. */
-  take(id: string, owner: string): Promise<TakenSession | null>;
+  /**
+   * The session is this node's from now on; null: there is none of this owner. `behind`: what is there has fewer tokens than
+   * `position`, and stays whose it is.
+   */
+  take(id: string, owner: string, position: number): Promise<TakenSession | 'behind' | null>;
   /** Unless another node has it by now. */
   forget(id: string, fence: number): Promise<void>;
 }
@@ -29,6 +32,7 @@ export interface StoredSession {
   readonly owner: string; // a digest of the key
   readonly after: number | null; // the state that `change` goes on from; null: from none, it is all there is
   readonly number: number; // of this state, within the turn
+  readonly position: number; // tokens that it has
   readonly change: SessionChange;
   readonly keepMs: number; // without a change
 }
@@ -41,7 +45,7 @@ export interface DrawnPiece {
   readonly bytes: Uint8Array;
 }
 
-// KEYS: the session, its columns, what is drawn. ARGV: fence, owner, ms, state before or '', state, head; then start and bytes of each column.
+// KEYS: the session, its columns, what is drawn. ARGV: fence, owner, ms, state before or '', state, head, position; then start and bytes of each column.
 // A full store asks a script's first change only.
 const SAVE = `
 local there = redis.call('HMGET', KEYS[1], 'fence', 'number')
@@ -49,14 +53,14 @@ if tonumber(there[1] or '0') > tonumber(ARGV[1]) then return 'stale' end
 if ARGV[4] ~= '' then
   if there[1] ~= ARGV[1] or there[2] ~= ARGV[4] then return 'lost' end
   for i = 2, #KEYS - 1 do
-    if redis.call('STRLEN', KEYS[i]) < tonumber(ARGV[3 + 2 * i]) then return 'lost' end
+    if redis.call('STRLEN', KEYS[i]) < tonumber(ARGV[4 + 2 * i]) then return 'lost' end
   end
 end
-redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'owner', ARGV[2], 'number', ARGV[5], 'head', ARGV[6])
+redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'owner', ARGV[2], 'number', ARGV[5], 'head', ARGV[6], 'position', ARGV[7])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('DEL', KEYS[#KEYS])
 for i = 2, #KEYS - 1 do
-  local start, bytes = ARGV[3 + 2 * i], ARGV[4 + 2 * i]
+  local start, bytes = ARGV[4 + 2 * i], ARGV[5 + 2 * i]
   if start == '0' then redis.call('SET', KEYS[i], bytes) else redis.call('SETRANGE', KEYS[i], start, bytes) end
   redis.call('PEXPIRE', KEYS[i], ARGV[3])
 end
@@ -69,10 +73,11 @@ if redis.call('STRLEN', KEYS[2]) < tonumber(ARGV[4]) then return 0 end
 redis.call('SETRANGE', KEYS[2], ARGV[4], ARGV[5])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return 1`;
-// ARGV: owner.
+// ARGV: owner, position.
 const TAKE = `
-local found = redis.call('HMGET', KEYS[1], 'owner', 'head')
+local found = redis.call('HMGET', KEYS[1], 'owner', 'head', 'position')
 if found[1] ~= ARGV[1] or not found[2] then return false end
+if tonumber(found[3] or '0') < tonumber(ARGV[2]) then return 'behind' end
 local taken = { redis.call('HINCRBY', KEYS[1], 'fence', 1), found[2] }
 for i = 2, #KEYS do taken[i + 1] = redis.call('GET', KEYS[i]) or '' end
 return taken`;
@@ -92,9 +97,9 @@ export class RedisSessions implements SessionStore {
   }
 
   async save(id: string, entry: StoredSession): Promise<Saved> {
-    const { fence, owner, keepMs, after, number, change } = entry;
+    const { fence, owner, keepMs, after, number, position, change } = entry;
     const columns = change.columns.flatMap(({ start, bytes }) => [start, bytes]);
-    const args = [fence, owner, keepMs, after ?? '', number, change.head, ...columns];
+    const args = [fence, owner, keepMs, after ?? '', number, change.head, position, ...columns];
     return String(await this.#run(SAVE, this.#keysOf(id), args)) as Saved;
   }
 
@@ -103,9 +108,9 @@ export class RedisSessions implements SessionStore {
     await this.#run(DRAW, [key!, others.at(-1)!], [fence, number, keepMs, start, bytes]);
   }
 
-  async take(id: string, owner: string): Promise<TakenSession | null> {
-    const found = await this.#run(TAKE, this.#keysOf(id), [owner]);
-    if (!Array.isArray(found)) return null;
+  async take(id: string, owner: string, position: number): Promise<TakenSession | 'behind' | null> {
+    const found = await this.#run(TAKE, this.#keysOf(id), [owner, position]);
+    if (!Array.isArray(found)) return found === null ? null : 'behind';
     const [fence, head, ...columns] = found as [number, Buffer, ...Buffer[]];
     return { fence, state: { head, columns: columns.slice(0, COLUMNS) }, drawn: columns[COLUMNS]! };
   }

@@ -28,6 +28,7 @@ export interface WantedSession {
   readonly owner: string;
   readonly generation?: number | undefined;
   readonly index?: number | undefined;
+  readonly position?: number | undefined; // tokens
 }
 
 /** The answer to a session's question, as far as it has come. */
@@ -46,6 +47,8 @@ interface ToldState {
 
 const IN_FLIGHT_SIZE_MAX = 64 * 2 ** 20; // bytes on their way to the store; beyond, what changes is told later
 const DRAWN_TOLD_TOGETHER = 16; // tokens
+const BEHIND_MS = 1000; // what a client knows of may still be on its way to the store
+const BEHIND_PAUSE_MS = 20;
 const FIRST_FENCE = 1;
 const RETRY_MS = 2000; // after a store that is there has refused a change: it is full, say
 
@@ -108,9 +111,17 @@ export class SessionDirectory implements SessionKeeper {
       done();
       return;
     }
-    this.#store.take(wanted.id, this.#options.ownerIdOf(wanted.owner)).then(
+    this.#take(wanted, BEHIND_MS, done);
+  };
+
+  #take(wanted: WantedSession, leftMs: number, done: () => void): void {
+    const { id, owner, position = 0 } = wanted;
+    this.#store.take(id, this.#options.ownerIdOf(owner), leftMs > 0 ? position : 0).then(
       (taken) => {
-        if (taken === null || this.#isOwn(wanted, taken.fence)) done();
+        if (taken === 'behind') {
+          const again = () => this.#take(wanted, leftMs - BEHIND_PAUSE_MS, done);
+          this.#options.clock.schedule(BEHIND_PAUSE_MS, again);
+        } else if (taken === null || this.#isOwn(wanted, taken.fence)) done();
         else this.#fetched(wanted, taken, done);
       },
       (error: Error) => {
@@ -118,7 +129,7 @@ export class SessionDirectory implements SessionKeeper {
         done();
       },
     );
-  };
+  }
 
   /** It is here, and nobody has had it since. */
   #isOwn({ id, owner }: WantedSession, fence: number): boolean {
@@ -198,11 +209,20 @@ export class SessionDirectory implements SessionKeeper {
     const before = this.#told.get(id) ?? null;
     const { change, told } = changeSince(before?.columns ?? null, sessionBytes(state));
     const number = this.#nextNumber++;
+    const position = state.transcript.tokens.length;
     this.#told.set(id, { number, columns: told }); // what comes next goes on from here, whether this has arrived yet or not
     const size = change.columns.reduce((sum, { bytes }) => sum + bytes.length, change.head.length);
     this.#inFlightSize += size;
     try {
-      const entry = { fence, owner: ownerIdOf(owner), keepMs, after: before?.number ?? null, number, change };
+      const entry = {
+        fence,
+        owner: ownerIdOf(owner),
+        keepMs,
+        after: before?.number ?? null,
+        number,
+        position,
+        change,
+      };
       const saved = await this.#store.save(id, entry);
       if (saved === 'stale') this.#lose(session);
       else if (saved === 'lost') this.#tellAll(session);

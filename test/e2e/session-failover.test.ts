@@ -148,7 +148,7 @@ describe.skipIf(redisProgram === null)('with a store that nodes share', () => {
     expect((await sizeTold(redis)) - before).toBeLessThan(6 * long.length * 4);
     const position = long.length + 2 + 10 * 7;
     const second = await client(b.url, id);
-    const taken = second.resume(id);
+    const taken = second.resume(id, { position });
     expect(await taken.opened).toMatchObject({ position });
     await rig.tellRedis(redis, 'FLUSHALL');
     await taken.append({ tokens: [5] });
