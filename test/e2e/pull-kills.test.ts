@@ -1,4 +1,4 @@
-// A puller killed (kill -9) at twenty points of a model of three files: each next one goes on from the last byte on disk,
+// A puller killed (kill -9) at ten points of a model of three files: each next one goes on from the last byte on disk,
 // and what is visible is never half a file.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,7 +15,7 @@ import { temporaryDirectory } from '../temporary-directory.ts';
 const rig = hubRig(temporaryDirectory());
 const root = join(import.meta.dirname, '../..');
 const FILE_SIZE = 2_000_000;
-const KILL_COUNT = 20;
+const KILL_COUNT = 10;
 const children: ChildProcess[] = [];
 
 afterEach(() => {
@@ -29,7 +29,7 @@ function startPuller(): { readonly child: ChildProcess; readonly end: Promise<un
   return { child, end: once(child, 'exit') };
 }
 
-test('killed at twenty points, a pull ends whole', async () => {
+test('killed at ten points, a pull ends whole', async () => {
   const files = new Map<string, Buffer>(
     [1, 2, 3].map((part) => {
       const bytes = Buffer.from(Array.from({ length: FILE_SIZE }, (_, at) => (at * part + (at >> 9)) & 0xff));

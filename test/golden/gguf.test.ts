@@ -19,6 +19,7 @@ interface SmolCase {
   readonly margin: readonly number[]; // between the best and the second-best logit
 }
 
+const FLOAT_TOKENS = 24; // of each case: half a gigabyte of weights is read for each
 const cacheDirectory = builtGraphs();
 const golden = join(import.meta.dirname, 'models/smollm2-135m-instruct/golden.json');
 const cases = JSON.parse(readFileSync(golden, 'utf8')) as readonly SmolCase[];
@@ -28,7 +29,7 @@ if (tinyFiles.length === 0) console.warn('tiny GGUF models: skipped, ../shared/d
 
 async function openFloat(path: string, capacity: number): Promise<GraphRunner> {
   const graph = await buildGraph(loadCheckpoint(path), { precision: 'fp32', cacheDirectory });
-  const session = openSession({ modelPath: graph.modelPath, intraOpThreads: 2, spinning: false });
+  const session = openSession({ modelPath: graph.modelPath, intraOpThreads: 1, spinning: false });
   return new GraphRunner(session, graph, { slotCount: 1, capacity });
 }
 
@@ -45,7 +46,8 @@ test('SmolLM2 at fp32 gives the reference tokens', async () => {
   const runner = await openFloat(loadModel('smollm2-135m-instruct').path, 256);
   for (const { ids, out } of cases) {
     const { topIds } = runner.prefill(0, ids, 128);
-    expect(runner.greedy(0, topIds[0]!, ids.length, out.length)).toEqual(out);
+    const first = out.slice(0, FLOAT_TOKENS);
+    expect(runner.greedy(0, topIds[0]!, ids.length, first.length)).toEqual(first);
   }
   runner.release();
 }); // 540 MB of weights are written
