@@ -1,109 +1,30 @@
 // Native sessions of several nodes: two servers in virtual time with one store between them. What has been said to its end is told by
 // the store, not drawn again; what has not is drawn again, as far as its client has it.
-import { pack } from 'msgpackr';
 import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
-import { createLog } from '../../../../server/base/log.ts';
-import type { GenerationEnded, ServerMessage } from '../../../../server/client/messages.ts';
+import type { ServerMessage } from '../../../../server/client/messages.ts';
 import { decodeServerFrame } from '../../../../server/client/protocol.ts';
-import { SessionDirectory } from '../../../../server/cluster/session-directory.ts';
-import type { SequenceRequest } from '../../../../server/engine/request.ts';
 import { BYTE_EOS, encodeBytes } from '../../../byte-text.ts';
 import { byteLogprobs } from '../../../http-world.ts';
-import { MemorySessions, type SessionsView } from '../../../memory-sessions.ts';
-import type { MemorySocket } from '../../../memory-socket.ts';
-import { NativeServer, type NativeServerOptions, turn } from '../../../native-world.ts';
-import { type Script, ScriptedEngine } from '../../../scripted-engine.ts';
-
-const STEP_MS = 10;
-const KEEP_MS = 60_000;
-const HELLO = { type: 'hello', version: { min: 1, max: 1 } };
-const letters = Array.from({ length: 300 }, (_, index) => 97 + (index % 26));
-
-class Node {
-  readonly requests: SequenceRequest[] = []; // of questions
-  readonly view: SessionsView;
-  readonly #server: NativeServer;
-
-  constructor(
-    clock: VirtualClock,
-    store: MemorySessions,
-    {
-      script,
-      ...options
-    }: Partial<NativeServerOptions> & { readonly script?: (request: SequenceRequest) => Script } = {},
-  ) {
-    const engine = new ScriptedEngine({
-      ...{ clock, stepMs: STEP_MS },
-      script: (request) => {
-        if (request.maxTokens > 0) this.requests.push({ ...request, tokens: request.tokens.slice() });
-        return script?.(request) ?? { tokens: letters };
-      },
-    });
-    this.view = store.view();
-    let seed = 0;
-    const directory = new SessionDirectory({
-      ...{ store: this.view, link: store, clock, keepMs: KEEP_MS },
-      log: createLog({ level: 'error', write() {}, epochMs: () => 0 }),
-      freshSeed: () => ++seed,
-      ownerIdOf: (owner) => owner,
-    });
-    this.#server = new NativeServer({ clock, engine, directory, ...options });
-  }
-
-  get asked(): number[][] {
-    return this.requests.map(({ tokens }) => [...tokens]);
-  }
-
-  greeted(owner = 'owner'): MemorySocket {
-    const socket = this.#server.socket(owner);
-    say(socket, HELLO);
-    return socket;
-  }
-}
-
-function world(options: ConstructorParameters<typeof Node>[2] = {}) {
-  const clock = new VirtualClock();
-  const store = new MemorySessions(clock);
-  const [a, b] = [new Node(clock, store, options), new Node(clock, store, options)];
-  return { clock, store, a, b, pass: (ms: number) => pass(clock, ms) };
-}
-
-/** Everything up to then, and what promises make of it at its own time. */
-async function pass(clock: VirtualClock, ms: number): Promise<void> {
-  let reached = false;
-  clock.schedule(ms, () => {
-    reached = true;
-  });
-  while (!reached) {
-    await turn();
-    clock.step();
-  }
-  await turn();
-}
-
-function say(socket: MemorySocket, ...messages: unknown[]): void {
-  for (const message of messages) socket.transmit(pack(message));
-}
-
-function heard(socket: MemorySocket): ServerMessage[] {
-  return socket.received.splice(0).map((frame) => decodeServerFrame(frame)!);
-}
-
-const tokensOf = (messages: readonly ServerMessage[], generation = 0) =>
-  messages.flatMap((m) => (m.type === 'tokens' && m.generation === generation ? [...m.tokens] : []));
-const textOf = (messages: readonly ServerMessage[]) =>
-  messages.map((m) => (m.type === 'tokens' ? m.text : '')).join('');
-const endOf = (messages: readonly ServerMessage[]) =>
-  messages.filter((m): m is GenerationEnded => m.type === 'generation.end').at(-1);
-
-const opened = [
-  { type: 'session.open', session: 0, sampling: { temperature: 0.5 } },
-  { type: 'session.append', session: 0, text: 'x' },
-];
-const ask = { type: 'generate', session: 0, generation: 0 };
-const back = { type: 'session.resume', session: 5, id: 'sess_1', generation: 0 };
-const ALL_MS = (letters.length + 10) * STEP_MS;
+import { MemorySessions } from '../../../memory-sessions.ts';
+import type { Script } from '../../../scripted-engine.ts';
+import {
+  ALL_MS,
+  ask,
+  back,
+  endOf,
+  heard,
+  KEEP_MS,
+  letters,
+  Node,
+  opened,
+  pass,
+  STEP_MS,
+  say,
+  textOf,
+  tokensOf,
+  world,
+} from '../../../session-nodes.ts';
 
 describe('an answer that has ended', () => {
   test.each([0, 1, 57, 299, 300])(
@@ -348,59 +269,5 @@ describe('an answer that has not ended', () => {
     say(second, { ...back, index: 9 });
     await pass(clock, ALL_MS);
     expect(tokensOf(heard(second))).toEqual(letters.slice(9));
-  });
-});
-
-describe('a state on its way to the store', () => {
-  const known = { ...back, index: 300, position: 301 };
-
-  test('is waited for by whoever knows of it, and taken whole', async () => {
-    const { a, b, pass } = world();
-    const first = a.greeted();
-    say(first, ...opened, ask);
-    await pass(5 * STEP_MS);
-    const arrive = a.view.delay(); // the answer's end; its question has arrived
-    await pass(ALL_MS);
-    expect(endOf(heard(first))).toMatchObject({ position: 301 });
-    const second = b.greeted();
-    say(second, known);
-    await pass(500);
-    expect(heard(second).map(({ type }) => type)).toEqual(['hello']);
-    arrive();
-    await pass(50);
-    expect(heard(second)[0]).toMatchObject({ type: 'session.resumed', position: 301, running: false });
-    expect(b.asked).toEqual([]);
-    say(first, { type: 'session.append', session: 0, text: 'z' });
-    await pass(1);
-    expect(heard(first).at(-1)).toMatchObject({ type: 'session.taken' });
-  });
-
-  test('that never arrives is waited for a second: then the older one goes on', async () => {
-    const { a, b, pass } = world();
-    const first = a.greeted();
-    say(first, ...opened, ask);
-    await pass(5 * STEP_MS);
-    a.view.delay();
-    await pass(ALL_MS);
-    const second = b.greeted();
-    say(second, known);
-    await pass(990);
-    expect(heard(second)).toHaveLength(1);
-    await pass(ALL_MS);
-    const messages = heard(second);
-    expect(messages[0]).toMatchObject({ type: 'session.resumed', generation: 0 });
-    expect(tokensOf(messages)).toEqual([]);
-    expect(endOf(messages)).toMatchObject({ position: 301, reason: 'stop' });
-    expect(b.asked).toEqual([[...encodeBytes('x')]]);
-  });
-
-  test('is not waited for by whoever does not know of it', async () => {
-    const { a, b, pass } = world();
-    say(a.greeted(), ...opened, ask);
-    await pass(ALL_MS);
-    const second = b.greeted();
-    say(second, { ...known, position: 7 });
-    await pass(1);
-    expect(heard(second)[1]).toMatchObject({ type: 'session.resumed', position: 301 });
   });
 });
