@@ -3,7 +3,7 @@
 import type { Clock, Timer } from '../kernels/clock.ts';
 import {
   type Ask,
-  type Conversation,
+  type Dialogue,
   plainEnd,
   type Target,
   type TurnEnd,
@@ -36,7 +36,7 @@ export class ScriptedTarget implements Target {
     this.script = script;
   }
 
-  open(session: PlannedSession, onReady: () => void): Conversation {
+  open(session: PlannedSession, onReady: () => void): Dialogue {
     if (this.script.ready !== 'never') this.clock.defer(onReady);
     return new ScriptedConversation(this, session);
   }
@@ -60,7 +60,7 @@ export class ScriptedTarget implements Target {
   }
 }
 
-class ScriptedConversation implements Conversation {
+class ScriptedConversation implements Dialogue {
   readonly #target: ScriptedTarget;
   readonly #session: PlannedSession;
   #turn = -1;

@@ -88,6 +88,21 @@ test('no file is longer than 400 lines', () => {
   expect(long.map(({ path }) => path)).toEqual([]);
 });
 
+// One word, one thing: who reads a name knows what it is. The client is published for Node and for browsers, with one name.
+const namedTwice = ['connect'];
+
+test('no two files export the same name', () => {
+  const files = new Map<string, string[]>();
+  for (const { path, code } of sources) {
+    const exported = code.matchAll(
+      /^export (?:abstract )?(?:async )?(?:class|interface|type|const|function) (\w+)/gm,
+    );
+    for (const [, name] of exported) files.set(name!, [...(files.get(name!) ?? []), path]);
+  }
+  const faults = [...files].filter(([name, paths]) => new Set(paths).size > 1 && !namedTwice.includes(name));
+  expect(faults).toEqual([]);
+});
+
 const roomed = Object.entries(rooms).map(([layer, ordered]) => ({
   layer,
   names: ordered.map(({ room }) => room),

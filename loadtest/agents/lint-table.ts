@@ -4,12 +4,12 @@ import type { LintReport } from './lint.ts';
 
 const BREAKS_SHOWN = 20;
 
-export interface Price {
+export interface PromptPrice {
   readonly perMillion: number | null; // what an uncached prompt token costs more than a cached one, × a million
   readonly prefillPerSecond: number | null; // prompt tokens that the server computes in a second
 }
 
-export function lintTable(report: LintReport, { perMillion, prefillPerSecond }: Price): string {
+export function lintTable(report: LintReport, { perMillion, prefillPerSecond }: PromptPrice): string {
   const { sessions, requests, promptTokens, cacheableTokens, idealTokens, lostTokens, served, breaks } =
     report;
   const share = (part: number) => formatShare(promptTokens === 0 ? null : part / promptTokens);

@@ -2,7 +2,7 @@
 // Works on recordings, which have no text: blocks of the prompt tell where, its segments tell why. Pure.
 import { BLOCK_CHARACTERS, BLOCK_TOKENS, type RecordedSession, type RecordedTurn } from './recording.ts';
 
-export interface PrefixBreak {
+export interface BrokenPrefix {
   readonly session: string;
   readonly turn: number; // from 1
   readonly atTokens: number; // how far the prompt is as it was, about
@@ -21,7 +21,7 @@ export function lint(sessions: readonly RecordedSession[]) {
   };
   const served = { promptTokens: 0, cachedTokens: 0 };
   let isServed = false;
-  const breaks: PrefixBreak[] = [];
+  const breaks: BrokenPrefix[] = [];
   for (const { id, requests } of sessions) {
     let previous: RecordedTurn | null = null;
     for (const [index, turn] of requests.entries()) {

@@ -3,7 +3,7 @@
 
 export type SegmentKind = 'tools' | 'system' | 'user' | 'assistant' | 'tool';
 
-export interface Segment {
+export interface PromptSegment {
   readonly kind: SegmentKind;
   readonly text: string;
 }
@@ -11,12 +11,12 @@ export interface Segment {
 type Fields = Readonly<Record<string, unknown>>;
 
 /** Null: the body asks for no answer to a prompt. */
-export function segmentsOf(body: unknown): Segment[] | null {
+export function segmentsOf(body: unknown): PromptSegment[] | null {
   if (typeof body !== 'object' || body === null) return null;
   const fields = body as Fields;
   const said = fields['messages'] ?? fields['input'] ?? fields['prompt'];
   if (said === undefined) return null;
-  const segments: Segment[] = [];
+  const segments: PromptSegment[] = [];
   const tools = fields['tools'] ?? fields['functions'];
   if (Array.isArray(tools) && tools.length > 0) segments.push({ kind: 'tools', text: JSON.stringify(tools) });
   for (const system of [fields['system'], fields['instructions']]) {
@@ -29,7 +29,7 @@ export function segmentsOf(body: unknown): Segment[] | null {
   return segments;
 }
 
-function segmentOf(item: unknown): Segment {
+function segmentOf(item: unknown): PromptSegment {
   if (typeof item !== 'object' || item === null) return { kind: 'user', text: String(item) };
   const { role, type, content, ...rest } = item as Fields;
   const text = textOf(content ?? '') + (Object.keys(rest).length === 0 ? '' : JSON.stringify(sorted(rest)));

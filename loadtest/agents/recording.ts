@@ -2,7 +2,7 @@
 // where the text was. Owns which requests belong together and what is kept; `--workload agent-sessions --trace` plays it,
 // lint.ts judges it. Pure but for the hash.
 import { createHash, randomBytes } from 'node:crypto';
-import { type Segment, type SegmentKind, segmentsOf, volatileParts } from './prompt-segments.ts';
+import { type PromptSegment, type SegmentKind, segmentsOf, volatileParts } from './prompt-segments.ts';
 
 export const BLOCK_TOKENS = 64;
 const CHARACTERS_PER_TOKEN = 4; // about; the same everywhere, so that blocks of one conversation lie alike
@@ -117,7 +117,7 @@ export class Recording {
    * The conversation that the client names, else the one that has said most of this already, whatever of it was dropped or
    * rewritten since; a sub-agent has said nothing of it, and begins one of its own.
    */
-  #sessionOf(segments: readonly Segment[], { body, startMs, endMs }: Exchange): Open | null {
+  #sessionOf(segments: readonly PromptSegment[], { body, startMs, endMs }: Exchange): Open | null {
     const { prompt_cache_key: key } = body as Record<string, unknown>;
     const named = typeof key === 'string' ? this.#hash('key', key) : null;
     const known = named === null ? this.#mostSaidIn(segments) : this.#named.get(named);
@@ -131,7 +131,7 @@ export class Recording {
     return open;
   }
 
-  #mostSaidIn(segments: readonly Segment[]): Open | null {
+  #mostSaidIn(segments: readonly PromptSegment[]): Open | null {
     const characters = new Map<Open, number>();
     let best: Open | null = null;
     for (const segment of segments) {
@@ -171,6 +171,6 @@ export class Recording {
 
 const SAID_LENGTH_MIN = 8; // characters: "yes" is said everywhere
 
-function isSaid({ kind, text }: Segment): boolean {
+function isSaid({ kind, text }: PromptSegment): boolean {
   return kind !== 'system' && kind !== 'tools' && text.length >= SAID_LENGTH_MIN;
 }

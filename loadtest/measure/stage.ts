@@ -15,7 +15,7 @@ import type { Settings, TargetSettings } from './settings.ts';
 import { headersOf, openTarget, realWires, type Wires } from './wires/catalog.ts';
 import type { ContentOptions } from './wires/content.ts';
 import { startInProcess } from './wires/own-server.ts';
-import { probeServer, type ServerFacts } from './wires/probe.ts';
+import { type ProbedServer, probeServer } from './wires/probe.ts';
 import type { Target } from './wires/target.ts';
 
 const STEPS_PER_BREATH = 1000;
@@ -112,7 +112,7 @@ function scraperOf(
 }
 
 /** Asks the server there is who it is. Rejects with ProbeError. */
-export async function probe(settings: Settings, apiKey: string | null): Promise<ServerFacts> {
+export async function probe(settings: Settings, apiKey: string | null): Promise<ProbedServer> {
   const address = settings.target.address!;
   const wire = realWires(address, settings.connection, 1).http();
   try {

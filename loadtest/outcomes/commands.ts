@@ -14,7 +14,7 @@ import { FlagError } from '../base/flag-error.ts';
 import { csvFiles } from './csv.ts';
 import { outcomesPage } from './page.ts';
 import { readSource, type TaskSource } from './source.ts';
-import { formulaLines, reportTable } from './table.ts';
+import { reportTable, taskFormulaLines } from './table.ts';
 import { taskReport } from './task-report.ts';
 import { whatIf } from './what-if.ts';
 import { whatIfTable } from './what-if-table.ts';
@@ -84,7 +84,7 @@ function report(flags: Flags, io: OutcomesIo): void {
     lane: textOf(flags, 'lane'),
     faster: typeof factor === 'number' ? factor : null,
   });
-  io.write(`${reportTable(made)}\n${formulaLines(made)}`);
+  io.write(`${reportTable(made)}\n${taskFormulaLines(made)}`);
   const written: string[] = [];
   const write = (path: string, text: string) => {
     writeFileSync(path, text);

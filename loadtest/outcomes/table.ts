@@ -27,7 +27,7 @@ export function reportTable(report: TaskReport): string {
   return `${parts.join('\n')}\n`;
 }
 
-export function formulaLines({ formulas }: TaskReport): string {
+export function taskFormulaLines({ formulas }: TaskReport): string {
   const lines = Object.entries(formulas).map(([name, formula]) => `  ${name} = ${formula}`);
   return `Formulas\n${lines.join('\n')}\n`;
 }

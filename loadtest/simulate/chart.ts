@@ -32,17 +32,17 @@ export interface Axes {
   readonly logY?: boolean;
   readonly yMax?: number;
   readonly xTicks?: readonly number[]; // where each is a value of its own
-  readonly shaded?: readonly Span[];
+  readonly shaded?: readonly ChartSpan[];
 }
 
 /** A stretch of x in which something happened. */
-export interface Span {
+export interface ChartSpan {
   readonly from: number;
   readonly to: number;
 }
 
 /** One part of a bar, or of a region. */
-export interface Part {
+export interface ChartPart {
   readonly name: string;
   readonly colour: string;
   readonly value: number;
@@ -109,7 +109,7 @@ export function heatMap(
 /** Horizontal bars of parts, one bar per row, all to one scale. */
 export function stackedBars(
   unit: string,
-  rows: readonly { readonly name: string; readonly parts: readonly Part[] }[],
+  rows: readonly { readonly name: string; readonly parts: readonly ChartPart[] }[],
 ): string {
   const bars = rows.flatMap(({ name, parts }) => {
     let start = 0;

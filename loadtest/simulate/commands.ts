@@ -15,7 +15,7 @@ import { formatComparison } from './compare.ts';
 import { type CompareFlags, compareDevices } from './compare-study.ts';
 import { contextOf, type DeviceFlags, deviceOf, withDeviceFlags } from './device-flags.ts';
 import { deviceFits, formatDeviceFits } from './device-list.ts';
-import { count, people, positive, precision, region } from './flag-values.ts';
+import { people, positive, precision, region, whole } from './flag-values.ts';
 import { addFleet } from './fleet/fleet-commands.ts';
 import type { FixedLengths } from './load.ts';
 import { addMeasureDevice } from './machine/machine-command.ts';
@@ -92,8 +92,8 @@ function addPredict(program: Command, output: CommandOutput): void {
       '--device <name>',
       'a chip of `devices`, such as h100 or wse3, xN for several; or a JSON file',
     )
-    .option('--isl <tokens>', 'prompt', count, 1000)
-    .option('--osl <tokens>', 'answer', count, 1000)
+    .option('--isl <tokens>', 'prompt', whole, 1000)
+    .option('--osl <tokens>', 'answer', whole, 1000)
     .option('--concurrency <users>', 'users in a closed loop, all beginning at once', people)
     .option('--rate <requests>', 'requests per second, at random times', positive)
     .option(

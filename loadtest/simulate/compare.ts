@@ -106,25 +106,25 @@ export function formatComparison(comparison: Comparison): string {
   ];
   const of =
     (quantile: 'mean' | 'p50' | 'p99', key: 'ttftMs' | 'itlMs' | 'tpotMs') => (entry: DeviceComparison) =>
-      digits(entry.summary[key]?.[quantile] ?? null);
+      digitsText(entry.summary[key]?.[quantile] ?? null);
   const rows = [
     row('TTFT p50, ms', of('p50', 'ttftMs')),
     row('TTFT p99, ms', of('p99', 'ttftMs')),
     row('ITL p50, ms', of('p50', 'itlMs')),
     row('ITL p99, ms', of('p99', 'itlMs')),
     row('TPOT mean, ms', of('mean', 'tpotMs')),
-    row('tokens/s of one user', ({ summary }) => digits(summary.userTokensPerSecond)),
-    row('tokens/s of all', ({ summary }) => digits(summary.tokensPerSecond)),
-    row('good requests/s', ({ summary }) => digits(summary.goodputPerSecond)),
-    row('good share', ({ summary }) => percent(summary.goodShare)),
+    row('tokens/s of one user', ({ summary }) => digitsText(summary.userTokensPerSecond)),
+    row('tokens/s of all', ({ summary }) => digitsText(summary.tokensPerSecond)),
+    row('good requests/s', ({ summary }) => digitsText(summary.goodputPerSecond)),
+    row('good share', ({ summary }) => percentText(summary.goodShare)),
     row('refused', ({ summary }) => String(summary.refusedCount)),
-    row('prompt tokens cached', ({ summary }) => percent(summary.cachedShare)),
-    row('KV in use, mean', ({ summary }) => percent(summary.kvShareMean)),
-    row('KV in use, largest', ({ summary }) => percent(summary.kvShareMax)),
+    row('prompt tokens cached', ({ summary }) => percentText(summary.cachedShare)),
+    row('KV in use, mean', ({ summary }) => percentText(summary.kvShareMean)),
+    row('KV in use, largest', ({ summary }) => percentText(summary.kvShareMax)),
     row('KV room, tokens', ({ summary }) => String(summary.kvTokens)),
     row('preemptions', ({ summary }) => String(summary.preemptionCount)),
-    row('J/token', ({ summary }) => digits(summary.joulesPerToken)),
-    row('USD/1M tokens', ({ summary }) => digits(summary.usdPerMillionTokens)),
+    row('J/token', ({ summary }) => digitsText(summary.joulesPerToken)),
+    row('USD/1M tokens', ({ summary }) => digitsText(summary.usdPerMillionTokens)),
     row('stops scaling at users', ({ sweep }) => (sweep.kneeUsers === null ? '–' : String(sweep.kneeUsers))),
   ];
   const reasons = devices.map(({ device, sweep }) => `  ${device.name} stops scaling: ${sweep.kneeReason}`);
@@ -140,11 +140,11 @@ export function formatComparison(comparison: Comparison): string {
 }
 
 /** Three digits that matter; "–" where there is no such number. */
-export function digits(value: number | null): string {
+export function digitsText(value: number | null): string {
   if (value === null) return '–';
   return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-export function percent(share: number): string {
+export function percentText(share: number): string {
   return `${(share * 100).toFixed(1)} %`;
 }

@@ -24,7 +24,6 @@ import { FlagError } from '../base/flag-error.ts';
 import { isChipFile, readChipFile } from './chip-file.ts';
 import {
   chance,
-  count,
   draftTokens,
   kvPrecision,
   people,
@@ -32,6 +31,7 @@ import {
   positive,
   precision,
   weightsPlace,
+  whole,
   windowedKv,
 } from './flag-values.ts';
 
@@ -97,8 +97,8 @@ export function withDeviceFlags(command: Command): Command {
       draftTokens,
     )
     .option('--seats <sequences>', 'sequences at once', people)
-    .option('--context-tokens <tokens>', 'longest sequence', count)
-    .option('--chunk-tokens <tokens>', 'prompt tokens per step (GPU), or entering together (wafer)', count)
+    .option('--context-tokens <tokens>', 'longest sequence', whole)
+    .option('--chunk-tokens <tokens>', 'prompt tokens per step (GPU), or entering together (wafer)', whole)
     .option('--kv-store-gb <GB>', 'wafer: external KV store', positive)
     .option('--link-us <µs>', 'wafer to wafer; unpublished, sweep 1 to 10', positive)
     .option('--placement <kind>', 'wafer: optimised (default) or equal', placement)
@@ -110,12 +110,12 @@ export function withDeviceFlags(command: Command): Command {
     .option(
       '--context-planned <tokens>',
       `wafer: their context; default: ${planDefaults.contextTokens}`,
-      count,
+      whole,
     )
     .option(
       '--answer-planned <tokens>',
       `wafer: answers in it; the rest is prompt; default: ${planDefaults.answerTokens}`,
-      count,
+      whole,
     );
 }
 

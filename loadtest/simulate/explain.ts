@@ -3,7 +3,7 @@
 
 import { largestPart } from './bounds.ts';
 import type { Comparison, DeviceComparison } from './compare.ts';
-import { digits, percent } from './compare.ts';
+import { digitsText, percentText } from './compare.ts';
 
 export function explain({ devices, lengths }: Comparison): string[] {
   return [
@@ -26,11 +26,11 @@ function fastest(devices: readonly DeviceComparison[]): string[] {
   if (first === undefined) return [];
   const texts = sorted.map(
     (entry) =>
-      `${entry.device.name} gives one user alone ${digits(rateOfOne(entry))} tokens/s; most of a token's time goes into ${largestPart(entry.tokenParts)}.`,
+      `${entry.device.name} gives one user alone ${digitsText(rateOfOne(entry))} tokens/s; most of a token's time goes into ${largestPart(entry.tokenParts)}.`,
   );
   if (last !== undefined && last !== first && rateOfOne(last) > 0) {
     texts.push(
-      `For one user, ${first.device.name} is ${digits(rateOfOne(first) / rateOfOne(last))} times as fast as ${last.device.name}.`,
+      `For one user, ${first.device.name} is ${digitsText(rateOfOne(first) / rateOfOne(last))} times as fast as ${last.device.name}.`,
     );
   }
   return texts;
@@ -43,7 +43,7 @@ function runsOut({ device, sweep, summary }: DeviceComparison): string {
       ? `has not stopped scaling at ${sweep.points.at(-1)?.userCount ?? 0} users`
       : `stops scaling at about ${sweep.kneeUsers} users: ${sweep.kneeReason}`;
   const places = device.kind === 'wafer' ? `, and ${device.placement.stages.length} pipeline stages` : '';
-  return `${device.name} has room for ${tokens} tokens of KV beside the weights${places}; it ${limit}. On the trace it used at most ${percent(summary.kvShareMax)} of that room.`;
+  return `${device.name} has room for ${tokens} tokens of KV beside the weights${places}; it ${limit}. On the trace it used at most ${percentText(summary.kvShareMax)} of that room.`;
 }
 
 function mostForAll(devices: readonly DeviceComparison[]): string[] {
@@ -52,7 +52,7 @@ function mostForAll(devices: readonly DeviceComparison[]): string[] {
   const sorted = [...devices].sort((a, b) => best(b) / b.device.powerW - best(a) / a.device.powerW);
   return sorted.map(
     (entry) =>
-      `${entry.device.name} reaches ${digits(best(entry))} tokens/s for all users together, ${digits((best(entry) / entry.device.powerW) * 1000)} tokens/s per kW of stated power.`,
+      `${entry.device.name} reaches ${digitsText(best(entry))} tokens/s for all users together, ${digitsText((best(entry) / entry.device.powerW) * 1000)} tokens/s per kW of stated power.`,
   );
 }
 
@@ -62,6 +62,6 @@ function energy(devices: readonly DeviceComparison[]): string[] {
   const first = sorted[0];
   if (first === undefined || sorted.length < 2) return [];
   return [
-    `On this load ${first.device.name} spends the least energy per token, ${digits(first.summary.joulesPerToken)} J.`,
+    `On this load ${first.device.name} spends the least energy per token, ${digitsText(first.summary.joulesPerToken)} J.`,
   ];
 }

@@ -8,7 +8,7 @@ const peopleMax = 65_536; // seats, users: each has a place in tables
 const amountMax = 1e6; // rates per second, milliseconds, prices: beyond it a run tells nothing
 
 /** Tokens, or requests of a whole run. */
-export const count = wholeUpTo(tokensMax);
+export const whole = wholeUpTo(tokensMax);
 
 /** Users, seats, chips. */
 export const people = wholeUpTo(peopleMax);

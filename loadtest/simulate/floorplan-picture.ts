@@ -1,6 +1,6 @@
 // Wafers side by side as a picture: each region is filled from the bottom by what its SRAM holds. Pure: an <svg> out.
 import { escaped } from '../show/page-frame.ts';
-import type { Part } from './chart.ts';
+import type { ChartPart } from './chart.ts';
 
 const WIDTH = 920; // CSS pixels
 
@@ -10,7 +10,7 @@ export interface FloorTile {
   readonly columns: number;
   readonly rows: number;
   readonly label: string;
-  readonly parts: readonly Part[]; // shares of the cores' SRAM, from the bottom
+  readonly parts: readonly ChartPart[]; // shares of the cores' SRAM, from the bottom
   readonly hint: string;
 }
 

@@ -1,8 +1,8 @@
 // The comparison as one self-contained HTML page: words first, then the pictures that show why. No scripts, no
 // network. Everything is drawn by chart.ts from compare.ts's numbers.
 import { escaped, framedPage, section } from '../show/page-frame.ts';
-import { COLOURS, lineChart, PART_COLOURS, type Part, stackedAreaChart, stackedBars } from './chart.ts';
-import { type Comparison, type DeviceComparison, digits, formatComparison } from './compare.ts';
+import { type ChartPart, COLOURS, lineChart, PART_COLOURS, stackedAreaChart, stackedBars } from './chart.ts';
+import { type Comparison, type DeviceComparison, digitsText, formatComparison } from './compare.ts';
 import { explain } from './explain.ts';
 import { streamedFloorplan } from './streamed-page.ts';
 import { streamedSchedule } from './streamed-schedule.ts';
@@ -64,7 +64,7 @@ function tokenTime({ devices, lengths }: Comparison): string {
   const palette = new Map<string, string>();
   const rows = devices.map(({ device, tokenParts }) => ({
     name: device.name,
-    parts: tokenParts.map(({ name, ms }): Part => {
+    parts: tokenParts.map(({ name, ms }): ChartPart => {
       if (!palette.has(name)) palette.set(name, PART_COLOURS[palette.size % PART_COLOURS.length]!);
       return { name, colour: palette.get(name)!, value: ms };
     }),
@@ -85,7 +85,7 @@ function deviceSection(entry: DeviceComparison): string {
   const floor = floorOf(entry);
   return section(
     escaped(device.name),
-    `${escaped(summary.bound)}; busy ${digits(summary.busyShare * 100)} % of the time.`,
+    `${escaped(summary.bound)}; busy ${digitsText(summary.busyShare * 100)} % of the time.`,
     `${floor}<div class="grid2">${pictures.filter((picture) => picture !== '').join('')}</div>`,
   );
 }

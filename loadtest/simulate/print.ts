@@ -1,7 +1,7 @@
 // Prints a prediction or a simulation's summary for people. Layout only.
 
 import { table } from '../show/text-table.ts';
-import { digits, percent } from './compare.ts';
+import { digitsText, percentText } from './compare.ts';
 import type { Prediction } from './predict.ts';
 import type { Quantiles, Summary } from './summary.ts';
 
@@ -11,8 +11,8 @@ export function formatPrediction(prediction: Prediction): string {
     ['TTFT', ...quantileCells(summary.ttftMs), 'ms', ttftBound],
     ['ITL', ...quantileCells(summary.itlMs), 'ms', itlBound],
     ['TPOT', ...quantileCells(summary.tpotMs), 'ms', ''],
-    ['throughput', digits(summary.tokensPerSecond), '', '', 'tok/s', throughputBound],
-    ['one user', digits(summary.userTokensPerSecond), '', '', 'tok/s', ''],
+    ['throughput', digitsText(summary.tokensPerSecond), '', '', 'tok/s', throughputBound],
+    ['one user', digitsText(summary.userTokensPerSecond), '', '', 'tok/s', ''],
   ];
   return `simulated: ${titleOf(summary)}\n${table(['', 'mean', 'p50', 'p99', '', 'bound by'], rows)}\n  plan: ${plan}\n  ${trust}\n`;
 }
@@ -29,23 +29,23 @@ export function formatSummary(summary: Summary, notes: readonly string[]): strin
   const facts = [
     [
       'requests',
-      `${summary.requestCount} ended, ${summary.refusedCount} refused, ${summary.failedCount} failed in ${digits(summary.elapsedSeconds)} virtual seconds`,
+      `${summary.requestCount} ended, ${summary.refusedCount} refused, ${summary.failedCount} failed in ${digitsText(summary.elapsedSeconds)} virtual seconds`,
     ],
     [
       'rates',
-      `${digits(summary.tokensPerSecond)} tok/s of all, ${digits(summary.userTokensPerSecond)} tok/s of one user, ${digits(summary.requestsPerSecond)} requests/s, ${digits(summary.goodputPerSecond)} good ones (${percent(summary.goodShare)})`,
+      `${digitsText(summary.tokensPerSecond)} tok/s of all, ${digitsText(summary.userTokensPerSecond)} tok/s of one user, ${digitsText(summary.requestsPerSecond)} requests/s, ${digitsText(summary.goodputPerSecond)} good ones (${percentText(summary.goodShare)})`,
     ],
     [
       'KV',
-      `${summary.kvTokens} tokens of room; in use ${percent(summary.kvShareMean)} on average, ${percent(summary.kvShareMax)} at most; ${percent(summary.cachedShare)} of prompt tokens cached`,
+      `${summary.kvTokens} tokens of room; in use ${percentText(summary.kvShareMean)} on average, ${percentText(summary.kvShareMax)} at most; ${percentText(summary.cachedShare)} of prompt tokens cached`,
     ],
     [
       'device',
-      `busy ${percent(summary.busyShare)}, ${digits(summary.rowsPerStep)} rows per step, ${summary.preemptionCount} preemptions, ${summary.evictedBlockCount} blocks evicted`,
+      `busy ${percentText(summary.busyShare)}, ${digitsText(summary.rowsPerStep)} rows per step, ${summary.preemptionCount} preemptions, ${summary.evictedBlockCount} blocks evicted`,
     ],
     [
       'costs',
-      `${digits(summary.joulesPerToken)} J/token, ${summary.usdPerMillionTokens === null ? 'no price stated' : `${digits(summary.usdPerMillionTokens)} USD per million tokens`}`,
+      `${digitsText(summary.joulesPerToken)} J/token, ${summary.usdPerMillionTokens === null ? 'no price stated' : `${digitsText(summary.usdPerMillionTokens)} USD per million tokens`}`,
     ],
     ['bound by', summary.bound],
   ] as const;
@@ -63,5 +63,5 @@ function titleOf({ model, precision, device, load }: Summary): string {
 }
 
 function quantileCells(values: Quantiles | null): [string, string, string] {
-  return [digits(values?.mean ?? null), digits(values?.p50 ?? null), digits(values?.p99 ?? null)];
+  return [digitsText(values?.mean ?? null), digitsText(values?.p50 ?? null), digitsText(values?.p99 ?? null)];
 }

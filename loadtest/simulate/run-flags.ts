@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { nimHostMs, vllmHostMs } from '../../kernels/sim/gpu/host.ts';
 import { FlagError } from '../base/flag-error.ts';
-import { count, notNegative, positive, prices, scheduler } from './flag-values.ts';
+import { notNegative, positive, prices, scheduler, whole } from './flag-values.ts';
 import { poissonLoad, type SimLoad } from './load.ts';
 import { replayLoad } from './replay.ts';
 import type { SchedulerName } from './simulation.ts';
@@ -64,9 +64,9 @@ export function withLoadFlags(command: Command): Command {
     )
     .option('--time-scale <factor>', 'trace: play it this much faster', positive, 1)
     .option('--sessions-per-hour <count>', 'agent-session trace: how often one begins', positive, 60)
-    .option('--requests <count>', 'at most so many', count, 1_000_000)
-    .option('--isl <tokens>', 'without a trace: prompt', count, 1000)
-    .option('--osl <tokens>', 'without a trace: answer', count, 100)
+    .option('--requests <count>', 'at most so many', whole, 1_000_000)
+    .option('--isl <tokens>', 'without a trace: prompt', whole, 1000)
+    .option('--osl <tokens>', 'without a trace: answer', whole, 100)
     .option('--rate <requests>', 'without a trace: requests per second', positive, 1);
 }
 

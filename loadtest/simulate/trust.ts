@@ -13,9 +13,9 @@ import { LEFT_OUT_MEDIAN, TRUST_TABLE } from './trust-table.ts';
 export type Regime = 'load' | 'users' | 'one user' | 'region';
 
 /** How a model lies on its chips; `-pp`: in pipeline stages. */
-export type Spread = Sharding | `${Sharding}-pp` | 'wafer';
+export type ErrorSpread = Sharding | `${Sharding}-pp` | 'wafer';
 
-export function spreadOf(sharding: Sharding, stageCount: number): Spread {
+export function spreadOf(sharding: Sharding, stageCount: number): ErrorSpread {
   return stageCount === 1 ? sharding : `${sharding}-pp`;
 }
 
@@ -24,7 +24,7 @@ export interface Likeness {
   readonly family: 'dense' | 'mixture';
   readonly chip: string;
   readonly precision: string;
-  readonly sharding: Spread;
+  readonly sharding: ErrorSpread;
   readonly regime: Regime;
 }
 

@@ -1,8 +1,8 @@
 // Pictures of a wafer: its floorplan with what each region's SRAM holds, its pipeline, and its room for KV over time.
 // For page.ts; drawn by chart.ts.
-import type { Stage } from '../../kernels/sim/wafer/floorplan.ts';
-import { heatMap, legendHtml, type Part } from './chart.ts';
-import { type DeviceComparison, digits } from './compare.ts';
+import type { PlacedStage } from '../../kernels/sim/wafer/floorplan.ts';
+import { type ChartPart, heatMap, legendHtml } from './chart.ts';
+import { type DeviceComparison, digitsText } from './compare.ts';
 import { type FloorTile, floorplan } from './floorplan-picture.ts';
 import type { Sample } from './tally.ts';
 
@@ -88,7 +88,7 @@ function floorAt({ device }: DeviceComparison, sample: Sample): string {
       .map((stage) => tileOf(stage, { used, kept, coreBytes: chip.coreBytes })),
   }));
   const more = drawn < waferCount ? `, ${drawn} of ${waferCount} wafers` : '';
-  return floorplan(`after ${digits(sample.atMs / 1000)} s${more}`, wafers, drawn === 1 ? 210 : 150);
+  return floorplan(`after ${digitsText(sample.atMs / 1000)} s${more}`, wafers, drawn === 1 ? 210 : 150);
 }
 
 interface Fill {
@@ -97,10 +97,10 @@ interface Fill {
   readonly coreBytes: number;
 }
 
-function tileOf(stage: Stage, { used, kept, coreBytes }: Fill): FloorTile {
+function tileOf(stage: PlacedStage, { used, kept, coreBytes }: Fill): FloorTile {
   const { sram, firstLayer, layerCount, columns, rows, x, y } = stage;
   const bytesOf = (blocks: number): number => (sram.blockBytes * blocks) / rows;
-  const part = (name: string, colour: string, bytes: number): Part => ({
+  const part = (name: string, colour: string, bytes: number): ChartPart => ({
     name,
     colour,
     value: bytes / coreBytes,

@@ -6,7 +6,7 @@ import { compressors } from 'hyparquet-compressors';
 import { parsedJson } from '../../server/base/json-text.ts';
 import { FlagError, TraceError } from '../base/flag-error.ts';
 import { parquetBytes, readTrace, sourceOf } from './trace-file.ts';
-import { cycled, type Item, type PlannedSession, type PlannedTurn, type Workload } from './turn.ts';
+import { cycled, type PlannedSession, type PlannedTurn, type TurnItem, type Workload } from './turn.ts';
 
 export interface DatasetOptions {
   readonly path: string;
@@ -135,7 +135,7 @@ function turnsOf(
   { countTokens, contextTokens, gapMs, ...options }: DatasetOptions,
 ): { turns: PlannedTurn[]; wasCut: boolean } {
   const turns: PlannedTurn[] = [];
-  let items: Item[] = [];
+  let items: TurnItem[] = [];
   let itemTokens = 0;
   let history = 0;
   for (const [at, { role, text }] of said.entries()) {

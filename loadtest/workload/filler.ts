@@ -1,7 +1,7 @@
 // Stand-in content of a given length in tokens: words that look like code, the same for the same seed. Real traces come
 // without text; what matters to a server is how long a prompt is and which prefix it shares with which other. Pure.
 import { Random } from '../../kernels/random.ts';
-import type { Item, Part } from './turn.ts';
+import type { Part, TurnItem } from './turn.ts';
 
 // Frequent in code; with the space before it, each is one token in the vocabularies of code models.
 const WORDS =
@@ -45,13 +45,13 @@ function partText(part: Part, scale: FillerScale): string {
   return part.kind === 'text' ? part.text : fillerText(part.seed, part.tokenCount, scale);
 }
 
-export function itemText(item: Item, scale: FillerScale): string {
+export function itemText(item: TurnItem, scale: FillerScale): string {
   let text = '';
   for (const part of item.parts) text += partText(part, scale);
   return text;
 }
 
 /** All items of a turn as one text, a line break between them. */
-export function itemsText(items: readonly Item[], scale: FillerScale): string {
+export function itemsText(items: readonly TurnItem[], scale: FillerScale): string {
   return items.map((item) => itemText(item, scale)).join('\n');
 }

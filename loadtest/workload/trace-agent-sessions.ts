@@ -6,12 +6,12 @@ import { jsonLines, type Row, readTrace } from './trace-file.ts';
 import {
   cycled,
   type Gap,
-  type Item,
   joinSeeds,
   type Part,
   type PlannedSession,
   type PlannedTurn,
   scaledTokens,
+  type TurnItem,
   type Workload,
 } from './turn.ts';
 
@@ -153,7 +153,7 @@ function planTurns(session: RecordedSession, options: AgentSessionOptions): Plan
       if (beginnings.length === RESETS_REMEMBERED) beginnings.shift();
       beginnings.push(blocks);
     }
-    const items: Item[] = [{ role: request.gap === 'tool' ? 'tool' : 'user', parts }];
+    const items: TurnItem[] = [{ role: request.gap === 'tool' ? 'tool' : 'user', parts }];
     turns.push({
       reset: !goesOn && turns.length > 0,
       items,

@@ -8,7 +8,7 @@ export type Part =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'filler'; readonly seed: number; readonly tokenCount: number };
 
-export interface Item {
+export interface TurnItem {
   readonly role: 'system' | 'user' | 'tool';
   readonly parts: readonly Part[];
 }
@@ -19,13 +19,13 @@ export type Gap = 'none' | 'tool' | 'human';
 /** The person stops the answer after so many of its tokens; with `steer`, they say something else in the same breath. */
 interface Interruption {
   readonly afterTokens: number; // ≥ 1
-  readonly steer: readonly Item[] | null;
+  readonly steer: readonly TurnItem[] | null;
   readonly steerMaxTokens: number;
 }
 
 export interface PlannedTurn {
   readonly reset: boolean; // the history is dropped first: another agent, or a compacted conversation
-  readonly items: readonly Item[]; // appended to the history, which includes the answers so far
+  readonly items: readonly TurnItem[]; // appended to the history, which includes the answers so far
   readonly gapMs: number; // from the end of the previous answer to this turn; 0 for the first
   readonly gap: Gap;
   readonly promptTokens: number; // planned length of the whole prompt
@@ -90,7 +90,7 @@ export function saltedSession(session: PlannedSession, salt: number): PlannedSes
   if (salt === 0) return session;
   const saltPart = (part: Part): Part =>
     part.kind === 'filler' ? { ...part, seed: joinSeeds(part.seed, salt) } : part;
-  const saltItems = (items: readonly Item[], first: boolean): Item[] =>
+  const saltItems = (items: readonly TurnItem[], first: boolean): TurnItem[] =>
     items.map((item, at) => {
       const parts = item.parts.map(saltPart);
       // Real text cannot be changed, but a line before it keeps it from being found in a prefix cache.

@@ -3,7 +3,7 @@
 import type { Clock } from '../../kernels/clock.ts';
 import type { GenerationEnded, TokensFrame } from '../client/messages.ts';
 
-export class AnswerMeter {
+export class TerminalMeter {
   readonly #clock: Clock;
   readonly #sentMs: number;
   #firstMs = 0;

@@ -5,7 +5,7 @@ import type { NativeClient } from '../client/client.ts';
 import type { ClientGeneration } from '../client/client-generation.ts';
 import type { AskOptions, ClientSession } from '../client/client-session.ts';
 import { NativeError } from '../client/native-error.ts';
-import { AnswerMeter } from './answer-meter.ts';
+import { TerminalMeter } from './answer-meter.ts';
 import type { Host } from './terminal.ts';
 
 export interface ChatOptions {
@@ -79,7 +79,7 @@ class Dialogue {
 
   async #turn(line: string): Promise<void> {
     const { terminal, clock } = this.#host;
-    const meter = new AnswerMeter(clock);
+    const meter = new TerminalMeter(clock);
     const { chat: isChat } = this.#client.hello.features;
     const appended = this.#session.append(
       isChat ? { messages: [{ role: 'user', content: line }] } : { text: line },

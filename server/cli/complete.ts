@@ -4,7 +4,7 @@
 import type { NativeClient } from '../client/client.ts';
 import type { AskOptions, ClientSession } from '../client/client-session.ts';
 import { NativeError } from '../client/native-error.ts';
-import { AnswerMeter } from './answer-meter.ts';
+import { TerminalMeter } from './answer-meter.ts';
 import { type Host, UsageError } from './terminal.ts';
 
 export interface FileCursor {
@@ -29,7 +29,7 @@ export async function complete(client: NativeClient, options: CompleteOptions, h
   }
   if (sides.before === '' && !fills) throw new UsageError('there is nothing before the cursor to go on from');
   const session = await openFitting(client, fills ? sides : { ...sides, after: null }, host);
-  const meter = new AnswerMeter(clock);
+  const meter = new TerminalMeter(clock);
   const answer = session.generate(options.ask, (frame) => {
     meter.onTokens(frame);
     terminal.write(frame.text);

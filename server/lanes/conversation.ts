@@ -10,7 +10,7 @@ export interface Entry {
 }
 
 /** What chat completions and the Responses API have in common, for routing. */
-export interface Conversation {
+export interface LaneConversation {
   readonly entries: readonly Entry[];
   readonly toolsOffered: number;
   readonly outputTokensMax: number | null; // as asked
@@ -18,7 +18,7 @@ export interface Conversation {
 }
 
 /** A body of POST /v1/chat/completions, as its schema or its client left it. */
-export function chatConversation(body: Readonly<Record<string, unknown>>): Conversation {
+export function chatConversation(body: Readonly<Record<string, unknown>>): LaneConversation {
   const entries: Entry[] = [];
   for (const message of listOf(body['messages'])) {
     const fields = fieldsOf(message);
@@ -45,7 +45,7 @@ export function chatConversation(body: Readonly<Record<string, unknown>>): Conve
 export function itemsConversation(
   body: Readonly<Record<string, unknown>>,
   items: readonly (Readonly<Record<string, unknown>> & { readonly type: string })[],
-): Conversation {
+): LaneConversation {
   const entries: Entry[] = [];
   const instructions = contentText(body['instructions']);
   if (instructions !== '') entries.push({ kind: 'system', text: instructions, name: '' });

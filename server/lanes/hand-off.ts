@@ -1,7 +1,7 @@
 // The hand-off: what a lane is told when work comes to it from another one, beside the transcript that travels anyway: why
 // it comes, which files were changed, the diff so far, and what the tools said last. Text, so that any template takes it.
 // Owns its size. Pure. Before it: router.ts; after it: the style that the lane's model is given.
-import type { Conversation, Entry } from './conversation.ts';
+import type { Entry, LaneConversation } from './conversation.ts';
 import type { RouteDecision } from './decide.ts';
 import { exitCodeOf, type TextChange } from './evidence.ts';
 
@@ -21,7 +21,7 @@ const HAND_OFF_BOUNDS: HandOffBounds = {
 
 /** '' if there is nothing that the transcript does not say more plainly. */
 export function handOffNote(
-  { entries }: Conversation,
+  { entries }: LaneConversation,
   changes: readonly (TextChange | null)[], // of the entries (signals.ts)
   { from, lane, reason }: Pick<RouteDecision, 'from' | 'lane' | 'reason'>,
   bounds: HandOffBounds = HAND_OFF_BOUNDS,

@@ -1,6 +1,6 @@
 // What lanes tell about themselves to whoever counts or records: decisions, refusals, ends. Types only. lanes.ts calls;
 // lane-metrics.ts and the task store listen. Text passes through `watch` alone, for whoever reads numbers off it.
-import type { Conversation } from './conversation.ts';
+import type { LaneConversation } from './conversation.ts';
 import type { RouteDecision } from './decide.ts';
 import type { TaskSignals } from './signals.ts';
 
@@ -45,7 +45,7 @@ export interface AnswerWatch {
 export interface LaneObserver {
   onRouted(report: RoutedReport): void;
   /** After onRouted: what was asked, and whether its answer is to be heard. At most one observer may want to. */
-  watch?(report: RoutedReport, conversation: Conversation): AnswerWatch | null;
+  watch?(report: RoutedReport, conversation: LaneConversation): AnswerWatch | null;
   onRefused(lane: string, code: string): void;
   onLaneEnd(report: LaneEndReport): void;
   onAttempt(lane: string, outcome: string): void; // of an upstream

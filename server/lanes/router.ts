@@ -2,7 +2,7 @@
 // table, the one that was quiet for longest goes first. Decides nothing itself (decide.ts does). Before it: visit.ts;
 // after it: decide.ts.
 import { createHash } from 'node:crypto';
-import type { Conversation } from './conversation.ts';
+import type { LaneConversation } from './conversation.ts';
 import {
   decideRoute,
   NEW_SESSION,
@@ -33,7 +33,7 @@ const KEYED_LENGTH_MAX = 16_384; // characters of the first message that tell a 
 export function sessionKeyOf(
   owner: string,
   given: unknown,
-  { entries }: Pick<Conversation, 'entries'>,
+  { entries }: Pick<LaneConversation, 'entries'>,
 ): string | null {
   const named = typeof given === 'string' && given !== '' ? `key ${given}` : null;
   const first = entries.find(({ kind }) => kind === 'user')?.text.slice(0, KEYED_LENGTH_MAX);
@@ -52,7 +52,7 @@ export class Router {
   }
 
   /** Remembers nothing: `enter` does. `model`: a lane, or auto. */
-  route(model: string, conversation: Conversation, sessionKey: string | null): RoutedTask {
+  route(model: string, conversation: LaneConversation, sessionKey: string | null): RoutedTask {
     const { policy, vocabulary } = this.#policies.current();
     const changes = changesOf(conversation);
     const signals = readSignals(conversation, vocabulary, changes);

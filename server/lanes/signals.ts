@@ -1,6 +1,6 @@
 // TaskSignals: what a request shows of its task, in numbers and flags; no text of it. Owns how they are read and what
 // reading may cost (it is bounded). Pure. Before it: conversation.ts; after it: decide.ts, and whoever records them.
-import type { Conversation, Entry } from './conversation.ts';
+import type { Entry, LaneConversation } from './conversation.ts';
 import { changeOfCall, changeOfText, type TextChange, toolFailed } from './evidence.ts';
 
 /** JSON-able. Tokens are estimated from characters, so that no lane's tokenizer has to be asked first. */
@@ -41,7 +41,7 @@ const PATH =
 const NO_PATH = /^(e\.g|i\.e|(node|next|vue|react|express|three|d3)\.js)$/i;
 
 /** The changes that the entries show, null where they show none or are too far back to be read: the latest are read first. */
-export function changesOf({ entries }: Pick<Conversation, 'entries'>): readonly (TextChange | null)[] {
+export function changesOf({ entries }: Pick<LaneConversation, 'entries'>): readonly (TextChange | null)[] {
   const changes = new Array<TextChange | null>(entries.length).fill(null);
   let left = EVIDENCE_SCAN_MAX;
   for (let index = entries.length - 1; index >= 0; index--) {
@@ -56,7 +56,7 @@ export function changesOf({ entries }: Pick<Conversation, 'entries'>): readonly 
 
 /** `changes`: changesOf(conversation), where its caller needs them as well. */
 export function readSignals(
-  conversation: Conversation,
+  conversation: LaneConversation,
   vocabulary: Vocabulary,
   changes = changesOf(conversation),
 ): TaskSignals {

@@ -5,7 +5,7 @@ import { type Fault, fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import type { UpstreamAnswer } from '../upstream/answer.ts';
 import type { Reservation } from './budget.ts';
-import type { Conversation } from './conversation.ts';
+import type { LaneConversation } from './conversation.ts';
 import { LaneEntry } from './entry.ts';
 import type { QueuePlace, Ticket } from './gate.ts';
 import type { Lane } from './lane.ts';
@@ -17,7 +17,7 @@ export interface LaneAsk {
   readonly requestId: string;
   readonly owner: string; // whose API key
   readonly model: string; // a lane, or auto
-  readonly conversation: Conversation;
+  readonly conversation: LaneConversation;
   readonly sessionKey: string | null;
   readonly taskId?: string | null; // as its client calls the task
   /** What an upstream is asked, or what of the request it would not understand. */

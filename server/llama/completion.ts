@@ -14,7 +14,7 @@ import { type Route, routesIn } from '../http/route.ts';
 import { askedForm, formFields } from '../openai/asked-form.ts';
 import { llamaAnswer, llamaFields } from './answer.ts';
 import { biasById, llamaLogitBias } from './logit-bias.ts';
-import { promptField, promptsOf, promptTokens } from './prompts.ts';
+import { promptField, promptsOf, tokensOfPrompt } from './prompts.ts';
 
 const table = routesIn('llama-server');
 
@@ -73,7 +73,7 @@ function answerOf(
   const prompts: Int32Array[] = [];
   const given = promptsOf(body.prompt);
   for (const [index, one] of given.entries()) {
-    const tokens = promptTokens(one, given.length === 1 ? 'prompt' : `prompt[${index}]`, service);
+    const tokens = tokensOfPrompt(one, given.length === 1 ? 'prompt' : `prompt[${index}]`, service);
     if (!tokens.ok) return tokens;
     prompts.push(tokens.value);
   }

@@ -38,7 +38,7 @@ export function promptsOf(given: z.output<ReturnType<typeof promptField>>): read
 }
 
 /** The tokens of one. Only its beginning begins like the texts the model was trained on. */
-export function promptTokens(
+export function tokensOfPrompt(
   given: LlamaPrompt,
   field: string,
   service: Pick<LocalModel, 'model' | 'generator'>,

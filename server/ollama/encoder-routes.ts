@@ -6,7 +6,7 @@ import type { EmbeddingDesk } from '../embeddings/embedding-desk.ts';
 import { type EmbeddingBounds, embeddingRoutes } from '../embeddings/routes.ts';
 import type { Route } from '../http/route.ts';
 import { shownEncoder } from './model-card.ts';
-import { embedRoutes, namedSchema, post } from './routes.ts';
+import { embedRoutes, namedSchema, postRoute } from './routes.ts';
 
 export interface EncoderService {
   readonly listed: CatalogueModel;
@@ -20,7 +20,7 @@ export function encoderRoutes({ listed, desk, bounds, clock }: EncoderService): 
   return [
     ...embeddingRoutes(embeddings),
     ...embedRoutes(embeddings),
-    post('/api/show', { summary: 'A model', body: namedSchema }, (call) =>
+    postRoute('/api/show', { summary: 'A model', body: namedSchema }, (call) =>
       call.reply(200, shownEncoder(listed)),
     ),
   ];

@@ -54,12 +54,12 @@ export function ollamaRoutes(
       models: [...names.map((name) => listed(name, service)), ...listedOthers(service)],
     })),
     get('/api/ps', 'The models that are loaded', () => ({ models: running(service) })),
-    post('/api/show', { summary: 'A model', body: namedSchema }, (call, body) => {
+    postRoute('/api/show', { summary: 'A model', body: namedSchema }, (call, body) => {
       const absent = absentFault(body, service);
       if (absent === null) call.reply(200, shown(service));
       else call.refuse(absent);
     }),
-    post(
+    postRoute(
       '/api/pull',
       { summary: 'Whether a model is here', body: namedSchema, answers: 'lines' },
       (call, body) => {
@@ -67,12 +67,12 @@ export function ollamaRoutes(
         answerPull(call, { name: nameOf(body), stream: body.stream !== false, absent }, service);
       },
     ),
-    post(
+    postRoute(
       CHAT_PATH,
       { summary: 'The next message of a conversation', body: chatSchema(bounds), answers: 'lines' },
       (call, body) => answerChat(call, body, service),
     ),
-    post(
+    postRoute(
       GENERATE_PATH,
       { summary: 'Completion of a prompt', body: generateSchema(bounds), answers: 'lines' },
       (call, body) => answerGenerate(call, body, service),
@@ -85,16 +85,18 @@ export function ollamaRoutes(
 
 export function embedRoutes(service: EmbeddingService & { readonly clock: Clock }): readonly Route[] {
   return [
-    post('/api/embed', { summary: 'Vectors of texts', body: embedSchema(service.bounds) }, (call, body) =>
-      answerEmbed(call, body, service),
+    postRoute(
+      '/api/embed',
+      { summary: 'Vectors of texts', body: embedSchema(service.bounds) },
+      (call, body) => answerEmbed(call, body, service),
     ),
-    post('/api/embeddings', { summary: 'The vector of a text', body: olderEmbedSchema }, (call, body) =>
+    postRoute('/api/embeddings', { summary: 'The vector of a text', body: olderEmbedSchema }, (call, body) =>
       answerOlderEmbed(call, body, service),
     ),
   ];
 }
 
-export function post<T>(
+export function postRoute<T>(
   path: string,
   about: { readonly summary: string; readonly body: z.ZodType<T>; readonly answers?: 'lines' },
   answer: (call: HttpCall, body: T) => void,

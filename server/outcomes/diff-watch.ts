@@ -2,7 +2,7 @@
 // complete: one that applies to text that the conversation shows. Owns what is held meanwhile and how much that may be;
 // nothing of it is kept. The reading itself is done in the store's thread, so that no token waits for it. Before it:
 // tracker.ts; after it: useful-diff.ts.
-import type { Conversation } from '../lanes/conversation.ts';
+import type { LaneConversation } from '../lanes/conversation.ts';
 import { changeOfText } from '../lanes/evidence.ts';
 import type { AnswerWatch } from '../lanes/observer.ts';
 import { UsefulDiff } from './useful-diff.ts';
@@ -26,13 +26,13 @@ export interface ProposedDiff {
 
 export class DiffWatch implements AnswerWatch {
   readonly taskId: string;
-  readonly #entries: Conversation['entries'];
+  readonly #entries: LaneConversation['entries'];
   readonly #epochMs: () => number;
   readonly #lines: { readonly text: string; readonly atMs: number }[] = [];
   #open = ''; // line that has not ended
   #room = ANSWER_LENGTH_MAX;
 
-  constructor(taskId: string, { entries }: Conversation, epochMs: () => number) {
+  constructor(taskId: string, { entries }: LaneConversation, epochMs: () => number) {
     this.taskId = taskId;
     this.#entries = entries;
     this.#epochMs = epochMs;

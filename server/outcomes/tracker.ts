@@ -3,7 +3,7 @@
 // it is marked as derived. Holds a bounded table of open tasks and no text. Before it: server/lanes tells; after it:
 // recorder.ts.
 import { createHash } from 'node:crypto';
-import type { Conversation } from '../lanes/conversation.ts';
+import type { LaneConversation } from '../lanes/conversation.ts';
 import type { AnswerWatch, LaneEndReport, LaneObserver, RoutedReport } from '../lanes/observer.ts';
 import { DiffWatch } from './diff-watch.ts';
 import type { Outcomes } from './outcomes.ts';
@@ -53,7 +53,7 @@ export class TaskTracker implements LaneObserver {
 
   onAttempt(): void {}
 
-  watch(report: RoutedReport, conversation: Conversation): AnswerWatch | null {
+  watch(report: RoutedReport, conversation: LaneConversation): AnswerWatch | null {
     const { clock, epochMs } = this.#outcomes;
     const atMs = epochMs() - report.waitedMs - report.routeMs - report.openMs; // when it came
     const task = this.#taskOf(report, conversation, atMs);
@@ -94,7 +94,7 @@ export class TaskTracker implements LaneObserver {
     });
   }
 
-  #taskOf(report: RoutedReport, conversation: Conversation, atMs: number): OpenTask {
+  #taskOf(report: RoutedReport, conversation: LaneConversation, atMs: number): OpenTask {
     const { owner: keyOwner, taskId, sessionKey, requestId, signals } = report;
     const owner = this.#outcomes.ownerIdOf(keyOwner);
     const named = taskId === null || taskId === '' ? null : taskId;
@@ -134,7 +134,7 @@ export class TaskTracker implements LaneObserver {
     };
   }
 
-  #tellTask(task: OpenTask, { entries }: Conversation, atMs: number): void {
+  #tellTask(task: OpenTask, { entries }: LaneConversation, atMs: number): void {
     const { recorder, metrics, keepText } = this.#outcomes;
     const { id, owner } = task;
     const asked = keepText ? entries.findLast(({ kind }) => kind === 'user')?.text : undefined;
@@ -154,7 +154,7 @@ export class TaskTracker implements LaneObserver {
   #readTurn(
     task: OpenTask,
     { requestId, signals }: RoutedReport,
-    { conversation, atMs }: { readonly conversation: Conversation; readonly atMs: number },
+    { conversation, atMs }: { readonly conversation: LaneConversation; readonly atMs: number },
   ): void {
     const { outputCount, runs } = turnEvidence(conversation, task.outputCount);
     task.outputCount = outputCount;

@@ -1,7 +1,7 @@
 // What a request shows of the tools that ran since the last one: names, exit codes, told times, and whether a call was a
 // check, a plan, an edit, a commit or a revert. Owns those readings and their bounds; keeps no text. Pure.
 // Before it: tracker.ts; after it: server/lanes/evidence.ts.
-import type { Conversation, Entry } from '../lanes/conversation.ts';
+import type { Entry, LaneConversation } from '../lanes/conversation.ts';
 import { changeOfCall, exitCodeOf, toolFailed } from '../lanes/evidence.ts';
 
 export interface ToolRun {
@@ -34,7 +34,7 @@ const REVERT = /\bgit\s+(?:-\S+\s+(?:\S+\s+)?)?(?:revert|reset\s+--hard|restore|
 const TOLD_TIME = /(?:wall time:|"duration_seconds":)\s*(\d+(?:\.\d+)?)/i; // Codex, of either format
 
 /** `seenCount`: outputs that earlier requests have shown; null: unknown, only those at the end are new. */
-export function turnEvidence({ entries }: Conversation, seenCount: number | null): TurnEvidence {
+export function turnEvidence({ entries }: LaneConversation, seenCount: number | null): TurnEvidence {
   const calls: Entry[] = [];
   const outputs: Entry[] = [];
   let trailing = 0; // outputs after everything else

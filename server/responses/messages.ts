@@ -24,7 +24,7 @@ interface Turn {
 }
 
 /** Reasoning is not shown again, items of unknown types never. */
-export function messagesOf(items: readonly Item[]): ChatMessage[] {
+export function messagesOfItems(items: readonly Item[]): ChatMessage[] {
   const messages: ChatMessage[] = [];
   const names = new Map<string, string>(); // call id → function
   let turn: Turn | null = null;

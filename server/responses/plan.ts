@@ -16,7 +16,7 @@ import type { Priority } from '../engine/request.ts';
 import { compactedText } from './compaction.ts';
 import type { ConversationTurn } from './conversation-store.ts';
 import { type Item, itemsOf } from './items.ts';
-import { messagesOf } from './messages.ts';
+import { messagesOfItems } from './messages.ts';
 import type { ResponseHead } from './response-object.ts';
 import type { ResponsesService } from './responses-service.ts';
 import { ITEM_COUNT_MAX, type ResponseRequest } from './schema.ts';
@@ -167,7 +167,7 @@ export function inputItems(
 export function upstreamAskOf(request: ResponseRequest, items: readonly Item[]): UpstreamAsk {
   const told = itemsOf(instructionItems(request.instructions), () => '');
   return {
-    messages: messagesOf([...told, ...items]),
+    messages: messagesOfItems([...told, ...items]),
     tools: toolsOf(request, items),
     maxTokens: request.max_output_tokens ?? null,
     responseFormat: chatFormat(request.text?.format),
@@ -318,7 +318,7 @@ function withoutOrphans(items: readonly Item[]): Item[] {
 }
 
 function layOut(ask: PromptAsk, items: readonly Item[], service: ResponsesService): Parsed<ChatPrompt> {
-  const messages = messagesOf([...ask.system, ...items]);
+  const messages = messagesOfItems([...ask.system, ...items]);
   const tools = ask.tools.shown.map(({ tool }) => tool);
   return service.answering.layOut({ messages, tools, options: ask.options });
 }

@@ -16,7 +16,14 @@ import { repeatableRequest } from './open-response.ts';
 import { headOf, type PlanParts, type ResponsePlan, withPlan } from './plan.ts';
 import type { ResponsesService } from './responses-service.ts';
 import { ResponseRun, sayRefused } from './run.ts';
-import { isRepeatable, isWarmUp, type Turn, type TurnHost, turnParts, withTurnPast } from './socket-turn.ts';
+import {
+  isRepeatable,
+  isWarmUp,
+  type SocketTurn,
+  type TurnHost,
+  turnParts,
+  withTurnPast,
+} from './socket-turn.ts';
 import {
   acceptedEvent,
   failedEvent,
@@ -48,7 +55,7 @@ interface Waiting {
 export class SocketLane {
   readonly streamId: string | null;
   readonly #host: LaneHost;
-  readonly #queue: Turn[] = [];
+  readonly #queue: SocketTurn[] = [];
   #run: ResponseRun | null = null; // from its plan to its end
   #log: EventLog | null = null; // of #run, where another node may have to go on with it
   #steers: Steer[] = []; // for #run
@@ -72,7 +79,7 @@ export class SocketLane {
     return this.#queue.length;
   }
 
-  enqueue(turn: Turn): void {
+  enqueue(turn: SocketTurn): void {
     this.#queue.push(turn);
   }
 
@@ -147,7 +154,7 @@ export class SocketLane {
     run?.cancel();
   }
 
-  #start(asked: Turn): void {
+  #start(asked: SocketTurn): void {
     const turn = { ...asked, request: repeatableRequest(asked.request, this.#host.service) };
     // Its prompt begins as the warm-up's does: what that has computed is found in the cache.
     this.#cancelWarmUp?.();
@@ -162,7 +169,7 @@ export class SocketLane {
     inside = false;
   }
 
-  #begin(turn: Turn): void {
+  #begin(turn: SocketTurn): void {
     const { service } = this.#host;
     const parts = this.#partsOf(turn);
     const meant = service.lanes?.meaning(turn.request.model, service.model.name) ?? null;
@@ -179,7 +186,7 @@ export class SocketLane {
   }
 
   /** `over`: after which the lane is busy with its answer, or was refused. */
-  #planned(turn: Turn, parts: PlanParts, service: ResponsesService, over: () => void = () => {}): void {
+  #planned(turn: SocketTurn, parts: PlanParts, service: ResponsesService, over: () => void = () => {}): void {
     let inside = true;
     this.#planning = true;
     withPlan(parts, service, (planned) => {
@@ -195,12 +202,12 @@ export class SocketLane {
     inside = false;
   }
 
-  #partsOf(turn: Turn): ReturnType<typeof turnParts> {
+  #partsOf(turn: SocketTurn): ReturnType<typeof turnParts> {
     return turnParts(turn, this.#host, (from) => this.#takeWaiting(from));
   }
 
   /** Into one of the server's lanes, then on as ever. */
-  #enter(turn: Turn, parts: TurnParts, model: string): void {
+  #enter(turn: SocketTurn, parts: TurnParts, model: string): void {
     const { service } = this.#host;
     const routed = laneTurn(parts, service);
     if (!routed.ok) {
@@ -248,7 +255,7 @@ export class SocketLane {
   }
 
   /** The lane of the socket is free again at once; the end is told when it comes, if the socket is still there. */
-  #delegate(turn: Turn, parts: TurnParts, model: string): void {
+  #delegate(turn: SocketTurn, parts: TurnParts, model: string): void {
     const { service } = this.#host;
     const background = new BackgroundResponse(
       {
@@ -264,7 +271,7 @@ export class SocketLane {
     else this.#host.send({ type: 'sparklane.background.started', response: background.response }, this);
   }
 
-  #refuseTurn({ request, from }: Turn, refused: Fault): void {
+  #refuseTurn({ request, from }: SocketTurn, refused: Fault): void {
     const { service } = this.#host;
     const parentId = from?.id ?? request.previous_response_id ?? null;
     if (parentId !== null && this.#memory?.id === parentId) this.#memory = null;
@@ -290,7 +297,7 @@ export class SocketLane {
     if (started.ok) this.#cancelWarmUp = () => started.cancel();
   }
 
-  #answer(turn: Turn, plan: ResponsePlan, service: ResponsesService): void {
+  #answer(turn: SocketTurn, plan: ResponsePlan, service: ResponsesService): void {
     const { owner } = this.#host;
     const stored = turn.request.store !== false;
     const run = this.#newRun(plan, service, () => this.#onEnd(run, turn));
@@ -321,7 +328,7 @@ export class SocketLane {
     });
   }
 
-  #onEnd(run: ResponseRun, turn: Turn): void {
+  #onEnd(run: ResponseRun, turn: SocketTurn): void {
     if (this.#run !== run) return; // refused before it began
     const { status, output } = run.events;
     const conversation = run.conversation;
@@ -340,7 +347,7 @@ export class SocketLane {
   }
 
   /** What the accepted inputs become: the next response, or company of the outputs that its calls need. */
-  #continue(run: ResponseRun, { request }: Turn, output: readonly Item[]): void {
+  #continue(run: ResponseRun, { request }: SocketTurn, output: readonly Item[]): void {
     const steers = this.#steers;
     if (steers.length === 0) return;
     this.#steers = [];

@@ -9,7 +9,7 @@ import type { CreateFrame } from './schema.ts';
 import { withPast } from './shared-past.ts';
 
 /** A queued `response.create`, or what a steered response goes on with. */
-export interface Turn {
+export interface SocketTurn {
   readonly request: CreateFrame;
   readonly size: number; // bytes of its frame
   readonly from: {
@@ -28,7 +28,7 @@ export interface TurnHost {
 }
 
 /** `then` once what the turn goes on from is here: the lane has its own latest response, others' may be on another node. */
-export function withTurnPast({ request, from }: Turn, host: TurnHost, then: () => void): void {
+export function withTurnPast({ request, from }: SocketTurn, host: TurnHost, then: () => void): void {
   const { service, owner } = host;
   const previousId = request.previous_response_id ?? null;
   const isHere = from !== null || (previousId !== null && host.remembered(previousId) !== null);
@@ -42,7 +42,7 @@ export function withTurnPast({ request, from }: Turn, host: TurnHost, then: () =
 
 /** What the turn goes on from, and its own input where it is not the request's. */
 export function turnParts(
-  { request, from }: Turn,
+  { request, from }: SocketTurn,
   host: TurnHost,
   takeWaiting: (from: string | null) => readonly Item[],
 ): Parsed<TurnParts & { readonly previousId?: string }> {
@@ -73,11 +73,11 @@ function rememberedPast(request: CreateFrame, history: readonly Item[]): Parsed<
   return { ok: true, value: { history, conversation: null } };
 }
 
-export function isWarmUp({ request }: Turn): boolean {
+export function isWarmUp({ request }: SocketTurn): boolean {
   return request.generate === false;
 }
 
 /** Another node may have to go on with it. */
-export function isRepeatable(turn: Turn, { repeats }: Pick<ResponsesService, 'repeats'>): boolean {
+export function isRepeatable(turn: SocketTurn, { repeats }: Pick<ResponsesService, 'repeats'>): boolean {
   return repeats !== null && turn.request.store !== false && !isWarmUp(turn);
 }

@@ -14,7 +14,7 @@ import type {
   LivePull,
   LiveReport,
   LiveResident,
-  LiveSession,
+  SessionReport,
 } from './page/live-report.ts';
 
 export interface LiveParts {
@@ -93,7 +93,7 @@ function sessionsOf({ sessions, clock }: LiveParts): LiveReport['sessions'] {
   return { count: all.length, list };
 }
 
-function sessionOf(session: Session, nowMs: number): LiveSession {
+function sessionOf(session: Session, nowMs: number): SessionReport {
   const { id, owner, tokenCount, attached, openedMs, lastUsedMs } = session;
   return {
     id: `${id.slice(0, ID_SHOWN)}…`,

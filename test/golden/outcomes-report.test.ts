@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { readSource } from '../../loadtest/outcomes/source.ts';
-import { formulaLines, reportTable } from '../../loadtest/outcomes/table.ts';
+import { reportTable, taskFormulaLines } from '../../loadtest/outcomes/table.ts';
 import { taskReport } from '../../loadtest/outcomes/task-report.ts';
 
 const importPath = join(import.meta.dirname, '../../server/outcomes/example-tasks.json');
@@ -10,7 +10,7 @@ const importPath = join(import.meta.dirname, '../../server/outcomes/example-task
 test('the example comes out of the report with the right shares', async () => {
   const { records } = readSource({ importPath, databasePath: '', sinceMs: 0 });
   const report = taskReport(records, { lane: null, faster: 10 / 3 });
-  const text = `${reportTable(report)}\n${formulaLines(report)}`;
+  const text = `${reportTable(report)}\n${taskFormulaLines(report)}`;
   await expect(text).toMatchFileSnapshot('outcomes-report.txt');
   const [strong, quick] = report.rows;
   expect(strong!.totalMeanMs).toBe(520_000);

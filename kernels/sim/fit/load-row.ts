@@ -1,10 +1,10 @@
 // LoadRow: one published figure of a machine at maximum load, and how tables of them are written down. Used by mixture-rows.ts and
 // load-rows.ts.
 import type { SimKvPrecision, SimPrecision } from '../precision.ts';
-import type { Lengths } from './max-load.ts';
+import type { LoadLengths } from './max-load.ts';
 import type { RowStatus } from './published.ts';
 
-export interface LoadRow extends Lengths {
+export interface LoadRow extends LoadLengths {
   readonly model: string;
   readonly chip: string;
   readonly gpuCount: number;

@@ -4,7 +4,7 @@ import { gpuKvTokens } from '../gpu/gpu-device.ts';
 import type { GpuCoefficients, GpuSetup, MixtureCoefficients } from '../gpu/roofline.ts';
 import { batchesOf, stagedTerms } from '../gpu/stage-steps.ts';
 
-export interface Lengths {
+export interface LoadLengths {
   readonly isl: number; // tokens of each prompt
   readonly osl: number; // and of each answer
 }
@@ -18,7 +18,7 @@ const chunkTokens = 8192; // TensorRT-LLM's default max_num_tokens
  * Requests of a published run, by the tokens of one. Source: the table of TensorRT-LLM's performance overview, which has the same
  * counts in versions 0.17, 1.0 and 1.2; the bounds lie between its lengths.
  */
-export function requestsAtMaxLoad({ isl, osl }: Lengths): number {
+export function requestsAtMaxLoad({ isl, osl }: LoadLengths): number {
   const tokens = isl + osl;
   if (tokens <= 512) return 30_000;
   if (tokens <= 2750) return 3000;
@@ -26,7 +26,7 @@ export function requestsAtMaxLoad({ isl, osl }: Lengths): number {
 }
 
 /** Sequences that fit with their whole length, so that none is ever sent away. */
-export function sequencesAtMaxLoad(setup: GpuSetup, { isl, osl }: Lengths): number {
+export function sequencesAtMaxLoad(setup: GpuSetup, { isl, osl }: LoadLengths): number {
   const fit = Math.floor(gpuKvTokens(setup) / (isl + osl));
   return Math.max(1, Math.min(batchesOf(setup) * maxLoadSequences, fit));
 }
@@ -38,7 +38,7 @@ export interface Coefficients {
 }
 
 /** Output tokens per second from the first request to the last answer: full rounds, and one of those that are left. */
-export function maxLoadRate(setup: GpuSetup, lengths: Lengths, coefficients: Coefficients = {}): number {
+export function maxLoadRate(setup: GpuSetup, lengths: LoadLengths, coefficients: Coefficients = {}): number {
   const requestCount = requestsAtMaxLoad(lengths);
   const rowCount = Math.min(requestCount, sequencesAtMaxLoad(setup, lengths));
   const secondsOf = (count: number): number =>
@@ -50,7 +50,7 @@ export function maxLoadRate(setup: GpuSetup, lengths: Lengths, coefficients: Coe
 /** Output tokens per second in the steady state of `rowCount` users, all of them in every step; some steps have a chunk of prompts. */
 export function steadyRate(
   setup: GpuSetup,
-  { isl, osl }: Lengths,
+  { isl, osl }: LoadLengths,
   rowCount: number,
   { fitted, mixture }: Coefficients = {},
 ): number {

@@ -2,7 +2,7 @@
 // the drafter lies with the output projection and guesses in between; all of it divided by the tokens that it brings on
 // average. Before it: stage-times.ts.
 import { bestDraftCount, type Drafts, expectedTokens } from '../drafts.ts';
-import type { Stage, WaferSetup } from './floorplan.ts';
+import type { PlacedStage, WaferSetup } from './floorplan.ts';
 import { decodeLayerCycles, headCycles } from './latency.ts';
 import { idleTimes, type StageTimes, type Work, walkThrough } from './walk.ts';
 
@@ -12,7 +12,7 @@ const typicalTokens = 2048; // context at which the number of guesses is chosen
 export function draftedTimes(
   plain: StageTimes,
   setup: WaferSetup & { readonly drafts: Drafts },
-  stages: readonly Stage[],
+  stages: readonly PlacedStage[],
 ): StageTimes {
   const { drafts, shape, chip } = setup;
   const { stageCount } = plain;

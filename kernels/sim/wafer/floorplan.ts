@@ -24,7 +24,7 @@ export interface StageContent {
   readonly layerCount: number; // 0: the output projection
 }
 
-export interface Stage extends StageContent, Rectangle {
+export interface PlacedStage extends StageContent, Rectangle {
   readonly wafer: number;
   readonly x: number; // cores from the wafer's edge
   readonly y: number;
@@ -96,7 +96,7 @@ export function coreSram(setup: WaferSetup, content: StageContent, area: Rectang
 }
 
 /** Whether every core holds what it must, and how many blocks of KV the tightest stage has room for. */
-export function kvBlockCount(stages: readonly Stage[]): number {
+export function kvBlockCount(stages: readonly PlacedStage[]): number {
   let count = Number.POSITIVE_INFINITY;
   for (const { sram } of stages) count = Math.min(count, sram.kvRoomBytes < 0 ? -1 : sram.blockCount);
   return count;

@@ -3,7 +3,7 @@
 // With nothing left to evict, a block is read from the store at every step instead (stream).
 // A block lies in every stage's region at once; where in a region is region-ledger.ts's business.
 import assert from 'node:assert/strict';
-import type { Stage } from './floorplan.ts';
+import type { PlacedStage } from './floorplan.ts';
 import { RegionLedger } from './region-ledger.ts';
 
 /** What one step moved, in blocks over all layers. */
@@ -41,7 +41,7 @@ export class KvFloor {
 
   /** `blockCount` > `frameCount`: the rest lies in the external store. */
   constructor(
-    stages: readonly Stage[],
+    stages: readonly PlacedStage[],
     { frameCount, blockCount }: { frameCount: number; blockCount: number },
   ) {
     assert(blockCount >= frameCount && frameCount > 0);

@@ -8,7 +8,7 @@ import {
   coreSram,
   cutWafer,
   kvBlockCount,
-  type Stage,
+  type PlacedStage,
   type StageContent,
   stageActivationBytes,
   stageWeightBytes,
@@ -24,7 +24,7 @@ export interface Demand {
 }
 
 export interface Placement {
-  readonly stages: readonly Stage[];
+  readonly stages: readonly PlacedStage[];
   readonly kvBlocks: number; // blocks of KV on the wafers
   readonly tokenMs: number; // T1: one token of one user through all stages, at the demand's context
   readonly slowestStageMs: number;
@@ -148,7 +148,7 @@ function place(
   linkLatencyUs: number,
   wafers: Share[][],
 ): Placement | null {
-  const stages: Stage[] = [];
+  const stages: PlacedStage[] = [];
   for (const [wafer, shares] of wafers.entries()) {
     if (shares.length === 0) continue;
     const cut = bestCut(setup, wafer, shares);
@@ -173,8 +173,8 @@ function place(
 }
 
 // Among all numbers of shelves, the one with most room for KV; among equals, the squarest regions.
-function bestCut(setup: WaferSetup, wafer: number, shares: readonly Share[]): Stage[] | null {
-  let best: Stage[] | null = null;
+function bestCut(setup: WaferSetup, wafer: number, shares: readonly Share[]): PlacedStage[] | null {
+  let best: PlacedStage[] | null = null;
   let bestScore = Number.NEGATIVE_INFINITY;
   const weights = shares.map(({ weight }) => weight);
   for (let shelfCount = 1; shelfCount <= Math.min(shares.length, shelvesMax); shelfCount++) {

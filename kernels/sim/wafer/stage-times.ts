@@ -2,11 +2,15 @@
 // the stages. Decode times are linear in the context and tabulated once. Before it: placement.ts; after it: pipeline.ts.
 
 import { draftedTimes } from './drafted-times.ts';
-import { type Stage, type WaferSetup, waferActivationBytes } from './floorplan.ts';
+import { type PlacedStage, type WaferSetup, waferActivationBytes } from './floorplan.ts';
 import { decodeLayerCycles, headCycles, productLayerCycles } from './latency.ts';
 import { idleTimes, type StageTimes, type Work, walkOfToken, walkThrough } from './walk.ts';
 
-export function stageTimes(setup: WaferSetup, stages: readonly Stage[], linkLatencyUs: number): StageTimes {
+export function stageTimes(
+  setup: WaferSetup,
+  stages: readonly PlacedStage[],
+  linkLatencyUs: number,
+): StageTimes {
   const { shape, chip } = setup;
   const stageCount = stages.length;
   const table = stageTable(setup, stages);
@@ -53,17 +57,17 @@ interface StageTable {
 }
 
 // The latency formulas, solved for their coefficients once: a walk asks for every stage of every chunk.
-function stageTable({ shape, chip }: WaferSetup, stages: readonly Stage[]): StageTable {
+function stageTable({ shape, chip }: WaferSetup, stages: readonly PlacedStage[]): StageTable {
   const cyclesPerMs = chip.clockHz / 1e3;
-  const decode = (stage: Stage, context: number): number =>
+  const decode = (stage: PlacedStage, context: number): number =>
     stage.layerCount === 0
       ? headCycles(shape, stage) / cyclesPerMs
       : (stage.layerCount * decodeLayerCycles(shape, stage, context)) / cyclesPerMs;
-  const product = (stage: Stage, tokenCount: number, contextCount: number): number =>
+  const product = (stage: PlacedStage, tokenCount: number, contextCount: number): number =>
     (stage.layerCount *
       productLayerCycles(shape, stage, { tokenCount, position: contextCount - tokenCount })) /
     cyclesPerMs;
-  const tabulate = (value: (stage: Stage) => number): Float64Array => Float64Array.from(stages, value);
+  const tabulate = (value: (stage: PlacedStage) => number): Float64Array => Float64Array.from(stages, value);
   return {
     base: tabulate((stage) => decode(stage, 0)),
     slope: tabulate((stage) => (decode(stage, manyTokens) - decode(stage, 0)) / manyTokens),

@@ -2,10 +2,10 @@
 // on a turn that takes too long, and tells its host how it went.
 import type { Clock, Timer } from '../../../kernels/clock.ts';
 import { UsefulDiff } from '../../../server/outcomes/useful-diff.ts';
-import type { Item, PlannedSession, PlannedTurn } from '../../workload/turn.ts';
+import type { PlannedSession, PlannedTurn, TurnItem } from '../../workload/turn.ts';
 import {
-  type Conversation,
   type Delta,
+  type Dialogue,
   plainEnd,
   type Target,
   type TurnEnd,
@@ -36,7 +36,7 @@ export const EARLY_MS = 0.001;
 export class LiveSession {
   readonly #planned: PlannedSession;
   readonly #host: SessionHost;
-  #conversation: Conversation | null = null;
+  #conversation: Dialogue | null = null;
   #timer: Timer | null = null;
   #running: LiveTurn | null = null;
   #startMs: number | null = null;
@@ -92,7 +92,7 @@ export class LiveSession {
   #run(
     intendedMs: number,
     planned: PlannedTurn,
-    ask: { kind: 'turn' | 'steer'; items: readonly Item[]; maxTokens: number },
+    ask: { kind: 'turn' | 'steer'; items: readonly TurnItem[]; maxTokens: number },
     after: (turn: LiveTurn) => void,
   ): void {
     const host = this.#host;
@@ -190,7 +190,7 @@ interface TurnPlace {
 class LiveTurn implements TurnEvents {
   readonly timeline: Timeline;
   readonly #host: SessionHost;
-  readonly #conversation: Conversation;
+  readonly #conversation: Dialogue;
   readonly #place: TurnPlace;
   readonly #timeout: Timer;
   readonly #usefulDiff: UsefulDiff | null;
@@ -200,7 +200,7 @@ class LiveTurn implements TurnEvents {
   failed = false;
   isGood = false;
 
-  constructor(host: SessionHost, conversation: Conversation, place: TurnPlace) {
+  constructor(host: SessionHost, conversation: Dialogue, place: TurnPlace) {
     this.#host = host;
     this.#conversation = conversation;
     this.#place = place;

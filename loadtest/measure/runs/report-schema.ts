@@ -226,7 +226,7 @@ export type RunReport = Told<Omit<z.output<typeof run>, 'counters'>> & {
   readonly counters: Readonly<Counters>;
 };
 export type TurnSample = RunReport['samples'][number];
-export type Lane = RunReport['lanes'][number];
+export type LaneReport = RunReport['lanes'][number];
 export type SweepReport = Omit<Told<z.output<typeof sweep>>, 'points'> & {
   readonly points: readonly SweepPoint[];
 };

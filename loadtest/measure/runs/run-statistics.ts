@@ -8,7 +8,7 @@ import { isGood, type Slo } from '../play/slo.ts';
 import type { CountedBy } from '../play/timeline.ts';
 import type { Outcome } from '../wires/target.ts';
 import { LATENCY_KEYS, type LatencyKey } from './latencies.ts';
-import { COUNTERS, type Counters, type Lane } from './report-schema.ts';
+import { COUNTERS, type Counters, type LaneReport } from './report-schema.ts';
 import { SessionSample } from './session-sample.ts';
 
 const SAMPLE_TURNS_MAX = 50_000;
@@ -27,7 +27,10 @@ export class RunStatistics implements DriverRecorder {
   readonly countedBy = new Map<CountedBy, number>();
   readonly sample = new SessionSample(SAMPLE_TURNS_MAX);
   readonly stalls = new HeatMap();
-  readonly lanes = new Map<number, Omit<Lane, 'turns'> & { readonly turns: Lane['turns'][number][] }>();
+  readonly lanes = new Map<
+    number,
+    Omit<LaneReport, 'turns'> & { readonly turns: LaneReport['turns'][number][] }
+  >();
   lastEndMs = 0; // of counted turns
   readonly #slo: Slo;
   readonly #warmupMs: number;

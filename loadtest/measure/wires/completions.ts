@@ -1,7 +1,7 @@
 // POST /v1/completions as a client sees it; prompts as text or as token ids. Pure; http-target.ts sends it.
 import { field, textOr } from './answer.ts';
 import { type OpenAiOptions, readCommon, streamFields } from './chat.ts';
-import { textOf, tokensOf } from './content.ts';
+import { contentTokens, textOf } from './content.ts';
 import type { HttpProtocol } from './http-target.ts';
 
 /** The whole conversation as one prompt; only one of the two is used. */
@@ -21,7 +21,7 @@ export function completionsProtocol(options: CompletionOptions): HttpProtocol<Pr
     path: '/v1/completions',
     newHistory: () => ({ text: '', tokens: [] }),
     append: (history, ask) => {
-      if (asTokens) for (const id of tokensOf(ask.items, options.content)) history.tokens.push(id);
+      if (asTokens) for (const id of contentTokens(ask.items, options.content)) history.tokens.push(id);
       else history.text += textOf(ask.items, options.content);
     },
     body: (history, ask) => ({

@@ -1,6 +1,6 @@
 // Content of a turn in the shapes protocols want: text, token ids, or messages. Pure.
 import { type FillerScale, fillerTokens, itemsText, itemText } from '../../workload/filler.ts';
-import type { Item } from '../../workload/turn.ts';
+import type { TurnItem } from '../../workload/turn.ts';
 
 export interface ContentOptions {
   readonly scale: FillerScale;
@@ -15,19 +15,19 @@ export interface Message {
   readonly content: string;
 }
 
-export function textOf(items: readonly Item[], { scale }: ContentOptions): string {
+export function textOf(items: readonly TurnItem[], { scale }: ContentOptions): string {
   return itemsText(items, scale);
 }
 
 /** Tool results travel as user messages: a tool role needs the call it answers, and there is none in a replay. */
-export function messagesOf(items: readonly Item[], { scale }: ContentOptions): Message[] {
+export function messagesOf(items: readonly TurnItem[], { scale }: ContentOptions): Message[] {
   return items.map((item) => ({
     role: item.role === 'system' ? 'system' : 'user',
     content: itemText(item, scale),
   }));
 }
 
-export function tokensOf(items: readonly Item[], { ids, encode }: ContentOptions): number[] {
+export function contentTokens(items: readonly TurnItem[], { ids, encode }: ContentOptions): number[] {
   if (ids === null) throw new RangeError('content as token ids needs the size of the vocabulary');
   const tokens: number[] = [];
   for (const item of items) {

@@ -6,14 +6,14 @@ import { jsonValue } from '../../../server/base/json-text.ts';
 import { Answer, field, textOr } from './answer.ts';
 import {
   type Ask,
-  type Conversation,
+  type Dialogue,
   lostEnd,
   plainEnd,
   type Target,
   type TurnEnd,
   type TurnEvents,
 } from './target.ts';
-import type { HttpCall, HttpEvents, HttpWire } from './wire.ts';
+import type { HttpEvents, HttpWire, WireRequest } from './wire.ts';
 
 /** One protocol. `H` is the history it sends again with every turn. */
 export interface HttpProtocol<H> {
@@ -54,7 +54,7 @@ export function httpTarget<H>(protocol: HttpProtocol<H>, endpoint: HttpEndpoint)
   };
 }
 
-class HttpConversation<H> implements Conversation {
+class HttpConversation<H> implements Dialogue {
   readonly #protocol: HttpProtocol<H>;
   readonly #endpoint: HttpEndpoint;
   #history: H;
@@ -108,7 +108,7 @@ class HttpConversation<H> implements Conversation {
 
 class HttpTurn<H> implements HttpEvents {
   readonly answer: Answer;
-  call: HttpCall | null = null;
+  call: WireRequest | null = null;
   readonly #protocol: HttpProtocol<H>;
   readonly #clock: Clock;
   readonly #ask: Ask;

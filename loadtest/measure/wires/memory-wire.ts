@@ -8,7 +8,7 @@ import type {
   SocketEvents,
   TransportHandlers,
 } from '../../../server/listeners/transport.ts';
-import type { HttpCall, HttpEvents, HttpWire, SocketWire, WireSocket } from './wire.ts';
+import type { HttpEvents, HttpWire, SocketWire, WireRequest, WireSocket } from './wire.ts';
 
 const encoder = new TextEncoder();
 
@@ -26,7 +26,7 @@ export function memoryHttpWire(handlers: TransportHandlers, clock: Clock): HttpW
   };
 }
 
-class MemoryExchange implements HttpExchange, HttpCall {
+class MemoryExchange implements HttpExchange, WireRequest {
   readonly request: HttpRequest;
   readonly bufferedBytes = 0; // the reader is never slow
   readonly #body: Uint8Array;

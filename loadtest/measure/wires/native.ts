@@ -10,10 +10,10 @@ import type {
 } from '../../../server/client/messages.ts';
 import { decodeServerFrame, encodeClientMessage } from '../../../server/client/protocol.ts';
 import { Answer } from './answer.ts';
-import { type ContentOptions, messagesOf, textOf, tokensOf } from './content.ts';
+import { type ContentOptions, contentTokens, messagesOf, textOf } from './content.ts';
 import {
   type Ask,
-  type Conversation,
+  type Dialogue,
   lostEnd,
   plainEnd,
   type Target,
@@ -48,7 +48,7 @@ interface RunningTurn {
   readonly answer: Answer;
 }
 
-class NativeConversation implements Conversation {
+class NativeConversation implements Dialogue {
   readonly #options: NativeOptions;
   readonly #endpoint: SocketEndpoint;
   readonly #socket: WireSocket;
@@ -129,7 +129,7 @@ class NativeConversation implements Conversation {
 
   #contentOf({ items }: Ask): Pick<MessageOf<'session.append'>, 'text' | 'tokens' | 'messages'> {
     const { as, content } = this.#options;
-    if (as === 'tokens') return { tokens: tokensOf(items, content) };
+    if (as === 'tokens') return { tokens: contentTokens(items, content) };
     if (as === 'text') return { text: textOf(items, content) };
     return { messages: messagesOf(items, content).map((message) => ({ ...message })) };
   }

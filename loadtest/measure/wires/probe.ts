@@ -3,7 +3,7 @@ import { jsonValue } from '../../../server/base/json-text.ts';
 import { field, textOr } from './answer.ts';
 import type { HttpWire } from './wire.ts';
 
-export interface ServerFacts {
+export interface ProbedServer {
   readonly model: string; // first of its models
   readonly owner: string; // "owned_by": sparklane, vllm, llamacpp, library…
 }
@@ -15,7 +15,7 @@ export async function probeServer(
   wire: HttpWire,
   headers: Readonly<Record<string, string>>,
   url: string,
-): Promise<ServerFacts> {
+): Promise<ProbedServer> {
   const { status, text, failure } = await get(wire, headers, '/v1/models');
   if (failure !== null) throw new ProbeError(`no server answers at ${url}: ${failure}`);
   if (status === 401 || status === 403) {

@@ -13,7 +13,7 @@ import {
 } from './responses-events.ts';
 import {
   type Ask,
-  type Conversation,
+  type Dialogue,
   lostEnd,
   plainEnd,
   type Target,
@@ -43,7 +43,7 @@ interface RunningTurn {
   resent: boolean; // with the full input, because the server had lost the chain
 }
 
-class SocketConversation implements Conversation {
+class SocketConversation implements Dialogue {
   readonly #options: ResponsesOptions;
   readonly #endpoint: ResponsesEndpoint;
   readonly #onReady: () => void;

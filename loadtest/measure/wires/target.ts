@@ -1,6 +1,6 @@
 // The seam between the driver and whatever is measured: conversations that take turns and report tokens with the time
 // they arrived. One file per protocol implements it. Callbacks only, so that it also runs on a virtual clock.
-import type { Item, PlannedSession } from '../../workload/turn.ts';
+import type { PlannedSession, TurnItem } from '../../workload/turn.ts';
 
 /** How a turn ended. Only `ok`, and `interrupted` where the plan said so, can be good. */
 export type Outcome =
@@ -42,13 +42,13 @@ export interface TurnEvents {
 /** What is asked for in one turn. */
 export interface Ask {
   readonly reset: boolean;
-  readonly items: readonly Item[];
+  readonly items: readonly TurnItem[];
   readonly maxTokens: number;
   readonly exact: boolean;
 }
 
 /** One client with its history. Turns follow each other: start() after the previous turn's onEnd. */
-export interface Conversation {
+export interface Dialogue {
   start(ask: Ask, events: TurnEvents): void;
   /** The person pressed Esc: stop the running turn by the protocol's own means. Its onEnd follows, `interrupted`. */
   interrupt(): void;
@@ -60,7 +60,7 @@ export interface Target {
   readonly name: string; // protocol and address, for people
   readonly isWhole: boolean; // answers come whole: there are no tokens to time
   /** `onReady`: once it may be used without waiting for a connection. It may be used earlier. */
-  open(session: PlannedSession, onReady: () => void): Conversation;
+  open(session: PlannedSession, onReady: () => void): Dialogue;
   close(): void;
 }
 

@@ -3,7 +3,7 @@
 import { type Dispatcher, Pool, ProxyAgent } from 'undici';
 import type { ServerAddress } from './address.ts';
 import { type Connection, tlsOptions } from './connection.ts';
-import type { HttpCall, HttpEvents, HttpWire } from './wire.ts';
+import type { HttpEvents, HttpWire, WireRequest } from './wire.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 600_000; // longer than any think time: a reconnect would be measured as latency
@@ -43,7 +43,7 @@ export function undiciWire({ address, connection, connectionsMax }: UndiciWireOp
 }
 
 // undici's older handler interface: only this one tells when the body has been written.
-class Answer implements Dispatcher.DispatchHandler, HttpCall {
+class Answer implements Dispatcher.DispatchHandler, WireRequest {
   readonly #events: HttpEvents;
   #abort: ((error?: Error) => void) | null = null;
   #aborted = false;

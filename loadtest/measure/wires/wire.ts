@@ -11,7 +11,7 @@ export interface HttpEvents {
   onError(kind: string, message: string): void;
 }
 
-export interface HttpCall {
+export interface WireRequest {
   /** Closes the connection under the request. onError('aborted') follows. Idempotent, harmless after the end. */
   abort(): void;
 }
@@ -25,7 +25,7 @@ export interface HttpWire {
       readonly body: string | Uint8Array;
     },
     events: HttpEvents,
-  ): HttpCall;
+  ): WireRequest;
   close(): void;
 }
 

@@ -16,7 +16,7 @@ export interface SharedBy {
 }
 
 /** What a thread is given. */
-export interface WorkerTask {
+export interface PlayedPart {
   readonly flags: Flags;
   readonly apiKey: string | null;
   readonly share: WorkShare;
@@ -43,7 +43,7 @@ export function startSharedRun(
   let worst: Histogram | null = null; // of the thread that was held up most: a mean would hide it
   const recorder = new RunRecorder(statistics, plan, parts.onTurn, (reason) => stop(reason));
   const threads = Array.from({ length: count }, (_, index) => {
-    const workerData: WorkerTask = {
+    const workerData: PlayedPart = {
       ...{ flags, apiKey, share: { index, count }, run: { load, salt, sessionsMax }, inFlight },
     };
     return startThread('worker-thread', { from: import.meta.url, name: `loadtest ${index}`, workerData });

@@ -12,7 +12,7 @@ import type { DriverRecorder, FinishedSession, FinishedTurn } from '../play/reco
 import { isGood, type Slo } from '../play/slo.ts';
 import { parseSettings } from '../settings.ts';
 import { openStage, type StageIo } from '../stage.ts';
-import type { WorkerTask } from './shared-run.ts';
+import type { PlayedPart } from './shared-run.ts';
 import { messageOf, type TurnMessage, type WorkerMessage } from './turn-message.ts';
 
 const BATCH_MS = 100;
@@ -20,7 +20,7 @@ const BATCH_TURNS = 64;
 
 const port = parentPort!;
 const say = (message: WorkerMessage): void => port.postMessage(message);
-const { flags, apiKey, share, run, inFlight } = workerData as WorkerTask;
+const { flags, apiKey, share, run, inFlight } = workerData as PlayedPart;
 const clock = new WallClock();
 
 class Batches implements DriverRecorder {

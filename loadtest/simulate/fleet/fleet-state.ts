@@ -4,13 +4,13 @@ import type { FleetNode } from './fleet-node.ts';
 import type { FleetTally } from './fleet-tally.ts';
 import type { KvLinks } from './kv-links.ts';
 import type { PrefixIndex } from './prefix-index.ts';
-import type { Router } from './router.ts';
+import type { FleetRouter } from './router.ts';
 
 export interface FleetState {
   readonly clock: VirtualClock;
   readonly prompts: readonly FleetNode[]; // nodes that compute prompts
   readonly answers: readonly FleetNode[] | null; // that go on with them; null: the same
-  readonly router: Router;
+  readonly router: FleetRouter;
   readonly index: PrefixIndex;
   readonly links: KvLinks | null;
   readonly kvBytesPerToken: number;

@@ -12,7 +12,7 @@ import type { FleetState } from './fleet-state.ts';
 import { FleetTally } from './fleet-tally.ts';
 import { KvLinks } from './kv-links.ts';
 import { PrefixIndex } from './prefix-index.ts';
-import { type PolicyName, Router } from './router.ts';
+import { FleetRouter, type PolicyName } from './router.ts';
 import { playTurn } from './turn.ts';
 
 /** A share of the nodes is lost at once, and comes back empty. */
@@ -115,7 +115,7 @@ function stateOf(options: FleetOptions, clock: VirtualClock, tally: FleetTally):
         : Array.from({ length: answerCount }, (_, at) =>
             node(promptCount + at, 'decode', pools.decodeDevice),
           ),
-    router: new Router(policy, index),
+    router: new FleetRouter(policy, index),
     index,
     links: pools === null ? null : new KvLinks(all, clock, pools),
     kvBytesPerToken: device.kind === 'gpu' ? gpuKvBytesPerToken(device.setup) : 0,

@@ -12,7 +12,7 @@ export interface Routed {
   readonly paths: readonly number[]; // of its prompt's blocks; empty where the policy does not look at them
 }
 
-export class Router {
+export class FleetRouter {
   readonly #policy: PolicyName;
   readonly #index: PrefixIndex;
   #turn = 0;

@@ -5,7 +5,7 @@ import type { Clock } from '../../../kernels/clock.ts';
 import { buildGraph } from '../../../models/graph/build.ts';
 import type { MeasuredFile } from '../chip-file.ts';
 import { type ProbeSizes, probeCheckpoint, probeLayerWeights } from './probe-model.ts';
-import { keyOf, type StepTimes, type TimedStep, timeSteps } from './probe-run.ts';
+import { keyOf, type TimedStep, type TimesByStep, timeSteps } from './probe-run.ts';
 import { type ProbeAxes, type ProbeSet, solve } from './solve.ts';
 
 export interface MeasureOptions {
@@ -45,7 +45,7 @@ export async function measureMachine(options: MeasureOptions): Promise<MeasuredF
   const { threads, seconds, format, onProgress, plan = measurePlan } = options;
   const { probes, axes } = plan;
   const one = { rowCount: 1, tokenCount: 1, contextTokens: axes.nearTokens };
-  const run = async (name: keyof ProbeSet): Promise<StepTimes> => {
+  const run = async (name: keyof ProbeSet): Promise<TimesByStep> => {
     onProgress(`${name} probe, ${threads} threads`);
     return timed(options, probes[name], threads, { steps: stepsOf(name, axes), share: shares[name] });
   };
@@ -100,7 +100,7 @@ function threadCounts(threads: number): number[] {
 function rates(
   { probes: { wide }, axes }: MeasurePlan,
   threads: number,
-  times: StepTimes,
+  times: TimesByStep,
   format: MeasureOptions['format'],
 ): MeasuredFile['by_thread'][0] {
   const weights = wide.layerCount * probeLayerWeights(wide);
@@ -121,7 +121,7 @@ async function timed(
   sizes: ProbeSizes,
   threads: number,
   { steps, share }: { readonly steps: readonly TimedStep[]; readonly share: number },
-): Promise<StepTimes> {
+): Promise<TimesByStep> {
   const { format, cacheDirectory, clock, seconds, plan = measurePlan } = options;
   const graph = await buildGraph(probeCheckpoint(sizes), { precision: format, cacheDirectory });
   const backend = await openProbe(graph, threads, { clock, axes: plan.axes });

@@ -10,7 +10,7 @@ export interface TimedStep {
 }
 
 /** Milliseconds by keyOf. */
-export type StepTimes = ReadonlyMap<string, number>;
+export type TimesByStep = ReadonlyMap<string, number>;
 
 const rounds = 4; // of decode: the last one is timed, as the server draws several at a stretch
 const repeatsMin = 3;
@@ -23,7 +23,7 @@ export async function timeSteps(
   backend: Backend,
   steps: readonly TimedStep[],
   { nowMs, budgetMs }: { readonly nowMs: () => number; readonly budgetMs: number },
-): Promise<StepTimes> {
+): Promise<TimesByStep> {
   const least = steps.map(() => Number.POSITIVE_INFINITY);
   const startMs = nowMs();
   for (let repeat = 0; repeat <= repeatsMin || nowMs() - startMs < budgetMs; repeat++) {

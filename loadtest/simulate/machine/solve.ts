@@ -1,13 +1,13 @@
 // From times of probes to what a step is made of. Two widths tell a layer's weights from its own time, two depths tell layers from the
 // step, two contexts tell attention from the rest. Arithmetic only. Before it: measure.ts.
 import { type ProbeSizes, probeLayerWeights } from './probe-model.ts';
-import { keyOf, type StepTimes } from './probe-run.ts';
+import { keyOf, type TimesByStep } from './probe-run.ts';
 
 /** The probes: shallow and deep of one narrow width, and a wide one. */
 export interface ProbeTimes {
-  readonly shallow: StepTimes;
-  readonly deep: StepTimes;
-  readonly wide: StepTimes;
+  readonly shallow: TimesByStep;
+  readonly deep: TimesByStep;
+  readonly wide: TimesByStep;
 }
 
 export interface ProbeSet {
@@ -35,7 +35,7 @@ export interface ProbeAxes {
 
 export function solve(probes: ProbeSet, times: ProbeTimes, axes: ProbeAxes): SolvedTables {
   const { tokens, rows, nearTokens, farTokens } = axes;
-  const near = (list: StepTimes, rowCount: number, tokenCount: number): number =>
+  const near = (list: TimesByStep, rowCount: number, tokenCount: number): number =>
     list.get(keyOf({ rowCount, tokenCount, contextTokens: nearTokens }))!;
   const far = (rowCount: number, tokenCount: number): number =>
     times.deep.get(keyOf({ rowCount, tokenCount, contextTokens: farTokens }))!;

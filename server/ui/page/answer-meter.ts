@@ -13,7 +13,7 @@ export interface AnswerStats {
 }
 
 /** Usage as OpenAI words it; everything may be missing. */
-export interface Usage {
+export interface MeteredUsage {
   readonly prompt_tokens?: number;
   readonly completion_tokens?: number;
   readonly prompt_tokens_details?: { readonly cached_tokens?: number } | null;
@@ -29,7 +29,7 @@ export class AnswerMeter {
   #firstMs: number | null = null;
   #lastMs = 0;
   #pieceCount = 0;
-  #usage: Usage | null = null;
+  #usage: MeteredUsage | null = null;
 
   /** Counts from now. */
   constructor(nowMs: () => number) {
@@ -43,7 +43,7 @@ export class AnswerMeter {
     this.#pieceCount++;
   }
 
-  onUsage(usage: Usage): void {
+  onUsage(usage: MeteredUsage): void {
     this.#usage = usage;
   }
 

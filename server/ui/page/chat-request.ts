@@ -28,13 +28,13 @@ export interface SchemaForm {
   readonly text: string; // where it is raw
 }
 
-export type AnswerForm = 'text' | 'json' | 'schema';
+export type WishedForm = 'text' | 'json' | 'schema';
 
 export interface ChatSettings {
   readonly model: string; // '' for the server's choice
   readonly system: string;
   readonly sampling: Sampling;
-  readonly form: AnswerForm;
+  readonly form: WishedForm;
   readonly schema: SchemaForm;
   readonly tools: readonly ToolForm[];
   readonly toolChoice: 'auto' | 'required' | 'none';
@@ -87,7 +87,7 @@ const NUMBERS = [
 export function chatBody(conversation: Conversation, settings: ChatSettings): Record<string, unknown> {
   const { model, sampling, form, tools, toolChoice, file, sendFile } = settings;
   const body: Record<string, unknown> = {
-    messages: messagesOf(conversation, settings),
+    messages: messagesOfRounds(conversation, settings),
     stream: true,
     stream_options: { include_usage: true },
   };
@@ -111,7 +111,7 @@ export function chatBody(conversation: Conversation, settings: ChatSettings): Re
 }
 
 /** The messages that the server will see, without the answer that is still to be written. */
-export function messagesOf(
+export function messagesOfRounds(
   { turns }: Pick<Conversation, 'turns'>,
   { system, file, sendFile }: Pick<ChatSettings, 'system' | 'file' | 'sendFile'>,
 ): object[] {

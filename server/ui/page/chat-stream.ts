@@ -1,6 +1,6 @@
 // One streamed chat answer: chunks of /v1/chat/completions put together as they come. Owns nothing after its end; stopping is
 // the caller's signal. Before it: playground.tsx; after it: api.ts.
-import { AnswerMeter, type AnswerStats, type Usage } from './answer-meter.ts';
+import { AnswerMeter, type AnswerStats, type MeteredUsage } from './answer-meter.ts';
 import { type Api, ApiError } from './api.ts';
 import type { ToolCall } from './conversation.ts';
 import { readEvents } from './event-stream.ts';
@@ -18,7 +18,7 @@ interface Chunk {
   readonly error?: { readonly message: string; readonly code?: string };
   readonly model?: string;
   readonly metadata?: Readonly<Record<string, string>> | null;
-  readonly usage?: Usage | null;
+  readonly usage?: MeteredUsage | null;
   readonly choices?: readonly {
     readonly finish_reason?: string | null;
     readonly delta?: {
@@ -36,7 +36,7 @@ interface CallDelta {
 }
 
 /** Collects chunks; a pure reader but for its meter. */
-export class AnswerReader {
+export class StreamReader {
   readonly #meter: AnswerMeter;
   readonly #calls: ToolCall[] = [];
   #text = '';
@@ -90,7 +90,7 @@ export async function streamAnswer(
     readonly onChange: (answer: AnswerSoFar) => void;
   },
 ): Promise<AnswerSoFar> {
-  const reader = new AnswerReader(options.nowMs);
+  const reader = new StreamReader(options.nowMs);
   const response = await api.open('v1/chat/completions', { body, signal: options.signal });
   await readEvents(response, (data) => {
     reader.take(data);

@@ -3,7 +3,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { type Api, wordsOf } from './api.ts';
-import { Block } from './block.tsx';
+import { Card } from './card.tsx';
 import { Choice, Failure, Field, Form, TextInput } from './controls.tsx';
 import type { Hardware, Report } from './hardware.ts';
 import { ReportFrame } from './report-frame.tsx';
@@ -49,7 +49,7 @@ export function CompareForm({ api, hardware }: { readonly api: Api; readonly har
   };
   return (
     <>
-      <Block title="Compare" hint="the same load on several devices, in simulated time">
+      <Card title="Compare" hint="the same load on several devices, in simulated time">
         <Form class="form" onSubmit={() => void run()}>
           <div class="grid-2">
             <Field label="Devices (up to 4; xN for several)">
@@ -76,7 +76,7 @@ export function CompareForm({ api, hardware }: { readonly api: Api; readonly har
           </button>
           <Failure words={failure} />
         </Form>
-      </Block>
+      </Card>
       {report !== null && <ReportFrame report={report} onClose={() => setReport(null)} />}
     </>
   );

@@ -3,7 +3,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { type Api, wordsOf } from './api.ts';
-import { Block } from './block.tsx';
+import { Card } from './card.tsx';
 import { Choice, Field, Form } from './controls.tsx';
 import type { Hardware } from './hardware.ts';
 import { useAdminKey } from './use-admin-key.tsx';
@@ -54,7 +54,7 @@ export function DeviceForm({ api, hardware, onReplaced }: DeviceFormProps): VNod
   };
 
   return (
-    <Block title="Switch the device" hint="answers that are being written move along">
+    <Card title="Switch the device" hint="answers that are being written move along">
       <Form class="form" onSubmit={() => void replace()}>
         <div class="grid-2">
           <Field label="Device">
@@ -97,7 +97,7 @@ export function DeviceForm({ api, hardware, onReplaced }: DeviceFormProps): VNod
           </p>
         )}
       </Form>
-    </Block>
+    </Card>
   );
 }
 

@@ -2,7 +2,7 @@
 // route POST /infill.
 import type { VNode } from 'preact';
 import { useRef, useState } from 'preact/hooks';
-import { AnswerLine } from './answer-line.tsx';
+import { AnswerCost } from './answer-cost.tsx';
 import type { AnswerStats } from './answer-meter.ts';
 import type { Api } from './api.ts';
 import { wordsOf } from './api.ts';
@@ -143,7 +143,7 @@ function Preview({ text, suggestion }: { readonly text: string; readonly suggest
           <Code code={text.slice(at, at + AROUND)} language="ts" />
         </pre>
       </figure>
-      <AnswerLine stats={stats} note="" />
+      <AnswerCost stats={stats} note="" />
     </>
   );
 }

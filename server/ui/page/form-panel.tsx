@@ -2,15 +2,15 @@
 // Before it: settings-panel.tsx; after it: schema-form.ts.
 import type { VNode } from 'preact';
 import {
-  type AnswerForm,
   type ChatSettings,
   emptySchema,
   type SchemaForm,
   type ToolForm,
+  type WishedForm,
 } from './chat-request.ts';
+import { ChoiceButtons } from './choice-buttons.tsx';
 import { Check, Choice, Quiet, TextArea, TextInput } from './controls.tsx';
 import { type FormField, fieldTypes, newField, schemaOf } from './schema-form.ts';
-import { Segments } from './segments.tsx';
 import type { ServerFacts } from './server-facts.ts';
 
 export interface FormPanelProps {
@@ -19,7 +19,7 @@ export interface FormPanelProps {
   readonly onChange: (change: Partial<ChatSettings>) => void;
 }
 
-const FORMS: readonly { readonly value: AnswerForm; readonly label: string }[] = [
+const FORMS: readonly { readonly value: WishedForm; readonly label: string }[] = [
   { value: 'text', label: 'Text' },
   { value: 'json', label: 'JSON' },
   { value: 'schema', label: 'Schema' },
@@ -34,7 +34,7 @@ export function FormPanel({ facts, settings, onChange }: FormPanelProps): VNode 
   return (
     <div class="panel-body">
       <p class="hint">Answers are</p>
-      <Segments
+      <ChoiceButtons
         label="Answers are"
         options={FORMS}
         value={form}

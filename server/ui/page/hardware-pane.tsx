@@ -1,12 +1,13 @@
 // The device as a picture that moves: wafers from above, memory and pages of GPUs, or what this machine's steps cost; another
-// device in its place, and several beside each other. Before it: app.tsx; after it: live-feed.ts and GET /ui/hardware.
+// device in its place, and several beside each other. Before it: whole-page.tsx; after it: live-feed.ts and GET /ui/hardware.
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { DevicePlan } from '../../../kernels/device-plan.ts';
 import { type Api, wordsOf } from './api.ts';
-import { Block } from './block.tsx';
+import { Card } from './card.tsx';
 import { CompareForm } from './compare-form.tsx';
 import { Failure } from './controls.tsx';
+import { CostTables } from './cost-tables.tsx';
 import { DeviceForm } from './device-form.tsx';
 import { FloorPicture } from './floor-picture.tsx';
 import { type Hardware, readHardware } from './hardware.ts';
@@ -15,7 +16,6 @@ import type { LiveFeed } from './live-feed.ts';
 import type { LiveReport } from './live-report.ts';
 import { MemoryPicture } from './memory-picture.tsx';
 import { digits } from './numbers.ts';
-import { StepCosts } from './step-costs.tsx';
 import { useStore } from './use-store.ts';
 
 export function HardwarePane({ api, feed }: { readonly api: Api; readonly feed: LiveFeed }): VNode {
@@ -41,7 +41,7 @@ export function HardwarePane({ api, feed }: { readonly api: Api; readonly feed: 
           <div class="hardware-grid">
             <Picture plan={hardware.plan} report={report} />
             <div class="column">
-              <StepCosts
+              <CostTables
                 costs={report.costs}
                 hint={`medians of the latest steps, ${hardware.plan === null ? 'measured' : 'at the simulated pace'}`}
               />
@@ -61,7 +61,7 @@ function Picture({ plan, report }: { readonly plan: DevicePlan | null; readonly 
   const hint = `${plan.model} at ${plan.precision}, simulated; ${digits(plan.powerW / 1000)} kW`;
   const title = plan.chipCount === 1 ? plan.chip : `${plan.chipCount} × ${plan.chip}`;
   return (
-    <Block title={title} hint={hint}>
+    <Card title={title} hint={hint}>
       {plan.kind === 'regions' ? (
         <>
           <FloorPicture plan={plan} used={kv.inUseBlocks} kept={kv.keptBlocks} busy={busy} />
@@ -77,7 +77,7 @@ function Picture({ plan, report }: { readonly plan: DevicePlan | null; readonly 
       ) : (
         <MemoryPicture plan={plan} report={report} />
       )}
-    </Block>
+    </Card>
   );
 }
 

@@ -1,10 +1,10 @@
 // Code in colours: one scanner over the few things that most languages share (comments, strings, numbers, words), with a
 // table of what each language calls a keyword. Pure and linear in the text; what it does not know stays plain.
 
-export type TokenKind = 'plain' | 'comment' | 'string' | 'number' | 'keyword' | 'type' | 'call' | 'tag';
+export type MarkKind = 'plain' | 'comment' | 'string' | 'number' | 'keyword' | 'type' | 'call' | 'tag';
 
 export interface CodeToken {
-  readonly kind: TokenKind;
+  readonly kind: MarkKind;
   readonly text: string;
 }
 

@@ -1,4 +1,4 @@
-// Asks for the API key, for this tab only. Before it: app.tsx.
+// Asks for the API key, for this tab only. Before it: whole-page.tsx.
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Failure, Field, Form, TextInput } from './controls.tsx';

@@ -1,6 +1,6 @@
 // The lists of the live pane: seats, latest prompts, sessions, lanes. Before it: live-pane.tsx.
 import type { VNode } from 'preact';
-import { Block, Table } from './block.tsx';
+import { Card, Table } from './card.tsx';
 import { MISS_WORDS } from './live-numbers.ts';
 import type { LiveDevice, LiveLanes, LivePrompt, LiveReport, LiveSeat } from './live-report.ts';
 import { age, count, milliseconds, percent } from './numbers.ts';
@@ -14,14 +14,14 @@ export function SeatList({
 }): VNode {
   const total = device.replicaCount * device.slotCount;
   return (
-    <Block title="Slots" hint={`${seats.length} of ${total} taken`}>
+    <Card title="Slots" hint={`${seats.length} of ${total} taken`}>
       {seats.length === 0 && <p class="hint">All are free.</p>}
       <ul class="seats">
         {seats.map((seat) => (
           <Seat key={`${seat.replica}/${seat.slot}`} seat={seat} />
         ))}
       </ul>
-    </Block>
+    </Card>
   );
 }
 
@@ -57,7 +57,7 @@ export function PromptList({
   readonly nowMs: number;
 }): VNode {
   return (
-    <Block title="Latest prompts" hint="what was cached, and why the rest was computed">
+    <Card title="Latest prompts" hint="what was cached, and why the rest was computed">
       {prompts.length === 0 && <p class="hint">Nobody has asked yet.</p>}
       <Table heads={prompts.length === 0 ? [] : ['when', 'cached', 'queued', 'why']}>
         {prompts.slice(0, 10).map(({ atMs, promptTokens, cachedTokens, why, queueMs }, index) => (
@@ -71,13 +71,13 @@ export function PromptList({
           </tr>
         ))}
       </Table>
-    </Block>
+    </Card>
   );
 }
 
 export function SessionList({ sessions }: { readonly sessions: LiveReport['sessions'] }): VNode {
   return (
-    <Block title="Sessions" hint={`${sessions.count} native`}>
+    <Card title="Sessions" hint={`${sessions.count} native`}>
       {sessions.count === 0 && <p class="hint">Nobody keeps a conversation here.</p>}
       <Table heads={sessions.count === 0 ? [] : ['session', 'owner', 'cursor', 'age', 'idle', '']}>
         {sessions.list.map(({ id, owner, tokens, attached, running, ageMs, idleMs }) => (
@@ -97,14 +97,14 @@ export function SessionList({ sessions }: { readonly sessions: LiveReport['sessi
           </tr>
         ))}
       </Table>
-    </Block>
+    </Card>
   );
 }
 
 export function LaneList({ lanes }: { readonly lanes: LiveLanes }): VNode {
   const { budget, currency, spent } = lanes;
   return (
-    <Block title="Lanes" hint="who answers, within which limits">
+    <Card title="Lanes" hint="who answers, within which limits">
       <Table heads={['lane', 'running', 'queue', 'a minute', 'circuit']}>
         {lanes.lanes.map((lane) => (
           <tr key={lane.name}>
@@ -134,7 +134,7 @@ export function LaneList({ lanes }: { readonly lanes: LiveLanes }): VNode {
               )
               .join('; ')}
       </p>
-    </Block>
+    </Card>
   );
 }
 

@@ -1,8 +1,9 @@
-// What the server is doing now: queue, slots, cache, sessions, lanes, and the last ten minutes in curves. Before it: app.tsx;
+// What the server is doing now: queue, slots, cache, sessions, lanes, and the last ten minutes in curves. Before it: whole-page.tsx;
 // after it: live-feed.ts.
 import type { VNode } from 'preact';
 import { useEffect, useMemo } from 'preact/hooks';
 import type { Api } from './api.ts';
+import { CacheTree } from './cache-tree.tsx';
 import { Chart } from './chart.tsx';
 import { KvMap } from './kv-map.tsx';
 import type { LiveFeed, LiveState } from './live-feed.ts';
@@ -11,7 +12,6 @@ import { columnsOf, headlineOf } from './live-numbers.ts';
 import type { LivePoint, LiveReport } from './live-report.ts';
 import { count, digits, milliseconds, percent } from './numbers.ts';
 import { OwnSessions } from './own-sessions.tsx';
-import { PrefixTree } from './prefix-tree.tsx';
 import type { ServerFacts } from './server-facts.ts';
 import { useStore } from './use-store.ts';
 
@@ -63,7 +63,7 @@ function Body({
         <SeatList seats={report.seats} device={report.device} />
         <PromptList prompts={report.prompts} nowMs={report.nowMs} />
         <KvMap kv={report.kv} device={report.device} />
-        <PrefixTree trees={report.kv.trees} cut={report.kv.cut} />
+        <CacheTree trees={report.kv.trees} cut={report.kv.cut} />
         <SessionList sessions={report.sessions} />
         {report.sessions.count > 0 && <OwnSessions api={api} showsText={facts.showsText} />}
         {report.lanes !== null && <LaneList lanes={report.lanes} />}

@@ -30,7 +30,7 @@ export interface LiveReport {
   readonly seats: readonly LiveSeat[];
   readonly kv: LiveKv;
   readonly prompts: readonly LivePrompt[]; // the latest first
-  readonly sessions: { readonly count: number; readonly list: readonly LiveSession[] }; // the latest used first
+  readonly sessions: { readonly count: number; readonly list: readonly SessionReport[] }; // the latest used first
   readonly lanes: LiveLanes | null;
   readonly costs: LiveCosts | null; // of the real device's steps
   readonly pulls: readonly LivePull[]; // the latest first
@@ -87,7 +87,7 @@ export interface LivePrompt {
   readonly queueMs: number;
 }
 
-export interface LiveSession {
+export interface SessionReport {
   readonly id: string; // its beginning only: who knows all of it may come back to it
   readonly owner: string;
   readonly tokens: number; // its cursor

@@ -1,7 +1,7 @@
 // The page's beginning: makes a Browser of the browser and draws. The only file of the page that touches clocks and timers.
 import { render } from 'preact';
-import { App } from './app.tsx';
 import type { Browser } from './browser.ts';
+import { WholePage } from './whole-page.tsx';
 
 const browser: Browser = {
   base: document.baseURI,
@@ -15,4 +15,4 @@ const browser: Browser = {
   store: localStorage,
 };
 
-render(<App browser={browser} />, document.getElementById('root')!);
+render(<WholePage browser={browser} />, document.getElementById('root')!);

@@ -1,9 +1,9 @@
 // The models: what is served and how large, what is loaded when it is asked for, what the hub's cache holds, and pulling one more.
-// Before it: app.tsx; after it: live-feed.ts, GET /ui/models and POST /ui/pull.
+// Before it: whole-page.tsx; after it: live-feed.ts, GET /ui/models and POST /ui/pull.
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { type Api, wordsOf } from './api.ts';
-import { Block, Table } from './block.tsx';
+import { Card, Table } from './card.tsx';
 import { Failure, Field, Form, TextInput } from './controls.tsx';
 import type { LiveFeed } from './live-feed.ts';
 import type { LivePull, LiveReport, LiveResident } from './live-report.ts';
@@ -54,7 +54,7 @@ function Served({ facts, report }: Readonly<{ facts: ServerFacts; report: LiveRe
   const residents = report?.residents ?? [];
   const listed = new Set(facts.models.map(({ id }) => id));
   return (
-    <Block title="Served" hint="what a request may name; what is not loaded is when it is asked for">
+    <Card title="Served" hint="what a request may name; what is not loaded is when it is asked for">
       <Table heads={['model', 'state', 'weights', 'context', 'can']}>
         {facts.models.map((model) => (
           <ServedRow
@@ -77,7 +77,7 @@ function Served({ facts, report }: Readonly<{ facts: ServerFacts; report: LiveRe
             </tr>
           ))}
       </Table>
-    </Block>
+    </Card>
   );
 }
 
@@ -117,7 +117,7 @@ function State({ state, note }: { readonly state: string; readonly note: string 
 
 function CachedModels({ cached: { cached } }: { readonly cached: Cached }): VNode {
   return (
-    <Block title="In the cache" hint="of Hugging Face’s hub, on this machine">
+    <Card title="In the cache" hint="of Hugging Face’s hub, on this machine">
       {cached.length === 0 && <p class="hint">Nothing yet.</p>}
       <Table heads={cached.length === 0 ? [] : ['model', 'size', 'files', 'to serve it']}>
         {cached.map(({ id, size, unfinishedSize, files }) => (
@@ -136,7 +136,7 @@ function CachedModels({ cached: { cached } }: { readonly cached: Cached }): VNod
           </tr>
         ))}
       </Table>
-    </Block>
+    </Card>
   );
 }
 
@@ -155,7 +155,7 @@ function PullForm({ api, pulls }: { readonly api: Api; readonly pulls: readonly 
     }
   };
   return (
-    <Block title="Pull a model" hint="from Hugging Face’s hub into its cache">
+    <Card title="Pull a model" hint="from Hugging Face’s hub into its cache">
       <Form class="form" onSubmit={() => void pull()}>
         <div class="grid-2">
           <Field label="OWNER/NAME, with :FILE for one of several GGUF files">
@@ -171,7 +171,7 @@ function PullForm({ api, pulls }: { readonly api: Api; readonly pulls: readonly 
       {pulls.map((one, index) => (
         <PullLine key={index} pull={one} />
       ))}
-    </Block>
+    </Card>
   );
 }
 

@@ -3,7 +3,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { type Api, wordsOf } from './api.ts';
-import { Block } from './block.tsx';
+import { Card } from './card.tsx';
 import { Failure } from './controls.tsx';
 import { count } from './numbers.ts';
 
@@ -24,7 +24,7 @@ export function OwnSessions({ api, showsText }: { readonly api: Api; readonly sh
     );
   };
   return (
-    <Block
+    <Card
       title="Your sessions"
       hint={showsText ? 'with the end of their text' : 'names only: texts need an API key and --ui-text on'}
     >
@@ -43,6 +43,6 @@ export function OwnSessions({ api, showsText }: { readonly api: Api; readonly sh
           {text !== null && <pre>{text}</pre>}
         </details>
       ))}
-    </Block>
+    </Card>
   );
 }

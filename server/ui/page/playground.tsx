@@ -1,11 +1,12 @@
-// The playground: a conversation, what it is asked with, and the file beside it. Before it: app.tsx; after it:
+// The playground: a conversation, what it is asked with, and the file beside it. Before it: whole-page.tsx; after it:
 // playground-store.ts.
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Api } from './api.ts';
 import type { Browser } from './browser.ts';
 import { cachedPrefix } from './cached-prefix.ts';
-import { messagesOf } from './chat-request.ts';
+import { messagesOfRounds } from './chat-request.ts';
+import { ChoiceButtons } from './choice-buttons.tsx';
 import { Composer } from './composer.tsx';
 import { Quiet } from './controls.tsx';
 import { openCalls } from './conversation.ts';
@@ -13,7 +14,6 @@ import { DiffView } from './diff-view.tsx';
 import { FimPane } from './fim-pane.tsx';
 import { Spark } from './icons.tsx';
 import type { PlaygroundStore } from './playground-store.ts';
-import { Segments } from './segments.tsx';
 import type { ServerFacts } from './server-facts.ts';
 import { SettingsPanel } from './settings-panel.tsx';
 import { TurnView } from './turn.tsx';
@@ -38,7 +38,7 @@ export function Playground(props: PlaygroundProps): VNode {
     <div class={`playground${panelOpen ? ' panel-open' : ''}`}>
       <header class="pane-head">
         <h1>Playground</h1>
-        <Segments label="What to try" options={MODES} value={mode} onChange={setMode} />
+        <ChoiceButtons label="What to try" options={MODES} value={mode} onChange={setMode} />
         <span class="grow" />
         {mode === 'chat' && (
           <>
@@ -141,7 +141,7 @@ function Turns({
           onDiff={onDiff}
           preview={(text, signal) => {
             const edited = [...turns.slice(0, index), { ...turn, text }];
-            const [before, after] = [turns, edited].map((all) => messagesOf({ turns: all }, settings));
+            const [before, after] = [turns, edited].map((all) => messagesOfRounds({ turns: all }, settings));
             return cachedPrefix(api, before!, after!, { blockSize: facts.blockSize, signal });
           }}
         />

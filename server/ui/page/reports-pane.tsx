@@ -1,4 +1,4 @@
-// The latest reports of comparisons, load tests and outcomes. Before it: app.tsx; after it: GET /ui/reports.
+// The latest reports of comparisons, load tests and outcomes. Before it: whole-page.tsx; after it: GET /ui/reports.
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { type Api, wordsOf } from './api.ts';

@@ -1,4 +1,4 @@
-// What the page has to know of its server before it can draw: the model, its limits, what it can do. Before it: app.tsx; after
+// What the page has to know of its server before it can draw: the model, its limits, what it can do. Before it: whole-page.tsx; after
 // it: GET /v1/models and /props.
 import type { Api } from './api.ts';
 

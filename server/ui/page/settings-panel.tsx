@@ -3,9 +3,9 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import type { ChatSettings, Sampling } from './chat-request.ts';
+import { ChoiceButtons } from './choice-buttons.tsx';
 import { Check, Choice, Field, Quiet, TextArea, TextInput } from './controls.tsx';
 import { FormPanel } from './form-panel.tsx';
-import { Segments } from './segments.tsx';
 import type { ServerFacts } from './server-facts.ts';
 
 export interface SettingsPanelProps {
@@ -23,7 +23,7 @@ export function SettingsPanel(props: SettingsPanelProps): VNode {
   return (
     <aside class="panel" aria-label="Settings of the next answer">
       <header>
-        <Segments
+        <ChoiceButtons
           label="Kind of settings"
           value={tab}
           onChange={setTab}

@@ -1,4 +1,4 @@
-// Light, dark, or as the system has it: an attribute of the document, kept in the browser. Used by app.tsx.
+// Light, dark, or as the system has it: an attribute of the document, kept in the browser. Used by whole-page.tsx.
 import type { TextStore } from './browser.ts';
 
 export type Theme = 'auto' | 'light' | 'dark';

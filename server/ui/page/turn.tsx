@@ -1,7 +1,7 @@
 // One turn of a conversation: what was said, what an answer cost, and what can be done about it. Before it: playground.tsx.
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { AnswerLine } from './answer-line.tsx';
+import { AnswerCost } from './answer-cost.tsx';
 import type { CachedPrefix } from './cached-prefix.ts';
 import { Failure, Form, Quiet } from './controls.tsx';
 import type { Turn } from './conversation.ts';
@@ -128,7 +128,7 @@ function AssistantTurn({ turn, isOpen, onRegenerate, onResults, onDiff }: TurnPr
       {state === 'failed' && <Failure words={note || 'The answer broke off.'} />}
       {state === 'cut' && <p class="hint">Cut at the longest length; raise it under Settings.</p>}
       {state === 'stopped' && <p class="hint">Stopped.</p>}
-      {stats !== null && !isEmpty && <AnswerLine stats={stats} note={state === 'failed' ? '' : note} />}
+      {stats !== null && !isEmpty && <AnswerCost stats={stats} note={state === 'failed' ? '' : note} />}
       {!isWriting && state !== 'steered' && (
         <div class="turn-actions">
           <Quiet icon="again" onClick={onRegenerate}>

@@ -10,7 +10,7 @@ import type { FleetNode } from '../../../../loadtest/simulate/fleet/fleet-node.t
 import { runFleetJobs } from '../../../../loadtest/simulate/fleet/fleet-study.ts';
 import { KvLinks } from '../../../../loadtest/simulate/fleet/kv-links.ts';
 import { PrefixIndex, pathsOf } from '../../../../loadtest/simulate/fleet/prefix-index.ts';
-import { POLICIES, type PolicyName, Router } from '../../../../loadtest/simulate/fleet/router.ts';
+import { FleetRouter, POLICIES, type PolicyName } from '../../../../loadtest/simulate/fleet/router.ts';
 import type { SimLoad, SimTurn } from '../../../../loadtest/simulate/load.ts';
 import { BlockPool } from '../../../../server/engine/block-pool.ts';
 import { PrefixCache } from '../../../../server/engine/prefix-cache.ts';
@@ -79,7 +79,7 @@ test('what was open on lost nodes is asked again and answered; what they had cac
 
 test('of a lost node’s sessions each goes elsewhere, all others stay', () => {
   const nodes = Array.from({ length: 8 }, (_, index) => ({ index, alive: true, openCount: 0 }));
-  const router = new Router('session-hash', new PrefixIndex(8, new VirtualClock(), 0));
+  const router = new FleetRouter('session-hash', new PrefixIndex(8, new VirtualClock(), 0));
   const placed = () =>
     Array.from(
       { length: 400 },
@@ -96,12 +96,12 @@ test('of a lost node’s sessions each goes elsewhere, all others stay', () => {
 
 test('equals are taken in turn; open requests decide for least load', () => {
   const nodes = [0, 1, 2].map((index) => ({ index, alive: true, openCount: 0 })) as unknown as FleetNode[];
-  const router = new Router('round-robin', new PrefixIndex(3, new VirtualClock(), 0));
+  const router = new FleetRouter('round-robin', new PrefixIndex(3, new VirtualClock(), 0));
   const turn = { session: 0, paths: [] };
   expect([1, 2, 3, 4].map(() => router.choose(nodes, turn)!.index)).toEqual([0, 1, 2, 0]);
   nodes[0]!.openCount = 2;
   nodes[2]!.openCount = 1;
-  const least = new Router('least-load', new PrefixIndex(3, new VirtualClock(), 0));
+  const least = new FleetRouter('least-load', new PrefixIndex(3, new VirtualClock(), 0));
   expect([1, 2].map(() => least.choose(nodes, turn)!.index)).toEqual([1, 1]);
   for (const node of nodes) node.alive = false;
   expect(least.choose(nodes, turn)).toBeNull();

@@ -18,7 +18,7 @@ import { FlagError } from '../../../../loadtest/base/flag-error.ts';
 import { readChipFile } from '../../../../loadtest/simulate/chip-file.ts';
 import { measureMachine, measurePlan } from '../../../../loadtest/simulate/machine/measure.ts';
 import { type ProbeSizes, probeLayerWeights } from '../../../../loadtest/simulate/machine/probe-model.ts';
-import { keyOf, type StepTimes, timeSteps } from '../../../../loadtest/simulate/machine/probe-run.ts';
+import { keyOf, type TimesByStep, timeSteps } from '../../../../loadtest/simulate/machine/probe-run.ts';
 import { solve } from '../../../../loadtest/simulate/machine/solve.ts';
 
 const { axes, probes } = measurePlan;
@@ -45,7 +45,7 @@ function stepMs(
   return (truth.stepUs + layerCount * (truth.layerUs(tokens) + ps / 1e6)) / 1e3;
 }
 
-function timesOf(sizes: ProbeSizes): StepTimes {
+function timesOf(sizes: ProbeSizes): TimesByStep {
   const steps = [axes.nearTokens, axes.farTokens].flatMap((contextTokens) => [
     ...axes.tokens.map((tokenCount) => ({ rowCount: 1, tokenCount, contextTokens })),
     ...axes.rows.map((rowCount) => ({ rowCount, tokenCount: 1, contextTokens })),

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   chatBody,
   defaultSettings,
-  messagesOf,
+  messagesOfRounds,
   RequestError,
   readSchema,
 } from '../../../../server/ui/page/chat-request.ts';
@@ -28,7 +28,7 @@ describe('a conversation', () => {
       'assistant writing: ',
     ]);
     expect(steered.turns[2]!.steering).toBe(true);
-    expect(messagesOf(steered, defaultSettings)).toEqual([
+    expect(messagesOfRounds(steered, defaultSettings)).toEqual([
       { role: 'user', content: 'Count.' },
       { role: 'assistant', content: 'One, two' },
       { role: 'user', content: 'In French.' },
@@ -72,7 +72,7 @@ describe('a conversation', () => {
     const calling = talk.settle(asked, 'done');
     expect(talk.openCalls(calling)).toEqual([call]);
     const given = talk.answerCalls(calling, new Map([['call_1', 'text of a']]));
-    expect(messagesOf(given, defaultSettings).slice(1)).toEqual([
+    expect(messagesOfRounds(given, defaultSettings).slice(1)).toEqual([
       {
         role: 'assistant',
         content: null,

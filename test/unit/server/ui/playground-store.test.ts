@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { VirtualClock } from '../../../../kernels/clock.ts';
 import { Api, ApiError } from '../../../../server/ui/page/api.ts';
 import { cachedPrefix, commonLength } from '../../../../server/ui/page/cached-prefix.ts';
-import { AnswerReader } from '../../../../server/ui/page/chat-stream.ts';
+import { StreamReader } from '../../../../server/ui/page/chat-stream.ts';
 import { infillStats } from '../../../../server/ui/page/infill-answer.ts';
 import { PlaygroundStore } from '../../../../server/ui/page/playground-store.ts';
 
@@ -195,7 +195,7 @@ describe('the key', () => {
 });
 
 test('calls and reasoning are put together from their pieces', () => {
-  const reader = new AnswerReader(() => 0);
+  const reader = new StreamReader(() => 0);
   const call = (part: object) => ({ choices: [{ delta: { tool_calls: [{ index: 0, ...part }] } }] });
   reader.take(JSON.stringify({ choices: [{ delta: { reasoning_content: 'Hm.' } }] }));
   reader.take(JSON.stringify(call({ id: 'c', function: { name: 'look', arguments: '{"a"' } })));

@@ -11,13 +11,7 @@ import {
   type TargetOptions,
 } from '../../../../../loadtest/measure/wires/catalog.ts';
 import { type Connection, DIRECT } from '../../../../../loadtest/measure/wires/connection.ts';
-import type {
-  Ask,
-  Conversation,
-  Delta,
-  Target,
-  TurnEnd,
-} from '../../../../../loadtest/measure/wires/target.ts';
+import type { Ask, Delta, Dialogue, Target, TurnEnd } from '../../../../../loadtest/measure/wires/target.ts';
 import { smallWorkload } from '../../../../load-world.ts';
 import { type Answer, ScriptedServer } from '../../../../sse-server.ts';
 
@@ -36,7 +30,7 @@ async function open(
   options: Partial<TargetOptions> = {},
   onSocket: (socket: WebSocket) => void = () => {},
   { basePath = '', connection = DIRECT }: { basePath?: string; connection?: Connection } = {},
-): Promise<Conversation> {
+): Promise<Dialogue> {
   server = await ScriptedServer.start(answer, onSocket);
   target = openTarget(
     {
@@ -66,7 +60,7 @@ interface Turn {
 }
 
 function play(
-  conversation: Conversation,
+  conversation: Dialogue,
   text: string,
   changes: Partial<Ask> = {},
   stopAfter = 0,

@@ -1,13 +1,13 @@
 // What the device's steps cost, as they were measured lately. Before it: hardware-pane.tsx.
 import type { VNode } from 'preact';
-import { Block, Table } from './block.tsx';
+import { Card, Table } from './card.tsx';
 import type { LiveCosts } from './live-report.ts';
 import { count, digits, milliseconds } from './numbers.ts';
 
-export function StepCosts({ costs, hint }: Readonly<{ costs: LiveCosts | null; hint: string }>): VNode {
+export function CostTables({ costs, hint }: Readonly<{ costs: LiveCosts | null; hint: string }>): VNode {
   const most = Math.max(1e-9, ...(costs?.byRows.map(({ stepMs }) => stepMs) ?? []));
   return (
-    <Block title="Step costs" hint={hint}>
+    <Card title="Step costs" hint={hint}>
       {costs === null && <p class="hint">No step yet: ask something.</p>}
       {costs !== null && (
         <>
@@ -38,6 +38,6 @@ export function StepCosts({ costs, hint }: Readonly<{ costs: LiveCosts | null; h
           </Table>
         </>
       )}
-    </Block>
+    </Card>
   );
 }

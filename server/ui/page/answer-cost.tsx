@@ -3,7 +3,7 @@ import type { VNode } from 'preact';
 import type { AnswerStats } from './answer-meter.ts';
 import { count, digits, milliseconds, percent } from './numbers.ts';
 
-export function AnswerLine({ stats, note }: { readonly stats: AnswerStats; readonly note: string }): VNode {
+export function AnswerCost({ stats, note }: { readonly stats: AnswerStats; readonly note: string }): VNode {
   const { ttftMs, tokensPerSecond, outputTokens, promptTokens, cachedTokens } = stats;
   const { acceptedDrafts, rejectedDrafts } = stats;
   return (

@@ -1,7 +1,7 @@
 // A titled card, and a table that scrolls by itself where it is too wide. Used by every pane but the playground.
 import type { ComponentChildren, VNode } from 'preact';
 
-export function Block({
+export function Card({
   title,
   hint,
   children,

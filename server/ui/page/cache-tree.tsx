@@ -6,7 +6,7 @@ import { count } from './numbers.ts';
 
 const DEPTH_MAX = 6;
 
-export function PrefixTree({ trees, cut }: Readonly<{ trees: readonly LiveBranch[]; cut: boolean }>): VNode {
+export function CacheTree({ trees, cut }: Readonly<{ trees: readonly LiveBranch[]; cut: boolean }>): VNode {
   const largest = Math.max(1, ...trees.map(({ below }) => below));
   return (
     <section class="card block tree" aria-label="Prefix tree">

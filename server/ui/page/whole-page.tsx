@@ -37,7 +37,7 @@ type Start =
   | { readonly kind: 'failed'; readonly words: string }
   | { readonly kind: 'ready'; readonly facts: ServerFacts };
 
-export function App({ browser }: { readonly browser: Browser }): VNode {
+export function WholePage({ browser }: { readonly browser: Browser }): VNode {
   const api = useMemo(() => new Api(browser), [browser]);
   const store = useMemo(() => new PlaygroundStore(api, browser), [api, browser]);
   const feed = useMemo(() => new LiveFeed(api, browser), [api, browser]);

@@ -1,14 +1,19 @@
 // A few buttons of which one is pressed. Used by every pane.
 import type { ComponentChildren, VNode } from 'preact';
 
-export interface SegmentsProps<T extends string> {
+export interface ChoiceButtonsProps<T extends string> {
   readonly label: string; // for those who cannot see what it is for
   readonly options: readonly { readonly value: T; readonly label: ComponentChildren }[];
   readonly value: T;
   readonly onChange: (value: T) => void;
 }
 
-export function Segments<T extends string>({ label, options, value, onChange }: SegmentsProps<T>): VNode {
+export function ChoiceButtons<T extends string>({
+  label,
+  options,
+  value,
+  onChange,
+}: ChoiceButtonsProps<T>): VNode {
   return (
     <fieldset class="segments" aria-label={label}>
       {options.map((option) => (
