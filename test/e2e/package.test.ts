@@ -1,6 +1,7 @@
 // The package as its users get it: packed, installed offline into an empty folder, run. The quick form (make test) leaves the
 // large default model out and runs no scripts; `make package` (PACKAGE=whole) takes the tarball that it has made, with the
-// model, and installs with scripts, too. Where npm's cache lacks a dependency it skips and says so.
+// model, and installs with scripts, too. npm's cache has the packages that this repository was set up with; where it does not say
+// which versions there are, the lock file does. Where it lacks a package, this skips and says so.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -17,6 +18,7 @@ const directory = temporaryDirectory();
 const home = join(directory, 'empty');
 const children: ChildProcess[] = [];
 const SETUP_TIMEOUT_MS = 400_000;
+const INSTALL_FLAGS = ['--offline', '--no-audit', '--no-fund', '--loglevel=error'];
 const MODEL = 'models/smollm2-135m-instruct';
 const BUNDLE_SIZE_MAX = 60_000; // bytes, minified: the client of a web page
 
@@ -35,7 +37,8 @@ beforeAll(async () => {
   packed = (await run('tar', ['-tzf', tarball])).out.trim().split('\n');
   mkdirSync(home);
   writeFileSync(join(home, 'package.json'), '{"type":"module"}');
-  const { code, errors } = await install(tarball, '--ignore-scripts');
+  let { code, errors } = await install(tarball, '--ignore-scripts');
+  if (errors.includes('ENOTCACHED')) ({ code, errors } = await installLocked(tarball));
   installed = code === 0;
   if (!installed && !errors.includes('ENOTCACHED')) throw new Error(errors);
   if (!installed)
@@ -245,8 +248,28 @@ async function packedWithoutModel(): Promise<string> {
 }
 
 function install(tarball: string, scripts: string) {
-  const flags = ['--offline', '--no-audit', '--no-fund', '--loglevel=error', scripts];
-  return run('npm', ['install', ...flags, tarball]);
+  return run('npm', ['install', ...INSTALL_FLAGS, scripts, tarball]);
+}
+
+/** With the versions of this repository's lock file, of which npm needs to know nothing more. */
+function installLocked(tarball: string) {
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  };
+  const needed = Object.entries(packages).filter(([path, { dev }]) => path !== '' && dev !== true);
+  const { devDependencies: _, ...own } = packages['']!;
+  const dependencies = { sparklane: `file:${tarball}` };
+  const locked = {
+    ...{ name: 'empty', lockfileVersion: 3, requires: true },
+    packages: {
+      '': { dependencies },
+      'node_modules/sparklane': { ...own, resolved: dependencies.sparklane },
+      ...Object.fromEntries(needed),
+    },
+  };
+  writeFileSync(join(home, 'package.json'), JSON.stringify({ type: 'module', dependencies }));
+  writeFileSync(join(home, 'package-lock.json'), JSON.stringify(locked));
+  return run('npm', ['ci', ...INSTALL_FLAGS, '--ignore-scripts']);
 }
 
 let server: Promise<string> | null = null;
