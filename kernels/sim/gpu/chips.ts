@@ -118,8 +118,8 @@ function chip(
   return { name, ...rates, vectorFlopsPerSecond, memoryBytes, linkBytesPerSecond, powerW };
 }
 
-// Whether products in 4 bits are quicker than in 16.
-function hasFp4(chip: GpuChip): boolean {
+/** Whether products in 4 bits are quicker than in 16. */
+export function hasFp4(chip: GpuChip): boolean {
   return chip.fp4FlopsPerSecond > chip.bf16FlopsPerSecond;
 }
 

@@ -16,7 +16,7 @@ import {
   metShare,
   stateBytesPerRow,
 } from '../shapes.ts';
-import { allReduceMs, allToAllMs, type GpuChip, type OwnConstants, peakFlops } from './chips.ts';
+import { allReduceMs, allToAllMs, type GpuChip, hasFp4, type OwnConstants, peakFlops } from './chips.ts';
 import { gpuFitted, mixtureFitted } from './fitted.ts';
 import { measuredTerms } from './measured-steps.ts';
 import type { StepCounts, StepTerms } from './step-terms.ts';
@@ -156,7 +156,7 @@ function constantsOf(
   const fp8 = computeUtilisation * (hasBlockScales(shape, precision) ? blockScaleShare : 1);
   return {
     ...{ layerUs, rowUs, mixtureLayerUs, bandwidthUtilisation, computeUtilisation, tileTokens },
-    productUtilisation: precision === 'nvfp4' ? fp4 : fp8,
+    productUtilisation: precision === 'nvfp4' && hasFp4(chip) ? fp4 : fp8, // without fp4 it is widened, as INT4 is
   };
 }
 
@@ -248,7 +248,7 @@ function expertUtilisation(
   { chip, shape, precision }: Pick<GpuSetup, 'chip' | 'shape' | 'precision'>,
   fitted: MixtureCoefficients,
 ): number {
-  if (precision === 'nvfp4')
+  if (precision === 'nvfp4' && hasFp4(chip))
     return fitted.expertFp4Utilisation * (chip.hasWarpFp4 === true ? fitted.warpFp4Gain : 1);
   if (precision === 'fp8')
     return fitted.expertFp8Utilisation * (hasBlockScales(shape, precision) ? fitted.blockScaleShare : 1);

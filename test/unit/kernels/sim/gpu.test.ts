@@ -56,6 +56,18 @@ test('a mixture reads the experts that its tokens meet, in the end all of them',
   expect(at(1000) / at(500)).toBeCloseTo(1, 3);
 });
 
+test('NVFP4 on a chip without fp4 is widened, as INT4 is: a prompt computes at the rate of 16 bits', () => {
+  const prompt = { ...oneToken, tokenCount: 2000 };
+  const linearMs = (precision: 'nvfp4' | 'int4' | 'fp16') =>
+    stepTerms({ ...setup, precision, kvPrecision: 'fp16' }, prompt, fitted).linearMs;
+  expect(linearMs('nvfp4')).toBe(linearMs('int4'));
+  expect(linearMs('nvfp4')).toBe(linearMs('fp16'));
+  const mixture = { ...setup, shape: namedShape('qwen3-30b-a3b') };
+  const expertMs = (precision: 'nvfp4' | 'int4') =>
+    stepTerms({ ...mixture, precision }, prompt, fitted).expertLinearMs;
+  expect(expertMs('nvfp4')).toBe(expertMs('int4'));
+});
+
 test('an all-reduce is latency for few bytes and the ring for many', () => {
   expect(allReduceMs(h100, 1, 1e9, fitted)).toBe(0);
   expect(allReduceMs(h100, 2, 0, fitted)).toBeCloseTo(0.008, 9);
