@@ -13,7 +13,7 @@ import { SERVED_POLICY } from '../../server/engine/policy.ts';
 import { FlagError } from '../base/flag-error.ts';
 import { formatComparison } from './compare.ts';
 import { type CompareFlags, compareDevices } from './compare-study.ts';
-import { contextOf, type DeviceFlags, deviceOf, withDeviceFlags } from './device-flags.ts';
+import { contextOf, type DeviceFlags, deviceOf, devicesOf, withDeviceFlags } from './device-flags.ts';
 import { deviceFits, formatDeviceFits } from './device-list.ts';
 import { people, positive, precision, region, whole } from './flag-values.ts';
 import { addFleet } from './fleet/fleet-commands.ts';
@@ -37,6 +37,15 @@ import { schedulePage } from './schedule-page.ts';
 import { type SchedulerName, simulate } from './simulation.ts';
 import { streamedPage } from './streamed-page.ts';
 import { summarise } from './summary.ts';
+import {
+  deviceRules,
+  type HearingRule,
+  loadRules,
+  priceNotes,
+  regionRules,
+  unheardFlags,
+} from './unheard-flags.ts';
+import { unlikeMaxLoad } from './unlike-published.ts';
 import { formatValidation, validationGoals, validationRows } from './validate.ts';
 
 /** Where a command writes. */
@@ -121,13 +130,19 @@ function addPredict(program: Command, output: CommandOutput): void {
           region?: { columns: number; rows: number };
           html?: string;
         },
+      given: Command,
     ) => {
       const lengths = { isl: flags.isl, osl: flags.osl };
-      if (flags.region !== undefined) return writeRegion(flags, flags.region, output);
+      if (flags.region !== undefined) {
+        for (const note of unheardFlags(given, regionRules(given))) output.note(note);
+        return writeRegion(flags, flags.region, output);
+      }
       const load = predictLoadOf(flags, lengths);
       const device =
         load.kind === 'max-load' ? fullDevice(flags, lengths) : usersDevice(flags, load, lengths);
       refuseTooLong(lengths, contextOf(device));
+      const seeded = { flags: ['seed'], heard: load.kind === 'rate', of: 'random arrivals (--rate)' };
+      noteUnheard(given, [device], { rules: [seeded], flags, output });
       const found = predict({
         device,
         lengths,
@@ -137,6 +152,7 @@ function addPredict(program: Command, output: CommandOutput): void {
         scheduler: flags.scheduler,
         prices: pricesOf(flags),
         seed: flags.seed,
+        unlike: unlikeMaxLoad(flags, load, lengths),
       });
       if (flags.html !== undefined) writeSchedule(flags.html, device, found, output);
       output.write(flags.json ? json(found) : formatPrediction(found));
@@ -201,9 +217,10 @@ function addSimulate(program: Command, output: CommandOutput): void {
       'a chip of `devices`, such as h100 or wse3, xN for several; or a JSON file',
     );
   withRunFlags(withDeviceFlags(withLoadFlags(command))).action(
-    (flags: DeviceFlags & RunFlags & LoadFlags & { device: string }) => {
+    (flags: DeviceFlags & RunFlags & LoadFlags & { device: string }, given: Command) => {
       const device = deviceOf(flags.device, flags);
       const load = loadOf(flags, contextOf(device));
+      noteUnheard(given, [device], { rules: loadRules(flags.trace, false), flags, output });
       const result = simulate({
         ...{
           device,
@@ -231,8 +248,10 @@ function addCompare(program: Command, output: CommandOutput): void {
     .option('--users-max <users>', 'largest crowd of the sweep', people, 512)
     .option('--jobs <threads>', 'devices at once', people, 1);
   withRunFlags(withDeviceFlags(withLoadFlags(command))).action(
-    async (flags: CompareFlags & { html?: string; jobs: number }) => {
+    async (flags: CompareFlags & { html?: string; jobs: number }, given: Command) => {
       const threads = Math.min(flags.jobs, availableParallelism());
+      const devices = devicesOf(flags.devices, flags);
+      noteUnheard(given, devices, { rules: loadRules(flags.trace, true), flags, output }); // the crowds are random, too
       const found = await compareDevices(flags, threads, (text) => output.note(`${text} …\n`));
       const page = comparisonPage(found);
       output.keepReport?.('compare', page, flags.html ?? null);
@@ -274,6 +293,16 @@ function orderNote(name: SchedulerName): string {
   return name === 'served'
     ? `order as it serves: ${served}`
     : `order: first come, first served, as published systems; this server's (--scheduler served): ${served}`;
+}
+
+// Names the flags that count for nothing in this run.
+function noteUnheard(
+  given: Command,
+  devices: readonly SimDevice[],
+  { rules, flags, output }: { rules: readonly HearingRule[]; flags: RunFlags; output: CommandOutput },
+): void {
+  const notes = unheardFlags(given, [...rules, ...deviceRules(devices)]);
+  for (const note of [...notes, ...priceNotes(devices, pricesOf(flags))]) output.note(note);
 }
 
 function json(value: unknown): string {

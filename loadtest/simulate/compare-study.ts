@@ -10,6 +10,7 @@ import {
 import { contextOf, type DeviceFlags, devicesOf } from './device-flags.ts';
 import { type LoadFlags, loadOf, pricesOf, queueLengthMax, type RunFlags, sloOf } from './run-flags.ts';
 import { answersOf, inThread } from './threaded-jobs.ts';
+import { unlikePublished, unlikeTrace } from './unlike-published.ts';
 
 export interface CompareFlags extends DeviceFlags, RunFlags, LoadFlags {
   readonly devices: string; // names, separated by commas
@@ -61,6 +62,7 @@ function planned(flags: CompareFlags, onProgress: (text: string) => void) {
     scheduler: flags.scheduler,
     prices: pricesOf(flags),
     ...{ queueLengthMax, usersMax: flags.usersMax, seed: flags.seed, onProgress },
+    unlike: [...unlikePublished(flags), ...(flags.trace === undefined ? [] : [unlikeTrace])],
   };
   return { devices, options };
 }

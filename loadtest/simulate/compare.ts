@@ -17,6 +17,7 @@ export interface CompareOptions
   readonly prices: Prices;
   readonly usersMax: number;
   readonly seed: number;
+  readonly unlike: readonly string[]; // what sets it apart from published rows, beside device, lengths and load
   readonly onProgress: (text: string) => void;
 }
 
@@ -68,13 +69,17 @@ export function figuresOf(device: SimDevice, options: CompareOptions): DeviceFig
     },
   });
   options.onProgress(`${device.name}: 1 to ${options.usersMax} users`);
+  const summary = summarise(result, { device, load: options.load.label, prices: options.prices });
   return {
-    summary: summarise(result, { device, load: options.load.label, prices: options.prices }),
+    summary,
     samples: result.tally.samples,
     kvUse: result.pace?.floor.use ?? null,
     sweep: sweepUsers({ ...options, device, lengths }),
     plan: planOf(device),
-    trust: trustOf(device, 'users', { promptTokens: lengths.isl, hostMs: options.hostMs }),
+    trust: trustOf(device, 'users', {
+      ...{ promptTokens: lengths.isl, answerTokens: lengths.osl, hostMs: options.hostMs },
+      ...{ userCount: summary.runningMax, unlike: options.unlike },
+    }),
     contextTokens,
     tokenParts: decodeParts(device, 1, contextTokens),
   };

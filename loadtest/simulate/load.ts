@@ -65,7 +65,7 @@ export function closedLoad(
   { userCount, turnCount, seed, inStep }: ClosedUsers,
 ): SimLoad {
   return {
-    label: `closed loop, ${userCount} users${inStep && userCount > 1 ? ' that begin at once' : ''}, ${isl}/${osl} tokens`,
+    label: `closed loop, ${userCount} user${userCount === 1 ? '' : 's'}${inStep && userCount > 1 ? ' that begin at once' : ''}, ${isl}/${osl} tokens`,
     notes: [],
     *clients() {
       const random = new Random(seed);

@@ -24,6 +24,7 @@ export interface Prediction {
   readonly ttftBound: string;
   readonly itlBound: string;
   readonly throughputBound: string;
+  readonly objectives: string; // what a good request is
   readonly plan: string; // what the figures rest on
   readonly trust: string; // how far figures like these were held against published ones
   readonly schedule: ChipSchedule | StreamedSchedule | null; // of a wafer: what lies where, and when
@@ -34,6 +35,7 @@ export interface PredictOptions extends Pick<SimulationOptions, 'device' | 'slo'
   readonly load: PredictLoad;
   readonly prices: Prices;
   readonly seed: number;
+  readonly unlike: readonly string[]; // what sets it apart from published rows, beside device, lengths and load
 }
 
 const requestsAtRate = 1000; // enough for a p99
@@ -49,9 +51,14 @@ export function predict(options: PredictOptions): Prediction {
     ttftBound: waitsInQueue(summary) ? `the queue: ${summary.bound}` : prefillBound(device, lengths.isl),
     itlBound: largestPart(decodeParts(device, rowCount, contextTokens)),
     throughputBound: summary.bound,
+    objectives: `within ${options.slo.ttftMsMax} ms to the first token and ${options.slo.tpotMsMax} ms a token`,
     schedule: scheduleOf(device, Math.round(contextTokens)),
     plan: planOf(device),
-    trust: trustOf(device, regimeOf(device, load), { promptTokens: lengths.isl, hostMs: options.hostMs }),
+    trust: trustOf(device, regimeOf(device, load), {
+      ...{ promptTokens: lengths.isl, answerTokens: lengths.osl, hostMs: options.hostMs },
+      userCount: load.kind === 'concurrency' ? load.userCount : summary.runningMax,
+      unlike: options.unlike,
+    }),
   };
 }
 

@@ -13,7 +13,10 @@ export function formatPrediction(prediction: Prediction): string {
     ['TPOT', ...quantileCells(summary.tpotMs), 'ms', ''],
     ['throughput', digitsText(summary.tokensPerSecond), '', '', 'tok/s', throughputBound],
     ['one user', digitsText(summary.userTokensPerSecond), '', '', 'tok/s', ''],
+    ['good', percentText(summary.goodShare), '', '', '', prediction.objectives],
   ];
+  if (summary.usdPerMillionTokens !== null)
+    rows.push(['costs', digitsText(summary.usdPerMillionTokens), '', '', 'USD', 'per million tokens']);
   return `simulated: ${titleOf(summary)}\n${table(['', 'mean', 'p50', 'p99', '', 'bound by'], rows)}\n  plan: ${plan}\n  ${trust}\n`;
 }
 

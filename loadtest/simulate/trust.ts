@@ -6,7 +6,7 @@ import { nimHostMs, vllmHostMs } from '../../kernels/sim/gpu/host.ts';
 import type { MeasuredSteps } from '../../kernels/sim/gpu/measured-steps.ts';
 import type { Sharding } from '../../kernels/sim/gpu/roofline.ts';
 import { kvPrecisionOf, type SimPrecision } from '../../kernels/sim/precision.ts';
-import { layerBytes, type ModelShape } from '../../kernels/sim/shapes.ts';
+import { layerBytes, type ModelShape, totalWeights } from '../../kernels/sim/shapes.ts';
 import { LEFT_OUT_MEDIAN, TRUST_TABLE } from './trust-table.ts';
 
 /** load: as many users as fit. users: latency and throughput of some users. one user: the rate for one, of wafers, LPUs and RDUs. region: one region of a wafer's cores. */
@@ -34,27 +34,37 @@ interface Entry extends Likeness {
   readonly promptMax: number; // tokens
   readonly median: string; // %
   readonly worst: string; // %
+  readonly weightsMin: number; // billions
+  readonly weightsMax: number;
+  readonly answerMax: number; // tokens; 0: not stated
+  readonly usersMax: number; // 0: one, or as many as fit
+}
+
+/** What is asked of the device. */
+export interface Asked {
+  readonly promptTokens: number;
+  readonly answerTokens: number;
+  readonly userCount: number; // at once, of the regime `users`; others: not read
+  readonly hostMs: number;
+  readonly unlike: readonly string[]; // what else sets it apart from published rows
 }
 
 function entries(): Entry[] {
   return TRUST_TABLE.map((line) => {
-    const [family, chip, precision, sharding, regimeName, rowCount, chips, tokens, median, worst] =
+    const [family, chip, precision, sharding, regimeName, rowCount, chips, tokens, median, worst, ...ranges] =
       line.split(' ');
     const regime = regimeName!.replace('-', ' ');
+    const [weightsMin = 0, weightsMax = 0, answerMax = 0, usersMax = 0] = ranges.map(Number);
     return {
       ...({ family, chip, precision, sharding, regime } as Likeness),
       ...{ rowCount: Number(rowCount), chipsMax: Number(chips), promptMax: Number(tokens) },
-      ...{ median: median!, worst: worst! },
+      ...{ median: median!, worst: worst!, weightsMin, weightsMax, answerMax, usersMax },
     };
   });
 }
 
 /** The sentence that stands beside every prediction. */
-export function trustOf(
-  device: SimDevice,
-  regime: Regime,
-  { promptTokens, hostMs }: { readonly promptTokens: number; readonly hostMs: number },
-): string {
+export function trustOf(device: SimDevice, regime: Regime, asked: Asked): string {
   if (device.kind === 'streamed')
     return 'not validated: extrapolated because no published row streams weights to a wafer';
   if (device.kind === 'gpu' && device.setup.chip.measured !== undefined)
@@ -68,19 +78,40 @@ export function trustOf(
       device.kind === 'wafer' ? 'wafer' : spreadOf(device.setup.sharding, device.setup.stageCount ?? 1),
     regime,
   };
-  const reasons = extrapolations(device, promptTokens);
+  const reasons = [...extrapolations(device, asked.promptTokens), ...asked.unlike];
   const found = entries().find((entry) => keys.every((key) => entry[key] === like[key]));
   if (found === undefined) reasons.unshift(missing(like));
   else {
     if (device.count > found.chipsMax)
       reasons.push(`${device.count} chips, published rows have at most ${found.chipsMax}`);
-    if (promptTokens > found.promptMax) reasons.push(`prompts beyond ${found.promptMax} tokens`);
+    reasons.push(...beyond(found, device.shape, asked));
     const { demand } = device.kind === 'wafer' ? device : { demand: null };
     if (demand !== null && Number.isFinite(demand.userCount))
       reasons.push('published rows without speculation are placed for as many users as fit');
-    if (reasons.length === 0) return validated(found) + hostText(device, regime, hostMs);
+    if (reasons.length === 0) return validated(found) + hostText(device, regime, asked.hostMs);
   }
   return `not validated: extrapolated because ${reasons.join('; ')}`;
+}
+
+// A 7B is like an 8B; a 1B is not.
+const sizeFactor = 1.5;
+
+// What lies outside of what the rows of an entry span.
+function beyond(entry: Entry, shape: ModelShape, asked: Omit<Asked, 'hostMs' | 'unlike'>): string[] {
+  const { promptMax, answerMax, usersMax } = entry;
+  const reasons = sizeReasons(entry, shape);
+  if (asked.promptTokens > promptMax) reasons.push(`prompts beyond ${promptMax} tokens`);
+  if (answerMax > 0 && asked.answerTokens > answerMax) reasons.push(`answers beyond ${answerMax} tokens`);
+  if (usersMax > 0 && asked.userCount > usersMax)
+    reasons.push(`${asked.userCount} users at once, published rows have at most ${usersMax}`);
+  return reasons;
+}
+
+function sizeReasons({ weightsMin, weightsMax }: Entry, shape: ModelShape): string[] {
+  const billions = totalWeights(shape) / 1e9;
+  if (billions * sizeFactor >= weightsMin && billions <= weightsMax * sizeFactor) return [];
+  const range = weightsMin === weightsMax ? `${weightsMin}` : `${weightsMin} to ${weightsMax}`;
+  return [`${billions.toFixed(1)} billion weights, published rows have ${range}`];
 }
 
 function measuredTrust({ format, threads }: MeasuredSteps): string {
@@ -99,7 +130,10 @@ function hostText({ kind, precision }: SimDevice, regime: Regime, hostMs: number
 export function regionTrust(chip: string, shape: ModelShape): string {
   const found = entries().find((entry) => entry.chip === chip && entry.regime === 'region');
   const family = familyOf(shape);
-  if (found !== undefined && family === found.family && shape.latent === null) return validated(found);
+  if (found !== undefined && family === found.family && shape.latent === null) {
+    const [size] = sizeReasons(found, shape);
+    return size === undefined ? validated(found) : `not validated: extrapolated because ${size}`;
+  }
   return `not validated: extrapolated because published regions are of dense models on wse2, this is ${family} on ${chip}`;
 }
 
@@ -146,6 +180,8 @@ function extrapolations(device: SimDevice, promptTokens: number): string[] {
   if (setup.drafts !== undefined) reasons.push('how many guesses are right is assumed');
   if (shape.linear !== null) reasons.push('linear attention is in no published row');
   if (setup.kvPrecision !== kvUsual) reasons.push(`KV in ${setup.kvPrecision} with weights in ${precision}`);
+  const dropsKv = device.kind === 'gpu' && device.setup.windowedKv === 'window';
+  if (dropsKv && shape.windowedLayerCount > 0) reasons.push('published rows keep all KV of windowed layers');
   if (promptTokens < 1) reasons.push('no prompt');
   return reasons;
 }

@@ -40,6 +40,9 @@ export interface ValidationRow {
   readonly like: Likeness | null; // predictions that this row speaks for; null: none
   readonly chipCount: number;
   readonly promptTokens: number;
+  readonly model: string;
+  readonly answerTokens: number; // 0: not stated
+  readonly userCount: number; // at once; 0: one, or as many as fit
 }
 
 export interface ValidationGoal {
@@ -76,13 +79,13 @@ export function validationRows(onProgress: (group: string) => void): ValidationR
       WAFER_DECODE_ROWS.map((row) => ({
         ...{ group, what: `${row.model} on ${row.edge}²`, unit: 'tok/s', status: row.status },
         ...{ published: row.tokensPerSecond, predicted: regionDecodeRate(row.model, row.edge) },
-        ...regionLike,
+        ...{ ...regionLike, model: row.model },
       })),
     waferPrefill: (group) =>
       WAFER_PREFILL_ROWS.map((row) => ({
         ...{ group, what: `${row.model} on ${row.edge}²`, unit: 'tok/s', status: row.status },
         ...{ published: row.tokensPerSecond, predicted: regionPrefillRate(row.model, row.edge) },
-        ...regionLike,
+        ...{ ...regionLike, model: row.model },
       })),
     maxLoad: (group) => ENGINE_ROWS.map((row) => engineRow(group, row)),
     load: (group) => LOAD_ROWS.map((row) => loadRow(group, row)),
@@ -102,7 +105,7 @@ export function validationRows(onProgress: (group: string) => void): ValidationR
 
 const regionLike = {
   like: { family: 'dense', chip: 'wse2', precision: 'fp16', sharding: 'wafer', regime: 'region' },
-  ...{ chipCount: 1, promptTokens: 0 },
+  ...{ chipCount: 1, promptTokens: 0, answerTokens: 0, userCount: 0 },
 } as const;
 
 // In closed form: thousands of requests of thousands of tokens, hundreds of times, would take the engine an hour.
@@ -116,7 +119,7 @@ function loadRow(group: string, row: LoadRow): ValidationRow {
     ...{ group, what: `${model} ${precision} ${isl}/${osl} on ${spread}`, unit: 'tok/s of a GPU' },
     ...{ published: row.tokensPerSecondPerGpu, predicted: loadRate(row), status: row.status },
     like: { family, chip, precision, sharding: spreadOf(sharding, stageCount), regime: 'load' },
-    ...{ chipCount: gpuCount, promptTokens: isl },
+    ...{ chipCount: gpuCount, promptTokens: isl, model, answerTokens: osl, userCount: 0 },
   };
 }
 
@@ -151,7 +154,8 @@ function nimRows(group: string, row: NimRow): ValidationRow[] {
   // More than one user of the 8B meet the stack's own limit of 13,000 tokens a second, which is not modelled.
   const isOfEngine = model !== 'llama-3.1-8b' || userCount === 1;
   const like = isOfEngine ? ({ ...usersLike, precision: 'fp8' } as const) : null;
-  const common = { group, like, chipCount: gpuCount, promptTokens: isl } as const;
+  const lengths = { promptTokens: isl, answerTokens: osl };
+  const common = { group, like, chipCount: gpuCount, ...lengths, model, userCount } as const;
   const judged = isOfEngine ? status : 'extrapolated';
   const size = model.split('-').at(-1)!.toUpperCase();
   const users = `${size} ${isl}/${osl}, ${userCount} user${userCount === 1 ? '' : 's'}`;
@@ -174,12 +178,14 @@ function nimRows(group: string, row: NimRow): ValidationRow[] {
 
 function vllmRows(group: string): ValidationRow[] {
   const { sequencesMax, chunkTokens, perSecond, requestCount } = VLLM_ROW;
-  const shape = namedShape('llama-3.1-8b');
+  const model = 'llama-3.1-8b';
+  const shape = namedShape(model);
   const device = planSimDevice({ device: 'h100', shape, precision: 'fp16', sequencesMax, chunkTokens });
   const load = poissonLoad(VLLM_ROW, { perSecond, requestCount, seed });
   const { tally } = run({ device, load, hostMs: vllmHostMs });
   const like = { ...usersLike, precision: 'fp16' } as const;
-  const known = { like, chipCount: 1, promptTokens: VLLM_ROW.isl };
+  const lengths = { promptTokens: VLLM_ROW.isl, answerTokens: VLLM_ROW.osl };
+  const known = { like, chipCount: 1, ...lengths, model, userCount: tally.runningMax };
   const common = { group, unit: 'ms', status: 'validated', ...known } as const;
   return [
     { ...common, what: 'TTFT', published: VLLM_ROW.ttftMs, predicted: tally.ttft.meanMs! },
@@ -203,7 +209,7 @@ function serviceRows(group: string): ValidationRow[] {
         sharding: 'wafer',
         regime: 'one user',
       },
-      ...{ chipCount: 64, promptTokens: contextTokens },
+      ...{ chipCount: 64, promptTokens: contextTokens, model, answerTokens: 0, userCount: 0 },
     };
   });
   const { model, shortTokens, longTokens, ratio } = contextSlowdownRow;
@@ -211,7 +217,8 @@ function serviceRows(group: string): ValidationRow[] {
   const predicted = serviceRate(row, longTokens).rate / serviceRate(row, shortTokens).rate;
   const what = `${model}: rate at ${longTokens} over rate at ${shortTokens} tokens`;
   const last = { group, what, unit: '', published: ratio, predicted, status: 'extrapolated' } as const;
-  return [...rows, { ...last, like: null, chipCount: 1, promptTokens: longTokens }];
+  const known = { chipCount: 1, promptTokens: longTokens, model, answerTokens: 0, userCount: 0 };
+  return [...rows, { ...last, like: null, ...known }];
 }
 
 function otherRow(group: string, row: OtherServiceRow): ValidationRow {
@@ -223,7 +230,7 @@ function otherRow(group: string, row: OtherServiceRow): ValidationRow {
   return {
     ...{ group, what, unit: 'tok/s', published: tokensPerSecond, predicted: otherRate(row), status },
     like: { family: familyOf(namedShape(model)), chip, precision, sharding, regime: 'one user' },
-    ...{ chipCount: gpuCount, promptTokens: 1024 },
+    ...{ chipCount: gpuCount, promptTokens: 1024, model, answerTokens: 0, userCount: 0 },
   };
 }
 

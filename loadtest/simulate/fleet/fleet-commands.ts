@@ -2,10 +2,12 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
+import type { SimDevice } from '../../../kernels/sim/device.ts';
 import { DoesNotFitError } from '../../../kernels/sim/fit-error.ts';
 import { FlagError } from '../../base/flag-error.ts';
 import { type DeviceFlags, deviceOf, withDeviceFlags } from '../device-flags.ts';
 import { notNegative, people, positive } from '../flag-values.ts';
+import { deviceRules, type HearingRule, unheardFlags } from '../unheard-flags.ts';
 import type { FailureWave } from './fleet.ts';
 import type { FleetPlan, PoolPlan } from './fleet-job.ts';
 import { type FleetHead, fleetPage, formatFleet } from './fleet-report.ts';
@@ -69,8 +71,11 @@ export function addFleet(program: Command, output: Output): void {
     .option('--jobs <threads>', 'runs at once', people, 1)
     .option('--html <file>', 'write one self-contained page')
     .option('--json', 'print JSON');
-  withDeviceFlags(command).action(async (flags: FleetFlags) => {
-    const plan = planOf(flags);
+  withDeviceFlags(command).action(async (flags: FleetFlags, given: Command) => {
+    const node = deviceOf(flags.device, flags);
+    const plan = planOf(flags, node);
+    const rules = [...fleetRules(flags), ...deviceRules([node])];
+    for (const note of unheardFlags(given, rules)) output.note(note);
     const jobs = flags.nodes.flatMap((nodeCount) =>
       flags.policies.map((policy) => ({ plan, policy, nodeCount })),
     );
@@ -78,7 +83,7 @@ export function addFleet(program: Command, output: Output): void {
     const rows = await runFleetJobs(jobs, threads, ({ nodeCount, policy }) =>
       output.note(`${nodeCount} nodes, ${policy} …\n`),
     );
-    const head = headOf(flags);
+    const head = headOf(flags, node);
     if (flags.html !== undefined) {
       writeFileSync(flags.html, fleetPage(head, rows));
       output.note(`wrote ${flags.html}\n`);
@@ -88,11 +93,10 @@ export function addFleet(program: Command, output: Output): void {
 }
 
 // Refuses here what would fail in a thread.
-function planOf(flags: FleetFlags): FleetPlan {
+function planOf(flags: FleetFlags, { kind }: SimDevice): FleetPlan {
   const { device, prefillShare } = flags;
   if (flags.minutes > minutesMax)
     throw new FlagError('minutes', String(flags.minutes), `at most ${minutesMax}`);
-  const { kind } = deviceOf(device, flags);
   let pools: PoolPlan | null = null;
   if (prefillShare !== undefined) {
     if (prefillShare <= 0 || prefillShare >= 1)
@@ -125,8 +129,16 @@ function deviceFlagsOf(flags: FleetFlags): DeviceFlags {
   return JSON.parse(JSON.stringify(flags)) as DeviceFlags;
 }
 
-function headOf(flags: FleetFlags): FleetHead {
-  const { model, precision, device, sessionsPerNode, minutes, gapMax, fail, prefillShare } = flags;
+function fleetRules({ prefillShare, policies: names }: FleetFlags): HearingRule[] {
+  const aware = names.includes('prefix-aware');
+  return [
+    { flags: ['linkGbps'], heard: prefillShare !== undefined, of: 'pools of their own (--prefill-share)' },
+    { flags: ['eventDelayMs'], heard: aware, of: 'the policy prefix-aware' },
+  ];
+}
+
+function headOf(flags: FleetFlags, { shape, precision, name }: SimDevice): FleetHead {
+  const { sessionsPerNode, minutes, gapMax, fail, prefillShare } = flags;
   const waveNotes = fail.map(
     ({ share, atMs, downMs }) =>
       `${(share * 100).toFixed(0)} % of the nodes are lost at minute ${atMs / 60_000} and come back empty after ${downMs / 60_000} min`,
@@ -138,9 +150,10 @@ function headOf(flags: FleetFlags): FleetHead {
           `nodes: those that compute prompts + those that answer; KV goes between them at ${flags.linkGbps} Gb/s`,
         ];
   return {
-    title: `${model} ${precision}, each node ${device}, ${sessionsPerNode} recorded sessions a node at once`,
+    title: `${shape.name} ${precision}, each node ${name}, ${sessionsPerNode} recorded sessions a node at once`,
     notes: [
       `${minutes} virtual minutes, the first fifth not counted; pauses over ${gapMax} s are cut to it`,
+      'not validated: no published row is of a fleet; what a node is held to, `predict` says',
       `good: first token within ${flags.sloTtft} ms and ${flags.sloTpot} ms a token, from the intended send`,
       ...poolNote,
       ...waveNotes,

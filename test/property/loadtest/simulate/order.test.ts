@@ -106,7 +106,7 @@ test('devices that are compared know nothing of each other', () => {
       const load = poissonLoad({ isl: 200, osl: 10 }, { perSecond: 20, requestCount: 30, seed });
       const options = {
         ...{ load, slo, hostMs: 0, prices, queueLengthMax: 10_000 },
-        ...{ usersMax: 2, seed, onProgress: () => {} },
+        ...{ usersMax: 2, seed, unlike: [], onProgress: () => {} },
       };
       const found = (chosen: readonly SimDevice[]) =>
         chosen

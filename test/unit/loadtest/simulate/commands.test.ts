@@ -12,14 +12,16 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-async function run(line: string): Promise<string> {
+async function run(line: string, notes: string[] = []): Promise<string> {
   let text = '';
   const program = new Command().exitOverride().configureOutput({ writeErr() {} });
   addSimulationCommands(program, {
     write(part) {
       text += part;
     },
-    note() {},
+    note(part) {
+      notes.push(part);
+    },
     setExitCode() {},
   });
   for (const command of program.commands) command.exitOverride().configureOutput({ writeErr() {} });
@@ -288,4 +290,42 @@ test('a comparison in threads prints the same bytes', async () => {
   const line =
     'compare --devices wse3,h100,h200 --model llama-3.1-8b --isl 200 --osl 8 --rate 4 --requests 20 --users-max 4 --price h100=2';
   expect(await run(`${line} --jobs 2 --json`)).toBe(await run(`${line} --json`));
+});
+
+test('trust is of models, lengths, crowds and runs like the published ones, not of all that the chip can do', async () => {
+  const trust = async (flags: string): Promise<string> =>
+    (JSON.parse(await run(`predict --device h100 --json ${flags}`)) as { trust: string }).trust;
+  const load = '--precision fp8 --isl 1000 --osl 10 --max-load';
+  expect(await trust(`--model llama-3.1-8b ${load} --requests 40`)).toMatch(/40 requests, .* have 3000(;|$)/);
+  expect(await trust(`--model smollm2-135m ${load} --requests 40`)).toContain(
+    '0.1 billion weights, published rows have 8 to 405.8',
+  );
+  const users = '--model llama-3.1-8b --isl 100 --osl 8';
+  expect(await trust(`${users} --rate 8`)).toMatch(/^validated within/);
+  expect(await trust(`${users} --concurrency 60`)).toContain('60 users at once, published rows have');
+  expect(await trust('--model llama-3.1-8b --isl 100 --osl 400')).toContain('answers beyond 248 tokens');
+  expect(await trust(`${users} --scheduler served`)).toContain('published rows have requests in order');
+});
+
+test('a flag that counts for nothing in such a run is named, with what it belongs to', async () => {
+  const named = async (line: string): Promise<string[]> => {
+    const notes: string[] = [];
+    await run(line, notes);
+    return notes.filter((note) => note.includes('counts for nothing')).map((note) => note.split(' ')[0]!);
+  };
+  const gpu = '--device h100 --model llama-3.1-8b --isl 100 --osl 4';
+  expect(await named(`predict ${gpu} --seed 4 --windowed-kv window --price wse3=9 --price-power 1`)).toEqual([
+    ...['--seed', '--windowed-kv', '--price', '--price-power'],
+  ]);
+  expect(await named(`predict ${gpu} --rate 5 --seed 4 --price h100=2 --price-power 1`)).toEqual([]);
+  const region = '--device wse2 --model llama-2-13b --region 540x540 --isl 64';
+  expect(await named(`predict ${region} --precision fp8 --rate 3`)).toEqual(['--precision', '--rate']);
+  expect(await named(`simulate ${gpu} --requests 3 --time-scale 2`)).toEqual(['--time-scale']);
+  const trace = '--trace loadtest/traces/azure-code-2023.csv.gz --requests 3';
+  expect(await named(`simulate --device h100 --model llama-3.1-8b ${trace} --isl 5 --seed 2`)).toEqual([
+    ...['--isl', '--seed'],
+  ]);
+  expect(await named('predict --device wse3 --model llama-3.1-8b --isl 16 --osl 2 --link-us 3')).toEqual([
+    '--link-us',
+  ]);
 });

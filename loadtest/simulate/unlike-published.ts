@@ -1,0 +1,40 @@
+// What a command line states that no published row has, so that a prediction does not claim to be like one: reasons, in words that
+// follow "because". For commands.ts and compare-study.ts.
+import { requestsAtMaxLoad } from '../../kernels/sim/fit/max-load.ts';
+import type { DeviceFlags } from './device-flags.ts';
+import type { FixedLengths } from './load.ts';
+import type { PredictLoad } from './predict.ts';
+import type { RunFlags } from './run-flags.ts';
+import { flagOf } from './unheard-flags.ts';
+
+type Flags = DeviceFlags & Pick<RunFlags, 'scheduler'>;
+
+// Published rows have the defaults of these; at maximum load, of the second list, too.
+const names = ['placement', 'linkUs', 'kvStoreGb', 'contextPlanned', 'answerPlanned'] as const;
+const namesAtMaxLoad = ['seats', 'chunkTokens'] as const;
+
+export function unlikePublished(flags: Flags): string[] {
+  const reasons = stated(flags, names);
+  if (flags.scheduler === 'served')
+    reasons.push('published rows have requests in order, not as this server does');
+  return reasons;
+}
+
+export function unlikeMaxLoad(flags: Flags, load: PredictLoad, lengths: FixedLengths): string[] {
+  const reasons = unlikePublished(flags);
+  if (load.kind !== 'max-load') return reasons;
+  reasons.push(...stated(flags, namesAtMaxLoad));
+  const published = requestsAtMaxLoad(lengths);
+  if (load.requestCount !== published)
+    reasons.push(`${load.requestCount} requests, published runs of such lengths have ${published}`);
+  return reasons;
+}
+
+/** Of a trace: bursts, lengths of all kinds, prompts that are found cached. */
+export const unlikeTrace = 'published rows have requests of one length at a steady rate';
+
+function stated(flags: Flags, of: readonly (keyof DeviceFlags)[]): string[] {
+  return of
+    .filter((name) => flags[name] !== undefined)
+    .map((name) => `--${flagOf(name)} is stated, published rows have the default`);
+}
