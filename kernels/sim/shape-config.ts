@@ -1,13 +1,11 @@
 // ShapeConfig: a Hugging Face config.json (parsed) as a ModelShape. Every field that looks like a size and is neither
 // read nor known to cost nothing is refused by name: a model read as another one would be priced wrong in silence.
 // Before it: shape-file.ts or catalogue.ts.
-import type { SimPrecision } from './precision.ts';
+import { publishedFormat } from './published-format.ts';
 import type { LatentAttention, LinearAttention, ModelShape } from './shapes.ts';
+import { UnknownShapeError } from './unknown-shape-error.ts';
 
-/** A model or device that nobody knows, or a config.json that is none. The message lists what is known. */
-export class UnknownShapeError extends Error {
-  override readonly name = 'UnknownShapeError';
-}
+export { UnknownShapeError } from './unknown-shape-error.ts';
 
 // Sizes of other things, or of the same thing said twice.
 const harmless = new Set(
@@ -25,6 +23,11 @@ const harmless = new Set(
 );
 const sizeLike =
   /(size|dim|dims|rank|layers?|heads?|experts?|topk|interval|freq|step|window|types?|pattern|ratio|width|depth|channels|block|blocks|latent|state)s?(_|$)|^(num|n|d)_/;
+const notSize =
+  /(_id|_ids|_token|_index|_eps|_epsilon|_pdrop|_dropout|_theta|_factor)$|^(bos|eos|pad|image|video|audio)_|^(id2label|label2id|task_specific_params|generation_config)$/;
+
+const countEnd = 2 ** 31;
+const layersMax = 10_000; // each is looked at
 
 class Fields {
   readonly #name: string;
@@ -47,9 +50,9 @@ class Fields {
 
   count(key: string, fallback?: number, min = 1): number {
     const value = this.value(key) ?? fallback;
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value < 2 ** 31)
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value < countEnd)
       return value;
-    return this.fail(key, 'not a count');
+    return this.fail(key, `not a count from ${min} to ${countEnd - 1}`);
   }
 
   /** The first of these that is there; null: none is. */
@@ -66,20 +69,25 @@ class Fields {
   }
 
   fail(key: string, why: string): never {
-    const value = JSON.stringify(this.#values[key]);
+    const value = (JSON.stringify(this.#values[key]) ?? 'not there').slice(0, 60);
     throw new UnknownShapeError(`config.json of ${this.#name}: ${key} is ${value}, ${why}`);
   }
 
-  /** Refuses the first field that looks like a size and has not been read. */
+  /** Refuses the first field that looks like a size, or has one in it, and has not been read. */
   refuseUnread(): void {
     for (const [key, value] of Object.entries(this.#values)) {
-      const nothing = value === undefined || value === null || value === false || value === 0 || value === '';
-      const text = typeof value === 'string' || value === true;
-      if (nothing || text || this.#read.has(key) || harmless.has(key) || !sizeLike.test(key)) continue;
-      if (/(_id|_ids|_token|_index)$|^(bos|eos|pad|image|video|audio)_/.test(key)) continue;
+      if (this.#read.has(key) || !mayBeSize(key, value)) continue;
       this.fail(key, 'a size that the simulator does not know: it would be priced wrong');
     }
   }
+}
+
+function mayBeSize(key: string, value: unknown): boolean {
+  const nothing = value === undefined || value === null || value === false || value === 0 || value === '';
+  if (nothing || typeof value === 'string' || value === true || harmless.has(key) || notSize.test(key))
+    return false;
+  if (sizeLike.test(key)) return true;
+  return Object.entries(recordOf(value)).some(([inner, innerValue]) => mayBeSize(inner, innerValue));
 }
 
 /** The shape that a config.json (parsed) describes. Throws UnknownShapeError naming the field. */
@@ -92,24 +100,32 @@ export function shapeOfConfig(name: string, config: unknown): ModelShape {
   const hiddenSize = fields.count('hidden_size');
   const headCount = fields.count('num_attention_heads');
   const layerCount = fields.count('num_hidden_layers');
+  if (layerCount > layersMax) fields.fail('num_hidden_layers', `at most ${layersMax} are simulated`);
+  const kvHeadCount = fields.count('num_key_value_heads', headCount);
+  if (headCount % kvHeadCount !== 0)
+    fields.fail('num_key_value_heads', `which ${headCount} heads cannot share evenly`);
   const latent = latentOf(fields);
   const shape = {
     ...{ name, layerCount, hiddenSize, headCount },
-    kvHeadCount: fields.count('num_key_value_heads', headCount),
+    kvHeadCount,
     headSize: fields.count('head_dim', Math.floor(hiddenSize / headCount)),
     ...feedForwardOf(fields, layerCount),
     vocabSize: fields.count('vocab_size'),
-    tiedEmbeddings: fields.value('tie_word_embeddings') === true,
+    tiedEmbeddings: (fields.value('tie_word_embeddings') ?? tiesEmbeddings(fields)) === true,
     contextLength: fields.count('max_position_embeddings'),
     gatedAttention: fields.value('attn_output_gate') === true || fields.value('model_type') === 'qwen3_next',
     ...attentionOf(fields, layerCount),
     latent,
-    encoderWeights: encoderWeightsOf(outer['vision_config']),
+    encoderWeights: encoderWeightsOf(name, outer['vision_config']),
     ...publishedFormat(name, outer['quantization_config'] ?? fields.value('quantization_config')),
-    draftLayerCount: fields.count('num_nextn_predict_layers', 0, 0),
+    draftLayerCount: fields.count('num_nextn_predict_layers', draftModules(fields), 0),
   };
   fields.refuseUnread();
   return shape;
+}
+
+function draftModules(fields: Fields): number {
+  return fields.count('num_mtp_modules', 0, 0) * fields.count('mtp_transformer_layers', 1);
 }
 
 function recordOf(value: unknown): Readonly<Record<string, unknown>> {
@@ -153,7 +169,9 @@ function feedForwardOf(fields: Fields, layerCount: number): FeedForward {
   const sharedFfnSize = sharedSizeOf(fields, expertSize ?? fields.count('intermediate_size', 1));
   const mixtureLayerCount = expertCount === 1 ? 0 : mixtureLayers(fields, layerCount);
   if (expertCount === 1) {
-    const ffnSize = fields.count('intermediate_size');
+    const width = fields.count('intermediate_size');
+    // Two matrices instead of three: as many weights, and as much moved, as a gated part of two thirds of the width.
+    const ffnSize = hasGate(fields) ? width : Math.round((width * 2) / 3);
     const rest = { expertCount: 1, activeExpertCount: 1, sharedFfnSize: 0, mixtureLayerCount: 0 };
     return { denseFfnSize: ffnSize, ffnSize, ...rest };
   }
@@ -164,6 +182,23 @@ function feedForwardOf(fields: Fields, layerCount: number): FeedForward {
     ...{ denseFfnSize: denseFfnSize ?? ffnSize, ffnSize, expertCount, activeExpertCount: activeCount },
     ...{ sharedFfnSize, mixtureLayerCount },
   };
+}
+
+const withoutGate = 'starcoder2 nemotron phi gpt_neox gptj gpt_bigcode codegen opt bloom falcon mpt'.split(
+  ' ',
+);
+
+function hasGate(fields: Fields): boolean {
+  return !withoutGate.includes(typeOf(fields)) && fields.value('hidden_act') !== 'relu2';
+}
+
+// What a config.json leaves out where its model's class has it so.
+function tiesEmbeddings(fields: Fields): boolean {
+  return /^(gemma|cohere|starcoder2|gpt_bigcode)/.test(typeOf(fields));
+}
+
+function typeOf(fields: Fields): string {
+  return String(fields.value('model_type') ?? '');
 }
 
 function sharedSizeOf(fields: Fields, expertSize: number): number {
@@ -200,6 +235,9 @@ function attentionOf(fields: Fields, layerCount: number): Attention {
   const types = fields.list('layer_types');
   if (types !== null && types.length !== layerCount)
     return fields.fail('layer_types', `not one for each of ${layerCount} layers`);
+  const kinds = fields.list('attn_type_list'); // MiniMax: 1 is full attention, 0 is linear
+  if (kinds?.some((kind) => kind !== 1))
+    fields.fail('attn_type_list', 'and only full attention is known of it');
   const known = ['full_attention', 'sliding_attention', 'chunked_attention', 'linear_attention'];
   const strange = types?.find((type) => !known.includes(type as string));
   if (strange !== undefined) return fields.fail('layer_types', `${JSON.stringify(strange)} is not known`);
@@ -224,19 +262,26 @@ function attentionOf(fields: Fields, layerCount: number): Attention {
 
 function windowOf(fields: Fields): number {
   const on = fields.value('use_sliding_window') !== false;
-  const window = fields.count('sliding_window', 0, 0);
+  const window = fields.count('sliding_window', fields.count('sliding_window_size', 0, 0), 0);
   return (on ? window : 0) || fields.count('attention_chunk_size', 0, 0);
 }
 
 function windowedWithoutTypes(fields: Fields, layerCount: number, window: number): number {
   // Llama 4: a layer with rotary positions sees its chunk, one without sees everything.
   const rotary = fields.list('no_rope_layers');
-  const pattern = fields.count('sliding_window_pattern', 0, 0);
+  const pattern = fields.count('sliding_window_pattern', patternOf(typeOf(fields)), 0);
   if (window === 0) return 0;
   if (fields.has('attention_chunk_size')) {
     return rotary?.filter((flag) => flag === 1).length ?? Math.round((layerCount * 3) / 4);
   }
   return pattern > 0 ? layerCount - Math.floor(layerCount / pattern) : layerCount;
+}
+
+// Every so many layers one sees everything, where a config.json does not say it.
+function patternOf(type: string): number {
+  if (type === 'gemma2') return 2;
+  if (type.startsWith('gemma3')) return 6;
+  return type === 'cohere2' ? 4 : 0;
 }
 
 function linearOf(fields: Fields, layerCount: number): LinearAttention | null {
@@ -253,37 +298,19 @@ function linearOf(fields: Fields, layerCount: number): LinearAttention | null {
   return { layerCount, ...sizes };
 }
 
-const formats: Readonly<Record<string, SimPrecision>> = {
-  ...{ mxfp4: 'mxfp4', fp8: 'fp8', fbgemm_fp8: 'fp8', awq: 'int4', gptq: 'int4' },
-  ...{ NVFP4: 'nvfp4', FP8: 'fp8', 'nvfp4-pack-quantized': 'nvfp4', 'float-quantized': 'fp8' },
-  'pack-quantized': 'int4',
-};
-
-// What quantization_config says, in the words of its makers: a method, ModelOpt's algorithm, or compressed-tensors' format.
-function publishedFormat(
-  name: string,
-  value: unknown,
-): Pick<ModelShape, 'publishedPrecision' | 'hasBlockScales'> {
-  if (value === undefined || value === null) return { publishedPrecision: 'fp16', hasBlockScales: false };
-  const config = recordOf(value);
-  const known = [config['quant_algo'], config['format'], config['quant_method']].find(
-    (word): word is string => typeof word === 'string' && word in formats,
+// Four projections of attention and two of the feed-forward part, as in CLIP's towers. Qwen's says `depth`, and its hidden_size is
+// that of the decoder where there is an embed_dim.
+function encoderWeightsOf(name: string, config: unknown): number {
+  const tower = recordOf(config);
+  if (Object.keys(tower).length === 0) return 0;
+  const count = (...keys: string[]): number =>
+    Number(keys.map((key) => tower[key]).find(Number.isSafeInteger));
+  const hidden = count('embed_dim', 'hidden_size', 'vt_hidden_size');
+  const ffn = count('intermediate_size', 'vt_intermediate_size') || hidden * Number(tower['mlp_ratio']);
+  const weights =
+    count('num_hidden_layers', 'depth', 'vt_num_hidden_layers') * (4 * hidden * hidden + 2 * hidden * ffn);
+  if (weights >= 0 && Number.isFinite(weights)) return weights;
+  throw new UnknownShapeError(
+    `config.json of ${name}: vision_config has no layers, width and feed-forward width that are known: its memory would be forgotten`,
   );
-  if (known === undefined) {
-    const words = JSON.stringify(config['quant_method'] ?? value).slice(0, 60);
-    throw new UnknownShapeError(
-      `config.json of ${name}: quantization_config is ${words}, a format that is not simulated; known are ${Object.keys(formats).join(', ')}`,
-    );
-  }
-  return {
-    publishedPrecision: formats[known]!,
-    hasBlockScales: config['weight_block_size'] !== undefined && config['weight_block_size'] !== null,
-  };
-}
-
-// Four projections of attention and two of the feed-forward part, as in CLIP's towers.
-function encoderWeightsOf(config: unknown): number {
-  const { hidden_size: hidden, intermediate_size: ffn, num_hidden_layers: layers } = recordOf(config);
-  if (typeof hidden !== 'number' || typeof ffn !== 'number' || typeof layers !== 'number') return 0;
-  return layers * (4 * hidden * hidden + 2 * hidden * ffn);
 }

@@ -116,6 +116,48 @@ const mixtral = {
   ...{ max_position_embeddings: 32768, tie_word_embeddings: false },
 };
 
+test('a size inside an object is refused by the name of the object; one line, however long the value', () => {
+  expect(() => shapeOfConfig('x', { ...mixtral, memory: { slots: 64, dim: 8 } })).toThrow(/memory is /);
+  const harmlessObjects = { id2label: { 0: 'LABEL_0' }, rope_scaling: { factor: 8 }, layer_norm_eps: 1e-5 };
+  expect(shapeOfConfig('x', { ...mixtral, ...harmlessObjects }).layerCount).toBe(32);
+  const long = { ...mixtral, intermediate_size: Array(500).fill(16384) };
+  expect(() => shapeOfConfig('x', long)).toThrow(/^.{1,180}$/);
+  expect(() => shapeOfConfig('x', { ...mixtral, num_hidden_layers: 2e9 })).toThrow(/at most 10000/);
+  expect(() => shapeOfConfig('x', { ...mixtral, num_key_value_heads: 7 })).toThrow(
+    /num_key_value_heads is 7/,
+  );
+});
+
+test('feed-forward parts without a gate have two matrices: StarCoder2-15B and Nemotron-4-15B as published', () => {
+  const wide = { hidden_size: 6144, intermediate_size: 24576, num_attention_heads: 48 };
+  const starcoder = { ...wide, model_type: 'starcoder2', num_hidden_layers: 40, num_key_value_heads: 4 };
+  const code = { vocab_size: 49152, max_position_embeddings: 16384, sliding_window: 4096 };
+  expect(totalWeights(shapeOfConfig('s', { ...starcoder, ...code })) / 1e9).toBeCloseTo(15.7, 0);
+  const nemotron = { ...wide, hidden_act: 'relu2', num_hidden_layers: 32, num_key_value_heads: 8 };
+  const words = { vocab_size: 256000, max_position_embeddings: 4096 };
+  expect(totalWeights(shapeOfConfig('n', { ...nemotron, ...words })) / 1e9).toBeCloseTo(15.6, 1);
+});
+
+test('what Gemma’s config.json leaves out is as its class has it: tied embeddings, every so many layers a whole context', () => {
+  const sizes = { hidden_size: 4608, num_attention_heads: 32, num_key_value_heads: 16, head_dim: 128 };
+  const rest = { num_hidden_layers: 46, intermediate_size: 36864, vocab_size: 256000, sliding_window: 4096 };
+  const gemma2 = { ...sizes, ...rest, max_position_embeddings: 8192, model_type: 'gemma2' };
+  const shape = shapeOfConfig('gemma-2-27b', gemma2);
+  expect(totalWeights(shape) / 1e9).toBeCloseTo(27.2, 1);
+  expect(shape).toMatchObject({ windowedLayerCount: 23, fullAttentionLayerCount: 23 });
+  const gemma3 = shapeOfConfig('g', { ...gemma2, num_hidden_layers: 62, model_type: 'gemma3_text' });
+  expect(gemma3.fullAttentionLayerCount).toBe(10);
+});
+
+test('a vision tower is memory, by either of its vocabularies; one that nobody can read is refused', () => {
+  const of = (vision_config: unknown) => shapeOfConfig('v', { text_config: mixtral, vision_config });
+  const clip = { hidden_size: 1408, intermediate_size: 5632, num_hidden_layers: 34 };
+  expect(of(clip).encoderWeights).toBe(34 * (4 * 1408 ** 2 + 2 * 1408 * 5632));
+  const qwen = { depth: 32, embed_dim: 1280, hidden_size: 3584, mlp_ratio: 4 };
+  expect(of(qwen).encoderWeights).toBe(32 * 12 * 1280 ** 2);
+  expect(() => of({ tower: 'large' })).toThrow(/vision_config/);
+});
+
 test('a config.json with experts becomes a mixture', () => {
   const shape = shapeOfConfig('mixtral', mixtral);
   expect(shape).toMatchObject({ expertCount: 8, activeExpertCount: 2, headSize: 128, ffnSize: 14336 });
@@ -141,6 +183,10 @@ test('quantization_config says in which format a model is published; a format th
   expect(of(undefined)).toBe('fp16');
   expect(of({ quant_method: 'modelopt', quant_algo: 'NVFP4' })).toBe('nvfp4');
   expect(of({ quant_method: 'compressed-tensors', format: 'pack-quantized' })).toBe('int4');
+  expect(of({ quant_method: 'gptq', bits: 8 })).toBe('int8');
+  const weights = { num_bits: 8, type: 'int' };
+  expect(of({ format: 'pack-quantized', config_groups: { group_0: { weights } } })).toBe('int8');
+  expect(() => of({ quant_method: 'gptq', bits: 3 })).toThrow(/weights of 3 bits; simulated are 4 and 8/);
   expect(() => of({ quant_method: 'aqlm' })).toThrow(/quantization_config is "aqlm".*known are mxfp4/);
 });
 
