@@ -15,6 +15,14 @@ import { formatComparison } from './compare.ts';
 import { type CompareFlags, compareDevices } from './compare-study.ts';
 import { contextOf, type DeviceFlags, deviceOf, devicesOf, withDeviceFlags } from './device-flags.ts';
 import { deviceFits, formatDeviceFits } from './device-list.ts';
+import {
+  deviceRules,
+  type HearingRule,
+  loadRules,
+  priceNotes,
+  regionRules,
+  unheardOf,
+} from './flag-hearing.ts';
 import { people, positive, precision, region, whole } from './flag-values.ts';
 import { addFleet } from './fleet/fleet-commands.ts';
 import type { FixedLengths } from './load.ts';
@@ -37,14 +45,6 @@ import { schedulePage } from './schedule-page.ts';
 import { type SchedulerName, simulate } from './simulation.ts';
 import { streamedPage } from './streamed-page.ts';
 import { summarise } from './summary.ts';
-import {
-  deviceRules,
-  type HearingRule,
-  loadRules,
-  priceNotes,
-  regionRules,
-  unheardFlags,
-} from './unheard-flags.ts';
 import { unlikeMaxLoad } from './unlike-published.ts';
 import { formatValidation, validationGoals, validationRows } from './validate.ts';
 
@@ -134,7 +134,7 @@ function addPredict(program: Command, output: CommandOutput): void {
     ) => {
       const lengths = { isl: flags.isl, osl: flags.osl };
       if (flags.region !== undefined) {
-        for (const note of unheardFlags(given, regionRules(given))) output.note(note);
+        for (const note of unheardOf(given, regionRules(given))) output.note(note);
         return writeRegion(flags, flags.region, output);
       }
       const load = predictLoadOf(flags, lengths);
@@ -301,7 +301,7 @@ function noteUnheard(
   devices: readonly SimDevice[],
   { rules, flags, output }: { rules: readonly HearingRule[]; flags: RunFlags; output: CommandOutput },
 ): void {
-  const notes = unheardFlags(given, [...rules, ...deviceRules(devices)]);
+  const notes = unheardOf(given, [...rules, ...deviceRules(devices)]);
   for (const note of [...notes, ...priceNotes(devices, pricesOf(flags))]) output.note(note);
 }
 

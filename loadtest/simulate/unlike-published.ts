@@ -2,10 +2,10 @@
 // follow "because". For commands.ts and compare-study.ts.
 import { requestsAtMaxLoad } from '../../kernels/sim/fit/max-load.ts';
 import type { DeviceFlags } from './device-flags.ts';
+import { flagOf } from './flag-hearing.ts';
 import type { FixedLengths } from './load.ts';
 import type { PredictLoad } from './predict.ts';
 import type { RunFlags } from './run-flags.ts';
-import { flagOf } from './unheard-flags.ts';
 
 type Flags = DeviceFlags & Pick<RunFlags, 'scheduler'>;
 

@@ -6,8 +6,8 @@ import type { SimDevice } from '../../../kernels/sim/device.ts';
 import { DoesNotFitError } from '../../../kernels/sim/fit-error.ts';
 import { FlagError } from '../../base/flag-error.ts';
 import { type DeviceFlags, deviceOf, withDeviceFlags } from '../device-flags.ts';
+import { deviceRules, type HearingRule, unheardOf } from '../flag-hearing.ts';
 import { notNegative, people, positive } from '../flag-values.ts';
-import { deviceRules, type HearingRule, unheardFlags } from '../unheard-flags.ts';
 import type { FailureWave } from './fleet.ts';
 import type { FleetPlan, PoolPlan } from './fleet-job.ts';
 import { type FleetHead, fleetPage, formatFleet } from './fleet-report.ts';
@@ -75,7 +75,7 @@ export function addFleet(program: Command, output: Output): void {
     const node = deviceOf(flags.device, flags);
     const plan = planOf(flags, node);
     const rules = [...fleetRules(flags), ...deviceRules([node])];
-    for (const note of unheardFlags(given, rules)) output.note(note);
+    for (const note of unheardOf(given, rules)) output.note(note);
     const jobs = flags.nodes.flatMap((nodeCount) =>
       flags.policies.map((policy) => ({ plan, policy, nodeCount })),
     );

@@ -13,12 +13,12 @@ export interface HearingRule {
 }
 
 /** The flags of the command line, not those that have their default. */
-export function givenFlags(command: Command): string[] {
+function givenFlags(command: Command): string[] {
   return Object.keys(command.opts()).filter((name) => command.getOptionValueSource(name) === 'cli');
 }
 
 /** One line for each, in the order of the rules. */
-export function unheardFlags(command: Command, rules: readonly HearingRule[]): string[] {
+export function unheardOf(command: Command, rules: readonly HearingRule[]): string[] {
   const given = givenFlags(command);
   return rules
     .filter(({ heard }) => !heard)
