@@ -11,7 +11,7 @@ import { askedName } from './model-name.ts';
 
 export interface ChatService extends LocalModel {
   readonly answering: Answering; // for whoever is in a lane, that of the lane
-  readonly texts: Pick<LongTexts, 'run'>; // whatever asks for tokens outside of HttpCall.guard asks within its run
+  readonly texts: Pick<LongTexts, 'run' | 'once'>; // whatever asks for tokens outside of HttpCall.guard asks within its run
   readonly answerLog: Pick<AnswerLog, 'watch'>;
   readonly lanes?: Lanes | null; // where requests may be routed
   readonly others?: () => readonly OtherModel[]; // that this server has beside it

@@ -11,7 +11,7 @@ export interface Item {
 /** An input text is a user's message; a message may come without its type; what is no object is left out. */
 export function itemsOf(input: unknown, freshId: () => string): Item[] {
   if (typeof input === 'string') {
-    return [withId(messageItem('user', input), freshId)];
+    return [withId(messageItem('user', input), 'message', freshId)];
   }
   if (!Array.isArray(input)) return [];
   const items: Item[] = [];
@@ -19,7 +19,7 @@ export function itemsOf(input: unknown, freshId: () => string): Item[] {
     if (typeof given !== 'object' || given === null || Array.isArray(given)) continue;
     const fields = given as Readonly<Record<string, unknown>>;
     const type = typeof fields['type'] === 'string' ? fields['type'] : 'message';
-    items.push(withId({ ...fields, type }, freshId));
+    items.push(withId(fields, type, freshId));
   }
   return items;
 }
@@ -61,7 +61,7 @@ const ID_PREFIXES: Readonly<Record<string, string>> = {
   compaction: 'cmp',
 };
 
-function withId(item: Item, freshId: () => string): Item {
-  if (typeof item['id'] === 'string' && item['id'] !== '') return item;
-  return { id: `${ID_PREFIXES[item.type] ?? 'item'}_${freshId()}`, ...item };
+function withId(fields: Readonly<Record<string, unknown>>, type: string, freshId: () => string): Item {
+  if (typeof fields['id'] === 'string' && fields['id'] !== '') return { ...fields, type };
+  return { id: `${ID_PREFIXES[type] ?? 'item'}_${freshId()}`, ...fields, type };
 }

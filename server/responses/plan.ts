@@ -159,7 +159,8 @@ export function inputItems(
   { request, owner, history, input }: Pick<PlanParts, 'request' | 'owner' | 'history' | 'input'>,
   service: ResponsesService,
 ): Parsed<readonly Item[]> {
-  const given = input ?? itemsOf(request.input, service.freshId);
+  // The same ids, however often it is planned.
+  const given = input ?? service.texts.once('input', () => itemsOf(request.input, service.freshId));
   return withoutReferences(given, { owner, history }, service);
 }
 
@@ -271,7 +272,7 @@ function optionsOf({ request, warmUp }: PlanParts, { answering }: ResponsesServi
 }
 
 function promptOf(ask: PromptAsk, service: ResponsesService): Parsed<ChatPrompt> {
-  const whole = layOut(ask, ask.items, service);
+  const whole = service.texts.once(`all ${ask.items.length}`, () => layOut(ask, ask.items, service));
   const tooLong = !whole.ok && whole.fault.code === 'context_length_exceeded';
   if (ask.request.truncation !== 'auto' || (!whole.ok && !tooLong)) return whole;
   const { contextTokensMax } = service.answering;
@@ -281,26 +282,39 @@ function promptOf(ask: PromptAsk, service: ResponsesService): Parsed<ChatPrompt>
   return whole.ok && whole.value.tokens.length <= room ? whole : truncated(ask, room, service);
 }
 
-/** Leaves out the oldest items, but none that instructs; the fewest that suffice, found by bisection. */
+/**
+ * Leaves out the oldest items, but none that instructs; the fewest that suffice. Looked for from the question backwards, as far as
+ * the items so far foretell, so that what takes time is what fits, not what was said.
+ */
 function truncated(ask: PromptAsk, room: number, service: ResponsesService): Parsed<ChatPrompt> {
   const droppable = ask.items.flatMap((item, index) => (isInstruction(item) ? [] : [index]));
-  const without = (count: number) => {
-    const dropped = new Set(droppable.slice(0, count));
-    const kept = ask.items.filter((_, index) => !dropped.has(index));
-    return layOut(ask, withoutOrphans(kept), service);
+  const last = (count: number) => {
+    const from = droppable.at(-count)!;
+    const kept = () => [...ask.items.slice(0, from).filter(isInstruction), ...ask.items.slice(from)];
+    return service.texts.once(`last ${count} of ${ask.items.length}`, () =>
+      layOut(ask, withoutOrphans(kept()), service),
+    );
   };
-  let low = 1;
-  let high = Math.max(1, droppable.length - 1); // the last one stays: it is the question
-  let best = without(high);
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    const shorter = without(middle);
-    if (shorter.ok && shorter.value.tokens.length <= room) {
-      best = shorter;
-      high = middle;
-    } else low = middle + 1;
+  if (droppable.length === 0) return layOut(ask, ask.items, service);
+  const question = last(1); // stays, whatever its length
+  let best = question;
+  let [low, high] = [1, droppable.length]; // fits; does not
+  for (let step = 1; best.ok && best.value.tokens.length <= room && low + 1 < high; step++) {
+    const count = step % 3 === 0 ? Math.min((low + high) >> 1, 4 * low) : foretold(best, low, question);
+    const tried = Math.min(Math.max(count, low + 1), high - 1);
+    const longer = last(tried);
+    if (longer.ok && longer.value.tokens.length <= room) [best, low] = [longer, tried];
+    else high = tried;
   }
   return best;
+
+  /** How many items fill the room if those before are as long as these. */
+  function foretold(prompt: Parsed<ChatPrompt>, count: number, one: Parsed<ChatPrompt>): number {
+    if (!prompt.ok || !one.ok) return count;
+    const { length } = prompt.value.tokens;
+    const each = count === 1 ? length : (length - one.value.tokens.length) / (count - 1);
+    return count + Math.floor((room - length) / Math.max(each, 1));
+  }
 }
 
 function isInstruction(item: Item): boolean {

@@ -54,8 +54,11 @@ class Pending extends Error {
   }
 }
 
-/** What is known, by key. */
-type Found = Map<string, Known>;
+/** What one run has by now, however often it is run again. */
+interface Run {
+  readonly found: Map<string, Known>; // by key
+  readonly made: Map<string, unknown>; // `once`
+}
 
 export interface RunEnd {
   /** Nobody waits any more: it is not run again. */
@@ -73,7 +76,8 @@ export class LongTexts {
   readonly #elsewhere: EncodeElsewhere | null;
   readonly #kept = new Map<string, Int32Array>(); // latest last
   #keptLength = 0;
-  #found: Found | null = null; // of the present run; null: nobody could wait
+  #found: Run['found'] | null = null; // of the present run; null: nobody could wait
+  #made: Run['made'] | null = null; // likewise; null: nothing is run
 
   constructor(
     tokenizer: TextTokenizer,
@@ -96,30 +100,40 @@ export class LongTexts {
 
   /** True: it ran to its end, or failed, within this call. */
   run(part: () => void, end: RunEnd): boolean {
-    return this.#run(part, end, new Map());
+    return this.#run(part, end, { found: new Map(), made: new Map() });
   }
 
-  #run(part: () => void, end: RunEnd, found: Found): boolean {
-    const outer = this.#found;
-    this.#found = this.#elsewhere === null || found.size >= WAITS_MAX ? null : found;
+  /** What a run has made under a name it does not make again when it is run again: for what takes long, or has ids. */
+  once<T>(name: string, make: () => T): T {
+    const made = this.#made;
+    if (made === null) return make();
+    if (!made.has(name)) made.set(name, make());
+    return made.get(name) as T;
+  }
+
+  #run(part: () => void, end: RunEnd, run: Run): boolean {
+    const [found, made] = [this.#found, this.#made];
+    this.#found = this.#elsewhere === null || run.found.size >= WAITS_MAX ? null : run.found;
+    this.#made = run.made;
     try {
       part();
     } catch (error) {
-      if (error instanceof Pending) this.#wait(error, found, () => this.#again(part, end, found), end);
+      if (error instanceof Pending) this.#wait(error, run.found, () => this.#again(part, end, run), end);
       else end.failed(error);
       return !(error instanceof Pending);
     } finally {
-      this.#found = outer;
+      this.#found = found;
+      this.#made = made;
     }
     end.ended?.();
     return true;
   }
 
-  #again(part: () => void, end: RunEnd, found: Found): void {
-    if (!end.over()) this.#run(part, end, found);
+  #again(part: () => void, end: RunEnd, run: Run): void {
+    if (!end.over()) this.#run(part, end, run);
   }
 
-  #wait({ key, start }: Pending, found: Found, then: () => void, end: RunEnd): void {
+  #wait({ key, start }: Pending, found: Run['found'], then: () => void, end: RunEnd): void {
     start((known, error) => {
       if (known === null) {
         if (!end.over()) end.failed(error);

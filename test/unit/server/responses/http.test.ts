@@ -1,5 +1,6 @@
 // /v1/responses over HTTP: answers whole and streamed, stored and chained, in the background, and what is refused.
 import { describe, expect, test } from 'vitest';
+import { encodeBytes } from '../../../byte-text.ts';
 import {
   type Json,
   responseOf,
@@ -151,6 +152,35 @@ describe('streams', () => {
     expect(call.status).toBe(200);
     expect(server.prompts[0]).toMatch(/^system: Rules\.\nuser: message 1[5-9]\n/);
     expect(server.prompts[0]).toMatch(/user: message 19\nassistant: $/);
+  });
+
+  test.each([2, 3, 4, 5, 8, 9, 17, 60])('of %d messages as many stay as have room', async (count) => {
+    const server = await responsesServer({ ...hello, engine: { contextTokensMax: 256 } });
+    const { json } = await server.request('GET', '/props');
+    const { n_ctx: context } = (json as { default_generation_settings: { n_ctx: number } })
+      .default_generation_settings;
+    const room = context - 16;
+    const size = (prompt: string) => encodeBytes(prompt).length;
+    for (const length of [1, 14, 30, 190]) {
+      const input = Array.from({ length: count }, (_, i) => ({
+        role: 'user',
+        content: `${i}`.padEnd(length),
+      }));
+      const call = await server.create({ input, truncation: 'auto', max_output_tokens: 16 });
+      expect(call.status).toBe(200);
+      const laidOut = (from: number) =>
+        `${input
+          .slice(from)
+          .map(({ content }) => `user: ${content}\n`)
+          .join('')}assistant: `;
+      const prompt = server.prompts.at(-1)!;
+      const from = input.findIndex((_, index) => laidOut(index) === prompt);
+      expect([server.server.submitted.at(-1)!.tokens.length <= room, from]).toEqual([
+        true,
+        Math.max(0, from),
+      ]);
+      expect(from === 0 || size(laidOut(from - 1)) + count - from + 1 > room).toBe(true); // each ends with a token
+    }
   });
 
   test('a long silence is broken by response.in_progress', async () => {

@@ -65,6 +65,21 @@ describe('run', () => {
     expect(log).toEqual(['21000 21000', 'ended']);
   });
 
+  test('what is made once is not made again when the part is run again, but by the next run', () => {
+    const { elsewhere, texts, log, end } = setup();
+    let count = 0;
+    const part = () => {
+      const made = texts.once('number', () => ++count);
+      log.push(`${made} ${texts.tokenizer.encode(`${long}${count}`).length}`);
+    };
+    for (let run = 0; run < 2; run++) {
+      texts.run(part, end);
+      elsewhere.answer();
+    }
+    expect(log).toEqual(['1 21001', 'ended', '2 21001', 'ended']);
+    expect([texts.once('number', () => 5), texts.once('number', () => 6)]).toEqual([5, 6]);
+  });
+
   test('a run within a run waits for its own texts only: the outer one is not run again', () => {
     const { elsewhere, texts, log, end } = setup();
     texts.run(() => {
