@@ -3,6 +3,8 @@
 import { z } from 'zod';
 import type { ChatMessage } from '../../models/template/chat-template.ts';
 
+export const MESSAGE_COUNT_MAX = 8192; // of one conversation
+
 export const contentPart = z.looseObject({ type: z.string(), text: z.string().optional() });
 
 export const messageSchema = z.looseObject({

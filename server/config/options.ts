@@ -181,7 +181,7 @@ export const OPTIONS = {
     'values (numbers, texts …) in one body or frame; a member of an object counts five times',
   ),
   tokenizeSizeMax: option('tokenize-size', integer(1024, 64 * MIB), 256 * KIB).says(
-    'characters that /tokenize takes, and tokens that /detokenize takes, in one request',
+    'characters that /tokenize and /apply-template take, and eight times the tokens of /detokenize, in one request',
   ),
   frameSizeMax: option('frame-size', size(1 * KIB, 1 * GIB), 4 * MIB).says(
     'largest incoming WebSocket message',

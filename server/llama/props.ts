@@ -3,22 +3,24 @@
 import { z } from 'zod';
 import { ChatTemplateError } from '../../models/template/chat-template.ts';
 import { unguarded } from '../../models/tokenizer/text-guard.ts';
+import { contentText } from '../base/content.ts';
 import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { chatText } from '../chat/chat-prompt.ts';
 import type { DescribedService } from '../chat/described-service.ts';
-import { forTemplate, messageSchema } from '../chat/message.ts';
+import { forTemplate, MESSAGE_COUNT_MAX, messageSchema } from '../chat/message.ts';
 import { modelFacts } from '../chat/model-facts.ts';
 import { promptFields, promptOptions } from '../chat/prompt-options.ts';
 import { toolSetOf } from '../chat/tool-set.ts';
 import type { Seat } from '../engine/seats.ts';
 import { type Route, routesIn } from '../http/route.ts';
 import { settingsOf } from './infill-events.ts';
+import { tooLong } from './tokenize.ts';
 
 const table = routesIn('llama-server');
 
 const templateSchema = z.object({
-  messages: z.array(messageSchema).min(1),
+  messages: z.array(messageSchema).min(1).max(MESSAGE_COUNT_MAX),
   tools: z.array(z.looseObject({ type: z.string() })).nullish(),
   ...promptFields,
 });
@@ -134,6 +136,8 @@ function progressOf(seat: Seat): object {
 }
 
 function rendered(body: z.output<typeof templateSchema>, service: DescribedService): Parsed<string> {
+  const size = body.messages.reduce((sum, { content }) => sum + contentText(content).length, 0);
+  if (size > service.bounds.tokenizeSizeMax) return tooLong({ param: 'messages', size }, service);
   const options = promptOptions(body, service.model);
   if (!options.ok) return options;
   const tools = toolSetOf([body.tools], { choice: 'auto', parallel: true }).shown.map(({ tool }) => tool);

@@ -5,7 +5,7 @@ import { fault } from '../base/errors.ts';
 import type { Parsed } from '../base/json-body.ts';
 import { chatPrompt } from '../chat/chat-prompt.ts';
 import type { ChatService } from '../chat/chat-service.ts';
-import { forTemplate, messageSchema } from '../chat/message.ts';
+import { forTemplate, MESSAGE_COUNT_MAX, messageSchema } from '../chat/message.ts';
 import { promptFields, promptOptions } from '../chat/prompt-options.ts';
 import { toolSetOf } from '../chat/tool-set.ts';
 import type { HttpCall } from '../http/http-call.ts';
@@ -17,7 +17,7 @@ const table = routesIn('tokens');
 const tokenizeSchema = z.object({
   content: z.string().nullish(), // llama-server
   prompt: z.string().nullish(), // vLLM
-  messages: z.array(messageSchema).nullish(), // vLLM, as are the fields of its prompt
+  messages: z.array(messageSchema).max(MESSAGE_COUNT_MAX).nullish(), // vLLM, as are the fields of its prompt
   tools: z.array(z.looseObject({ type: z.string() })).nullish(),
   ...promptFields,
   add_special: z.boolean().nullish(), // llama-server; default false
@@ -45,22 +45,31 @@ export function tokenizeRoutes(service: ChatService): readonly Route[] {
 
 type TokenizeRequest = z.output<typeof tokenizeSchema>;
 
-function tokenized(body: TokenizeRequest, service: ChatService): Parsed<object> {
+function tokenized(body: TokenizeRequest, service: ChatService): Parsed<string> {
   const { model, generator } = service;
   const encoded = tokensOf(body, service);
   if (!encoded.ok) return encoded;
   const ids = Array.from(encoded.value);
-  const known = new Map<number, ReturnType<typeof pieceOf>>();
-  const piece = (id: number) => {
-    const made = known.get(id) ?? pieceOf(model.tokenizer.tokenBytes(id));
+  const tokenBytes = (id: number) => model.tokenizer.tokenBytes(id);
+  const piece = (id: number) => ({ id, piece: pieceOf(tokenBytes(id)) });
+  const tokens = body.with_pieces === true ? listOf(ids, piece) : `[${ids.join(',')}]`;
+  const text = (id: number) => decoder.decode(tokenBytes(id));
+  const strs = body.return_token_strs === true ? listOf(ids, text) : null; // vLLM's null, too
+  const sizes = `"count":${ids.length},"max_model_len":${generator.contextTokensMax}`;
+  return { ok: true, value: `{"tokens":${tokens},${sizes},"token_strs":${strs}}` };
+}
+
+/** As JSON, what is said of each token written once: a long text has 100,000 of them. */
+function listOf(ids: readonly number[], sayOf: (id: number) => unknown): string {
+  const known = new Map<number, string>();
+  const said = (id: number) => {
+    const before = known.get(id);
+    if (before !== undefined) return before;
+    const made = JSON.stringify(sayOf(id));
     known.set(id, made);
     return made;
   };
-  const tokens = body.with_pieces === true ? ids.map((id) => ({ id, piece: piece(id) })) : ids;
-  const sizes = { count: ids.length, max_model_len: generator.contextTokensMax };
-  const text = (id: number) => decoder.decode(model.tokenizer.tokenBytes(id));
-  const strs = body.return_token_strs === true ? ids.map(text) : null; // vLLM's null, too
-  return { ok: true, value: { tokens, ...sizes, token_strs: strs } };
+  return `[${ids.map(said).join(',')}]`;
 }
 
 /** A conversation's tokens are exactly those of the prompt that its request would make. */
@@ -94,9 +103,9 @@ function tokensOf(body: TokenizeRequest, service: ChatService): Parsed<ArrayLike
 const charactersPerToken = 8; // what reading a token costs
 
 /** Its answer alone would take long to write. */
-function tooLong(
+export function tooLong(
   { param, size }: { readonly param: string; readonly size: number },
-  { bounds }: ChatService,
+  { bounds }: Pick<ChatService, 'bounds'>,
 ): Parsed<never> {
   const message = `${param}: ${size} characters, at most ${bounds.tokenizeSizeMax} are taken (--tokenize-size)`;
   return { ok: false, fault: fault('invalid_request', message, { param }) };
@@ -115,7 +124,7 @@ function detokenized(tokens: readonly number[], service: ChatService): Parsed<ob
   return { ok: true, value: { content: text, prompt: text } };
 }
 
-function answer(call: HttpCall, outcome: Parsed<object>): void {
+function answer(call: HttpCall, outcome: Parsed<object | string>): void {
   if (outcome.ok) call.reply(200, outcome.value);
   else call.refuse(outcome.fault);
 }

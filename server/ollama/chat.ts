@@ -8,6 +8,7 @@ import type { ChatService } from '../chat/chat-service.ts';
 import type { AnswerForm } from '../chat/form.ts';
 import { inLane, type LaneCall } from '../chat/lane-edge.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
+import { MESSAGE_COUNT_MAX } from '../chat/message.ts';
 import { ownModelFault } from '../chat/model-name.ts';
 import { type PromptOptions, plainPrompt } from '../chat/prompt-options.ts';
 import { type ToolSet, toolSetOf } from '../chat/tool-set.ts';
@@ -20,7 +21,6 @@ import { messagesForTemplate, ollamaMessage } from './messages.ts';
 import type { Said } from './reading.ts';
 
 export const CHAT_PATH = '/api/chat';
-const MESSAGE_COUNT_MAX = 8192;
 const TOOL_COUNT_MAX = 1024;
 
 export function chatSchema(bounds: RequestBounds) {

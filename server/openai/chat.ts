@@ -14,7 +14,7 @@ import type { AnswerForm } from '../chat/form.ts';
 import { inLane, type LaneCall } from '../chat/lane-edge.ts';
 import type { RequestBounds } from '../chat/local-model.ts';
 import { namedTokens } from '../chat/logprobs.ts';
-import { contentPart, forTemplate, messageSchema } from '../chat/message.ts';
+import { contentPart, forTemplate, MESSAGE_COUNT_MAX, messageSchema } from '../chat/message.ts';
 import { modelFault } from '../chat/model-name.ts';
 import { promptFields, promptOptions } from '../chat/prompt-options.ts';
 import { leavesReasoning, reasoningFields, reasoningTokens } from '../chat/reasoning.ts';
@@ -35,7 +35,6 @@ const llama = routesIn('llama-server');
 const openai = routesIn('openai');
 
 const CHAT_PATH = '/v1/chat/completions';
-const MESSAGE_COUNT_MAX = 8192;
 const TOOL_COUNT_MAX = 1024;
 
 function chatSchema(bounds: RequestBounds) {

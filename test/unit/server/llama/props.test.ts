@@ -135,6 +135,19 @@ describe('POST /apply-template', () => {
     expect(prompt).toContain('<|im_start|>user\na<|im_end|>b<|im_end|>');
   });
 
+  test('refuses more than --tokenize-size characters, which would hold up everybody', async () => {
+    const server = await world({ flags: { tokenizeSizeMax: 1024 } });
+    const parts = Array.from({ length: 2 }, () => ({ type: 'text', text: 'a'.repeat(500) }));
+    const ask = (content: string) => {
+      const said = { messages: [...messages, { role: 'user', content: parts }, { role: 'user', content }] };
+      return server.request('POST', '/apply-template', said);
+    };
+    expect((await ask('b'.repeat(21))).status).toBe(200);
+    const call = await ask('b'.repeat(22));
+    expect(call.json).toMatchObject({ error: { param: 'messages', code: 'invalid_request' } });
+    expect(call.text).toContain('1025 characters, at most 1024 are taken (--tokenize-size)');
+  });
+
   test('refuses what a chat refuses', async () => {
     const server = await world({ app: { model: { ...wholeByteModel, chatTemplate: null } } });
     expect((await server.request('POST', '/apply-template', { messages })).status).toBe(400);
