@@ -2,11 +2,13 @@
 // is needed but the name and the rates of formats that the chip does not have. Fields: README, "Swap the hardware".
 import { basename } from 'node:path';
 import { z } from 'zod';
+import { DEVICE_NAMES } from '../../kernels/sim/device.ts';
 import type { GpuChip } from '../../kernels/sim/gpu/chips.ts';
 import { jsonFile } from '../../server/base/json-text.ts';
 import { FlagError } from '../base/flag-error.ts';
 
-const amount = (max: number) => z.number().positive().max(max);
+const amountMin = 1e-3; // of what a file is about: below it is a slip of the pen
+const amount = (max: number) => z.number().min(amountMin).max(max);
 const schema = z.strictObject({
   name: z
     .string()
@@ -87,7 +89,7 @@ export function readChipFile(path: string): GpuChip {
   }
   const chip = found.data;
   return {
-    name: chip.name ?? basename(path, '.json'),
+    name: ownName(path, chip.name),
     bf16FlopsPerSecond: chip.bf16_tflops * 1e12,
     fp8FlopsPerSecond: (chip.fp8_tflops ?? chip.bf16_tflops) * 1e12,
     fp4FlopsPerSecond: (chip.fp4_tflops ?? chip.bf16_tflops) * 1e12,
@@ -97,6 +99,13 @@ export function readChipFile(path: string): GpuChip {
     linkBytesPerSecond: chip.link_gb_per_second * 1e9,
     powerW: chip.power_w,
   };
+}
+
+// A file that is called as a known chip would be taken for it: its figures, and what was published of it.
+function ownName(path: string, given: string | undefined): string {
+  const name = given ?? basename(path, '.json');
+  if (!DEVICE_NAMES.includes(name.toLowerCase())) return name;
+  throw new FlagError('device', path, `a name of its own in "name": ${name} is a chip of the list`);
 }
 
 function measuredChip(path: string, given: unknown): GpuChip {
@@ -109,7 +118,7 @@ function measuredChip(path: string, given: unknown): GpuChip {
   const best = file.by_thread.at(-1);
   const flops = (best?.gflops ?? 1) * 1e9;
   return {
-    name: file.name ?? basename(path, '.json'),
+    name: ownName(path, file.name),
     ...{
       bf16FlopsPerSecond: flops,
       fp8FlopsPerSecond: flops,

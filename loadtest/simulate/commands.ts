@@ -16,6 +16,7 @@ import { type CompareFlags, compareDevices } from './compare-study.ts';
 import { contextOf, type DeviceFlags, deviceOf, devicesOf, withDeviceFlags } from './device-flags.ts';
 import { deviceFits, formatDeviceFits } from './device-list.ts';
 import {
+  arrivalRules,
   deviceRules,
   type HearingRule,
   loadRules,
@@ -30,6 +31,7 @@ import { addMeasureDevice } from './machine/machine-command.ts';
 import { comparisonPage } from './page.ts';
 import { type Prediction, type PredictLoad, predict, predictRegion, usersThatFit } from './predict.ts';
 import { formatPrediction, formatSummary } from './print.ts';
+import { refuseUnwritable } from './result-file.ts';
 import {
   type LoadFlags,
   loadOf,
@@ -45,7 +47,7 @@ import { schedulePage } from './schedule-page.ts';
 import { type SchedulerName, simulate } from './simulation.ts';
 import { streamedPage } from './streamed-page.ts';
 import { summarise } from './summary.ts';
-import { unlikeMaxLoad } from './unlike-published.ts';
+import { unlikePrediction } from './unlike-published.ts';
 import { formatValidation, validationGoals, validationRows } from './validate.ts';
 
 /** Where a command writes. */
@@ -141,8 +143,8 @@ function addPredict(program: Command, output: CommandOutput): void {
       const device =
         load.kind === 'max-load' ? fullDevice(flags, lengths) : usersDevice(flags, load, lengths);
       refuseTooLong(lengths, contextOf(device));
-      const seeded = { flags: ['seed'], heard: load.kind === 'rate', of: 'random arrivals (--rate)' };
-      noteUnheard(given, [device], { rules: [seeded], flags, output });
+      if (device.kind !== 'gpu') refuseUnwritable('html', flags.html);
+      noteUnheard(given, [device], { rules: arrivalRules(load.kind === 'rate'), flags, output });
       const found = predict({
         device,
         lengths,
@@ -152,7 +154,7 @@ function addPredict(program: Command, output: CommandOutput): void {
         scheduler: flags.scheduler,
         prices: pricesOf(flags),
         seed: flags.seed,
-        unlike: unlikeMaxLoad(flags, load, lengths),
+        unlike: unlikePrediction(flags, load, lengths),
       });
       if (flags.html !== undefined) writeSchedule(flags.html, device, found, output);
       output.write(flags.json ? json(found) : formatPrediction(found));
@@ -251,6 +253,7 @@ function addCompare(program: Command, output: CommandOutput): void {
     async (flags: CompareFlags & { html?: string; jobs: number }, given: Command) => {
       const threads = Math.min(flags.jobs, availableParallelism());
       const devices = devicesOf(flags.devices, flags);
+      refuseUnwritable('html', flags.html);
       noteUnheard(given, devices, { rules: loadRules(flags.trace, true), flags, output }); // the crowds are random, too
       const found = await compareDevices(flags, threads, (text) => output.note(`${text} …\n`));
       const page = comparisonPage(found);

@@ -2,7 +2,6 @@
 // that nobody takes a figure for what he did not ask. Foreign devices' flags are device-flags.ts's. For commands.ts and fleet/.
 import type { Command } from 'commander';
 import type { SimDevice } from '../../kernels/sim/device.ts';
-import { parseDeviceName } from '../../kernels/sim/device.ts';
 import type { Prices } from './summary.ts';
 
 /** Flags that count only where `heard`. */
@@ -62,7 +61,7 @@ export function deviceRules(devices: readonly SimDevice[]): HearingRule[] {
 /** Of what things cost: energy is added to a chip's price, and both are of one among the devices. */
 export function priceNotes(devices: readonly SimDevice[], { usdPerChipHour, usdPerKWh }: Prices): string[] {
   const chips = devices.map(({ setup }) => setup.chip.name);
-  const strange = [...usdPerChipHour.keys()].filter((name) => !chips.includes(parseDeviceName(name).chip));
+  const strange = [...usdPerChipHour.keys()].filter((name) => !chips.includes(name));
   const notes = strange.map(
     (name) => `--price of ${name} counts for nothing here: the devices are ${chips.join(', ')}\n`,
   );
@@ -80,4 +79,9 @@ export function loadRules(trace: string | undefined, seeded: boolean): HearingRu
     { flags: ['seed'], heard: random || seeded, of: 'random requests, not of --trace' },
     { flags: ['timeScale', 'sessionsPerHour'], heard: !random, of: '--trace' },
   ];
+}
+
+/** Of a prediction: only a rate's arrivals are drawn. */
+export function arrivalRules(random: boolean): HearingRule[] {
+  return [{ flags: ['seed'], heard: random, of: 'random arrivals (--rate)' }];
 }

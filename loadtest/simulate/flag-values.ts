@@ -67,8 +67,18 @@ export function region(text: string): { columns: number; rows: number } {
 export function prices(text: string): Map<string, number> {
   const found = new Map<string, number>();
   for (const part of text.split(',')) {
-    const [name, value] = part.split('=');
-    found.set(parseDeviceName(name ?? '').chip, positive(value ?? ''));
+    const [name = '', value = ''] = part.split('=').map((text) => text.trim());
+    found.set(chipOf(name), positive(value));
   }
   return found;
+}
+
+// A chip of the list, or one's own by the name in its file.
+function chipOf(name: string): string {
+  if (name === '') throw new InvalidArgumentError('expected chips and prices, such as h100=2.5,wse3=60');
+  try {
+    return parseDeviceName(name).chip;
+  } catch {
+    return name;
+  }
 }

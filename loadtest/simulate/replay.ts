@@ -1,6 +1,7 @@
 // Replay: recorded traffic as a load. Prefix hashes become token ids, one id for a whole hashed block, so that the
 // engine's prefix cache finds exactly what the hashes allow: equal ids at equal places, nothing more.
 // Traces are told by their content.
+import { FlagError } from '../base/flag-error.ts';
 import { type RecordedRequest, readRequests, TOKENS_MAX } from '../workload/recorded-requests.ts';
 import { agentsOf } from '../workload/trace-agent-sessions.ts';
 import { jsonLines, type Row, readTrace, type TraceFile } from '../workload/trace-file.ts';
@@ -35,6 +36,7 @@ function requestLoad(options: ReplayOptions): SimLoad {
     outputTokens: Math.max(1, row.outputTokens),
   }));
   const fitting = rows.filter((row) => row.promptTokens + row.outputTokens <= options.contextTokensMax);
+  if (fitting.length === 0) refuseEmpty(options);
   return {
     label: `${form}@${file.sha256.slice(0, 12)}, ${fitting.length} requests, time ÷${options.timeScale}`,
     notes: [
@@ -93,6 +95,7 @@ function agentLoad(file: TraceFile, options: ReplayOptions): SimLoad {
     }
     if (sessionOf.at(-1) === sessionCount) sessionCount++;
   }
+  if (agents.length === 0) refuseEmpty(options);
   const gapMs = 3_600_000 / options.sessionsPerHour;
   return {
     label: `agent-sessions@${file.sha256.slice(0, 12)}, ${sessionCount} sessions, ${options.sessionsPerHour} an hour, gaps ÷${options.timeScale}`,
@@ -107,6 +110,10 @@ function agentLoad(file: TraceFile, options: ReplayOptions): SimLoad {
       }
     },
   };
+}
+
+function refuseEmpty({ path, contextTokensMax }: ReplayOptions): never {
+  throw new FlagError('trace', path, `requests of at most ${contextTokensMax} tokens: it has none`);
 }
 
 interface AgentTurn extends SimTurn {

@@ -205,7 +205,7 @@ function streamText({ shape, precision, setup, floor, count }: StreamedSimDevice
   const bytes = ((common + routed) * streamedLayerCount) / shape.layerCount;
   const met = routed === 0 ? '' : ' if all experts are met';
   const rate = gb(count * setup.chip.ioBytesPerSecond);
-  return `${streamedLayerCount} of ${shape.layerCount} layers streamed, ${gb(bytes)} GB a step${met} at ${rate} GB/s; ${residentLayerCount} layers and the output projection stay`;
+  return `${streamedLayerCount} of ${shape.layerCount} layers streamed, ${gb(bytes)} GB a step${met} at ${rate} GB/s; ${residentLayerCount} layer${residentLayerCount === 1 ? '' : 's'} and the output projection stay`;
 }
 
 function draftsText({ setup: { drafts } }: SimDevice): string {

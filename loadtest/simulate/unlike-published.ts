@@ -1,6 +1,7 @@
 // What a command line states that no published row has, so that a prediction does not claim to be like one: reasons, in words that
 // follow "because". For commands.ts and compare-study.ts.
 import { requestsAtMaxLoad } from '../../kernels/sim/fit/max-load.ts';
+import { VLLM_ROW } from '../../kernels/sim/fit/published.ts';
 import type { DeviceFlags } from './device-flags.ts';
 import { flagOf } from './flag-hearing.ts';
 import type { FixedLengths } from './load.ts';
@@ -20,13 +21,25 @@ export function unlikePublished(flags: Flags): string[] {
   return reasons;
 }
 
-export function unlikeMaxLoad(flags: Flags, load: PredictLoad, lengths: FixedLengths): string[] {
+export function unlikePrediction(flags: Flags, load: PredictLoad, lengths: FixedLengths): string[] {
   const reasons = unlikePublished(flags);
-  if (load.kind !== 'max-load') return reasons;
+  if (load.kind !== 'max-load') return [...reasons, ...unlikeUsers(flags, load)];
   reasons.push(...stated(flags, namesAtMaxLoad));
   const published = requestsAtMaxLoad(lengths);
   if (load.requestCount !== published)
     reasons.push(`${load.requestCount} requests, published runs of such lengths have ${published}`);
+  return reasons;
+}
+
+// Published rows of stated users have a seat for each, and a prompt's chunks are no shorter than vLLM's default.
+function unlikeUsers({ seats, chunkTokens }: Flags, load: PredictLoad): string[] {
+  const reasons: string[] = [];
+  if (load.kind === 'concurrency' && seats !== undefined && seats < load.userCount)
+    reasons.push(`${seats} seats for ${load.userCount} users, published rows have one for each`);
+  if (chunkTokens !== undefined && chunkTokens < VLLM_ROW.chunkTokens)
+    reasons.push(
+      `prompts in steps of ${chunkTokens} tokens, published rows have ${VLLM_ROW.chunkTokens} or more`,
+    );
   return reasons;
 }
 

@@ -8,6 +8,7 @@ import { FlagError } from '../../base/flag-error.ts';
 import { type DeviceFlags, deviceOf, withDeviceFlags } from '../device-flags.ts';
 import { deviceRules, type HearingRule, unheardOf } from '../flag-hearing.ts';
 import { notNegative, people, positive } from '../flag-values.ts';
+import { refuseUnwritable } from '../result-file.ts';
 import type { FailureWave } from './fleet.ts';
 import type { FleetPlan, PoolPlan } from './fleet-job.ts';
 import { type FleetHead, fleetPage, formatFleet } from './fleet-report.ts';
@@ -73,6 +74,7 @@ export function addFleet(program: Command, output: Output): void {
     .option('--json', 'print JSON');
   withDeviceFlags(command).action(async (flags: FleetFlags, given: Command) => {
     const node = deviceOf(flags.device, flags);
+    refuseUnwritable('html', flags.html);
     const plan = planOf(flags, node);
     const rules = [...fleetRules(flags), ...deviceRules([node])];
     for (const note of unheardOf(given, rules)) output.note(note);
@@ -83,6 +85,12 @@ export function addFleet(program: Command, output: Output): void {
     const rows = await runFleetJobs(jobs, threads, ({ nodeCount, policy }) =>
       output.note(`${nodeCount} nodes, ${policy} …\n`),
     );
+    if (rows.every(({ turnCount }) => turnCount === 0))
+      throw new FlagError(
+        'minutes',
+        String(flags.minutes),
+        'long enough for a turn to end while it is counted',
+      );
     const head = headOf(flags, node);
     if (flags.html !== undefined) {
       writeFileSync(flags.html, fleetPage(head, rows));
@@ -97,6 +105,9 @@ function planOf(flags: FleetFlags, { kind }: SimDevice): FleetPlan {
   const { device, prefillShare } = flags;
   if (flags.minutes > minutesMax)
     throw new FlagError('minutes', String(flags.minutes), `at most ${minutesMax}`);
+  for (const { atMs } of flags.fail)
+    if (atMs >= flags.minutes * 60_000)
+      throw new FlagError('fail', `minute ${atMs / 60_000}`, `before the end, minute ${flags.minutes}`);
   let pools: PoolPlan | null = null;
   if (prefillShare !== undefined) {
     if (prefillShare <= 0 || prefillShare >= 1)

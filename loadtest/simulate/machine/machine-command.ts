@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { WallClock } from '../../../kernels/clock.ts';
 import { people } from '../flag-values.ts';
+import { refuseUnwritable } from '../result-file.ts';
 import { measureMachine } from './measure.ts';
 
 interface MachineFlags {
@@ -29,6 +30,7 @@ export function addMeasureDevice(
     .option('--threads <count>', 'that compute; default: all', people, availableParallelism())
     .option('--seconds <seconds>', 'how long to measure, 10 to 3600', seconds, 120)
     .action(async (flags: MachineFlags) => {
+      refuseUnwritable('out', flags.out);
       const cacheDirectory = mkdtempSync(join(tmpdir(), 'sparklane-probes-'));
       try {
         const file = await measureMachine({

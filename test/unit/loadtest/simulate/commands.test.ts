@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { addSimulationCommands } from '../../../../loadtest/simulate/commands.ts';
+import type { Summary } from '../../../../loadtest/simulate/summary.ts';
 
 let directory = '';
 beforeAll(() => {
@@ -198,10 +199,15 @@ test("a chip of one's own is a JSON file, and a wrong field is refused by name",
     [{ ...h100, memory_gb: -1 }, /memory_gb/],
     [{ ...h100, memory_gbs: 1 }, /memory_gbs/],
     [{ ...h100, power_w: undefined }, /power_w/],
+    [{ ...h100, memory_gb_per_second: 1e-300 }, /memory_gb_per_second/],
+    [{ ...h100, name: 'h100' }, /a name of its own/],
   ] as const) {
     writeFileSync(file, JSON.stringify(wrong));
     expect(await refusal(`predict --device ${file} ${flags}`)).toMatch(field);
   }
+  writeFileSync(file, JSON.stringify(h100));
+  const priced = await run(`predict --device ${file} ${flags} --price mine=3.6 --json`);
+  expect((JSON.parse(priced) as { summary: Summary }).summary.usdPerMillionTokens).toBeGreaterThan(0);
   expect(await refusal(`predict --device ${join(directory, 'none.json')} ${flags}`)).toMatch(/readable JSON/);
 });
 
@@ -328,4 +334,19 @@ test('a flag that counts for nothing in such a run is named, with what it belong
   expect(await named('predict --device wse3 --model llama-3.1-8b --isl 16 --osl 2 --link-us 3')).toEqual([
     '--link-us',
   ]);
+});
+
+test('a study of nothing, or one whose page cannot be written, is refused before it begins', async () => {
+  const sessions = '--trace loadtest/traces/agent-sessions-40.rle.jsonl.gz';
+  for (const command of ['simulate --device', 'compare --devices', 'fleet --device']) {
+    const short = `${command} h100 --model llama-2-7b ${sessions}`;
+    expect(await refusal(short)).toMatch(/^--trace .*requests of at most 4096 tokens: it has none$/);
+  }
+  const page = `--html ${join(directory, 'none', 'page.html')}`;
+  const long = `--model llama-3.1-8b ${sessions} ${page}`;
+  expect(await refusal(`compare --devices h100 ${long}`)).toMatch(/^--html .*file that can be written/);
+  expect(await refusal(`fleet --device h100 ${long}`)).toMatch(/^--html .*file that can be written/);
+  const fleet = `fleet --device h100 --model llama-3.1-8b ${sessions} --nodes 1 --policies round-robin`;
+  expect(await refusal(`${fleet} --minutes 1 --fail 50%@2m/1m`)).toMatch(/--fail .*before the end, minute 1/);
+  expect(await refusal(`${fleet} --minutes 0.001`)).toMatch(/--minutes .*long enough for a turn to end/);
 });
