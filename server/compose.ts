@@ -6,6 +6,7 @@ import type { Clock } from '../kernels/clock.ts';
 import type { Random } from '../kernels/random.ts';
 import type { Model } from '../models/model.ts';
 import { createApp, type OtherModels } from './app.ts';
+import { containedClock } from './base/contained.ts';
 import type { Log } from './base/log.ts';
 import { addEngineGauges } from './cluster/engine-gauges.ts';
 import { loadsRoute } from './cluster/loads.ts';
@@ -112,7 +113,7 @@ export async function startServer(parts: ServerParts): Promise<RunningServer> {
   ];
   const app = createApp({
     ...parts,
-    backend: device,
+    ...{ backend: device, clock: containedClock(clock, log) }, // callers' timers, not the engine's
     routes,
     ...(ui !== null && { answerPage: ui.answerPage }),
     ...(parts.telemetry != null && { onAnswer: parts.telemetry.onAnswer }),

@@ -154,9 +154,10 @@ class Run {
     this.#shape.onEnd?.(choice, end);
     this.#ends.push(end);
     const choiceCount = this.#starts.length * this.#starts[0]!.choiceCount;
-    this.#over = this.#ends.length === choiceCount;
-    const usage = this.#over ? usageOf(this.#ends) : null;
+    const isLast = this.#ends.length === choiceCount;
+    const usage = isLast ? usageOf(this.#ends) : null;
     this.#delivery.onChoice(choice, end.reason === 'length' ? 'length' : 'stop', usage);
+    this.#over ||= isLast; // not before: if that threw, the caller has to hear of it
   }
 }
 

@@ -57,20 +57,19 @@ export function withForm(ask: FormAsk, service: FormParts, then: (form: Parsed<A
     then({ ok: true, value: { newConstraint: null, newReader } });
     return;
   }
-  compileForm(ask, service).then(
-    (grammar) => {
+  compileForm(ask, service)
+    .then((grammar) => {
       const newConstraint = grammar === null ? null : () => grammar.newConstraint();
       then({ ok: true, value: { newConstraint, newReader } });
-    },
-    (error: unknown) => {
-      if (!(error instanceof GrammarError)) {
-        then({ ok: false, fault: fault('internal_error', `the answer's form: ${String(error)}`) });
-        return;
-      }
-      const message = `${ask.textParam}: ${error.message}`;
-      then({ ok: false, fault: fault('invalid_request', message, { param: ask.textParam }) });
-    },
-  );
+    })
+    // Of what follows, too: outside of a promise there is only the process.
+    .catch((error: unknown) => {
+      const refused =
+        error instanceof GrammarError
+          ? fault('invalid_request', `${ask.textParam}: ${error.message}`, { param: ask.textParam })
+          : fault('internal_error', `the answer's form: ${String(error)}`);
+      then({ ok: false, fault: refused });
+    });
 }
 
 function readerOf({ callable }: ToolSet, toolSyntax: ToolSyntax): AnswerForm['newReader'] {

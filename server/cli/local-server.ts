@@ -5,6 +5,7 @@ import { Random } from '../../kernels/random.ts';
 import { adapterChoice } from '../../models/checkpoint/lora.ts';
 import { loadModel, type Model } from '../../models/model.ts';
 import { type OpenArchiveParts, openArchive } from '../archive/open-archive.ts';
+import { containedClock } from '../base/contained.ts';
 import { createLog, type Log } from '../base/log.ts';
 import { ownersOf } from '../base/owner.ts';
 import { packageVersion } from '../base/package-version.ts';
@@ -78,7 +79,8 @@ export async function startLocalServer(given: Config, host: Host): Promise<Local
     config.lanes === null
       ? null
       : openLanes({
-          ...{ path: config.lanes, env: host.env, clock, epochMs, random, log, metrics },
+          ...{ path: config.lanes, env: host.env, epochMs, random, log, metrics },
+          clock: containedClock(clock, log),
           shared: cluster === null ? null : { counts: cluster.counts, owners: ownersOf(config.apiKeys) },
           observers: outcomes === null ? [] : [new TaskTracker(outcomes)],
         });

@@ -4,15 +4,16 @@
 import type { SamplingParams, TokenLogprobs } from '../../kernels/backend.ts';
 import type { Random } from '../../kernels/random.ts';
 import type { GenerationFailure } from '../base/errors.ts';
-import type {
-  SequenceEnd,
-  SequenceEngine,
-  SequenceRequest,
-  SequenceSink,
-  SequenceUsage,
-  SpeculationRequest,
-  SubmitResult,
-  TokenConstraint,
+import {
+  INTERNAL,
+  type SequenceEnd,
+  type SequenceEngine,
+  type SequenceRequest,
+  type SequenceSink,
+  type SequenceUsage,
+  type SpeculationRequest,
+  type SubmitResult,
+  type TokenConstraint,
 } from '../engine/request.ts';
 import { narrowed } from '../grammar/narrowed.ts';
 import type { AnswerMemories } from './answer-memories.ts';
@@ -77,7 +78,18 @@ export interface GenerationEnd extends SequenceUsage {
 
 export interface GenerationSink {
   onDelta(delta: GenerationDelta): void;
-  onEnd(end: GenerationEnd): void; // once per choice
+  onEnd(end: GenerationEnd): void; // once per choice; if it throws once more, with `threwAt` of it
+}
+
+/** How an answer ends whose reader threw. */
+export const THREW = {
+  reason: 'failed',
+  failure: { code: 'request-threw', message: INTERNAL },
+} as const;
+
+/** What a reader is told that threw at its end: it failed. Else its caller would wait for ever. */
+export function threwAt(end: GenerationEnd): GenerationEnd {
+  return { ...end, ...THREW };
 }
 
 /** Accepted: every choice will end through the sink. All three are idempotent and harmless after the end. */
@@ -261,12 +273,21 @@ class Choice implements SequenceSink {
     const sink = this.#sink;
     if (sink === null) return;
     this.#sink = null;
-    this.#remember(end);
-    const text = this.#rest();
-    if (text !== '') {
-      sink.onDelta({ choice: this.#index, text, tokens: [], index: this.#outputTokens, logprobs: null });
+    try {
+      this.#remember(end);
+      const text = this.#rest();
+      if (text !== '') {
+        sink.onDelta({ choice: this.#index, text, tokens: [], index: this.#outputTokens, logprobs: null });
+      }
+      sink.onEnd(this.#endOf(end));
+    } catch (error) {
+      sink.onEnd(threwAt(this.#endOf(end)));
+      throw error;
     }
-    sink.onEnd({
+  }
+
+  #endOf(end: SequenceEnd): GenerationEnd {
+    return {
       choice: this.#index,
       reason: this.#cut ? 'length' : this.#stopped ? 'stop' : end.reason,
       stopString: this.#stops?.matched ?? null,
@@ -279,7 +300,7 @@ class Choice implements SequenceSink {
       queueMs: end.usage.queueMs,
       missReason: end.usage.missReason ?? null,
       lastTurn: this.#request.lastTurn ?? null,
-    });
+    };
   }
 
   /** What came to its end: of an answer that nobody wanted, or whose session is over, nothing is kept. */

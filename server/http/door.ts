@@ -1,9 +1,11 @@
 // The door of the server: route table, guard, connection bound, measuring, and the answers for what no route takes.
 // Never knows what a route does. Before it: the transport; after it: the dialects and native/connection.ts.
 import type { Clock } from '../../kernels/clock.ts';
+import { contained } from '../base/contained.ts';
 import { ERRORS, errorEnvelope, type Fault, fault } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { NOBODY } from '../base/owner.ts';
+import { INTERNAL } from '../engine/request.ts';
 import type {
   HttpExchange,
   HttpRequest,
@@ -54,6 +56,7 @@ export interface DoorParts {
 
 const UNMATCHED = 'unmatched'; // route label of whatever callers make up
 const CHALLENGE = { 'www-authenticate': 'Bearer' };
+const SERVER_FAULT = 1011; // RFC 6455 section 7.4.1
 const RETRY_AFTER_MS = 1000; // when all connections are taken
 const PREFLIGHT_HEADERS = {
   'access-control-allow-methods': 'GET, POST, DELETE',
@@ -86,6 +89,18 @@ export class HttpDoor implements TransportHandlers {
   }
 
   onRequest(exchange: HttpExchange): void {
+    contained(
+      () => this.#onRequest(exchange),
+      (err) => {
+        this.#parts.log.error('a request failed', { err });
+        const { status } = ERRORS.internal_error;
+        const body = JSON.stringify(errorEnvelope(fault('internal_error', INTERNAL)));
+        exchange.respond(status, { 'content-type': 'application/json' }, body);
+      },
+    );
+  }
+
+  #onRequest(exchange: HttpExchange): void {
     const { request } = exchange;
     const { guard, freshId, metrics } = this.#parts;
     const path = this.#homeOf(request.path);
@@ -120,6 +135,15 @@ export class HttpDoor implements TransportHandlers {
   }
 
   onUpgrade(request: HttpRequest): UpgradeDecision {
+    try {
+      return this.#decide(request);
+    } catch (err) {
+      this.#parts.log.error('an upgrade failed', { err });
+      return refusedUpgrade(fault('internal_error', INTERNAL));
+    }
+  }
+
+  #decide(request: HttpRequest): UpgradeDecision {
     const home = this.#homeOf(request.path);
     const route = this.#socketRoutes.find(({ path }) => path === home);
     if (route === undefined) return refusedUpgrade(fault('not_found', `no WebSocket at ${request.path}`));
@@ -189,20 +213,28 @@ export class HttpDoor implements TransportHandlers {
     connection: SocketConnection,
     { owner, request }: { readonly owner: string | null; readonly request: HttpRequest },
   ): SocketEvents {
-    const { metrics } = this.#parts;
+    const { metrics, log, clock } = this.#parts;
     this.#sockets.add(connection);
     metrics.onConnection('websocket', 1);
     if (owner === null) this.#ungreeted.add(connection);
     const greeted = () => void this.#ungreeted.delete(connection);
-    const events = route.open(connection, owner, greeted, request);
+    let events: SocketEvents | null = null;
+    const contain = (act: () => void) =>
+      contained(act, (err) => {
+        log.error('a socket failed', { path: route.path, err });
+        clock.defer(() => connection.close(SERVER_FAULT, INTERNAL)); // it may be about to open
+      });
+    contain(() => {
+      events = route.open(connection, owner, greeted, request);
+    });
     return {
-      onMessage: (frame, isBinary) => events.onMessage(frame, isBinary),
-      onWritable: () => events.onWritable(),
+      onMessage: (frame, isBinary) => contain(() => events?.onMessage(frame, isBinary)),
+      onWritable: () => contain(() => events?.onWritable()),
       onClose: (code) => {
         this.#sockets.delete(connection);
         this.#ungreeted.delete(connection);
         metrics.onConnection('websocket', -1);
-        events.onClose(code);
+        contain(() => events?.onClose(code));
       },
     };
   }
@@ -224,12 +256,12 @@ export class HttpDoor implements TransportHandlers {
   #onEnd(call: HttpCall, status: number, durationMs: number): void {
     const { log, metrics, proxies } = this.#parts;
     const { id, route, owner } = call.facts;
+    this.#callCount--; // first: whatever is wrong below, its place is free
     metrics.onConnection('http', -1);
     metrics.onHttpAnswer({ route, status, durationMs });
     const { method } = call.request;
     const client = proxies.clientOf(call.request);
     log.debug('answered', { id, method, route, status, durationMs, owner, client });
-    this.#callCount--;
     if (this.#callCount > 0) return;
     for (const fn of this.#idleCallbacks.splice(0)) fn();
   }

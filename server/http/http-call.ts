@@ -3,6 +3,7 @@
 // Before it: door.ts; after it: the dialects.
 import type { z } from 'zod';
 import type { Clock } from '../../kernels/clock.ts';
+import { contained } from '../base/contained.ts';
 import { type Fault, fault } from '../base/errors.ts';
 import { checkJson, type Parsed, parseJson } from '../base/json-body.ts';
 import type { HttpExchange, HttpRequest } from '../listeners/transport.ts';
@@ -69,7 +70,7 @@ export class HttpCall {
     exchange.onAbort(() => {
       if (this.#ended) return;
       this.#finish(CALLER_GONE);
-      this.#onAbort?.();
+      this.#contain(() => this.#onAbort?.());
     });
   }
 
@@ -139,8 +140,10 @@ export class HttpCall {
         this.refuse(fault('body_too_large', message));
         return;
       }
-      this.#body = parseJson(body, bodyValuesMax);
-      then(this.#body);
+      this.#contain(() => {
+        this.#body = parseJson(body, bodyValuesMax);
+        then(this.#body);
+      });
     });
   }
 
@@ -169,11 +172,18 @@ export class HttpCall {
   guard(run: () => void): void {
     this.#texts.run(run, {
       over: () => this.#ended,
-      failed: (error) => {
-        this.#parts.onCrash(this, error);
-        this.refuse(fault('internal_error', `an internal error; the log has it under ${this.facts.id}`));
-      },
+      failed: (error) => this.#crash(error),
     });
+  }
+
+  #crash(error: unknown): void {
+    this.#parts.onCrash(this, error);
+    this.refuse(fault('internal_error', `an internal error; the log has it under ${this.facts.id}`));
+  }
+
+  /** For whatever the transport calls: behind it there is nobody who would catch. */
+  #contain(act: () => void): void {
+    contained(act, (error) => this.#crash(error));
   }
 
   /** On the answer, where it has not begun. */
@@ -248,7 +258,7 @@ export class HttpCall {
   }
 
   onWritable(fn: () => void): void {
-    this.#exchange.onWritable(fn);
+    this.#exchange.onWritable(() => this.#contain(fn));
   }
 
   /** Browsers write these two into what a page sends, and pages cannot take them out. */
@@ -260,7 +270,7 @@ export class HttpCall {
   #finish(status: number): void {
     if (this.#ended) return;
     this.#ended = true;
-    for (const fn of this.#onOver) fn();
-    this.#parts.onEnd(this, status, this.#parts.clock.nowMs() - this.#startedMs);
+    for (const fn of this.#onOver) this.#contain(fn);
+    this.#contain(() => this.#parts.onEnd(this, status, this.#parts.clock.nowMs() - this.#startedMs));
   }
 }

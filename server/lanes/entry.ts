@@ -91,7 +91,7 @@ export class LaneEntry {
             },
       onEnd: (end) => {
         ends.push(end);
-        if (ends.length < choiceCount) sink.onEnd(end);
+        if (ends.length < choiceCount || this.#phase === 'settled') sink.onEnd(end);
         else sink.onEnd({ ...end, cost: this.#settle(ends) });
       },
     };

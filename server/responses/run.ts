@@ -205,7 +205,8 @@ export class ResponseRun {
       this.#finish();
       return;
     }
-    this.#reader?.end(end.reason !== 'stop');
+    const threw = end.failure?.code === 'request-threw'; // maybe the reader itself
+    if (!threw) this.#reader?.end(end.reason !== 'stop');
     const { tokenizer } = this.#service.model;
     const reasoned = reasoningTokens(this.#reasoned, { tokenizer, start: this.plan.reasoning });
     const usage = responseUsage(end, reasoned);
@@ -221,9 +222,12 @@ export class ResponseRun {
   #finish(): void {
     this.#phase = 'over';
     this.#heartbeat?.cancel();
-    this.#writeDown();
-    this.#service.answering.route?.release();
-    this.#listener.onEnd();
+    try {
+      this.#writeDown();
+    } finally {
+      this.#service.answering.route?.release();
+      this.#listener.onEnd();
+    }
   }
 
   /** What was said and answered becomes part of its conversation, unless nothing came of it. */

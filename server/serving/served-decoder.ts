@@ -4,6 +4,7 @@
 import type { Backend } from '../../kernels/backend.ts';
 import type { Model } from '../../models/model.ts';
 import { Detokenizer } from '../../models/tokenizer/detokenizer.ts';
+import { containedClock } from '../base/contained.ts';
 import type { Config } from '../config/config.ts';
 import type { DecoderDevice } from '../device/decoder-device.ts';
 import { Engine, type EngineBounds } from '../engine/engine.ts';
@@ -34,7 +35,11 @@ export function openDecoder(parts: DecoderParts, shared: SharedParts): ServedDec
   return {
     engine,
     service: createModelService(
-      { ...parts, cluster: null, backend: { name, limits }, engine, openText: textsOf(model) },
+      {
+        ...parts,
+        ...{ cluster: null, backend: { name, limits }, engine, openText: textsOf(model) },
+        clock: containedClock(clock, parts.log), // callers' timers, not the engine's
+      },
       shared,
     ),
   };

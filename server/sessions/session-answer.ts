@@ -94,6 +94,7 @@ export class SessionAnswer implements GenerationSink {
   #text = ''; // all that was drawn
   #reasoningTokens = 0;
   #keep: boolean | null = null; // null: not cancelled
+  #closed = false; // in the transcript
   #paused = false;
   #firstMs = -1; // −1 before the first token
   #lastMs = -1;
@@ -192,12 +193,12 @@ export class SessionAnswer implements GenerationSink {
   }
 
   onEnd(end: GenerationEnd): void {
-    const { transcript, onEnding, onEnded } = this.#parts;
+    const { onEnding, onEnded } = this.#parts;
     this.#running = null;
     this.#timer?.cancel();
-    // A cancellation that came too late, after the last token was drawn, drops nothing.
-    transcript.closeAnswer({ keep: this.#keep !== false || end.reason !== 'cancelled', text: this.#text });
-    const left = this.#parts.split?.end(end.reason !== 'stop');
+    this.#close(end);
+    const threw = end.failure?.code === 'request-threw'; // maybe what splits it
+    const left = threw ? undefined : this.#parts.split?.end(end.reason !== 'stop');
     if (left !== undefined) {
       this.#outbox.push({ tokens: [], text: left.text, logprobs: null }, this.#lastMs, left.reasoning);
     }
@@ -205,6 +206,14 @@ export class SessionAnswer implements GenerationSink {
     onEnding(this.#end);
     this.deliver();
     onEnded(this.#end);
+  }
+
+  /** Once. A cancellation that came too late, after the last token was drawn, drops nothing. */
+  #close({ reason }: GenerationEnd): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const keep = this.#keep !== false || reason !== 'cancelled';
+    this.#parts.transcript.closeAnswer({ keep, text: this.#text });
   }
 
   /** Hands on what the reader can take now. */

@@ -9,6 +9,7 @@ import {
   type RenderOptions,
 } from '../../models/template/chat-template.ts';
 import type { EncodeMode } from '../../models/tokenizer/tokenizer.ts';
+import { contained } from '../base/contained.ts';
 import type { ServedModel } from './served-model.ts';
 
 export type Encoded =
@@ -139,9 +140,11 @@ export class LongTexts {
         if (!end.over()) end.failed(error);
         return;
       }
-      found.set(key, known);
-      if (known instanceof Int32Array) this.#keep(key, known);
-      then();
+      contained(() => {
+        found.set(key, known);
+        if (known instanceof Int32Array) this.#keep(key, known);
+        then();
+      }, end.failed);
     });
   }
 

@@ -3,7 +3,14 @@
 // Before it: client.ts opens it; after it: lanes/entry.ts hands it to a route as its generator.
 import { createParser } from 'eventsource-parser';
 import type { Clock, Timer } from '../../kernels/clock.ts';
-import type { AnswerEvent, GenerateResult, GenerationEnd, GenerationSink } from '../generation/generation.ts';
+import {
+  type AnswerEvent,
+  type GenerateResult,
+  type GenerationEnd,
+  type GenerationSink,
+  THREW,
+  threwAt,
+} from '../generation/generation.ts';
 import type { WireCall } from './wire.ts';
 
 export interface UpstreamAnswerParts {
@@ -193,7 +200,19 @@ export class UpstreamAnswer {
     if (events.length === 0) return;
     const text = events.map((event) => ('text' in event ? event.text : '')).join('');
     choice.characters += text.length;
-    this.#sink?.onDelta({ choice: index, text, tokens: [], index: 0, logprobs: null, events });
+    try {
+      this.#sink?.onDelta({ choice: index, text, tokens: [], index: 0, logprobs: null, events });
+    } catch (error) {
+      this.#throwLater(error);
+      this.#finish(THREW);
+    }
+  }
+
+  /** What its reader threw is no fault of the wire, which would swallow it: it is the clock's owner who tells. */
+  #throwLater(error: unknown): void {
+    this.#parts.clock.defer(() => {
+      throw error;
+    });
   }
 
   #endOfStream(): void {
@@ -211,22 +230,31 @@ export class UpstreamAnswer {
     if (this.#over) return;
     this.abandon();
     const sink = this.#sink!;
-    for (const [index, choice] of this.#choices.entries()) {
-      const { prompt, cached, output } = this.#countsOf(index);
-      sink.onEnd({
-        choice: index,
-        reason: choice.reason ?? 'stop',
-        failure: null,
-        ...(end !== null && end),
-        stopString: null,
-        promptTokens: prompt,
-        cachedTokens: cached,
-        outputTokens: output,
-        acceptedDraftTokens: 0,
-        rejectedDraftTokens: 0,
-        queueMs: 0,
-      });
+    for (const told of this.#choices.map((_, index) => this.#endOf(index, end))) {
+      try {
+        sink.onEnd(told);
+      } catch (error) {
+        this.#throwLater(error);
+        sink.onEnd(threwAt(told));
+      }
     }
+  }
+
+  #endOf(index: number, end: EndOf | null): GenerationEnd {
+    const { prompt, cached, output } = this.#countsOf(index);
+    return {
+      choice: index,
+      reason: this.#choices[index]!.reason ?? 'stop',
+      failure: null,
+      ...(end !== null && end),
+      stopString: null,
+      promptTokens: prompt,
+      cachedTokens: cached,
+      outputTokens: output,
+      acceptedDraftTokens: 0,
+      rejectedDraftTokens: 0,
+      queueMs: 0,
+    };
   }
 
   /** An upstream counts all choices together: the first one carries it. */

@@ -52,6 +52,25 @@ function allows(form: AnswerForm | Fault, text: string): boolean {
 const call = (args: string) => `<tool_call>\n{"name": "shell", "arguments": ${args}}\n</tool_call>`;
 
 describe('text', () => {
+  test('whoever gets it and throws is told that it failed: a promise that nobody catches ends the process', async () => {
+    const source = { compile: () => Promise.resolve(null as never) };
+    const told: (string | boolean)[] = [];
+    withForm(
+      {
+        tools: toolSetOf([], { choice: 'auto', parallel: true }),
+        text: textSource({ type: 'json_object' }),
+        textParam: '',
+      },
+      { compiler: source, toolSyntax: { kind: 'own', dialect: hermes } },
+      (form) => {
+        told.push(form.ok || form.fault.code);
+        if (told.length === 1) throw new Error('broken');
+      },
+    );
+    while (told.length < 2) await turn();
+    expect(told).toEqual([true, 'internal_error']);
+  });
+
   test('without tools and format is free, at once', () => {
     const set = toolSetOf([], { choice: 'auto', parallel: true });
     let called = false;

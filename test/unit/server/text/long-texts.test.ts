@@ -65,6 +65,17 @@ describe('run', () => {
     expect(log).toEqual(['21000 21000', 'ended']);
   });
 
+  test('what follows a text that was waited for throws: it has failed, and nobody else hears of it', () => {
+    const { elsewhere, texts, log, end } = setup();
+    const part = () => void texts.tokenizer.encode(long);
+    const ended = () => {
+      throw new Error('broken');
+    };
+    texts.run(part, { ...end, ended });
+    elsewhere.answer();
+    expect(log).toEqual(['failed: broken']);
+  });
+
   test('what is made once is not made again when the part is run again, but by the next run', () => {
     const { elsewhere, texts, log, end } = setup();
     let count = 0;
