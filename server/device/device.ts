@@ -48,8 +48,9 @@ export interface OpenDevice {
   readonly description: string; // for people: name, precision, sizes
 }
 
-// Longest guess of a step. Verifying 8 guesses costs about 1.5 decodes at w8a8 (engine notes); more rarely pays.
-const DRAFT_TOKENS_MAX = 8;
+// Longest guess of a step. A row of 17 costs 2 to 3.5 single tokens where products are integers; on edits, whose guesses are nearly
+// always right, it brings a sixth more than one of 9 (test/bench/edit-turns.bench.ts). What does not pay is not guessed.
+const DRAFT_TOKENS_MAX = 16;
 const SCORES_SIZE_MAX = 512 * 2 ** 20; // bytes that a replica's attention takes at most beside KV
 
 /** Builds the graph if the cache has none. Rejects with ConfigError, CheckpointError or what the device says. */

@@ -1,7 +1,7 @@
 // Speculation: how many guessed tokens of a sequence are worth verifying in the next step. Weighs how often guesses
 // of this kind were right against what the device says a longer row costs. With nothing to gain it guesses nothing.
 import type { StepCosts } from '../../kernels/backend.ts';
-import type { Draft, DraftSource, matchSources } from './drafter.ts';
+import type { Draft, DraftSource } from './drafter.ts';
 
 /** Right and wrong guesses of one source, the recent ones weighing more. */
 interface Record {
@@ -12,8 +12,7 @@ interface Record {
 
 const decay = 0.9; // per verified draft: about the last ten count
 const priorWeight = 2; // imagined guesses behind each prior, and right ones as expected behind each chance
-const priors: Readonly<{ [source in WholeSource]: number }> = { prediction: 0.85, model: 0.7 };
-type WholeSource = Exclude<DraftSource, (typeof matchSources)[number]>;
+const modelPrior = 0.7;
 const trustMin = 0.35; // places that hold so much less than they promise are only tried from time to time
 const chanceMax = 0.998;
 
@@ -113,7 +112,7 @@ export class Speculation {
       const trust = (right + priorWeight) / (expected + priorWeight);
       return trust < trustMin ? 0 : Math.min(chanceMax, chances[index]! * trust);
     }
-    return (right + priors[source as WholeSource] * priorWeight) / (right + wrong + priorWeight);
+    return (right + modelPrior * priorWeight) / (right + wrong + priorWeight);
   }
 
   #record(source: DraftSource): Record {

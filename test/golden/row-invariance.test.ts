@@ -81,12 +81,12 @@ describe.each(formats)('$precision on $threads threads', ({ precision, threads }
   test('guessed tokens in a row have the same keys, values and logits as if each came alone', () => {
     const { vocabSize } = runner.graph;
     for (const context of [1, 60, 127, 255, 290]) {
-      const tokens = text(3, context + 9);
+      const tokens = text(3, context + 17);
       runner.prefill(0, tokens.slice(0, context), 64);
       const alone = tokens
         .slice(context)
         .map((token, index) => runner.decode(0, [token], [context + index]).logits.slice());
-      for (const count of [2, 3, 5, 9]) {
+      for (const count of [2, 3, 5, 9, 17]) {
         runner.prefill(1, tokens.slice(0, context), 64);
         const guessed = tokens.slice(context, context + count);
         const rows = guessed.map((_, row) => row);

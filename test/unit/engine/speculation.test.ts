@@ -116,6 +116,24 @@ test('a prediction is followed from its first token, left where the output leave
   expect(ask([20, 21, 99, 24, 25])!.tokens).toEqual(tokens(26, 27));
 });
 
+test('a prediction is believed from its beginning, more with each token that it foretold, and most where the text bears it out', () => {
+  const file = Array.from({ length: 80 }, (_, index) => 100 + index);
+  const first = (prompt: number[], outputCount: number) => {
+    const drafter = new Drafter(Int32Array.from(file));
+    const all = [...prompt, ...file.slice(0, outputCount)];
+    return drafter.draft(Int32Array.from(all), { count: all.length, promptCount: prompt.length }, 4)!;
+  };
+  const chanceOf = (...parts: Parameters<typeof first>) => first(...parts).chances![0]!;
+  expect(first([1, 2], 0)).toMatchObject({ source: 'prediction', tokens: tokens(100, 101, 102, 103) });
+  expect(chanceOf([1, 2], 0)).toBeGreaterThan(0.7);
+  expect(chanceOf([1, 2], 30)).toBeGreaterThan(chanceOf([1, 2], 0));
+  expect(chanceOf([1, 2, ...file, 3], 30)).toBeGreaterThan(chanceOf([1, 2], 30));
+  // Where each token of a row costs nearly as much as one alone, it is still guessed for once it has held.
+  const dear = { decodeMs: [1], rowMs: [1, 1.7, 2.4, 3.1] };
+  const load = { decodingCount: 1, contextTokens: 0 };
+  expect(new Speculation().worthwhileCount(first([1, 2], 30), dear, load)).toBeGreaterThan(0);
+});
+
 test('guesses are verified where a longer row is cheap and not where it costs as much as it brings', () => {
   const draft = matched('match of 16', 0.9, 5);
   expect(new Speculation().worthwhileCount(draft, flat, { decodingCount: 1, contextTokens: 0 })).toBe(5);
@@ -135,7 +153,7 @@ test('a source that is always wrong is given up, and tried again from time to ti
 
 test('a source that is always right is followed as far as costs allow', () => {
   const speculation = new Speculation();
-  const draft = { source: 'prediction' as const, tokens: tokens(1, 2, 3, 4, 5), chances: null };
+  const draft = { source: 'model' as const, tokens: tokens(1, 2, 3, 4, 5), chances: null };
   for (let round = 0; round < 20; round++) speculation.learn(draft, { count: 5, accepted: 5 });
   expect(speculation.worthwhileCount(draft, flat, { decodingCount: 1, contextTokens: 0 })).toBe(5);
   expect(speculation.acceptedCount).toBe(100);
