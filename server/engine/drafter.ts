@@ -11,7 +11,7 @@ import { TokenIndex } from './token-index.ts';
 export type DraftSource = 'prediction' | 'model' | MatchSource;
 
 /** By the tokens that agree before it (lengthClass). */
-export const matchSources = ['match of 2', 'match of 4', 'match of 8', 'match of 16', 'match of 32'] as const;
+const matchSources = ['match of 2', 'match of 4', 'match of 8', 'match of 16', 'match of 32'] as const;
 type MatchSource = (typeof matchSources)[number];
 
 // A prediction is worth as much as a place before which so many tokens agree, before any do: its client says so.
