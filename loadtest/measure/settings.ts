@@ -121,7 +121,7 @@ function parseJudging(read: FlagReader, kind: TargetKind) {
   return {
     slo: parseSlo(read.text('slo') ?? (WHOLE_KINDS.includes(kind) ? 'e2e<1s' : 'ttft<1s,stall<500ms')),
     voidShare: read.share('voidShare') ?? 0.1,
-    abortShare: read.share('abort'),
+    abortShare: someShare(read.share('abort')),
     goal: read.share('goal') ?? 0.95,
     tolerance: read.share('tolerance') ?? 0.05,
     repeats: oddRepeats(read.integer('repeats', 1, 99) ?? 3),
@@ -235,6 +235,12 @@ function parseRange(text: string): { low: number; high: number } {
     throw new FlagError('capacity', text, 'LOW..HIGH, loads above 0');
   }
   return { low, high };
+}
+
+// Of none having failed there is nothing to end.
+function someShare(share: number | null): number | null {
+  if (share === 0) throw new FlagError('abort', '0', 'a share above 0, such as 30%');
+  return share;
 }
 
 function oddRepeats(count: number): number {

@@ -43,6 +43,7 @@ export class Driver implements SessionHost {
   readonly #timers = new Set<Timer>(); // of users who wait
   #arrivals: Iterator<number> | null = null;
   #next: { readonly atMs: number; readonly session: PlannedSession } | null = null;
+  #ranOut = false;
   #startedCount = 0;
   #turnsInFlight = 0;
   #phase: 'idle' | 'running' | 'stopping' | 'done' = 'idle';
@@ -65,6 +66,11 @@ export class Driver implements SessionHost {
 
   get sessionsInFlight(): number {
     return this.#live.size;
+  }
+
+  /** Whether sessions ended before the time did: none is left of the trace, or of those that were asked for. */
+  get ranOut(): boolean {
+    return this.#ranOut;
   }
 
   /** Milliseconds since the start of the run. */
@@ -130,7 +136,7 @@ export class Driver implements SessionHost {
   // Takes the next arrival off the plan, if there is one.
   #pull(): void {
     this.#next = null;
-    if (this.#startedCount >= this.plan.sessionsMax) return;
+    if (this.#isSpent()) return;
     const { load, durationMs } = this.plan;
     const arrival = this.#arrivals?.next();
     if (arrival?.done) return;
@@ -141,9 +147,18 @@ export class Driver implements SessionHost {
     this.#next = { atMs, session };
   }
 
+  #isSpent(): boolean {
+    if (this.#startedCount < this.plan.sessionsMax) return false;
+    this.#ranOut = true;
+    return true;
+  }
+
   #draw(): PlannedSession | null {
     const drawn = this.#sessions.next();
-    if (drawn.done) return null;
+    if (drawn.done) {
+      this.#ranOut = true;
+      return null;
+    }
     this.#startedCount++;
     return saltedSession(drawn.value, this.plan.salt);
   }
@@ -171,7 +186,7 @@ export class Driver implements SessionHost {
   }
 
   #nextOfUser(): void {
-    if (this.#startedCount >= this.plan.sessionsMax || this.elapsedMs >= this.plan.durationMs) return;
+    if (this.elapsedMs >= this.plan.durationMs || this.#isSpent()) return;
     const session = this.#draw();
     if (session !== null) this.#open(session, null);
   }

@@ -68,7 +68,8 @@ export const LATENCY_KEYS = Object.keys(LATENCIES) as LatencyKey[];
 
 /** The other numbers of the report. */
 export const FORMULAS: Readonly<Record<string, string>> = {
-  window: 'end of warm-up → the later of the planned end and the last counted answer’s end',
+  window:
+    'end of warm-up → the later of the planned end and the last counted answer’s end; that answer’s end where sessions ran out before',
   warmup:
     'turns intended before the end of warm-up are played and not counted; so are sessions that began before it',
   'request throughput': 'turns that ended ok or were interrupted as planned / window',

@@ -24,6 +24,7 @@ export interface ReportInput {
   readonly voidShare: number;
   readonly stopReason: string | null;
   readonly elapsedMs: number;
+  readonly ranOut: boolean; // sessions ended before the time did
 }
 
 export function runReport(input: ReportInput): RunReport {
@@ -31,7 +32,7 @@ export function runReport(input: ReportInput): RunReport {
   const partial = stopReason !== null;
   const { counters, sample } = statistics;
   const random = new Random(provenance.seed);
-  const endMs = partial ? input.elapsedMs : Math.max(provenance.plannedMs, statistics.lastEndMs);
+  const endMs = partial ? input.elapsedMs : endOf(input);
   const windowMs = Math.max(0, endMs - provenance.warmupMs);
   const clusters = sample.clusters;
   return {
@@ -60,6 +61,12 @@ export function runReport(input: ReportInput): RunReport {
     sampleShare: sample.share,
     serverMetrics: null,
   };
+}
+
+// Nobody came any more once the sessions had run out: time without them says nothing of the server.
+function endOf({ ranOut, statistics, provenance }: ReportInput): number {
+  const { lastEndMs } = statistics;
+  return ranOut && lastEndMs > provenance.warmupMs ? lastEndMs : Math.max(provenance.plannedMs, lastEndMs);
 }
 
 function ratesOf(

@@ -118,7 +118,8 @@ export class RunStatistics implements DriverRecorder {
     }
     if (measures.stopToSilenceMs !== null) counters.interrupted++;
     counters.wastedTokens += measures.wastedTokens ?? 0;
-    const isShort = measures.tokenCount !== null && tokenCount < planned.maxTokens;
+    // Without a token it is ok only where answers come whole, and there are none to come.
+    const isShort = measures.tokenCount !== null && tokenCount > 0 && tokenCount < planned.maxTokens;
     if (planned.exact && outcome === 'ok' && isShort) counters.shortAnswers++;
     if (planned.original !== null) {
       counters.editTurns++;

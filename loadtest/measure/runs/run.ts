@@ -2,7 +2,6 @@
 // time is pumped by the caller. The other experiments are made of runs.
 import type { Clock } from '../../../kernels/clock.ts';
 import { Random } from '../../../kernels/random.ts';
-import type { Histogram } from '../../statistics/histogram.ts';
 import { steadyIndex } from '../../statistics/steady.ts';
 import { describeLoad } from '../../workload/arrival.ts';
 import { joinSeeds, labelOf, type Workload } from '../../workload/turn.ts';
@@ -13,7 +12,7 @@ import type { DriverRecorder, FinishedSession, FinishedTurn } from '../play/reco
 import type { Slo } from '../play/slo.ts';
 import type { Target } from '../wires/target.ts';
 import type { Provenance, RunReport, Surroundings } from './report-schema.ts';
-import { runReport } from './run-report.ts';
+import { type ReportInput, runReport } from './run-report.ts';
 import { RunStatistics } from './run-statistics.ts';
 
 export interface RunPlan extends DriverPlan {
@@ -65,7 +64,8 @@ export function startRun(
   probe.start();
   driver.start(() => {
     probe.stop();
-    const over = { loopDelay: probe.histogram, stopReason, elapsedMs: driver.elapsedMs };
+    const { elapsedMs, ranOut } = driver;
+    const over = { loopDelay: probe.histogram, stopReason, elapsedMs, ranOut };
     onReport(settledReport(plan, parts, recorder, over));
   });
   const stop = (reason: string) => {
@@ -80,7 +80,7 @@ export function settledReport(
   plan: RunPlan,
   parts: RunParts,
   recorder: RunRecorder,
-  over: { readonly loopDelay: Histogram; readonly stopReason: string | null; readonly elapsedMs: number },
+  over: Pick<ReportInput, 'loopDelay' | 'stopReason' | 'elapsedMs' | 'ranOut'>,
 ): RunReport {
   const counted = recorder.settled();
   const provenance = { ...provenanceOf(plan, parts), warmupMs: counted.warmupMs };

@@ -40,6 +40,7 @@ export function startSharedRun(
   let startMs = Number.NaN;
   let readyCount = 0;
   let openCount = count;
+  let ranOut = true; // everywhere
   let worst: Histogram | null = null; // of the thread that was held up most: a mean would hide it
   const recorder = new RunRecorder(statistics, plan, parts.onTurn, (reason) => stop(reason));
   const threads = Array.from({ length: count }, (_, index) => {
@@ -57,9 +58,8 @@ export function startSharedRun(
   };
   const end = (): void => {
     const elapsedMs = Number.isNaN(startMs) ? 0 : clock.nowMs() - startMs;
-    onReport(
-      settledReport(plan, parts, recorder, { loopDelay: worst ?? new Histogram(), stopReason, elapsedMs }),
-    );
+    const over = { loopDelay: worst ?? new Histogram(), stopReason, elapsedMs, ranOut };
+    onReport(settledReport(plan, parts, recorder, over));
   };
   const hear = (message: WorkerMessage): void => {
     if (message.kind === 'ready') {
@@ -72,7 +72,10 @@ export function startSharedRun(
       for (let shed = message.shed; shed > 0; shed--) recorder.onShed();
     } else {
       if (message.kind === 'failed') stop(`a worker failed: ${message.message}`);
-      else worst = worseOf(worst, message.loopDelay);
+      else {
+        worst = worseOf(worst, message.loopDelay);
+        ranOut &&= message.ranOut;
+      }
       if (--openCount === 0) end();
     }
   };

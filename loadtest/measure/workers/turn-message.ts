@@ -23,7 +23,11 @@ export type WorkerMessage =
       readonly sessions: readonly FinishedSession[];
       readonly shed: number;
     }
-  | { readonly kind: 'done'; readonly loopDelay: import('../../statistics/histogram.ts').HistogramData }
+  | {
+      readonly kind: 'done';
+      readonly loopDelay: import('../../statistics/histogram.ts').HistogramData;
+      readonly ranOut: boolean;
+    }
   | { readonly kind: 'failed'; readonly message: string };
 
 export function messageOf(turn: FinishedTurn): TurnMessage {

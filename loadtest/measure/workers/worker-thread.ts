@@ -101,7 +101,7 @@ async function play(): Promise<void> {
     probe.stop();
     batches.flush();
     void stage.close().then(() => {
-      say({ kind: 'done', loopDelay: probe.histogram.data });
+      say({ kind: 'done', loopDelay: probe.histogram.data, ranOut: driver.ranOut });
       port.close();
     });
   };

@@ -23,6 +23,17 @@ test('known delays are recovered within the error of the histogram', () => {
   expect(report.validity.isVoid).toBe(false);
 });
 
+test('rates are over the time in which there were sessions: until the last answer where they ran out before the end', () => {
+  const script = { ttftMs: 80, gapMs: 20 };
+  const { report } = virtualRun(smallPlan({ sessionsMax: 20 }), script); // 10 per second, for 10 s: the last at 1.9 s
+  expect(report.windowMs).toBeCloseTo(1900 + 260, 0);
+  expect(report.rates.requestsPerSecond).toBeCloseTo(20 / 2.16, 2);
+  const closed = virtualRun(smallPlan({ sessionsMax: 6, load: { kind: 'closed', users: 2 } }), script);
+  expect(closed.report.rates.requestsPerSecond).toBeCloseTo(2 / 0.26, 1);
+  const enough = virtualRun(smallPlan({ sessionsMax: 1000 }), script);
+  expect(enough.report.windowMs).toBeCloseTo(9900 + 260, 0);
+});
+
 test('sending goes on at the intended times while the server is stuck: queueing shows in full', () => {
   // One seat of 260 ms at 10 arrivals a second: the k-th of 100 waits for k others.
   const { report, turns } = virtualRun(smallPlan(), { ttftMs: 80, gapMs: 20, seats: 1 });
