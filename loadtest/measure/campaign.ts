@@ -27,7 +27,7 @@ import { startSharedRun } from './workers/shared-run.ts';
 
 const VOID_TRIES = 3; // of one load in a sweep or search
 
-/** Resolves with the exit code: 0, or 1 when a gate failed. Rejects with what is wrong with flags, traces or server. */
+/** Resolves with the exit code: 0, or 1 when a gate failed or nothing was counted. Rejects with what is wrong with flags, traces or server. */
 export async function runCampaign(settings: Settings, io: LoadtestIo): Promise<number> {
   const stage = await openStage(settings, io);
   let stopped = false;
@@ -221,7 +221,9 @@ class Campaign {
     }
     this.#writeJunit(shown, comparison, gates);
     const aborted = shown?.stopReason?.startsWith('aborted') === true;
-    return gates.every(({ passed }) => passed) && !aborted ? 0 : 1;
+    // Who asked for a test and got none is told so; who stopped it knows.
+    const isEmpty = shown !== null && shown.counters.turns === 0 && shown.stopReason === null;
+    return gates.every(({ passed }) => passed) && !aborted && !isEmpty ? 0 : 1;
   }
 
   #writeJunit(

@@ -299,6 +299,13 @@ test('a gate that does not hold exits with 1', async () => {
   expect(io.exitCode).toBe(1);
 });
 
+test('a run that counts nothing exits with 1 and says where its turns were', async () => {
+  server = await ScriptedServer.start(steady);
+  const { io } = await socketRun(server.url, ['--duration', '2s', '--warmup', '1s', '--sessions', '3']);
+  expect(io.exitCode).toBe(1);
+  expect(io.written).toContain('no turn was counted: all 3 began in the warm-up (--warmup 0s counts them)');
+});
+
 test('the program runs alone and prints its help', () => {
   const text = execFileSync(process.execPath, [programFile('loadtest/main.ts'), '--help'], {
     encoding: 'utf8',

@@ -45,7 +45,10 @@ export function validityOf({ statistics, loopDelay, slo, voidShare }: ValidityIn
   if (counters.shedSessions > 0) {
     reasons.push(`${counters.shedSessions} sessions were shed: too many in flight for the load generator`);
   }
-  if (counters.turns === 0) reasons.push('no turn was counted');
+  if (counters.turns === 0) {
+    const all = `: all ${counters.warmupTurns} began in the warm-up (--warmup 0s counts them)`;
+    reasons.push(`no turn was counted${counters.warmupTurns > 0 ? all : ''}`);
+  }
   const answers = (outcomes.get('ok') ?? 0) + (outcomes.get('interrupted') ?? 0);
   if (counters.turns > answers) {
     warnings.push(
