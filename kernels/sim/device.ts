@@ -264,6 +264,12 @@ function draftsOf({ drafts }: SimDeviceOptions): { readonly drafts?: Drafts } {
   return drafts === undefined ? {} : { drafts };
 }
 
+// Guesses are for the users that are planned for; of as many as fit, for a lone one: what speculation is for.
+function waferDrafts({ drafts }: SimDeviceOptions, { userCount }: Demand): { readonly drafts?: Drafts } {
+  if (drafts === undefined) return {};
+  return { drafts: Number.isFinite(userCount) ? { ...drafts, userCount } : drafts };
+}
+
 function refuseSplit(gpuCount: number, stageCount: number, { layerCount, name }: ModelShape): void {
   if (![1, 2, 4, 8].includes(gpuCount / stageCount)) {
     const stages = stageCount === 1 ? '' : ` in ${stageCount} pipeline stages`;
@@ -332,7 +338,7 @@ function planWafer(options: Decided, chip: WaferSetup['chip'], wanted: number | 
   const base = {
     ...common,
     chunkTokens: options.chunkTokens ?? defaults.waferChunkTokens,
-    ...draftsOf(options),
+    ...waferDrafts(options, demand),
   };
   const waferCount =
     wanted ?? fewestWafers(base, Math.min(demand.contextTokens, options.shape.contextLength));

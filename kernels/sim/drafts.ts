@@ -4,6 +4,7 @@
 export interface Drafts {
   readonly acceptance: number; // chance of each guess, given that those before it were right; in (0, 1)
   readonly tokensMax: number; // guesses before each verification, at most
+  readonly userCount?: number; // wafer: for whom the number of guesses is chosen, once; default: one. A GPU chooses in every step
 }
 
 export const draftTokensDefault = 16;

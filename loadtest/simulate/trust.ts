@@ -208,10 +208,12 @@ function streamText({ shape, precision, setup, floor, count }: StreamedSimDevice
   return `${streamedLayerCount} of ${shape.layerCount} layers streamed, ${gb(bytes)} GB a step${met} at ${rate} GB/s; ${residentLayerCount} layer${residentLayerCount === 1 ? '' : 's'} and the output projection stay`;
 }
 
-function draftsText({ setup: { drafts } }: SimDevice): string {
+function draftsText({ kind, setup: { drafts } }: SimDevice): string {
   if (drafts === undefined) return 'no speculation';
-  const { acceptance, tokensMax } = drafts;
-  return `speculation with a drafter of one layer, ${(acceptance * 100).toFixed(0)} % of guesses right (assumed), at most ${tokensMax} at a time`;
+  const { acceptance, tokensMax, userCount = 1 } = drafts;
+  const users = userCount === 1 ? 'a lone user' : `${userCount} users`;
+  const chosen = kind === 'gpu' ? '' : `, as many as pay for ${users}`;
+  return `speculation with a drafter of one layer, ${(acceptance * 100).toFixed(0)} % of guesses right (assumed), at most ${tokensMax} at a time${chosen}`;
 }
 
 // Whether that is how the model is published, unless both are 16 bits or it was narrowed from them.

@@ -22,7 +22,14 @@ export function draftedTimes(
   const token = { tokenCount: 1, position: typicalTokens, draws: true };
   const aloneMs = plain.tokenMs(typicalTokens);
   const slowestMs = plain.slowestStageMs(typicalTokens, true);
-  const count = bestDraftCount(drafts, (guesses) => aloneMs + guesses * (slowestMs + guessMs));
+  const headMs = plain.workMs(stageCount - 1, token);
+  // A lone user waits for the walk; many share the busiest stage, where each guess is a token more.
+  const { userCount = 1 } = drafts;
+  const count = bestDraftCount(drafts, (guesses) => {
+    const walkMs = aloneMs + guesses * (slowestMs + guessMs);
+    const busyMs = Math.max((1 + guesses) * slowestMs, (1 + guesses) * headMs + guesses * guessMs);
+    return Math.max(walkMs, userCount * busyMs);
+  });
   const share = 1 / expectedTokens(drafts, count);
   const isDrafted = (work: Work): boolean => work.tokenCount === 1 && work.draws;
   const guessingMs = (index: number): number => (index === stageCount - 1 ? count * guessMs : 0);

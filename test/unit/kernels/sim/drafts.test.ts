@@ -77,3 +77,18 @@ test('a lone user of a wafer waits for one walk, the stream behind it and the gu
   expect(headOf(plan(0.8)) - headOf(plan(null))).toBeGreaterThan(0.9 * 2 * 218e6);
   expect(plan(0.1).stageTimes().tokenMs(0)).toBeLessThanOrEqual(plan(0.1).stageTimes().undrafted!.tokenMs(0));
 });
+
+test('guesses of a wafer are as many as pay for the users that are planned: none where its stages are full', () => {
+  const busyMs = (userCount: number, acceptance: number): number => {
+    const device = planSimDevice({
+      ...{ device: 'wse3', shape: namedShape('llama-3.1-8b'), drafts: { acceptance, tokensMax: 16 } },
+      demand: { userCount, contextTokens: 4096, answerTokens: 512 },
+    }) as Extract<SimDevice, { kind: 'wafer' }>;
+    const times = device.stageTimes();
+    return times.slowestStageMs(2048, true) / times.undrafted!.slowestStageMs(2048, true);
+  };
+  for (const acceptance of [0.3, 0.6, 0.9]) {
+    expect(busyMs(64, acceptance)).toBeCloseTo(1, 6);
+    expect(busyMs(1, acceptance)).toBeGreaterThan(1.2); // what a lone user's guesses cost the stages
+  }
+});
