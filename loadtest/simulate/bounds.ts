@@ -1,7 +1,7 @@
 // Bounds: which term of a device's time makes a number what it is, in words and shares. Reads the device's own cost
 // model; measures nothing. For predict.ts and the page.
 import type { GpuSimDevice, SimDevice, StreamedSimDevice, WaferSimDevice } from '../../kernels/sim/device.ts';
-import { boundOf, type StepTerms } from '../../kernels/sim/gpu/roofline.ts';
+import { boundOf, type StepCounts, type StepTerms } from '../../kernels/sim/gpu/roofline.ts';
 import { stagedTerms } from '../../kernels/sim/gpu/stage-steps.ts';
 import {
   activeLayerWeights,
@@ -35,8 +35,8 @@ export function largestPart(parts: readonly TimePart[]): string {
   return `${largest.name} (${((100 * largest.ms) / total).toFixed(0)} %)`;
 }
 
-/** What the first token of a prompt waits for on an idle device. */
-export function prefillBound(device: SimDevice, promptTokens: number): string {
+/** What the first token of a prompt waits for, `ttftMs` in the mean: its own prompt, or others that were computed before it. */
+export function prefillBound(device: SimDevice, promptTokens: number, ttftMs: number): string {
   if (device.kind === 'streamed') {
     const tokenCount = Math.min(promptTokens, device.prefillChunkTokens);
     const macs = attentionMacs(device.shape, (tokenCount * promptTokens) / 2);
@@ -53,12 +53,23 @@ export function prefillBound(device: SimDevice, promptTokens: number): string {
       ? 'filling the pipeline with the first chunk'
       : 'the slowest stage, chunk after chunk';
   }
-  const counts = {
-    ...{ rowCount: 1, tokenCount: promptTokens, sampledCount: 1, contextRead: promptTokens },
-    attentionPairs: (promptTokens * (promptTokens + 1)) / 2,
-    ...{ prefillRows: 1, prefillTokens: promptTokens },
+  const alone = stagedTerms(device.setup, promptCounts(1, promptTokens));
+  if (ttftMs < crowdedShare * alone.totalMs) return boundOf(alone);
+  const promptCount = Math.max(1, Math.floor(device.prefillTokensPerStep / promptTokens));
+  const full = stagedTerms(device.setup, promptCounts(promptCount, promptTokens));
+  return `prompts of others before it: ${boundOf(full)}`;
+}
+
+const crowdedShare = 2; // of what a prompt takes alone
+
+// A step of whole prompts.
+function promptCounts(promptCount: number, promptTokens: number): StepCounts {
+  const tokenCount = promptCount * promptTokens;
+  return {
+    ...{ rowCount: promptCount, tokenCount, sampledCount: promptCount, contextRead: tokenCount },
+    attentionPairs: (tokenCount * (promptTokens + 1)) / 2,
+    ...{ prefillRows: promptCount, prefillTokens: tokenCount },
   };
-  return boundOf(stagedTerms(device.setup, counts));
 }
 
 /** What keeps throughput where it is, from how full things were. */

@@ -48,7 +48,9 @@ export function predict(options: PredictOptions): Prediction {
   const contextTokens = lengths.isl + lengths.osl / 2;
   return {
     summary,
-    ttftBound: waitsInQueue(summary) ? `the queue: ${summary.bound}` : prefillBound(device, lengths.isl),
+    ttftBound: waitsInQueue(summary)
+      ? `the queue: ${summary.bound}`
+      : prefillBound(device, lengths.isl, summary.ttftMs?.mean ?? 0),
     itlBound: largestPart(decodeParts(device, rowCount, contextTokens)),
     throughputBound: summary.bound,
     objectives: `within ${options.slo.ttftMsMax} ms to the first token and ${options.slo.tpotMsMax} ms a token`,

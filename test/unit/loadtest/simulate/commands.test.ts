@@ -37,6 +37,12 @@ test('predict prints each number with what bounds it', async () => {
   expect(text).toContain('simulated: llama-3.1-8b fp8 on h100');
 });
 
+test('a first token that waits for other prompts is said to, with what bounds those', async () => {
+  const crowd = 'predict --device h200 --model llama-3.1-8b --isl 1000 --osl 4 --concurrency 40';
+  expect(await run(crowd)).toMatch(/TTFT .*prompts of others before it: compute \(linear layers\)/);
+  expect(await run(crowd.replace('40', '1'))).not.toContain('prompts of others');
+});
+
 test('predict of a region is the latency model alone, and only for wafers', async () => {
   const found = JSON.parse(
     await run('predict --device wse2 --model llama-2-13b --region 540x540 --isl 4096 --json'),
