@@ -3,6 +3,7 @@
 // replica.ts; after it: worker.ts.
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
+import { ring } from './bell.ts';
 import {
   faults,
   type RareMessage,
@@ -59,14 +60,14 @@ export class WorkerLink {
     if (rare !== null)
       this.#port.postMessage({ step: control[controlWords.step]!, rows: rare } satisfies RareMessage);
     Atomics.store(control, controlWords.phase, phases.computing);
-    this.#ring();
+    ring(control, controlWords.stepCount);
   }
 
   /** Lets the worker release what it holds, then ends the thread. Not while a step is in flight. */
   async close(): Promise<void> {
     this.#events = null;
     this.#frame.control[controlWords.isClosing] = 1;
-    this.#ring();
+    ring(this.#frame.control, controlWords.stepCount);
     await this.#served.catch(nothing); // died just now: as good
     await this.discard();
   }
@@ -81,11 +82,6 @@ export class WorkerLink {
   /** For tests: ends the thread behind our back. */
   async terminate(): Promise<void> {
     await Promise.all(this.#pool.threads.map((thread) => thread.terminate()));
-  }
-
-  #ring(): void {
-    Atomics.add(this.#frame.control, controlWords.stepCount, 1);
-    Atomics.notify(this.#frame.control, controlWords.stepCount);
   }
 }
 

@@ -1,8 +1,9 @@
-// Worker-thread entry: opens the device, then carries out steps until told to close. Sleeps in Atomics.wait between
+// Worker-thread entry: opens the device, then carries out steps until told to close. Sleeps (bell.ts) between
 // steps, so nothing asynchronous runs in this thread. Errors of a step are an answer; only a fault ends the thread.
 // Before it: worker-link.ts; after it: device.ts. Reads the time and, for a test's fault, ends its thread: a worker
 // cannot be handed the main thread's clock.
 import { receiveMessageOnPort } from 'node:worker_threads';
+import { waitForRing } from './bell.ts';
 import { Device } from './device.ts';
 import { DeviceSeats } from './device-seats.ts';
 import { allocateSeats } from './kv-memory.ts';
@@ -36,8 +37,7 @@ export default async function serve({ setup, port }: WorkerTask): Promise<void> 
   let seenCount = Atomics.load(control, controlWords.stepCount);
   say({ kind: 'opened', version: session.version });
   for (;;) {
-    Atomics.wait(control, controlWords.stepCount, seenCount);
-    seenCount = Atomics.load(control, controlWords.stepCount);
+    seenCount = waitForRing(control, controlWords.stepCount, seenCount);
     if (control[controlWords.isClosing] === 1) break;
     const times = { startMs: performance.now(), toldMs: 0 }; // the first round is told at once
     const fault = faults[control[controlWords.fault]!]!;
