@@ -34,9 +34,13 @@ interface Entry extends Likeness {
   readonly promptMax: number; // tokens
   readonly median: string; // %
   readonly worst: string; // %
-  readonly weightsMin: number; // billions
-  readonly weightsMax: number;
+  readonly fittedWorst: number; // %; of fitted rows; 0: there are none
   readonly answerMax: number; // tokens; 0: not stated
+  readonly models: readonly ModelRows[]; // of fitted rows, too; the smallest first
+}
+
+interface ModelRows {
+  readonly billions: number; // weights
   readonly usersMax: number; // 0: one, or as many as fit
 }
 
@@ -51,14 +55,23 @@ export interface Asked {
 
 function entries(): Entry[] {
   return TRUST_TABLE.map((line) => {
-    const [family, chip, precision, sharding, regimeName, rowCount, chips, tokens, median, worst, ...ranges] =
-      line.split(' ');
+    const [family, chip, precision, sharding, regimeName, ...found] = line.split(' ');
+    const [rowCount, chips, tokens, median, worst, fittedWorst, answerMax, sizes] = found;
     const regime = regimeName!.replace('-', ' ');
-    const [weightsMin = 0, weightsMax = 0, answerMax = 0, usersMax = 0] = ranges.map(Number);
+    const models = sizes!.split(',').map((size): ModelRows => {
+      const [billions, usersMax] = size.split(':').map(Number);
+      return { billions: billions!, usersMax: usersMax! };
+    });
     return {
       ...({ family, chip, precision, sharding, regime } as Likeness),
       ...{ rowCount: Number(rowCount), chipsMax: Number(chips), promptMax: Number(tokens) },
-      ...{ median: median!, worst: worst!, weightsMin, weightsMax, answerMax, usersMax },
+      ...{
+        median: median!,
+        worst: worst!,
+        fittedWorst: Number(fittedWorst),
+        answerMax: Number(answerMax),
+        models,
+      },
     };
   });
 }
@@ -98,20 +111,35 @@ const sizeFactor = 1.5;
 
 // What lies outside of what the rows of an entry span.
 function beyond(entry: Entry, shape: ModelShape, asked: Omit<Asked, 'hostMs' | 'unlike'>): string[] {
-  const { promptMax, answerMax, usersMax } = entry;
+  const { promptMax, answerMax } = entry;
   const reasons = sizeReasons(entry, shape);
   if (asked.promptTokens > promptMax) reasons.push(`prompts beyond ${promptMax} tokens`);
   if (answerMax > 0 && asked.answerTokens > answerMax) reasons.push(`answers beyond ${answerMax} tokens`);
+  const usersMax = usersMaxOf(entry, shape);
   if (usersMax > 0 && asked.userCount > usersMax)
-    reasons.push(`${asked.userCount} users at once, published rows have at most ${usersMax}`);
+    reasons.push(`${asked.userCount} users at once, rows of such models have at most ${usersMax}`);
   return reasons;
 }
 
-function sizeReasons({ weightsMin, weightsMax }: Entry, shape: ModelShape): string[] {
-  const billions = totalWeights(shape) / 1e9;
-  if (billions * sizeFactor >= weightsMin && billions <= weightsMax * sizeFactor) return [];
-  const range = weightsMin === weightsMax ? `${weightsMin}` : `${weightsMin} to ${weightsMax}`;
-  return [`${billions.toFixed(1)} billion weights, published rows have ${range}`];
+// Of models of that size; between two sizes, the fewer.
+function usersMaxOf({ models }: Entry, shape: ModelShape): number {
+  const size = billionsOf(shape);
+  const near = models.filter(({ billions }) => Math.max(size / billions, billions / size) <= sizeFactor);
+  return near.length > 0
+    ? Math.max(...near.map(({ usersMax }) => usersMax))
+    : Math.min(...models.map(({ usersMax }) => usersMax));
+}
+
+function sizeReasons({ models }: Entry, shape: ModelShape): string[] {
+  const size = billionsOf(shape);
+  const [least, most] = [models[0]!.billions, models.at(-1)!.billions];
+  if (size * sizeFactor >= least && size <= most * sizeFactor) return [];
+  const range = least === most ? `${least}` : `${least} to ${most}`;
+  return [`${size.toFixed(1)} billion weights, published rows have ${range}`];
+}
+
+function billionsOf(shape: ModelShape): number {
+  return totalWeights(shape) / 1e9;
 }
 
 function measuredTrust({ format, threads }: MeasuredSteps): string {
@@ -141,11 +169,12 @@ export function familyOf(shape: ModelShape): 'dense' | 'mixture' {
   return shape.mixtureLayerCount > 0 ? 'mixture' : 'dense';
 }
 
-function validated({ family, worst, median, rowCount }: Entry): string {
+function validated({ family, worst, median, rowCount, fittedWorst }: Entry): string {
+  const fitted = fittedWorst > Number(worst) ? `; fitted rows like this: worst ${fittedWorst} %` : '';
   const rows = `${rowCount} row${rowCount === 1 ? '' : 's'}`;
   const leftOut =
     family === 'mixture' ? `; models on machines that the fit has not seen: median ${LEFT_OUT_MEDIAN} %` : '';
-  return `validated within ${worst} % on ${rows} like this that were not fitted (median ${median} %)${leftOut}`;
+  return `validated within ${worst} % on ${rows} like this that ${rowCount === 1 ? 'was' : 'were'} not fitted (median ${median} %)${fitted}${leftOut}`;
 }
 
 const keys = ['family', 'chip', 'precision', 'sharding', 'regime'] as const;

@@ -202,13 +202,10 @@ function serviceRows(group: string): ValidationRow[] {
     return {
       ...{ group, what: `${model} at ${contextTokens} on ${name}, ${users}, ${drafts} (${note})` },
       ...{ unit: 'tok/s', published: tokensPerSecond, predicted: rate, status },
-      like: {
-        family: familyOf(namedShape(model)),
-        chip: 'wse3',
-        precision,
-        sharding: 'wafer',
-        regime: 'one user',
-      },
+      like: speaksFor(acceptance, {
+        ...{ family: familyOf(namedShape(model)), chip: 'wse3', precision },
+        ...({ sharding: 'wafer', regime: 'one user' } as const),
+      }),
       ...{ chipCount: 64, promptTokens: contextTokens, model, answerTokens: 0, userCount: 0 },
     };
   });
@@ -229,9 +226,17 @@ function otherRow(group: string, row: OtherServiceRow): ValidationRow {
   const sharding = spreadOf('tensor', stageCount);
   return {
     ...{ group, what, unit: 'tok/s', published: tokensPerSecond, predicted: otherRate(row), status },
-    like: { family: familyOf(namedShape(model)), chip, precision, sharding, regime: 'one user' },
+    like: speaksFor(acceptance, {
+      ...{ family: familyOf(namedShape(model)), chip, precision },
+      ...({ sharding, regime: 'one user' } as const),
+    }),
     ...{ chipCount: gpuCount, promptTokens: 1024, model, answerTokens: 0, userCount: 0 },
   };
+}
+
+// How many guesses were right was assumed: such a row speaks for nothing.
+function speaksFor(acceptance: number | null, like: Likeness): Likeness | null {
+  return acceptance === null ? like : null;
 }
 
 // gpt-oss is published in MXFP4, the others in 16 bits.

@@ -22,9 +22,9 @@ test('the published rows, what is predicted of each, and the goals', async () =>
 }, 1_200_000);
 
 const head = `// Written by test/golden/validation.test.ts (make bless); do not edit. For each kind of prediction: family, chip, format,
-// parallelism, regime; rows that were not fitted, most chips, longest prompt, median and worst error in %; of these and the fitted ones the
-// smallest and largest model in billions of weights, longest answer and most users (0: not stated). Before them: the median error in % of
-// the mixtures' calibrated rows, each kind by constants that were fitted without it.
+// parallelism, regime; rows that were not fitted, most chips, longest prompt, median and worst error in %; the worst of the fitted ones (0: there
+// are none); of both the longest answer (0: not stated) and each model's size in billions of weights, with its most users (0: one, or as many
+// as fit). Before them: the median error in % of the mixtures' calibrated rows, each kind by constants that were fitted without it.
 `;
 
 /** For predictions of each kind, how far the rows that were not fitted are off: the text of trust-table.ts. */
@@ -35,17 +35,27 @@ function trustTable(rows: readonly ValidationRow[]): string {
     const errors = some.map((row) => Math.abs(errorOf(row)));
     const chips = Math.max(...some.map(({ chipCount }) => chipCount));
     const tokens = Math.max(...some.map(({ promptTokens }) => promptTokens));
-    const all = [...some, ...(fitted.get(kind) ?? [])];
-    const billions = all.map(({ model }) => totalWeights(namedShape(model)) / 1e9);
-    const sizes = `${Math.min(...billions).toFixed(1)} ${Math.max(...billions).toFixed(1)}`;
+    const others = fitted.get(kind) ?? [];
+    const all = [...some, ...others];
+    const fittedWorst = Math.max(0, ...others.map((row) => Math.abs(errorOf(row))));
     const answer = Math.max(...all.map(({ answerTokens }) => answerTokens));
-    const users = Math.max(...all.map(({ userCount }) => userCount));
     const found = `${errors.length} ${chips} ${tokens} ${percent(median(errors) ?? 0)} ${percent(Math.max(...errors))}`;
-    return `  '${kind} ${found} ${sizes} ${answer} ${users}',\n`;
+    return `  '${kind} ${found} ${percent(fittedWorst)} ${answer} ${sizesText(all)}',\n`;
   });
   return `${head}export const LEFT_OUT_MEDIAN = '${LEFT_OUT.median.toFixed(1)}';
 
 export const TRUST_TABLE: readonly string[] = [\n${lines.join('')}];\n`;
+}
+
+// "8.0:1,70.6:100": of each size the most users.
+function sizesText(rows: readonly ValidationRow[]): string {
+  const most = new Map<number, number>();
+  for (const { model, userCount } of rows) {
+    const size = totalWeights(namedShape(model)) / 1e9;
+    most.set(size, Math.max(userCount, most.get(size) ?? 0));
+  }
+  const sizes = [...most].sort(([a], [b]) => a - b);
+  return sizes.map(([size, users]) => `${size.toFixed(1)}:${users}`).join(',');
 }
 
 function byKind(rows: readonly ValidationRow[], status: ValidationRow['status']) {
