@@ -61,6 +61,28 @@ describe.each(['c-api', 'binding'] as const)('through %s,', (runtime) => {
     release(slots);
   });
 
+  test('a seat goes on where its rounds have ended, and those beside it that step meanwhile write over nothing of it', async () => {
+    const slots = [0, 1, 2];
+    const [first, middle, last] = await seated(slots);
+    const next = (row: typeof first, drawn: readonly number[]) => {
+      const tokens = Int32Array.of(drawn.at(-1)!);
+      return { ...row!, position: row!.position + drawn.length, tokens, history: null };
+    };
+    const said = (await rounds({ replica: 0, restores: [], rows: [middle!], saves: [], rounds: 3 })).flat();
+    const beside: [number[], number[]] = [[], []];
+    for (let i = 0; i < 3; i++) {
+      const rows = [first, last].map((row, index) => (i === 0 ? row! : next(row, beside[index as 0 | 1])));
+      const [drawn] = await rounds({ replica: 0, restores: [], rows, saves: [] });
+      for (const index of [0, 1] as const) beside[index].push(drawn![index]!);
+    }
+    const rows = [next(middle, said)];
+    said.push(...(await rounds({ replica: 0, restores: [], rows, saves: [], rounds: 3 })).flat());
+    const expected = (slot: number, count: number) =>
+      tiny.reference.greedy(promptOf(slot + 3, 5 + 3 * slot), count + 1).slice(1);
+    expect([beside[0], said, beside[1]]).toEqual([expected(0, 3), expected(1, 6), expected(2, 3)]);
+    release(slots);
+  });
+
   test('penalties see what the rounds before have drawn, and draws belong to their positions', async () => {
     const sampling = { ...greedy, temperature: 0.9, seed: 7, repetitionPenalty: 1.3, presencePenalty: 0.4 };
     const [row] = await seated([1], sampling);

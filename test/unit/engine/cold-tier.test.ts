@@ -64,12 +64,12 @@ function start(diskLatencyMs: number, before: MemoryDisk | null = null) {
   });
   const observer = quietObserver();
   const engine = new Engine(backend, clock, bounds, observer, archive);
-  const ask = (seed: number, cacheSalt: string, maxTokens: number) => {
+  const ask = (seed: number, cacheSalt: string, maxTokens: number, repetitionPenalty = 1) => {
     const tokens = Int32Array.from({ length: 96 }, (_, at) => (at * 7 + seed) % 32);
     const request = {
       tokens,
       maxTokens,
-      sampling,
+      sampling: { ...sampling, repetitionPenalty },
       cacheSalt,
       priority: 'turn',
       deadlineMs: null,
@@ -92,7 +92,8 @@ function start(diskLatencyMs: number, before: MemoryDisk | null = null) {
   };
   const prefill = (seed: number, cacheSalt = 'a') => ask(seed, cacheSalt, 0);
   const answer = (seed: number, tokens: number) => ask(seed, 'a', tokens);
-  return { disk, observer, prefill, answer };
+  const hopeless = (seed: number) => ask(seed, 'a', 4, 1e-45); // no distribution to draw from
+  return { disk, observer, prefill, answer, hopeless };
 }
 
 test('what memory has evicted, or a process has left behind, comes back from the archive', () => {
@@ -106,6 +107,17 @@ test('what memory has evicted, or a process has left behind, comes back from the
   const restored = second.prefill(1);
   expect(restored.cachedTokens).toBe(96);
   expect(restored.tookMs).toBeLessThan(2);
+});
+
+test('what a row without a distribution was computed from does not come back from the archive, what others were does', () => {
+  const first = start(0.1);
+  first.prefill(1);
+  first.prefill(2); // pushes half of it out of memory
+  first.hopeless(1);
+  expect(first.prefill(1).cachedTokens).toBe(0);
+  const second = start(0.1, first.disk);
+  second.prefill(3);
+  expect(second.prefill(2).cachedTokens).toBe(96); // is still there
 });
 
 test('another salt finds nothing of it, and takes as long as if there were nothing', () => {

@@ -36,7 +36,11 @@ const bounds: EngineBounds = {
 };
 
 /** An engine whose plans are kept; every step takes a millisecond unless `costs` say otherwise. */
-function rig(change: Partial<BackendLimits> = {}, costs: Partial<LinearCosts> = {}) {
+function rig(
+  change: Partial<BackendLimits> = {},
+  costs: Partial<LinearCosts> = {},
+  policy: Partial<EngineBounds> = {},
+) {
   const clock = new VirtualClock();
   const costModel = linearCostModel({ stepMs: 1, rowMs: 0, tokenMs: 0, blockMs: 0, ...costs });
   const backend = new SimBackend('sim', { limits: { ...limits, ...change }, clock, costModel, faults: null });
@@ -47,7 +51,7 @@ function rig(change: Partial<BackendLimits> = {}, costs: Partial<LinearCosts> = 
     step(plan, ...rest);
   };
   const observer = quietObserver();
-  const engine = new Engine(backend, clock, bounds, observer);
+  const engine = new Engine(backend, clock, { ...bounds, ...policy }, observer);
   const ended: string[] = [];
   const submit = (name: string, asked: Partial<SequenceRequest> & { readonly tokens: Int32Array }) => {
     const tokens: number[] = [];
@@ -90,6 +94,20 @@ test('a lesser class waits as long as it is told to, and then goes before turns 
   late.clock.schedule(200, () => late.submit('turn', { tokens: prompt(8, 2) }));
   late.clock.run();
   expect(late.ended).toEqual(['seated', 'side', 'turn']);
+});
+
+test('however long a prompt is, nobody overtakes it that came later than the policy lets them', () => {
+  for (const [overtakeMsMax, order] of [
+    [20, ['seated', 'long', 'short']],
+    [60, ['seated', 'short', 'long']],
+  ] as const) {
+    const { clock, submit, ended } = rig({ slotCount: 1 }, {}, { overtakeMsMax });
+    submit('seated', { tokens: prompt(8), maxTokens: 50 });
+    clock.schedule(1, () => submit('long', { tokens: prompt(48, 1), maxTokens: 1 })); // 48 ms for its length
+    clock.schedule(30, () => submit('short', { tokens: prompt(2, 2), maxTokens: 1 }));
+    clock.run();
+    expect(ended).toEqual(order);
+  }
 });
 
 test('nobody sits down without room for all its tokens', () => {

@@ -205,3 +205,13 @@ test('zero tokens end with length and no delta', () => {
   clock.run();
   expect([deltas.length, ends[0]!.reason, ends[0]!.outputTokens]).toEqual([0, 'length', 0]);
 });
+
+test('text that may go no further frees its seat, however many tokens were asked for', () => {
+  const { clock, engine, start, ends, text } = setup('0123456789'.repeat(20));
+  let left = 3;
+  const newCutoff = () => ({ push: (shown: string) => ({ shown, ends: --left === 0 }) });
+  start({ newCutoff, maxTokens: 100 });
+  clock.run(10);
+  expect([text(), engine.activeCount]).toEqual(['012', 0]);
+  expect(ends).toMatchObject([{ reason: 'length', outputTokens: 3, failure: null }]);
+});

@@ -45,6 +45,29 @@ test('tokens leave in order, once, whatever the sizes of pushes and takes; the t
   );
 });
 
+test('beyond what is kept, each token still leaves with its time, its reasoning and its log-probability', () => {
+  const outbox = new Outbox(8);
+  const logprobsOf = (id: number) => ({ logprob: -id, topTokens: [id], topLogprobs: [-id] });
+  for (let id = 0; id < 500; id += 2) {
+    const logprobs = [logprobsOf(id), logprobsOf(id + 1)];
+    outbox.push({ tokens: [id, id + 1], text: `${id} `, logprobs }, 10 * id, `because ${id} `);
+    while (outbox.unsentCount > 5) {
+      const batch = outbox.take(3)!;
+      const last = batch.index + batch.tokens.length - 1;
+      const second = batch.tokens.filter((token) => token % 2 === 1).map((token) => token - 1);
+      expect(batch).toEqual({
+        index: batch.index,
+        tokens: Array.from({ length: batch.tokens.length }, (_, i) => batch.index + i),
+        text: second.map((first) => `${first} `).join(''),
+        reasoning: second.map((first) => `because ${first} `).join(''),
+        timeMs: 10 * (last - (last % 2)),
+        logprobs: batch.tokens.map(logprobsOf),
+      });
+    }
+  }
+  expect(outbox.firstIndex).toBeGreaterThan(400);
+});
+
 test('what was sent can be sent again from any kept token on, word for word', () => {
   const outbox = new Outbox(100);
   for (let i = 0; i < 50; i++) outbox.push(delta(i, [i], `<${i}>`), i);

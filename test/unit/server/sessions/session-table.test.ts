@@ -47,6 +47,24 @@ test('sessions are found by their id, by their owner only', () => {
   expect(sessions.find('nothing', 'a')).toBeNull();
 });
 
+test('whoever has lost a session to another holder takes nothing from it by going', () => {
+  const { clock, sessions, open } = setup();
+  const session = open('a');
+  const said: string[] = [];
+  const first = { ...holder, onTaken: () => said.push('taken from the first') };
+  const reader = { ...quiet, onEnd: () => void said.push('told the second') };
+  const second = { ...holder, reader, onTaken: () => said.push('taken from the second') };
+  expect(sessions.resume(session.id, 'a', first, null).ok).toBe(true);
+  expect(sessions.resume(session.id, 'a', second, null).ok).toBe(true);
+  sessions.release(session, first);
+  session.append({ text: 'a', suffix: null, tokens: null, messages: null });
+  session.generate(greedyQuestion(0));
+  clock.run(500);
+  sessions.release(session, first);
+  expect(sessions.resume(session.id, 'a', first, null).ok).toBe(true);
+  expect(said).toEqual(['taken from the first', 'told the second', 'taken from the second']);
+});
+
 test('one key cannot take the places of the others, and all together have a bound', () => {
   const { sessions, open } = setup();
   for (let i = 0; i < 3; i++) open('a');
