@@ -44,7 +44,7 @@ export function parseSettings(flags: Flags) {
   const workload = read.text('workload') ?? (route === null ? 'agent-sessions' : 'ping');
   const entry = entryOf(workload);
   const url = parseAddress('url', read.text('url') ?? DEFAULT_URL);
-  const durationMs = read.timeMs('duration') ?? entry.durationMs;
+  const durationMs = someTime('duration', read.timeMs('duration')) ?? entry.durationMs;
   const { capacityText, sweepText, abText } = experimentOf(read, flags['ab'] === true);
   const inProcess = flags['inProcess'] === true || read.text('device') !== null;
   const address = inProcess ? null : url;
@@ -79,7 +79,7 @@ export function parseSettings(flags: Flags) {
     sessionsMax: read.integer('sessions', 1, 1e9) ?? Number.POSITIVE_INFINITY,
     warmupMs,
     leadMs: read.timeMs('lead') ?? 250,
-    turnTimeoutMs: read.timeMs('timeout') ?? 120_000,
+    turnTimeoutMs: someTime('timeout', read.timeMs('timeout')) ?? 120_000,
     sessionsInFlightMax: read.integer('inFlight', 1, 100_000) ?? 4096,
     flags, // as they came, for the threads
     workers: parseWorkers(read, inProcess || abText !== null), // threads that play; more than one: this one counts only
@@ -121,9 +121,9 @@ function parseJudging(read: FlagReader, kind: TargetKind) {
   return {
     slo: parseSlo(read.text('slo') ?? (WHOLE_KINDS.includes(kind) ? 'e2e<1s' : 'ttft<1s,stall<500ms')),
     voidShare: read.share('voidShare') ?? 0.1,
-    abortShare: someShare(read.share('abort')),
-    goal: read.share('goal') ?? 0.95,
-    tolerance: read.share('tolerance') ?? 0.05,
+    abortShare: someShare('abort', read.share('abort')),
+    goal: someShare('goal', read.share('goal')) ?? 0.95,
+    tolerance: someShare('tolerance', read.share('tolerance')) ?? 0.05,
     repeats: oddRepeats(read.integer('repeats', 1, 99) ?? 3),
     blocks: read.integer('blocks', 2, 10_000) ?? 12,
     gates: parseGates(read.text('gate') ?? ''),
@@ -237,10 +237,16 @@ function parseRange(text: string): { low: number; high: number } {
   return { low, high };
 }
 
-// Of none having failed there is nothing to end.
-function someShare(share: number | null): number | null {
-  if (share === 0) throw new FlagError('abort', '0', 'a share above 0, such as 30%');
+// Where none would mean nothing, or no end: `--abort 0%`, `--tolerance 0%`.
+function someShare(name: string, share: number | null): number | null {
+  if (share === 0) throw new FlagError(name, '0', 'a share above 0, such as 5%');
   return share;
+}
+
+// In no time nothing is sent, and nothing answers.
+function someTime(name: string, ms: number | null): number | null {
+  if (ms !== null && ms < 1) throw new FlagError(name, `${ms}ms`, 'a time of 1ms at least');
+  return ms;
 }
 
 function oddRepeats(count: number): number {

@@ -42,3 +42,15 @@ test('connections beside a rate: refused, but for autocannon, which takes both',
   expect(() => parseSettings(flags)).toThrow('--connections "4": expected no --rate beside it');
   expect(parseSettings({ ...flags, autocannon: true }).load).toEqual({ kind: 'constant', perSecond: 10 });
 });
+
+test.each([
+  ['abort', '0%'],
+  ['goal', '0'],
+  ['tolerance', '0%'],
+  ['timeout', '0'],
+  ['duration', '0s'],
+])('--%s %s means nothing, or no end: it is refused by name', (flag, value) => {
+  expect(() => parseSettings({ ...asGiven, [flag]: value })).toThrow(
+    new RegExp(`^--${flag} .*(above 0|at least)`),
+  );
+});
