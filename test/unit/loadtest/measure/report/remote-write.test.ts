@@ -14,7 +14,7 @@ afterEach(async () => {
 
 const run = ['--in-process', '--temperature', '0', '--workload', 'synthetic', '--isl', '40', '--osl', '8'];
 const endMs = 1_700_000_000_000; // time of day of the run's end
-const load = ['--load', 'poisson:20', '--duration', '8s', '--out', 'out'];
+const load = ['--load', 'poisson:20', '--duration', '3s', '--out', 'out'];
 
 test.each([
   ['', '/api/v1/write'],

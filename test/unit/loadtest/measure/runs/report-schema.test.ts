@@ -37,11 +37,11 @@ const validate = new Ajv2020({ strict: false }).compile(reportJsonSchema() as ob
 
 test.each([
   ['a run', ['--load', 'poisson:4', '--duration', '5s', '--gate', 'good>=1%'], 'sparklane loadtest run'],
-  ['a sweep', ['--load', 'closed:1', '--sweep', '1,2', '--duration', '2s'], 'sparklane loadtest sweep'],
-  ['two sweeps', ['--sweep', 'concurrency:1,2; rate:2,4', '--duration', '2s'], 'sparklane loadtest sweeps'],
+  ['a sweep', ['--load', 'closed:1', '--sweep', '1,2', '--duration', '800ms'], 'sparklane loadtest sweep'],
+  ['two sweeps', ['--sweep', 'concurrency:1,2; rate:2,4', '--duration', '800ms'], 'sparklane loadtest sweeps'],
   [
     'a capacity search',
-    ['--load', 'poisson:1', '--capacity', '1..2', '--tolerance', '90%', '--duration', '2s'],
+    ['--load', 'poisson:1', '--capacity', '1..2', '--tolerance', '90%', '--duration', '800ms'],
     'sparklane loadtest sweep',
   ],
   ['a comparison', ['--ab', 'completions', '--blocks', '2'], 'sparklane loadtest comparison'],
@@ -148,7 +148,7 @@ test.each([
     '--load',
     'poisson:20',
     '--duration',
-    '8s',
+    '3s',
     '--otlp',
     `${server.url}${base}`,
   ]);
