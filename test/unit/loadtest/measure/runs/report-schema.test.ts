@@ -38,7 +38,11 @@ const validate = new Ajv2020({ strict: false }).compile(reportJsonSchema() as ob
 test.each([
   ['a run', ['--load', 'poisson:4', '--duration', '5s', '--gate', 'good>=1%'], 'sparklane loadtest run'],
   ['a sweep', ['--load', 'closed:1', '--sweep', '1,2', '--duration', '800ms'], 'sparklane loadtest sweep'],
-  ['two sweeps', ['--sweep', 'concurrency:1,2; rate:2,4', '--duration', '800ms'], 'sparklane loadtest sweeps'],
+  [
+    'two sweeps',
+    ['--sweep', 'concurrency:1,2; rate:2,4', '--duration', '800ms'],
+    'sparklane loadtest sweeps',
+  ],
   [
     'a capacity search',
     ['--load', 'poisson:1', '--capacity', '1..2', '--tolerance', '90%', '--duration', '800ms'],
