@@ -152,7 +152,8 @@ test('the types of every export are found', async ({ skip }) => {
 
 test('the load tester runs from code', async ({ skip }) => {
   skip(!installed);
-  const flags = ['--in-process', '--workload', 'mooncake', '--sessions', '4', '--out', join(home, 'report')];
+  const workload = ['--workload', 'mooncake', '--sessions', '4', '--warmup', '0s'];
+  const flags = ['--in-process', ...workload, '--out', join(home, 'report')];
   const script = `import { processIo, runLoadtest } from 'sparklane/loadtest'; await runLoadtest(${JSON.stringify(flags)}, processIo());`;
   const { code, errors } = await run(process.execPath, ['--input-type=module', '-e', script]);
   expect(code, errors).toBe(0);

@@ -1,5 +1,5 @@
 // The other panes in a browser, against the real model: live, hardware, models, reports, the key, what a model's markup becomes,
-// and that a page that stays open does not grow (PAGE_MINUTES, 5 unless given).
+// and that a page that stays open does not grow (PAGE_MINUTES, 3 unless given).
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Page } from 'playwright-core';
@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { LiveReport } from '../../server/ui/page/live-report.ts';
 import { chromium, type PageRig, pageRig, seriousFaults } from '../page-rig.ts';
 
-const PAGE_MINUTES = Number(process.env['PAGE_MINUTES'] ?? 5);
+const PAGE_MINUTES = Number(process.env['PAGE_MINUTES'] ?? 3);
 
 let rig: PageRig;
 const ask = async (content: string): Promise<void> => {

@@ -4,7 +4,7 @@ import { runSwarm } from './swarm.ts';
 const given = process.env['SEED'] || undefined;
 const seeds =
   given === undefined
-    ? Array.from({ length: Number(process.env['SEEDS'] ?? 60) }, (_, index) => index + 1)
+    ? Array.from({ length: Number(process.env['SEEDS'] ?? 40) }, (_, index) => index + 1)
     : [Number(given)];
 
 function run(seed: number) {
