@@ -12,8 +12,8 @@ export default defineConfig({
   test: {
     dir: 'test',
     globalSetup: 'test/run-folders.ts',
-    // Two cores: end-to-end files start servers with a device thread each, so files run two at a time.
-    maxWorkers: 2,
+    // For two cores: a file that starts servers waits for them about as often as it computes.
+    maxWorkers: 3,
     // A bound on what hangs, never a measure: on a machine that others use, too, everything takes ten times as long.
     testTimeout: 180_000,
     hookTimeout: 180_000,

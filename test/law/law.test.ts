@@ -58,7 +58,7 @@ const served = requests === 0 ? [shipped, drafted] : [shipped, drafted, ...other
 function planOf({ flags, guesses = false, cases = 39 }: Served, index: number): LawPlan {
   const sizes =
     requests === 0
-      ? { cases: guesses ? 6 : 8, requests: guesses ? 30 : 50, callers: 8 }
+      ? { cases: guesses ? 5 : 7, requests: guesses ? 30 : 50, callers: 8 }
       : { cases, requests: Math.ceil(requests * (index === 0 ? 0.5 : 0.5 / others.length)), callers: 24 };
   const files = { kvDiskDirectory: `${archives}/kv${index}` };
   return {
