@@ -8,7 +8,7 @@ import { runCampaign } from './campaign.ts';
 import { FlagReader } from './flag-reader.ts';
 import type { LoadtestIo } from './io.ts';
 import { reportJsonSchema } from './runs/report-schema.ts';
-import { type Flags, parseSettings } from './settings.ts';
+import { type Flags, parseSettings, type Settings } from './settings.ts';
 import { unheardFlags } from './unheard-flags.ts';
 import { TARGET_KINDS } from './wires/catalog.ts';
 import { undiciForward } from './wires/undici-forward.ts';
@@ -30,12 +30,12 @@ export function addLoadtestCommand(program: Command, io: LoadtestIo): void {
       io.write(`${JSON.stringify(reportJsonSchema(), null, 2)}\n`);
       return;
     }
-    for (const line of unheardFlags(flags)) io.note(`${line}\n`);
+    const settings = parseSettings(flags);
+    for (const line of unheardFlags(flags, settings)) io.note(line);
     if (typeof flags['record'] === 'string') {
-      await recordClient(flags['record'], flags, io);
+      await recordClient(flags['record'], { flags, settings }, io);
       return;
     }
-    const settings = parseSettings(flags);
     // Read only where it is asked for: it takes a tenth of a second, which every command would wait for.
     const run = flags['autocannon'] === true ? (await import('./autocannon.ts')).runAutocannon : runCampaign;
     io.setExitCode(await run(settings, io));
@@ -163,8 +163,12 @@ function addExperimentFlags(command: Command): void {
     .option('--no-live', 'no live view');
 }
 
-async function recordClient(file: string, flags: Flags, io: LoadtestIo): Promise<void> {
-  const { target, connection } = parseSettings(flags);
+async function recordClient(
+  file: string,
+  { flags, settings }: { readonly flags: Flags; readonly settings: Settings },
+  io: LoadtestIo,
+): Promise<void> {
+  const { target, connection } = settings;
   const port = new FlagReader(flags).integer('listen', 0, 65_535) ?? RECORDER_PORT;
   if (target.address === null) throw new FlagError('record', file, 'a server at --url');
   const ended = new Promise<void>((resolve) => {

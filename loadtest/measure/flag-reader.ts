@@ -1,4 +1,5 @@
 // FlagReader: flags as commander gives them, as checked values; each refusal says what would have been taken.
+import { flagName } from '../../server/base/flag-name.ts';
 import { FlagError } from '../base/flag-error.ts';
 import { parseTimeMs } from './play/slo.ts';
 
@@ -30,14 +31,14 @@ export class FlagReader {
     if (text === null) return null;
     const value = text.trim() === '' ? Number.NaN : Number(text);
     if (!(value >= min && value <= max))
-      throw new FlagError(kebab(name), text, `a number from ${min} to ${max}`);
+      throw new FlagError(flagName(name), text, `a number from ${min} to ${max}`);
     return value;
   }
 
   integer(name: string, min: number, max: number): number | null {
     const value = this.number(name, min, max);
     if (value !== null && !Number.isInteger(value)) {
-      throw new FlagError(kebab(name), this.text(name)!, `a whole number from ${min} to ${max}`);
+      throw new FlagError(flagName(name), this.text(name)!, `a whole number from ${min} to ${max}`);
     }
     return value;
   }
@@ -48,7 +49,7 @@ export class FlagReader {
     return text.split(',').map((part) => {
       const value = part.trim() === '' ? Number.NaN : Number(part);
       if (!(value >= min && value <= max)) {
-        throw new FlagError(kebab(name), text, `numbers from ${min} to ${max}, separated by commas`);
+        throw new FlagError(flagName(name), text, `numbers from ${min} to ${max}, separated by commas`);
       }
       return value;
     });
@@ -60,7 +61,7 @@ export class FlagReader {
     if (text === null) return null;
     const value = text.endsWith('%') ? Number(text.slice(0, -1)) / 100 : Number(text);
     if (!(value >= 0 && value <= 1) || text.trim() === '')
-      throw new FlagError(kebab(name), text, 'a share, such as 10% or 0.1');
+      throw new FlagError(flagName(name), text, 'a share, such as 10% or 0.1');
     return value;
   }
 
@@ -68,7 +69,7 @@ export class FlagReader {
     const text = this.text(name);
     if (text === null) return null;
     const value = parseTimeMs(/^\d+(\.\d+)?$/.test(text) ? `${text}s` : text); // seconds, as people say them
-    if (value === null) throw new FlagError(kebab(name), text, 'a time, such as 30s, 500ms or 5m');
+    if (value === null) throw new FlagError(flagName(name), text, 'a time, such as 30s, 500ms or 5m');
     return value;
   }
 
@@ -76,11 +77,7 @@ export class FlagReader {
     const text = this.text(name);
     if (text === null) return null;
     const choice = choices.find((known) => known === text);
-    if (choice === undefined) throw new FlagError(kebab(name), text, choices.join(', '));
+    if (choice === undefined) throw new FlagError(flagName(name), text, choices.join(', '));
     return choice;
   }
-}
-
-function kebab(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }

@@ -1,13 +1,6 @@
-// Flags that were given and that nothing asks in a run of this kind: each is said, with what it belongs to, so that nobody takes a
-// result for what he did not measure. Pure. Used by command.ts.
-import { type Flags, parseSettings, type Settings } from './settings.ts';
-
-/** Flags that count only where `heard`. */
-interface Rule {
-  readonly flags: readonly string[];
-  readonly heard: boolean;
-  readonly of: string;
-}
+// Which flags of the load tester count for nothing in the run that was asked for. Pure. Used by command.ts.
+import { type HearingRule, unheardLines } from '../base/unheard.ts';
+import type { Flags, Settings } from './settings.ts';
 
 const RECORDER = ['record', 'listen', 'url', 'proxy', 'ca', 'insecure'];
 const RUN = [
@@ -25,31 +18,22 @@ const RUN = [
 const SESSIONS = ['agent-sessions', 'interrupts', 'soak', 'dataset'];
 const TRACES = [...SESSIONS, 'azure-code', 'edits', 'edits-contrast', 'mooncake', 'requests'];
 
-/** One line for each, in the order in which the help has them. Throws what parseSettings throws. */
-export function unheardFlags(flags: Flags): readonly string[] {
+/** One line for each, in the order of the rules. */
+export function unheardFlags(flags: Flags, settings: Settings): readonly string[] {
   const given = (name: string): boolean => {
-    const value = flags[name];
-    if (name === 'live') return value === false;
+    const value = name === 'noLive' ? flags['live'] === false : flags[name];
     return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
   };
-  const settings = parseSettings(flags);
-  const rules = given('record')
-    ? [
-        {
-          flags: Object.keys(flags).filter((name) => !RECORDER.includes(name)),
-          heard: false,
-          of: 'a test, not of --record',
-        },
-      ]
-    : rulesOf(flags, settings, given);
-  return rules
-    .filter(({ heard }) => !heard)
-    .flatMap(({ flags: names, of }) =>
-      names.filter(given).map((name) => `--${flagOf(name)} counts for nothing here: it is of ${of}`),
-    );
+  return unheardLines(given('record') ? recorderRules(flags) : rulesOf(flags, settings, given), given);
 }
 
-function rulesOf(flags: Flags, settings: Settings, given: (name: string) => boolean): readonly Rule[] {
+function recorderRules(flags: Flags): readonly HearingRule[] {
+  const names = Object.keys(flags).map((name) => (name === 'live' ? 'noLive' : name));
+  const others = names.filter((name) => !RECORDER.includes(name));
+  return [{ flags: others, heard: false, of: 'a test, not of --record' }];
+}
+
+function rulesOf(flags: Flags, settings: Settings, given: (name: string) => boolean): readonly HearingRule[] {
   const { workload, inProcess, capacity, sweeps, other, target } = settings;
   const is = (...names: string[]) => names.includes(workload);
   const compared = other !== null;
@@ -93,9 +77,4 @@ function rulesOf(flags: Flags, settings: Settings, given: (name: string) => bool
     { flags: ['blocks'], heard: compared, of: '--ab' },
     { flags: ['listen'], heard: false, of: '--record' },
   ];
-}
-
-function flagOf(name: string): string {
-  if (name === 'live') return 'no-live';
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }

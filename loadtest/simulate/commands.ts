@@ -1,5 +1,6 @@
 // The commands of the simulator for commander: predict, simulate, compare, fleet, measure-device, devices, validate. A thin
 // layer: reads flags, calls the functions of this folder, prints a table or JSON. Mounted by loadtest/commands.ts.
+
 import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
@@ -11,19 +12,12 @@ import { shapeNamed } from '../../kernels/sim/shape-file.ts';
 import { WAFER_CHIPS } from '../../kernels/sim/wafer/chips.ts';
 import { SERVED_POLICY } from '../../server/engine/policy.ts';
 import { FlagError } from '../base/flag-error.ts';
+import type { HearingRule } from '../base/unheard.ts';
 import { formatComparison } from './compare.ts';
 import { type CompareFlags, compareDevices } from './compare-study.ts';
 import { contextOf, type DeviceFlags, deviceOf, devicesOf, withDeviceFlags } from './device-flags.ts';
 import { deviceFits, formatDeviceFits } from './device-list.ts';
-import {
-  arrivalRules,
-  deviceRules,
-  type HearingRule,
-  loadRules,
-  priceNotes,
-  regionRules,
-  unheardOf,
-} from './flag-hearing.ts';
+import { arrivalRules, deviceRules, loadRules, priceNotes, regionRules, unheardOf } from './flag-hearing.ts';
 import { people, positive, precision, region, whole } from './flag-values.ts';
 import { addFleet } from './fleet/fleet-commands.ts';
 import type { FixedLengths } from './load.ts';

@@ -2,14 +2,8 @@
 // that nobody takes a figure for what he did not ask. Foreign devices' flags are device-flags.ts's. For commands.ts and fleet/.
 import type { Command } from 'commander';
 import type { SimDevice } from '../../kernels/sim/device.ts';
+import { type HearingRule, unheardLines } from '../base/unheard.ts';
 import type { Prices } from './summary.ts';
-
-/** Flags that count only where `heard`. */
-export interface HearingRule {
-  readonly flags: readonly string[]; // as commander names them
-  readonly heard: boolean;
-  readonly of: string;
-}
 
 /** The flags of the command line, not those that have their default. */
 function givenFlags(command: Command): string[] {
@@ -17,19 +11,9 @@ function givenFlags(command: Command): string[] {
 }
 
 /** One line for each, in the order of the rules. */
-export function unheardOf(command: Command, rules: readonly HearingRule[]): string[] {
+export function unheardOf(command: Command, rules: readonly HearingRule[]): readonly string[] {
   const given = givenFlags(command);
-  return rules
-    .filter(({ heard }) => !heard)
-    .flatMap(({ flags, of }) =>
-      flags
-        .filter((name) => given.includes(name))
-        .map((name) => `--${flagOf(name)} counts for nothing here: it is of ${of}\n`),
-    );
-}
-
-export function flagOf(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return unheardLines(rules, (name) => given.includes(name));
 }
 
 /** All that `--region` asks: the rest is of the engine. */

@@ -2,8 +2,8 @@
 // follow "because". For commands.ts and compare-study.ts.
 import { requestsAtMaxLoad } from '../../kernels/sim/fit/max-load.ts';
 import { VLLM_ROW } from '../../kernels/sim/fit/published.ts';
+import { flagName } from '../../server/base/flag-name.ts';
 import type { DeviceFlags } from './device-flags.ts';
-import { flagOf } from './flag-hearing.ts';
 import type { FixedLengths } from './load.ts';
 import type { PredictLoad } from './predict.ts';
 import type { RunFlags } from './run-flags.ts';
@@ -49,5 +49,5 @@ export const unlikeTrace = 'published rows have requests of one length at a stea
 function stated(flags: Flags, of: readonly (keyof DeviceFlags)[]): string[] {
   return of
     .filter((name) => flags[name] !== undefined)
-    .map((name) => `--${flagOf(name)} is stated, published rows have the default`);
+    .map((name) => `--${flagName(name)} is stated, published rows have the default`);
 }

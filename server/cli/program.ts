@@ -1,7 +1,9 @@
 // The command line: commands, their flags, and what an error looks like. Owns nothing of what commands do; touches no
 // process (main.ts does), so that tests run it whole. Before it: main.ts; after it: one file per command.
+
 import { readFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
+import { flagName } from '../base/flag-name.ts';
 import { packageVersion } from '../base/package-version.ts';
 import type { NativeClient } from '../client/client.ts';
 import { type Config, loadConfig } from '../config/config.ts';
@@ -278,9 +280,8 @@ function numberOf(
   const value = text.trim() === '' ? Number.NaN : Number(text);
   const fits = bounds.integer ? Number.isSafeInteger(value) : Number.isFinite(value);
   if (fits && value >= bounds.min) return value;
-  const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   const kind = bounds.integer ? 'an integer' : 'a number';
-  throw new UsageError(`--${flag} ${text}: expected ${kind} of at least ${bounds.min}`);
+  throw new UsageError(`--${flagName(name)} ${text}: expected ${kind} of at least ${bounds.min}`);
 }
 
 /** Errors with a name of their own, and the system's, say what is wrong; anything else is a bug and brings its stack. */

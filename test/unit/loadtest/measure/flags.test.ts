@@ -6,7 +6,7 @@ import { unheardFlags } from '../../../../loadtest/measure/unheard-flags.ts';
 const asGiven = { header: [], live: true }; // as commander gives them where nobody did
 
 function namesOf(flags: Record<string, unknown>): string[] {
-  return unheardFlags({ ...asGiven, ...flags }).map(
+  return unheardFlags({ ...asGiven, ...flags }, parseSettings({ ...asGiven, ...flags })).map(
     (line) => /^--(\S+) counts for nothing here: it is of ./.exec(line)![1]!,
   );
 }
