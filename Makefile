@@ -15,7 +15,7 @@ SPARKLANE = node dist/sparklane.js
 say = @awk -F ':.*\#\# ' '/^$@:.*\#\# /{printf "== make %s: %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve chat test clients test-clients check law sim faults soak bench quality peer bench-peer validate loadtest cluster package bless clean
+.PHONY: help setup build serve chat test clients test-clients check law sim faults soak bench quality peer bench-peer validate loadtest cluster package bless native clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -130,6 +130,10 @@ package: dist/.built ## the npm package as a tarball, installed into an empty fo
 	$(say)
 	npm pack --ignore-scripts --loglevel=error
 	PACKAGE=whole npx vitest run test/e2e/package.test.ts
+
+native: ## build our own operators anew from kernels/native (needs zig: ZIG="python3 -m ziglang"); the result is committed
+	$(say)
+	kernels/native/build.sh
 
 clean: ## remove what was built and installed
 	$(say)

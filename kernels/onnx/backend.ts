@@ -42,9 +42,9 @@ import { threadPool } from './thread-pool.ts';
 /** The part of models/graph/build.ts's BuiltGraph that running it needs. */
 export interface DecoderGraph {
   readonly modelPath: string; // for the C API
-  readonly bindingModelPath: string; // for the official binding
+  readonly bindingModelPath: string | null; // for the official binding, where there is one
   readonly deviceModelPath: string | null; // for other devices than the cpu; null: modelPath
-  readonly int8Kv: { readonly modelPath: string; readonly bindingModelPath: string } | null; // the same with KV as int8, where there is one
+  readonly int8Kv: { readonly modelPath: string; readonly bindingModelPath: string | null } | null; // the same with KV as int8, where there is one
   readonly topCount: number; // K
   readonly spec: ModelSpec;
   readonly precision?: string; // fp32, or how its weights are rounded; absent: that is not known
@@ -378,6 +378,11 @@ async function openApart(options: SessionOptions): Promise<GraphSession> {
   }
 }
 
+function bindingPathOf({ bindingModelPath }: Pick<DecoderGraph, 'bindingModelPath'>): string {
+  if (bindingModelPath !== null) return bindingModelPath;
+  throw new OrtError('unavailable', 'the official binding knows none of our own operators');
+}
+
 function sessionOptions(options: CpuBackendOptions, runtime: GraphSession['runtime']): SessionOptions {
   const { sizes, threadCount, spinning, provider = 'cpu' } = options;
   const graph = options.int8Kv === null ? options.graph : options.graph.int8Kv!;
@@ -387,7 +392,7 @@ function sessionOptions(options: CpuBackendOptions, runtime: GraphSession['runti
   return runtime === 'c-api'
     ? { modelPath, intraOpThreads: threadCount - sizes.replicaCount + 1, spinning, provider }
     : {
-        modelPath: graph.bindingModelPath,
+        modelPath: bindingPathOf(graph),
         intraOpThreads: Math.floor(threadCount / sizes.replicaCount),
         spinning,
       };

@@ -21,6 +21,8 @@ export interface OrtApi extends DeviceApi {
   setMemoryArena(options: Address, enabled: boolean): void;
   enableProfiling(options: Address, filePrefix: string): void;
   addConfigEntry(options: Address, entry: { readonly key: string; readonly value: string }): void;
+  /** Operators of another shared library. */
+  registerOperators(options: Address, libraryPath: string): void;
   createSession(env: Address, modelPath: string, options: Address): Address;
   createSessionOf(env: Address, model: Uint8Array, options: Address): Address;
   createCpuMemoryInfo(): Address;
@@ -73,6 +75,7 @@ const positions = {
   ReleaseIoBinding: 135,
   BindInput: 136,
   BindOutput: 137,
+  RegisterCustomOpsLibraryV2: 228,
 } as const;
 
 const arenaAllocator = 1; // enum OrtAllocatorType: OrtArenaAllocator
@@ -104,6 +107,7 @@ type Options = Pick<
   | 'setMemoryArena'
   | 'enableProfiling'
   | 'addConfigEntry'
+  | 'registerOperators'
   | 'releaseSessionOptions'
 >;
 
@@ -123,6 +127,7 @@ function optionsTable({ pathType }: Library, { checked, creator, releaser }: Cal
     setMemoryArena: (options, enabled) => (enabled ? enableArena : disableArena)(options),
     enableProfiling: checked(positions.EnableProfiling, ['void *', pathType]),
     addConfigEntry: (options, { key, value }) => addConfigEntry(options, key, value),
+    registerOperators: checked(positions.RegisterCustomOpsLibraryV2, ['void *', pathType]),
     releaseSessionOptions: releaser(positions.ReleaseSessionOptions),
   };
 }

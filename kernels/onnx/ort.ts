@@ -1,6 +1,7 @@
 // ONNX Runtime sessions through its C API: tensors are bound once over our own memory and a step is one call,
 // without a copy. A session may be shared by every worker thread of the process, so weights are held once.
 // Before it: worker.ts through runtime.ts; after it: ort-c-api.ts. Where this cannot load: ort-binding.ts.
+
 import { adapterRefusal } from './adapter.ts';
 import { OrtAllocator, webgpuMemoryName } from './ort-allocator.ts';
 import { loadOrtApi, type OrtApi } from './ort-c-api.ts';
@@ -8,6 +9,7 @@ import { CApiBinding } from './ort-c-binding.ts';
 import { type NodePlacement, recordPlacement } from './ort-device-api.ts';
 import { OrtError } from './ort-error.ts';
 import type { Address } from './ort-library.ts';
+import { nativeLibraryPath } from './own-library.ts';
 import type {
   Binding,
   BoundTensor,
@@ -156,6 +158,8 @@ function createSession(api: OrtApi, { env, options, tuning, model }: SessionPart
     )) {
       api.addConfigEntry(native, { key, value });
     }
+    const library = options.provider === 'webgpu' ? null : nativeLibraryPath();
+    if (library !== null) api.registerOperators(native, library);
     if (tuning.profilePrefix !== null) api.enableProfiling(native, tuning.profilePrefix);
     if (options.provider === 'webgpu') {
       api.appendProvider(native, 'WebGPU');

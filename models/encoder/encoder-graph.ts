@@ -20,7 +20,7 @@ interface Context {
 
 export function writeEncoder(spec: EncoderSpec, precision: Precision, source: WeightSource): GraphWriter {
   const writer = new GraphWriter();
-  const plain = { smoothed: false, exactProducts: false, fineHead: false };
+  const plain = { smoothed: false, exactProducts: false, fineHead: false, ownKernels: false };
   const context = { spec, source, writer, arithmetic: arithmeticOf(precision, source, plain) };
   writeTables(context);
   const { vocabSize, hiddenSize, layers } = spec;

@@ -50,6 +50,7 @@ export async function adoptExport(
       modelPath,
       bindingModelPath: modelPath,
       deviceModelPath: null,
+      ownKernels: false,
       statesModelPath: null,
     },
     int8Kv: null,

@@ -21,14 +21,14 @@ import {
 } from './graph-files.ts';
 import { type GraphWriter, recipeSize } from './graph-writer.ts';
 import { paddedHeads } from './padded-heads.ts';
-import { hasFineHead, isSmoothable, type Precision } from './precision.ts';
+import { hasFineHead, hasOwnKernels, isSmoothable, type Precision } from './precision.ts';
 import { type Probe, probeParts } from './probe.ts';
 import { madeByThreads, madeHere } from './recipe-threads.ts';
 import { readShippedRanges } from './shipped-ranges.ts';
 import { type ActivationRanges, smoothed } from './smoothing.ts';
 
 // Part of every entry's key: raise it whenever the same checkpoint would give other files.
-const builderVersion = '20';
+const builderVersion = '21';
 
 const modelFiles: Readonly<Record<KvPrecision, string>> = { fp32: 'model.onnx', int8: 'model-kv-int8.onnx' };
 const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
@@ -52,6 +52,7 @@ export interface Calibration {
 export interface BuildOptions {
   readonly precision: Precision;
   readonly cacheDirectory: string; // created if missing
+  readonly ownKernels?: boolean; // this machine has our own operators (kernels/onnx/own-library.ts): formats that they have are for the cpu's C API alone
   readonly calibration?: Calibration; // formats that gain by it err less; without it they are built all the same
   readonly onProgress?: (progress: BuildProgress) => void;
   readonly threads?: BuildThreads; // without them this thread makes everything
@@ -66,9 +67,10 @@ export interface BuildThreads {
 export interface BuiltGraph {
   readonly directory: string;
   readonly modelPath: string; // for the C API
-  readonly bindingModelPath: string; // for the official binding: the same graph with a sequence as first output
-  readonly int8Kv: { readonly modelPath: string; readonly bindingModelPath: string } | null; // the same weights, KV as int8; null: of a graph that others built
+  readonly bindingModelPath: string | null; // for the official binding: the same graph with a sequence as first output; null: our own operators compute it
+  readonly int8Kv: { readonly modelPath: string; readonly bindingModelPath: string | null } | null; // the same weights, KV as int8; null: of a graph that others built
   readonly deviceModelPath: string | null; // for other devices than the cpu: the same weights, every operator one that they have; null: modelPath
+  readonly ownKernels: boolean; // with our own operators, which are the cpu's
   readonly statesModelPath: string | null; // the same weights: every token's state, as decoder.ts says; both runtimes
   readonly precision: Precision;
   readonly contentHash: string; // hex; equal hashes have equal files
@@ -97,7 +99,7 @@ export async function buildGraph(given: Checkpoint, options: BuildOptions): Prom
       const ranges = await measuredRanges(join(directory, 'probe'), checkpoint, options);
       const source = ranges === null ? checkpoint : smoothed(spec, checkpoint, ranges);
       const exactProducts = options.calibration?.exactProducts === true;
-      const format = { precision, smoothed: ranges !== null, exactProducts };
+      const format = { precision, smoothed: ranges !== null, exactProducts, ownKernels: isOwn(options) };
       const kvFormat = { ...format, kv: 'fp32' } as const;
       const { recipes } = writeDecoder(spec, kvFormat, source);
       const { count = 1, adapters = [] } = options.threads ?? {};
@@ -112,20 +114,21 @@ export async function buildGraph(given: Checkpoint, options: BuildOptions): Prom
   });
   const pathsFor = (kv: KvPrecision) => ({
     modelPath: join(entry.directory, modelFiles[kv]),
-    bindingModelPath: join(entry.directory, bindingModelFiles[kv]),
+    bindingModelPath: isOwn(options) ? null : join(entry.directory, bindingModelFiles[kv]),
   });
   return {
     directory: entry.directory,
     ...pathsFor('fp32'),
     int8Kv: pathsFor('int8'),
-    deviceModelPath: join(entry.directory, deviceFile),
+    deviceModelPath: isOwn(options) ? null : join(entry.directory, deviceFile),
+    ownKernels: isOwn(options),
     statesModelPath: join(entry.directory, statesFile),
     precision,
     contentHash,
     topCount: topCount(spec),
     vocabSize: spec.vocabSize,
     spec,
-    fates: fatesOf(checkpoint, precision),
+    fates: fatesOf(checkpoint, options),
     fromCache: entry.found,
   };
 }
@@ -138,10 +141,11 @@ export async function isBuilt(checkpoint: Checkpoint, options: BuildOptions): Pr
 }
 
 /** `210 Q4_1 to 8 bit, 1 Q8_0 to 8 bit as it is, 61 F32 to float`. */
-function fatesOf(checkpoint: Checkpoint, precision: Precision): string {
-  const format = { precision, kv: 'fp32', smoothed: false } as const;
+function fatesOf(checkpoint: Checkpoint, options: BuildOptions): string {
+  const { precision } = options;
+  const format = { precision, kv: 'fp32', smoothed: false, ownKernels: isOwn(options) } as const;
   // Smoothing changes stored values, so nothing is as it was.
-  const source = isSmoothable(precision) ? { read: checkpoint.read } : checkpoint;
+  const source = isCalibrated(options) ? { read: checkpoint.read } : checkpoint;
   const { fates } = writeDecoder(checkpoint.spec, format, source);
   const fateOf = new Map(fates.flatMap(({ weights, fate }) => weights.map((name) => [name, fate] as const)));
   const counts = new Map<string, number>();
@@ -153,16 +157,15 @@ function fatesOf(checkpoint: Checkpoint, precision: Precision): string {
 }
 
 /** Everything that decides the entry's bytes: the weights, the dimensions, the precision and this builder. */
-async function contentHashOf(
-  checkpoint: Checkpoint,
-  { precision, cacheDirectory, calibration }: BuildOptions,
-): Promise<string> {
+async function contentHashOf(checkpoint: Checkpoint, options: BuildOptions): Promise<string> {
+  const { precision, cacheDirectory, calibration } = options;
   const { name: _name, bosTokenId: _bos, eosTokenIds: _eos, ...dimensions } = checkpoint.spec;
   const hash = createHash('sha256');
   hash.update(
     JSON.stringify([
-      ...[builderVersion, precision, dimensions, isSmoothable(precision) && calibration?.key],
-      hasFineHead(precision) && calibration?.exactProducts === true,
+      ...[builderVersion, precision, dimensions, isCalibrated(options) && calibration?.key],
+      hasFineHead(precision) && !isOwn(options) && calibration?.exactProducts === true,
+      isOwn(options),
     ]),
   );
   if (checkpoint.variant !== undefined) hash.update(checkpoint.variant);
@@ -170,13 +173,24 @@ async function contentHashOf(
   return hash.digest('hex').slice(0, 32);
 }
 
+/** Whether our own operators compute it. */
+function isOwn({ precision, ownKernels = false }: BuildOptions): boolean {
+  return ownKernels && hasOwnKernels(precision);
+}
+
+/** Whether it errs less with smoothed weights: 16-bit activations have room for their outliers. */
+function isCalibrated(options: BuildOptions): boolean {
+  return isSmoothable(options.precision) && !isOwn(options);
+}
+
 /** Null where nothing is to be measured. Ranges that come with the model are taken as they are. `directory` is there only meanwhile. */
 async function measuredRanges(
   directory: string,
   checkpoint: Checkpoint,
-  { precision, calibration, cacheDirectory }: BuildOptions,
+  options: BuildOptions,
 ): Promise<ActivationRanges | null> {
-  if (calibration === undefined || !isSmoothable(precision)) return null;
+  const { calibration, cacheDirectory } = options;
+  if (calibration === undefined || !isCalibrated(options)) return null;
   const { spec, weightFiles, variant } = checkpoint;
   const digests = await hashFiles(weightFiles, cacheDirectory);
   const origin = { weightFiles, digests, variant, calibrationKey: calibration.key };
@@ -188,7 +202,7 @@ async function measuredRanges(
 interface Entry {
   readonly spec: ModelSpec;
   readonly source: WeightSource;
-  readonly format: Pick<DecoderFormat, 'precision' | 'smoothed' | 'exactProducts'>;
+  readonly format: Pick<DecoderFormat, 'precision' | 'smoothed' | 'exactProducts' | 'ownKernels'>;
 }
 
 async function writeEntry(
@@ -200,13 +214,16 @@ async function writeEntry(
   for (const kv of ['fp32', 'int8'] as const) {
     const writer = writeDecoder(spec, { ...format, kv }, source);
     const graph = graphOf('decoder', writer, weights, decoderInterface(spec, kv));
-    const guarded = { ...graph, ...withCopyGuard(writer, graph.outputs) };
     files.push(await writeModel(directory, modelFiles[kv], graph, builderVersion));
+    if (format.ownKernels === true) continue;
+    const guarded = { ...graph, ...withCopyGuard(writer, graph.outputs) };
     files.push(await writeModel(directory, bindingModelFiles[kv], guarded, builderVersion));
   }
-  const device = writeDecoder(spec, { ...format, target: 'device', kv: 'fp32' }, source);
-  const deviceGraph = graphOf('decoder', device, weights, decoderInterface(spec, 'fp32'));
-  files.push(await writeModel(directory, deviceFile, deviceGraph, builderVersion));
+  if (format.ownKernels !== true) {
+    const device = writeDecoder(spec, { ...format, target: 'device', kv: 'fp32' }, source);
+    const deviceGraph = graphOf('decoder', device, weights, decoderInterface(spec, 'fp32'));
+    files.push(await writeModel(directory, deviceFile, deviceGraph, builderVersion));
+  }
   const writer = writeDecoder(spec, { ...format, kv: 'fp32', answers: 'states' }, source);
   const graph = graphOf('states', writer, weights, statesInterface(spec));
   files.push(await writeModel(directory, statesFile, graph, builderVersion));

@@ -49,6 +49,7 @@ export interface DecoderFormat {
   readonly exactProducts?: boolean; // as of Calibration (build.ts)
   readonly stretch?: Stretch; // some layers alone, which also answer how large their activations are: stretchInterface()
   readonly target?: GraphTarget; // cpu, unless told otherwise
+  readonly ownKernels?: boolean; // on the cpu: with our own operators (kernels/native), where they have the format
   readonly answers?: 'tokens' | 'states'; // tokens, or what the head would read, of every token: statesInterface()
 }
 
@@ -66,7 +67,8 @@ export function writeDecoder(spec: ModelSpec, format: DecoderFormat, unscaled: W
   const exactProducts = format.exactProducts ?? false;
   // Another device's head multiplies the embeddings' blocks, which a finer head leaves in the file.
   const fineHead = exactProducts && target === 'cpu';
-  const arithmetic = arithmeticOf(precision, source, { smoothed, exactProducts, fineHead });
+  const ownKernels = target === 'cpu' && format.ownKernels === true;
+  const arithmetic = arithmeticOf(precision, source, { smoothed, exactProducts, fineHead, ownKernels });
   // int8 keys are multiplied row by row as it is.
   const guesses = target === 'cpu' && kv === 'fp32' && answers === 'tokens' && stretch === undefined;
   const probed = stretch !== undefined;

@@ -8,6 +8,7 @@ import type { Arithmetic } from './arithmetic.ts';
 import { blockArithmetic } from './block-arithmetic.ts';
 import { floatArithmetic } from './float-arithmetic.ts';
 import { integerArithmetic } from './integer-arithmetic.ts';
+import { ownArithmetic } from './own-arithmetic.ts';
 import { smoothedRoles } from './smoothing.ts';
 
 /** `stored`: blocks of 4 or 8 bits as a GGUF file has them, where a kernel takes them; all others in 8 bits. */
@@ -27,15 +28,25 @@ export function hasFineHead(precision: Precision): boolean {
   return precision !== 'fp32' && precision !== 'stored';
 }
 
+const ownBits = { int8: 8, int4: 4, stored: 'stored' } as const;
+
+/** Whether our own operators compute a format: those of blocks. */
+export function hasOwnKernels(precision: Precision): precision is keyof typeof ownBits {
+  return precision in ownBits;
+}
+
+type ArithmeticOptions = Readonly<Record<'smoothed' | 'exactProducts' | 'fineHead' | 'ownKernels', boolean>>;
+
 /**
  * `smoothed`: whether the source's activations have been evened out (smoothing.ts); `exactProducts`: as of Calibration (build.ts);
- * `fineHead`: whether a large head is the finer one.
+ * `fineHead`: whether a large head is the finer one; `ownKernels`: whether our own operators compute, where they have the format.
  */
 export function arithmeticOf(
   precision: Precision,
   source: WeightSource,
-  { smoothed, exactProducts, fineHead }: Record<'smoothed' | 'exactProducts' | 'fineHead', boolean>,
+  { smoothed, exactProducts, fineHead, ownKernels }: ArithmeticOptions,
 ): Arithmetic {
+  if (ownKernels && hasOwnKernels(precision)) return ownArithmetic(source, ownBits[precision]);
   const options = { coarse: smoothed && exactProducts, fineHead };
   switch (precision) {
     case 'fp32':

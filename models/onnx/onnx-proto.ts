@@ -58,6 +58,9 @@ export interface GraphProto {
   readonly outputs: readonly ValueInfo[];
 }
 
+/** Our own operators: kernels/native. */
+export const ownDomain = 'sparklane';
+
 /** ONNX Runtime's own operators (MatMulNBits, GroupQueryAttention, …). */
 export const microsoftDomain = 'com.microsoft';
 
@@ -65,6 +68,7 @@ const irVersion = 12; // ONNX 1.19
 const operatorSets = [
   { domain: '', version: 24 }, // ONNX 1.19, the first that has TensorScatter
   { domain: microsoftDomain, version: 1 },
+  { domain: ownDomain, version: 1 },
 ];
 const externalLocation = 1; // TensorProto.DataLocation.EXTERNAL
 const attributeTypes = { float: 1, int: 2, text: 3, graph: 5, ints: 7 } as const; // AttributeProto.AttributeType

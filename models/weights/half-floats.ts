@@ -1,5 +1,5 @@
-// 16-bit floats as they lie in weight files, widened exactly to float32: IEEE 754 binary16 and bfloat16. Pure.
-// Used by safetensors.ts and gguf/.
+// 16-bit floats as they lie in weight files, widened exactly to float32: IEEE 754 binary16 and bfloat16; and the nearest binary16
+// of a float. Pure. Used by safetensors.ts, gguf/ and graph/own-arithmetic.ts.
 
 const scratch = new Float32Array(1);
 const scratchBits = new Uint32Array(scratch.buffer);
@@ -8,6 +8,22 @@ const scratchBits = new Uint32Array(scratch.buffer);
 export function halfToFloat(half: number): number {
   scratchBits[0] = widenedBits(half);
   return scratch[0]!;
+}
+
+/** The bits of the nearest binary16, ties to even; beyond 65,504 an infinity. */
+export function floatToHalf(value: number): number {
+  scratch[0] = value;
+  const sign = (scratchBits[0]! >>> 16) & 0x8000;
+  const magnitude = scratchBits[0]! & 0x7fffffff;
+  if (magnitude > 0x7f800000) return sign | 0x7e00; // no number
+  if (magnitude >= 0x38800000) {
+    const rounded = magnitude + 0xfff + ((magnitude >>> 13) & 1);
+    return sign | Math.min((rounded - 0x38000000) >>> 13, 0x7c00);
+  }
+  const scaled = Math.abs(scratch[0]!) * 2 ** 24; // subnormal: a multiple of 2⁻²⁴
+  const low = Math.floor(scaled);
+  const rest = scaled - low;
+  return sign | (low + (rest > 0.5 || (rest === 0.5 && low % 2 === 1) ? 1 : 0));
 }
 
 /** `to` holds float32 bits. */

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { argv } from 'node:process';
 import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
 import { measuredTuning, openSession } from '../../kernels/onnx/ort.ts';
+import { nativeLibraryPath } from '../../kernels/onnx/own-library.ts';
 import { Random } from '../../kernels/random.ts';
 import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { type BuiltGraph, buildGraph } from '../../models/graph/build.ts';
@@ -63,7 +64,8 @@ try {
   for (const format of formats.split(',')) {
     const precision = format.replace('+kv8', '') as Precision;
     const calibration = calibrationOn(calibrationTokens(model), Number(threads));
-    const graph = await buildGraph(checkpoint, { precision, cacheDirectory, calibration });
+    const ownKernels = process.env['KERNELS'] !== 'onnxruntime' && nativeLibraryPath() !== null;
+    const graph = await buildGraph(checkpoint, { precision, cacheDirectory, calibration, ownKernels });
     const options = { int8Kv: format.endsWith('+kv8'), threads: Number(threads) };
     const longest = graph.spec.contextLength;
     const some = cases.filter(({ tokens, context }) => context + tokens <= longest);

@@ -24,8 +24,8 @@ const runtimes: readonly { name: string; open: Open }[] = [
   },
   {
     name: 'the official binding',
-    open: ({ bindingModelPath: modelPath }, intraOpThreads) =>
-      openBindingSession({ modelPath, intraOpThreads, spinning: false }),
+    open: ({ bindingModelPath }, intraOpThreads) =>
+      openBindingSession({ modelPath: bindingModelPath!, intraOpThreads, spinning: false }),
   },
 ];
 

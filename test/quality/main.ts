@@ -7,6 +7,7 @@ import { basename, join } from 'node:path';
 import { argv, cpuUsage } from 'node:process';
 import { parseArgs } from 'node:util';
 import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
+import { nativeLibraryPath } from '../../kernels/onnx/own-library.ts';
 import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import { calibrationTokens } from '../../models/graph/calibration.ts';
@@ -73,7 +74,8 @@ async function open(name: string): Promise<Candidate> {
   if (!precisions.includes(precision))
     throw new Error(`${name} is none of ${precisions.join(', ')}, each also with ${kvSuffix}`);
   const calibration = calibrationOn(calibrationTokens(model), threads);
-  const graph = await buildGraph(checkpoint, { precision, cacheDirectory, calibration });
+  const ownKernels = process.env['KERNELS'] !== 'onnxruntime' && nativeLibraryPath() !== null;
+  const graph = await buildGraph(checkpoint, { precision, cacheDirectory, calibration, ownKernels });
   const reader = new GraphReader(graph, {
     kv: name.endsWith(kvSuffix) ? 'int8' : 'fp32',
     calibration: calibrationTokens(model),

@@ -1,0 +1,175 @@
+// The operators over product.h: Product, activations [..., inSize] times a matrix, and Rows, rows of a matrix by their index
+// [...]. Attributes: inSize, outSize, blockSize, bits. Work is shared between ONNX Runtime's own threads.
+#include "ort.h"
+#include "product.h"
+#include <stdlib.h>
+
+#define TASK_BYTES 65536 // of weights times rows: less is not worth another thread's while
+#define TASKS_MAX 16
+#define ROUND_ROWS 8 // rows that a task rounds
+#define ALIGNMENT 64
+
+typedef struct Kernel {
+  Matrix matrix; // without its data, which is an input
+  OrtMemoryInfo *memory;
+} Kernel;
+
+static OrtStatus *createKernel(const OrtCustomOp *op, OrtApi api, const OrtKernelInfo *info, void **kernel) {
+  (void)op, (void)api;
+  int64_t inSize, outSize, blockSize, bits;
+  TRY(ortIntAttribute(info, "inSize", &inSize));
+  TRY(ortIntAttribute(info, "outSize", &outSize));
+  TRY(ortIntAttribute(info, "blockSize", &blockSize));
+  TRY(ortIntAttribute(info, "bits", &bits));
+  if (inSize < 1 || outSize < 1 || blockSize < 16 || blockSize > BLOCK_MAX || blockSize % 16 != 0 || (bits != 8 && bits != 4))
+    return ortCreateStatus(ORT_INVALID_ARGUMENT, "no such matrix");
+  Kernel *made = malloc(sizeof *made);
+  if (made == NULL) return ortCreateStatus(ORT_FAIL, "out of memory");
+  made->matrix = matrixOf(NULL, (size_t)inSize, (size_t)outSize, (size_t)blockSize, (size_t)bits);
+  OrtStatus *status = ortCreateCpuMemoryInfo(1, 0, &made->memory); // the arena's, default memory
+  if (status != NULL) {
+    free(made);
+    return status;
+  }
+  *kernel = made;
+  return NULL;
+}
+
+static void destroyKernel(void *kernel) {
+  ortReleaseMemoryInfo(((Kernel *)kernel)->memory);
+  free(kernel);
+}
+
+/** Input 1 as the kernel's matrix. */
+static OrtStatus *readMatrix(const Kernel *kernel, const OrtKernelContext *context, size_t index, Matrix *matrix) {
+  Tensor data;
+  TRY(readInput(context, index, &data));
+  *matrix = kernel->matrix;
+  size_t size = 1;
+  for (size_t at = 0; at < data.rank; at++) size *= (size_t)data.shape[at];
+  if (size != groupCount(matrix) * groupBytes(matrix)) return ortCreateStatus(ORT_INVALID_ARGUMENT, "a matrix has another size");
+  matrix->data = data.data;
+  return NULL;
+}
+
+typedef struct Work {
+  Matrix matrix;
+  Rounded rounded;
+  const float *input, *bias;
+  float *output;
+  size_t taskCount;
+} Work;
+
+static void roundTask(void *data, size_t task) {
+  const Work *work = data;
+  size_t from = task * ROUND_ROWS, to = from + ROUND_ROWS;
+  if (to > work->rounded.rowCount) to = work->rounded.rowCount;
+  roundRows(&work->matrix, work->input, &work->rounded, from, to);
+}
+
+static void multiplyTask(void *data, size_t task) {
+  const Work *work = data;
+  const size_t groups = groupCount(&work->matrix);
+  multiplyGroups(&work->matrix, &work->rounded, work->bias, work->output, groups * task / work->taskCount,
+                 groups * (task + 1) / work->taskCount);
+}
+
+static OrtStatus *runTasks(const OrtKernelContext *context, void (*task)(void *, size_t), size_t count, void *work) {
+  if (count > 1) return ortParallelFor(context, task, count, 0, work);
+  task(work, 0);
+  return NULL;
+}
+
+static size_t taskCountOf(const Matrix *matrix, size_t rowCount) {
+  const size_t groups = groupCount(matrix);
+  size_t count = groups * groupBytes(matrix) * rowCount / TASK_BYTES;
+  if (count > TASKS_MAX) count = TASKS_MAX;
+  if (count > groups) count = groups;
+  return count < 1 ? 1 : count;
+}
+
+static OrtStatus *computeProduct(void *data, OrtKernelContext *context) {
+  const Kernel *kernel = data;
+  Work work;
+  Tensor input, bias, output;
+  TRY(readInput(context, 0, &input));
+  TRY(readMatrix(kernel, context, 1, &work.matrix));
+  TRY(readInput(context, 2, &bias));
+  const Matrix *matrix = &work.matrix;
+  if (input.rank < 1 || (size_t)input.shape[input.rank - 1] != matrix->inSize)
+    return ortCreateStatus(ORT_INVALID_ARGUMENT, "activations have another size");
+  output = input;
+  output.shape[output.rank - 1] = (int64_t)matrix->outSize;
+  TRY(writeOutput(context, 0, &output));
+  size_t rows = 1;
+  for (size_t at = 0; at + 1 < input.rank; at++) rows *= (size_t)input.shape[at];
+  if (rows == 0) return NULL;
+  const size_t levelsBytes = rows * matrix->blockCount * matrix->blockSize * sizeof(int16_t);
+  const size_t stepsAt = (levelsBytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  void *scratch = NULL;
+  TRY(ortScratch(context, kernel->memory, stepsAt + 2 * rows * matrix->blockCount * sizeof(float), &scratch));
+  float *const steps = (float *)((char *)scratch + stepsAt);
+  work.rounded = (Rounded){scratch, steps, steps + rows * matrix->blockCount, rows};
+  work.input = input.data;
+  work.bias = bias.data;
+  work.output = output.data;
+  work.taskCount = taskCountOf(matrix, rows);
+  TRY(runTasks(context, roundTask, (rows + ROUND_ROWS - 1) / ROUND_ROWS, &work));
+  return runTasks(context, multiplyTask, work.taskCount, &work);
+}
+
+static OrtStatus *computeRows(void *data, OrtKernelContext *context) {
+  const Kernel *kernel = data;
+  Matrix matrix;
+  Tensor ids, output;
+  TRY(readMatrix(kernel, context, 0, &matrix));
+  TRY(readInput(context, 1, &ids));
+  if (ids.rank >= RANK_MAX) return ortCreateStatus(ORT_INVALID_ARGUMENT, "indices have too many dimensions");
+  output = ids;
+  output.shape[output.rank++] = (int64_t)matrix.inSize;
+  TRY(writeOutput(context, 0, &output));
+  size_t count = 1;
+  for (size_t at = 0; at < ids.rank; at++) count *= (size_t)ids.shape[at];
+  for (size_t at = 0; at < count; at++) {
+    const int32_t id = ((const int32_t *)ids.data)[at];
+    if (id < 0 || (size_t)id >= matrix.outSize) return ortCreateStatus(ORT_INVALID_ARGUMENT, "an index is beyond the matrix");
+    readRow(&matrix, (size_t)id, (float *)output.data + at * matrix.inSize);
+  }
+  return NULL;
+}
+
+static const char *productName(const OrtCustomOp *op) { return (void)op, "Product"; }
+static const char *rowsName(const OrtCustomOp *op) { return (void)op, "Rows"; }
+static const char *provider(const OrtCustomOp *op) { return (void)op, "CPUExecutionProvider"; }
+static size_t productInputs(const OrtCustomOp *op) { return (void)op, 3; }
+static size_t rowsInputs(const OrtCustomOp *op) { return (void)op, 2; }
+static size_t oneOutput(const OrtCustomOp *op) { return (void)op, 1; }
+static int productInputType(const OrtCustomOp *op, size_t index) { return (void)op, index == 1 ? TYPE_UINT8 : TYPE_FLOAT; }
+static int rowsInputType(const OrtCustomOp *op, size_t index) { return (void)op, index == 0 ? TYPE_UINT8 : TYPE_INT32; }
+static int floatOutput(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, TYPE_FLOAT; }
+static int productOptional(const OrtCustomOp *op, size_t index) { return (void)op, index == 2 ? INPUT_OPTIONAL : INPUT_REQUIRED; }
+static int required(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, INPUT_REQUIRED; }
+static int defaultMemory(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, 0; }
+static int one(const OrtCustomOp *op) { return (void)op, 1; }
+static int lastVersion(const OrtCustomOp *op) { return (void)op, INT32_MAX; }
+
+#define OPERATOR_COMMON                                                                                                \
+  .version = CUSTOM_OP_VERSION, .GetExecutionProviderType = provider, .GetOutputType = floatOutput,                    \
+  .GetOutputTypeCount = oneOutput, .KernelDestroy = destroyKernel, .GetOutputCharacteristic = required,                \
+  .GetInputMemoryType = defaultMemory, .GetVariadicInputMinArity = one, .GetVariadicInputHomogeneity = one,            \
+  .GetVariadicOutputMinArity = one, .GetVariadicOutputHomogeneity = one, .CreateKernelV2 = createKernel,               \
+  .GetStartVersion = one, .GetEndVersion = lastVersion
+
+const OrtCustomOp productOp = {OPERATOR_COMMON,
+                               .GetName = productName,
+                               .GetInputType = productInputType,
+                               .GetInputTypeCount = productInputs,
+                               .GetInputCharacteristic = productOptional,
+                               .KernelComputeV2 = computeProduct};
+
+const OrtCustomOp rowsOp = {OPERATOR_COMMON,
+                            .GetName = rowsName,
+                            .GetInputType = rowsInputType,
+                            .GetInputTypeCount = rowsInputs,
+                            .GetInputCharacteristic = required,
+                            .KernelComputeV2 = computeRows};

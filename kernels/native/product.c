@@ -1,0 +1,223 @@
+// See product.h. An integer sum within a block is exact, whatever its order; blocks are added one after another by fused
+// multiply-adds. So a row has the same bits alone, among others and on any number of threads.
+#include "product.h"
+#include <immintrin.h>
+#include <string.h>
+
+#define LEVEL_MAX 32767.0f
+#define TILE 6 // rows that share a pass through the weights: 12 sums, 2 registers of weights and 1 of activations
+
+// Weights come from memory in one stream: asked for this far ahead, a core has more misses under way than it starts by itself.
+#define AHEAD 4096
+
+Matrix matrixOf(const uint8_t *data, size_t inSize, size_t outSize, size_t blockSize, size_t bits) {
+  Matrix matrix = {data, inSize, outSize, blockSize, bits, (inSize + blockSize - 1) / blockSize, 0};
+  matrix.blockBytes = (bits == 8 ? 2 : 4) * GROUP + blockSize * GROUP * bits / 8;
+  return matrix;
+}
+
+size_t groupCount(const Matrix *matrix) { return (matrix->outSize + GROUP - 1) / GROUP; }
+
+size_t groupBytes(const Matrix *matrix) { return matrix->blockCount * matrix->blockBytes; }
+
+/** The largest magnitude; no number if there is one, or an infinity, among them. `count` is a multiple of 8. */
+static float largest(const float *values, size_t count) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  __m256 peaks = _mm256_setzero_ps(), differences = peaks;
+  for (size_t at = 0; at < count; at += 8) {
+    const __m256 value = _mm256_loadu_ps(values + at);
+    peaks = _mm256_max_ps(peaks, _mm256_andnot_ps(sign, value));
+    differences = _mm256_or_ps(differences, _mm256_sub_ps(value, value)); // 0, but of infinities and what is no number
+  }
+  const __m256 strange = _mm256_cmp_ps(differences, differences, _CMP_UNORD_Q);
+  if (_mm256_movemask_ps(strange) != 0) return __builtin_nanf("");
+  __m128 half = _mm_max_ps(_mm256_castps256_ps128(peaks), _mm256_extractf128_ps(peaks, 1));
+  half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
+}
+
+/** A whole block, a multiple of 8. */
+static void roundBlock(const float *values, size_t size, int16_t *levels, float *step, float *total) {
+  const float peak = largest(values, size);
+  const __m256 factor = _mm256_set1_ps(peak > 0 ? LEVEL_MAX / peak : 0);
+  const __m256i ones = _mm256_set1_epi16(1);
+  __m256i sums = _mm256_setzero_si256();
+  for (size_t at = 0; at < size; at += 16) {
+    const __m256i low = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(values + at), factor));
+    const __m256i high = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(values + at + 8), factor));
+    const __m256i both = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
+    sums = _mm256_add_epi32(sums, _mm256_madd_epi16(both, ones));
+    _mm256_storeu_si256((__m256i *)(levels + at), both);
+  }
+  __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
+  *step = peak / LEVEL_MAX;
+  *total = (float)_mm_cvtsi128_si32(sum) * *step;
+}
+
+void roundRows(const Matrix *matrix, const float *input, const Rounded *rounded, size_t from, size_t to) {
+  const size_t blocks = matrix->blockCount, size = matrix->blockSize;
+  float filled[BLOCK_MAX];
+  for (size_t row = from; row < to; row++) {
+    for (size_t block = 0; block < blocks; block++) {
+      const size_t start = block * size, left = matrix->inSize - start, at = row * blocks + block;
+      const float *values = input + row * matrix->inSize + start;
+      if (left < size) {
+        memset(filled, 0, sizeof filled);
+        memcpy(filled, values, left * sizeof *values);
+        values = filled;
+      }
+      roundBlock(values, size, rounded->levels + at * size, rounded->steps + at, rounded->totals + at);
+    }
+  }
+}
+
+/** A group of outputs for `rows` rows from `row` on. */
+typedef struct Tile {
+  const Matrix *matrix;
+  const uint8_t *group;
+  const int16_t *levels; // of the tile's first row
+  const float *steps, *totals;
+  float *sums; // [rows, GROUP]
+} Tile;
+
+/** Levels of 16 outputs and two inputs, as pairs of 16 bits: outputs 0 … 7, 8 … 15. */
+typedef struct Pairs {
+  __m256i low, high;
+} Pairs;
+
+static inline Pairs pairsOfBytes(const uint8_t *at) {
+  return (Pairs){_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)at)),
+                 _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(at + GROUP)))};
+}
+
+/** Half 0 or 1 of the 64 nibbles at `at`: inputs 0 and 1, or 2 and 3. */
+static inline Pairs pairsOfNibbles(const uint8_t *at, int half) {
+  const __m256i mask = _mm256_set1_epi16(15), words = _mm256_loadu_si256((const __m256i *)at);
+  return half == 0 ? (Pairs){_mm256_and_si256(words, mask), _mm256_and_si256(_mm256_srli_epi16(words, 4), mask)}
+                   : (Pairs){_mm256_and_si256(_mm256_srli_epi16(words, 8), mask), _mm256_srli_epi16(words, 12)};
+}
+
+typedef __m256i Counts[TILE][2];
+typedef __m256 Sums[TILE][2];
+
+static inline __attribute__((always_inline)) void countPair(Counts counts, Pairs pairs, const int16_t *levels, size_t stride, size_t rows) {
+  for (size_t row = 0; row < rows; row++) {
+    int32_t both;
+    memcpy(&both, levels + row * stride, sizeof both);
+    const __m256i activation = _mm256_set1_epi32(both);
+    counts[row][0] = _mm256_add_epi32(counts[row][0], _mm256_madd_epi16(pairs.low, activation));
+    counts[row][1] = _mm256_add_epi32(counts[row][1], _mm256_madd_epi16(pairs.high, activation));
+  }
+}
+
+/** What a block's levels come to. Inputs are in pairs at 8 bits, in fours at 4. */
+static inline __attribute__((always_inline)) void countBlock(Counts counts, const uint8_t *data, const int16_t *levels, size_t size,
+                                                             size_t stride, size_t rows, size_t bits) {
+  for (size_t row = 0; row < rows; row++) counts[row][0] = counts[row][1] = _mm256_setzero_si256();
+  for (size_t input = 0; input < size; input += 16 / bits, data += 2 * GROUP) {
+    if (rows < 3) _mm_prefetch((const char *)data + AHEAD, _MM_HINT_T0); // the others compute longer than a line takes to come
+    if (bits == 8) {
+      countPair(counts, pairsOfBytes(data), levels + input, stride, rows);
+    } else {
+      countPair(counts, pairsOfNibbles(data, 0), levels + input, stride, rows);
+      countPair(counts, pairsOfNibbles(data, 1), levels + input + 2, stride, rows);
+    }
+  }
+}
+
+static inline void widen(const uint8_t *halves, __m256 widened[2]) {
+  widened[0] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)halves));
+  widened[1] = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(halves + GROUP)));
+}
+
+// Written once, compiled for each count of rows and both widths, so that sums stay in registers.
+static inline __attribute__((always_inline)) void multiplyTile(const Tile *tile, const size_t rows, const size_t bits) {
+  const size_t size = tile->matrix->blockSize, blocks = tile->matrix->blockCount, stride = blocks * size;
+  const size_t heading = (bits == 8 ? 2 : 4) * GROUP;
+  const uint8_t *block = tile->group;
+  Sums sums;
+  for (size_t row = 0; row < rows; row++) sums[row][0] = sums[row][1] = _mm256_setzero_ps();
+  for (size_t at = 0; at < blocks; at++, block += tile->matrix->blockBytes) {
+    Counts counts;
+    countBlock(counts, block + heading, tile->levels + at * size, size, stride, rows, bits);
+    __m256 scales[2], offsets[2];
+    widen(block, scales);
+    if (bits == 4) widen(block + 2 * GROUP, offsets);
+    for (size_t row = 0; row < rows; row++) {
+      const __m256 step = _mm256_set1_ps(tile->steps[row * blocks + at]);
+      for (size_t half = 0; half < 2; half++) {
+        sums[row][half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(counts[row][half]), _mm256_mul_ps(scales[half], step), sums[row][half]);
+        if (bits == 4) {
+          const __m256 total = _mm256_set1_ps(tile->totals[row * blocks + at]);
+          sums[row][half] = _mm256_fmadd_ps(total, offsets[half], sums[row][half]);
+        }
+      }
+    }
+  }
+  for (size_t row = 0; row < rows; row++) {
+    _mm256_storeu_ps(tile->sums + row * GROUP, sums[row][0]);
+    _mm256_storeu_ps(tile->sums + row * GROUP + 8, sums[row][1]);
+  }
+}
+
+#define ROWS_CASE(rows)                                             \
+  case rows:                                                        \
+    if (bits == 8) multiplyTile(tile, rows, 8);                     \
+    else multiplyTile(tile, rows, 4);                               \
+    return
+
+static void multiplyRows(const Tile *tile, size_t rows, size_t bits) {
+  switch (rows) {
+    ROWS_CASE(1);
+    ROWS_CASE(2);
+    ROWS_CASE(3);
+    ROWS_CASE(4);
+    ROWS_CASE(5);
+    ROWS_CASE(TILE);
+  }
+}
+
+void multiplyGroups(const Matrix *matrix, const Rounded *rounded, const float *bias, float *output, size_t from, size_t to) {
+  const size_t stride = matrix->blockCount * matrix->blockSize;
+  float sums[TILE * GROUP];
+  for (size_t group = from; group < to; group++) {
+    const size_t first = group * GROUP, left = matrix->outSize - first, count = left < GROUP ? left : GROUP;
+    for (size_t row = 0; row < rounded->rowCount; row += TILE) {
+      const size_t rowsLeft = rounded->rowCount - row, rows = rowsLeft < TILE ? rowsLeft : TILE;
+      const Tile tile = {matrix, matrix->data + group * groupBytes(matrix), rounded->levels + row * stride,
+                         rounded->steps + row * matrix->blockCount,
+                         rounded->totals + row * matrix->blockCount, sums};
+      multiplyRows(&tile, rows, matrix->bits);
+      for (size_t index = 0; index < rows; index++) {
+        float *to = output + (row + index) * matrix->outSize + first;
+        for (size_t at = 0; at < count; at++) to[at] = sums[index * GROUP + at] + (bias == NULL ? 0 : bias[first + at]);
+      }
+    }
+  }
+}
+
+static float halfAt(const uint8_t *halves, size_t index) {
+  uint16_t half;
+  memcpy(&half, halves + 2 * index, sizeof half);
+  return _cvtsh_ss(half);
+}
+
+void readRow(const Matrix *matrix, size_t index, float *row) {
+  const uint8_t *block = matrix->data + index / GROUP * groupBytes(matrix);
+  const size_t output = index % GROUP, heading = (matrix->bits == 8 ? 2 : 4) * GROUP;
+  for (size_t input = 0; input < matrix->inSize; input++) {
+    const size_t within = input % matrix->blockSize;
+    if (input > 0 && within == 0) block += matrix->blockBytes;
+    const uint8_t *data = block + heading;
+    if (matrix->bits == 8) {
+      row[input] = halfAt(block, output) * (int8_t)data[(within / 2 * GROUP + output) * 2 + within % 2];
+    } else {
+      uint16_t word;
+      memcpy(&word, data + within / 4 * 2 * GROUP + (output % 8 * 2 + within % 2) * sizeof word, sizeof word);
+      const int level = word >> (output / 8 * 4 + within / 2 % 2 * 8) & 15;
+      row[input] = halfAt(block, output) * (float)level + halfAt(block + 2 * GROUP, output);
+    }
+  }
+}

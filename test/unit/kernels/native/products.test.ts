@@ -1,0 +1,196 @@
+// Our own operators, through ONNX Runtime: what they compute, and that a row has the same bits alone, among others and on any
+// number of threads.
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { openSessionOf } from '../../../../kernels/onnx/ort.ts';
+import { nativeLibraryPath } from '../../../../kernels/onnx/own-library.ts';
+import { Random } from '../../../../kernels/random.ts';
+import { ints } from '../../../../models/graph/arithmetic.ts';
+import { bytesOf } from '../../../../models/graph/graph-writer.ts';
+import { type OwnLayout, ownBlocks } from '../../../../models/graph/own-blocks.ts';
+import { encodeModel, type NodeProto, ownDomain } from '../../../../models/onnx/onnx-proto.ts';
+import type { Bits } from '../../../../models/weights/weights.ts';
+
+const native = join(import.meta.dirname, '../../../../kernels/native');
+const isHere = nativeLibraryPath() !== null;
+if (!isHere) console.info('skipped: no operators of our own for this machine');
+
+test('the library was built from these sources', () => {
+  const hash = createHash('sha256');
+  const files = readdirSync(native).filter((file) => /\.[ch]$/.test(file));
+  for (const ending of ['.c', '.h']) {
+    for (const file of files.filter((each) => each.endsWith(ending)).sort())
+      hash.update(readFileSync(join(native, file)));
+  }
+  hash.update(readFileSync(join(native, 'build.sh')));
+  const built = readFileSync(join(native, 'linux-x64/sources.sha256'), 'utf8').trim();
+  expect(hash.digest('hex'), 'make native').toBe(built);
+});
+
+const layouts: readonly OwnLayout[] = [
+  { rows: 48, columns: 128, bits: 8, blockSize: 64 },
+  { rows: 37, columns: 100, bits: 8, blockSize: 32 }, // neither groups nor blocks are whole
+  { rows: 48, columns: 128, bits: 4, blockSize: 32 },
+  { rows: 19, columns: 72, bits: 4, blockSize: 32 },
+  { rows: 700, columns: 576, bits: 8, blockSize: 64 }, // several tasks
+  { rows: 700, columns: 576, bits: 4, blockSize: 32 },
+];
+const nameOf = ({ rows, columns, bits, blockSize }: OwnLayout) =>
+  `${rows} × ${columns}, ${bits} bits by ${blockSize}`;
+
+describe.skipIf(!isHere)('products', () => {
+  test.each(layouts.map((layout) => [nameOf(layout), layout] as const))('of %s', (_, layout) => {
+    const random = new Random(17);
+    const weights = valuesOf(random, layout.rows * layout.columns);
+    const matrix = matrixSession(layout, weights);
+    const { rows, columns } = layout;
+    const ids = Int32Array.from({ length: rows }, (_, row) => row);
+    const rounded = matrix.rows(ids); // what the matrix holds
+    const worst = largestDifference(rounded, weights);
+    expect(worst).toBeLessThan(layout.bits === 8 ? 0.005 : 0.14); // of values within ±1; at 4 bits extremes may be clipped
+    const input = valuesOf(random, 17 * columns);
+    const bias = valuesOf(random, rows);
+    const products = matrix.multiply(input, bias);
+    for (let row = 0; row < 17; row++) {
+      for (let output = 0; output < rows; output++) {
+        let sum = bias[output]!;
+        for (let at = 0; at < columns; at++)
+          sum += input[row * columns + at]! * rounded[output * columns + at]!;
+        expect(Math.abs(products[row * rows + output]! - sum)).toBeLessThan(2e-3);
+      }
+    }
+    matrix.release();
+  });
+
+  test.each(layouts.map((layout) => [nameOf(layout), layout] as const))(
+    'of a row, whoever is beside it: %s',
+    (_, layout) => {
+      const random = new Random(3);
+      const weights = valuesOf(random, layout.rows * layout.columns);
+      const input = valuesOf(random, 17 * layout.columns);
+      const bias = valuesOf(random, layout.rows);
+      const [one, two] = [matrixSession(layout, weights, 1), matrixSession(layout, weights, 2)];
+      const all = one.multiply(input, bias);
+      for (let count = 1; count <= 17; count++) {
+        for (const start of [0, 17 - count]) {
+          const part = input.slice(start * layout.columns, (start + count) * layout.columns);
+          const expected = all.slice(start * layout.rows, (start + count) * layout.rows);
+          for (const matrix of [one, two]) expect(matrix.multiply(part, bias)).toEqual(expected);
+        }
+      }
+      one.release();
+      two.release();
+    },
+  );
+
+  test('large activations beside small ones keep the small ones', () => {
+    const layout: OwnLayout = { rows: 16, columns: 128, bits: 8, blockSize: 64 };
+    const weights = new Float32Array(16 * 128).fill(1);
+    const input = new Float32Array(128).fill(1e-3);
+    input[127] = 30_000; // in the second block
+    const matrix = matrixSession(layout, weights);
+    const [weight] = matrix.rows(Int32Array.of(0));
+    const [small] = matrix.multiply(
+      input.map((value) => (value > 1 ? 0 : value)),
+      new Float32Array(16),
+    );
+    expect(small! / weight!).toBeCloseTo(0.127, 5);
+    const [sum] = matrix.multiply(input, new Float32Array(16));
+    expect(sum! / weight! - 30_000).toBeCloseTo(0.064, 1); // beside it in its block 63 are lost
+    matrix.release();
+  });
+
+  test('no number stays none', () => {
+    const layout: OwnLayout = { rows: 16, columns: 64, bits: 8, blockSize: 64 };
+    const matrix = matrixSession(layout, new Float32Array(16 * 64).fill(1));
+    const input = new Float32Array(64).fill(1);
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      input[5] = value;
+      expect(matrix.multiply(input, new Float32Array(16)).some(Number.isFinite)).toBe(false);
+    }
+    matrix.release();
+  });
+
+  test('what does not fit is refused', () => {
+    const layout: OwnLayout = { rows: 16, columns: 64, bits: 8, blockSize: 64 };
+    const weights = new Float32Array(16 * 64).fill(1);
+    const matrix = matrixSession(layout, weights);
+    expect(() => matrix.rows(Int32Array.of(16))).toThrow('an index is beyond the matrix');
+    expect(() => matrix.rows(Int32Array.of(-1))).toThrow('an index is beyond the matrix');
+    matrix.release();
+    const wrong = matrixSession({ ...layout, rows: 17 }, weights, 1, ownBlocks(weights, layout));
+    expect(() => wrong.rows(Int32Array.of(0))).toThrow('a matrix has another size');
+    wrong.release();
+    const bits = 5 as Bits;
+    expect(() => matrixSession({ ...layout, bits }, weights, 1, new Uint8Array(9))).toThrow('no such matrix');
+  });
+});
+
+function valuesOf(random: Random, count: number): Float32Array {
+  return Float32Array.from({ length: count }, () => 2 * random.next() - 1);
+}
+
+function largestDifference(a: Float32Array, b: Float32Array): number {
+  return a.reduce((largest, value, at) => Math.max(largest, Math.abs(value - b[at]!)), 0);
+}
+
+/** One matrix behind both operators. */
+function matrixSession(
+  layout: OwnLayout,
+  weights: Float32Array,
+  threads = 1,
+  bytes = ownBlocks(weights, layout),
+) {
+  const { rows: outSize, columns: inSize, bits, blockSize } = layout;
+  const attributes = ints({ inSize, outSize, bits, blockSize });
+  const node = (operator: string, output: string, inputs: readonly string[]): NodeProto => ({
+    ...{ operator, domain: ownDomain, name: output, outputs: [output], inputs, attributes },
+  });
+  const content = { kind: 'inline' as const, bytes: bytesOf(bytes) };
+  const model = encodeModel(
+    {
+      name: 'products',
+      nodes: [
+        node('Product', 'product', ['input', 'matrix', 'bias']),
+        node('Rows', 'rows', ['matrix', 'ids']),
+      ],
+      initializers: [{ name: 'matrix', type: 'uint8', shape: [bytes.length], content }],
+      inputs: [
+        { name: 'input', type: 'float', shape: ['count', inSize] },
+        { name: 'bias', type: 'float', shape: [outSize] },
+        { name: 'ids', type: 'int32', shape: ['ids'] },
+      ],
+      outputs: [
+        { name: 'product', type: 'float', shape: ['count', outSize] },
+        { name: 'rows', type: 'float', shape: ['ids', inSize] },
+      ],
+    },
+    { name: 'sparklane', version: '1' },
+  );
+  const session = openSessionOf(model, { intraOpThreads: threads, spinning: false });
+  const run = (input: Float32Array, bias: Float32Array, ids: Int32Array) => {
+    const count = input.length / inSize;
+    const [product, rows] = [new Float32Array(count * outSize), new Float32Array(ids.length * inSize)];
+    session
+      .bind(
+        [
+          { name: 'input', data: input, shape: [count, inSize] },
+          { name: 'bias', data: bias, shape: [outSize] },
+          { name: 'ids', data: ids, shape: [ids.length] },
+        ],
+        [
+          { name: 'product', data: product, shape: [count, outSize] },
+          { name: 'rows', data: rows, shape: [ids.length, inSize] },
+        ],
+      )
+      .run();
+    return { product, rows };
+  };
+  return {
+    multiply: (input: Float32Array, bias: Float32Array) => run(input, bias, Int32Array.of(0)).product,
+    rows: (ids: Int32Array) => run(new Float32Array(inSize), new Float32Array(outSize), ids).rows,
+    release: () => session.release(),
+  };
+}
