@@ -45,6 +45,7 @@ export function loadCheckpoint(path: string): Checkpoint {
     readBlocks(name) {
       const blocks = checkpoint.readBlocks!(name);
       checkFinite(blocks.scales, { file: gguf, field: name });
+      if (blocks.offsets !== undefined) checkFinite(blocks.offsets, { file: gguf, field: name });
       return blocks;
     },
   };

@@ -1,6 +1,7 @@
 // GGUF tensor types of 256 values in groups of 16 or 32 with scales of their own: the K types and IQ4_XS. Each function
 // widens whole blocks to float32; sums are rounded once, as in the reference. Pure. Before it: block-types.ts.
 // Layouts: ggml's block_q2_K … block_q6_K, block_iq4_xs.
+import type { BlockQuantised } from '../weights/weights.ts';
 import { type BlockDecoder, halfAt, iq4Levels, writeLevels } from './small-blocks.ts';
 
 const length = 256; // values a block
@@ -64,6 +65,26 @@ export const decodeQ4K: BlockDecoder = (bytes, values) => {
     }
   }
 };
+
+/** The same as blocks of 32 with a scale and an offset each. */
+export function blocksOfQ4K(bytes: Uint8Array): BlockQuantised {
+  const blockCount = (bytes.length / 144) * 8;
+  const data = new Uint8Array(blockCount * 16);
+  const [scales, offsets] = [new Float32Array(blockCount), new Float32Array(blockCount)];
+  for (let block = 0; block < blockCount; block++) {
+    const group = block & 7;
+    const at = (block >> 3) * 144;
+    scales[block] = halfAt(bytes, at) * scaleOf(bytes, at + 4, group);
+    offsets[block] = -halfAt(bytes, at + 2) * minimumOf(bytes, at + 4, group);
+    const from = at + 16 + (group >> 1) * 32;
+    const shift = (group & 1) * 4;
+    for (let i = 0; i < 32; i += 2) {
+      const pair = ((bytes[from + i]! >> shift) & 15) | (((bytes[from + i + 1]! >> shift) & 15) << 4);
+      data[block * 16 + (i >> 1)] = pair;
+    }
+  }
+  return { data, scales, zeroPoints: null, offsets };
+}
 
 /** As Q4_K with 32 bytes of fifth bits before the values: bit g of byte i is of value i of group g. */
 export const decodeQ5K: BlockDecoder = (bytes, values) => {

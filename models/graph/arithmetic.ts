@@ -5,11 +5,20 @@ import type { Attribute } from '../onnx/onnx-proto.ts';
 import type { StoredLayout, WeightSource } from '../weights/weights.ts';
 import { bytesOf, type GraphWriter } from './graph-writer.ts';
 
-/** The layout in which all of these are stored; null when there is none. */
+/** The layout in which all of these are stored; null when there is none, or none that ONNX Runtime's operators take. */
 export function commonLayout(source: WeightSource, names: readonly string[]): StoredLayout | null {
+  const layout = commonOwnLayout(source, names);
+  const hasOffsets = names.some((name) => source.storedLayout?.(name)?.hasOffsets === true);
+  return hasOffsets ? null : layout;
+}
+
+/** The same for our own operators. */
+export function commonOwnLayout(source: WeightSource, names: readonly string[]): StoredLayout | null {
   const layouts = names.map((name) => source.storedLayout?.(name) ?? null);
   const [first] = layouts;
-  return first && layouts.every((layout) => layout?.bits === first.bits) ? first : null;
+  const isLikeFirst = (layout: StoredLayout | null) =>
+    layout?.bits === first!.bits && layout.blockSize === first!.blockSize;
+  return first && layouts.every(isLikeFirst) ? first : null;
 }
 
 /** A matrix [outSize, inSize], possibly several of the checkpoint stacked along the output. */

@@ -2,13 +2,16 @@
 // server/device/device.ts asks; after it: decoder.ts lists the tensors.
 import type { ModelSpec } from '../spec.ts';
 import type { WeightSource } from '../weights/weights.ts';
-import { writeDecoder } from './decoder.ts';
+import { type DecoderFormat, writeDecoder } from './decoder.ts';
 import { tensorSize } from './graph-writer.ts';
-import type { Precision } from './precision.ts';
 
 /** Bytes. `source` is asked how its tensors are stored, never read. */
-export function graphSize(spec: ModelSpec, precision: Precision, source: WeightSource): number {
-  const { recipes } = writeDecoder(spec, { precision, kv: 'fp32' }, source);
+export function graphSize(
+  spec: ModelSpec,
+  format: Pick<DecoderFormat, 'precision' | 'ownKernels'>,
+  source: WeightSource,
+): number {
+  const { recipes } = writeDecoder(spec, { ...format, kv: 'fp32' }, source);
   return recipes.flatMap(({ tensors }) => tensors).reduce((sum, tensor) => sum + tensorSize(tensor), 0);
 }
 

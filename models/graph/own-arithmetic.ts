@@ -5,7 +5,7 @@ import { ownDomain } from '../onnx/onnx-proto.ts';
 import type { Bits, WeightSource } from '../weights/weights.ts';
 import {
   type Arithmetic,
-  commonLayout,
+  commonOwnLayout,
   type EmbeddingTable,
   embedFloat,
   ints,
@@ -27,14 +27,15 @@ const partSize = 2 ** 25; // bytes of a table in float at a time
 /** `bits` of every matrix; `stored`: those it is stored in where it is stored in blocks that the operators take, else 8. */
 export function ownArithmetic(source: WeightSource, bits: Bits | 'stored'): Arithmetic {
   const layoutOf = ({ weights, inSize: columns, outSize: rows }: Matrix): OwnLayout => {
-    const stored = bits === 'stored' ? commonLayout(source, weights) : null;
-    if (stored !== null) return { rows, columns, ...stored };
+    const stored = bits === 'stored' ? commonOwnLayout(source, weights) : null;
+    if (stored !== null) return { rows, columns, bits: stored.bits, blockSize: stored.blockSize };
     const own = bits === 4 ? 4 : 8;
     return { rows, columns, bits: own, blockSize: blockSizes[own] };
   };
   const tableLayout = ({ weight, vocabSize: rows, hiddenSize: columns }: EmbeddingTable): OwnLayout => {
-    const stored = bits === 'stored' ? commonLayout(source, [weight]) : null;
-    return { rows, columns, ...(stored ?? { bits: 8, blockSize: tableBlockSize }) };
+    const stored = bits === 'stored' ? commonOwnLayout(source, [weight]) : null;
+    const { bits: width, blockSize } = stored ?? ({ bits: 8, blockSize: tableBlockSize } as const);
+    return { rows, columns, bits: width, blockSize };
   };
   const writeTable = (writer: GraphWriter, table: EmbeddingTable) =>
     writeMatrix(writer, source, { name: table.weight, weights: [table.weight], layout: tableLayout(table) });
@@ -85,9 +86,9 @@ function writeMatrix(
   { name, weights, layout }: { name: string; weights: readonly string[]; layout: OwnLayout },
 ): void {
   const { bits, blockSize } = layout;
-  const stored = commonLayout(source, weights);
+  const stored = commonOwnLayout(source, weights);
   const isStored = stored?.bits === bits && stored.blockSize === blockSize;
-  writer.fates.push({ weights, fate: `${bits} bit${isStored ? ' as it is' : ''}` });
+  writer.fates.push({ weights, fate: `${bits} bit${isStored ? kept(source, weights) : ''}` });
   writer.weights({
     tensors: [{ name: packed(name), type: 'uint8', shape: [ownSize(layout)] }],
     produce: () => [
@@ -99,6 +100,12 @@ function writeMatrix(
         : roundedBlocks(source, weights, layout),
     ],
   });
+}
+
+/** How a file's own blocks are kept, in words. */
+function kept(source: WeightSource, weights: readonly string[]): string {
+  const isRounded = weights.some((weight) => source.storedLayout?.(weight)?.roundsScales === true);
+  return isRounded ? ' as it is, its scales as halves' : ' as it is';
 }
 
 /** A table part by part, whole groups at a time; any other matrix at once. */

@@ -188,13 +188,13 @@ function fittedGrid(values: Float32Array, { scale, offset }: Grid): Grid {
   return halfGrid(slope, (total - slope * levels) / values.length);
 }
 
-/** Blocks of a file as they are: their scales are halves there. Those of 4 bits count from their zero point. */
+/** Blocks of a file as they are: their scales and offsets are halves there. */
 export function ownStoredBlocks(parts: readonly BlockQuantised[], layout: OwnLayout): Uint8Array {
   const { columns, blockSize, bits } = layout;
   const matrix = new OwnMatrix(layout);
   const blocks = columns / blockSize;
   let first = 0; // row
-  for (const { data, scales, zeroPoints } of parts) {
+  for (const { data, scales, zeroPoints, offsets } of parts) {
     const rows = scales.length / blocks;
     for (let at = 0; at < scales.length; at++) {
       const block = at % blocks;
@@ -206,8 +206,8 @@ export function ownStoredBlocks(parts: readonly BlockQuantised[], layout: OwnLay
           matrix.level(first + row, start, i, data[at * blockSize + i]! - 128);
         continue;
       }
-      const zero = (zeroPoints![row * Math.ceil(blocks / 2) + (block >> 1)]! >> (4 * (block & 1))) & 15;
-      matrix.offset(first + row, start, floatToHalf(-zero * scales[at]!));
+      const zero = () => (zeroPoints![row * Math.ceil(blocks / 2) + (block >> 1)]! >> (4 * (block & 1))) & 15;
+      matrix.offset(first + row, start, floatToHalf(offsets?.[at] ?? -zero() * scales[at]!));
       for (let i = 0; i < blockSize; i++) {
         const level = (data[(at * blockSize + i) >> 1]! >> (4 * (i & 1))) & 15;
         matrix.level(first + row, start, i, level);

@@ -83,10 +83,15 @@ const smallModelWeights = 20e6;
 
 /**
  * The fastest format that keeps `divergenceBound`: the file's own blocks where a kernel takes those of any layer, else
- * w8a8 for small models, int8 in blocks for all others.
+ * w8a8 for small models, int8 in blocks for all others and wherever our own operators compute.
  */
-export function defaultPrecision(spec: ModelSpec, source: WeightSource): Precision {
-  if (layerMatrices(spec).some((name) => source.storedLayout?.(name) != null)) return 'stored';
+export function defaultPrecision(spec: ModelSpec, source: WeightSource, ownKernels = false): Precision {
+  const isStored = (name: string) => {
+    const layout = source.storedLayout?.(name) ?? null;
+    return layout !== null && (ownKernels || layout.hasOffsets !== true);
+  };
+  if (layerMatrices(spec).some(isStored)) return 'stored';
+  if (ownKernels) return 'int8';
   // w8a8 needs activations whose outliers can be folded away: not all families have norms where they would go.
   const isSmooth = smoothedRoles(spec).length === 3;
   return isSmooth && weightCount(spec) <= smallModelWeights ? 'w8a8' : 'int8';

@@ -19,7 +19,9 @@ export function scoresScaled(spec: ModelSpec, source: WeightSource): WeightSourc
     ...(readBlocks !== undefined && {
       readBlocks(name) {
         const blocks = readBlocks(name);
-        return { ...blocks, scales: scale(name, blocks.scales) };
+        const { scales, offsets } = blocks;
+        const scaled = { ...blocks, scales: scale(name, scales) };
+        return offsets === undefined ? scaled : { ...scaled, offsets: scale(name, offsets) };
       },
     }),
   };

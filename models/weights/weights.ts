@@ -9,12 +9,15 @@ export interface BlockQuantised {
   readonly data: Uint8Array; // [rows, blocks, blockSize · bits / 8]; low nibble first
   readonly scales: Float32Array; // [rows, blocks]
   readonly zeroPoints: Uint8Array | null; // 4 bits: [rows, ⌈blocks / 2⌉], low nibble first; 8 bits: all are 128
+  readonly offsets?: Float32Array; // [rows, blocks], instead of zero points: values are scale · level + offset
 }
 
 /** Blocks that a kernel takes as they were stored. */
 export interface StoredLayout {
   readonly bits: Bits;
   readonly blockSize: number;
+  readonly hasOffsets?: boolean; // which our own operators take alone
+  readonly roundsScales?: boolean; // they are products of two numbers, which the operators take as halves
 }
 
 /** `count` rows from `start` on, of all `of`. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Backend, BackendLimits } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
 import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
+import { nativeLibraryPath } from '../../kernels/onnx/own-library.ts';
 import { type BackendLog, createBackend } from '../../kernels/registry.ts';
 import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { withAdapters } from '../../models/checkpoint/lora.ts';
@@ -100,13 +101,14 @@ export async function graphFor(
     refuseForExport(config, model);
     return adoptExport(model.path, model.spec, cacheDirectory);
   }
-  const { checkpoint, precision } = checkpointFor(config, model);
-  const problem = sizeProblem(graphSize(checkpoint.spec, precision, checkpoint), memorySize);
+  const { checkpoint, format } = checkpointFor(config, model);
+  const { precision } = format;
+  const problem = sizeProblem(graphSize(checkpoint.spec, format, checkpoint), memorySize);
   if (problem !== null)
     throw new CheckpointError(`${model.spec.name} at ${precision}: ${problem}`, { file: model.path });
   const calibration = calibrationOn(calibrationTokens(model), threadsPerReplica);
   const threads = { count: threadsPerReplica, adapters: model.adapters };
-  const options = { precision, cacheDirectory, calibration, onProgress, threads };
+  const options = { ...format, cacheDirectory, calibration, onProgress, threads };
   if (buildApart !== undefined && !(await isBuilt(checkpoint, options))) await buildApart(config, onProgress);
   return buildGraph(checkpoint, options);
 }
@@ -124,8 +126,8 @@ export function loadedSize(config: Config, model: Model): number {
 /** Bytes of the weights of that graph. Throws CheckpointError. */
 export function graphSizeFor(config: Config, model: Model): number {
   if (model.fileFormat === 'onnx') return model.fileSize;
-  const { checkpoint, precision } = checkpointFor(config, model);
-  return graphSize(checkpoint.spec, precision, checkpoint);
+  const { checkpoint, format } = checkpointFor(config, model);
+  return graphSize(checkpoint.spec, format, checkpoint);
 }
 
 /** A graph that others built is served as it is. */
@@ -143,7 +145,8 @@ function checkpointFor(config: Config, { path, adapters, spec }: Model) {
   const loaded = withAdapters(loadCheckpoint(path), adapters);
   const { contextTokens } = boundsForModel(config, spec);
   const checkpoint = { ...loaded, spec: servedSpec(loaded.spec, contextTokens) };
-  return { checkpoint, precision: precisionFor(config, checkpoint) };
+  const ownKernels = hasOwnKernels(config);
+  return { checkpoint, format: { precision: precisionFor(config, checkpoint, ownKernels), ownKernels } };
 }
 
 /** Two sets of frequencies exist, and one is served: whoever compares answers must know which. */
@@ -187,10 +190,23 @@ function refuseForDevice(config: Config, { path, spec }: Model): void {
     refuse('precision', 'fp32, int8, int4 or stored: its kernels have no w8a8');
 }
 
+/** Whether our own operators compute on this machine. Throws ConfigError where they are asked for and cannot. */
+function hasOwnKernels({ backend, kernels }: Config): boolean {
+  if (backend === 'webgpu' || kernels === 'onnxruntime') return false;
+  if (nativeLibraryPath() !== null) return true;
+  if (kernels === 'auto') return false;
+  const bound = 'auto or onnxruntime: there are none of our own for this processor and system';
+  throw new ConfigError({ option: 'kernels', value: kernels, bound, source: 'on this machine' });
+}
+
 /** `auto` is what was measured to be fastest within an accuracy bound for a model of this size. */
-function precisionFor({ precision, backend }: Config, checkpoint: Checkpoint): Precision {
+function precisionFor(
+  { precision, backend }: Config,
+  checkpoint: Checkpoint,
+  ownKernels: boolean,
+): Precision {
   if (precision !== 'auto') return precision;
-  const measured = defaultPrecision(checkpoint.spec, checkpoint);
+  const measured = defaultPrecision(checkpoint.spec, checkpoint, ownKernels);
   return backend === 'webgpu' && measured === 'w8a8' ? 'int8' : measured;
 }
 
@@ -252,7 +268,7 @@ function describe(
   const computing =
     graph === null
       ? `simulated${config.backend === 'sim' ? '' : ` with ${simulatedModel(config)}`}: what it says is noise`
-      : `${graph.precision}${config.kvPrecision === 'int8' ? ', KV int8' : ''}, ${config.replicas} × ${config.threadsPerReplica} threads`;
+      : `${graph.precision}${graph.ownKernels ? ' by our own kernels' : ''}${config.kvPrecision === 'int8' ? ', KV int8' : ''}, ${config.replicas} × ${config.threadsPerReplica} threads`;
   const { slotCount, slotTokensMax, blockCount, blockSize } = limits;
   const cachedCount = blockCount * blockSize;
   const where = adapter === undefined ? name : `${name} on ${adapter}`;

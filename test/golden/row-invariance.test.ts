@@ -8,6 +8,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openSession } from '../../kernels/onnx/ort.ts';
+import { nativeLibraryPath } from '../../kernels/onnx/own-library.ts';
 import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import type { Precision } from '../../models/graph/precision.ts';
@@ -25,19 +26,30 @@ const cpuFile = '/proc/cpuinfo';
 const hasPairedRows = existsSync(cpuFile) && !readFileSync(cpuFile, 'utf8').includes('avx512');
 if (hasPairedRows) console.log('skipped: int4 on this processor, whose kernel computes rows in pairs');
 
-const formats: readonly { precision: Precision; threads: number }[] = [
+const hasOwn = nativeLibraryPath() !== null;
+if (!hasOwn) console.log('skipped: our own operators, which this machine cannot have');
+
+const formats: readonly { precision: Precision; threads: number; ownKernels?: boolean }[] = [
   { precision: 'fp32', threads: 1 },
   { precision: 'int8', threads: 1 },
   ...(hasPairedRows ? [] : [{ precision: 'int4', threads: 1 } as const]),
   { precision: 'w8a8', threads: 1 },
   { precision: 'w8a8', threads: 2 },
+  ...(hasOwn
+    ? ([
+        { precision: 'int8', threads: 1, ownKernels: true },
+        { precision: 'int8', threads: 2, ownKernels: true },
+        { precision: 'int4', threads: 2, ownKernels: true },
+      ] as const)
+    : []),
 ];
 
-describe.each(formats)('$precision on $threads threads', ({ precision, threads }) => {
+describe.each(formats)('$precision on $threads threads, own: $ownKernels', (format) => {
+  const { precision, threads, ownKernels = false } = format;
   let runner: GraphRunner;
 
   beforeAll(async () => {
-    const graph = await buildGraph(loadCheckpoint(directory), { precision, cacheDirectory });
+    const graph = await buildGraph(loadCheckpoint(directory), { precision, cacheDirectory, ownKernels });
     const session = openSession({ modelPath: graph.modelPath, intraOpThreads: threads, spinning: false });
     runner = new GraphRunner(session, graph, { slotCount: 16, capacity: 320 });
   });

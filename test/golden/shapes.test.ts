@@ -28,7 +28,7 @@ test.each(Object.entries(shapes))('%s is planned from its config alone', (name, 
   expect(weightCount(spec)).toBe(weights);
   const precision = defaultPrecision(spec, unread);
   expect(precision).toBe('int8');
-  const size = graphSize(spec, precision, unread);
+  const size = graphSize(spec, { precision }, unread);
   // A byte each, an eighth of one for scales; float embeddings and rotary tables besides.
   expect(size / weights).toBeGreaterThan(1.1);
   expect(size / weights).toBeLessThan(1.5);

@@ -64,7 +64,7 @@ test('a model whose weights could not lie in memory is refused in words, before 
   const log = createLog({ level: 'silent', write: () => {}, epochMs: () => 0 });
   const world = { clock, log, onProgress: () => {}, memorySize: 2 ** 20 };
   await expect(openDevice(config, model, world)).rejects.toThrow(
-    /spark-nano at w8a8: its weights take \d+\.\d GiB here, this machine has 0\.0 GiB of memory: take a smaller model/,
+    /spark-nano at \w+: its weights take \d+\.\d GiB here, this machine has 0\.0 GiB of memory: take a smaller model/,
   );
   expect(readdirSync(cacheDirectory)).toEqual([]);
 });

@@ -7,13 +7,16 @@ import { describe, expect, test } from 'vitest';
 import { openSessionOf } from '../../../../kernels/onnx/ort.ts';
 import { nativeLibraryPath } from '../../../../kernels/onnx/own-library.ts';
 import { Random } from '../../../../kernels/random.ts';
+import { decodeBlocks, openGguf, readBlocks } from '../../../../models/gguf/gguf-file.ts';
+import { kernelBlocks, kernelLayout } from '../../../../models/gguf/kernel-blocks.ts';
 import { ints } from '../../../../models/graph/arithmetic.ts';
 import { bytesOf } from '../../../../models/graph/graph-writer.ts';
-import { type OwnLayout, ownBlocks } from '../../../../models/graph/own-blocks.ts';
+import { type OwnLayout, ownBlocks, ownStoredBlocks } from '../../../../models/graph/own-blocks.ts';
 import { encodeModel, type NodeProto, ownDomain } from '../../../../models/onnx/onnx-proto.ts';
 import type { Bits } from '../../../../models/weights/weights.ts';
 
 const native = join(import.meta.dirname, '../../../../kernels/native');
+const types = join(import.meta.dirname, '../../../golden/models/gguf-types/types.gguf');
 const isHere = nativeLibraryPath() !== null;
 if (!isHere) console.info('skipped: no operators of our own for this machine');
 
@@ -84,6 +87,21 @@ describe.skipIf(!isHere)('products', () => {
       two.release();
     },
   );
+
+  test.each(['Q4_0', 'Q4_1', 'Q4_K', 'Q8_0'])('blocks of a file are worth what they were: %s', (type) => {
+    const tensor = openGguf(types).tensors.get(type)!;
+    const bytes = readBlocks(tensor);
+    const { bits, blockSize } = kernelLayout(type)!;
+    const stored = decodeBlocks(type, tensor, bytes);
+    const layout: OwnLayout = { rows: stored.length / 512, columns: 512, bits, blockSize };
+    const parts = [kernelBlocks(bytes, kernelLayout(type)!, 512)];
+    const matrix = matrixSession(layout, stored, 1, ownStoredBlocks(parts, layout));
+    const rows = matrix.rows(Int32Array.from({ length: layout.rows }, (_, row) => row));
+    if (kernelLayout(type)!.roundsScales !== true) expect(rows).toEqual(stored.map((value) => value + 0)); // no −0
+    const largest = largestDifference(stored, new Float32Array(stored.length));
+    expect(largestDifference(rows, stored)).toBeLessThan(largest / 1000);
+    matrix.release();
+  });
 
   test('large activations beside small ones keep the small ones', () => {
     const layout: OwnLayout = { rows: 16, columns: 128, bits: 8, blockSize: 64 };
