@@ -103,4 +103,6 @@ OrtStatus *writeOutput(OrtKernelContext *context, size_t index, Tensor *tensor);
 // The operators of this library.
 extern const OrtCustomOp productOp;
 extern const OrtCustomOp rowsOp;
+extern const OrtCustomOp attentionOp;
+extern const OrtCustomOp int8AttentionOp;
 #endif

@@ -37,6 +37,8 @@ EXPORT OrtStatus *RegisterCustomOps(OrtSessionOptions *options, const OrtApiBase
     TRY(ortCreateDomain("sparklane", &fresh));
     TRY(ortDomainAdd(fresh, &productOp));
     TRY(ortDomainAdd(fresh, &rowsOp));
+    TRY(ortDomainAdd(fresh, &attentionOp));
+    TRY(ortDomainAdd(fresh, &int8AttentionOp));
     domain = fresh;
   }
   return ortAddDomain(options, domain);
