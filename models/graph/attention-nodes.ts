@@ -7,6 +7,7 @@ import { type DecoderContext, isPacked, linearOf, rangeName, writeProbe } from '
 import { bytesOf } from './graph-writer.ts';
 import { writeInt8Attention } from './int8-attention-nodes.ts';
 import { writeNorm } from './norm-nodes.ts';
+import { hasOwnAttention, writeOwnAttention } from './own-attention-nodes.ts';
 import { headNormEpsilon } from './padded-heads.ts';
 import { type RotaryKind, rotaryTables } from './rotary.ts';
 
@@ -18,7 +19,9 @@ export function writeAttention(context: DecoderContext, layer: number, input: st
   const { window, rotary } = spec.layers[layer]!;
   const projected = queryKeyValue(context, prefix, input);
   const tables = rotary === 'none' ? [] : tableNames(rotary);
-  const sinks = writeSinks(context, prefix);
+  const isOwn = context.ownKernels && hasOwnAttention(spec);
+  const sinks = writeSinks(context, prefix, isOwn);
+  if (isOwn) return writeOwnAttention(context, { layer, prefix, projected, tables, sinks });
   const attributes = {
     num_heads: { int: spec.headCount },
     kv_num_heads: { int: spec.kvHeadCount },
@@ -86,9 +89,13 @@ function scoreAttributes({ attentionSoftCap }: ModelSpec) {
 // single token twice as long (docs/lab/precision.md). So there always are some; these weigh nothing: exp(−10³⁰) = 0.
 const weightless = -1e30;
 
-function writeSinks({ spec, source, writer, target }: DecoderContext, prefix: string): string {
+function writeSinks(
+  { spec, source, writer, target }: DecoderContext,
+  prefix: string,
+  isOwn: boolean,
+): string {
   if (!spec.hasSinks) {
-    if (target !== 'cpu') return '';
+    if (target !== 'cpu' || isOwn) return '';
     const none = Float32Array.from({ length: spec.headCount }, () => weightless);
     return writer.constant('weightless_sinks', 'float', [spec.headCount], none);
   }

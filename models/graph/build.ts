@@ -20,15 +20,16 @@ import {
   writeWeights,
 } from './graph-files.ts';
 import { type GraphWriter, recipeSize } from './graph-writer.ts';
+import { hasOwnAttention } from './own-attention-nodes.ts';
 import { paddedHeads } from './padded-heads.ts';
-import { hasFineHead, hasOwnKernels, isSmoothable, type Precision } from './precision.ts';
+import { hasFineHead, hasOwnProducts, isSmoothable, type Precision } from './precision.ts';
 import { type Probe, probeParts } from './probe.ts';
 import { madeByThreads, madeHere } from './recipe-threads.ts';
 import { readShippedRanges } from './shipped-ranges.ts';
 import { type ActivationRanges, smoothed } from './smoothing.ts';
 
 // Part of every entry's key: raise it whenever the same checkpoint would give other files.
-const builderVersion = '21';
+const builderVersion = '22';
 
 const modelFiles: Readonly<Record<KvPrecision, string>> = { fp32: 'model.onnx', int8: 'model-kv-int8.onnx' };
 const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
@@ -99,7 +100,12 @@ export async function buildGraph(given: Checkpoint, options: BuildOptions): Prom
       const ranges = await measuredRanges(join(directory, 'probe'), checkpoint, options);
       const source = ranges === null ? checkpoint : smoothed(spec, checkpoint, ranges);
       const exactProducts = options.calibration?.exactProducts === true;
-      const format = { precision, smoothed: ranges !== null, exactProducts, ownKernels: isOwn(options) };
+      const format = {
+        precision,
+        smoothed: ranges !== null,
+        exactProducts,
+        ownKernels: isOwn(spec, options),
+      };
       const kvFormat = { ...format, kv: 'fp32' } as const;
       const { recipes } = writeDecoder(spec, kvFormat, source);
       const { count = 1, adapters = [] } = options.threads ?? {};
@@ -114,14 +120,14 @@ export async function buildGraph(given: Checkpoint, options: BuildOptions): Prom
   });
   const pathsFor = (kv: KvPrecision) => ({
     modelPath: join(entry.directory, modelFiles[kv]),
-    bindingModelPath: isOwn(options) ? null : join(entry.directory, bindingModelFiles[kv]),
+    bindingModelPath: isOwn(spec, options) ? null : join(entry.directory, bindingModelFiles[kv]),
   });
   return {
     directory: entry.directory,
     ...pathsFor('fp32'),
     int8Kv: pathsFor('int8'),
-    deviceModelPath: isOwn(options) ? null : join(entry.directory, deviceFile),
-    ownKernels: isOwn(options),
+    deviceModelPath: multipliesItself(options) ? null : join(entry.directory, deviceFile),
+    ownKernels: isOwn(spec, options),
     statesModelPath: join(entry.directory, statesFile),
     precision,
     contentHash,
@@ -143,7 +149,8 @@ export async function isBuilt(checkpoint: Checkpoint, options: BuildOptions): Pr
 /** `210 Q4_1 to 8 bit, 1 Q8_0 to 8 bit as it is, 61 F32 to float`. */
 function fatesOf(checkpoint: Checkpoint, options: BuildOptions): string {
   const { precision } = options;
-  const format = { precision, kv: 'fp32', smoothed: false, ownKernels: isOwn(options) } as const;
+  const ownKernels = multipliesItself(options);
+  const format = { precision, kv: 'fp32', smoothed: false, ownKernels } as const;
   // Smoothing changes stored values, so nothing is as it was.
   const source = isCalibrated(options) ? { read: checkpoint.read } : checkpoint;
   const { fates } = writeDecoder(checkpoint.spec, format, source);
@@ -164,8 +171,8 @@ async function contentHashOf(checkpoint: Checkpoint, options: BuildOptions): Pro
   hash.update(
     JSON.stringify([
       ...[builderVersion, precision, dimensions, isCalibrated(options) && calibration?.key],
-      hasFineHead(precision) && !isOwn(options) && calibration?.exactProducts === true,
-      isOwn(options),
+      hasFineHead(precision) && !multipliesItself(options) && calibration?.exactProducts === true,
+      isOwn(checkpoint.spec, options),
     ]),
   );
   if (checkpoint.variant !== undefined) hash.update(checkpoint.variant);
@@ -173,14 +180,19 @@ async function contentHashOf(checkpoint: Checkpoint, options: BuildOptions): Pro
   return hash.digest('hex').slice(0, 32);
 }
 
-/** Whether our own operators compute it. */
-function isOwn({ precision, ownKernels = false }: BuildOptions): boolean {
-  return ownKernels && hasOwnKernels(precision);
+/** Whether our own operators compute some of it. */
+function isOwn(spec: ModelSpec, { precision, ownKernels = false }: BuildOptions): boolean {
+  return ownKernels && (hasOwnProducts(precision) || hasOwnAttention(spec));
+}
+
+/** Whether they compute its products, from weights of their own layout. */
+function multipliesItself({ precision, ownKernels = false }: BuildOptions): boolean {
+  return ownKernels && hasOwnProducts(precision);
 }
 
 /** Whether it errs less with smoothed weights: 16-bit activations have room for their outliers. */
 function isCalibrated(options: BuildOptions): boolean {
-  return isSmoothable(options.precision) && !isOwn(options);
+  return isSmoothable(options.precision) && !multipliesItself(options);
 }
 
 /** Null where nothing is to be measured. Ranges that come with the model are taken as they are. `directory` is there only meanwhile. */
@@ -219,7 +231,7 @@ async function writeEntry(
     const guarded = { ...graph, ...withCopyGuard(writer, graph.outputs) };
     files.push(await writeModel(directory, bindingModelFiles[kv], guarded, builderVersion));
   }
-  if (format.ownKernels !== true) {
+  if (format.ownKernels !== true || !hasOwnProducts(format.precision)) {
     const device = writeDecoder(spec, { ...format, target: 'device', kv: 'fp32' }, source);
     const deviceGraph = graphOf('decoder', device, weights, decoderInterface(spec, 'fp32'));
     files.push(await writeModel(directory, deviceFile, deviceGraph, builderVersion));

@@ -17,6 +17,7 @@ export interface DecoderContext {
   readonly kv: KvPrecision;
   readonly target: GraphTarget;
   readonly probed: boolean;
+  readonly ownKernels: boolean; // our own operators compute where they can
   readonly guesses: boolean; // it can compute several tokens as if each came alone: alone-nodes.ts
   readonly source: WeightSource;
   readonly writer: GraphWriter;

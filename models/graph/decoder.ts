@@ -3,11 +3,12 @@
 //   inputs   input_ids int32 [B, n]; seqlens_k int32 [B], length of each sequence after the step − 1;
 //            total_sequence_length int32 [], the longest of them after the step;
 //            logit_rows int32 [R], indices into the B·n tokens whose logits are wanted, R ≥ 1;
-//            alone_count int64 []: 0, or n where B = 1: each token as if it came alone, to the last bit (alone-nodes.ts);
+//            alone_count int64 []: 0, or n where B = 1: each token as if it came alone, to the last bit (alone-nodes.ts); not read
+//            where our own attention computes, which never does otherwise;
 //            past_key.L, past_value.L f32 or int8 [B, kvHeads, capacity, headSize] per layer L;
 //            with int8: key_scale.L, value_scale.L f32 [1, kvHeads, 1, headSize], what a step of 1 is worth; value_shift.L,
 //            answer_shift.L f32 [shiftSizes], what moves values to their origins and answers back; wide int32 [],
-//            1: the step is a chunk of a prompt (int8-attention-nodes.ts)
+//            1: the step is a chunk of a prompt (int8-attention-nodes.ts); not read by our own attention
 //   outputs  top_values f32 [R, K], top_ids int32 [R, K], descending, equal values by lower id; K = topCount;
 //            logsumexp f32 [R]; logits f32 [R, V];
 //            present_key.L, present_value.L, to be bound to the memory of the past: updated in place
@@ -30,6 +31,7 @@ import { writeFeedForward } from './feed-forward-nodes.ts';
 import { GraphWriter } from './graph-writer.ts';
 import { shiftSizes, writeWideness } from './int8-attention-nodes.ts';
 import { writeNorm, writeSkipNorm } from './norm-nodes.ts';
+import { hasOwnAttention } from './own-attention-nodes.ts';
 import { arithmeticOf, type Precision } from './precision.ts';
 import { scoresScaled } from './score-scale.ts';
 import { smoothedRoles } from './smoothing.ts';
@@ -69,10 +71,21 @@ export function writeDecoder(spec: ModelSpec, format: DecoderFormat, unscaled: W
   const fineHead = exactProducts && target === 'cpu';
   const ownKernels = target === 'cpu' && format.ownKernels === true;
   const arithmetic = arithmeticOf(precision, source, { smoothed, exactProducts, fineHead, ownKernels });
-  // int8 keys are multiplied row by row as it is.
-  const guesses = target === 'cpu' && kv === 'fp32' && answers === 'tokens' && stretch === undefined;
+  // int8 keys are multiplied row by row as it is, and our own attention computes every token as if it came alone.
+  const isAlike = kv === 'int8' || (ownKernels && hasOwnAttention(spec));
+  const guesses = target === 'cpu' && !isAlike && answers === 'tokens' && stretch === undefined;
   const probed = stretch !== undefined;
-  const context: DecoderContext = { spec, kv, target, probed, guesses, source, writer, arithmetic };
+  const context: DecoderContext = {
+    spec,
+    kv,
+    target,
+    probed,
+    ownKernels,
+    guesses,
+    source,
+    writer,
+    arithmetic,
+  };
   writeRotaryTables(context);
   writeWideness(context);
   const table = {

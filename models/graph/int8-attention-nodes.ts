@@ -5,6 +5,7 @@
 import type { NodeProto, ValueInfo } from '../onnx/onnx-proto.ts';
 import type { ModelSpec } from '../spec.ts';
 import { type DecoderContext, isPacked } from './decoder-context.ts';
+import { hasOwnAttention } from './own-attention-nodes.ts';
 
 export interface AttentionParts {
   readonly layer: number;
@@ -16,8 +17,8 @@ export interface AttentionParts {
 }
 
 /** Values that every layer reads: whether the rows are wide, and how many tokens the chunk has before it. Once, first. */
-export function writeWideness({ kv, writer }: DecoderContext): void {
-  if (kv === 'fp32') return;
+export function writeWideness({ spec, kv, ownKernels, writer }: DecoderContext): void {
+  if (kv === 'fp32' || (ownKernels && hasOwnAttention(spec))) return;
   writer.node('Cast', 'is_wide', ['wide'], { to: { int: 9 } });
   const one = writer.constant('shape.1', 'int64', [1], BigInt64Array.of(1n));
   const total = writer.node('Cast', 'total.int64', ['total_sequence_length'], { to: { int: 7 } });

@@ -30,8 +30,8 @@ export function hasFineHead(precision: Precision): boolean {
 
 const ownBits = { int8: 8, int4: 4, stored: 'stored' } as const;
 
-/** Whether our own operators compute a format: those of blocks. */
-export function hasOwnKernels(precision: Precision): precision is keyof typeof ownBits {
+/** Whether our own operators multiply by weights of a format: those of blocks. */
+export function hasOwnProducts(precision: Precision): precision is keyof typeof ownBits {
   return precision in ownBits;
 }
 
@@ -46,7 +46,7 @@ export function arithmeticOf(
   source: WeightSource,
   { smoothed, exactProducts, fineHead, ownKernels }: ArithmeticOptions,
 ): Arithmetic {
-  if (ownKernels && hasOwnKernels(precision)) return ownArithmetic(source, ownBits[precision]);
+  if (ownKernels && hasOwnProducts(precision)) return ownArithmetic(source, ownBits[precision]);
   const options = { coarse: smoothed && exactProducts, fineHead };
   switch (precision) {
     case 'fp32':

@@ -73,7 +73,7 @@ export const OPTIONS = {
     'number format of the weights; auto takes the measured best for the model',
   ),
   kernels: option('kernels', among(['auto', 'own', 'onnxruntime']), 'auto').says(
-    'cpu: whose operators compute int8, int4 and stored weights; auto takes our own where there are some for the processor',
+    'cpu: whose operators compute attention and int8, int4 and stored weights; auto takes our own where there are some for the processor',
   ),
   draftModel: option('draft-model', orNull('none', text(4096)), null).says(
     'small model with the same tokenizer that guesses ahead: a name or a directory, like --model',

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
 import { openSession } from '../../kernels/onnx/ort.ts';
+import { nativeLibraryPath } from '../../kernels/onnx/own-library.ts';
 import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { readModelSpec } from '../../models/checkpoint/checkpoint-config.ts';
 import { buildGraph, type Calibration } from '../../models/graph/build.ts';
@@ -31,14 +32,20 @@ function servedFor(checkpoint: Checkpoint, { input_ids: prompt, greedy }: Golden
   return { ...checkpoint, spec: servedSpec(checkpoint.spec, prompt.length + greedy.length) };
 }
 
+const kernels = [
+  ['of ONNX Runtime alone', false],
+  ...(nativeLibraryPath() === null ? [] : [['with our own operators', true] as const]),
+] as const;
+
 async function open(
   checkpoint: Checkpoint,
   precision: Precision,
-  calibration?: Calibration,
+  { ownKernels = false, calibration }: { ownKernels?: boolean; calibration?: Calibration } = {},
 ): Promise<GraphRunner> {
   const graph = await buildGraph(checkpoint, {
     precision,
     cacheDirectory,
+    ownKernels,
     ...(calibration && { calibration }),
   });
   const session = openSession({ modelPath: graph.modelPath, intraOpThreads: 1, spinning: false });
@@ -59,43 +66,49 @@ describe.each(names)('%s', (name) => {
     expect(readModelSpec(directory)).toEqual(checkpoint.spec);
   });
 
-  test('fp32 gives the log-probabilities and the greedy tokens, also in chunks', async () => {
-    for (const golden of cases) {
-      const runner = await open(servedFor(checkpoint, golden), 'fp32');
-      const { input_ids: prompt, last_logits: logits, greedy } = golden;
-      const expected = logProbs(logits);
-      for (const chunkSize of [128, 16, 7]) {
-        const step = runner.prefill(0, prompt, chunkSize);
-        expect(largestDifference(logProbs(step.logits), expected)).toBeLessThan(logProbErrorMax);
-        const answer = runner.greedy(0, step.topIds[0]!, prompt.length, greedy.length);
-        expect(answer).toEqual(greedy);
+  test.each(kernels)(
+    'fp32 gives the log-probabilities and the greedy tokens, also in chunks: kernels %s',
+    async (_, ownKernels) => {
+      for (const golden of cases) {
+        const runner = await open(servedFor(checkpoint, golden), 'fp32', { ownKernels });
+        const { input_ids: prompt, last_logits: logits, greedy } = golden;
+        const expected = logProbs(logits);
+        for (const chunkSize of [128, 16, 7]) {
+          const step = runner.prefill(0, prompt, chunkSize);
+          expect(largestDifference(logProbs(step.logits), expected)).toBeLessThan(logProbErrorMax);
+          const answer = runner.greedy(0, step.topIds[0]!, prompt.length, greedy.length);
+          expect(answer).toEqual(greedy);
+        }
+        runner.release();
       }
-      runner.release();
-    }
-  });
+    },
+  );
 
-  test('guesses are verified, and rows decode beside others, as if each were alone', async () => {
-    const golden = cases.at(-1)!;
-    const runner = await open(servedFor(checkpoint, golden), 'fp32');
-    const { input_ids: prompt, greedy } = golden;
-    // Neighbours of other lengths, so that windows and positions differ within the batch.
-    for (const [slot, tokens] of [prompt, prompt.slice(0, 31), prompt.slice(0, 5)].entries())
-      runner.prefill(slot, tokens, 32);
-    const verified = runner.chunk(0, greedy.slice(0, 6), prompt.length, [0, 1, 2, 3, 4, 5]);
-    const topCount = runner.graph.topCount;
-    expect([0, 1, 2, 3, 4].map((row) => verified.topIds[row * topCount])).toEqual(greedy.slice(1, 6));
-    // Back to the end of the prompt: what the guesses left behind is overwritten.
-    const drawn = [greedy[0]!];
-    const others = [prompt[31]!, prompt[5]!];
-    for (let step = 0; step < 8; step++) {
-      const positions = [prompt.length + step, 31 + step, 5 + step];
-      const { topIds } = runner.decode(0, [drawn.at(-1)!, ...others], positions);
-      drawn.push(topIds[0]!);
-      others.splice(0, 2, topIds[topCount]!, topIds[2 * topCount]!);
-    }
-    expect(drawn).toEqual(greedy.slice(0, drawn.length));
-    runner.release();
-  });
+  test.each(kernels)(
+    'guesses are verified, and rows decode beside others, as if each were alone: kernels %s',
+    async (_, ownKernels) => {
+      const golden = cases.at(-1)!;
+      const runner = await open(servedFor(checkpoint, golden), 'fp32', { ownKernels });
+      const { input_ids: prompt, greedy } = golden;
+      // Neighbours of other lengths, so that windows and positions differ within the batch.
+      for (const [slot, tokens] of [prompt, prompt.slice(0, 31), prompt.slice(0, 5)].entries())
+        runner.prefill(slot, tokens, 32);
+      const verified = runner.chunk(0, greedy.slice(0, 6), prompt.length, [0, 1, 2, 3, 4, 5]);
+      const topCount = runner.graph.topCount;
+      expect([0, 1, 2, 3, 4].map((row) => verified.topIds[row * topCount])).toEqual(greedy.slice(1, 6));
+      // Back to the end of the prompt: what the guesses left behind is overwritten.
+      const drawn = [greedy[0]!];
+      const others = [prompt[31]!, prompt[5]!];
+      for (let step = 0; step < 8; step++) {
+        const positions = [prompt.length + step, 31 + step, 5 + step];
+        const { topIds } = runner.decode(0, [drawn.at(-1)!, ...others], positions);
+        drawn.push(topIds[0]!);
+        others.splice(0, 2, topIds[topCount]!, topIds[2 * topCount]!);
+      }
+      expect(drawn).toEqual(greedy.slice(0, drawn.length));
+      runner.release();
+    },
+  );
 
   test('keys and values that another slot computed serve as a prefix', async () => {
     const golden = cases.at(-1)!;
@@ -128,7 +141,7 @@ describe.each(names)('%s', (name) => {
     const golden = cases.at(-1)!;
     // Calibrated, as the server builds them: outliers are folded away where the family has norms for them.
     const calibration = calibrationOn(Int32Array.from(golden.input_ids), 1);
-    const runner = await open(servedFor(checkpoint, golden), precision, calibration);
+    const runner = await open(servedFor(checkpoint, golden), precision, { calibration });
     const { logits } = runner.prefill(0, golden.input_ids, 128);
     expect(relativeError(logits, golden.last_logits)).toBeLessThan(errorMax);
     runner.release();

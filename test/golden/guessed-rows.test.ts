@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openSession } from '../../kernels/onnx/ort.ts';
+import { nativeLibraryPath } from '../../kernels/onnx/own-library.ts';
 import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { buildGraph } from '../../models/graph/build.ts';
 import { servedSpec } from '../../models/spec.ts';
@@ -19,21 +20,27 @@ const guessCount = 5;
 
 const families = readdirSync(root).filter((name) => loadCheckpoint(join(root, name)).spec.experts === null);
 
-test.each(families)('%s', async (name) => {
+const kernels = nativeLibraryPath() === null ? [false] : [false, true];
+const each = families.flatMap((name) =>
+  kernels.map((isOwn) => [name, isOwn ? 'with our own operators' : 'of ONNX Runtime alone', isOwn] as const),
+);
+
+test.each(each)('%s, kernels %s', async (name, _, ownKernels) => {
   const path = join(root, name, 'golden.json');
   const { cases } = JSON.parse(readFileSync(path, 'utf8')) as { cases: GoldenCase[] };
   const text = cases.at(-1)!.input_ids.slice(0, 70);
   const context = text.length - guessCount;
   const loaded = loadCheckpoint(join(root, name));
   const checkpoint = { ...loaded, spec: servedSpec(loaded.spec, 96) };
-  const graph = await buildGraph(checkpoint, { precision: 'fp32', cacheDirectory });
+  const graph = await buildGraph(checkpoint, { precision: 'fp32', cacheDirectory, ownKernels });
   const session = openSession({ modelPath: graph.modelPath, intraOpThreads: 1, spinning: false });
   const runner = new GraphRunner(session, graph, { slotCount: 2, capacity: 96 });
   const guesses = text.slice(context);
   for (const slot of [0, 1]) runner.prefill(slot, text.slice(0, context), 16);
   const single = guesses.map((token, i) => runner.decode(0, [token], [context + i]).logits.slice());
   const rows = guesses.map((_, row) => row);
-  const { logits } = runner.chunk(1, guesses, context, rows, { alone: true });
+  // Our own attention needs not be told.
+  const { logits } = runner.chunk(1, guesses, context, rows, { alone: !ownKernels });
   for (const row of rows) {
     const own = logits.slice(row * graph.vocabSize, (row + 1) * graph.vocabSize);
     expect(Buffer.from(own.buffer).equals(Buffer.from(single[row]!.buffer)), `row ${row}`).toBe(true);
