@@ -102,6 +102,7 @@ OrtStatus *writeOutput(OrtKernelContext *context, size_t index, Tensor *tensor);
 
 // The operators of this library.
 extern const OrtCustomOp productOp;
+extern const OrtCustomOp gatedProductOp;
 extern const OrtCustomOp rowsOp;
 extern const OrtCustomOp attentionOp;
 extern const OrtCustomOp int8AttentionOp;

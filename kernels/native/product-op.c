@@ -1,5 +1,8 @@
-// The operators over product.h: Product, activations [..., inSize] times a matrix, and Rows, rows of a matrix by their index
-// [...]. Attributes: inSize, outSize, blockSize, bits. Work is shared between ONNX Runtime's own threads.
+// The operators over product.h. Attributes of all: inSize, outSize, blockSize, bits. Work is shared between ONNX Runtime's threads.
+//   Product       input [..., inSize], matrix uint8; then, each of which may be left out: bias [outSize], gains [inSize] of a norm that
+//                 the input has first (root mean square, attribute epsilon), residual [..., outSize] → [..., outSize]
+//   GatedProduct  input, gate, up: matrices; gains, bias of gate, bias of up may be left out → silu(gate · x) · (up · x)
+//   Rows          matrix, ids int32 [...] → [..., inSize]
 #include "ort.h"
 #include "product.h"
 #include <stdlib.h>
@@ -11,21 +14,25 @@
 
 typedef struct Kernel {
   Matrix matrix; // without its data, which is an input
+  float epsilon;
   OrtMemoryInfo *memory;
 } Kernel;
 
 static OrtStatus *createKernel(const OrtCustomOp *op, OrtApi api, const OrtKernelInfo *info, void **kernel) {
-  (void)op, (void)api;
+  (void)api;
   int64_t inSize, outSize, blockSize, bits;
+  float epsilon = 0;
   TRY(ortIntAttribute(info, "inSize", &inSize));
   TRY(ortIntAttribute(info, "outSize", &outSize));
   TRY(ortIntAttribute(info, "blockSize", &blockSize));
   TRY(ortIntAttribute(info, "bits", &bits));
   if (inSize < 1 || outSize < 1 || blockSize < 16 || blockSize > BLOCK_MAX || blockSize % 16 != 0 || (bits != 8 && bits != 4))
     return ortCreateStatus(ORT_INVALID_ARGUMENT, "no such matrix");
+  if (op != &rowsOp) TRY(ortFloatAttribute(info, "epsilon", &epsilon));
   Kernel *made = malloc(sizeof *made);
   if (made == NULL) return ortCreateStatus(ORT_FAIL, "out of memory");
   made->matrix = matrixOf(NULL, (size_t)inSize, (size_t)outSize, (size_t)blockSize, (size_t)bits);
+  made->epsilon = epsilon;
   OrtStatus *status = ortCreateCpuMemoryInfo(1, 0, &made->memory); // the arena's, default memory
   if (status != NULL) {
     free(made);
@@ -40,7 +47,7 @@ static void destroyKernel(void *kernel) {
   free(kernel);
 }
 
-/** Input 1 as the kernel's matrix. */
+/** An input as the kernel's matrix. */
 static OrtStatus *readMatrix(const Kernel *kernel, const OrtKernelContext *context, size_t index, Matrix *matrix) {
   Tensor data;
   TRY(readInput(context, index, &data));
@@ -52,11 +59,22 @@ static OrtStatus *readMatrix(const Kernel *kernel, const OrtKernelContext *conte
   return NULL;
 }
 
+/** An input of so many floats, or none. */
+static OrtStatus *readFloats(const OrtKernelContext *context, size_t index, size_t size, const float **values) {
+  Tensor tensor;
+  TRY(readInput(context, index, &tensor));
+  *values = tensor.data;
+  size_t count = 1;
+  for (size_t at = 0; at < tensor.rank; at++) count *= (size_t)tensor.shape[at];
+  return tensor.data == NULL || count == size ? NULL : ortCreateStatus(ORT_INVALID_ARGUMENT, "an input has another size");
+}
+
 typedef struct Work {
-  Matrix matrix;
+  Matrix matrix; // as all of an operator's are, but for their data
+  Rows rows;
   Rounded rounded;
-  const float *input, *bias;
-  float *output;
+  Result result;
+  Gated gated;
   size_t taskCount;
 } Work;
 
@@ -64,14 +82,20 @@ static void roundTask(void *data, size_t task) {
   const Work *work = data;
   size_t from = task * ROUND_ROWS, to = from + ROUND_ROWS;
   if (to > work->rounded.rowCount) to = work->rounded.rowCount;
-  roundRows(&work->matrix, work->input, &work->rounded, from, to);
+  roundRows(&work->matrix, &work->rows, &work->rounded, from, to);
 }
 
 static void multiplyTask(void *data, size_t task) {
   const Work *work = data;
   const size_t groups = groupCount(&work->matrix);
-  multiplyGroups(&work->matrix, &work->rounded, work->bias, work->output, groups * task / work->taskCount,
+  multiplyGroups(&work->matrix, &work->rounded, &work->result, groups * task / work->taskCount,
                  groups * (task + 1) / work->taskCount);
+}
+
+static void gatedTask(void *data, size_t task) {
+  const Work *work = data;
+  const size_t groups = groupCount(&work->matrix);
+  multiplyGatedGroups(&work->gated, &work->rounded, groups * task / work->taskCount, groups * (task + 1) / work->taskCount);
 }
 
 static OrtStatus *runTasks(const OrtKernelContext *context, void (*task)(void *, size_t), size_t count, void *work) {
@@ -88,34 +112,60 @@ static size_t taskCountOf(const Matrix *matrix, size_t rowCount) {
   return count < 1 ? 1 : count;
 }
 
+/** The rows to multiply, rounded; and the output for them, its size a row `outSize`. */
+static OrtStatus *prepare(const Kernel *kernel, OrtKernelContext *context, size_t gains, Work *work, float **output) {
+  const Matrix *matrix = &work->matrix;
+  Tensor input, result;
+  TRY(readInput(context, 0, &input));
+  if (input.rank < 1 || (size_t)input.shape[input.rank - 1] != matrix->inSize)
+    return ortCreateStatus(ORT_INVALID_ARGUMENT, "activations have another size");
+  result = input;
+  result.shape[result.rank - 1] = (int64_t)matrix->outSize;
+  TRY(writeOutput(context, 0, &result));
+  *output = result.data;
+  size_t count = 1;
+  for (size_t at = 0; at + 1 < input.rank; at++) count *= (size_t)input.shape[at];
+  work->rounded.rowCount = count;
+  if (count == 0) return NULL;
+  work->rows = (Rows){input.data, NULL, kernel->epsilon};
+  TRY(readFloats(context, gains, matrix->inSize, &work->rows.gains));
+  const size_t blocks = count * matrix->blockCount;
+  const size_t stepsAt = (blocks * matrix->blockSize * sizeof(int16_t) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  void *scratch = NULL;
+  TRY(ortScratch(context, kernel->memory, stepsAt + 2 * blocks * sizeof(float), &scratch));
+  float *const steps = (float *)((char *)scratch + stepsAt);
+  work->rounded = (Rounded){scratch, steps, steps + blocks, count};
+  work->taskCount = taskCountOf(matrix, count);
+  return runTasks(context, roundTask, (count + ROUND_ROWS - 1) / ROUND_ROWS, work);
+}
+
+enum { MATRIX = 1, BIAS, GAINS, RESIDUAL, PRODUCT_INPUTS };
+
 static OrtStatus *computeProduct(void *data, OrtKernelContext *context) {
   const Kernel *kernel = data;
   Work work;
-  Tensor input, bias, output;
-  TRY(readInput(context, 0, &input));
-  TRY(readMatrix(kernel, context, 1, &work.matrix));
-  TRY(readInput(context, 2, &bias));
-  const Matrix *matrix = &work.matrix;
-  if (input.rank < 1 || (size_t)input.shape[input.rank - 1] != matrix->inSize)
-    return ortCreateStatus(ORT_INVALID_ARGUMENT, "activations have another size");
-  output = input;
-  output.shape[output.rank - 1] = (int64_t)matrix->outSize;
-  TRY(writeOutput(context, 0, &output));
-  size_t rows = 1;
-  for (size_t at = 0; at + 1 < input.rank; at++) rows *= (size_t)input.shape[at];
-  if (rows == 0) return NULL;
-  const size_t levelsBytes = rows * matrix->blockCount * matrix->blockSize * sizeof(int16_t);
-  const size_t stepsAt = (levelsBytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-  void *scratch = NULL;
-  TRY(ortScratch(context, kernel->memory, stepsAt + 2 * rows * matrix->blockCount * sizeof(float), &scratch));
-  float *const steps = (float *)((char *)scratch + stepsAt);
-  work.rounded = (Rounded){scratch, steps, steps + rows * matrix->blockCount, rows};
-  work.input = input.data;
-  work.bias = bias.data;
-  work.output = output.data;
-  work.taskCount = taskCountOf(matrix, rows);
-  TRY(runTasks(context, roundTask, (rows + ROUND_ROWS - 1) / ROUND_ROWS, &work));
+  TRY(readMatrix(kernel, context, MATRIX, &work.matrix));
+  TRY(prepare(kernel, context, GAINS, &work, &work.result.output));
+  if (work.rounded.rowCount == 0) return NULL;
+  const size_t outSize = work.matrix.outSize;
+  TRY(readFloats(context, BIAS, outSize, &work.result.bias));
+  TRY(readFloats(context, RESIDUAL, work.rounded.rowCount * outSize, &work.result.residual));
   return runTasks(context, multiplyTask, work.taskCount, &work);
+}
+
+enum { GATE = 1, UP, GATED_GAINS, GATE_BIAS, UP_BIAS, GATED_INPUTS };
+
+static OrtStatus *computeGated(void *data, OrtKernelContext *context) {
+  const Kernel *kernel = data;
+  Work work;
+  TRY(readMatrix(kernel, context, GATE, &work.gated.gate));
+  TRY(readMatrix(kernel, context, UP, &work.gated.up));
+  work.matrix = work.gated.gate;
+  TRY(prepare(kernel, context, GATED_GAINS, &work, &work.gated.output));
+  if (work.rounded.rowCount == 0) return NULL;
+  TRY(readFloats(context, GATE_BIAS, work.matrix.outSize, &work.gated.gateBias));
+  TRY(readFloats(context, UP_BIAS, work.matrix.outSize, &work.gated.upBias));
+  return runTasks(context, gatedTask, work.taskCount, &work);
 }
 
 static OrtStatus *computeRows(void *data, OrtKernelContext *context) {
@@ -141,13 +191,17 @@ static OrtStatus *computeRows(void *data, OrtKernelContext *context) {
 static const char *productName(const OrtCustomOp *op) { return (void)op, "Product"; }
 static const char *rowsName(const OrtCustomOp *op) { return (void)op, "Rows"; }
 static const char *provider(const OrtCustomOp *op) { return (void)op, "CPUExecutionProvider"; }
-static size_t productInputs(const OrtCustomOp *op) { return (void)op, 3; }
+static const char *gatedName(const OrtCustomOp *op) { return (void)op, "GatedProduct"; }
+static size_t productInputs(const OrtCustomOp *op) { return (void)op, PRODUCT_INPUTS; }
+static size_t gatedInputs(const OrtCustomOp *op) { return (void)op, GATED_INPUTS; }
 static size_t rowsInputs(const OrtCustomOp *op) { return (void)op, 2; }
 static size_t oneOutput(const OrtCustomOp *op) { return (void)op, 1; }
-static int productInputType(const OrtCustomOp *op, size_t index) { return (void)op, index == 1 ? TYPE_UINT8 : TYPE_FLOAT; }
+static int productInputType(const OrtCustomOp *op, size_t index) { return (void)op, index == MATRIX ? TYPE_UINT8 : TYPE_FLOAT; }
+static int gatedInputType(const OrtCustomOp *op, size_t index) { return (void)op, index == GATE || index == UP ? TYPE_UINT8 : TYPE_FLOAT; }
 static int rowsInputType(const OrtCustomOp *op, size_t index) { return (void)op, index == 0 ? TYPE_UINT8 : TYPE_INT32; }
 static int floatOutput(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, TYPE_FLOAT; }
-static int productOptional(const OrtCustomOp *op, size_t index) { return (void)op, index == 2 ? INPUT_OPTIONAL : INPUT_REQUIRED; }
+static int productOptional(const OrtCustomOp *op, size_t index) { return (void)op, index > MATRIX ? INPUT_OPTIONAL : INPUT_REQUIRED; }
+static int gatedOptional(const OrtCustomOp *op, size_t index) { return (void)op, index > UP ? INPUT_OPTIONAL : INPUT_REQUIRED; }
 static int required(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, INPUT_REQUIRED; }
 static int defaultMemory(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, 0; }
 static int one(const OrtCustomOp *op) { return (void)op, 1; }
@@ -166,6 +220,13 @@ const OrtCustomOp productOp = {OPERATOR_COMMON,
                                .GetInputTypeCount = productInputs,
                                .GetInputCharacteristic = productOptional,
                                .KernelComputeV2 = computeProduct};
+
+const OrtCustomOp gatedProductOp = {OPERATOR_COMMON,
+                                    .GetName = gatedName,
+                                    .GetInputType = gatedInputType,
+                                    .GetInputTypeCount = gatedInputs,
+                                    .GetInputCharacteristic = gatedOptional,
+                                    .KernelComputeV2 = computeGated};
 
 const OrtCustomOp rowsOp = {OPERATOR_COMMON,
                             .GetName = rowsName,

@@ -1,7 +1,9 @@
 // See product.h. An integer sum within a block is exact, whatever its order; blocks are added one after another by fused
 // multiply-adds. So a row has the same bits alone, among others and on any number of threads.
 #include "product.h"
+#include "vector-exp.h"
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
 #define LEVEL_MAX 32767.0f
@@ -56,18 +58,40 @@ static void roundBlock(const float *values, size_t size, int16_t *levels, float 
   *total = (float)_mm_cvtsi128_si32(sum) * *step;
 }
 
-void roundRows(const Matrix *matrix, const float *input, const Rounded *rounded, size_t from, size_t to) {
+/** What a row is multiplied by to have a mean square of 1. Eight sums, then their sum: one order, whoever asks. */
+static float inverseScale(const float *values, size_t count, float epsilon) {
+  __m256 squares = _mm256_setzero_ps();
+  size_t at = 0;
+  for (; at + 8 <= count; at += 8) {
+    const __m256 value = _mm256_loadu_ps(values + at);
+    squares = _mm256_fmadd_ps(value, value, squares);
+  }
+  __m128 half = _mm_add_ps(_mm256_castps256_ps128(squares), _mm256_extractf128_ps(squares, 1));
+  half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+  float sum = _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+  for (; at < count; at++) sum += values[at] * values[at];
+  return 1 / sqrtf(sum / (float)count + epsilon);
+}
+
+/** Block of a row as it is multiplied: where it lies, or in `place`, normalised and filled up with zeros. */
+static const float *blockOf(const Matrix *matrix, const Rows *rows, const float *row, size_t start, float scale, float *place) {
+  const size_t size = matrix->blockSize, left = matrix->inSize - start, count = left < size ? left : size;
+  if (rows->gains == NULL && count == size) return row + start;
+  for (size_t at = 0; at < count; at++)
+    place[at] = rows->gains == NULL ? row[start + at] : row[start + at] * scale * rows->gains[start + at];
+  for (size_t at = count; at < size; at++) place[at] = 0;
+  return place;
+}
+
+void roundRows(const Matrix *matrix, const Rows *rows, const Rounded *rounded, size_t from, size_t to) {
   const size_t blocks = matrix->blockCount, size = matrix->blockSize;
-  float filled[BLOCK_MAX];
-  for (size_t row = from; row < to; row++) {
+  float place[BLOCK_MAX];
+  for (size_t index = from; index < to; index++) {
+    const float *row = rows->values + index * matrix->inSize;
+    const float scale = rows->gains == NULL ? 1 : inverseScale(row, matrix->inSize, rows->epsilon);
     for (size_t block = 0; block < blocks; block++) {
-      const size_t start = block * size, left = matrix->inSize - start, at = row * blocks + block;
-      const float *values = input + row * matrix->inSize + start;
-      if (left < size) {
-        memset(filled, 0, sizeof filled);
-        memcpy(filled, values, left * sizeof *values);
-        values = filled;
-      }
+      const size_t at = index * blocks + block;
+      const float *values = blockOf(matrix, rows, row, block * size, scale, place);
       roundBlock(values, size, rounded->levels + at * size, rounded->steps + at, rounded->totals + at);
     }
   }
@@ -179,20 +203,67 @@ static void multiplyRows(const Tile *tile, size_t rows, size_t bits) {
   }
 }
 
-void multiplyGroups(const Matrix *matrix, const Rounded *rounded, const float *bias, float *output, size_t from, size_t to) {
-  const size_t stride = matrix->blockCount * matrix->blockSize;
+/** Products of a group of outputs for a tile of rows from `row` on: sums[rows, GROUP]. Answers how many rows. */
+static size_t multiplyGroup(const Matrix *matrix, const Rounded *rounded, size_t group, size_t row, float *sums) {
+  const size_t left = rounded->rowCount - row, rows = left < TILE ? left : TILE, blocks = matrix->blockCount;
+  const Tile tile = {matrix, matrix->data + group * groupBytes(matrix), rounded->levels + row * blocks * matrix->blockSize,
+                     rounded->steps + row * blocks, rounded->totals + row * blocks, sums};
+  multiplyRows(&tile, rows, matrix->bits);
+  return rows;
+}
+
+static size_t outputsOf(const Matrix *matrix, size_t group) {
+  const size_t left = matrix->outSize - group * GROUP;
+  return left < GROUP ? left : GROUP;
+}
+
+void multiplyGroups(const Matrix *matrix, const Rounded *rounded, const Result *result, size_t from, size_t to) {
   float sums[TILE * GROUP];
   for (size_t group = from; group < to; group++) {
-    const size_t first = group * GROUP, left = matrix->outSize - first, count = left < GROUP ? left : GROUP;
+    const size_t first = group * GROUP, count = outputsOf(matrix, group);
     for (size_t row = 0; row < rounded->rowCount; row += TILE) {
-      const size_t rowsLeft = rounded->rowCount - row, rows = rowsLeft < TILE ? rowsLeft : TILE;
-      const Tile tile = {matrix, matrix->data + group * groupBytes(matrix), rounded->levels + row * stride,
-                         rounded->steps + row * matrix->blockCount,
-                         rounded->totals + row * matrix->blockCount, sums};
-      multiplyRows(&tile, rows, matrix->bits);
+      const size_t rows = multiplyGroup(matrix, rounded, group, row, sums);
       for (size_t index = 0; index < rows; index++) {
-        float *to = output + (row + index) * matrix->outSize + first;
-        for (size_t at = 0; at < count; at++) to[at] = sums[index * GROUP + at] + (bias == NULL ? 0 : bias[first + at]);
+        const size_t start = (row + index) * matrix->outSize + first;
+        for (size_t at = 0; at < count; at++) {
+          float sum = sums[index * GROUP + at];
+          if (result->bias != NULL) sum += result->bias[first + at];
+          if (result->residual != NULL) sum += result->residual[start + at];
+          result->output[start + at] = sum;
+        }
+      }
+    }
+  }
+}
+
+/** Eight of silu(gate) · up: gate / (1 + exp(−gate)) · up. */
+static __m256 gatedOf(const float *gate, const float *up) {
+  const __m256 value = _mm256_loadu_ps(gate), most = _mm256_set1_ps(EXP_MAX);
+  const __m256 negative = _mm256_min_ps(_mm256_xor_ps(value, _mm256_set1_ps(-0.0f)), most);
+  const __m256 divisor = _mm256_add_ps(_mm256_set1_ps(1), expEight(negative));
+  return _mm256_mul_ps(_mm256_div_ps(value, divisor), _mm256_loadu_ps(up));
+}
+
+static void addBias(float *sums, size_t rows, const float *bias, size_t count) {
+  if (bias == NULL) return;
+  for (size_t row = 0; row < rows; row++)
+    for (size_t at = 0; at < count; at++) sums[row * GROUP + at] += bias[at];
+}
+
+void multiplyGatedGroups(const Gated *gated, const Rounded *rounded, size_t from, size_t to) {
+  const Matrix *matrix = &gated->gate;
+  float gates[TILE * GROUP], ups[TILE * GROUP], products[GROUP];
+  for (size_t group = from; group < to; group++) {
+    const size_t first = group * GROUP, count = outputsOf(matrix, group);
+    for (size_t row = 0; row < rounded->rowCount; row += TILE) {
+      const size_t rows = multiplyGroup(matrix, rounded, group, row, gates);
+      multiplyGroup(&gated->up, rounded, group, row, ups);
+      addBias(gates, rows, gated->gateBias == NULL ? NULL : gated->gateBias + first, count);
+      addBias(ups, rows, gated->upBias == NULL ? NULL : gated->upBias + first, count);
+      for (size_t index = 0; index < rows; index++) {
+        for (size_t at = 0; at < GROUP; at += 8)
+          _mm256_storeu_ps(products + at, gatedOf(gates + index * GROUP + at, ups + index * GROUP + at));
+        memcpy(gated->output + (row + index) * matrix->outSize + first, products, count * sizeof *products);
       }
     }
   }

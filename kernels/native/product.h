@@ -31,11 +31,33 @@ Matrix matrixOf(const uint8_t *data, size_t inSize, size_t outSize, size_t block
 size_t groupCount(const Matrix *matrix);
 size_t groupBytes(const Matrix *matrix);
 
-/** Rounds rows [from, to) of `input`. A row's levels depend on that row alone. */
-void roundRows(const Matrix *matrix, const float *input, const Rounded *rounded, size_t from, size_t to);
+/** Rows as they are multiplied; `gains` null: as they come, else divided by their root mean square and times these. */
+typedef struct Rows {
+  const float *values; // [rowCount, inSize]
+  const float *gains;  // [inSize]
+  float epsilon;
+} Rows;
 
-/** Outputs of groups [from, to) of all rows: output[row · outSize + …], plus bias[outSize] where there is one. */
-void multiplyGroups(const Matrix *matrix, const Rounded *rounded, const float *bias, float *output, size_t from, size_t to);
+/** Rounds rows [from, to). A row's levels depend on that row alone. */
+void roundRows(const Matrix *matrix, const Rows *rows, const Rounded *rounded, size_t from, size_t to);
+
+/** What becomes of products: plus bias[outSize], plus residual[rowCount, outSize], where there are such. */
+typedef struct Result {
+  const float *bias, *residual;
+  float *output; // [rowCount, outSize]
+} Result;
+
+/** Outputs of groups [from, to) of all rows. */
+void multiplyGroups(const Matrix *matrix, const Rounded *rounded, const Result *result, size_t from, size_t to);
+
+/** Two matrices of one size that read the same rows: silu(gate · x + bias) · (up · x + bias). */
+typedef struct Gated {
+  Matrix gate, up;
+  const float *gateBias, *upBias; // or null
+  float *output;
+} Gated;
+
+void multiplyGatedGroups(const Gated *gated, const Rounded *rounded, size_t from, size_t to);
 
 /** Row `index` of the matrix, as float. */
 void readRow(const Matrix *matrix, size_t index, float *row);

@@ -36,6 +36,7 @@ EXPORT OrtStatus *RegisterCustomOps(OrtSessionOptions *options, const OrtApiBase
     OrtCustomOpDomain *fresh = NULL;
     TRY(ortCreateDomain("sparklane", &fresh));
     TRY(ortDomainAdd(fresh, &productOp));
+    TRY(ortDomainAdd(fresh, &gatedProductOp));
     TRY(ortDomainAdd(fresh, &rowsOp));
     TRY(ortDomainAdd(fresh, &attentionOp));
     TRY(ortDomainAdd(fresh, &int8AttentionOp));

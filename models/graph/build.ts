@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { AdapterChoice } from '../checkpoint/lora.ts';
 import { type FileDigest, hasEntry, hashFiles, openEntry } from '../files/cache.ts';
-import type { ValueInfo } from '../onnx/onnx-proto.ts';
+import type { GraphProto, ValueInfo } from '../onnx/onnx-proto.ts';
 import type { ModelSpec } from '../spec.ts';
 import { requiredTensors } from '../weights/required-tensors.ts';
 import type { Checkpoint, WeightSource } from '../weights/weights.ts';
@@ -21,6 +21,7 @@ import {
 } from './graph-files.ts';
 import { type GraphWriter, recipeSize } from './graph-writer.ts';
 import { hasOwnAttention } from './own-attention-nodes.ts';
+import { fusedNodes } from './own-fusion.ts';
 import { paddedHeads } from './padded-heads.ts';
 import { hasFineHead, hasOwnProducts, isSmoothable, type Precision } from './precision.ts';
 import { type Probe, probeParts } from './probe.ts';
@@ -29,7 +30,7 @@ import { readShippedRanges } from './shipped-ranges.ts';
 import { type ActivationRanges, smoothed } from './smoothing.ts';
 
 // Part of every entry's key: raise it whenever the same checkpoint would give other files.
-const builderVersion = '22';
+const builderVersion = '23';
 
 const modelFiles: Readonly<Record<KvPrecision, string>> = { fp32: 'model.onnx', int8: 'model-kv-int8.onnx' };
 const bindingModelFiles: Readonly<Record<KvPrecision, string>> = {
@@ -226,7 +227,7 @@ async function writeEntry(
   for (const kv of ['fp32', 'int8'] as const) {
     const writer = writeDecoder(spec, { ...format, kv }, source);
     const graph = graphOf('decoder', writer, weights, decoderInterface(spec, kv));
-    files.push(await writeModel(directory, modelFiles[kv], graph, builderVersion));
+    files.push(await writeModel(directory, modelFiles[kv], forCpu(graph, format), builderVersion));
     if (format.ownKernels === true) continue;
     const guarded = { ...graph, ...withCopyGuard(writer, graph.outputs) };
     files.push(await writeModel(directory, bindingModelFiles[kv], guarded, builderVersion));
@@ -238,8 +239,15 @@ async function writeEntry(
   }
   const writer = writeDecoder(spec, { ...format, kv: 'fp32', answers: 'states' }, source);
   const graph = graphOf('states', writer, weights, statesInterface(spec));
-  files.push(await writeModel(directory, statesFile, graph, builderVersion));
+  files.push(await writeModel(directory, statesFile, forCpu(graph, format), builderVersion));
   return files;
+}
+
+/** The graph that the cpu runs through the C API. */
+function forCpu(graph: GraphProto, { ownKernels }: Entry['format']): GraphProto {
+  if (ownKernels !== true) return graph;
+  const kept = new Set(graph.outputs.map(({ name }) => name));
+  return { ...graph, nodes: fusedNodes(graph.nodes, kept) };
 }
 
 /** The sequence output that keeps the official binding from copying the KV cache; see kernels/onnx/ort-binding.ts. */

@@ -74,7 +74,8 @@ function own(
   inputs: readonly string[],
   { rows: outSize, columns: inSize, bits, blockSize }: OwnLayout,
 ): string {
-  const attributes = ints({ inSize, outSize, bits, blockSize });
+  const sizes = ints({ inSize, outSize, bits, blockSize });
+  const attributes = operator === 'Product' ? { ...sizes, epsilon: { float: 0 } } : sizes;
   writer.append({ operator, domain: ownDomain, outputs: [output], inputs, attributes });
   return output;
 }

@@ -89,11 +89,10 @@ describe.each(served.map((one, index) => [one.name, planOf(one, index)] as const
     'but with guesses that are computed together they do, and that is seen',
     { timeout: 600_000 },
     async () => {
-      const foretold = await foretoldAnswer(plan.flags);
-      const report = await runLaw({ ...plan, ...alone, flags: { ...plan.flags, invariance: 'none' } }, [
-        foretold,
-        ...known,
-      ]);
+      // Our own operators give a token the same bits in any row.
+      const flags = { ...plan.flags, kernels: 'onnxruntime' };
+      const foretold = await foretoldAnswer(flags);
+      const report = await runLaw({ ...plan, ...alone, flags: { ...flags, invariance: 'none' } }, [foretold]);
       expect(report.broken[0]).toContain('"prediction"');
       expect(report.guesses).toBeGreaterThan(0);
     },

@@ -32,6 +32,7 @@ test('the library was built from these sources', () => {
   expect(hash.digest('hex'), 'make native').toBe(built);
 });
 
+const epsilon = 1e-5;
 const layouts: readonly OwnLayout[] = [
   { rows: 48, columns: 128, bits: 8, blockSize: 64 },
   { rows: 37, columns: 100, bits: 8, blockSize: 32 }, // neither groups nor blocks are whole
@@ -55,13 +56,25 @@ describe.skipIf(!isHere)('products', () => {
     expect(worst).toBeLessThan(layout.bits === 8 ? 0.005 : 0.14); // of values within ±1; at 4 bits extremes may be clipped
     const input = valuesOf(random, 17 * columns);
     const bias = valuesOf(random, rows);
-    const products = matrix.multiply(input, bias);
+    const [gains, residual] = [valuesOf(random, columns), valuesOf(random, 17 * rows)];
+    const { product: products, normed, gated } = matrix.run({ input, bias, gains, residual });
     for (let row = 0; row < 17; row++) {
+      const values = input.subarray(row * columns, (row + 1) * columns);
+      const square = values.reduce((sum, value) => sum + value * value, 0) / columns;
+      const scale = 1 / Math.sqrt(square + epsilon);
       for (let output = 0; output < rows; output++) {
-        let sum = bias[output]!;
-        for (let at = 0; at < columns; at++)
-          sum += input[row * columns + at]! * rounded[output * columns + at]!;
-        expect(Math.abs(products[row * rows + output]! - sum)).toBeLessThan(2e-3);
+        const at = row * rows + output;
+        let [sum, behindNorm] = [bias[output]!, 0];
+        for (let k = 0; k < columns; k++) {
+          const weight = rounded[output * columns + k]!;
+          sum += values[k]! * weight;
+          behindNorm += values[k]! * scale * gains[k]! * weight;
+        }
+        expect(Math.abs(products[at]! - sum)).toBeLessThan(2e-3);
+        expect(Math.abs(normed[at]! - residual[at]! - behindNorm)).toBeLessThan(5e-3);
+        const gate = behindNorm + bias[output]!;
+        const expected = (gate / (1 + Math.exp(-gate))) * behindNorm;
+        expect(Math.abs(gated[at]! - expected)).toBeLessThan(5e-3 * Math.max(1, Math.abs(behindNorm)));
       }
     }
     matrix.release();
@@ -75,12 +88,18 @@ describe.skipIf(!isHere)('products', () => {
       const input = valuesOf(random, 17 * layout.columns);
       const bias = valuesOf(random, layout.rows);
       const [one, two] = [matrixSession(layout, weights, 1), matrixSession(layout, weights, 2)];
-      const all = one.multiply(input, bias);
+      const [gains, residual] = [valuesOf(random, layout.columns), valuesOf(random, 17 * layout.rows)];
+      const all = one.run({ input, bias, gains, residual });
       for (let count = 1; count <= 17; count++) {
         for (const start of [0, 17 - count]) {
-          const part = input.slice(start * layout.columns, (start + count) * layout.columns);
-          const expected = all.slice(start * layout.rows, (start + count) * layout.rows);
-          for (const matrix of [one, two]) expect(matrix.multiply(part, bias)).toEqual(expected);
+          const cut = (of: Float32Array, size: number) => of.slice(start * size, (start + count) * size);
+          const given = { input: cut(input, layout.columns), residual: cut(residual, layout.rows) };
+          for (const matrix of [one, two]) {
+            const { product, normed, gated } = matrix.run({ ...given, bias, gains });
+            expect(product).toEqual(cut(all.product, layout.rows));
+            expect(normed).toEqual(cut(all.normed, layout.rows));
+            expect(gated).toEqual(cut(all.gated, layout.rows));
+          }
         }
       }
       one.release();
@@ -154,7 +173,7 @@ function largestDifference(a: Float32Array, b: Float32Array): number {
   return a.reduce((largest, value, at) => Math.max(largest, Math.abs(value - b[at]!)), 0);
 }
 
-/** One matrix behind both operators. */
+/** One matrix behind the operators. */
 function matrixSession(
   layout: OwnLayout,
   weights: Float32Array,
@@ -162,53 +181,78 @@ function matrixSession(
   bytes = ownBlocks(weights, layout),
 ) {
   const { rows: outSize, columns: inSize, bits, blockSize } = layout;
-  const attributes = ints({ inSize, outSize, bits, blockSize });
-  const node = (operator: string, output: string, inputs: readonly string[]): NodeProto => ({
-    ...{ operator, domain: ownDomain, name: output, outputs: [output], inputs, attributes },
-  });
+  const sizes = ints({ inSize, outSize, bits, blockSize });
+  const node = (operator: string, output: string, inputs: readonly string[]): NodeProto => {
+    const attributes = operator === 'Rows' ? sizes : { ...sizes, epsilon: { float: epsilon } };
+    return { operator, domain: ownDomain, name: output, outputs: [output], inputs, attributes };
+  };
   const content = { kind: 'inline' as const, bytes: bytesOf(bytes) };
+  const products = ['product', 'normed', 'gated'] as const;
   const model = encodeModel(
     {
       name: 'products',
       nodes: [
         node('Product', 'product', ['input', 'matrix', 'bias']),
+        node('Product', 'normed', ['input', 'matrix', '', 'gains', 'residual']),
+        node('GatedProduct', 'gated', ['input', 'matrix', 'matrix', 'gains', 'bias']),
         node('Rows', 'rows', ['matrix', 'ids']),
       ],
       initializers: [{ name: 'matrix', type: 'uint8', shape: [bytes.length], content }],
       inputs: [
         { name: 'input', type: 'float', shape: ['count', inSize] },
         { name: 'bias', type: 'float', shape: [outSize] },
+        { name: 'gains', type: 'float', shape: [inSize] },
+        { name: 'residual', type: 'float', shape: ['count', outSize] },
         { name: 'ids', type: 'int32', shape: ['ids'] },
       ],
       outputs: [
-        { name: 'product', type: 'float', shape: ['count', outSize] },
+        ...products.map((name) => ({ name, type: 'float' as const, shape: ['count', outSize] })),
         { name: 'rows', type: 'float', shape: ['ids', inSize] },
       ],
     },
     { name: 'sparklane', version: '1' },
   );
   const session = openSessionOf(model, { intraOpThreads: threads, spinning: false });
-  const run = (input: Float32Array, bias: Float32Array, ids: Int32Array) => {
-    const count = input.length / inSize;
-    const [product, rows] = [new Float32Array(count * outSize), new Float32Array(ids.length * inSize)];
+  const run = (given: Partial<Given>) => {
+    const { input = new Float32Array(inSize), ids = Int32Array.of(0) } = given;
+    const { bias = new Float32Array(outSize), gains = new Float32Array(inSize) } = given;
+    const shape = [input.length / inSize, outSize];
+    const fresh = () => new Float32Array(shape[0]! * outSize);
+    const made = {
+      product: fresh(),
+      normed: fresh(),
+      gated: fresh(),
+      rows: new Float32Array(ids.length * inSize),
+    };
     session
       .bind(
         [
-          { name: 'input', data: input, shape: [count, inSize] },
+          { name: 'input', data: input, shape: [shape[0]!, inSize] },
           { name: 'bias', data: bias, shape: [outSize] },
+          { name: 'gains', data: gains, shape: [inSize] },
+          { name: 'residual', data: given.residual ?? fresh(), shape },
           { name: 'ids', data: ids, shape: [ids.length] },
         ],
         [
-          { name: 'product', data: product, shape: [count, outSize] },
-          { name: 'rows', data: rows, shape: [ids.length, inSize] },
+          ...products.map((name) => ({ name, data: made[name], shape })),
+          { name: 'rows', data: made.rows, shape: [ids.length, inSize] },
         ],
       )
       .run();
-    return { product, rows };
+    return made;
   };
   return {
-    multiply: (input: Float32Array, bias: Float32Array) => run(input, bias, Int32Array.of(0)).product,
-    rows: (ids: Int32Array) => run(new Float32Array(inSize), new Float32Array(outSize), ids).rows,
+    run,
+    multiply: (input: Float32Array, bias: Float32Array) => run({ input, bias }).product,
+    rows: (ids: Int32Array) => run({ ids }).rows,
     release: () => session.release(),
   };
+}
+
+interface Given {
+  readonly input: Float32Array;
+  readonly bias: Float32Array;
+  readonly gains: Float32Array;
+  readonly residual: Float32Array;
+  readonly ids: Int32Array;
 }
