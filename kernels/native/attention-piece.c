@@ -52,16 +52,16 @@ static void exponentials(float *scores, int64_t from, int64_t to, float softcap,
 
 /**
  * Adds to `vectors` vectors of `rows` rows what tokens from … to have of them; each channel's chain goes along the tokens.
- * `next`, where not null: what is wanted after the values, of the same shape.
+ * `soon`, where not null: whose next piece is read after them.
  */
 INLINE void weighBlock(const float *weights, const float *values, int64_t size, int rows, int vectors, int64_t from,
-                        int64_t to, float *weighed, const float *next) {
+                        int64_t to, float *weighed, const Piece *soon) {
   __m256 sums[12];
   for (int r = 0; r < rows; r++)
     for (int v = 0; v < vectors; v++) sums[r * vectors + v] = _mm256_loadu_ps(weighed + r * size + v * WIDTH);
   for (int64_t t = from; t < to; t++) {
     __m256 w[3];
-    if (next != 0) askFor(next + t * size, size * 4);
+    if (soon != 0) askForSome(soon->keys, soon->narrowKeys, (PIECE_TOKENS + t) * size, size);
     for (int r = 0; r < rows; r++) w[r] = _mm256_broadcast_ss(weights + r * PIECE_TOKENS + t);
     for (int v = 0; v < vectors; v++) {
       const __m256 value = _mm256_loadu_ps(values + t * size + v * WIDTH);
@@ -73,16 +73,16 @@ INLINE void weighBlock(const float *weights, const float *values, int64_t size, 
 }
 
 INLINE void weighTokens(const float *weights, const float *values, int64_t size, int rows, int64_t from, int64_t to,
-                         float *weighed, const float *next) {
+                         float *weighed, const Piece *soon) {
   int64_t c = 0;
   if (from >= to) return;
   if (rows == 1) {
-    for (; c + 8 * WIDTH <= size; c += 8 * WIDTH, next = 0)
-      weighBlock(weights, values + c, size, 1, 8, from, to, weighed + c, next);
+    for (; c + 8 * WIDTH <= size; c += 8 * WIDTH, soon = 0)
+      weighBlock(weights, values + c, size, 1, 8, from, to, weighed + c, soon);
   }
-  for (; c + 4 * WIDTH <= size; c += 4 * WIDTH, next = 0)
-    weighBlock(weights, values + c, size, rows, 4, from, to, weighed + c, next);
-  for (; c < size; c += WIDTH, next = 0) weighBlock(weights, values + c, size, rows, 1, from, to, weighed + c, next);
+  for (; c + 4 * WIDTH <= size; c += 4 * WIDTH, soon = 0)
+    weighBlock(weights, values + c, size, rows, 4, from, to, weighed + c, soon);
+  for (; c < size; c += WIDTH, soon = 0) weighBlock(weights, values + c, size, rows, 1, from, to, weighed + c, soon);
 }
 
 /** Rows of a tile see nearly the same tokens: those that all see are taken together, the others row by row around them. */
@@ -92,12 +92,11 @@ INLINE void weighTile(const Piece *p, const float *values, int64_t size, int row
   float *weighed = p->weighed + row * size;
   const int64_t begin = p->from[row + rows - 1], end = p->to[row];
   const int joint = begin < end;
-  const float *next = row == 0 && p->narrowKeys == 0 ? p->keys + PIECE_TOKENS * size : 0;
   for (int r = 0; r < rows; r++)
     weighTokens(weights + r * PIECE_TOKENS, values, size, 1, p->from[row + r], joint ? begin : p->to[row + r],
                  weighed + r * size, 0);
   if (!joint) return;
-  weighTokens(weights, values, size, rows, begin, end, weighed, next);
+  weighTokens(weights, values, size, rows, begin, end, weighed, row == 0 ? p : 0);
   for (int r = 0; r < rows; r++)
     weighTokens(weights + r * PIECE_TOKENS, values, size, 1, end, p->to[row + r], weighed + r * size, 0);
 }
@@ -112,14 +111,10 @@ INLINE void weighRows(const Piece *p, const float *values, int64_t size, const f
   }
 }
 
-/**
- * What is kept as int8, as float, so that one kernel computes both; scales are the queries' and the answers'. `next`: int8 that
- * is wanted after it.
- */
-static const float *widened(const int8_t *narrow, int64_t count, float *wide, const int8_t *next) {
+/** What is kept as int8, as float, so that one kernel computes both; scales are the queries' and the answers'. */
+static const float *widened(const int8_t *narrow, int64_t count, float *wide) {
   for (int64_t i = 0; i < count; i += WIDTH)
     _mm256_storeu_ps(wide + i, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)(narrow + i)))));
-  askFor(next, count);
   return wide;
 }
 
@@ -132,26 +127,49 @@ void pieceCompute(const Piece *p) {
   const int64_t size = p->size, first = p->from[0] * size, count = p->to[p->rows - 1] * size - first;
   const int8_t *keys = p->narrowKeys, *values = p->narrowValues;
   if (keys == 0) pieceScores(p, p->keys, scores);
-  else pieceScores(p, widened(keys + first, count, wide + first, values + first) - first, scores);
+  else pieceScores(p, widened(keys + first, count, wide + first) - first, scores);
   for (int64_t row = 0; row < p->rows; row++)
     exponentials(scores + row * PIECE_TOKENS, p->from[row], p->to[row], p->softcap, p->most + row, p->sum + row);
-  const int8_t *next = keys + PIECE_TOKENS * size;
-  const float *weighed = keys == 0 ? p->values : widened(values + first, count, wide + first, next) - first;
+  const float *weighed = keys == 0 ? p->values : widened(values + first, count, wide + first) - first;
   // The size is known to the compiler where it is common, which keeps loops over channels out of the way.
   (size == 64 ? weigh64 : size == 128 ? weigh128 : weighAny)(p, weighed, scores);
 }
 
-void rowMerge(float *most, float *sum, float *weighed, int64_t size, float nextMost, float nextSum,
-               const float *nextWeighed) {
-  const float largest = *most > nextMost ? *most : nextMost;
-  const __m256 factors = expEight(_mm256_setr_ps(*most - largest, nextMost - largest, 0, 0, 0, 0, 0, 0));
-  const __m256 old = _mm256_broadcastss_ps(_mm256_castps256_ps128(factors));
-  const __m256 new = _mm256_broadcastss_ps(_mm_movehdup_ps(_mm256_castps256_ps128(factors)));
-  *most = largest;
-  *sum = _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(*sum), _mm256_castps256_ps128(old),
-                                    _mm_mul_ss(_mm_set_ss(nextSum), _mm256_castps256_ps128(new))));
-  for (int64_t c = 0; c < size; c += WIDTH) {
-    const __m256 added = _mm256_mul_ps(_mm256_loadu_ps(nextWeighed + c), new);
-    _mm256_storeu_ps(weighed + c, _mm256_fmadd_ps(_mm256_loadu_ps(weighed + c), old, added));
+/** Which of eight rows are there. */
+static __m256i rowMask(int64_t rows) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(rows < 8 ? (int)rows : 8), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+static __m256 loadRows(const float *values, int64_t at, int64_t rows) {
+  return _mm256_maskload_ps(values + at, rowMask(rows - at));
+}
+
+/** Eight factors by which what there is and what comes are brought to one largest score. */
+static void mergeSums(Rows *rows, int64_t row, const Piece *p, int64_t at, float *old, float *fresh) {
+  const __m256 most = _mm256_loadu_ps(rows->most + row), next = loadRows(p->most, at, p->rows);
+  const __m256 largest = _mm256_max_ps(most, next);
+  const __m256 o = expEight(_mm256_sub_ps(most, largest)), f = expEight(_mm256_sub_ps(next, largest));
+  const __m256 added = _mm256_mul_ps(loadRows(p->sum, at, p->rows), f);
+  const __m256i isRow = rowMask(p->rows - at);
+  _mm256_maskstore_ps(rows->most + row, isRow, largest);
+  _mm256_maskstore_ps(rows->sum + row, isRow, _mm256_fmadd_ps(_mm256_loadu_ps(rows->sum + row), o, added));
+  _mm256_storeu_ps(old, o);
+  _mm256_storeu_ps(fresh, f);
+}
+
+void mergePiece(Rows *rows, int64_t first, const Piece *p) {
+  const int64_t size = p->size;
+  for (int64_t at = 0; at < p->rows; at += 8) {
+    float old[8], fresh[8];
+    mergeSums(rows, first + at, p, at, old, fresh);
+    for (int64_t r = at; r < p->rows && r < at + 8; r++) {
+      const __m256 o = _mm256_set1_ps(old[r - at]), f = _mm256_set1_ps(fresh[r - at]);
+      const float *next = p->weighed + r * size;
+      float *to = rows->weighed + (first + r) * size;
+      for (int64_t c = 0; c < size; c += WIDTH) {
+        const __m256 added = _mm256_mul_ps(_mm256_loadu_ps(next + c), f);
+        _mm256_storeu_ps(to + c, _mm256_fmadd_ps(_mm256_loadu_ps(to + c), o, added));
+      }
+    }
   }
 }

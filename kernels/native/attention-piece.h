@@ -23,9 +23,15 @@ typedef struct Piece {
 
 void pieceCompute(const Piece *p);
 
-/** Asks for memory that is wanted soon. What lies behind the end of anything is asked for in vain, and harmless. */
+/** Asks for memory that is read soon. What lies behind the end of anything is asked for in vain, and harmless. */
 INLINE void askFor(const void *from, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)from + i);
+}
+
+/** Keys or values from number `from` on, whichever of both forms is there. */
+INLINE void askForSome(const float *wide, const int8_t *narrow, int64_t from, int64_t count) {
+  if (narrow == 0) askFor(wide + from, count * (int64_t)sizeof(float));
+  else askFor(narrow + from, count);
 }
 
 /** Rows of the next tile: three share what is loaded best, and one does worst. */
@@ -34,9 +40,14 @@ INLINE int tileRows(int64_t left) { return left == 1 ? 1 : left == 2 || left == 
 /** [rows][PIECE_TOKENS]; numbers of tokens that a row does not see mean nothing. */
 void pieceScores(const Piece *p, const float *keys, float *scores);
 
-/** Puts a further piece to what there is of a row: `most` (−∞ at first), `sum`, `weighed`. */
-void rowMerge(float *most, float *sum, float *weighed, int64_t size, float nextMost, float nextSum,
-               const float *nextWeighed);
+/** What there is of some rows: the largest score (−∞ at first), the sum, the weighed values. */
+typedef struct Rows {
+  float most[ROWS_MAX + 8], sum[ROWS_MAX + 8]; // eight can be read from any row on
+  float weighed[FLOATS_MAX];
+} Rows;
+
+/** Puts a further piece to rows from `first` on. */
+void mergePiece(Rows *rows, int64_t first, const Piece *p);
 
 /** exp of x ≤ 88, within 2 units of the last place; 0 below −87. */
 float expOne(float x);

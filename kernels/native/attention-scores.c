@@ -74,7 +74,7 @@ INLINE void scoreTile(const Piece *p, const float *keys, int64_t size, int rows,
   const float *query = p->queries + row * size;
   scores += row * PIECE_TOKENS;
   for (int64_t t = p->from[row] / step * step; t < end; t += step) {
-    if (row == 0 && p->narrowKeys == 0) askFor(p->values + t * size, step * size * 4);
+    if (row == 0) askForSome(p->values, p->narrowValues, t * size, step * size); // of the same tokens, read next
     if (rows == 1) scoreOne(query, keys, size, t, end, scores);
     else scoreSome(query, keys, size, rows, t, end, scores);
   }

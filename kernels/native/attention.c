@@ -151,38 +151,43 @@ static Tile tileAt(const Attention *a, int64_t index) {
   return t;
 }
 
-static int64_t rowAt(const Attention *a, const Tile *t, int64_t token) {
-  return (((t->sequence * a->kvHeads + t->head) * a->tokens) + t->token + token) * groupOf(a);
+/** The tile's first row among the scratch's queries. */
+static int64_t rowAt(const Attention *a, const Tile *t) {
+  return (((t->sequence * a->kvHeads + t->head) * a->tokens) + t->token) * groupOf(a);
 }
 
-/** A piece for the tokens that see any of it; answers the first of these rows. */
-static int64_t computePiece(const Attention *a, const Tile *t, int64_t index, Piece *p) {
-  int16_t from[ROWS_MAX], to[ROWS_MAX];
-  const int64_t group = groupOf(a), size = a->headSize, begin = index * PIECE_TOKENS;
-  const int64_t earliest = greatest(0, begin - t->place);
-  p->rows = 0;
+/** Which rows see any of a piece, and what of it; answers the first of them. */
+static int64_t seenOf(const Attention *a, const Tile *t, int64_t index, int16_t *from, int16_t *to, int64_t *rows) {
+  const int64_t group = groupOf(a), begin = index * PIECE_TOKENS, earliest = greatest(0, begin - t->place);
+  *rows = 0;
   for (int64_t token = earliest; token < t->tokens; token++) {
     const int64_t place = t->place + token;
     const int64_t seen = a->window > 0 ? greatest(0, place + 1 - a->window - begin) : 0;
     if (seen >= PIECE_TOKENS) break;
-    for (int64_t g = 0; g < group; g++, p->rows++) {
-      from[p->rows] = (int16_t)seen;
-      to[p->rows] = (int16_t)least(PIECE_TOKENS, place + 1 - begin);
+    for (int64_t g = 0; g < group; g++, ++*rows) {
+      from[*rows] = (int16_t)seen;
+      to[*rows] = (int16_t)least(PIECE_TOKENS, place + 1 - begin);
     }
   }
-  const int64_t at = ((t->sequence * a->kvHeads + t->head) * a->capacity + begin) * size;
-  p->from = from, p->to = to, p->size = size, p->softcap = a->softcap;
-  p->queries = a->queries + rowAt(a, t, earliest) * size;
-  if (a->keyScales == 0) p->keys = (const float *)a->keys + at, p->values = (const float *)a->values + at;
-  else p->narrowKeys = (const int8_t *)a->keys + at, p->narrowValues = (const int8_t *)a->values + at;
-  if (p->rows > 0) pieceCompute(p);
   return earliest * group;
 }
 
-/** What tasks of several spans leave of a piece: [rows] largest scores, [rows] sums, [rows, size]. */
-static float *partialOf(const Attention *a, const Tile *t, int64_t piece) {
+/** What `p` holds of a piece for rows from `first` on. */
+static void computePiece(const Attention *a, const Tile *t, int64_t index, int64_t first, Piece *p) {
+  const int64_t begin = index * PIECE_TOKENS;
+  const int64_t at = ((t->sequence * a->kvHeads + t->head) * a->capacity + begin) * p->size;
+  p->softcap = a->softcap;
+  p->queries = a->queries + (rowAt(a, t) + first) * p->size;
+  if (a->keyScales == 0) p->keys = (const float *)a->keys + at, p->values = (const float *)a->values + at;
+  else p->narrowKeys = (const int8_t *)a->keys + at, p->narrowValues = (const int8_t *)a->values + at;
+  pieceCompute(p);
+}
+
+/** Where tasks of several spans leave a piece: [rows] largest scores, [rows] sums, [rows, size]. */
+static void placePartial(const Attention *a, const Tile *t, int64_t index, int64_t first, Piece *p) {
   const int64_t rows = a->tileTokens * groupOf(a);
-  return a->partials + (t->index * a->pieces + piece) * rows * (a->headSize + 2);
+  float *partial = a->partials + (t->index * a->pieces + index) * rows * (a->headSize + 2);
+  p->most = partial + first, p->sum = partial + rows + first, p->weighed = partial + 2 * rows + first * a->headSize;
 }
 
 /** The answer of a row: divided by the sum, in which a sink has a part. */
@@ -206,51 +211,43 @@ static void finishRow(const Attention *a, const Tile *t, int64_t row, float most
   }
 }
 
+/** All pieces of a tile, from the first to the last: computed here, or by the tasks of its spans. */
 static void finishTile(const Attention *a, const Tile *t) {
-  float weighed[FLOATS_MAX], nextWeighed[FLOATS_MAX];
-  float most[ROWS_MAX], sum[ROWS_MAX];
-  float nextMost[ROWS_MAX], nextSum[ROWS_MAX];
+  int16_t from[ROWS_MAX], to[ROWS_MAX];
+  float most[ROWS_MAX], sum[ROWS_MAX], weighed[FLOATS_MAX];
+  Rows all;
   const int64_t size = a->headSize;
-  for (int64_t row = 0; row < t->rows; row++) most[row] = -INFINITY, sum[row] = 0;
-  for (int64_t i = 0; i < t->rows * size; i++) weighed[i] = 0;
+  for (int64_t row = 0; row < ROWS_MAX + 8; row++) all.most[row] = -INFINITY, all.sum[row] = 0;
+  for (int64_t i = 0; i < t->rows * size; i++) all.weighed[i] = 0;
   for (int64_t index = t->first; index <= t->last; index++) {
-    Piece p = {.most = nextMost, .sum = nextSum, .weighed = nextWeighed};
-    const int64_t first = computePiece(a, t, index, &p);
-    for (int64_t r = 0; r < p.rows; r++)
-      rowMerge(most + first + r, sum + first + r, weighed + (first + r) * size, size, nextMost[r], nextSum[r],
-                nextWeighed + r * size);
+    Piece p = {.from = from, .to = to, .size = size, .most = most, .sum = sum, .weighed = weighed};
+    const int64_t first = seenOf(a, t, index, from, to, &p.rows);
+    if (a->spans == 1) computePiece(a, t, index, first, &p);
+    else placePartial(a, t, index, first, &p);
+    mergePiece(&all, first, &p);
   }
-  for (int64_t row = 0; row < t->rows; row++) finishRow(a, t, row, most[row], sum[row], weighed + row * size);
+  for (int64_t row = 0; row < t->rows; row++)
+    finishRow(a, t, row, all.most[row], all.sum[row], all.weighed + row * size);
 }
 
 void computeTask(const Attention *a, int64_t task) {
   const Tile t = tileAt(a, task / a->spans);
+  if (t.tokens == 0) return;
   if (a->spans == 1) {
     finishTile(a, &t);
     return;
   }
-  const int64_t from = task % a->spans * a->span, rows = a->tileTokens * groupOf(a);
-  for (int64_t index = greatest(from, t.first); index <= least(from + a->span - 1, t.last); index++) {
-    float *partial = partialOf(a, &t, index);
-    for (int64_t row = 0; row < t.rows; row++) partial[rows + row] = -1; // no sum: the row sees nothing of it
-    Piece p = {.most = partial, .sum = partial + rows, .weighed = partial + 2 * rows};
-    const int64_t first = greatest(0, index * PIECE_TOKENS - t.place) * groupOf(a);
-    p.most += first, p.sum += first, p.weighed += first * a->headSize;
-    computePiece(a, &t, index, &p);
+  const int64_t begin = task % a->spans * a->span;
+  for (int64_t index = greatest(begin, t.first); index <= least(begin + a->span - 1, t.last); index++) {
+    int16_t from[ROWS_MAX], to[ROWS_MAX];
+    Piece p = {.from = from, .to = to, .size = a->headSize};
+    const int64_t first = seenOf(a, &t, index, from, to, &p.rows);
+    placePartial(a, &t, index, first, &p);
+    computePiece(a, &t, index, first, &p);
   }
 }
 
 void combineTask(const Attention *a, int64_t task) {
   const Tile t = tileAt(a, task);
-  const int64_t size = a->headSize, rows = a->tileTokens * groupOf(a);
-  for (int64_t row = 0; row < t.rows; row++) {
-    float most = -INFINITY, sum = 0, weighed[HEAD_SIZE_MAX];
-    for (int64_t c = 0; c < size; c++) weighed[c] = 0;
-    for (int64_t index = t.first; index <= t.last; index++) {
-      const float *partial = partialOf(a, &t, index);
-      if (partial[rows + row] < 0) continue;
-      rowMerge(&most, &sum, weighed, size, partial[row], partial[rows + row], partial + (2 * rows + row * size));
-    }
-    finishRow(a, &t, row, most, sum, weighed);
-  }
+  if (t.tokens > 0) finishTile(a, &t);
 }
