@@ -15,7 +15,7 @@ typedef struct Kernel {
   int64_t heads, kvHeads, window;
   float softcap;
   int isInt8;
-  OrtMemoryInfo *memory;
+  OrtAllocator *memory;
 } Kernel;
 
 enum { QUERY, PAST_KEY, PAST_VALUE, LASTS, KEY_SCALE, VALUE_SCALE, VALUE_SHIFT, ANSWER_SHIFT, REQUIRED };
@@ -35,7 +35,7 @@ static OrtStatus *createKernel(const OrtCustomOp *op, OrtApi api, const OrtKerne
   Kernel *made = malloc(sizeof *made);
   if (made == NULL) return ortCreateStatus(ORT_FAIL, "out of memory");
   *made = read;
-  OrtStatus *status = ortCreateCpuMemoryInfo(1, 0, &made->memory); // the arena's, default memory
+  OrtStatus *status = ortKernelAllocator(info, 0, &made->memory); // of default memory
   if (status != NULL) {
     free(made);
     return status;
@@ -45,7 +45,7 @@ static OrtStatus *createKernel(const OrtCustomOp *op, OrtApi api, const OrtKerne
 }
 
 static void destroyKernel(void *kernel) {
-  ortReleaseMemoryInfo(((Kernel *)kernel)->memory);
+  ortReleaseAllocator(((Kernel *)kernel)->memory);
   free(kernel);
 }
 
@@ -165,12 +165,14 @@ static OrtStatus *computeAttention(void *data, OrtKernelContext *context) {
   a.output = attended.data;
   if (a.batch * a.tokens == 0) return NULL;
   planAttention(&a);
-  void *scratch = NULL;
-  TRY(ortScratch(context, kernel->memory, (size_t)a.scratch * sizeof(float), &scratch));
+  void *const scratch = kernel->memory->Alloc(kernel->memory, (size_t)a.scratch * sizeof(float));
+  if (scratch == NULL) return ortCreateStatus(ORT_FAIL, "out of memory");
   placeAttention(&a, scratch);
-  TRY(runStage(context, write, writeCount(&a), &a));
-  TRY(runStage(context, compute, computeCount(&a), &a));
-  return runStage(context, combine, combineCount(&a), &a);
+  OrtStatus *status = runStage(context, write, writeCount(&a), &a);
+  if (status == NULL) status = runStage(context, compute, computeCount(&a), &a);
+  if (status == NULL) status = runStage(context, combine, combineCount(&a), &a);
+  kernel->memory->Free(kernel->memory, scratch);
+  return status;
 }
 
 static int isInt8(const OrtCustomOp *op) { return op == &int8AttentionOp; }

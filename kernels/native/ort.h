@@ -14,7 +14,6 @@ typedef struct OrtSessionOptions OrtSessionOptions;
 typedef struct OrtCustomOpDomain OrtCustomOpDomain;
 typedef struct OrtKernelInfo OrtKernelInfo;
 typedef struct OrtKernelContext OrtKernelContext;
-typedef struct OrtMemoryInfo OrtMemoryInfo;
 typedef struct OrtTensorTypeAndShapeInfo OrtShape;
 typedef struct OrtShapeInferContext OrtShapeInferContext;
 typedef const void *const *OrtApi;
@@ -57,6 +56,14 @@ struct OrtCustomOp {
   int (*GetEndVersion)(const OrtCustomOp *);
 };
 
+/** The arena of a session: what is freed is used again, without asking the system. Safe from several threads. */
+typedef struct OrtAllocator OrtAllocator;
+struct OrtAllocator {
+  uint32_t version;
+  void *(*Alloc)(OrtAllocator *, size_t);
+  void (*Free)(OrtAllocator *, void *);
+};
+
 extern OrtApi ort; // set by RegisterCustomOps()
 
 #define ORT_FUNCTION(position, result, ...) ((result(*)(__VA_ARGS__))(uintptr_t)ort[position])
@@ -68,15 +75,14 @@ extern OrtApi ort; // set by RegisterCustomOps()
 #define ortDimensionsCount ORT_FUNCTION(61, OrtStatus *, const OrtShape *, size_t *)
 #define ortDimensions ORT_FUNCTION(62, OrtStatus *, const OrtShape *, int64_t *, size_t)
 #define ortShapeOf ORT_FUNCTION(65, OrtStatus *, const OrtValue *, OrtShape **)
-#define ortCreateCpuMemoryInfo ORT_FUNCTION(69, OrtStatus *, int, int, OrtMemoryInfo **)
 #define ortFloatAttribute ORT_FUNCTION(85, OrtStatus *, const OrtKernelInfo *, const char *, float *)
 #define ortIntAttribute ORT_FUNCTION(86, OrtStatus *, const OrtKernelInfo *, const char *, int64_t *)
 #define ortInput ORT_FUNCTION(90, OrtStatus *, const OrtKernelContext *, size_t, const OrtValue **)
 #define ortOutput ORT_FUNCTION(91, OrtStatus *, OrtKernelContext *, size_t, const int64_t *, size_t, OrtValue **)
-#define ortReleaseMemoryInfo ORT_FUNCTION(94, void, OrtMemoryInfo *)
 #define ortReleaseShape ORT_FUNCTION(99, void, OrtShape *)
+#define ortReleaseAllocator ORT_FUNCTION(132, void, OrtAllocator *)
 #define ortParallelFor ORT_FUNCTION(274, OrtStatus *, const OrtKernelContext *, void (*)(void *, size_t), size_t, size_t, void *)
-#define ortScratch ORT_FUNCTION(277, OrtStatus *, const OrtKernelContext *, const OrtMemoryInfo *, size_t, void **)
+#define ortKernelAllocator ORT_FUNCTION(278, OrtStatus *, const OrtKernelInfo *, int, OrtAllocator **)
 
 #define RANK_MAX 4
 

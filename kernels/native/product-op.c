@@ -15,7 +15,7 @@
 typedef struct Kernel {
   Matrix matrix; // without its data, which is an input
   float epsilon;
-  OrtMemoryInfo *memory;
+  OrtAllocator *memory;
 } Kernel;
 
 static OrtStatus *createKernel(const OrtCustomOp *op, OrtApi api, const OrtKernelInfo *info, void **kernel) {
@@ -33,7 +33,7 @@ static OrtStatus *createKernel(const OrtCustomOp *op, OrtApi api, const OrtKerne
   if (made == NULL) return ortCreateStatus(ORT_FAIL, "out of memory");
   made->matrix = matrixOf(NULL, (size_t)inSize, (size_t)outSize, (size_t)blockSize, (size_t)bits);
   made->epsilon = epsilon;
-  OrtStatus *status = ortCreateCpuMemoryInfo(1, 0, &made->memory); // the arena's, default memory
+  OrtStatus *status = ortKernelAllocator(info, 0, &made->memory); // of default memory
   if (status != NULL) {
     free(made);
     return status;
@@ -43,7 +43,7 @@ static OrtStatus *createKernel(const OrtCustomOp *op, OrtApi api, const OrtKerne
 }
 
 static void destroyKernel(void *kernel) {
-  ortReleaseMemoryInfo(((Kernel *)kernel)->memory);
+  ortReleaseAllocator(((Kernel *)kernel)->memory);
   free(kernel);
 }
 
@@ -112,7 +112,7 @@ static size_t taskCountOf(const Matrix *matrix, size_t rowCount) {
   return count < 1 ? 1 : count;
 }
 
-/** The rows to multiply, rounded; and the output for them, its size a row `outSize`. */
+/** The output, its size a row `outSize`, and the rows to multiply, not rounded yet. */
 static OrtStatus *prepare(const Kernel *kernel, OrtKernelContext *context, size_t gains, Work *work, float **output) {
   const Matrix *matrix = &work->matrix;
   Tensor input, result;
@@ -126,17 +126,24 @@ static OrtStatus *prepare(const Kernel *kernel, OrtKernelContext *context, size_
   size_t count = 1;
   for (size_t at = 0; at + 1 < input.rank; at++) count *= (size_t)input.shape[at];
   work->rounded.rowCount = count;
-  if (count == 0) return NULL;
   work->rows = (Rows){input.data, NULL, kernel->epsilon};
-  TRY(readFloats(context, gains, matrix->inSize, &work->rows.gains));
-  const size_t blocks = count * matrix->blockCount;
-  const size_t stepsAt = (blocks * matrix->blockSize * sizeof(int16_t) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-  void *scratch = NULL;
-  TRY(ortScratch(context, kernel->memory, stepsAt + 2 * blocks * sizeof(float), &scratch));
+  work->taskCount = taskCountOf(matrix, count);
+  return readFloats(context, gains, matrix->inSize, &work->rows.gains);
+}
+
+/** Rounds the rows and runs `task` on them. */
+static OrtStatus *multiply(const Kernel *kernel, const OrtKernelContext *context, void (*task)(void *, size_t), Work *work) {
+  const size_t count = work->rounded.rowCount, blocks = count * work->matrix.blockCount;
+  if (count == 0) return NULL;
+  const size_t stepsAt = (blocks * work->matrix.blockSize * sizeof(int16_t) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  void *const scratch = kernel->memory->Alloc(kernel->memory, stepsAt + 2 * blocks * sizeof(float));
+  if (scratch == NULL) return ortCreateStatus(ORT_FAIL, "out of memory");
   float *const steps = (float *)((char *)scratch + stepsAt);
   work->rounded = (Rounded){scratch, steps, steps + blocks, count};
-  work->taskCount = taskCountOf(matrix, count);
-  return runTasks(context, roundTask, (count + ROUND_ROWS - 1) / ROUND_ROWS, work);
+  OrtStatus *status = runTasks(context, roundTask, (count + ROUND_ROWS - 1) / ROUND_ROWS, work);
+  if (status == NULL) status = runTasks(context, task, work->taskCount, work);
+  kernel->memory->Free(kernel->memory, scratch);
+  return status;
 }
 
 enum { MATRIX = 1, BIAS, GAINS, RESIDUAL, PRODUCT_INPUTS };
@@ -146,11 +153,10 @@ static OrtStatus *computeProduct(void *data, OrtKernelContext *context) {
   Work work;
   TRY(readMatrix(kernel, context, MATRIX, &work.matrix));
   TRY(prepare(kernel, context, GAINS, &work, &work.result.output));
-  if (work.rounded.rowCount == 0) return NULL;
   const size_t outSize = work.matrix.outSize;
   TRY(readFloats(context, BIAS, outSize, &work.result.bias));
   TRY(readFloats(context, RESIDUAL, work.rounded.rowCount * outSize, &work.result.residual));
-  return runTasks(context, multiplyTask, work.taskCount, &work);
+  return multiply(kernel, context, multiplyTask, &work);
 }
 
 enum { GATE = 1, UP, GATED_GAINS, GATE_BIAS, UP_BIAS, GATED_INPUTS };
@@ -162,10 +168,9 @@ static OrtStatus *computeGated(void *data, OrtKernelContext *context) {
   TRY(readMatrix(kernel, context, UP, &work.gated.up));
   work.matrix = work.gated.gate;
   TRY(prepare(kernel, context, GATED_GAINS, &work, &work.gated.output));
-  if (work.rounded.rowCount == 0) return NULL;
   TRY(readFloats(context, GATE_BIAS, work.matrix.outSize, &work.gated.gateBias));
   TRY(readFloats(context, UP_BIAS, work.matrix.outSize, &work.gated.upBias));
-  return runTasks(context, gatedTask, work.taskCount, &work);
+  return multiply(kernel, context, gatedTask, &work);
 }
 
 static OrtStatus *computeRows(void *data, OrtKernelContext *context) {

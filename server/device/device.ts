@@ -16,6 +16,7 @@ import { calibrationTokens, calibrationVersion } from '../../models/graph/calibr
 import { topCount } from '../../models/graph/decoder.ts';
 import type { BuildProgress } from '../../models/graph/graph-files.ts';
 import { graphSize, sizeProblem } from '../../models/graph/graph-size.ts';
+import { hasOwnAttention } from '../../models/graph/own-attention-nodes.ts';
 import {
   defaultPrecision,
   divergenceBound,
@@ -239,15 +240,19 @@ function graphIdentity({ contentHash, precision }: BuiltGraph, { kvPrecision, ba
  * shorter where those would take more than SCORES_SIZE_MAX. And 2 · headSize at most: on other devices than the cpu longer
  * ones end in the path for single tokens, which rounds otherwise (docs/lab/precision.md).
  */
-function rowTokensFor(
-  { prefillChunkTokens, blockSize }: Config,
-  spec: ModelSpec,
-  contextTokens: number,
-): number {
+function rowTokensFor(config: Config, spec: ModelSpec, contextTokens: number): number {
+  const { prefillChunkTokens, blockSize } = config;
+  if (attendsItself(config, spec))
+    return Math.min(contextTokens, Math.max(prefillChunkTokens, 1 + DRAFT_TOKENS_MAX));
   const affordable = Math.floor(SCORES_SIZE_MAX / scoresSize(spec, contextTokens));
   const whole = affordable - (affordable % blockSize); // chunks end where blocks do
   const tokens = Math.max(Math.min(prefillChunkTokens, 2 * spec.headSize, whole), 1 + DRAFT_TOKENS_MAX);
   return Math.min(contextTokens, tokens);
+}
+
+/** Our own attention holds a piece of a row's scores at a time. */
+function attendsItself(config: Config, spec: ModelSpec): boolean {
+  return config.backend === 'cpu' && hasOwnKernels(config) && hasOwnAttention(spec);
 }
 
 /** Bytes of the scores of one token. */
@@ -278,10 +283,11 @@ function describe(
   const seated = config.replicas * slotCount * slotTokensMax;
   const scoredTokens = config.replicas * Math.max(limits.rowTokensMax, slotCount);
   const scoresMib = Math.ceil((scoredTokens * scoresSize(spec, slotTokensMax)) / 2 ** 20);
+  const scores = attendsItself(config, spec) ? '' : ` and ${scoresMib} of scores`;
   // In this machine's memory reserved, not taken: the operating system gives a page when it is first written.
   const kv =
     adapter === undefined
-      ? `at most ${mibOf(seated + cachedCount)} MiB of KV and ${scoresMib} of scores, taken as they fill`
+      ? `at most ${mibOf(seated + cachedCount)} MiB of KV${scores}, taken as they fill`
       : `${mibOf(seated + slotTokensMax)} MiB of KV on the device, at most ${mibOf(cachedCount)} MiB here`;
   return `${where} (${computing}), ${sizes}, ${kv}`;
 }

@@ -1,6 +1,7 @@
 // What a device's owner is told about the precision that was asked for.
 import { expect, test } from 'vitest';
 import { WallClock } from '../../../../kernels/clock.ts';
+import { nativeLibraryPath } from '../../../../kernels/onnx/own-library.ts';
 import { loadModel } from '../../../../models/model.ts';
 import { loadConfig } from '../../../../server/config/config.ts';
 import { limitsFor, openDevice, warnOfDivergence } from '../../../../server/device/device.ts';
@@ -49,9 +50,10 @@ test('a model whose scores have a soft cap is refused on webgpu, which would lea
 
 test('rows of prompts are shorter where the scores of a long context would take more than half a gigabyte', () => {
   const model = loadModel('spark-nano');
-  const rowTokens = (contextTokens: number) => {
+  const rowTokens = (contextTokens: number, kernels: 'auto' | 'onnxruntime' = 'onnxruntime') => {
     const long = { ...model.spec, headCount: 32, contextLength: contextTokens };
-    const config = loadConfig({ flags: { contextTokens, kvCacheSizeMax: '64GiB' }, env: {} });
+    const flags = { contextTokens, kvCacheSizeMax: '64GiB', kernels } as const;
+    const config = loadConfig({ flags, env: {} });
     return limitsFor(config, { ...model, spec: long }).rowTokensMax;
   };
   // 32 heads × 4 bytes × context × tokens ≤ 2²⁹ bytes, whole blocks of 16
@@ -60,4 +62,5 @@ test('rows of prompts are shorter where the scores of a long context would take 
   expect(rowTokens(65_536)).toBe(64);
   expect(rowTokens(100_000)).toBe(32);
   expect(rowTokens(1_000_000)).toBe(17); // the token that was said and 16 guesses
+  if (nativeLibraryPath() !== null) expect(rowTokens(1_000_000, 'auto')).toBe(128); // ours holds a piece of them at a time
 });
