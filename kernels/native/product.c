@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define LEVEL_MAX 32767.0f
+#define WIDE_ROWS 18          // from so many on levels are unpacked once for all tiles
+#define WIDE_INPUTS_MAX 4096 // 128 KB of stack
 #define TILE 6 // rows that share a pass through the weights: 12 sums, 2 registers of weights and 1 of activations
 
 // Weights come from memory in one stream: asked for this far ahead, a core has more misses under way than it starts by itself.
@@ -101,6 +103,7 @@ void roundRows(const Matrix *matrix, const Rows *rows, const Rounded *rounded, s
 typedef struct Tile {
   const Matrix *matrix;
   const uint8_t *group;
+  const int16_t *wide; // all levels of the group in 16 bits, or null
   const int16_t *levels; // of the tile's first row
   const float *steps, *totals;
   float *sums; // [rows, GROUP]
@@ -136,10 +139,18 @@ static inline __attribute__((always_inline)) void countPair(Counts counts, Pairs
   }
 }
 
+static inline Pairs pairsOfWords(const int16_t *at) {
+  return (Pairs){_mm256_loadu_si256((const __m256i *)at), _mm256_loadu_si256((const __m256i *)(at + GROUP))};
+}
+
 /** What a block's levels come to. Inputs are in pairs at 8 bits, in fours at 4. */
-static inline __attribute__((always_inline)) void countBlock(Counts counts, const uint8_t *data, const int16_t *levels, size_t size,
-                                                             size_t stride, size_t rows, size_t bits) {
+static inline __attribute__((always_inline)) void countBlock(Counts counts, const uint8_t *data, const int16_t *wide, const int16_t *levels,
+                                                             size_t size, size_t stride, size_t rows, size_t bits) {
   for (size_t row = 0; row < rows; row++) counts[row][0] = counts[row][1] = _mm256_setzero_si256();
+  if (wide != NULL) {
+    for (size_t input = 0; input < size; input += 2) countPair(counts, pairsOfWords(wide + input * GROUP), levels + input, stride, rows);
+    return;
+  }
   for (size_t input = 0; input < size; input += 16 / bits, data += 2 * GROUP) {
     if (rows < 3) _mm_prefetch((const char *)data + AHEAD, _MM_HINT_T0); // the others compute longer than a line takes to come
     if (bits == 8) {
@@ -157,7 +168,7 @@ static inline void widen(const uint8_t *halves, __m256 widened[2]) {
 }
 
 // Written once, compiled for each count of rows and both widths, so that sums stay in registers.
-static inline __attribute__((always_inline)) void multiplyTile(const Tile *tile, const size_t rows, const size_t bits) {
+static inline __attribute__((always_inline)) void multiplyTile(const Tile *tile, const size_t rows, const size_t bits, const int isWide) {
   const size_t size = tile->matrix->blockSize, blocks = tile->matrix->blockCount, stride = blocks * size;
   const size_t heading = (bits == 8 ? 2 : 4) * GROUP;
   const uint8_t *block = tile->group;
@@ -165,7 +176,8 @@ static inline __attribute__((always_inline)) void multiplyTile(const Tile *tile,
   for (size_t row = 0; row < rows; row++) sums[row][0] = sums[row][1] = _mm256_setzero_ps();
   for (size_t at = 0; at < blocks; at++, block += tile->matrix->blockBytes) {
     Counts counts;
-    countBlock(counts, block + heading, tile->levels + at * size, size, stride, rows, bits);
+    const int16_t *wide = isWide ? tile->wide + at * size * GROUP : NULL;
+    countBlock(counts, block + heading, wide, tile->levels + at * size, size, stride, rows, bits);
     __m256 scales[2], offsets[2];
     widen(block, scales);
     if (bits == 4) widen(block + 2 * GROUP, offsets);
@@ -186,10 +198,12 @@ static inline __attribute__((always_inline)) void multiplyTile(const Tile *tile,
   }
 }
 
-#define ROWS_CASE(rows)                                             \
-  case rows:                                                        \
-    if (bits == 8) multiplyTile(tile, rows, 8);                     \
-    else multiplyTile(tile, rows, 4);                               \
+#define ROWS_CASE(rows)                                                \
+  case rows:                                                           \
+    if (bits == 8 && tile->wide == NULL) multiplyTile(tile, rows, 8, 0); \
+    else if (bits == 8) multiplyTile(tile, rows, 8, 1);                \
+    else if (tile->wide == NULL) multiplyTile(tile, rows, 4, 0);       \
+    else multiplyTile(tile, rows, 4, 1);                               \
     return
 
 static void multiplyRows(const Tile *tile, size_t rows, size_t bits) {
@@ -203,10 +217,33 @@ static void multiplyRows(const Tile *tile, size_t rows, size_t bits) {
   }
 }
 
+/** A group's levels in 16 bits, a block's pairs of inputs after another. */
+static void widenGroup(const Matrix *matrix, size_t group, int16_t *wide) {
+  const size_t size = matrix->blockSize, heading = (matrix->bits == 8 ? 2 : 4) * GROUP;
+  const uint8_t *block = matrix->data + group * groupBytes(matrix);
+  for (size_t at = 0; at < matrix->blockCount; at++, block += matrix->blockBytes) {
+    const uint8_t *data = block + heading;
+    for (size_t input = 0; input < size; input += 2, wide += 2 * GROUP) {
+      const Pairs pairs = matrix->bits == 8 ? pairsOfBytes(data + input * GROUP) : pairsOfNibbles(data + input / 4 * 2 * GROUP, input / 2 % 2);
+      _mm256_storeu_si256((__m256i *)wide, pairs.low);
+      _mm256_storeu_si256((__m256i *)(wide + GROUP), pairs.high);
+    }
+  }
+}
+
+/** Room for a group's levels in 16 bits, for as many rows as make it worth while to unpack them once. */
+typedef int16_t Wide[WIDE_INPUTS_MAX * GROUP];
+
+static const int16_t *widened(const Matrix *matrix, const Rounded *rounded, size_t group, int16_t *room) {
+  if (rounded->rowCount < WIDE_ROWS || matrix->blockCount * matrix->blockSize > WIDE_INPUTS_MAX) return NULL;
+  widenGroup(matrix, group, room);
+  return room;
+}
+
 /** Products of a group of outputs for a tile of rows from `row` on: sums[rows, GROUP]. Answers how many rows. */
-static size_t multiplyGroup(const Matrix *matrix, const Rounded *rounded, size_t group, size_t row, float *sums) {
+static size_t multiplyGroup(const Matrix *matrix, const Rounded *rounded, const int16_t *wide, size_t group, size_t row, float *sums) {
   const size_t left = rounded->rowCount - row, rows = left < TILE ? left : TILE, blocks = matrix->blockCount;
-  const Tile tile = {matrix, matrix->data + group * groupBytes(matrix), rounded->levels + row * blocks * matrix->blockSize,
+  const Tile tile = {matrix, matrix->data + group * groupBytes(matrix), wide, rounded->levels + row * blocks * matrix->blockSize,
                      rounded->steps + row * blocks, rounded->totals + row * blocks, sums};
   multiplyRows(&tile, rows, matrix->bits);
   return rows;
@@ -219,10 +256,12 @@ static size_t outputsOf(const Matrix *matrix, size_t group) {
 
 void multiplyGroups(const Matrix *matrix, const Rounded *rounded, const Result *result, size_t from, size_t to) {
   float sums[TILE * GROUP];
+  Wide room;
   for (size_t group = from; group < to; group++) {
     const size_t first = group * GROUP, count = outputsOf(matrix, group);
+    const int16_t *wide = widened(matrix, rounded, group, room);
     for (size_t row = 0; row < rounded->rowCount; row += TILE) {
-      const size_t rows = multiplyGroup(matrix, rounded, group, row, sums);
+      const size_t rows = multiplyGroup(matrix, rounded, wide, group, row, sums);
       for (size_t index = 0; index < rows; index++) {
         const size_t start = (row + index) * matrix->outSize + first;
         for (size_t at = 0; at < count; at++) {
@@ -253,11 +292,13 @@ static void addBias(float *sums, size_t rows, const float *bias, size_t count) {
 void multiplyGatedGroups(const Gated *gated, const Rounded *rounded, size_t from, size_t to) {
   const Matrix *matrix = &gated->gate;
   float gates[TILE * GROUP], ups[TILE * GROUP], products[GROUP];
+  Wide gateRoom, upRoom;
   for (size_t group = from; group < to; group++) {
     const size_t first = group * GROUP, count = outputsOf(matrix, group);
+    const int16_t *gateWide = widened(matrix, rounded, group, gateRoom), *upWide = widened(&gated->up, rounded, group, upRoom);
     for (size_t row = 0; row < rounded->rowCount; row += TILE) {
-      const size_t rows = multiplyGroup(matrix, rounded, group, row, gates);
-      multiplyGroup(&gated->up, rounded, group, row, ups);
+      const size_t rows = multiplyGroup(matrix, rounded, gateWide, group, row, gates);
+      multiplyGroup(&gated->up, rounded, upWide, group, row, ups);
       addBias(gates, rows, gated->gateBias == NULL ? NULL : gated->gateBias + first, count);
       addBias(ups, rows, gated->upBias == NULL ? NULL : gated->upBias + first, count);
       for (size_t index = 0; index < rows; index++) {
