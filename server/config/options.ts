@@ -82,7 +82,7 @@ export const OPTIONS = {
     'number format of its weights',
   ),
   kvPrecision: option('kv-precision', among(['fp32', 'int8']), 'fp32').says(
-    'number format of keys and values; int8 takes a quarter of the memory, and of the time only with VNNI or NEON',
+    'number format of keys and values; int8 takes a quarter of the memory, and less time behind long contexts',
   ),
   replicas: option('replicas', integer(1, 64), 1).says('independent decoders; a sequence stays on one'),
   threads: option('threads', orNull('auto', integer(1, 256)), null).says(

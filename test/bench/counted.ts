@@ -14,13 +14,16 @@ export const measured: ReadonlyMap<number, number> = new Map([
   [16, 13],
 ]);
 
-/** The same in steps of one token, on one thread, of rows of up to 9 as docs/lab/precision.md has them; up to 17 along their last slope. */
+/** The same in steps of one token, by ONNX Runtime's operators on one thread, of rows of up to 9 as docs/lab/precision.md has them; up to 17 along their last slope. */
 export const ways: Readonly<Record<string, ReadonlyMap<number, number>>> = {
   'computed together': new Map(pairs(1, 1.2, 1.8, 2.3, 3.3)),
   'each as if alone, behind 60': new Map(pairs(1, 1.35, 2.02, 2.63, 3.85)),
   'each as if alone, behind 200': new Map(pairs(1, 1.7, 2.44, 3.49, 5.6)),
   'each as if alone, behind 900': new Map(pairs(1, 2.08, 3.63, 5.43, 9)),
   'over int8 KV': new Map(pairs(1, 1.11, 1.74, 2.3, 3.3)),
+  // Operators of our own on Zen 3 (docs/lab/own-kernels.md), whose single token is cheaper, so that rows are dearer in these steps.
+  'our own, int8': new Map(pairs(1, 1, 1.4, 2.12, 3.54)),
+  'our own, as stored': new Map(pairs(1, 1.01, 1.84, 3.08, 5.45)),
 };
 
 /** Costs of rows of 1, 2, 5, 9 and 17. */
