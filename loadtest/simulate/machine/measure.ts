@@ -123,7 +123,10 @@ async function timed(
   { steps, share }: { readonly steps: readonly TimedStep[]; readonly share: number },
 ): Promise<TimesByStep> {
   const { format, cacheDirectory, clock, seconds, plan = measurePlan } = options;
-  const graph = await buildGraph(probeCheckpoint(sizes), { precision: format, cacheDirectory });
+  // Loaded only here: whoever predicts needs no native library.
+  const { nativeLibraryPath } = await import('../../../kernels/onnx/own-library.ts');
+  const ownKernels = nativeLibraryPath() !== null; // as the server has it
+  const graph = await buildGraph(probeCheckpoint(sizes), { precision: format, cacheDirectory, ownKernels });
   const backend = await openProbe(graph, threads, { clock, axes: plan.axes });
   try {
     return await timeSteps(backend, steps, { nowMs: () => clock.nowMs(), budgetMs: share * seconds * 1000 });
@@ -137,7 +140,6 @@ async function openProbe(
   threadCount: number,
   { clock, axes }: { readonly clock: Clock; readonly axes: ProbeAxes },
 ): Promise<Backend> {
-  // Loaded only here: whoever predicts needs no native library.
   const { createCpuBackend } = await import('../../../kernels/onnx/backend.ts');
   const rowTokensMax = axes.tokens.at(-1)!;
   const slotCount = axes.rows.at(-1)!;
