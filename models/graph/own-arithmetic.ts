@@ -11,7 +11,6 @@ import {
   ints,
   type Linear,
   type LogitsHead,
-  type Matrix,
   prefersFloatTable,
   readStacked,
   writeBias,
@@ -26,10 +25,12 @@ const partSize = 2 ** 25; // bytes of a table in float at a time
 
 /** `bits` of every matrix; `stored`: those it is stored in where it is stored in blocks that the operators take, else 8. */
 export function ownArithmetic(source: WeightSource, bits: Bits | 'stored'): Arithmetic {
-  const layoutOf = ({ weights, inSize: columns, outSize: rows }: Matrix): OwnLayout => {
-    const stored = bits === 'stored' ? commonOwnLayout(source, weights) : null;
-    if (stored !== null) return { rows, columns, bits: stored.bits, blockSize: stored.blockSize };
-    const own = bits === 4 ? 4 : 8;
+  const layoutOf = ({ weights, role, inSize: columns, outSize: rows }: Linear): OwnLayout => {
+    const stored = commonOwnLayout(source, weights);
+    if (stored !== null && (bits === 'stored' || (bits === 4 && stored.bits === 4)))
+      return { rows, columns, bits: stored.bits, blockSize: stored.blockSize };
+    // 4 bits lose most where the attention's norm is read, and that is the smallest part of a layer.
+    const own = bits === 4 && role !== 'attention-in' ? 4 : 8;
     return { rows, columns, bits: own, blockSize: blockSizes[own] };
   };
   const tableLayout = ({ weight, vocabSize: rows, hiddenSize: columns }: EmbeddingTable): OwnLayout => {
