@@ -1,32 +1,67 @@
 // Our own operators for ONNX Runtime on the cpu, a shared library built from the C sources of kernels/native (`make native`): where
-// it lies, and whether this machine can use it. Before it: ort.ts registers it with sessions; after it: the library, whose entry
+// it lies, whether it is whole, and whether this machine can use it. Before it: ort.ts registers it with sessions; after it: the library, whose entry
 // point is in register.c.
-import { existsSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadOrtApi } from './ort-c-api.ts';
 
-let known: string | null | undefined;
+/** Of the two, one is null. */
+interface NativeLibrary {
+  readonly path: string | null;
+  readonly problem: string | null; // why there is no path
+  readonly isDamaged: boolean; // it is here, and is not what was built
+}
 
-/** Its path; null where there is none for this platform or processor. */
+let known: NativeLibrary | undefined;
+
+/** Its path; null where there is none for this platform or processor, or none that can be loaded. */
 export function nativeLibraryPath(): string | null {
-  known ??= usablePath();
+  return nativeLibrary().path;
+}
+
+/** That, and why there is none. */
+export function nativeLibrary(): NativeLibrary {
+  known ??= libraryIn(sourceDirectory());
   return known;
 }
 
-function usablePath(): string | null {
+/** The library below `directory`. */
+export function libraryIn(directory: string): NativeLibrary {
+  const none = {
+    path: null,
+    problem: 'there are none of our own for this processor and system',
+    isDamaged: false,
+  };
   const file = { linux: 'sparklane-kernels.so' }[platform() as string];
-  if (file === undefined) return null;
-  const path = join(sourceDirectory(), `${platform()}-${arch()}`, file);
-  if (!existsSync(path)) return null;
+  if (file === undefined) return none;
+  const built = join(directory, `${platform()}-${arch()}`);
+  const path = join(built, file);
+  if (!existsSync(path)) return none;
+  if (!isAsBuilt(path, join(built, 'library.sha256'))) {
+    const problem = `${path} is not the library that was built: install it anew`;
+    return { path: null, problem, isDamaged: true };
+  }
   try {
     loadOrtApi(); // they are registered through it
     const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-    return koffi.load(path).func('sparklane_supported', 'int32_t', [])() === 1 ? path : null;
+    const isSupported = koffi.load(path).func('sparklane_supported', 'int32_t', [])() === 1;
+    return isSupported ? { path, problem: null, isDamaged: false } : none;
   } catch {
-    return null; // no koffi, or a library that does not fit this system
+    return none; // no koffi, or a library that does not fit this system
+  }
+}
+
+/** Of a file that was cut short, the system maps pages that are not there, and ends the process when they are read. */
+function isAsBuilt(path: string, digestPath: string): boolean {
+  try {
+    const digest = createHash('sha256').update(readFileSync(path)).digest('hex');
+    return digest === readFileSync(digestPath, 'utf8').trim();
+  } catch {
+    return false;
   }
 }
 
