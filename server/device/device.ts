@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Backend, BackendLimits } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
 import { calibrationOn } from '../../kernels/onnx/activation-probe.ts';
-import { nativeLibraryPath } from '../../kernels/onnx/own-library.ts';
+import { nativeLibrary } from '../../kernels/onnx/own-library.ts';
 import { type BackendLog, createBackend } from '../../kernels/registry.ts';
 import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { withAdapters } from '../../models/checkpoint/lora.ts';
@@ -65,12 +65,13 @@ export async function openDevice(config: Config, model: Model, parts: DevicePart
     const { cacheDirectory } = config;
     graph = await graphFor(config, model, parts);
     tellRotary(graph.spec, log);
+    tellDamage(config, log);
     log.info('weights', { model: spec.name, precision: graph.precision, types: graph.fates });
     const file = join(cacheDirectory, `kv-scales-${graph.contentHash}-${calibrationVersion}.bin`);
     const int8Kv = config.kvPrecision === 'int8' ? { tokens: calibrationTokens(model), file } : null;
     return { graph, int8Kv };
   };
-  const sizes = sizesFor(config, spec);
+  const sizes = sizesFor(config, model);
   const { threads: threadCount, stepTimeoutMs, streamIntervalMs: tellIntervalMs } = config;
   const { simModel, simPrecision, simWeights, simText } = config;
   const simulated = { model: simModel, precision: simPrecision, weights: simWeights, text: simText };
@@ -115,8 +116,9 @@ export async function graphFor(
 }
 
 /** What a device that computes, of this config will be able to hold, before it is opened. Throws ConfigError. */
-export function limitsFor(config: Config, { spec }: Model): BackendLimits {
-  return { ...sizesFor(config, spec), logprobsMax: topCount(spec), vocabSize: spec.vocabSize };
+export function limitsFor(config: Config, model: Model): BackendLimits {
+  const { spec } = model;
+  return { ...sizesFor(config, model), logprobsMax: topCount(spec), vocabSize: spec.vocabSize };
 }
 
 /** Bytes that a model takes in memory on the cpu: its weights, and the KV that outlives sequences. Throws CheckpointError. */
@@ -132,12 +134,14 @@ export function graphSizeFor(config: Config, model: Model): number {
 }
 
 /** A graph that others built is served as it is. */
-function refuseForExport({ kvPrecision, lora, precision }: Config, { path }: Model): void {
+function refuseForExport({ kernels, kvPrecision, lora, precision }: Config, { path }: Model): void {
   const refuse = (problem: string) => new CheckpointError(problem, { file: path });
   if (kvPrecision !== 'fp32')
     throw refuse(`--kv-precision ${kvPrecision}: an ONNX export keeps KV as it was built to`);
   if (lora.length > 0)
     throw refuse('--lora: adapters are merged into weights, and an ONNX export is served as it is');
+  if (kernels === 'own')
+    throw refuse('--kernels own: an ONNX export has the operators that it was built with');
   if (precision !== 'auto')
     throw refuse(`--precision ${precision}: an ONNX export has the format that it was built in`);
 }
@@ -189,15 +193,24 @@ function refuseForDevice(config: Config, { path, spec }: Model): void {
   if (config.kvPrecision !== 'fp32') refuse('kvPrecision', 'fp32: its kernels keep KV in no other format');
   if (config.precision === 'w8a8')
     refuse('precision', 'fp32, int8, int4 or stored: its kernels have no w8a8');
+  if (config.kernels === 'own') refuse('kernels', 'auto or onnxruntime: ours are for the cpu');
 }
 
 /** Whether our own operators compute on this machine. Throws ConfigError where they are asked for and cannot. */
 function hasOwnKernels({ backend, kernels }: Config): boolean {
   if (backend === 'webgpu' || kernels === 'onnxruntime') return false;
-  if (nativeLibraryPath() !== null) return true;
+  const { path, problem } = nativeLibrary();
+  if (path !== null) return true;
   if (kernels === 'auto') return false;
-  const bound = 'auto or onnxruntime: there are none of our own for this processor and system';
+  const bound = `auto or onnxruntime: ${problem}`;
   throw new ConfigError({ option: 'kernels', value: kernels, bound, source: 'on this machine' });
+}
+
+/** What then computes is several times slower, and nobody asked for it. */
+function tellDamage({ backend, kernels }: Config, log: BackendLog): void {
+  const { problem, isDamaged } = nativeLibrary();
+  if (isDamaged && backend === 'cpu' && kernels === 'auto')
+    log.warn('operators of our own are not used', { problem });
 }
 
 /** `auto` is what was measured to be fastest within an accuracy bound for a model of this size. */
@@ -213,18 +226,19 @@ function precisionFor(
 
 const JUDGED_TOKENS_MAX = 32; // each keeps a row of logits: 6 MB a replica at 49k tokens, 19 MB at 152k
 
-function sizesFor(config: Config, spec: ModelSpec): Omit<BackendLimits, 'logprobsMax' | 'vocabSize'> {
-  const { contextTokens, blockCount } = boundsForModel(config, spec);
+function sizesFor(config: Config, model: Model): Omit<BackendLimits, 'logprobsMax' | 'vocabSize'> {
+  const { contextTokens, blockCount } = boundsForModel(config, model.spec);
+  const rowTokensMax = rowTokensFor(config, model, contextTokens);
   return {
     replicaCount: config.replicas,
     slotCount: config.slots,
     slotTokensMax: contextTokens,
     blockSize: config.blockSize,
     blockCount,
-    rowTokensMax: rowTokensFor(config, spec, contextTokens),
+    rowTokensMax,
     stepTokensMax: config.stepTokensMax + config.slots * DRAFT_TOKENS_MAX,
     sampleCountMax: 1 + DRAFT_TOKENS_MAX,
-    judgedTokensMax: Math.min(rowTokensFor(config, spec, contextTokens), JUDGED_TOKENS_MAX),
+    judgedTokensMax: Math.min(rowTokensMax, JUDGED_TOKENS_MAX),
     roundsMax: config.decodeRounds,
   };
 }
@@ -240,9 +254,10 @@ function graphIdentity({ contentHash, precision }: BuiltGraph, { kvPrecision, ba
  * shorter where those would take more than SCORES_SIZE_MAX. And 2 · headSize at most: on other devices than the cpu longer
  * ones end in the path for single tokens, which rounds otherwise (docs/lab/precision.md).
  */
-function rowTokensFor(config: Config, spec: ModelSpec, contextTokens: number): number {
+function rowTokensFor(config: Config, model: Model, contextTokens: number): number {
+  const { spec } = model;
   const { prefillChunkTokens, blockSize } = config;
-  if (attendsItself(config, spec))
+  if (attendsItself(config, model))
     return Math.min(contextTokens, Math.max(prefillChunkTokens, 1 + DRAFT_TOKENS_MAX));
   const affordable = Math.floor(SCORES_SIZE_MAX / scoresSize(spec, contextTokens));
   const whole = affordable - (affordable % blockSize); // chunks end where blocks do
@@ -250,9 +265,9 @@ function rowTokensFor(config: Config, spec: ModelSpec, contextTokens: number): n
   return Math.min(contextTokens, tokens);
 }
 
-/** Our own attention holds a piece of a row's scores at a time. */
-function attendsItself(config: Config, spec: ModelSpec): boolean {
-  return config.backend === 'cpu' && hasOwnKernels(config) && hasOwnAttention(spec);
+/** Our own attention holds a piece of a row's scores at a time; an ONNX export brings its own. */
+function attendsItself(config: Config, { spec, fileFormat }: Model): boolean {
+  return config.backend === 'cpu' && fileFormat !== 'onnx' && hasOwnKernels(config) && hasOwnAttention(spec);
 }
 
 /** Bytes of the scores of one token. */
@@ -283,7 +298,7 @@ function describe(
   const seated = config.replicas * slotCount * slotTokensMax;
   const scoredTokens = config.replicas * Math.max(limits.rowTokensMax, slotCount);
   const scoresMib = Math.ceil((scoredTokens * scoresSize(spec, slotTokensMax)) / 2 ** 20);
-  const scores = attendsItself(config, spec) ? '' : ` and ${scoresMib} of scores`;
+  const scores = graph.ownKernels && hasOwnAttention(spec) ? '' : ` and ${scoresMib} of scores`;
   // In this machine's memory reserved, not taken: the operating system gives a page when it is first written.
   const kv =
     adapter === undefined

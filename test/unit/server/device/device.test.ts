@@ -32,6 +32,7 @@ test.each([
   [{ replicas: 2 }, 'replicas = 2 (with backend webgpu): must be 1'],
   [{ kvPrecision: 'int8' }, 'kvPrecision = "int8" (with backend webgpu): must be fp32'],
   [{ precision: 'w8a8' }, 'precision = "w8a8" (with backend webgpu): must be fp32, int8, int4 or stored'],
+  [{ kernels: 'own' }, 'kernels = "own" (with backend webgpu): must be auto or onnxruntime'],
   [{ contextTokens: 4096, deviceKvSizeMax: '8MiB' }, 'deviceKvSizeMax = 8388608'],
 ])('webgpu with %j is refused before anything is converted or looked for', async (flags, message) => {
   const config = loadConfig({ flags: { model: 'spark-nano', backend: 'webgpu', ...flags }, env: {} });
@@ -50,11 +51,15 @@ test('a model whose scores have a soft cap is refused on webgpu, which would lea
 
 test('rows of prompts are shorter where the scores of a long context would take more than half a gigabyte', () => {
   const model = loadModel('spark-nano');
-  const rowTokens = (contextTokens: number, kernels: 'auto' | 'onnxruntime' = 'onnxruntime') => {
+  const rowTokens = (
+    contextTokens: number,
+    kernels: 'auto' | 'onnxruntime' = 'onnxruntime',
+    fileFormat: typeof model.fileFormat = model.fileFormat,
+  ) => {
     const long = { ...model.spec, headCount: 32, contextLength: contextTokens };
     const flags = { contextTokens, kvCacheSizeMax: '64GiB', kernels } as const;
     const config = loadConfig({ flags, env: {} });
-    return limitsFor(config, { ...model, spec: long }).rowTokensMax;
+    return limitsFor(config, { ...model, spec: long, fileFormat }).rowTokensMax;
   };
   // 32 heads × 4 bytes × context × tokens ≤ 2²⁹ bytes, whole blocks of 16
   expect(rowTokens(8192)).toBe(128);
@@ -63,4 +68,12 @@ test('rows of prompts are shorter where the scores of a long context would take 
   expect(rowTokens(100_000)).toBe(32);
   expect(rowTokens(1_000_000)).toBe(17); // the token that was said and 16 guesses
   if (nativeLibraryPath() !== null) expect(rowTokens(1_000_000, 'auto')).toBe(128); // ours holds a piece of them at a time
+  expect(rowTokens(65_536, 'auto', 'onnx')).toBe(64); // an export brings ONNX Runtime's
+});
+
+test('an ONNX export is refused with operators of our own, which are not in it', async () => {
+  const config = loadConfig({ flags: { model: 'spark-nano', kernels: 'own' }, env: {} });
+  const exported = { ...loadModel('spark-nano'), fileFormat: 'onnx' } as const;
+  const parts = { clock: new WallClock(), log: { info: () => {}, warn: () => {} }, onProgress: () => {} };
+  await expect(openDevice(config, exported, parts)).rejects.toThrow('--kernels own: an ONNX export has');
 });
