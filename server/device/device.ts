@@ -197,7 +197,7 @@ function refuseForDevice(config: Config, { path, spec }: Model): void {
 }
 
 /** Whether our own operators compute on this machine. Throws ConfigError where they are asked for and cannot. */
-function hasOwnKernels({ backend, kernels }: Config): boolean {
+export function hasOwnKernels({ backend, kernels }: Pick<Config, 'backend' | 'kernels'>): boolean {
   if (backend === 'webgpu' || kernels === 'onnxruntime') return false;
   const { path, problem } = nativeLibrary();
   if (path !== null) return true;

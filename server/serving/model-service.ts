@@ -1,7 +1,6 @@
 // What one model is served with: its generator, its sessions, and the routes and sockets of every dialect. One object for each
 // model, which shares nothing with another's but what it is given: the guard, the store of responses, clock and log.
 // Before it: app.ts; after it: the rooms of server/.
-import { createHash } from 'node:crypto';
 import type { Backend } from '../../kernels/backend.ts';
 import type { Clock } from '../../kernels/clock.ts';
 import type { Random } from '../../kernels/random.ts';
@@ -61,6 +60,7 @@ import type { Residence } from '../shelf/shelf.ts';
 import { type EncodeElsewhere, LongTexts } from '../text/long-texts.ts';
 import type { ServedModel } from '../text/served-model.ts';
 import { toolSyntaxOf } from '../tools/dialect.ts';
+import { fingerprintOf } from './fingerprint.ts';
 
 export interface ModelParts {
   readonly config: Config; // the model's own where it has settings of its own
@@ -386,12 +386,6 @@ function draftsUnasked({ speculation, invariance }: Config): DraftingBounds['dra
   if (speculation === 'auto') return invariance === 'none' ? 'unseeded' : 'all';
   if (speculation === 'unseeded') return speculation;
   return speculation === 'on' ? 'all' : 'none';
-}
-
-/** Equal for servers that give equal answers to equal requests with equal seeds. */
-function fingerprintOf({ version, model, backend, config }: ModelParts): string {
-  const parts = [version, model.name, backend.name, config.precision, config.kvPrecision].join('\0');
-  return `fp_${createHash('sha256').update(parts).digest('hex').slice(0, 12)}`;
 }
 
 function seconds(epochMs: number): number {
