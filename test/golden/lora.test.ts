@@ -3,9 +3,10 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { openSession } from '../../kernels/onnx/ort.ts';
+import { nativeLibraryPath } from '../../kernels/onnx/own-library.ts';
 import { loadCheckpoint } from '../../models/checkpoint/checkpoint.ts';
 import { adaptedName, adapterChoice, withAdapters } from '../../models/checkpoint/lora.ts';
-import { buildGraph } from '../../models/graph/build.ts';
+import { type BuildOptions, buildGraph } from '../../models/graph/build.ts';
 import { loadModel, resolveModel } from '../../models/model.ts';
 import { temporaryDirectory } from '../temporary-directory.ts';
 import { GraphRunner } from './graph-runner.ts';
@@ -23,9 +24,12 @@ const golden = JSON.parse(readFileSync(join(adapters, 'golden.json'), 'utf8')) a
 };
 const cacheDirectory = temporaryDirectory();
 
-async function says(choices: readonly string[], precision: 'fp32' | 'int8' = 'fp32') {
+async function says(
+  choices: readonly string[],
+  { precision = 'fp32', ownKernels = false }: Partial<Pick<BuildOptions, 'precision' | 'ownKernels'>> = {},
+) {
   const checkpoint = withAdapters(loadCheckpoint(base), choices.map(adapterChoice));
-  const graph = await buildGraph(checkpoint, { precision, cacheDirectory });
+  const graph = await buildGraph(checkpoint, { precision, cacheDirectory, ownKernels });
   const session = openSession({ modelPath: graph.modelPath, intraOpThreads: 1, spinning: false });
   const runner = new GraphRunner(session, graph, { slotCount: 1, capacity: 128 });
   const { logits, topIds } = runner.prefill(0, golden.prompt, 64);
@@ -49,12 +53,30 @@ test.each([
   expect(greedy).toEqual(expected.greedy);
 });
 
+test.skipIf(nativeLibraryPath() === null).each([
+  ['base', []],
+  ['plain', ['plain.gguf']],
+  ['plain, half of scaled', ['plain', 'scaled=0.5']],
+])('%s: %j with operators of our own, at fp32 and rounded once merged', async (name, folders) => {
+  const choices = folders.map((folder) => join(adapters, folder));
+  const { last_logits: expected, greedy } = golden[name]!;
+  const errorOf = (last: readonly number[]) =>
+    Math.max(...expected.map((value, id) => Math.abs(value - last[id]!)));
+  const whole = await says(choices, { ownKernels: true });
+  expect(errorOf(whole.last)).toBeLessThan(1e-3);
+  expect(whole.greedy).toEqual(greedy);
+  const rounded = await says(choices, { precision: 'int8', ownKernels: true });
+  const spread = Math.max(...expected) - Math.min(...expected);
+  expect(errorOf(rounded.last)).toBeGreaterThan(0);
+  expect(errorOf(rounded.last) / spread).toBeLessThan(0.03);
+});
+
 test('each choice of adapters and strengths is a graph of its own, in every format', async () => {
   const plain = join(adapters, 'plain');
   const scaled = join(adapters, 'scaled');
   const choices = [[], [plain], [`${plain}=0.5`], [scaled, plain], [plain, scaled]];
   const hashes = [];
-  for (const choice of choices) hashes.push((await says(choice, 'int8')).contentHash);
+  for (const choice of choices) hashes.push((await says(choice, { precision: 'int8' })).contentHash);
   expect(new Set(hashes).size).toBe(choices.length);
 });
 
