@@ -13,7 +13,7 @@ import { loadOrtApi } from './ort-c-api.ts';
 interface NativeLibrary {
   readonly path: string | null;
   readonly problem: string | null; // why there is no path
-  readonly isDamaged: boolean; // it is here, and is not what was built
+  readonly isBroken: boolean; // it is here, and does not work
 }
 
 let known: NativeLibrary | undefined;
@@ -34,24 +34,29 @@ export function libraryIn(directory: string): NativeLibrary {
   const none = {
     path: null,
     problem: 'there are none of our own for this processor and system',
-    isDamaged: false,
+    isBroken: false,
   };
+  const broken = (problem: string) => ({ path: null, problem, isBroken: true });
   const file = { linux: 'sparklane-kernels.so' }[platform() as string];
   if (file === undefined) return none;
   const built = join(directory, `${platform()}-${arch()}`);
   const path = join(built, file);
   if (!existsSync(path)) return none;
-  if (!isAsBuilt(path, join(built, 'library.sha256'))) {
-    const problem = `${path} is not the library that was built: install it anew`;
-    return { path: null, problem, isDamaged: true };
-  }
+  if (!isAsBuilt(path, join(built, 'library.sha256')))
+    return broken(`${path} is not the library that was built: install it anew`);
+  let koffi: typeof import('koffi');
   try {
     loadOrtApi(); // they are registered through it
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-    const isSupported = koffi.load(path).func('sparklane_supported', 'int32_t', [])() === 1;
-    return isSupported ? { path, problem: null, isDamaged: false } : none;
+    koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
   } catch {
-    return none; // no koffi, or a library that does not fit this system
+    return none;
+  }
+  try {
+    const isSupported = koffi.load(path).func('sparklane_supported', 'int32_t', [])() === 1;
+    return isSupported ? { path, problem: null, isBroken: false } : none;
+  } catch (error) {
+    // Such as a file system that nothing may be executed from.
+    return broken(`${path} cannot be loaded: ${(error as Error).message}`);
   }
 }
 

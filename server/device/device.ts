@@ -65,7 +65,7 @@ export async function openDevice(config: Config, model: Model, parts: DevicePart
     const { cacheDirectory } = config;
     graph = await graphFor(config, model, parts);
     tellRotary(graph.spec, log);
-    tellDamage(config, log);
+    tellBroken(config, log);
     log.info('weights', { model: spec.name, precision: graph.precision, types: graph.fates });
     const file = join(cacheDirectory, `kv-scales-${graph.contentHash}-${calibrationVersion}.bin`);
     const int8Kv = config.kvPrecision === 'int8' ? { tokens: calibrationTokens(model), file } : null;
@@ -207,9 +207,9 @@ export function hasOwnKernels({ backend, kernels }: Pick<Config, 'backend' | 'ke
 }
 
 /** What then computes is several times slower, and nobody asked for it. */
-function tellDamage({ backend, kernels }: Config, log: BackendLog): void {
-  const { problem, isDamaged } = nativeLibrary();
-  if (isDamaged && backend === 'cpu' && kernels === 'auto')
+function tellBroken({ backend, kernels }: Config, log: BackendLog): void {
+  const { problem, isBroken } = nativeLibrary();
+  if (isBroken && backend === 'cpu' && kernels === 'auto')
     log.warn('operators of our own are not used', { problem });
 }
 

@@ -1,5 +1,6 @@
 // Where the library of our own operators comes from: what was cut short or changed is never loaded.
-import { copyFileSync, mkdirSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { arch, platform } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -24,7 +25,7 @@ test.skipIf(!isHere)('a whole library is used wherever it lies', () => {
   expect(libraryIn(directory)).toEqual({
     path: join(directory, `${platform()}-${arch()}`, file),
     problem: null,
-    isDamaged: false,
+    isBroken: false,
   });
 });
 
@@ -35,10 +36,21 @@ test.skipIf(!isHere).each([
   ['something else', (path: string) => writeFileSync(path, 'not a library')],
 ])('one that is %s is not loaded, and said to be damaged', (_, change) => {
   const library = libraryIn(copied(change));
-  expect(library).toMatchObject({ path: null, isDamaged: true });
+  expect(library).toMatchObject({ path: null, isBroken: true });
   expect(library.problem).toContain(`${file} is not the library that was built: install it anew`);
 });
 
+test.skipIf(!isHere)('one that the system does not load is said with its reason', () => {
+  const directory = copied((path) => {
+    writeFileSync(path, 'no library, although it was built so');
+    const digest = createHash('sha256').update(readFileSync(path)).digest('hex');
+    writeFileSync(join(path, '../library.sha256'), digest);
+  });
+  const { path, problem, isBroken } = libraryIn(directory);
+  expect([path, isBroken]).toEqual([null, true]);
+  expect(problem).toMatch(/sparklane-kernels\.so cannot be loaded: ./);
+});
+
 test('where there is none, none is missing', () => {
-  expect(libraryIn(temporaryDirectory())).toMatchObject({ path: null, isDamaged: false });
+  expect(libraryIn(temporaryDirectory())).toMatchObject({ path: null, isBroken: false });
 });
