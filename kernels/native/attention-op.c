@@ -32,16 +32,7 @@ static OrtStatus *createKernel(const OrtCustomOp *op, OrtApi api, const OrtKerne
   TRY(ortFloatAttribute(info, "softcap", &read.softcap));
   if (read.heads < 1 || read.kvHeads < 1 || read.heads % read.kvHeads != 0 || read.window < 0 || !(read.softcap >= 0))
     return ortCreateStatus(ORT_INVALID_ARGUMENT, "no such attention");
-  Kernel *made = malloc(sizeof *made);
-  if (made == NULL) return ortCreateStatus(ORT_FAIL, "out of memory");
-  *made = read;
-  OrtStatus *status = ortKernelAllocator(info, 0, &made->memory); // of default memory
-  if (status != NULL) {
-    free(made);
-    return status;
-  }
-  *kernel = made;
-  return NULL;
+  return keepKernel(info, &read, sizeof read, &read.memory, kernel);
 }
 
 static void destroyKernel(void *kernel) {
@@ -54,11 +45,7 @@ typedef struct Inputs {
   Tensor required[REQUIRED], optional[OPTIONAL];
 } Inputs;
 
-static int64_t sizeOf(const Tensor *tensor) {
-  int64_t size = 1;
-  for (size_t at = 0; at < tensor->rank; at++) size *= tensor->shape[at];
-  return size;
-}
+static int64_t countOf(const Tensor *tensor) { return (int64_t)sizeOf(tensor); }
 
 static OrtStatus *readInputs(const Kernel *kernel, const OrtKernelContext *context, Inputs *inputs) {
   const size_t count = requiredCount(kernel->isInt8);
@@ -86,15 +73,15 @@ static OrtStatus *readSizes(const Kernel *kernel, const Inputs *inputs, Attentio
   const int64_t rows = a->batch * a->tokens, kept = a->batch * kvSize * a->capacity;
   if (query->shape[2] != a->queryStride) return wrong("queries have another size");
   for (int at = KEY; !isPacked && at <= VALUE; at++)
-    if (sizeOf(&inputs->optional[at]) != rows * kvSize) return wrong("keys or values have another size");
-  if (sizeOf(past) != kept || sizeOf(&inputs->required[PAST_VALUE]) != kept) return wrong("the past has another size");
-  if (sizeOf(&inputs->required[LASTS]) != a->batch) return wrong("there is not a length for each sequence");
+    if (countOf(&inputs->optional[at]) != rows * kvSize) return wrong("keys or values have another size");
+  if (countOf(past) != kept || countOf(&inputs->required[PAST_VALUE]) != kept) return wrong("the past has another size");
+  if (countOf(&inputs->required[LASTS]) != a->batch) return wrong("there is not a length for each sequence");
   const Tensor *sinks = &inputs->optional[SINKS];
-  if (sinks->data != NULL && sizeOf(sinks) != a->heads) return wrong("there is not a sink for each head");
+  if (sinks->data != NULL && countOf(sinks) != a->heads) return wrong("there is not a sink for each head");
   if (!kernel->isInt8) return NULL;
   const int64_t sizes[] = {kvSize, kvSize, a->valueStride, size};
   for (int at = 0; at < 4; at++)
-    if (sizeOf(&inputs->required[KEY_SCALE + at]) != sizes[at]) return wrong("scales or shifts have another size");
+    if (countOf(&inputs->required[KEY_SCALE + at]) != sizes[at]) return wrong("scales or shifts have another size");
   return NULL;
 }
 
@@ -133,7 +120,7 @@ static void readData(const Kernel *kernel, const Inputs *inputs, Attention *a) {
 static OrtStatus *present(OrtKernelContext *context, size_t index, const Tensor *past, int isInt8, void **memory) {
   Tensor output = *past;
   TRY(writeOutput(context, index, &output));
-  if (output.data != past->data) memcpy(output.data, past->data, (size_t)sizeOf(past) * (isInt8 ? 1 : sizeof(float)));
+  if (output.data != past->data) memcpy(output.data, past->data, sizeOf(past) * (isInt8 ? 1 : sizeof(float)));
   *memory = output.data;
   return NULL;
 }
@@ -177,7 +164,6 @@ static OrtStatus *computeAttention(void *data, OrtKernelContext *context) {
 
 static int isInt8(const OrtCustomOp *op) { return op == &int8AttentionOp; }
 static const char *name(const OrtCustomOp *op) { return isInt8(op) ? "Int8Attention" : "Attention"; }
-static const char *provider(const OrtCustomOp *op) { return (void)op, "CPUExecutionProvider"; }
 static size_t inputCount(const OrtCustomOp *op) { return requiredCount(isInt8(op)) + OPTIONAL; }
 static int keptType(const OrtCustomOp *op) { return isInt8(op) ? TYPE_INT8 : TYPE_FLOAT; }
 static int inputType(const OrtCustomOp *op, size_t index) {
@@ -188,18 +174,11 @@ static int inputKind(const OrtCustomOp *op, size_t index) {
 }
 static size_t outputCount(const OrtCustomOp *op) { return (void)op, 3; }
 static int outputType(const OrtCustomOp *op, size_t index) { return index == 0 ? TYPE_FLOAT : keptType(op); }
-static int outputKind(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, INPUT_REQUIRED; }
-static int defaultMemory(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, 0; }
-static int one(const OrtCustomOp *op) { return (void)op, 1; }
-static int lastVersion(const OrtCustomOp *op) { return (void)op, INT32_MAX; }
 
-#define ATTENTION_OPERATOR                                                                                           \
-  {.version = CUSTOM_OP_VERSION, .GetName = name, .GetExecutionProviderType = provider, .GetInputType = inputType,   \
-   .GetInputTypeCount = inputCount, .GetOutputType = outputType, .GetOutputTypeCount = outputCount,                  \
-   .KernelDestroy = destroyKernel, .GetInputCharacteristic = inputKind, .GetOutputCharacteristic = outputKind,       \
-   .GetInputMemoryType = defaultMemory, .GetVariadicInputMinArity = one, .GetVariadicInputHomogeneity = one,         \
-   .GetVariadicOutputMinArity = one, .GetVariadicOutputHomogeneity = one, .CreateKernelV2 = createKernel,            \
-   .KernelComputeV2 = computeAttention, .GetStartVersion = one, .GetEndVersion = lastVersion}
+#define ATTENTION_OPERATOR                                                                                     \
+  {OPERATOR_COMMON, .GetName = name, .GetInputType = inputType, .GetInputTypeCount = inputCount,               \
+   .GetOutputType = outputType, .GetOutputTypeCount = outputCount, .KernelDestroy = destroyKernel,             \
+   .GetInputCharacteristic = inputKind, .CreateKernelV2 = createKernel, .KernelComputeV2 = computeAttention}
 
 const OrtCustomOp attentionOp = ATTENTION_OPERATOR;
 const OrtCustomOp int8AttentionOp = ATTENTION_OPERATOR;

@@ -106,6 +106,25 @@ OrtStatus *readInput(const OrtKernelContext *context, size_t index, Tensor *tens
 /** Output `index` of this shape: bound memory or fresh. */
 OrtStatus *writeOutput(OrtKernelContext *context, size_t index, Tensor *tensor);
 
+/** Elements of a tensor. */
+size_t sizeOf(const Tensor *tensor);
+
+/** `*kept`: a copy of `kernel`, which has `memory` among its fields, with the session's arena there. */
+OrtStatus *keepKernel(const OrtKernelInfo *info, void *kernel, size_t size, OrtAllocator **memory, void **kept);
+
+// What all operators answer alike.
+const char *cpuProvider(const OrtCustomOp *op);
+int requiredKind(const OrtCustomOp *op, size_t index);
+int defaultMemory(const OrtCustomOp *op, size_t index);
+int oneOf(const OrtCustomOp *op);
+int lastVersion(const OrtCustomOp *op);
+
+#define OPERATOR_COMMON                                                                                              \
+  .version = CUSTOM_OP_VERSION, .GetExecutionProviderType = cpuProvider, .GetOutputCharacteristic = requiredKind,    \
+  .GetInputMemoryType = defaultMemory, .GetVariadicInputMinArity = oneOf, .GetVariadicInputHomogeneity = oneOf,      \
+  .GetVariadicOutputMinArity = oneOf, .GetVariadicOutputHomogeneity = oneOf, .GetStartVersion = oneOf,               \
+  .GetEndVersion = lastVersion
+
 // The operators of this library.
 extern const OrtCustomOp productOp;
 extern const OrtCustomOp gatedProductOp;

@@ -29,17 +29,8 @@ static OrtStatus *createKernel(const OrtCustomOp *op, OrtApi api, const OrtKerne
   if (inSize < 1 || outSize < 1 || blockSize < 16 || blockSize > BLOCK_MAX || blockSize % 16 != 0 || (bits != 8 && bits != 4))
     return ortCreateStatus(ORT_INVALID_ARGUMENT, "no such matrix");
   if (op != &rowsOp) TRY(ortFloatAttribute(info, "epsilon", &epsilon));
-  Kernel *made = malloc(sizeof *made);
-  if (made == NULL) return ortCreateStatus(ORT_FAIL, "out of memory");
-  made->matrix = matrixOf(NULL, (size_t)inSize, (size_t)outSize, (size_t)blockSize, (size_t)bits);
-  made->epsilon = epsilon;
-  OrtStatus *status = ortKernelAllocator(info, 0, &made->memory); // of default memory
-  if (status != NULL) {
-    free(made);
-    return status;
-  }
-  *kernel = made;
-  return NULL;
+  Kernel read = {.matrix = matrixOf(NULL, (size_t)inSize, (size_t)outSize, (size_t)blockSize, (size_t)bits), .epsilon = epsilon};
+  return keepKernel(info, &read, sizeof read, &read.memory, kernel);
 }
 
 static void destroyKernel(void *kernel) {
@@ -52,9 +43,7 @@ static OrtStatus *readMatrix(const Kernel *kernel, const OrtKernelContext *conte
   Tensor data;
   TRY(readInput(context, index, &data));
   *matrix = kernel->matrix;
-  size_t size = 1;
-  for (size_t at = 0; at < data.rank; at++) size *= (size_t)data.shape[at];
-  if (size != groupCount(matrix) * groupBytes(matrix)) return ortCreateStatus(ORT_INVALID_ARGUMENT, "a matrix has another size");
+  if (sizeOf(&data) != groupCount(matrix) * groupBytes(matrix)) return ortCreateStatus(ORT_INVALID_ARGUMENT, "a matrix has another size");
   matrix->data = data.data;
   return NULL;
 }
@@ -64,9 +53,7 @@ static OrtStatus *readFloats(const OrtKernelContext *context, size_t index, size
   Tensor tensor;
   TRY(readInput(context, index, &tensor));
   *values = tensor.data;
-  size_t count = 1;
-  for (size_t at = 0; at < tensor.rank; at++) count *= (size_t)tensor.shape[at];
-  return tensor.data == NULL || count == size ? NULL : ortCreateStatus(ORT_INVALID_ARGUMENT, "an input has another size");
+  return tensor.data == NULL || sizeOf(&tensor) == size ? NULL : ortCreateStatus(ORT_INVALID_ARGUMENT, "an input has another size");
 }
 
 typedef struct Work {
@@ -123,8 +110,7 @@ static OrtStatus *prepare(const Kernel *kernel, OrtKernelContext *context, size_
   result.shape[result.rank - 1] = (int64_t)matrix->outSize;
   TRY(writeOutput(context, 0, &result));
   *output = result.data;
-  size_t count = 1;
-  for (size_t at = 0; at + 1 < input.rank; at++) count *= (size_t)input.shape[at];
+  const size_t count = sizeOf(&input) / matrix->inSize;
   work->rounded.rowCount = count;
   work->rows = (Rows){input.data, NULL, kernel->epsilon};
   work->taskCount = taskCountOf(matrix, count);
@@ -183,8 +169,7 @@ static OrtStatus *computeRows(void *data, OrtKernelContext *context) {
   output = ids;
   output.shape[output.rank++] = (int64_t)matrix.inSize;
   TRY(writeOutput(context, 0, &output));
-  size_t count = 1;
-  for (size_t at = 0; at < ids.rank; at++) count *= (size_t)ids.shape[at];
+  const size_t count = sizeOf(&ids);
   for (size_t at = 0; at < count; at++) {
     const int32_t id = ((const int32_t *)ids.data)[at];
     if (id < 0 || (size_t)id >= matrix.outSize) return ortCreateStatus(ORT_INVALID_ARGUMENT, "an index is beyond the matrix");
@@ -195,7 +180,6 @@ static OrtStatus *computeRows(void *data, OrtKernelContext *context) {
 
 static const char *productName(const OrtCustomOp *op) { return (void)op, "Product"; }
 static const char *rowsName(const OrtCustomOp *op) { return (void)op, "Rows"; }
-static const char *provider(const OrtCustomOp *op) { return (void)op, "CPUExecutionProvider"; }
 static const char *gatedName(const OrtCustomOp *op) { return (void)op, "GatedProduct"; }
 static size_t productInputs(const OrtCustomOp *op) { return (void)op, PRODUCT_INPUTS; }
 static size_t gatedInputs(const OrtCustomOp *op) { return (void)op, GATED_INPUTS; }
@@ -207,35 +191,28 @@ static int rowsInputType(const OrtCustomOp *op, size_t index) { return (void)op,
 static int floatOutput(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, TYPE_FLOAT; }
 static int productOptional(const OrtCustomOp *op, size_t index) { return (void)op, index > MATRIX ? INPUT_OPTIONAL : INPUT_REQUIRED; }
 static int gatedOptional(const OrtCustomOp *op, size_t index) { return (void)op, index > UP ? INPUT_OPTIONAL : INPUT_REQUIRED; }
-static int required(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, INPUT_REQUIRED; }
-static int defaultMemory(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, 0; }
-static int one(const OrtCustomOp *op) { return (void)op, 1; }
-static int lastVersion(const OrtCustomOp *op) { return (void)op, INT32_MAX; }
 
-#define OPERATOR_COMMON                                                                                                \
-  .version = CUSTOM_OP_VERSION, .GetExecutionProviderType = provider, .GetOutputType = floatOutput,                    \
-  .GetOutputTypeCount = oneOutput, .KernelDestroy = destroyKernel, .GetOutputCharacteristic = required,                \
-  .GetInputMemoryType = defaultMemory, .GetVariadicInputMinArity = one, .GetVariadicInputHomogeneity = one,            \
-  .GetVariadicOutputMinArity = one, .GetVariadicOutputHomogeneity = one, .CreateKernelV2 = createKernel,               \
-  .GetStartVersion = one, .GetEndVersion = lastVersion
+#define PRODUCT_COMMON                                                                      \
+  OPERATOR_COMMON, .GetOutputType = floatOutput, .GetOutputTypeCount = oneOutput,           \
+  .KernelDestroy = destroyKernel, .CreateKernelV2 = createKernel
 
-const OrtCustomOp productOp = {OPERATOR_COMMON,
+const OrtCustomOp productOp = {PRODUCT_COMMON,
                                .GetName = productName,
                                .GetInputType = productInputType,
                                .GetInputTypeCount = productInputs,
                                .GetInputCharacteristic = productOptional,
                                .KernelComputeV2 = computeProduct};
 
-const OrtCustomOp gatedProductOp = {OPERATOR_COMMON,
+const OrtCustomOp gatedProductOp = {PRODUCT_COMMON,
                                     .GetName = gatedName,
                                     .GetInputType = gatedInputType,
                                     .GetInputTypeCount = gatedInputs,
                                     .GetInputCharacteristic = gatedOptional,
                                     .KernelComputeV2 = computeGated};
 
-const OrtCustomOp rowsOp = {OPERATOR_COMMON,
+const OrtCustomOp rowsOp = {PRODUCT_COMMON,
                             .GetName = rowsName,
                             .GetInputType = rowsInputType,
                             .GetInputTypeCount = rowsInputs,
-                            .GetInputCharacteristic = required,
+                            .GetInputCharacteristic = requiredKind,
                             .KernelComputeV2 = computeRows};

@@ -14,9 +14,12 @@
 // Weights come from memory in one stream: asked for this far ahead, a core has more misses under way than it starts by itself.
 #define AHEAD 4096
 
+/** Bytes in front of a block's levels: scales, at 4 bits offsets too. */
+static inline size_t headingOf(size_t bits) { return (bits == 8 ? 2 : 4) * GROUP; }
+
 Matrix matrixOf(const uint8_t *data, size_t inSize, size_t outSize, size_t blockSize, size_t bits) {
   Matrix matrix = {data, inSize, outSize, blockSize, bits, (inSize + blockSize - 1) / blockSize, 0};
-  matrix.blockBytes = (bits == 8 ? 2 : 4) * GROUP + blockSize * GROUP * bits / 8;
+  matrix.blockBytes = headingOf(bits) + blockSize * GROUP * bits / 8;
   return matrix;
 }
 
@@ -170,7 +173,7 @@ static inline void widen(const uint8_t *halves, __m256 widened[2]) {
 // Written once, compiled for each count of rows and both widths, so that sums stay in registers.
 static inline __attribute__((always_inline)) void multiplyTile(const Tile *tile, const size_t rows, const size_t bits, const int isWide) {
   const size_t size = tile->matrix->blockSize, blocks = tile->matrix->blockCount, stride = blocks * size;
-  const size_t heading = (bits == 8 ? 2 : 4) * GROUP;
+  const size_t heading = headingOf(bits);
   const uint8_t *block = tile->group;
   Sums sums;
   for (size_t row = 0; row < rows; row++) sums[row][0] = sums[row][1] = _mm256_setzero_ps();
@@ -219,7 +222,7 @@ static void multiplyRows(const Tile *tile, size_t rows, size_t bits) {
 
 /** A group's levels in 16 bits, a block's pairs of inputs after another. */
 static void widenGroup(const Matrix *matrix, size_t group, int16_t *wide) {
-  const size_t size = matrix->blockSize, heading = (matrix->bits == 8 ? 2 : 4) * GROUP;
+  const size_t size = matrix->blockSize, heading = headingOf(matrix->bits);
   const uint8_t *block = matrix->data + group * groupBytes(matrix);
   for (size_t at = 0; at < matrix->blockCount; at++, block += matrix->blockBytes) {
     const uint8_t *data = block + heading;
@@ -318,7 +321,7 @@ static float halfAt(const uint8_t *halves, size_t index) {
 
 void readRow(const Matrix *matrix, size_t index, float *row) {
   const uint8_t *block = matrix->data + index / GROUP * groupBytes(matrix);
-  const size_t output = index % GROUP, heading = (matrix->bits == 8 ? 2 : 4) * GROUP;
+  const size_t output = index % GROUP, heading = headingOf(matrix->bits);
   for (size_t input = 0; input < matrix->inSize; input++) {
     const size_t within = input % matrix->blockSize;
     if (input > 0 && within == 0) block += matrix->blockBytes;

@@ -2,6 +2,8 @@
 // the operators need what isSupported() asks for.
 #include "ort.h"
 #include <cpuid.h>
+#include <stdlib.h>
+#include <string.h>
 
 OrtApi ort = NULL;
 static OrtCustomOpDomain *domain = NULL; // lives as long as the library, which is never unloaded
@@ -29,7 +31,7 @@ EXPORT int32_t sparklane_supported(void) {
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & HAS_AVX2) != 0;
 }
 
-/** ONNX Runtime opens sessions from several threads; kernels/onnx/ort.ts calls this once before the first. */
+/** For every session, which several threads may open at once: two that are the first make a whole domain each, and one stays. */
 EXPORT OrtStatus *RegisterCustomOps(OrtSessionOptions *options, const OrtApiBase *base) {
   if (ort == NULL) ort = base->GetApi(ORT_API_VERSION);
   if (domain == NULL) {
@@ -65,3 +67,26 @@ OrtStatus *writeOutput(OrtKernelContext *context, size_t index, Tensor *tensor) 
   TRY(ortOutput(context, index, tensor->shape, tensor->rank, &value));
   return ortTensorData(value, &tensor->data);
 }
+
+size_t sizeOf(const Tensor *tensor) {
+  size_t size = 1;
+  for (size_t at = 0; at < tensor->rank; at++) size *= (size_t)tensor->shape[at];
+  return size;
+}
+
+OrtStatus *keepKernel(const OrtKernelInfo *info, void *kernel, size_t size, OrtAllocator **memory, void **kept) {
+  TRY(ortKernelAllocator(info, 0, memory)); // of default memory
+  void *made = malloc(size);
+  if (made == NULL) {
+    ortReleaseAllocator(*memory);
+    return ortCreateStatus(ORT_FAIL, "out of memory");
+  }
+  *kept = memcpy(made, kernel, size);
+  return NULL;
+}
+
+const char *cpuProvider(const OrtCustomOp *op) { return (void)op, "CPUExecutionProvider"; }
+int requiredKind(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, INPUT_REQUIRED; }
+int defaultMemory(const OrtCustomOp *op, size_t index) { return (void)op, (void)index, 0; }
+int oneOf(const OrtCustomOp *op) { return (void)op, 1; }
+int lastVersion(const OrtCustomOp *op) { return (void)op, INT32_MAX; }

@@ -1,7 +1,6 @@
 // ONNX Runtime sessions through its C API: tensors are bound once over our own memory and a step is one call,
 // without a copy. A session may be shared by every worker thread of the process, so weights are held once.
 // Before it: worker.ts through runtime.ts; after it: ort-c-api.ts. Where this cannot load: ort-binding.ts.
-
 import { adapterRefusal } from './adapter.ts';
 import { OrtAllocator, webgpuMemoryName } from './ort-allocator.ts';
 import { loadOrtApi, type OrtApi } from './ort-c-api.ts';
